@@ -1,0 +1,59 @@
+"""What this package raises. None of these carries a caller's number, a recording URL or a credential."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+
+
+class ImpactCallError(Exception):
+    """Base of every error that this package raises itself."""
+
+
+class InvalidOption(ImpactCallError, ValueError):
+    """An option, a mapping or a connection says something that cannot be done. Nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    One thing that is wrong with one call.
+
+    :param parameter: impact.com's name of the parameter, or ``row`` if it is the row as a whole
+    :param message: what is wrong and what would be right; never the value itself
+    """
+
+    parameter: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.parameter} {self.message}"
+
+
+class InvalidCall(ImpactCallError, ValueError):
+    """
+    A row is no call that impact.com could take.
+
+    :param problems: everything that is wrong with it, in the order of impact.com's page
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class DeliveryAborted(ImpactCallError):
+    """
+    Nothing more can be delivered until a person changes something, such as the credentials.
+
+    :param reason: what the endpoint refused
+    :param report: what came of every row that was read
+    """
+
+    def __init__(self, reason: str, report: DeliveryReport) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.report = report

@@ -1,0 +1,7 @@
+"""What a call is: its 50 parameters, and how a row becomes one. No Airflow, no I/O."""
+
+from __future__ import annotations
+
+from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, CallStatus, Parameter
+
+__all__ = ["PARAMETERS", "CallRecord", "CallStatus", "Parameter"]

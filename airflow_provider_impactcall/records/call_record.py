@@ -1,0 +1,330 @@
+"""The one table of impact.com's 50 call parameters; validation, documentation and tests derive from it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import tzinfo
+from enum import Enum, StrEnum
+from typing import Annotated, Any, NamedTuple, TypedDict, cast, get_args, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from airflow_provider_impactcall.exceptions import InvalidCall, Problem
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.normalize import CallerIdFormat
+
+
+class CallStatus(StrEnum):
+    """How a call ended. impact.com takes a call without one as ``ANSWER``, so this package never omits it."""
+
+    UNKNOWN_CALLERID = "UNKNOWN_CALLERID"
+    CONGESTION = "CONGESTION"
+    INCOMPLETE = "INCOMPLETE"
+    CANCEL = "CANCEL"
+    IVR_DROPOFF = "IVR_DROPOFF"
+    NO_TRANSFER_ATTEMPT = "NO_TRANSFER_ATTEMPT"
+    ANSWER = "ANSWER"
+    FAILURE = "FAILURE"
+
+
+class Conventions(TypedDict, total=False):
+    """
+    What a value alone does not say.
+
+    :param timezone: the zone of times without an offset; without it they are refused
+    :param caller_id_format: ``national`` (the default) or ``e164``: how a NANP ``CallerId`` leaves
+    """
+
+    timezone: tzinfo | None
+    caller_id_format: CallerIdFormat
+
+
+class _Documented(NamedTuple):
+    """What impact.com's page says of a type: its placeholder, its limit in characters, its words."""
+
+    type: str
+    limit: int | None = None
+    allowed: tuple[str, ...] = ()
+
+
+class _Dialled(NamedTuple):
+    """A number with the country beside it, which may be needed to read it."""
+
+    number: Any
+    country: str | None
+
+
+def _limited_text(value: Any) -> str:
+    spelled = normalize.text(value)
+    if len(spelled) > _LIMIT:
+        raise ValueError(
+            f"must have at most {_LIMIT} characters, and has {len(spelled)} (impact.com: 64 character UTF-8)"
+        )
+    return spelled
+
+
+def _required(parse: Callable[[Any], str]) -> Callable[[Any], str]:
+    def parse_filled(value: Any) -> str:
+        spelled = parse(value)
+        if not spelled.strip():
+            raise ValueError("is blank")
+        return spelled
+
+    return parse_filled
+
+
+def _one_of(allowed: Sequence[str]) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        word = value.value if isinstance(value, Enum) else value
+        if word not in allowed or not isinstance(word, str):
+            raise ValueError(f"must be one of {', '.join(map(repr, allowed))}, and is {normalize.word(value)}")
+        return str(word)
+
+    return parse
+
+
+def _event_date(value: Any, info: ValidationInfo) -> str:
+    return normalize.event_date(value, _conventions(info).get("timezone"))
+
+
+def _caller_id(value: _Dialled, info: ValidationInfo) -> str:
+    form = _conventions(info).get("caller_id_format", "national")
+    return normalize.phone_number(value.number, value.country, form)
+
+
+def _called_number(value: _Dialled) -> str:
+    return normalize.phone_number(value.number, value.country)
+
+
+def _country_of(number: str) -> Callable[[Any, ValidationInfo], str]:
+    def resolve(value: Any, info: ValidationInfo) -> str:
+        if value is not None:
+            return normalize.country(value)
+        if number not in info.data:
+            return ""  # The number itself is wrong or missing, and that is the problem to report.
+        derived = normalize.country_of(info.data[number])
+        if derived is None:
+            raise ValueError(f"cannot be known from {number}; give it, since impact.com takes none as US")
+        return derived
+
+    return resolve
+
+
+def _talk_duration(value: Any, info: ValidationInfo) -> int:
+    talk = normalize.seconds(value)
+    call = info.data.get("CallDuration")
+    if call is not None and talk > call:
+        raise ValueError(f"must not exceed CallDuration, and is {talk} of {call} seconds")
+    return talk
+
+
+def _conventions(info: ValidationInfo) -> Conventions:
+    return cast("Conventions", info.context or {})
+
+
+_LIMIT = 64
+_COUNTRY_OF = {"CallerId": "CallerPhoneNumberCountry", "CalledPhoneNumber": "CalledPhoneNumberCountry"}
+_STATUSES = tuple(status.value for status in CallStatus)
+_PHONE_TYPES = ("Landline", "Mobile", "")
+
+Integer = Annotated[int, BeforeValidator(normalize.integer), _Documented("integer")]
+Number = Annotated[str, BeforeValidator(normalize.number), _Documented("number")]
+Seconds = Annotated[int, BeforeValidator(normalize.seconds), _Documented("integer")]
+TalkSeconds = Annotated[int, BeforeValidator(_talk_duration), _Documented("integer")]
+Text = Annotated[str, BeforeValidator(normalize.text), _Documented("string")]
+Text64 = Annotated[str, BeforeValidator(_limited_text), _Documented("string", _LIMIT)]
+Filled = Annotated[str, BeforeValidator(_required(normalize.text)), _Documented("string")]
+Filled64 = Annotated[str, BeforeValidator(_required(_limited_text)), _Documented("string", _LIMIT)]
+# impact.com's page calls Zip an integer; as one it would lose the zero of 02139 and every Canadian code.
+ZipText = Annotated[str, BeforeValidator(normalize.text), _Documented("integer")]
+Time = Annotated[str, BeforeValidator(_event_date), _Documented("string")]
+CallerNumber = Annotated[str, BeforeValidator(_caller_id), _Documented("string", _LIMIT)]
+CalledNumber = Annotated[str, BeforeValidator(_called_number), _Documented("string")]
+CallerCountry = Annotated[str, BeforeValidator(_country_of("CallerId")), _Documented("string", _LIMIT)]
+CalledCountry = Annotated[str, BeforeValidator(_country_of("CalledPhoneNumber")), _Documented("string", _LIMIT)]
+Status = Annotated[str, BeforeValidator(_one_of(_STATUSES)), _Documented("string", allowed=_STATUSES)]
+PhoneKind = Annotated[str, BeforeValidator(_one_of(_PHONE_TYPES)), _Documented("string", allowed=_PHONE_TYPES)]
+
+
+class CallRecord(BaseModel):
+    """
+    One phone call, valid and in the form in which it leaves.
+
+    Construct it from the parameters by name, with values as a warehouse holds them: numbers, text,
+    ``datetime``, ``Decimal``, UUID. ``None``, NaN and ``''`` count as absent (except ``PhoneType=''``).
+    Its ``repr`` shows ``CallSessionId`` and nothing else of the call.
+
+    :raises pydantic.ValidationError: with every problem; :meth:`of` raises :class:`InvalidCall` instead
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    CampaignId: Integer = Field(description="The program's id.")
+    MediaId: Integer = Field(description="The partner (media source) that the call is credited to.")
+    EventDate: Time = Field(description="When the call took place: ISO 8601 with its offset from UTC.")
+    ActionTrackerId: Integer = Field(description="The event type's id (Phone_Action_Tracker_ID).")
+    CallProvider: Filled64 = Field(description="The vendor or client that sends the event.")
+    CallSessionId: Filled = Field(description="The vendor's unique id of the call.")
+    CallerId: CallerNumber = Field(description="The originating number; matches the final conversion.")
+    CalledPhoneNumber: CalledNumber = Field(description="The number that was called.")
+    CallDuration: Seconds = Field(description="The whole call, in seconds.")
+    TalkDuration: TalkSeconds = Field(description="Actual talk, in seconds; never more than CallDuration.")
+    AdId: Integer | None = Field(None, description="The hosted ad.")
+    CallStatus: Status = Field(description="How the call ended; impact.com takes none as ANSWER.")
+    CallerPhoneNumberCountry: CallerCountry = Field(
+        None, validate_default=True, description="CallerId's country; derived if absent."
+    )
+    CalledPhoneNumberCountry: CalledCountry = Field(
+        None, validate_default=True, description="CalledPhoneNumber's country; derived if absent."
+    )
+    SubId1: Text64 | None = Field(None, description="The partner's own value.")
+    SubId2: Text64 | None = Field(None, description="The partner's own value.")
+    SubId3: Text64 | None = Field(None, description="The partner's own value.")
+    ClickId: Text | None = Field(None, description="The click id from the landing page's URL, case-sensitive.")
+    City: Text | None = Field(None, description="The caller's city.")
+    Region: Text | None = Field(None, description="The caller's region.")
+    Zip: ZipText | None = Field(None, description="The caller's postal code, as text.")
+    RepeatCaller: Text | None = Field(None, description="Whether the caller is repeat or new.")
+    PhoneType: PhoneKind | None = Field(None, description="Landline, Mobile or the empty string.")
+    CallRecording: Text | None = Field(None, description="The URL of the recording.")
+    IvrDuration: Seconds | None = Field(None, description="Time in the IVR, in seconds.")
+    Keypresses: Text | None = Field(None, description="The keys pressed, by unique name; a list is joined with ','.")
+    Key1: Text | None = Field(None, description="The name of the first key pressed.")
+    Key2: Text | None = Field(None, description="The name of the second key pressed.")
+    Key3: Text | None = Field(None, description="The name of the third key pressed.")
+    Key4: Text | None = Field(None, description="The name of the fourth key pressed.")
+    TrafficSource: Text | None = Field(None, description="Where the traffic came from.")
+    OptInSms: Text | None = Field(None, description="Whether the caller opted in to text messages.")
+    UserAgent: Text | None = Field(None, description="The caller's browser.")
+    DispositionName: Text | None = Field(None, description="The conversion event's name.")
+    SaleAmount: Number | None = Field(None, description="The sale's amount; no parameter names its currency.")
+    ReferenceId: Number | None = Field(None, description="The customer's disposition code.")
+    CustomConversionEvent1Name: Text | None = Field(None, description="The first custom conversion event's name.")
+    CustomConversionEvent2Name: Text | None = Field(None, description="The second custom conversion event's name.")
+    CustomConversionEvent3Name: Text | None = Field(None, description="The third custom conversion event's name.")
+    CustomConversionEvent1Value: Text | None = Field(None, description="The first custom conversion event's value.")
+    CustomConversionEvent2Value: Text | None = Field(None, description="The second custom conversion event's value.")
+    CustomConversionEvent3Value: Text | None = Field(None, description="The third custom conversion event's value.")
+    VendorEventId: Text | None = Field(None, description="The vendor's unique id of the call and conversion event.")
+    PromoNumberDescription: Text | None = Field(None, description="Describes the called number.")
+    CustomCallEvent1Name: Text | None = Field(None, description="The first custom call event's name.")
+    CustomCallEvent2Name: Text | None = Field(None, description="The second custom call event's name.")
+    CustomCallEvent3Name: Text | None = Field(None, description="The third custom call event's name.")
+    CustomCallEvent1Value: Text | None = Field(None, description="The first custom call event's value.")
+    CustomCallEvent2Value: Text | None = Field(None, description="The second custom call event's value.")
+    CustomCallEvent3Value: Text | None = Field(None, description="The third custom call event's value.")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], conventions: Conventions | None = None) -> CallRecord:
+        """
+        The call that these values are.
+
+        :param values: value by parameter name
+        :param conventions: the zone of times without an offset, and the form of ``CallerId``
+        :raises InvalidCall: with every problem of the call at once
+        """
+        try:
+            return cls.model_validate(values, context=conventions)
+        except ValidationError as error:
+            problems = tuple(_problem(detail) for detail in error.errors(include_url=False, include_input=False))
+        raise InvalidCall(problems)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_together(cls, values: Any) -> dict[str, Any]:
+        present = {
+            name: value
+            for name, value in dict(values).items()
+            if not normalize.is_absent(value) or (name == "PhoneType" and value == "")
+        }
+        for number, country in _COUNTRY_OF.items():
+            if number in present:
+                present[number] = _Dialled(present[number], _known_country(present.get(country)))
+        return present
+
+    def parameters(self) -> dict[str, str]:
+        """The parameters that leave, as text, in the order of impact.com's page. Absent ones are left out."""
+        return {name: str(value) for name, value in self if value is not None}
+
+    def key(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The values of the parameters that tell this call from another, as text; ``''`` for an absent one."""
+        return tuple("" if (value := getattr(self, name)) is None else str(value) for name in names)
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        yield "CallSessionId", self.CallSessionId
+
+
+class Parameter(NamedTuple):
+    """
+    What is known of one parameter.
+
+    :param name: impact.com's spelling
+    :param type: impact.com's placeholder: ``integer``, ``number`` or ``string``
+    :param required: whether impact.com requires it
+    :param limit: the most characters, or None (impact.com: 64 character UTF-8)
+    :param allowed: the only words, or empty
+    :param description: what it means
+    """
+
+    name: str
+    type: str
+    required: bool
+    limit: int | None
+    allowed: tuple[str, ...]
+    description: str
+
+
+def _documented(annotation: Any) -> _Documented:
+    for part in (annotation, *get_args(annotation)):
+        for note in getattr(part, "__metadata__", ()):
+            if isinstance(note, _Documented):
+                return note
+    raise TypeError("every parameter says what impact.com's page says of it")
+
+
+def _parameter(name: str, annotation: Any) -> Parameter:
+    field = CallRecord.model_fields[name]
+    # impact.com's page requires ten; CallStatus is this package's own demand, as its absence is dangerous.
+    required = field.is_required() and name != "CallStatus"
+    return Parameter(
+        name, *_documented(annotation)[:1], required, *_documented(annotation)[1:], field.description or ""
+    )
+
+
+PARAMETERS: Mapping[str, Parameter] = {
+    name: _parameter(name, annotation)
+    for name, annotation in get_type_hints(CallRecord, include_extras=True).items()
+    if name in CallRecord.model_fields
+}
+
+
+def nearest_parameter(name: str) -> str | None:
+    """The parameter whose name looks most like this one, or None if none comes near."""
+    by_folded = {known.casefold(): known for known in PARAMETERS}
+    close = difflib.get_close_matches(name.replace("_", "").casefold(), by_folded, n=1)
+    return by_folded[close[0]] if close else None
+
+
+def _known_country(value: Any) -> str | None:
+    try:
+        return None if value is None else normalize.country(value)
+    except ValueError:
+        return None  # The country's own field says so.
+
+
+def _problem(detail: Any) -> Problem:
+    name = str(detail["loc"][0]) if detail["loc"] else "row"
+    match detail["type"]:
+        case "missing" if name == "CallStatus":
+            message = "is missing, and impact.com would take that as ANSWER, an answered and payable call"
+        case "missing":
+            message = "is missing"
+        case "extra_forbidden":
+            near = nearest_parameter(name)
+            message = "is none of impact.com's 50 parameters" + (f"; did you mean {near}?" if near else "")
+        case "value_error":
+            message = str(detail["ctx"]["error"])
+        case _:
+            message = detail["msg"]
+    return Problem(name, message)
