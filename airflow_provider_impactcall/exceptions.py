@@ -19,8 +19,7 @@ class InvalidOption(ImpactCallError, ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """
-    One thing that is wrong with one call.
+    """One thing that is wrong with one call.
 
     :param parameter: impact.com's name of the parameter, or ``row`` if it is the row as a whole
     :param message: what is wrong and what would be right; never the value itself
@@ -34,20 +33,20 @@ class Problem:
 
 
 class InvalidCall(ImpactCallError, ValueError):
-    """
-    A row is no call that impact.com could take.
+    """A row is no call that impact.com could take.
 
     :param problems: everything that is wrong with it, in the order of impact.com's page
+    :param call_session_id: the row's ``CallSessionId``, if it has a readable one
     """
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], call_session_id: str | None = None) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
+        self.call_session_id = call_session_id
 
 
 class DeliveryAborted(ImpactCallError):
-    """
-    Nothing more can be delivered until a person changes something, such as the credentials.
+    """Nothing more can be delivered until a person changes something, such as the credentials.
 
     :param reason: what the endpoint refused
     :param report: what came of every row that was read

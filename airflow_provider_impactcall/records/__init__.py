@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, CallStatus, Parameter
+from airflow_provider_impactcall.records.mapping import CallMapping
 
-__all__ = ["PARAMETERS", "CallRecord", "CallStatus", "Parameter"]
+__all__ = ["PARAMETERS", "CallMapping", "CallRecord", "CallStatus", "Parameter"]

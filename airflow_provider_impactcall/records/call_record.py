@@ -29,8 +29,7 @@ class CallStatus(StrEnum):
 
 
 class Conventions(TypedDict, total=False):
-    """
-    What a value alone does not say.
+    """What a value alone does not say.
 
     :param timezone: the zone of times without an offset; without it they are refused
     :param caller_id_format: ``national`` (the default) or ``e164``: how a NANP ``CallerId`` leaves
@@ -148,8 +147,7 @@ PhoneKind = Annotated[str, BeforeValidator(_one_of(_PHONE_TYPES)), _Documented("
 
 
 class CallRecord(BaseModel):
-    """
-    One phone call, valid and in the form in which it leaves.
+    """One phone call, valid and in the form in which it leaves.
 
     Construct it from the parameters by name, with values as a warehouse holds them: numbers, text,
     ``datetime``, ``Decimal``, UUID. ``None``, NaN and ``''`` count as absent (except ``PhoneType=''``).
@@ -217,8 +215,7 @@ class CallRecord(BaseModel):
 
     @classmethod
     def of(cls, values: Mapping[str, Any], conventions: Conventions | None = None) -> CallRecord:
-        """
-        The call that these values are.
+        """The call that these values are.
 
         :param values: value by parameter name
         :param conventions: the zone of times without an offset, and the form of ``CallerId``
@@ -256,8 +253,7 @@ class CallRecord(BaseModel):
 
 
 class Parameter(NamedTuple):
-    """
-    What is known of one parameter.
+    """What is known of one parameter.
 
     :param name: impact.com's spelling
     :param type: impact.com's placeholder: ``integer``, ``number`` or ``string``
@@ -287,9 +283,8 @@ def _parameter(name: str, annotation: Any) -> Parameter:
     field = CallRecord.model_fields[name]
     # impact.com's page requires ten; CallStatus is this package's own demand, as its absence is dangerous.
     required = field.is_required() and name != "CallStatus"
-    return Parameter(
-        name, *_documented(annotation)[:1], required, *_documented(annotation)[1:], field.description or ""
-    )
+    page = _documented(annotation)
+    return Parameter(name, page.type, required, page.limit, page.allowed, field.description or "")
 
 
 PARAMETERS: Mapping[str, Parameter] = {

@@ -1,5 +1,4 @@
-"""
-Values as warehouses hold them, into the text that impact.com takes.
+"""Values as warehouses hold them, into the text that impact.com takes.
 
 Every function raises :class:`ValueError` with what would be right and never with the value itself: a
 message ends in logs, and a value may be a caller's number that stands in the wrong column.
@@ -58,8 +57,7 @@ def word(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """
-    Text as it is, never trimmed or cut; numbers, dates and UUIDs in their plain spelling.
+    """Text as it is, never trimmed or cut; numbers, dates and UUIDs in their plain spelling.
 
     A whole float loses its ``.0``, as a column of ids with gaps is one of floats in pandas. Lists are
     joined with ``,``.
@@ -95,8 +93,7 @@ def text(value: Any) -> str:
 
 
 def integer(value: Any) -> int:
-    """
-    A whole number of zero or more, from an integer, a whole float or decimal, or its digits as text.
+    """A whole number of zero or more, from an integer, a whole float or decimal, or its digits as text.
 
     :raises ValueError: for anything else; a boolean is not a number here
     """
@@ -119,8 +116,7 @@ def integer(value: Any) -> int:
 
 
 def number(value: Any) -> str:
-    """
-    A decimal number as plain text (``-12.50``, no exponent, no separators); text keeps its zeros.
+    """A decimal number as plain text (``-12.50``, no exponent, no separators); text keeps its zeros.
 
     :raises ValueError: for anything else; a boolean is not a number here
     """
@@ -134,8 +130,7 @@ def number(value: Any) -> str:
 
 
 def seconds(value: Any) -> int:
-    """
-    A duration in whole seconds, of zero or more; a ``timedelta`` counts if it has no fraction.
+    """A duration in whole seconds, of zero or more; a ``timedelta`` counts if it has no fraction.
 
     :raises ValueError: for anything else
     """
@@ -148,8 +143,7 @@ def seconds(value: Any) -> int:
 
 
 def event_date(value: Any, zone: tzinfo | None = None) -> str:
-    """
-    The time of a call as ``YYYY-MM-DDTHH:MM:SS±hh:mm``, at the offset it came with.
+    """The time of a call as ``YYYY-MM-DDTHH:MM:SS±hh:mm``, at the offset it came with.
 
     Takes a ``datetime`` or ISO 8601 text. A fraction of a second is dropped. A local time that a clock
     change repeats is the first of the two (or what ``fold`` says).
@@ -192,8 +186,7 @@ def _to_utc(moment: datetime) -> datetime:
 
 
 def country(value: Any) -> str:
-    """
-    A country as its two letters in capitals (ISO 3166-1 alpha-2, the codes that phone numbers use).
+    """A country as its two letters in capitals (ISO 3166-1 alpha-2, the codes that phone numbers use).
 
     :raises ValueError: for anything else
     """
@@ -204,8 +197,7 @@ def country(value: Any) -> str:
 
 
 def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = "national") -> str:
-    """
-    A phone number in the one form that it always leaves in.
+    """A phone number in the one form that it always leaves in.
 
     Ten digits, or eleven that start with 1, are a NANP number and leave as ten digits (``national``) or
     as ``+1`` and ten digits (``e164``). Any other number leaves as ``+`` and its digits. Spaces, dots,

@@ -1,0 +1,160 @@
+"""One call on the wire: the request, and what can be proven of it when no answer comes."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.records import CallRecord
+
+ParametersIn = Literal["query", "form"]
+
+DEFAULT_ORIGIN = "https://twilio.ivr.impactradius.com"
+PATH = "/calldata/logCallData"
+HEADERS = {"Accept": "application/json"}
+FORM = "application/x-www-form-urlencoded"
+
+# No HTTP server in common use reads a request line of more (most stop at 8 kB, 16 kB or 32 kB), and one that
+# stops reading resets the connection: the call's fate would be unknown where it can be plain.
+_LONGEST = {"query": 65_536, "form": 1_048_576}
+_LONGEST_ANSWER = 65_536
+_KEEP_ALIVE = 4.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where calls go, and how.
+
+    :param origin: scheme, host and port, without a path
+    :param login: the special credentials' name, from impact.com's CSM
+    :param password: the special credentials' secret
+    :param parameters_in: ``query`` (the URL, with an empty body) or ``form`` (the body, which keeps callers'
+        numbers out of proxies' logs)
+    :param timeout: seconds for a whole request, from connecting to the answer's last byte
+    :param verify: True for the system's certificates, the path of a file or folder of others, False for any at all
+    :param cert: a client certificate's file, or its file and its key's
+    :param proxy: the proxy's URL
+    :param retry_statuses: answers taken as "not processed"
+    """
+
+    origin: str = DEFAULT_ORIGIN
+    login: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    parameters_in: ParametersIn = "query"
+    timeout: float = 30.0
+    verify: bool | str = True
+    cert: str | tuple[str, str] | None = None
+    proxy: str | None = field(default=None, repr=False)
+    retry_statuses: Collection[int] = RETRY_STATUSES
+
+    @property
+    def url(self) -> str:
+        """Where a call is posted."""
+        return self.origin + PATH
+
+    @property
+    def authorization(self) -> str:
+        """The Authorization header: HTTP Basic over UTF-8, where most clients' default is Latin-1."""
+        return "Basic " + base64.b64encode(f"{self.login}:{self.password}".encode()).decode("ascii")
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """The connections to the endpoint, for as many requests at once as the caller makes."""
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_note_that_it_left)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls(), keepalive_timeout=_KEEP_ALIVE),
+            timeout=aiohttp.ClientTimeout(total=self.timeout),
+            headers={**HEADERS, "Authorization": self.authorization},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[trace],
+        ) as session:
+            yield session
+
+    async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Outcome:
+        """Post one call once, and say what came of it. Never raises for what happens on the wire."""
+        parameters = call.parameters()
+        encoded = encode(parameters)
+        if len(encoded) > _LONGEST[self.parameters_in]:
+            remedy = "; the connection's parameters_in=form takes more" if self.parameters_in == "query" else ""
+            return Outcome(State.REJECTED, f"the request would hold {len(encoded)} bytes of parameters{remedy}")
+        attempt = SimpleNamespace(left=False)
+        try:
+            async with session.post(
+                **self._request(encoded), proxy=self.proxy, allow_redirects=False, trace_request_ctx=attempt
+            ) as response:
+                body = await _read(response)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return _of_failure(error, attempt.left)
+        return outcome_of(
+            response.status,
+            response.headers,
+            body,
+            retry_statuses=self.retry_statuses,
+            private=(*parameters.values(), self.login, self.password, self.authorization),
+        )
+
+    def _request(self, encoded: str) -> Mapping[str, Any]:
+        if self.parameters_in == "form":
+            return {"url": self.url, "data": encoded.encode("ascii"), "headers": {"Content-Type": FORM}}
+        # Encoded already: yarl would leave + as it is, and the endpoint would read it as a space.
+        return {"url": URL(f"{self.url}?{encoded}", encoded=True)}
+
+    def _tls(self) -> ssl.SSLContext:
+        if not isinstance(self.verify, str):
+            context = ssl.create_default_context()
+        elif Path(self.verify).is_dir():
+            context = ssl.create_default_context(capath=self.verify)
+        else:
+            context = ssl.create_default_context(cafile=self.verify)
+        if self.verify is False:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.cert:
+            context.load_cert_chain(*((self.cert,) if isinstance(self.cert, str) else self.cert))
+        return context
+
+
+def encode(parameters: Mapping[str, str]) -> str:
+    """The parameters, percent-encoded to the last reserved byte, as a query or a form carries them."""
+    return urlencode(parameters, quote_via=quote, safe="", encoding="utf-8", errors="strict")
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body to its end, as only a whole answer counts, but no more of it in memory than an answer can need."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk[: max(0, _LONGEST_ANSWER - len(body))]
+    return bytes(body)
+
+
+async def _note_that_it_left(
+    session: aiohttp.ClientSession, context: SimpleNamespace, _: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    context.trace_request_ctx.left = True
+
+
+def _of_failure(error: Exception, left: bool) -> Outcome:
+    """What is proven of a request that got no complete answer; the error's text may hold the URL, so only its type."""
+    kind = type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return Outcome(State.ABORT, "the endpoint's certificate is refused")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        if error.status == 407:
+            return Outcome(State.ABORT, "the proxy refuses its credentials")
+        return Outcome(State.NOT_SENT, f"the proxy made no connection ({error.status})")
+    if isinstance(error, aiohttp.ClientConnectorError) or not left:
+        return Outcome(State.NOT_SENT, f"no connection ({kind})")
+    return Outcome(State.UNKNOWN, f"no complete answer ({kind})")

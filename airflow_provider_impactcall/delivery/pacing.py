@@ -1,0 +1,187 @@
+"""When the next request may leave, and when to give up. Runs on the event loop's clock alone."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
+
+_FIRST_BACK_OFF = 0.5
+_LONGEST_BACK_OFF = 30.0
+_TOGETHER = 5
+_UNKNOWN_IN_A_ROW = 100
+
+
+class RateLimit:
+    """At most so many requests in any window of time, as the endpoint sees them.
+
+    A request holds its place from when it leaves until a window after its answer. Nobody knows when in
+    between the endpoint counted it, so anything shorter could let one more into some window there.
+
+    :param requests: how many; below one, the window grows instead
+    :param seconds: the window
+    """
+
+    def __init__(self, requests: float, seconds: float) -> None:
+        self.description = f"{requests:g} requests in {seconds:g} s"
+        self._places = max(1, int(requests))
+        self._window = seconds * self._places / requests
+        self._in_flight = 0
+        self._ended: deque[float] = deque()
+
+    def wait(self, now: float) -> float:
+        """Seconds until a place is free; infinite if only the end of a request in flight can free one."""
+        while self._ended and self._ended[0] + self._window <= now:
+            self._ended.popleft()
+        if self._in_flight + len(self._ended) < self._places:
+            return 0.0
+        return self._ended[0] + self._window - now if self._ended else math.inf
+
+    def begin(self) -> None:
+        """One request leaves."""
+        self._in_flight += 1
+
+    def end(self, now: float) -> None:
+        """One request came to an end."""
+        self._in_flight -= 1
+        self._ended.append(now)
+
+
+class Pacing:
+    """Lets requests leave one by one: within the rate limits, after the waits the endpoint asks for, and with
+    back-off while it is in trouble. Stops the run for good when that takes too long.
+
+    Only an attempt that was not sent or is to be sent again slows anything down. One answer of 500 or 503 is
+    the call's own trouble, and the others go on; a wait that was asked for, a 429, no connection, or five
+    failures without an answer in between are everybody's: then nothing leaves until the wait is over, and one
+    request at a time, until one is answered.
+
+    :param limits: rate limits, all of which hold
+    :param max_wait: seconds without an answer that settles a call, or of a wait that is asked for, after
+        which the run stops
+    :param random: where the jitter comes from
+    """
+
+    def __init__(self, limits: Sequence[RateLimit] = (), max_wait: float = 60.0, random: Random | None = None) -> None:
+        self.stopped: Stop | None = None
+        self._limits = limits
+        self._max_wait = max_wait
+        self._random = random or Random()  # noqa: S311 - jitter is no secret
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._in_hand = 0
+        self._idle_since = 0.0
+        self._in_flight = 0
+        self._failures = 0
+        self._unknown = 0
+        self._one_at_a_time = False
+        self._resume_at = -math.inf
+        self._stuck_since: float | None = None
+
+    @contextmanager
+    def in_hand(self) -> Iterator[None]:
+        """From when a call is taken up until it is settled. Time without one is nobody's waiting time."""
+        if not self._in_hand and self._stuck_since is not None:
+            self._stuck_since += _now() - self._idle_since
+        self._in_hand += 1
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
+            self._idle_since = _now()
+
+    async def admit(self) -> bool:
+        """Wait until one request may leave. False means that none may any more: the run has stopped."""
+        async with self._turn:
+            while self.stopped is None:
+                self._changed.clear()
+                wait = self._wait()
+                if self.stopped is None and wait <= 0:
+                    self._in_flight += 1
+                    for limit in self._limits:
+                        limit.begin()
+                    return True
+                if self.stopped is None:
+                    await _wait_for(self._changed, wait)
+            return False
+
+    def observe(self, outcome: Outcome) -> None:
+        """Take note of what came of a request that was admitted."""
+        now = _now()
+        self._in_flight -= 1
+        for limit in self._limits:
+            limit.end(now)
+        if outcome.state in (State.AGAIN, State.NOT_SENT):
+            self._back_off(outcome, now)
+        elif outcome.state is State.UNKNOWN:
+            self._stuck_since = now if self._stuck_since is None else self._stuck_since
+            self._unknown += 1
+            if self._unknown >= _UNKNOWN_IN_A_ROW:
+                self.stop(Stop(f"{self._unknown} calls in a row got no answer that says what came of them"))
+        else:
+            self._failures = self._unknown = 0
+            self._one_at_a_time = False
+            self._stuck_since = None
+        self._changed.set()
+
+    async def rest(self, attempts: int) -> None:
+        """Wait out one call's own back-off, or until the run stops.
+
+        :param attempts: how often the call was tried so far
+        """
+        await _wait_for(self._stopping, self._jitter(attempts))
+
+    def stop(self, stop: Stop) -> None:
+        """Let nothing more leave. The first reason stays."""
+        self.stopped = self.stopped or stop
+        self._changed.set()
+        self._stopping.set()
+
+    def _wait(self) -> float:
+        now = _now()
+        if self._one_at_a_time and self._in_flight:
+            return math.inf
+        waits = [(self._resume_at - now, "the endpoint asks to wait")]
+        waits += [(limit.wait(now), f"the limit of {limit.description} is used up") for limit in self._limits]
+        wait, reason = max(waits)
+        ahead = max(wait, 0.0) if math.isfinite(wait) else 0.0
+        if ahead > self._max_wait:
+            self.stop(Stop(reason, _utc_in(ahead)))
+        elif self._stuck_since is not None and now + ahead - self._stuck_since > self._max_wait:
+            self.stop(Stop(f"no call could be settled for {self._max_wait:g} s", _utc_in(ahead) if ahead else None))
+        return wait
+
+    def _back_off(self, outcome: Outcome, now: float) -> None:
+        self._stuck_since = now if self._stuck_since is None else self._stuck_since
+        if now >= self._resume_at:  # Requests that were in flight together fail together, and count once.
+            self._failures += 1
+        asked = outcome.retry_after
+        if asked is None and outcome.status != 429 and outcome.state is State.AGAIN and self._failures < _TOGETHER:
+            return
+        self._one_at_a_time = True
+        delay = self._jitter(self._failures) if asked is None else asked
+        self._resume_at = max(self._resume_at, now + delay)
+
+    def _jitter(self, attempts: int) -> float:
+        return self._random.uniform(0.0, min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** min(attempts, 30)))
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds if math.isfinite(seconds) else None):
+            await event.wait()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _utc_in(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)

@@ -1,0 +1,46 @@
+"""The rejected rows: a line each in a file, and the commonest reasons for the log."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TextIO
+
+from airflow_provider_impactcall.delivery.engine import Call, Rejection
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+
+_DISTINCT_REASONS = 1000
+
+
+class Rejects:
+    """Takes note of every rejected row: its number, its ``CallSessionId`` and every reason, nothing else of it.
+
+    :param lines: where each is written as a line of JSON, or None
+    """
+
+    def __init__(self, lines: TextIO | None = None) -> None:
+        self.failure: OSError | None = None
+        self._lines = lines
+        self._reasons: Counter[str] = Counter()
+
+    def note(self, row: Call | Rejection, outcome: Outcome) -> None:
+        """Take note of a row, if it is rejected. A file that cannot be written is never worth a call."""
+        if outcome.state is not State.REJECTED:
+            return
+        if isinstance(row, Rejection):
+            session_id, reasons = row.call_session_id, [str(problem) for problem in row.problems]
+        else:
+            session_id, reasons = row.record.CallSessionId, [outcome.reason]
+        for reason in reasons:
+            if reason in self._reasons or len(self._reasons) < _DISTINCT_REASONS:
+                self._reasons[reason] += 1
+        if self._lines is None or self.failure is not None:
+            return
+        try:
+            self._lines.write(json.dumps({"row": row.row, "CallSessionId": session_id, "reasons": reasons}) + "\n")
+        except OSError as error:
+            self.failure = error
+
+    def commonest(self, count: int = 10) -> list[tuple[str, int]]:
+        """The commonest reasons, each with the number of rows that it was given for."""
+        return self._reasons.most_common(count)

@@ -1,0 +1,116 @@
+"""An Airflow connection into an endpoint. One pure function serves every way to the wire."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import requests
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from airflow_provider_impactcall.delivery.endpoint import DEFAULT_ORIGIN, Endpoint, ParametersIn
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records.normalize import CallerIdFormat
+
+log = logging.getLogger(__name__)
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        return json.loads(value)
+    return value
+
+
+def _truth(value: Any) -> Any:
+    words = {"true": True, "false": False}
+    return words.get(value.casefold(), value) if isinstance(value, str) else value
+
+
+class Extra(BaseModel):
+    """The connection's extra. Empty fields of a form count as absent.
+
+    :raises pydantic.ValidationError: with every wrong field
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    parameters_in: ParametersIn = Field("query", description="Where a call's parameters go: the URL, or the body.")
+    campaign_id: int | None = Field(None, description="CampaignId of calls that lack one.")
+    action_tracker_id: int | None = Field(None, description="ActionTrackerId of calls that lack one.")
+    call_provider: str | None = Field(None, max_length=64, description="CallProvider of calls that lack one.")
+    caller_id_format: CallerIdFormat = Field("national", description="How a US or Canadian CallerId leaves.")
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(8, description="Requests in flight at once.")
+    requests_per_second: Annotated[float, Field(gt=0)] | None = Field(None, description="No limit if empty.")
+    requests_per_hour: Annotated[float, Field(gt=0)] | None = Field(None, description="No limit if empty.")
+    timeout: Annotated[float, Field(gt=0)] = Field(30.0, description="Seconds for a whole request.")
+    verify: Annotated[bool | str, BeforeValidator(_truth)] = Field(True, description="Or a file of certificates.")
+    proxies: Annotated[dict[str, str] | str | None, BeforeValidator(_from_json)] = Field(None, description="By scheme.")
+    cert: Annotated[tuple[str, str] | str | None, BeforeValidator(_from_json)] = Field(None, description="A client's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_fields(cls, extra: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in extra.items() if value is not None and value != ""}
+
+    @property
+    def defaults(self) -> dict[str, int | str]:
+        """The parameters of calls that lack them."""
+        candidates = {
+            "CampaignId": self.campaign_id,
+            "ActionTrackerId": self.action_tracker_id,
+            "CallProvider": self.call_provider,
+        }
+        return {name: value for name, value in candidates.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a connection says: where calls go, and the account's own conventions and limits."""
+
+    endpoint: Endpoint
+    extra: Extra
+
+
+def account(connection: Any) -> Account:
+    """What an Airflow connection of type ``impactcall`` says.
+
+    :param connection: an :class:`airflow.sdk.Connection`
+    :raises InvalidOption: with every wrong field of the extra, by name, without its value
+    """
+    fields = connection.extra_dejson
+    for name in sorted(set(fields) - set(Extra.model_fields)):
+        near = difflib.get_close_matches(name, Extra.model_fields, n=1)
+        log.warning("Connection: %r is none of its extra fields%s", name, f"; {near[0]} is meant?" if near else "")
+    try:
+        extra = Extra.model_validate(fields)
+    except ValidationError as error:
+        problems = [f"{detail['loc'][0] if detail['loc'] else 'extra'}: {detail['msg']}" for detail in error.errors()]
+        raise InvalidOption(f"the connection's extra is wrong; {'; '.join(dict.fromkeys(problems))}") from None
+    origin = _origin(connection.host or "", connection.port)
+    # requests' own rules for certificates, proxies and their variables, as the HTTP provider has them.
+    proxies = extra.proxies if isinstance(extra.proxies, dict) else {"all": extra.proxies} if extra.proxies else {}
+    with requests.Session() as session:
+        settings: Any = session.merge_environment_settings(origin, proxies, False, extra.verify, extra.cert)
+    endpoint = Endpoint(
+        origin=origin,
+        login=connection.login or "",
+        password=connection.password or "",
+        parameters_in=extra.parameters_in,
+        timeout=extra.timeout,
+        verify=requests.utils.DEFAULT_CA_BUNDLE_PATH if settings["verify"] is True else settings["verify"],
+        cert=extra.cert,
+        proxy=requests.utils.select_proxy(origin, settings["proxies"]),
+    )
+    return Account(endpoint, extra)
+
+
+def _origin(host: str, port: int | None) -> str:
+    if not host:
+        return DEFAULT_ORIGIN
+    origin = (host if "://" in host else f"https://{host}").rstrip("/")
+    return origin if port is None or urlsplit(origin).port else f"{origin}:{port}"

@@ -1,0 +1,265 @@
+"""An Airflow connection into a ready delivery."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import tzinfo
+from typing import Any, Literal, TextIO, cast
+
+import requests
+from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath, conf
+from requests.auth import HTTPBasicAuth
+
+from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
+from airflow_provider_impactcall.delivery.endpoint import HEADERS, Endpoint
+from airflow_provider_impactcall.delivery.engine import Call, Engine, Listener, Rejection
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
+from airflow_provider_impactcall.delivery.rejects import Rejects
+from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.spool import Spool
+from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
+from airflow_provider_impactcall.hooks.connection import Account, account
+from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
+from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.records.mapping import Row, Source
+
+log = logging.getLogger(__name__)
+
+
+class ImpactCallHook(BaseHook):
+    """Delivers calls to impact.com's Call Data API.
+
+    :param impactcall_conn_id: a connection of type ``impactcall``: host (empty for impact.com), login and
+        password (the special credentials), and in the extra ``parameters_in``, ``campaign_id``,
+        ``action_tracker_id``, ``call_provider``, ``caller_id_format``, ``concurrency``,
+        ``requests_per_second``, ``requests_per_hour``, ``timeout``, ``verify``, ``proxies``, ``cert``
+    """
+
+    conn_name_attr = "impactcall_conn_id"
+    default_conn_name = "impactcall_default"
+    conn_type = CONNECTION_TYPE
+    hook_name = HOOK_NAME
+
+    def __init__(self, impactcall_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.impactcall_conn_id = impactcall_conn_id
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """The connection form's hidden fields, labels and placeholders (Airflow 2.11 and 3.1)."""
+        return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The connection form's own fields (Airflow 2.11 and 3.1)."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import StringField
+        from wtforms.validators import AnyOf, Optional
+
+        return {
+            name: StringField(
+                field["label"],
+                description=field["description"],
+                widget=BS3TextFieldWidget(),
+                validators=[Optional(), *([AnyOf(field["schema"]["enum"])] if "enum" in field["schema"] else [])],
+            )
+            for name, field in CONNECTION_FIELDS.items()
+        }
+
+    def get_conn(self) -> requests.Session:
+        """A session with the connection's credentials, certificates and proxies.
+
+        It neither retries nor knows impact.com's rules: use :meth:`deliver` or :meth:`log_call` to send calls.
+        """
+        return _session(self._account().endpoint)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the endpoint is there and takes the credentials, proven without creating a call.
+
+        Posts nothing: the endpoint must refuse that for its missing parameters.
+        """
+        try:
+            endpoint = self._account().endpoint
+        except InvalidOption as error:
+            return False, str(error)
+        try:
+            with _session(endpoint) as session:
+                answer = session.post(endpoint.url, timeout=endpoint.timeout, allow_redirects=False)
+                outcome = outcome_of(answer.status_code, answer.headers, answer.content)
+        except requests.RequestException as error:
+            return False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
+        match outcome:
+            case Outcome(status=401 | 403):
+                return False, f"{endpoint.origin} refuses the credentials ({outcome.status}). No call was created."
+            case Outcome(state=State.REJECTED):
+                return True, (
+                    f"{endpoint.origin} answered, did not refuse the credentials, and refused an empty call "
+                    f"({outcome.status}), as it should: no call was created. Not proven: that it checks credentials "
+                    "before parameters, and that your CampaignId, MediaId and ActionTrackerId exist."
+                )
+            case Outcome(state=State.DELIVERED):
+                return False, f"{endpoint.origin} accepts an empty call, so it is not the Call Data API."
+            case _:
+                return False, f"{endpoint.origin} answered {outcome.reason}. Whether it takes calls is not proven."
+
+    def log_call(self, call: Row | CallRecord, **options: Any) -> Outcome:
+        """Deliver one call, by the same rules as :meth:`deliver`.
+
+        :param call: a dict by column or parameter name, or a record
+        :param options: those of :meth:`deliver`
+        :return: what came of it; never raises for an invalid or refused call
+        :raises DeliveryAborted: when no call can be delivered until a person changes something
+        """
+        outcomes: list[Outcome] = []
+        self.deliver([call], on_settled=lambda _, outcome: outcomes.append(outcome), **options)
+        return outcomes[0]
+
+    def deliver(
+        self,
+        rows: Any,
+        *,
+        mapping: Mapping[str, Source] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        timezone: str | tzinfo | None = None,
+        key: Sequence[str] = DEFAULT_KEY,
+        on_unknown: Literal["hold"] = "hold",
+        retry_statuses: Collection[int] = RETRY_STATUSES,
+        max_wait: float = 60.0,
+        limit: int | None = None,
+        dry_run: bool = False,
+        rejects_path: str | None = None,
+        concurrency: int | None = None,
+        requests_per_second: float | None = None,
+        requests_per_hour: float | None = None,
+        on_settled: Listener | None = None,
+    ) -> DeliveryReport:
+        """Deliver every row that is a valid call, and account for each.
+
+        :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened
+        :param mapping: parameter name to column name, or to a callable of the row
+        :param constants: parameter name to the value that every call gets
+        :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
+        :param key: the parameters that tell two calls apart
+        :param on_unknown: ``hold``: a call whose fate is unknown is not sent again. (``resend`` needs the
+            delivery ledger, which this version does not have.)
+        :param retry_statuses: answers taken as "not processed", to be sent again
+        :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint asks
+            for, after which the run stops
+        :param limit: send at most so many calls; None for all
+        :param dry_run: send nothing; what would be sent counts as ``not_sent``
+        :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row
+        :param concurrency: requests in flight at once; the connection's (8) if None
+        :param requests_per_second: the connection's (no limit) if None
+        :param requests_per_hour: the connection's (no limit) if None
+        :param on_settled: told of every row's outcome, from the sending thread; it must be quick
+        :return: what came of every row
+        :raises DeliveryAborted: when no call can be delivered until a person changes something
+        :raises InvalidOption: before anything is sent, if an option or the connection is wrong
+        """
+        _refuse_the_ledger(on_unknown)
+        if not isinstance(dry_run, bool):
+            raise InvalidOption("dry_run must be True or False")
+        settings = self._account()
+        extra = settings.extra
+        endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
+        call_mapping = CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults)
+        if isinstance(rows, Spool) and (missing := call_mapping.missing_columns(rows.columns)):
+            raise InvalidOption(f"mapping: the query has no column {' nor '.join(map(repr, missing))}")
+        per_second = positive("requests_per_second", requests_per_second) or extra.requests_per_second
+        per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour
+        limits = [RateLimit(rate, window) for rate, window in ((per_second, 1.0), (per_hour, 3600.0)) if rate]
+        pacing = Pacing(limits, at_least_zero("max_wait", max_wait))
+        with ExitStack() as open_file:
+            lines = open_file.enter_context(_opened(rejects_path)) if rejects_path else None
+            rejects = Rejects(lines)
+
+            def note(row: Call | Rejection, outcome: Outcome) -> None:
+                rejects.note(row, outcome)
+                if on_settled is not None:
+                    on_settled(row, outcome)
+
+            engine = Engine(
+                claims=InputClaims(key),
+                pacing=pacing,
+                on_settled=note,
+                concurrency=int(positive("concurrency", concurrency) or extra.concurrency),
+                limit=None if limit is None else int(at_least_zero("limit", limit)),
+                dry_run=dry_run,
+                total=len(rows) if isinstance(rows, Spool) else None,
+            )
+            try:
+                report = run(engine, endpoint, rows, call_mapping)
+            except DeliveryAborted as aborted:
+                _conclude(aborted.report, rejects, rejects_path)
+                raise
+        _conclude(report, rejects, rejects_path)
+        return report
+
+    def _account(self) -> Account:
+        return account(self.get_connection(self.impactcall_conn_id))
+
+
+def positive(option: str, value: float | None) -> float | None:
+    """The value of an option that is a number over zero, or None.
+
+    :raises InvalidOption: naming the option
+    """
+    if value is not None and at_least_zero(option, value) == 0:
+        raise InvalidOption(f"{option} must be more than zero")
+    return value
+
+
+def at_least_zero(option: str, value: float) -> float:
+    """The value of an option that is a number of zero or more.
+
+    :raises InvalidOption: naming the option
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise InvalidOption(f"{option} must be a number of zero or more")
+    return value
+
+
+def _statuses(statuses: Collection[int]) -> frozenset[int]:
+    if isinstance(statuses, (str, int)) or not all(type(each) is int and 400 <= each < 600 for each in statuses):
+        raise InvalidOption("retry_statuses must be a list of HTTP statuses from 400 to 599")
+    return frozenset(statuses)
+
+
+def _refuse_the_ledger(on_unknown: str) -> None:
+    if on_unknown != "hold":
+        raise InvalidOption("on_unknown must be 'hold': 'resend' needs the delivery ledger, not in this version")
+    if conf.get("impactcall", "ledger_conn_id", fallback=""):
+        raise InvalidOption("[impactcall] ledger_conn_id is set, and this version has no delivery ledger")
+
+
+def _session(endpoint: Endpoint) -> requests.Session:
+    session = requests.Session()
+    # As bytes, since requests encodes text as Latin-1.
+    session.auth = HTTPBasicAuth(endpoint.login.encode(), endpoint.password.encode())
+    session.headers.update(HEADERS)
+    session.verify = endpoint.verify
+    session.cert = endpoint.cert
+    session.trust_env = False  # What it would read of the environment is in the endpoint already.
+    if endpoint.proxy:
+        session.proxies = {"all": endpoint.proxy}
+    return session
+
+
+def _opened(path: str) -> TextIO:
+    return cast("TextIO", ObjectStoragePath(path).open("w", encoding="utf-8"))  # type: ignore[no-untyped-call]
+
+
+def _conclude(report: DeliveryReport, rejects: Rejects, rejects_path: str | None) -> None:
+    report.rejects = rejects_path
+    for reason, count in rejects.commonest():
+        log.warning("Rejected, %d rows: %s", count, reason)
+    if rejects.failure is not None:
+        log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
+    if report.stop is not None:
+        log.warning("Stopped early: %s", report.stop)
+    log.info("impact.com calls: %s", report)

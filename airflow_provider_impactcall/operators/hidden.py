@@ -1,0 +1,45 @@
+"""Keeps rows out of what Airflow renders, stores and shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Any
+
+from airflow.providers.common.compat.sdk import XComArg
+
+
+class Hidden:
+    """A value of a template field that shows no more of itself than how much there is of it.
+
+    Airflow stores the text of every rendered template field in its database and shows it, and rows hold
+    callers' numbers. It still renders templates inside the value.
+
+    :param value: anything
+    """
+
+    template_fields = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        size = f"{len(self.value)} " if isinstance(self.value, Sized) and not isinstance(self.value, str) else ""
+        return f"<{size}{type(self.value).__name__}, hidden>"
+
+
+def hide(value: Any) -> Any:
+    """The value, hidden, unless it is a reference or a template that Airflow has yet to resolve."""
+    if isinstance(value, Hidden) or _is_unresolved(value):
+        return value
+    return Hidden(value)
+
+
+def reveal(value: Any) -> Any:
+    """What :func:`hide` was given."""
+    return value.value if isinstance(value, Hidden) else value
+
+
+def _is_unresolved(value: Any) -> bool:
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    return any(True for _ in XComArg.iter_xcom_references(value))

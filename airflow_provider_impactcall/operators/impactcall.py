@@ -1,0 +1,227 @@
+"""Upstream output into delivered calls, and the rules by which a task succeeds or fails."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import tzinfo
+from typing import Any, Literal
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    BaseOperator,
+    Context,
+)
+
+from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook, at_least_zero
+from airflow_provider_impactcall.operators.hidden import hide, reveal
+from airflow_provider_impactcall.records.mapping import Source
+
+
+class DeliverCallsOperator(BaseOperator):
+    """What every operator of this package shares: the options, and what it returns and raises.
+
+    :param impactcall_conn_id: the connection of type ``impactcall`` (templated)
+    :param mapping: parameter name to column name, or to a callable of the row
+    :param constants: parameter name to the value that every call gets (templated)
+    :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
+        (templated)
+    :param key: the parameters that tell two calls apart
+    :param on_unknown: ``hold``: a call whose fate is unknown is not sent again
+    :param retry_statuses: answers taken as "not processed", to be sent again
+    :param max_rejected: how many rejected rows the task tolerates: an int is a count, a float a share of the
+        rows (templated)
+    :param max_unknown: the same for calls whose fate is unknown (templated)
+    :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint asks for,
+        after which the run stops and Airflow may retry
+    :param on_empty: what no rows at all mean: ``succeed``, ``skip`` or ``fail``
+    :param limit: send at most so many calls (templated)
+    :param dry_run: send nothing; what would be sent counts as ``not_sent`` (templated)
+    :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row (templated)
+    :param concurrency: requests in flight at once; the connection's (8) if None
+    :param requests_per_second: the connection's (no limit) if None
+    :param requests_per_hour: the connection's (no limit) if None
+    """
+
+    template_fields: Sequence[str] = (
+        "impactcall_conn_id",
+        "constants",
+        "timezone",
+        "max_rejected",
+        "max_unknown",
+        "limit",
+        "rehearsal",
+        "rejects_path",
+    )
+    ui_color = "#d8ecff"
+
+    def __init__(
+        self,
+        *,
+        impactcall_conn_id: str = ImpactCallHook.default_conn_name,
+        mapping: Mapping[str, Source] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        timezone: str | tzinfo | None = None,
+        key: Sequence[str] = DEFAULT_KEY,
+        on_unknown: Literal["hold"] = "hold",
+        retry_statuses: Collection[int] = RETRY_STATUSES,
+        max_rejected: float | str = 0,
+        max_unknown: float | str = 0,
+        max_wait: float = 60.0,
+        on_empty: Literal["succeed", "skip", "fail"] = "succeed",
+        limit: int | str | None = None,
+        dry_run: bool | str = False,
+        rejects_path: str | None = None,
+        concurrency: int | None = None,
+        requests_per_second: float | None = None,
+        requests_per_hour: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.impactcall_conn_id = impactcall_conn_id
+        self.mapping = mapping
+        self.constants = constants
+        self.timezone = timezone
+        self.key = key
+        self.on_unknown = on_unknown
+        self.retry_statuses = retry_statuses
+        self.max_rejected = max_rejected
+        self.max_unknown = max_unknown
+        self.max_wait = max_wait
+        self.on_empty = on_empty
+        self.limit = limit
+        # BaseOperator.dry_run is a method, which "airflow tasks test --dry-run" calls.
+        self.rehearsal = dry_run
+        self.rejects_path = rejects_path
+        self.concurrency = concurrency
+        self.requests_per_second = requests_per_second
+        self.requests_per_hour = requests_per_hour
+
+    def deliver(self, rows: Any, context: Context) -> dict[str, int | float | str | None]:
+        """Deliver the rows, and judge by the report whether the task has succeeded.
+
+        :return: the report's counts, ``seconds`` and ``rejects``
+        :raises AirflowFailException: an option is wrong, nothing can be delivered until a person changes
+            something, or more rows were rejected or unknown than the task tolerates
+        :raises AirflowException: rows were not sent, and a later try may send them
+        :raises AirflowSkipException: there were no rows, and ``on_empty`` says so
+        """
+        try:
+            rejected = _tolerance("max_rejected", self.max_rejected)
+            unknown = _tolerance("max_unknown", self.max_unknown)
+            if self.on_empty not in ("succeed", "skip", "fail"):
+                raise InvalidOption("on_empty must be 'succeed', 'skip' or 'fail'")
+            report = ImpactCallHook(self.impactcall_conn_id).deliver(
+                rows,
+                mapping=self.mapping,
+                constants=self.constants,
+                timezone=self.timezone or None,
+                key=self.key,
+                on_unknown=self.on_unknown,
+                retry_statuses=self.retry_statuses,
+                max_wait=self.max_wait,
+                limit=_rendered_limit(self.limit),
+                dry_run=_rendered_flag(self.rehearsal),
+                rejects_path=self.rejects_path or None,
+                concurrency=self.concurrency,
+                requests_per_second=self.requests_per_second,
+                requests_per_hour=self.requests_per_hour,
+            )
+        except InvalidOption as error:
+            raise AirflowFailException(str(error)) from None
+        except DeliveryAborted as aborted:
+            _push(context, aborted.report)
+            raise AirflowFailException(f"Aborted: {aborted.reason}. {aborted.report}") from None
+        failure = self._failure(report, rejected, unknown)
+        if failure is not None:
+            _push(context, report)
+            raise failure
+        return report.as_dict()
+
+    def _failure(self, report: DeliveryReport, rejected: float, unknown: float) -> AirflowException | None:
+        if report.stop is not None and report.not_sent:
+            return AirflowException(f"{report.not_sent} calls were not sent: {report.stop}. {report}")
+        excess = [
+            f"{count} rows are {name}, and {option} is {tolerated}"
+            for name, count, option, tolerated in (
+                ("rejected", report.rejected, "max_rejected", rejected),
+                ("unknown", report.unknown, "max_unknown", unknown),
+            )
+            if count > (tolerated * report.rows if isinstance(tolerated, float) else tolerated)
+        ]
+        if excess:
+            return AirflowFailException(f"{'; '.join(excess)}. {report}")
+        if not report.rows and self.on_empty == "fail":
+            return AirflowFailException("There were no rows.")
+        if not report.rows and self.on_empty == "skip":
+            return AirflowSkipException("There were no rows.")
+        return None
+
+
+class ImpactCallOperator(DeliverCallsOperator):
+    """Delivers the calls that an upstream task gave.
+
+    :param calls: any iterable of dicts, an ``XComArg``, or a mapped upstream's output (flattened); it is
+        templated, and never shown
+    :param kwargs: every option of :class:`DeliverCallsOperator`, and of Airflow's ``BaseOperator``
+    """
+
+    template_fields: Sequence[str] = ("calls", *DeliverCallsOperator.template_fields)
+
+    def __init__(self, *, calls: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.calls = calls
+
+    @property
+    def calls(self) -> Any:
+        """The calls, hidden unless they are a reference."""
+        return self._calls
+
+    @calls.setter
+    def calls(self, calls: Any) -> None:
+        self._calls = hide(calls)
+
+    def execute(self, context: Context) -> dict[str, int | float | str | None]:
+        """Deliver the calls. See :meth:`DeliverCallsOperator.deliver` for what it returns and raises."""
+        return self.deliver(reveal(self.calls), context)
+
+
+def _tolerance(option: str, value: float | str) -> float:
+    if isinstance(value, str):
+        try:
+            value = float(value) if "." in value else int(value)
+        except ValueError:
+            raise InvalidOption(f"{option} must be a count or a share of the rows, and is neither") from None
+    tolerated = at_least_zero(option, value)
+    if isinstance(tolerated, float) and tolerated > 1:
+        raise InvalidOption(f"{option} is a share of the rows if it has a fraction, and must be at most 1.0")
+    return tolerated
+
+
+def _rendered_limit(limit: int | str | None) -> int | None:
+    if not isinstance(limit, str):
+        return limit
+    if limit in ("", "None"):
+        return None
+    if not limit.isdecimal():
+        raise InvalidOption("limit must be a whole number")
+    return int(limit)
+
+
+def _rendered_flag(dry_run: bool | str) -> bool:
+    if not isinstance(dry_run, str):
+        return dry_run
+    if dry_run not in ("True", "False", "true", "false"):
+        raise InvalidOption("dry_run must be True or False")
+    return dry_run in ("True", "true")
+
+
+def _push(context: Context, report: DeliveryReport) -> None:
+    task_instance = context.get("ti")
+    if task_instance is not None:
+        task_instance.xcom_push(key="report", value=report.as_dict())

@@ -1,0 +1,107 @@
+"""What Airflow reads of this provider at start-up. It imports nothing, as that slows or breaks every worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONNECTION_TYPE = "impactcall"
+HOOK_NAME = "impact.com Call Data"
+
+FIELD_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["schema", "extra"],
+    "relabeling": {"host": "Host", "login": "Login", "password": "Password"},
+    "placeholders": {
+        "host": "empty: https://twilio.ivr.impactradius.com",
+        "login": "the special credentials from your CSM at impact.com",
+        "password": "not the ordinary API credentials",
+    },
+}
+
+
+def _field(label: str, description: str, kind: str, **schema: Any) -> dict[str, Any]:
+    # Only a type that may be null is not a required field of the form.
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
+
+CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
+    "parameters_in": _field(
+        "Parameters in",
+        "query (default): the URL. form: the body, which keeps callers' numbers out of proxies' logs.",
+        "string",
+        enum=["query", "form"],
+    ),
+    "campaign_id": _field("Campaign id", "CampaignId of calls that lack one.", "integer", minimum=0),
+    "action_tracker_id": _field("Action tracker id", "ActionTrackerId of calls that lack one.", "integer", minimum=0),
+    "call_provider": _field("Call provider", "CallProvider of calls that lack one.", "string", maxLength=64),
+    "caller_id_format": _field(
+        "Caller id format",
+        "How a US or Canadian CallerId leaves. national (default): 2125550123. e164: +12125550123. "
+        "It matches calls with conversions: never change it once calls were sent.",
+        "string",
+        enum=["national", "e164"],
+    ),
+    "concurrency": _field("Concurrency", "Requests in flight at once; 8 if empty.", "integer", minimum=1, maximum=1000),
+    "requests_per_second": _field("Requests a second", "No limit of our own if empty.", "number"),
+    "requests_per_hour": _field("Requests an hour", "No limit of our own if empty.", "number"),
+    "timeout": _field("Timeout", "Seconds for a whole request; 30 if empty.", "number"),
+    "verify": _field("Verify", "true (default), false, or the path of a file of certificates to trust.", "string"),
+    "proxies": _field("Proxies", 'A URL, or JSON by scheme: {"https": "http://proxy:3128"}.', "string"),
+    "cert": _field("Client certificate", 'A path, or JSON: ["client.crt", "client.key"].', "string"),
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata, in the form of Airflow's ``provider_info.schema.json``."""
+    integration = "impact.com Call Data"
+    return {
+        "package-name": "airflow-provider-impactcall",
+        "name": "impact.com Call Data",
+        "description": "Delivers phone-call records to impact.com's Call Data API, exactly accounted for.",
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://integrations.impact.com/brand-api-reference/reference/call-data",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [
+            {"integration-name": integration, "python-modules": ["airflow_provider_impactcall.hooks.impactcall"]}
+        ],
+        "operators": [
+            {"integration-name": integration, "python-modules": ["airflow_provider_impactcall.operators.impactcall"]}
+        ],
+        "transfers": [
+            {
+                "source-integration-name": "SQL",
+                "target-integration-name": integration,
+                "python-module": "airflow_provider_impactcall.transfers.sql_to_impactcall",
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": CONNECTION_TYPE,
+                "hook-name": HOOK_NAME,
+                "hook-class-name": "airflow_provider_impactcall.hooks.impactcall.ImpactCallHook",
+                "ui-field-behaviour": FIELD_BEHAVIOUR,
+                "conn-fields": CONNECTION_FIELDS,
+            }
+        ],
+        "task-decorators": [
+            {"name": "impactcall", "class-name": "airflow_provider_impactcall.decorators.impactcall.impactcall_task"}
+        ],
+        "config": {
+            "impactcall": {
+                "description": "Delivery of calls to impact.com.",
+                "options": {
+                    "ledger_conn_id": {
+                        "description": "The SQL connection of the delivery ledger. This version has no ledger yet: "
+                        "leave it empty, as a task refuses to run without the ledger that it was promised.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": None,
+                        "default": "",
+                    }
+                },
+            }
+        },
+    }
