@@ -1,0 +1,97 @@
+"""``python -m airflow_provider_impactcall.sandbox``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Sequence
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.sandbox.faults import FAULTS
+from airflow_provider_impactcall.sandbox.server import Sandbox
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        sandbox = Sandbox(
+            host=options.host,
+            port=options.port,
+            user=options.user,
+            password=options.password,
+            latency=options.latency / 1000,
+            faults=dict(options.fault),
+            seed=options.seed,
+            keep_requests=False,
+        )
+    except InvalidOption as error:
+        parser.error(str(error))
+    try:
+        asyncio.run(_serve(sandbox))
+    except OSError as error:
+        parser.exit(1, f"{parser.prog}: cannot listen on {sandbox.url}: {error.strerror}\n")
+
+
+async def _serve(sandbox: Sandbox) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with sandbox:
+        print(
+            f"Sandbox for impact.com's Call Data API on {sandbox.url} "
+            f"(processed calls: {sandbox.url}/calls; Ctrl+C stops it)",
+            flush=True,
+        )
+        await stopped.wait()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_impactcall.sandbox",
+        description="A local stand-in for impact.com's Call Data API, which offers no sandbox of its own.",
+        epilog=_kinds(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8900, help="0 picks a free one (default: %(default)s)")
+    parser.add_argument("--user", help="the only user let in (default: any credentials do)")
+    parser.add_argument("--password", help="that user's password")
+    parser.add_argument(
+        "--latency", type=float, default=0, metavar="MS", help="milliseconds before each answer (default: 0)"
+    )
+    parser.add_argument(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="KIND=RATE",
+        help="fail so, for this share of the requests, 0 to 1; may be given for several kinds",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same faults in the same order (default: 0)"
+    )
+    return parser
+
+
+def _fault(text: str) -> tuple[str, float]:
+    kind, _, rate = text.partition("=")
+    try:
+        return kind, float(rate)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KIND=RATE with a number as the rate") from None
+
+
+def _kinds() -> str:
+    width = max(map(len, FAULTS))
+    rows = (
+        f"  {fault.name:<{width}}  {'processed' if fault.processed else '-':<9}  {fault.meaning}"
+        for fault in FAULTS.values()
+    )
+    return "kinds of faults, and whether the call counts as processed:\n" + "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The endpoint, and beside it the pages for the person at the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+
+from aiohttp import hdrs, web
+
+from airflow_provider_impactcall.exceptions import Problem
+from airflow_provider_impactcall.sandbox import answers
+from airflow_provider_impactcall.sandbox.faults import NO_FAULT, Fault, Moment
+from airflow_provider_impactcall.sandbox.journal import Journal, ReceivedRequest
+from airflow_provider_impactcall.sandbox.plan import FaultPlan
+from airflow_provider_impactcall.sandbox.validation import FORM, find_problems, read_pairs
+
+ENDPOINT = "/calldata/logCallData"
+MAX_TARGET_BYTES = 128 * 1024
+MAX_BODY_BYTES = 2 * 1024 * 1024
+
+_WELCOME = f"""A stand-in for impact.com's Call Data API.
+
+POST   {ENDPOINT}   takes a call, in the query string or as a form
+GET    /calls                  the calls that it processed
+GET    /counts                 how many requests, calls, answers and faults
+DELETE /calls                  forgets them all
+"""
+
+
+class CallDataApplication:
+    """Answers requests.
+
+    :param credentials: user and password; with None any Basic credentials do
+    :param latency: seconds before each answer. A call is processed before them: a caller that leaves
+        while it waits does not take the call back.
+    """
+
+    def __init__(
+        self, journal: Journal, plan: FaultPlan, *, credentials: tuple[str, str] | None, latency: float
+    ) -> None:
+        self._journal = journal
+        self._plan = plan
+        self._credentials = credentials
+        self._latency = latency
+
+    def build(self) -> web.Application:
+        """A new aiohttp application; one serves only once."""
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application.add_routes(
+            [
+                web.post(ENDPOINT, self._log_call),
+                # impact.com's OpenAPI documents GET, too.
+                web.get(ENDPOINT, self._log_call, allow_head=False),
+                web.get("/", self._welcome),
+                web.get("/calls", self._list_calls),
+                web.delete("/calls", self._forget),
+                web.get("/counts", self._count),
+            ]
+        )
+        return application
+
+    async def _log_call(self, request: web.Request) -> web.StreamResponse:
+        received = self._journal.arrive(request)
+        fault = self._plan.next_fault()
+        try:
+            refusal = await self._take(request, received, fault)
+            if refusal is None and fault is not NO_FAULT:
+                self._journal.strike(fault.name)
+            await asyncio.sleep(self._latency)
+            answer = await fault.answer(request) if refusal is None else refusal
+            # A fault may have closed the connection; then nothing whole is answered.
+            if request.transport is not None and not request.transport.is_closing():
+                self._journal.answer(answer.status, says_ok=refusal is None and fault.says_ok)
+            return answer
+        finally:
+            self._journal.leave()
+
+    async def _take(self, request: web.Request, received: ReceivedRequest, fault: Fault) -> web.Response | None:
+        """Read and process the request as far as the fault lets it; the refusal, if it is refused."""
+        if fault.moment is Moment.BEFORE_READING:
+            return None
+        try:
+            received.body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return answers.body_too_long(request, MAX_BODY_BYTES)
+        if fault.moment is Moment.BEFORE_PROCESSING:
+            return None
+        return self._process(request, received.body)
+
+    def _process(self, request: web.Request, body: bytes) -> web.Response | None:
+        # Never waits: a call is processed whole, even if its caller dies on the last byte.
+        if len(request.raw_path) > MAX_TARGET_BYTES:
+            return answers.target_too_long(request, MAX_TARGET_BYTES)
+        if not self._admits(request.headers.get(hdrs.AUTHORIZATION, "")):
+            return answers.unauthorized(request)
+        pairs = read_pairs(request.raw_path, body, request.content_type)
+        problems = find_problems(pairs)
+        if body and request.content_type != FORM:
+            problems.insert(0, Problem("body", f"is not read: it is {request.content_type}, and not {FORM}"))
+        if problems:
+            return answers.refused(request, problems)
+        self._journal.process(dict(pairs))
+        return None
+
+    def _admits(self, authorization: str) -> bool:
+        scheme, _, encoded = authorization.partition(" ")
+        if scheme.lower() != "basic":
+            return False
+        try:
+            user, colon, password = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
+        except (binascii.Error, UnicodeError):
+            return False
+        return bool(colon) and self._credentials in (None, (user, password))
+
+    async def _welcome(self, _: web.Request) -> web.Response:
+        return web.Response(text=_WELCOME)
+
+    async def _list_calls(self, _: web.Request) -> web.Response:
+        return web.json_response(self._journal.calls)
+
+    async def _forget(self, _: web.Request) -> web.Response:
+        self._journal.reset()
+        return web.Response(status=204)
+
+    async def _count(self, _: web.Request) -> web.Response:
+        return web.json_response(self._journal.counts)

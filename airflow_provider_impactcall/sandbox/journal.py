@@ -1,0 +1,120 @@
+"""What came, what was processed and what was answered: three different numbers, which is the point of a sandbox."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypedDict
+
+from aiohttp import web
+
+
+class ProcessedCall(TypedDict):
+    """A call that was processed, whatever was answered.
+
+    :param parameters: value by name, as decoded
+    :param received_at: when, in ISO 8601 and UTC
+    """
+
+    parameters: dict[str, str]
+    received_at: str
+
+
+class Counts(TypedDict):
+    """How many of what, since the start or the last reset.
+
+    :param requests: requests to the endpoint
+    :param processed: calls processed
+    :param answered_ok: answers that said OK, in full, to a caller that was still there
+    :param answered: complete answers by status
+    :param faults: faults that struck, by kind
+    """
+
+    requests: int
+    processed: int
+    answered_ok: int
+    answered: dict[str, int]
+    faults: dict[str, int]
+
+
+@dataclass
+class ReceivedRequest:
+    """A request as it arrived.
+
+    :param method: ``POST`` or ``GET``
+    :param target: path and query string, still percent-encoded
+    :param headers: by name in any case
+    :param body: empty too if it was never read
+    :param arrived: ``time.monotonic()`` when the headers were complete, in seconds
+    :param in_flight: requests not answered yet at that moment, this one among them
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    arrived: float
+    in_flight: int
+
+
+class Journal:
+    """What the sandbox remembers.
+
+    :param keep_requests: whether to remember every request as it arrived; off, memory holds only the calls
+    """
+
+    def __init__(self, *, keep_requests: bool) -> None:
+        self._keep_requests = keep_requests
+        self._in_flight = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but the requests in flight."""
+        self.requests: list[ReceivedRequest] = []
+        self.calls: list[ProcessedCall] = []
+        self._received = 0
+        self._answered_ok = 0
+        self._answered: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+
+    @property
+    def counts(self) -> Counts:
+        return {
+            "requests": self._received,
+            "processed": len(self.calls),
+            "answered_ok": self._answered_ok,
+            "answered": dict(self._answered),
+            "faults": dict(self._faults),
+        }
+
+    def arrive(self, request: web.Request) -> ReceivedRequest:
+        self._received += 1
+        self._in_flight += 1
+        received = ReceivedRequest(
+            method=request.method,
+            target=request.raw_path,
+            headers=request.headers,
+            body=b"",
+            arrived=time.monotonic(),
+            in_flight=self._in_flight,
+        )
+        if self._keep_requests:
+            self.requests.append(received)
+        return received
+
+    def leave(self) -> None:
+        self._in_flight -= 1
+
+    def process(self, parameters: dict[str, str]) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.calls.append({"parameters": parameters, "received_at": now})
+
+    def strike(self, kind: str) -> None:
+        self._faults[kind] += 1
+
+    def answer(self, status: int, *, says_ok: bool) -> None:
+        self._answered[str(status)] += 1
+        self._answered_ok += says_ok

@@ -1,0 +1,179 @@
+"""The sandbox as something to start, steer, ask and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from yarl import URL
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.sandbox.application import MAX_TARGET_BYTES, CallDataApplication
+from airflow_provider_impactcall.sandbox.journal import Counts, Journal, ProcessedCall, ReceivedRequest
+from airflow_provider_impactcall.sandbox.plan import FaultPlan
+
+# What is in flight when the sandbox stops may take so long to finish; a request that hangs never would.
+_GRACE_SECONDS = 0.1
+# aiohttp answers 400 to a target over its limit; this is where its limit cannot get in the way of a 414.
+_PARSER_LINE_BYTES = 128 * MAX_TARGET_BYTES
+_MAX_HEADER_BYTES = 128 * 1024
+
+
+class Sandbox:
+    """A stand-in for impact.com's Call Data API on this machine.
+
+    Use it as an async context manager, or as ``with Sandbox().in_thread() as sandbox`` from code without
+    an event loop.
+
+    :param host: the address to listen on
+    :param port: the port to listen on; 0 picks a free one
+    :param user: the only user let in; without one any Basic credentials do
+    :param password: that user's
+    :param latency: seconds before each answer; a call is processed before them
+    :param faults: the share of requests, 0 to 1, by the kind of fault that meets them (see ``FAULTS``)
+    :param seed: the same seed and rates give the same faults, by the order of the requests
+    :param keep_requests: whether :attr:`requests` fills; off for runs whose memory matters
+    :raises InvalidOption: for an unknown kind of fault, for rates that add up to over 1, or for a
+        password without a user
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        user: str | None = None,
+        password: str | None = None,
+        latency: float = 0.0,
+        faults: Mapping[str, float] | None = None,
+        seed: int = 0,
+        keep_requests: bool = True,
+    ) -> None:
+        if user is None and password is not None:
+            raise InvalidOption("a password needs a user")
+        self.host = host
+        self.port = port
+        self._journal = Journal(keep_requests=keep_requests)
+        self._plan = FaultPlan(faults or {}, seed)
+        self._application = CallDataApplication(
+            self._journal,
+            self._plan,
+            credentials=None if user is None else (user, password or ""),
+            latency=latency,
+        )
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port, such as ``http://127.0.0.1:8900``; the port is known once it runs."""
+        return str(URL.build(scheme="http", host=self.host, port=self.port))
+
+    @property
+    def calls(self) -> list[ProcessedCall]:
+        """The calls that were processed, whatever was answered; what ``GET /calls`` shows."""
+        return self._journal.calls
+
+    @property
+    def counts(self) -> Counts:
+        """How many requests, calls, answers and faults; what ``GET /counts`` shows."""
+        return self._journal.counts
+
+    @property
+    def requests(self) -> list[ReceivedRequest]:
+        """Every request to the endpoint as it arrived, unless ``keep_requests`` is off."""
+        return self._journal.requests
+
+    @property
+    def faults(self) -> Mapping[str, float]:
+        """The rates by kind; may be replaced at any time."""
+        return self._plan.rates
+
+    @faults.setter
+    def faults(self, rates: Mapping[str, float]) -> None:
+        self._plan.rates = rates
+
+    @property
+    def script(self) -> Sequence[str]:
+        """The kinds that meet the next requests, one each, before any rate counts; ``ok`` is no fault.
+
+        What is left of it can be read, and it may be replaced at any time.
+        """
+        return self._plan.script
+
+    @script.setter
+    def script(self, kinds: Sequence[str]) -> None:
+        self._plan.script = kinds
+
+    def reset(self) -> None:
+        """Forget all calls, counts and requests; ``DELETE /calls`` does the same."""
+        self._journal.reset()
+
+    async def start(self) -> None:
+        """Listen.
+
+        :raises OSError: if the address is taken or not this machine's
+        """
+        runner = web.AppRunner(
+            self._application.build(),
+            access_log=None,
+            logger=_logger(),
+            handler_cancellation=True,
+            shutdown_timeout=_GRACE_SECONDS,
+            max_line_size=_PARSER_LINE_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+        )
+        await runner.setup()
+        self._runner = runner
+        try:
+            await web.TCPSite(runner, self.host, self.port).start()
+        except OSError:
+            await self.stop()
+            raise
+        self.port = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening, and end what is still in flight."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @contextmanager
+    def in_thread(self) -> Iterator[Self]:
+        """Serve from a thread with an event loop of its own."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="impactcall-sandbox", daemon=True)
+        thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+            try:
+                yield self
+            finally:
+                asyncio.run_coroutine_threadsafe(self.stop(), loop).result()
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+
+def _logger() -> logging.Logger:
+    logger = logging.getLogger(__name__)
+    logger.addFilter(_without_unreadable_requests)
+    return logger
+
+
+def _without_unreadable_requests(record: logging.LogRecord) -> bool:
+    # aiohttp logs a request that it cannot parse, and quotes it, callers' numbers included.
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

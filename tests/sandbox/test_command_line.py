@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
+from airflow_provider_impactcall.sandbox.__main__ import main
+
+from .wire import Ask, a_call, basic, until
+
+COMMAND = [sys.executable, "-m", "airflow_provider_impactcall.sandbox"]
+
+
+@contextmanager
+def serving(*arguments: str):
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().decode()
+        finally:
+            process.kill()
+
+
+def address_in(line: str) -> Sandbox:
+    match = re.match(r"Sandbox for impact\.com's Call Data API on http://127\.0\.0\.1:([1-9][0-9]*) ", line)
+    assert match, line
+    return Sandbox(port=int(match[1]))  # Never started: the test's client only asks it for the port.
+
+
+def test_serves_as_told_and_stops_at_sigterm():
+    options = ["--user", "u", "--password", "p", "--fault", "403=0.5", "--fault", "500-after-processing=0.5"]
+    with serving(*options, "--seed", "3", "--latency", "5") as (process, line):
+        address = address_in(line)
+        ask = a_call()
+        ask.headers = {"Authorization": basic("u", "p")}
+
+        async def talk():
+            statuses = [(await ask.of(address)).status for _ in range(12)]
+            return statuses, (await Ask(method="GET", path="/counts").of(address)).json
+
+        statuses, counts = asyncio.run(talk())
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=5)
+
+    assert set(statuses) == {403, 500}
+    assert counts["processed"] == statuses.count(500)
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_stops_at_sigint_while_a_request_hangs():
+    with serving("--fault", "hang-after-processing=1") as (process, line):
+        address = address_in(line)
+
+        async def hang():
+            _, writer = await asyncio.open_connection("127.0.0.1", address.port)
+            writer.write(a_call().bytes())
+
+            async def processed():
+                return (await Ask(method="GET", path="/calls").of(address)).json
+
+            await until(processed)
+            process.send_signal(signal.SIGINT)
+            writer.close()
+
+        asyncio.run(hang())
+        out, err = process.communicate(timeout=5)
+
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_help_lists_every_fault_and_whether_it_processes(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for kind, fault in FAULTS.items():
+        mark = "processed" if fault.processed else "-"
+        assert re.search(rf"^  {kind} +{mark} +{re.escape(fault.meaning)}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fault", "nonsense=0.1"], "truncated-body"),
+        (["--fault", "500"], "KIND=RATE"),
+        (["--fault", "500=often"], "KIND=RATE"),
+        (["--fault", "500=2"], "0 to 1"),
+        (["--fault", "500=0.6", "--fault", "503=0.6"], "at most 1"),
+        (["--password", "p"], "user"),
+    ],
+)
+def test_impossible_options(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_a_taken_port_is_told_in_a_line(capsys):
+    with Sandbox().in_thread() as sandbox, pytest.raises(SystemExit, match="1"):
+        main(["--port", str(sandbox.port)])
+    assert f"cannot listen on {sandbox.url}: " in capsys.readouterr().err
