@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from airflow.providers.common.compat.sdk import (
     Context,
     DecoratedOperator,
     TaskDecorator,
-    context_merge,
     determine_kwargs,
     task_decorator_factory,
 )
 
 from airflow_provider_impactcall.operators.hidden import hide, reveal
-from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
+from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator, names_options
 
 
 class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
@@ -30,6 +30,10 @@ class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
 
     template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *DeliverCallsOperator.template_fields)
     custom_operator_name = "@task.impactcall"
+
+    @names_options
+    def __init__(self, *, python_callable: Callable[..., Any], **kwargs: Any) -> None:
+        super().__init__(python_callable=python_callable, **kwargs)
 
     @property
     def op_args(self) -> list[Any]:
@@ -52,8 +56,8 @@ class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
     def execute(self, context: Context) -> dict[str, int | float | str | None]:
         """Call the function, and deliver what it returns. See :meth:`DeliverCallsOperator.deliver`."""
         arguments = [reveal(argument) for argument in self.op_args]
-        context_merge(context, {name: reveal(argument) for name, argument in self.op_kwargs.items()})
-        wanted = determine_kwargs(self.python_callable, arguments, context)
+        named = {name: reveal(argument) for name, argument in self.op_kwargs.items()}
+        wanted = determine_kwargs(self.python_callable, arguments, ChainMap(named, cast("dict[str, Any]", context)))
         return self.deliver(self.python_callable(*arguments, **wanted), context)
 
 

@@ -23,8 +23,8 @@ class Hidden:
         self.value = value
 
     def __repr__(self) -> str:
-        size = f"{len(self.value)} " if isinstance(self.value, Sized) and not isinstance(self.value, str) else ""
-        return f"<{size}{type(self.value).__name__}, hidden>"
+        size = f" of {len(self.value)}" if isinstance(self.value, Sized) and not isinstance(self.value, str) else ""
+        return f"<{type(self.value).__name__}{size}, hidden>"
 
 
 def hide(value: Any) -> Any:

@@ -12,7 +12,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
+from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator, names_options
 
 _ROWS_A_FETCH = 1000
 
@@ -34,6 +34,7 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
     template_ext: Sequence[str] = (".sql",)
 
+    @names_options
     def __init__(
         self,
         *,

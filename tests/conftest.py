@@ -1,0 +1,35 @@
+"""One Airflow home for the whole run, and a sandbox for each test that asks for one."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Airflow reads its home when it is first imported, so this comes before any import of it.
+_HOME = tempfile.mkdtemp(prefix="impactcall-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+    del os.environ[name]
+os.environ.update(
+    AIRFLOW_HOME=_HOME,
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__DAGS_FOLDER=str(Path(_HOME, "dags")),
+    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
+)
+
+from airflow_provider_impactcall.sandbox import Sandbox  # noqa: E402
+from tests import examples  # noqa: E402
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A running sandbox, with ``impactcall_default`` leading to it."""
+    with Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as running:
+        monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", examples.connection(running))
+        yield running

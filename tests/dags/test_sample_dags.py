@@ -1,0 +1,184 @@
+"""The sample DAGs as they are, in a real Airflow, against a warehouse and the sandbox."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_impactcall.sandbox import Sandbox
+from demo import warehouse
+from tests import examples
+from tests.real_airflow import RealAirflow
+
+DAGS = Path(__file__).resolve().parent.parent.parent / "dags"
+UNTIL = datetime(2026, 11, 20, 6, tzinfo=UTC)
+DAY, LOOK_BACK = timedelta(days=1), timedelta(days=3)
+
+
+class Scene:
+    """A real Airflow with the sample DAGs, a warehouse that ends at UNTIL, and the sandbox."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.warehouse = folder / "warehouse.db"
+        self.expected = warehouse.build(self.warehouse, UNTIL, calls=2_000)
+        self.airflow = RealAirflow(folder, DAGS)
+        self.environment = {
+            "AIRFLOW_CONN_IMPACTCALL_DEFAULT": examples.connection(sandbox),
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self.warehouse)}),
+            "AIRFLOW_VAR_IMPACTCALL_REJECTS_DIR": str(folder),
+        }
+        self.airflow.prepare(**self.environment)
+
+    def run(self, dag_id: str) -> list[dict[str, Any]]:
+        """Run a DAG for the day that ends at UNTIL; the reports of its delivering tasks."""
+        self.sandbox.reset()
+        self.airflow.test_dag(dag_id, UNTIL.isoformat(), **self.environment)
+        return [dict(report) for report in self.airflow.reports(dag_id).values()]
+
+    def good_rows(self, window: timedelta) -> dict[str, dict[str, Any]]:
+        """The first row of each valid call of a window, by its id."""
+        connection = sqlite3.connect(self.warehouse)
+        connection.row_factory = sqlite3.Row
+        since, until = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (UNTIL - window, UNTIL))
+        rows = connection.execute(
+            "SELECT * FROM calls WHERE started_at_utc >= ? AND started_at_utc < ? ORDER BY started_at_utc",
+            (since, until),
+        )
+        found: dict[str, dict[str, Any]] = {}
+        for row in map(dict, rows):
+            if is_good(row):
+                found.setdefault(row["call_session_id"], row)
+        connection.close()
+        return found
+
+    def arrived(self) -> dict[str, dict[str, str]]:
+        calls = {each["parameters"]["CallSessionId"]: dict(each["parameters"]) for each in self.sandbox.calls}
+        assert len(calls) == len(self.sandbox.calls), "no call was processed twice"
+        return calls
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as sandbox:
+        yield Scene(tmp_path_factory.mktemp("sample-dags"), sandbox)
+
+
+def is_good(row: dict[str, Any]) -> bool:
+    """Whether a row has none of the flaws of the demo's warehouse, told from the row itself."""
+    return (
+        str(row["campaign_id"]).isdecimal()
+        and row["media_id"] is not None
+        and bool(re.search(r"[+-]\d\d:\d\d$", row["event_date"]))
+        and row["call_session_id"] is not None
+        and not re.search("[a-z]", row["caller_id"])
+        and row["called_phone_number"].startswith("+")
+        and row["ivr_duration"] >= 0
+        and row["talk_duration"] <= row["call_duration"]
+        and row["call_status"] in warehouse.STATUSES
+        and len(row["sub_id1"] or "") <= 64
+    )
+
+
+def as_sent(row: dict[str, Any]) -> dict[str, str]:
+    """What has to arrive of a good row, worked out anew."""
+    sent = {
+        "CampaignId": row["campaign_id"],
+        "MediaId": row["media_id"],
+        "EventDate": row["event_date"],
+        "ActionTrackerId": str(row["action_tracker_id"]),
+        "CallProvider": row["call_provider"],
+        "CallSessionId": row["call_session_id"],
+        "CallerId": number(row["caller_id"], row["caller_country"]),
+        "CalledPhoneNumber": number(row["called_phone_number"], row["called_country"]),
+        "CallDuration": str(row["call_duration"]),
+        "TalkDuration": str(row["talk_duration"]),
+        "CallStatus": row["call_status"],
+        "CallerPhoneNumberCountry": row["caller_country"],
+        "CalledPhoneNumberCountry": row["called_country"],
+        "SubId1": row["sub_id1"],
+        "SubId2": row["sub_id2"],
+        "ClickId": row["click_id"],
+        "City": row["city"],
+        "Region": row["region"],
+        "Zip": row["zip"],
+        "RepeatCaller": row["repeat_caller"],
+        "CallRecording": row["recording_url"],
+        "IvrDuration": str(row["ivr_duration"]),
+        "Keypresses": row["keypresses"],
+        "TrafficSource": row["traffic_source"],
+        "SaleAmount": None if row["sale_amount"] is None else f"{row['sale_amount']}",
+    }
+    return {name: text for name, text in sent.items() if text is not None} | {"PhoneType": row["phone_type"]}
+
+
+def differences(arrived: dict[str, dict[str, str]], rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What arrived other than it was to be sent, or was to be sent and did not arrive, by call and parameter."""
+    wanted = {session_id: as_sent(row) for session_id, row in rows.items()}
+    return {
+        session_id: sorted(arrived.get(session_id, {}).items() ^ wanted.get(session_id, {}).items())
+        for session_id in arrived.keys() | wanted.keys()
+        if arrived.get(session_id) != wanted.get(session_id)
+    }
+
+
+def number(written: str, country: str) -> str:
+    digits = re.sub(r"\D", "", written)
+    if country != "GB":
+        return digits[-10:]
+    return f"+{digits}" if written.startswith("+") else f"+44{digits.removeprefix('0')}"
+
+
+def total(reports: list[dict[str, Any]], name: str) -> int:
+    return sum(report[name] for report in reports)
+
+
+def test_from_warehouse(scene: Scene) -> None:
+    (report,) = scene.run("impactcall_from_warehouse")
+    good = scene.good_rows(DAY + LOOK_BACK)
+    assert differences(scene.arrived(), good) == {}
+    found = {name: report[name] for name in ("rows", "delivered", "duplicate", "changed", "rejected")}
+    assert found == {name: getattr(scene.expected, name) for name in found}
+    lines = [json.loads(line) for line in Path(report["rejects"]).read_text().splitlines()]
+    assert len(lines) == scene.expected.rejected
+
+
+def test_taskflow(scene: Scene) -> None:
+    scene.run("impactcall_taskflow")
+    paid = {session_id: row for session_id, row in scene.good_rows(DAY).items() if row["talk_duration"] >= 30}
+    assert paid
+    assert differences(scene.arrived(), paid) == {}
+
+
+def test_by_partner(scene: Scene) -> None:
+    reports = scene.run("impactcall_by_partner")
+    good = scene.good_rows(DAY)
+    assert differences(scene.arrived(), good) == {}
+    assert len(reports) == len({row["partner"] for row in good.values()}) > 1
+    assert total(reports, "delivered") == len(good)
+
+
+def test_from_upstream(scene: Scene) -> None:
+    (report,) = scene.run("impactcall_from_upstream")
+    arrived = scene.arrived()
+    assert report["rows"] == report["delivered"] == len(arrived) == 2
+    answered = arrived["CAL8154748ae6bd4e278a7cddd38a662f4f"]
+    assert (answered["CallStatus"], answered["TalkDuration"], answered["CallDuration"]) == ("ANSWER", "184", "184")
+    assert (answered["EventDate"], answered["CallerId"]) == ("2026-11-20T11:27:48-05:00", "2125550123")
+    assert (answered["City"], answered["Region"], answered["MediaId"]) == ("New York", "NY", "20417")
+    missed = arrived["CALb2b6fd0d7f2c4f1b8d5f0a1e6c3d9e42"]
+    assert (missed["CallStatus"], missed["TalkDuration"]) == ("CANCEL", "0")
+
+
+def test_every_sample_says_what_to_change() -> None:
+    files = sorted(DAGS.glob("*.py"))
+    assert len(files) == 4
+    for file in files:
+        assert "\nWHAT TO CHANGE\n" in file.read_text(), file.name

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, XComArg, task
+
+from airflow_provider_impactcall.operators.hidden import Hidden
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests.examples import call, calls, session_ids
+
+
+def test_delivers_what_the_function_returns(sandbox: Sandbox) -> None:
+    with DAG(dag_id="decorated", schedule=None):
+
+        @task.impactcall(limit=2, constants={"City": "Springfield"})
+        def fetch(prefix: str, count: int = 1, **_: Any) -> Iterator[dict[str, Any]]:
+            """Fetch the calls."""
+            yield from calls(count, prefix)
+
+        operator = fetch("fetched", count=3).operator
+
+    assert operator.task_id == "fetch"
+    assert operator.doc_md == "Fetch the calls."
+    report = operator.execute({})
+    assert (report["delivered"], report["not_sent"]) == (2, 1)
+    assert session_ids(sandbox) == ["fetched-0", "fetched-1"]
+    assert {each["parameters"]["City"] for each in sandbox.calls} == {"Springfield"}
+
+
+def test_a_function_may_return_nothing(sandbox: Sandbox) -> None:
+    with DAG(dag_id="decorated", schedule=None):
+
+        @task.impactcall
+        def nothing() -> None:
+            return None
+
+        operator = nothing().operator
+    assert operator.execute({})["rows"] == 0
+
+
+def test_arguments_are_hidden_unless_they_are_references() -> None:
+    with DAG(dag_id="decorated", schedule=None):
+
+        @task
+        def upstream() -> list[dict[str, Any]]:
+            return []
+
+        @task.impactcall
+        def push(rows: Any, more: Any = None, day: str = "") -> Any:
+            return [rows, more]
+
+        reference = upstream()
+        operator = push(reference, more=[call("private")], day="{{ ds }}").operator
+
+    assert isinstance(operator.op_args[0], XComArg)
+    assert operator.op_kwargs["day"] == "{{ ds }}"
+    assert isinstance(operator.op_kwargs["more"], Hidden)
+    assert str(operator.op_kwargs["more"]) == "<list of 1, hidden>"
+    assert operator.upstream_task_ids == {"upstream"}

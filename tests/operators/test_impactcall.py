@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from airflow_provider_impactcall.decorators.impactcall import ImpactCallDecoratedOperator
+from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+from airflow_provider_impactcall.sandbox import Sandbox
+from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+from tests.examples import call, calls, connection, session_ids
+
+OPTIONS = {
+    "impactcall_conn_id": "impactcall_default",
+    "mapping": None,
+    "constants": None,
+    "timezone": None,
+    "key": ("CampaignId", "ActionTrackerId", "CallProvider", "CallSessionId"),
+    "on_unknown": "hold",
+    "retry_statuses": (429, 500, 503),
+    "max_rejected": 0,
+    "max_unknown": 0,
+    "max_wait": 60,
+    "on_empty": "succeed",
+    "limit": None,
+    "dry_run": False,
+    "rejects_path": None,
+    "concurrency": None,
+    "requests_per_second": None,
+    "requests_per_hour": None,
+}
+ENDS = ("delivered", "already_delivered", "changed", "duplicate", "filtered", "rejected", "unknown", "not_sent")
+COUNTS = ("rows", *ENDS)
+
+
+class TaskInstance:
+    """As much of a task instance as an operator may use."""
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+def deliver(rows: Any, **options: Any) -> dict[str, Any]:
+    return ImpactCallOperator(task_id="deliver", calls=rows, **options).execute({})
+
+
+def failure_of(rows: Any, kind: type[BaseException], **options: Any) -> tuple[str, dict[str, Any]]:
+    """The message and the XComs of a task that has to fail in this way, and in no way derived from it."""
+    instance = TaskInstance()
+    with pytest.raises(kind) as caught:
+        ImpactCallOperator(task_id="deliver", calls=rows, **options).execute({"ti": instance})
+    assert caught.type is kind
+    return str(caught.value), instance.pushed
+
+
+def adds_up(report: dict[str, Any]) -> bool:
+    return report["rows"] == sum(report[name] for name in ENDS)
+
+
+@pytest.mark.parametrize("operator", [ImpactCallOperator, SqlToImpactCallOperator, ImpactCallDecoratedOperator])
+def test_every_option_is_a_named_keyword_parameter_with_its_documented_default(operator: type) -> None:
+    parameters = inspect.signature(operator).parameters
+    found = {name: parameters[name].default for name in OPTIONS}
+    assert found == OPTIONS
+    assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in OPTIONS)
+
+
+def test_default_args_reach_the_options() -> None:
+    operator = ImpactCallOperator(task_id="deliver", calls=[], default_args={"max_rejected": 0.25, "max_wait": 5})
+    assert (operator.max_rejected, operator.max_wait) == (0.25, 5)
+
+
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises((TypeError, AirflowException), match="max_rejectd"):
+        ImpactCallOperator(task_id="deliver", calls=[], max_rejectd=1)
+
+
+def test_returns_the_counts_and_no_row(sandbox: Sandbox) -> None:
+    rows = [*calls(3), call("call-0"), call("call-1", City="Boston")]
+    report = deliver(rows)
+    assert list(report) == [*COUNTS, "seconds", "rejects"]
+    assert {name: report[name] for name in COUNTS if report[name]} == {
+        "rows": 5,
+        "delivered": 3,
+        "duplicate": 1,
+        "changed": 1,
+    }
+    assert report["rejects"] is None
+    assert session_ids(sandbox) == ["call-0", "call-1", "call-2"]
+    json.dumps(report)
+
+
+def generator() -> Iterator[dict[str, Any]]:
+    yield from calls(3)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(calls(3), id="list"),
+        pytest.param(tuple(calls(3)), id="tuple"),
+        pytest.param(generator(), id="generator"),
+        pytest.param([calls(2), [], calls(3)[2:]], id="lists-of-a-mapped-upstream"),
+        pytest.param([[calls(1)], (call("call-1"), [call("call-2")])], id="nested-deeper"),
+        pytest.param({row["CallSessionId"]: row for row in calls(3)}.values(), id="view"),
+    ],
+)
+def test_takes_rows_in_any_shape(sandbox: Sandbox, rows: Any) -> None:
+    assert deliver(rows)["delivered"] == 3
+    assert session_ids(sandbox) == ["call-0", "call-1", "call-2"]
+
+
+def test_one_dict_is_one_call(sandbox: Sandbox) -> None:
+    assert deliver(call("only"))["delivered"] == 1
+
+
+def test_rejected_rows_fail_the_task_after_the_good_ones_were_delivered(sandbox: Sandbox, tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.jsonl"
+    rows = [call("good"), call("bad", CallStatus=None, CampaignId="x"), {"CallSessionId": 7}, "no row"]
+    message, pushed = failure_of(rows, AirflowFailException, rejects_path=str(rejects))
+    assert session_ids(sandbox) == ["good"]
+    assert "3 rows are rejected, and max_rejected is 0" in message
+    report = pushed["report"]
+    assert (report["delivered"], report["rejected"], report["rejects"]) == (1, 3, str(rejects))
+    assert adds_up(report)
+    lines = [json.loads(line) for line in rejects.read_text().splitlines()]
+    assert [(line["row"], line["CallSessionId"]) for line in lines] == [(2, "bad"), (3, "7"), (4, None)]
+    assert lines[0]["reasons"] == [
+        "CampaignId must be a whole number, and is text of 1 characters",
+        "CallStatus is missing, and impact.com would take that as ANSWER, an answered and payable call",
+    ]
+    assert len(lines[1]["reasons"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("max_rejected", "fails"),
+    [(0, True), (1, True), (2, False), (0.19, True), (0.2, False), (1.0, False), ("2", False), ("0.2", False)],
+)
+def test_a_count_or_a_share_of_rejected_rows_is_tolerated(
+    sandbox: Sandbox, max_rejected: float | str, fails: bool
+) -> None:
+    rows = [*calls(8), {}, {}]
+    if fails:
+        failure_of(rows, AirflowFailException, max_rejected=max_rejected)
+    else:
+        assert deliver(rows, max_rejected=max_rejected)["rejected"] == 2
+    assert len(sandbox.calls) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"max_rejected": True}, "max_rejected"),
+        ({"max_rejected": -1}, "max_rejected"),
+        ({"max_rejected": 1.5}, "max_rejected"),
+        ({"max_rejected": "many"}, "max_rejected"),
+        ({"max_unknown": False}, "max_unknown"),
+        ({"max_wait": "long"}, "max_wait"),
+        ({"limit": True}, "limit"),
+        ({"limit": "ten"}, "limit"),
+        ({"dry_run": "perhaps"}, "dry_run"),
+        ({"on_empty": "explode"}, "on_empty"),
+        ({"on_unknown": "resend"}, "on_unknown"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"requests_per_second": -2}, "requests_per_second"),
+        ({"requests_per_hour": 0}, "requests_per_hour"),
+        ({"retry_statuses": [200]}, "retry_statuses"),
+        ({"key": ["Caller"]}, "key"),
+        ({"key": []}, "key"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"mapping": {"CallerID": "from"}}, "did you mean CallerId"),
+        ({"mapping": {"City": 3}}, "City"),
+        ({"mapping": {"City": "c"}, "constants": {"City": "x"}}, "City is in mapping and in constants"),
+    ],
+)
+def test_a_wrong_option_fails_the_task_for_good_before_anything_is_sent(
+    sandbox: Sandbox, options: dict[str, Any], named: str
+) -> None:
+    message, _ = failure_of(calls(2), AirflowFailException, **options)
+    assert named in message
+    assert not sandbox.requests
+
+
+def test_unknown_calls_fail_the_task_for_good(sandbox: Sandbox) -> None:
+    sandbox.script = ["reset-after-processing", "502"]
+    message, pushed = failure_of(calls(4), AirflowFailException, concurrency=1)
+    assert (pushed["report"]["unknown"], pushed["report"]["delivered"]) == (2, 2)
+    assert "2 rows are unknown, and max_unknown is 0" in message
+    assert len(sandbox.requests) == 4, "under hold nothing is sent twice"
+
+
+def test_unknown_calls_can_be_tolerated(sandbox: Sandbox) -> None:
+    sandbox.script = ["502"]
+    assert deliver(calls(4), concurrency=1, max_unknown=0.25)["unknown"] == 1
+
+
+def test_refused_credentials_abort_and_burn_no_call(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = json.loads(connection(sandbox)) | {"password": "another"}
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", json.dumps(wrong))
+    message, pushed = failure_of(calls(30), AirflowFailException)
+    assert "credentials are refused" in message
+    assert pushed["report"]["not_sent"] == pushed["report"]["rows"] == 30
+
+
+def test_a_long_wait_that_the_endpoint_asks_for_releases_the_worker_and_says_when_to_come_back(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.script = ["ok", "429-retry-after-hour"]
+    message, pushed = failure_of(calls(3), AirflowException, concurrency=1)
+    assert (pushed["report"]["delivered"], pushed["report"]["not_sent"]) == (1, 2)
+    assert "come back at 20" in message
+
+
+def test_an_unreachable_endpoint_is_tried_again_by_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox().in_thread() as gone:
+        leads_nowhere = connection(gone)
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", leads_nowhere)
+    message, pushed = failure_of(calls(3), AirflowException, max_wait=0.2)
+    assert pushed["report"]["not_sent"] == 3
+    assert "no call could be settled within 0.2 s (no connection" in message
+
+
+def test_limit_sends_so_many_and_the_rest_is_no_failure(sandbox: Sandbox) -> None:
+    report = deliver([*calls(2), {}, *calls(6)], limit=3, max_rejected=1)
+    assert (report["delivered"], report["duplicate"], report["not_sent"], report["rejected"]) == (3, 2, 3, 1)
+    assert len(sandbox.calls) == 3
+
+
+def test_dry_run_sends_nothing_and_never_fails_for_what_it_did_not_send(sandbox: Sandbox) -> None:
+    report = deliver(calls(5), dry_run=True)
+    assert (report["not_sent"], report["delivered"]) == (5, 0)
+    assert not sandbox.requests
+
+
+@pytest.mark.parametrize("nothing", [[], None, (), [[], []], iter(())])
+def test_on_empty(sandbox: Sandbox, nothing: Any) -> None:
+    assert deliver(nothing)["rows"] == 0
+
+
+def test_on_empty_skips_or_fails(sandbox: Sandbox) -> None:
+    failure_of([], AirflowSkipException, on_empty="skip")
+    failure_of([], AirflowFailException, on_empty="fail")
+
+
+def test_a_string_that_a_template_left_is_no_list_of_calls(sandbox: Sandbox) -> None:
+    message, _ = failure_of("[{'CallerId': '2125550177'}]", AirflowFailException)
+    assert "render_template_as_native_obj=True" in message
+    assert "2125550177" not in message
+
+
+def test_a_connection_fills_what_calls_lack(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_IMPACTCALL_DEFAULT",
+        connection(
+            sandbox, campaign_id="77", action_tracker_id=88, call_provider="Connection", caller_id_format="e164"
+        ),
+    )
+    bare = call("bare", CampaignId=None, ActionTrackerId=float("nan"), CallProvider="")
+    assert deliver([bare, call("full")])["delivered"] == 2
+    sent = {each["parameters"]["CallSessionId"]: each["parameters"] for each in sandbox.calls}
+    assert (sent["bare"]["CampaignId"], sent["bare"]["ActionTrackerId"]) == ("77", "88")
+    assert (sent["bare"]["CallProvider"], sent["bare"]["CallerId"]) == ("Connection", "+12125550177")
+    assert sent["full"]["CampaignId"] == "1000"
+
+
+def test_what_the_ledger_will_need_is_refused_until_there_is_one(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__IMPACTCALL__LEDGER_CONN_ID", "warehouse")
+    message, _ = failure_of(calls(1), AirflowFailException)
+    assert "ledger" in message
+    assert not sandbox.requests
+
+
+def test_airflows_own_dry_run_still_works() -> None:
+    ImpactCallOperator(task_id="deliver", calls=[], dry_run=True).dry_run()

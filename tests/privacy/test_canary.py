@@ -1,0 +1,167 @@
+"""Nothing private of a call, and no credential, is found in anything that a task of this package writes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests import examples
+from tests.examples import call, connection
+from tests.real_airflow import RealAirflow
+
+DELIVERING = [
+    "from_upstream",
+    "literal",
+    "from_mapped",
+    "expanded",
+    "from_sql",
+    "from_function",
+    "from_function_literal",
+    "from_function_expanded",
+]
+UPSTREAM = ["upstream", "upstream_mapped", "upstream_again"]
+
+ROWS = [
+    call("good"),
+    call("bad", CampaignId=examples.CALLER, EventDate=examples.RECORDING, CallerId=f"{examples.CALLER}x"),
+    call("refused", City="refused"),
+    call("echoed", City="echoed"),
+    call("lost", City="lost"),
+]
+# Each task with an input of its own meets these once; later calls are answered properly.
+SCRIPT = ["400-echo", "reset-after-processing", "502", "429-bare", "500", "truncated-body", "drip"]
+
+
+def canaries() -> dict[str, re.Pattern[str]]:
+    number = examples.CALLER
+    spaced = rf"{number[:3]}\D{{0,3}}{number[3:6]}\D{{0,3}}{number[6:]}"
+    either = {
+        "caller": [spaced],
+        "recording": ["canary-recording", re.escape(quote(examples.RECORDING, safe=""))],
+        "password": [re.escape(examples.PASSWORD), re.escape(quote(examples.PASSWORD)), "canary-p"],
+    }
+    return {name: re.compile("|".join(patterns)) for name, patterns in either.items()}
+
+
+def found_in(text: str) -> list[str]:
+    return [name for name, pattern in canaries().items() if pattern.search(text)]
+
+
+class Run:
+    """What the probe has left behind, by where."""
+
+    def __init__(self, airflow: RealAirflow, log: str, rejects: str, sandbox: Sandbox) -> None:
+        self.airflow = airflow
+        self.log = log
+        self.rejects = rejects
+        self.sandbox = sandbox
+        self.texts = airflow.stored_texts()
+
+    def log_of(self, logger: str) -> str:
+        return "\n".join(line for line in self.log.splitlines() if logger in line)
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    folder = tmp_path_factory.mktemp("probe")
+    (folder / "dags").mkdir()
+    (folder / "rows.json").write_text(json.dumps(ROWS))
+    (folder / "dags" / "probe_dag.py").write_text(Path(__file__).with_name("probe_dag.py").read_text())
+    with sqlite3.connect(folder / "warehouse.db") as warehouse:
+        columns = list(ROWS[0] | {"City": None})
+        warehouse.execute(f"CREATE TABLE calls ({', '.join(columns)})")
+        warehouse.executemany(
+            f"INSERT INTO calls VALUES ({', '.join('?' * len(columns))})",
+            [
+                [(f"sql-{row['CallSessionId']}" if name == "CallSessionId" else row.get(name)) for name in columns]
+                for row in ROWS
+            ],
+        )
+    warehouse.close()
+    airflow = RealAirflow(folder, folder / "dags")
+    with Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as sandbox:
+        environment = {
+            "PROBE_FOLDER": str(folder),
+            "AIRFLOW_CONN_IMPACTCALL_DEFAULT": connection(sandbox),
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
+        }
+        airflow.prepare(**environment)
+        sandbox.script = SCRIPT * 3
+        log = airflow.test_dag("probe", AIRFLOW__LOGGING__LOGGING_LEVEL="DEBUG", **environment)
+        rejects = "".join(file.read_text() for file in folder.glob("rejects-*.jsonl"))
+        yield Run(airflow, log, rejects, sandbox)
+
+
+def test_the_search_finds_what_upstream_tasks_wrote(probe: Run) -> None:
+    """The positive control: the very same search, where the canaries have to be."""
+    assert set(found_in(json.dumps(ROWS))) >= {"caller", "recording"}
+    assert found_in(str(examples.connection(probe.sandbox))) == ["password"]
+    assert set(found_in(probe.texts["xcom"])) >= {"caller", "recording"}
+    assert set(found_in(probe.log)) >= {"caller", "recording"}
+
+
+def test_every_way_in_was_used_and_met_faults(probe: Run) -> None:
+    reports = probe.airflow.reports("probe")
+    assert {task_id for task_id, _ in reports} == set(DELIVERING)
+    assert sum(report["delivered"] for report in reports.values()) > 0
+    assert sum(report["unknown"] for report in reports.values()) > 0
+    assert all(report["rejected"] for report in reports.values())
+    for report in reports.values():
+        assert report["rows"] == sum(
+            value for name, value in report.items() if name not in ("rows", "seconds", "rejects")
+        )
+    assert not probe.sandbox.script, "every scripted fault was met"
+
+
+def test_not_in_rendered_templates(probe: Run) -> None:
+    stored = probe.airflow.query("SELECT task_id, rendered_fields FROM rendered_task_instance_fields")
+    delivering = [fields for task_id, fields in stored if task_id in DELIVERING]
+    assert len(delivering) == len(DELIVERING) + 2, "two tasks are mapped twice"
+    assert [found_in(fields) for fields in delivering] == [[]] * len(delivering)
+
+
+def test_not_in_the_serialized_dag(probe: Run) -> None:
+    serialized = probe.texts["serialized_dag"]
+    assert "from_function_literal" in serialized, "the search looks at the right text"
+    assert found_in(serialized) == []
+
+
+def test_not_in_our_xcom(probe: Run) -> None:
+    stored = probe.airflow.query("SELECT task_id, key, value FROM xcom")
+    ours = [value for task_id, _, value in stored if task_id in DELIVERING]
+    assert len(ours) >= len(DELIVERING)
+    assert [found_in(str(value)) for value in ours] == [[]] * len(ours)
+
+
+def test_nowhere_else_in_the_metadata_database(probe: Run) -> None:
+    holders = {table for table, text in probe.texts.items() if found_in(text)}
+    assert holders == {"xcom"}, "only what upstream tasks returned, which is Airflow's own doing"
+
+
+def test_not_in_what_this_package_logs_at_debug(probe: Run) -> None:
+    ours = probe.log_of("airflow_provider_impactcall")
+    assert "impact.com calls: rows=" in ours
+    assert found_in(ours) == []
+    for client in ("urllib3", "aiohttp", "asyncio"):
+        assert found_in(probe.log_of(client)) == []
+
+
+def test_no_other_log_line_than_airflows_of_upstream_results(probe: Run) -> None:
+    """Airflow logs what an upstream task returns, and at DEBUG how its supervisor hands XComs and secrets on."""
+    airflows_own = re.compile(r"Returned value was|XCom|MaskSecret|supervisor|Sending request|Received message")
+    assert [line[:80] for line in probe.log.splitlines() if found_in(line) and not airflows_own.search(line)] == []
+
+
+def test_not_in_the_rejects_files(probe: Run) -> None:
+    lines = [json.loads(line) for line in probe.rejects.splitlines()]
+    assert "upstream-bad" in {line["CallSessionId"] for line in lines}
+    echoed = [line for line in lines if line["reasons"][0].startswith("400 ")]
+    assert len(echoed) == 3, "one for each 400 whose text quotes the call"
+    assert found_in(probe.rejects) == []

