@@ -1,0 +1,60 @@
+# On a fresh machine: `make demo` and `make test`. Needs Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= python3
+AIRFLOW ?= 3.3.2
+
+NEWEST := 3.3.2
+VERSIONS := 3.3.2 3.1.8 2.11.2
+CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
+VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint types ci constraints clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=python3.12 picks the interpreter, AIRFLOW=2.11.2 another version of: $(VERSIONS)"
+
+demo: $(INSTALLED) ## Deliver a small warehouse through a real Airflow to the sandbox, and compare the counts
+	@$(BIN)/python -m demo.run
+
+up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctrl-C
+	@$(BIN)/python -m demo.up
+
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## Check types
+	$(BIN)/mypy
+
+ci: ## Everything that has to pass before a change lands
+	.ci/run
+
+constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
+	@set -e; for version in $(VERSIONS); do \
+	  file=constraints/airflow-$$version.txt; \
+	  echo "# What make installs with Airflow $$version, resolved for Python 3.11. Written by: make constraints" > $$file.new; \
+	  echo "apache-airflow==$$version" | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
+	    --group dev pyproject.toml - >> $$file.new; \
+	  mv $$file.new $$file; \
+	  echo $$file; \
+	done
+
+clean: ## Remove everything that make made
+	rm -rf .venv .venv-* .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
+	@echo "Installing this package with Airflow $(AIRFLOW) into $(VENV)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --exact --constraint $(CONSTRAINTS) --group dev --editable .
+	@touch $@
+
+$(BIN)/uv:
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) uv

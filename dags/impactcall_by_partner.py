@@ -1,0 +1,79 @@
+"""Every morning at six (UTC): one task a partner delivers that partner's calls of yesterday to impact.com.
+
+The first task lists the partners who had calls, and Airflow maps the delivery over them: each partner has counts
+of its own in the UI, and one whose rows are bad fails alone.
+
+WHAT TO CHANGE
+
+- Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
+- ``PARTNERS`` and ``CALLS``: your table, and the column that divides it. ``:name`` is how SQLite names a parameter;
+  PostgreSQL and MySQL write ``%(name)s``.
+- ``max_active_tis_per_dagrun``: each task keeps its own rate, so this many times the connection's
+  ``requests_per_second`` and ``concurrency`` may reach impact.com.
+- ``mapping``: as in ``impactcall_from_warehouse.py``.
+- ``max_rejected``: how many bad rows you tolerate; a count here, as one row is a large share of a small partner.
+- ``retries``: 0, as a second try sends every call again as long as no ledger remembers the first.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, BaseHook, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+
+PARTNERS = """
+SELECT DISTINCT partner
+FROM calls
+WHERE started_at_utc >= :window_start
+  AND started_at_utc < :window_end
+ORDER BY partner
+"""
+
+CALLS = """
+SELECT *
+FROM calls
+WHERE partner = :partner
+  AND started_at_utc >= :window_start
+  AND started_at_utc < :window_end
+"""
+
+
+@task
+def partners(
+    data_interval_start: datetime | None = None, data_interval_end: datetime | None = None
+) -> list[dict[str, str]]:
+    window = {
+        "window_start": f"{data_interval_start:%Y-%m-%d %H:%M:%S}",
+        "window_end": f"{data_interval_end:%Y-%m-%d %H:%M:%S}",
+    }
+    found = BaseHook.get_hook("warehouse").get_records(PARTNERS, parameters=window)
+    return [{"partner": partner, **window} for (partner,) in found]
+
+
+with DAG(
+    dag_id="impactcall_by_partner",
+    description="Yesterday's calls to impact.com, one task a partner",
+    # A plain cron string would give an empty interval on Airflow 3.
+    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 0},
+    tags=["impactcall"],
+):
+    SqlToImpactCallOperator.partial(
+        task_id="deliver_calls",
+        sql_conn_id="warehouse",
+        sql=CALLS,
+        mapping={
+            "CallerPhoneNumberCountry": "caller_country",
+            "CalledPhoneNumberCountry": "called_country",
+            "CallRecording": "recording_url",
+        },
+        max_rejected=10,
+        max_active_tis_per_dagrun=2,
+        map_index_template="{{ task.parameters['partner'] }}",
+    ).expand(parameters=partners())

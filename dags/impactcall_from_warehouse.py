@@ -1,0 +1,71 @@
+"""Every morning at six (UTC): yesterday's calls, and those that reached the warehouse late, go to impact.com.
+
+One task reads the warehouse and delivers each row. It fails when more than 5 % of the rows are no calls that
+impact.com could take; everything deliverable has been delivered then, and the file at ``rejects_path`` says
+which rows were not, and why.
+
+BEFORE IT MEETS THE REAL ENDPOINT: this version has no ledger, so each run sends all that it reads, whatever an earlier
+run or try has delivered. Until there is one, set ``LOOK_BACK`` to ``timedelta(0)`` and ``retries`` to 0.
+
+WHAT TO CHANGE
+
+- Connections: ``warehouse`` is any SQL connection, ``impactcall_default`` (of type *impact.com Call Data*) holds
+  the special credentials.
+- ``CALLS``: your table. A column named like one of impact.com's parameters, in any case or underscore style
+  (``campaign_id``, ``CampaignId``), needs no mapping; columns that are no parameter are ignored. ``:name`` is how
+  SQLite names a parameter; PostgreSQL and MySQL write ``%(name)s``.
+- The window compares a UTC column, since ISO texts with different offsets do not compare in the order of time.
+- ``LOOK_BACK``: how late a call may reach your warehouse. Consecutive runs then read the same calls (see above).
+- ``mapping``: the parameters whose columns are named otherwise.
+- ``max_rejected``: the share of bad rows that you tolerate; 0 is the default.
+- Variable ``impactcall_rejects_dir``: a directory that outlives the worker.
+- Before the first real run: add ``dry_run=True`` to see the counts, then ``limit=10`` to send ten calls.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import DAG
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+
+LOOK_BACK = timedelta(days=3)
+
+CALLS = """
+SELECT *
+FROM calls
+WHERE started_at_utc >= :window_start
+  AND started_at_utc < :window_end
+ORDER BY started_at_utc
+"""
+
+with DAG(
+    dag_id="impactcall_from_warehouse",
+    description="Yesterday's calls from the warehouse to impact.com",
+    # A plain cron string would give an empty interval on Airflow 3.
+    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=10)},
+    user_defined_macros={"look_back": LOOK_BACK},
+    tags=["impactcall"],
+):
+    SqlToImpactCallOperator(
+        task_id="deliver_calls",
+        sql_conn_id="warehouse",
+        sql=CALLS,
+        parameters={
+            "window_start": "{{ (data_interval_start - look_back).strftime('%Y-%m-%d %H:%M:%S') }}",
+            "window_end": "{{ data_interval_end.strftime('%Y-%m-%d %H:%M:%S') }}",
+        },
+        mapping={
+            "CallerPhoneNumberCountry": "caller_country",
+            "CalledPhoneNumberCountry": "called_country",
+            "CallRecording": "recording_url",
+        },
+        max_rejected=0.05,
+        rejects_path="{{ var.value.get('impactcall_rejects_dir', '/tmp') }}/{{ dag.dag_id }}-{{ ts_nodash }}.jsonl",
+    )

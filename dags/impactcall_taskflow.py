@@ -1,0 +1,61 @@
+"""Every morning at six (UTC): a Python function chooses yesterday's calls, and they go to impact.com.
+
+The function reads, filters and reshapes as it likes, and returns rows. Reading and delivering are one task, so
+the rows, callers' numbers included, are never stored in Airflow's database.
+
+WHAT TO CHANGE
+
+- Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
+- ``paid_calls``: any code that returns rows.
+- ``mapping``: the parameters whose columns are named otherwise.
+- ``max_rejected``: the share of bad rows that you tolerate; 0 is the default.
+- ``retries``: 0, as a second try sends every call again as long as no ledger remembers the first.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, BaseHook, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+CALLS = "SELECT * FROM calls WHERE started_at_utc >= :window_start AND started_at_utc < :window_end"
+
+
+def as_dicts(cursor: Any) -> list[dict[str, Any]]:
+    columns = [column[0] for column in cursor.description]
+    return [dict(zip(columns, row, strict=True)) for row in cursor]
+
+
+with DAG(
+    dag_id="impactcall_taskflow",
+    description="Yesterday's calls of paying programs, chosen in Python, to impact.com",
+    # A plain cron string would give an empty interval on Airflow 3.
+    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 0},
+    tags=["impactcall"],
+):
+
+    @task.impactcall(
+        mapping={
+            "CallerPhoneNumberCountry": "caller_country",
+            "CalledPhoneNumberCountry": "called_country",
+            "CallRecording": "recording_url",
+        },
+        max_rejected=0.05,
+    )
+    def paid_calls(
+        data_interval_start: datetime | None = None, data_interval_end: datetime | None = None
+    ) -> list[dict[str, Any]]:
+        window = {
+            "window_start": f"{data_interval_start:%Y-%m-%d %H:%M:%S}",
+            "window_end": f"{data_interval_end:%Y-%m-%d %H:%M:%S}",
+        }
+        calls = BaseHook.get_hook("warehouse").run(CALLS, parameters=window, handler=as_dicts)
+        return [call for call in calls if call["talk_duration"] >= 30]
+
+    paid_calls()
