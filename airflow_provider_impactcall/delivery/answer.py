@@ -33,6 +33,8 @@ _MISCONFIGURED = {
 _LONGEST_WAIT = 3600.0
 _EPOCH_FROM = 10**9
 _WAIT_HEADERS = ("Retry-After", "RateLimit-Reset", "X-RateLimit-Reset")
+# A letter of an escape (as in a quoted JSON text) would make a word of its own with the word that follows it.
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[A-Za-z])")
 
 
 class _Said(NamedTuple):
@@ -107,7 +109,7 @@ def _seconds_until(text: str, now: datetime) -> float | None:
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for a year or an offset of twenty digits
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -191,5 +193,5 @@ def scrubbed(message: str, private: Iterable[str]) -> str:
         kin = ((len(folded) > 2 and folded in known) or (len(known) > 3 and known in folded) for known in words)
         return "*" if any(kin) else word
 
-    plain = html.unescape(unquote(message)).encode("ascii", errors="replace").decode()
+    plain = _ESCAPE.sub(" ", html.unescape(unquote(message))).encode("ascii", errors="replace").decode()
     return re.sub(r"[^ -~]", " ", re.sub(r"[A-Za-z0-9]+", shown, plain))[:200]

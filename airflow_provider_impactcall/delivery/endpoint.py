@@ -17,6 +17,7 @@ from yarl import URL
 
 from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 
 ParametersIn = Literal["query", "form"]
@@ -77,7 +78,7 @@ class Endpoint:
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self._tls(), keepalive_timeout=_KEEP_ALIVE),
             timeout=aiohttp.ClientTimeout(total=self.timeout),
-            headers={**HEADERS, "Authorization": self.authorization},
+            headers=HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
         ) as session:
@@ -107,12 +108,21 @@ class Endpoint:
         )
 
     def _request(self, encoded: str) -> Mapping[str, Any]:
+        # With each request, since aiohttp gives a session's own headers to the proxy as well.
+        headers = {"Authorization": self.authorization}
         if self.parameters_in == "form":
-            return {"url": self.url, "data": encoded.encode("ascii"), "headers": {"Content-Type": FORM}}
+            return {"url": self.url, "data": encoded.encode("ascii"), "headers": {**headers, "Content-Type": FORM}}
         # Encoded already: yarl would leave + as it is, and the endpoint would read it as a space.
-        return {"url": URL(f"{self.url}?{encoded}", encoded=True)}
+        return {"url": URL(f"{self.url}?{encoded}", encoded=True), "headers": headers}
 
     def _tls(self) -> ssl.SSLContext:
+        try:
+            return self._tls_context()
+        except OSError as error:
+            problem = f"verify or cert names a file that cannot be loaded ({type(error).__name__})"
+            raise InvalidOption(f"the connection's {problem}") from None
+
+    def _tls_context(self) -> ssl.SSLContext:
         if not isinstance(self.verify, str):
             context = ssl.create_default_context()
         elif Path(self.verify).is_dir():
@@ -123,7 +133,9 @@ class Endpoint:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.cert:
-            context.load_cert_chain(*((self.cert,) if isinstance(self.cert, str) else self.cert))
+            certificate, key = (self.cert, None) if isinstance(self.cert, str) else self.cert
+            # Without a password, an encrypted key would make OpenSSL ask for one on the terminal, and wait.
+            context.load_cert_chain(certificate, key, password="")
         return context
 
 

@@ -16,6 +16,7 @@ _FIRST_BACK_OFF = 0.5
 _LONGEST_BACK_OFF = 30.0
 _TOGETHER = 5
 _UNKNOWN_IN_A_ROW = 100
+_A_YEAR = 365 * 86_400.0
 
 
 class RateLimit:
@@ -82,7 +83,9 @@ class Pacing:
         self._failures = 0
         self._unknown = 0
         self._one_at_a_time = False
+        self._asked_until = -math.inf
         self._resume_at = -math.inf
+        self._trouble = ""
         self._stuck_since: float | None = None
 
     @contextmanager
@@ -122,6 +125,7 @@ class Pacing:
             self._back_off(outcome, now)
         elif outcome.state is State.UNKNOWN:
             self._stuck_since = now if self._stuck_since is None else self._stuck_since
+            self._trouble = outcome.reason
             self._unknown += 1
             if self._unknown >= _UNKNOWN_IN_A_ROW:
                 self.stop(Stop(f"{self._unknown} calls in a row got no answer that says what came of them"))
@@ -148,26 +152,31 @@ class Pacing:
         now = _now()
         if self._one_at_a_time and self._in_flight:
             return math.inf
-        waits = [(self._resume_at - now, "the endpoint asks to wait")]
+        waits = [(self._asked_until - now, f"the endpoint asks to wait ({self._trouble})")]
         waits += [(limit.wait(now), f"the limit of {limit.description} is used up") for limit in self._limits]
-        wait, reason = max(waits)
-        ahead = max(wait, 0.0) if math.isfinite(wait) else 0.0
-        if ahead > self._max_wait:
-            self.stop(Stop(reason, _utc_in(ahead)))
+        imposed, reason = max(waits)
+        wait = max(imposed, self._resume_at - now)
+        ahead = wait if 0 < wait < math.inf else 0.0
+        if self._max_wait < imposed < math.inf:
+            self.stop(Stop(reason, _utc_in(imposed)))
         elif self._stuck_since is not None and now + ahead - self._stuck_since > self._max_wait:
-            self.stop(Stop(f"no call could be settled for {self._max_wait:g} s", _utc_in(ahead) if ahead else None))
+            reason = f"no call could be settled within {self._max_wait:g} s ({self._trouble})"
+            self.stop(Stop(reason, _utc_in(ahead) if ahead else None))
         return wait
 
     def _back_off(self, outcome: Outcome, now: float) -> None:
         self._stuck_since = now if self._stuck_since is None else self._stuck_since
-        if now >= self._resume_at:  # Requests that were in flight together fail together, and count once.
+        self._trouble = outcome.reason
+        if now >= max(self._resume_at, self._asked_until):  # What was in flight together fails together: once.
             self._failures += 1
         asked = outcome.retry_after
         if asked is None and outcome.status != 429 and outcome.state is State.AGAIN and self._failures < _TOGETHER:
             return
         self._one_at_a_time = True
-        delay = self._jitter(self._failures) if asked is None else asked
-        self._resume_at = max(self._resume_at, now + delay)
+        if asked is None:
+            self._resume_at = max(self._resume_at, now + self._jitter(self._failures))
+        else:
+            self._asked_until = max(self._asked_until, now + asked)
 
     def _jitter(self, attempts: int) -> float:
         return self._random.uniform(0.0, min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** min(attempts, 30)))
@@ -184,4 +193,5 @@ def _now() -> float:
 
 
 def _utc_in(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
+    # Of a rate such as one in a million years, no calendar holds the end.
+    return datetime.now(UTC) + timedelta(seconds=min(seconds, _A_YEAR))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from types import TracebackType
 from typing import TextIO
 
 from airflow_provider_impactcall.delivery.engine import Call, Rejection
@@ -15,16 +16,19 @@ _DISTINCT_REASONS = 1000
 class Rejects:
     """Takes note of every rejected row: its number, its ``CallSessionId`` and every reason, nothing else of it.
 
-    :param lines: where each is written as a line of JSON, or None
+    A file that cannot be written is never worth a call: what goes wrong with it is kept in ``failure``, and is
+    an exception of any type, as object stores have their own.
+
+    :param lines: where each is written as a line of JSON, or None; closed on leaving the context
     """
 
     def __init__(self, lines: TextIO | None = None) -> None:
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
         self._lines = lines
         self._reasons: Counter[str] = Counter()
 
     def note(self, row: Call | Rejection, outcome: Outcome) -> None:
-        """Take note of a row, if it is rejected. A file that cannot be written is never worth a call."""
+        """Take note of a row, if it is rejected."""
         if outcome.state is not State.REJECTED:
             return
         if isinstance(row, Rejection):
@@ -38,8 +42,20 @@ class Rejects:
             return
         try:
             self._lines.write(json.dumps({"row": row.row, "CallSessionId": session_id, "reasons": reasons}) + "\n")
-        except OSError as error:
+        except Exception as error:
             self.failure = error
+
+    def __enter__(self) -> Rejects:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self._lines is not None:
+                self._lines.close()  # Writes what is buffered; an object store's file is written only here.
+        except Exception as failure:
+            self.failure = self.failure or failure
 
     def commonest(self, count: int = 10) -> list[tuple[str, int]]:
         """The commonest reasons, each with the number of rows that it was given for."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -41,17 +42,22 @@ def run(engine: Engine, endpoint: Endpoint, rows: Any, mapping: CallMapping) -> 
     items = mapped(flattened(_iterable(rows)), mapping)
     with ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
         delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, handover, loop))
+        delivery.add_done_callback(lambda _: handover.abandon())
         try:
-            try:
-                for item in items:
-                    handover.put(item)
-            finally:
-                handover.end()
+            for item in items:
+                if not handover.put(item):
+                    break  # The delivery has failed, and says why.
+            handover.end()
             return delivery.result()
         except BaseException as error:
-            if not delivery.done():
-                loop.result().call_soon_threadsafe(partial(engine.stop, f"interrupted by {type(error).__name__}"))
+            either: tuple[Future[Any], ...] = (loop, delivery)
+            wait(either, return_when=FIRST_COMPLETED)
+            if loop.done():
+                with suppress(RuntimeError):  # the loop is closed: the delivery has ended in the meantime
+                    loop.result().call_soon_threadsafe(partial(engine.stop, f"interrupted by {type(error).__name__}"))
             raise
+        finally:
+            handover.end()
 
 
 def mapped(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Item]:
@@ -78,43 +84,58 @@ def _iterable(rows: Any) -> Iterable[Any]:
     if isinstance(rows, (Mapping, CallRecord)):
         return (rows,)
     if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
-        raise InvalidOption(f"the calls must be rows (dicts by column name), and are of type {type(rows).__name__}")
+        hint = "; a template gives rows only with render_template_as_native_obj=True" if isinstance(rows, str) else ""
+        raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}{hint}")
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
         raise InvalidOption("the calls are a DataFrame; pass its rows: df.to_dict('records')")
     return rows
 
 
 class _Handover:
-    """Rows on their way from the reading thread to the event loop, in batches of whatever is ready."""
+    """Rows on their way from the reading thread to the event loop, in batches of whatever is ready.
+
+    Ending never waits, and may be done twice: it must work while the reading thread is being interrupted.
+    """
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[Item | None] = queue.Queue(_ROWS_AHEAD)
-        self._ended = False
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(_ROWS_AHEAD)
+        self._abandoned = False
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Item) -> bool:
+        """Hand a row over, as soon as there is room. False if rows are no longer wanted."""
+        self._room.acquire()
+        if self._abandoned:
+            return False
         self._queue.put(item)
+        return True
 
     def end(self) -> None:
+        """Say that no more rows come."""
         self._queue.put(None)
 
+    def abandon(self) -> None:
+        """Say that no more rows are taken: a reading thread that waits for room would wait for ever."""
+        self._abandoned = True
+        self._room.release()
+
     async def batches(self) -> AsyncIterator[list[Item]]:
-        while not self._ended:
+        ended = False
+        while not ended:
             batch = [await asyncio.to_thread(self._queue.get)]
             with suppress(queue.Empty):
-                while len(batch) < _BATCH:
+                while len(batch) < _BATCH and batch[-1] is not None:
                     batch.append(self._queue.get_nowait())
-            self._ended = batch[-1] is None
-            yield [item for item in batch if item is not None]
+            ended = batch[-1] is None
+            rows = [item for item in batch if item is not None]
+            if rows:
+                self._room.release(len(rows))
+                yield rows
 
 
 async def _deliver(
     engine: Engine, endpoint: Endpoint, handover: _Handover, loop: Future[asyncio.AbstractEventLoop]
 ) -> DeliveryReport:
     loop.set_result(asyncio.get_running_loop())
-    try:
-        async with endpoint.session() as session:
-            return await engine.run(partial(endpoint.send, session), handover.batches())
-    finally:
-        # After a failure, rows may be left, and the reading thread must not wait for room for ever.
-        async for _ in handover.batches():
-            pass
+    async with endpoint.session() as session:
+        return await engine.run(partial(endpoint.send, session), handover.batches())

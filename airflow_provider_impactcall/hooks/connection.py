@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -31,6 +32,9 @@ def _truth(value: Any) -> Any:
     return words.get(value.casefold(), value) if isinstance(value, str) else value
 
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Extra(BaseModel):
     """The connection's extra. Empty fields of a form count as absent.
 
@@ -45,9 +49,9 @@ class Extra(BaseModel):
     call_provider: str | None = Field(None, max_length=64, description="CallProvider of calls that lack one.")
     caller_id_format: CallerIdFormat = Field("national", description="How a US or Canadian CallerId leaves.")
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(8, description="Requests in flight at once.")
-    requests_per_second: Annotated[float, Field(gt=0)] | None = Field(None, description="No limit if empty.")
-    requests_per_hour: Annotated[float, Field(gt=0)] | None = Field(None, description="No limit if empty.")
-    timeout: Annotated[float, Field(gt=0)] = Field(30.0, description="Seconds for a whole request.")
+    requests_per_second: Positive | None = Field(None, description="No limit if empty.")
+    requests_per_hour: Positive | None = Field(None, description="No limit if empty.")
+    timeout: Positive = Field(30.0, description="Seconds for a whole request.")
     verify: Annotated[bool | str, BeforeValidator(_truth)] = Field(True, description="Or a file of certificates.")
     proxies: Annotated[dict[str, str] | str | None, BeforeValidator(_from_json)] = Field(None, description="By scheme.")
     cert: Annotated[tuple[str, str] | str | None, BeforeValidator(_from_json)] = Field(None, description="A client's.")
@@ -93,7 +97,10 @@ def account(connection: Any) -> Account:
         raise InvalidOption(f"the connection's extra is wrong; {'; '.join(dict.fromkeys(problems))}") from None
     origin = _origin(connection.host or "", connection.port)
     # requests' own rules for certificates, proxies and their variables, as the HTTP provider has them.
-    proxies = extra.proxies if isinstance(extra.proxies, dict) else {"all": extra.proxies} if extra.proxies else {}
+    proxies = extra.proxies or {}
+    if isinstance(proxies, str):
+        # By scheme, not "all": the variables of the environment fill in only the schemes that are missing.
+        proxies = {"http": proxies, "https": proxies}
     with requests.Session() as session:
         settings: Any = session.merge_environment_settings(origin, proxies, False, extra.verify, extra.cert)
     endpoint = Endpoint(
@@ -104,7 +111,7 @@ def account(connection: Any) -> Account:
         timeout=extra.timeout,
         verify=requests.utils.DEFAULT_CA_BUNDLE_PATH if settings["verify"] is True else settings["verify"],
         cert=extra.cert,
-        proxy=requests.utils.select_proxy(origin, settings["proxies"]),
+        proxy=_proxy(requests.utils.select_proxy(origin, settings["proxies"])),
     )
     return Account(endpoint, extra)
 
@@ -113,4 +120,26 @@ def _origin(host: str, port: int | None) -> str:
     if not host:
         return DEFAULT_ORIGIN
     origin = (host if "://" in host else f"https://{host}").rstrip("/")
-    return origin if port is None or urlsplit(origin).port else f"{origin}:{port}"
+    parts = _http_url(origin)
+    if parts is None or "@" in parts.netloc or parts.query or parts.fragment:
+        raise InvalidOption("the connection's host must be a name, or http:// or https:// and a name")
+    return origin if port is None or parts.port else f"{origin}:{port}"
+
+
+def _proxy(url: str | None) -> str | None:
+    if not url:
+        return None
+    proxy = url if "://" in url else f"http://{url}"
+    if _http_url(proxy) is None:
+        raise InvalidOption("proxies (the connection's, or those of the environment) must be URLs of HTTP proxies")
+    return proxy
+
+
+def _http_url(text: str) -> SplitResult | None:
+    """The parts of a URL, or None if it is none of HTTP: aiohttp would find that out anew at every call."""
+    try:
+        parts = urlsplit(text)
+        readable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if readable and not re.search(r"[\s\\]", text) else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import tzinfo
 from typing import Any, Literal, TextIO, cast
@@ -91,7 +91,7 @@ class ImpactCallHook(BaseHook):
             with _session(endpoint) as session:
                 answer = session.post(endpoint.url, timeout=endpoint.timeout, allow_redirects=False)
                 outcome = outcome_of(answer.status_code, answer.headers, answer.content)
-        except requests.RequestException as error:
+        except OSError as error:  # RequestException is one, and what requests raises for a certificate's file too
             return False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
         match outcome:
             case Outcome(status=401 | 403):
@@ -174,29 +174,31 @@ class ImpactCallHook(BaseHook):
         per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour
         limits = [RateLimit(rate, window) for rate, window in ((per_second, 1.0), (per_hour, 3600.0)) if rate]
         pacing = Pacing(limits, at_least_zero("max_wait", max_wait))
-        with ExitStack() as open_file:
-            lines = open_file.enter_context(_opened(rejects_path)) if rejects_path else None
-            rejects = Rejects(lines)
+        claims = InputClaims(key)
+        at_once = whole("concurrency", positive("concurrency", concurrency)) or extra.concurrency
+        allowance = whole("limit", limit)
+        rejects = Rejects(_opened(rejects_path) if rejects_path else None)
 
-            def note(row: Call | Rejection, outcome: Outcome) -> None:
-                rejects.note(row, outcome)
-                if on_settled is not None:
-                    on_settled(row, outcome)
+        def note(row: Call | Rejection, outcome: Outcome) -> None:
+            rejects.note(row, outcome)
+            if on_settled is not None:
+                on_settled(row, outcome)
 
-            engine = Engine(
-                claims=InputClaims(key),
-                pacing=pacing,
-                on_settled=note,
-                concurrency=int(positive("concurrency", concurrency) or extra.concurrency),
-                limit=None if limit is None else int(at_least_zero("limit", limit)),
-                dry_run=dry_run,
-                total=len(rows) if isinstance(rows, Spool) else None,
-            )
-            try:
+        engine = Engine(
+            claims=claims,
+            pacing=pacing,
+            on_settled=note,
+            concurrency=at_once,
+            limit=allowance,
+            dry_run=dry_run,
+            total=len(rows) if isinstance(rows, Spool) else None,
+        )
+        try:
+            with rejects:
                 report = run(engine, endpoint, rows, call_mapping)
-            except DeliveryAborted as aborted:
-                _conclude(aborted.report, rejects, rejects_path)
-                raise
+        except DeliveryAborted as aborted:
+            _conclude(aborted.report, rejects, rejects_path)
+            raise
         _conclude(report, rejects, rejects_path)
         return report
 
@@ -205,13 +207,25 @@ class ImpactCallHook(BaseHook):
 
 
 def positive(option: str, value: float | None) -> float | None:
-    """The value of an option that is a number over zero, or None.
+    """The value of an option that is a finite number over zero, or None.
 
     :raises InvalidOption: naming the option
     """
-    if value is not None and at_least_zero(option, value) == 0:
-        raise InvalidOption(f"{option} must be more than zero")
+    if value is not None and not 0 < at_least_zero(option, value) < math.inf:
+        raise InvalidOption(f"{option} must be more than zero, and finite")
     return value
+
+
+def whole(option: str, value: float | None) -> int | None:
+    """The value of an option that is a whole number of zero or more, or None.
+
+    :raises InvalidOption: naming the option
+    """
+    if value is None:
+        return None
+    if isinstance(at_least_zero(option, value), float) and not value.is_integer():
+        raise InvalidOption(f"{option} must be a whole number")
+    return int(value)
 
 
 def at_least_zero(option: str, value: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import tzinfo
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, TypedDict, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
@@ -75,10 +75,7 @@ def _required(parse: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def _one_of(allowed: Sequence[str]) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
-        word = value.value if isinstance(value, Enum) else value
-        if word not in allowed or not isinstance(word, str):
-            raise ValueError(f"must be one of {', '.join(map(repr, allowed))}, and is {normalize.word(value)}")
-        return str(word)
+        return normalize.one_of(value, allowed)
 
     return parse
 
@@ -114,7 +111,7 @@ def _talk_duration(value: Any, info: ValidationInfo) -> int:
     talk = normalize.seconds(value)
     call = info.data.get("CallDuration")
     if call is not None and talk > call:
-        raise ValueError(f"must not exceed CallDuration, and is {talk} of {call} seconds")
+        raise ValueError("must not exceed CallDuration")  # Without the figures: one may be a phone number.
     return talk
 
 
@@ -229,11 +226,13 @@ class CallRecord(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_together(cls, values: Any) -> dict[str, Any]:
+    def _read_together(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
         present = {
             name: value
-            for name, value in dict(values).items()
-            if not normalize.is_absent(value) or (name == "PhoneType" and value == "")
+            for name, value in values.items()
+            if not normalize.is_absent(value) or (name == "PhoneType" and isinstance(normalize.plain(value), str))
         }
         for number, country in _COUNTRY_OF.items():
             if number in present:

@@ -45,6 +45,9 @@ class CallMapping:
         caller_id_format: CallerIdFormat = "national",
         defaults: Mapping[str, Any] | None = None,
     ) -> None:
+        for option, given in (("mapping", mapping), ("constants", constants)):
+            if not isinstance(given, Mapping | None):
+                raise InvalidOption(f"{option} must be a dict by parameter name, and is {normalize.described(given)}")
         self.mapping = mapping or _NOTHING
         self.constants = constants or _NOTHING
         self.defaults = defaults or _NOTHING
@@ -70,7 +73,11 @@ class CallMapping:
             return row
         if not isinstance(row, Mapping):
             raise InvalidCall((Problem("row", f"must be a dict by column name, and is {normalize.described(row)}"),))
-        values, problems = self._values(row)
+        try:
+            values, problems = self._values(row)
+        except Exception as error:
+            # A row may be an object that fetches its values; only the type, as the text may quote them.
+            raise InvalidCall((Problem("row", f"cannot be read: {type(error).__name__}"),)) from None
         try:
             record = CallRecord.of(values, self.conventions)
         except InvalidCall as error:
@@ -149,11 +156,13 @@ def _misnamed(option: str, names: Iterable[str]) -> list[str]:
 
 
 def _zone(timezone: str | tzinfo | None) -> tzinfo | None:
-    if not isinstance(timezone, str):
+    if timezone is None or isinstance(timezone, tzinfo):
         return timezone
+    if not isinstance(timezone, str):
+        raise InvalidOption(f"timezone must be an IANA name or a tzinfo, and is {normalize.described(timezone)}")
     try:
         return ZoneInfo(timezone)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise InvalidOption(f"timezone: {timezone!r} is no IANA time zone such as America/New_York") from None
 
 

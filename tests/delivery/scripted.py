@@ -1,0 +1,170 @@
+"""An endpoint that answers by a script, an engine in front of it, and what must hold whatever the script says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from airflow_provider_impactcall.delivery import engine as engine_module
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
+from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
+from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem
+from airflow_provider_impactcall.records import CallRecord
+from tests.delivery import canary, virtual_time
+
+OK = Outcome(State.DELIVERED, "200 Status OK", 200)
+REFUSED = Outcome(State.REJECTED, "400 Validation Failed", 400)
+FORBIDDEN = Outcome(State.REJECTED, "403", 403)
+UNAUTHORIZED = Outcome(State.ABORT, "401, the credentials are refused", 401)
+NO_ANSWER = Outcome(State.UNKNOWN, "no complete answer (TimeoutError)")
+NO_CONNECTION = Outcome(State.NOT_SENT, "no connection (ClientConnectorError)")
+ERROR_500 = Outcome(State.AGAIN, "500", 500)
+TOO_MANY = Outcome(State.AGAIN, "429", 429)
+
+
+def too_many(seconds: float) -> Outcome:
+    return Outcome(State.AGAIN, "429", 429, seconds)
+
+
+_RECORD = CallRecord.of(canary.row())
+
+
+def a_call(number: int, session_id: object = None, **changes: Any) -> Call:
+    """The call of row so and so; quick to make."""
+    session = f"{canary.WORD}-{number if session_id is None else session_id}"
+    return Call(number, _RECORD.model_copy(update={"CallSessionId": session, **changes}))
+
+
+def calls(count: int) -> list[Call | Rejection]:
+    return [a_call(number) for number in range(1, count + 1)]
+
+
+def invalid(number: int) -> Rejection:
+    return Rejection(number, None, (Problem("MediaId", "is missing"),))
+
+
+@dataclass
+class Request:
+    """One attempt, as the endpoint saw it."""
+
+    session_id: str
+    began: float
+    counted: float
+    in_flight: int
+    outcome: Outcome
+
+
+@dataclass
+class Endpoint:
+    """Answers by a function of (call's number in its id, attempt from 1).
+
+    :param answer: what a request gets
+    :param latency: seconds until the endpoint counts it, and from then until the answer is there
+    """
+
+    answer: Callable[[str, int], Outcome]
+    latency: Callable[[], tuple[float, float]] = lambda: (0.05, 0.05)
+    requests: list[Request] = field(default_factory=list)
+    processed: Counter[str] = field(default_factory=Counter)
+    attempts: Counter[str] = field(default_factory=Counter)
+    in_flight: int = 0
+
+    async def send(self, record: CallRecord) -> Outcome:
+        session_id = record.CallSessionId.removeprefix(f"{canary.WORD}-")
+        self.attempts[session_id] += 1
+        self.in_flight += 1
+        began, in_flight = virtual_time.now(), self.in_flight
+        there, back = self.latency()
+        await asyncio.sleep(there)
+        outcome = self.answer(session_id, self.attempts[session_id])
+        self.requests.append(Request(session_id, began, virtual_time.now(), in_flight, outcome))
+        if outcome.state is State.DELIVERED:
+            self.processed[session_id] += 1
+        await asyncio.sleep(back)
+        self.in_flight -= 1
+        return outcome
+
+
+@dataclass
+class Run:
+    """One run of an engine, checked against what must hold in every run."""
+
+    report: DeliveryReport
+    settled: dict[int, Outcome]
+    aborted: str | None
+    ended: float
+
+    def states(self, *rows: int) -> list[State]:
+        return [self.settled[row].state for row in rows]
+
+
+Source = Iterable[Call | Rejection] | AsyncIterator[Sequence[Call | Rejection]]
+
+
+def deliver(
+    endpoint: Endpoint,
+    rows: Source,
+    *,
+    limits: Sequence[RateLimit] = (),
+    max_wait: float = 60.0,
+    concurrency: int = 8,
+    limit: int | None = None,
+    dry_run: bool = False,
+    key: Sequence[str] = DEFAULT_KEY,
+) -> Run:
+    """Run an engine in virtual time, and check what must hold in every run."""
+    settled: dict[int, Outcome] = {}
+    taken: list[Call | Rejection] = []
+
+    def note(row: Call | Rejection, outcome: Outcome) -> None:
+        assert row.row not in settled, "no row is settled twice"
+        settled[row.row] = outcome
+
+    async def batches() -> AsyncIterator[Sequence[Call | Rejection]]:
+        if isinstance(rows, AsyncIterator):
+            async for batch in rows:
+                taken.extend(batch)
+                yield batch
+        else:
+            batch = list(rows)
+            taken.extend(batch)
+            yield batch
+
+    async def main() -> Run:
+        engine = Engine(
+            claims=InputClaims(key),
+            pacing=Pacing(limits, max_wait, Random(1)),
+            on_settled=note,
+            concurrency=concurrency,
+            limit=limit,
+            dry_run=dry_run,
+        )
+        aborted = None
+        try:
+            report = await engine.run(endpoint.send, batches())
+        except DeliveryAborted as error:
+            aborted, report = str(error), error.report
+        assert not canary.found_in(aborted or "")
+        return Run(report, settled, aborted, virtual_time.now())
+
+    # In virtual time, a progress line every five seconds would be most of the work.
+    with patch.object(engine_module, "_PROGRESS_EVERY", 1e9):
+        run = virtual_time.run(main())
+    counts = Counter(outcome.state.value for outcome in settled.values())
+    assert sorted(settled) == sorted(row.row for row in taken), "each row is settled"
+    assert run.report.rows == run.report.accounted == len(taken)
+    assert {state: getattr(run.report, state) for state in counts} == counts
+    assert run.report.delivered == sum(endpoint.processed.values())
+    assert set(endpoint.processed.values()) <= {1}, "no call is processed twice"
+    assert endpoint.in_flight == 0
+    assert all(request.in_flight <= concurrency for request in endpoint.requests)
+    if limit is not None:
+        assert len(endpoint.attempts) <= limit
+    return run

@@ -1,0 +1,407 @@
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of, scrubbed, wait_asked_for
+from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.records import PARAMETERS
+from tests import examples
+from tests.delivery import canary
+
+HTML = b"<!DOCTYPE html><html><head><title>Status OK</title></head><body>OK</body></html>"
+
+
+def of(status: int, body: bytes = b"", **headers: str) -> tuple[State, str]:
+    outcome = outcome_of(status, CIMultiDict(headers), body)
+    assert outcome.status == status
+    return outcome.state, outcome.reason
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"Status": "OK",}',
+        b'{"Status": "OK"}',
+        b'{"status":"ok"}',
+        b'{"STATUS":"Ok"}',
+        b'{ "Status" : " OK " , \n }',
+        b'\xef\xbb\xbf{"Status": "OK"}',
+        b'\r\n\t {"Status": "OK",\r\n}\r\n',
+        b'{"Status": "OK", "Message": "", "Errors": [],}',
+        b'{"Message": "done", "Status": "OK"}',
+        b'{"Status": "OK", "status": "OK"}',
+        b'{"Status": "\\u004fK"}',
+        b"<ImpactRadiusResponse><Status>OK</Status></ImpactRadiusResponse>",
+        b"<?xml version='1.0' encoding='UTF-8'?>\n<R><Status>ok</Status></R>",
+        b"\xef\xbb\xbf<R><Status> OK </Status></R>",
+        b'<R xmlns="http://example.com/"><Status>OK</Status></R>',
+    ],
+)
+def test_delivered(status: int, body: bytes) -> None:
+    assert of(status, body) == (State.DELIVERED, f"{status} Status OK")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"OK",
+        b'"OK"',
+        b"true",
+        b"null",
+        b"[]",
+        b"{}",
+        b'["Status", "OK"]',
+        b'[["Status", "OK"]]',
+        b'[{"Status": "OK"}]',
+        b'{"Status": "OK"',
+        b'{"Status": "O',
+        b'{"Status": "OK"} trailing',
+        b'{"Status": ""}',
+        b'{"Status": null}',
+        b'{"Status": true}',
+        b'{"Status": ["OK"]}',
+        b'{"Status": {"Status": "OK"}}',
+        b'{"Result": {"Status": "OK"}}',
+        b'{"Status": "OK", "Status": "ERROR"}',
+        b'{"Status": "ERROR", "status": "OK"}',
+        b'{"Status": "QUEUED"}',
+        b'{"Status": "NOT OK"}',
+        b'{"StatusOK": "OK"}',
+        b'{"Status": ' + b"9" * 5000 + b"}",
+        b"[" * 30_000,
+        b'{"a":' * 10_000,
+        b"<R><S>" * 3_000,
+        b"<R><Status>OK</Status>",
+        b"<R><Status>OK</Status><Status>ERROR</Status></R>",
+        b"<R><Result><Status>OK</Status></Result></R>",
+        b"<R><Status/></R>",
+        b"<Status>OK</Status>",
+        b"<R>\x00<Status>OK</Status></R>",
+        b'<!DOCTYPE R [<!ENTITY ok "OK">]><R><Status>&ok;</Status></R>',
+        HTML,
+        b"<html><body>Down for maintenance</body></html>",
+        b"\xff\xfe{\x00",
+        b"\x00",
+    ],
+)
+def test_a_success_that_says_neither_ok_nor_error_is_unknown(body: bytes) -> None:
+    assert of(200, body) == (State.UNKNOWN, "200 without a Status of OK or ERROR")
+
+
+def test_204_says_nothing() -> None:
+    assert of(204)[0] is State.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"Status": "ERROR"}', "Status ERROR"),
+        (b'{"status": "error", "message": "No such tracker"}', "Status ERROR; No such tracker"),
+        (
+            b'{"Status":"ERROR","Message":"Validation Failed","Errors":[{"Field":"MediaId","Message":"Not numeric"}]}',
+            "Status ERROR; Validation Failed; MediaId; Not numeric",
+        ),
+        (
+            b'{"Status":"ERROR","errors":[{"field":"MediaId","level":"ERROR","message":"Not numeric"},]}',
+            "Status ERROR; MediaId; Not numeric",
+        ),
+        (
+            b"<R><Status>ERROR</Status><Errors><Error><Field>Zip</Field><Message>bad</Message></Error></Errors></R>",
+            "Status ERROR; Zip; bad",
+        ),
+        (b'{"Status": "ERROR", "Message": 5, "Errors": "x"}', "Status ERROR"),
+        (b'{"Status": "ERROR", "Errors": [1, null, ["Message"], {"Message": null}]}', "Status ERROR"),
+    ],
+)
+def test_status_error_is_rejected_with_what_it_says(body: bytes, reason: str) -> None:
+    assert of(200, body) == (State.REJECTED, f"200 {reason}")
+    assert of(400, body) == (State.REJECTED, f"400 {reason.removeprefix('Status ERROR').removeprefix('; ')}".strip())
+
+
+@pytest.mark.parametrize(
+    ("statuses", "state"),
+    [
+        ({429, 500, 503}, State.AGAIN),
+        ({400, 403, 409, 413, 414, 422}, State.REJECTED),
+        ({401, 402, 404, 405, 407, 415, 300, 301, 302, 303, 304, 307, 308}, State.ABORT),
+        ({408, 502, 504, 501, 505, 507, 511, 520, 599, 406, 410, 411, 412, 418, 421, 425, 431, 451}, State.UNKNOWN),
+        ({100, 101, 199, 600, 999}, State.UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b'{"Status": "OK"}', HTML, b'{"Status": "ERROR", "Message": "no"}'])
+def test_every_other_status_has_one_meaning_whatever_the_body_says(
+    statuses: set[int], state: State, body: bytes
+) -> None:
+    assert {status: of(status, body)[0] for status in statuses} == dict.fromkeys(statuses, state)
+
+
+def test_every_status_has_an_outcome() -> None:
+    states = {status: of(status)[0] for status in range(100, 600)}
+    assert {status for status, state in states.items() if state is State.AGAIN} == set(RETRY_STATUSES)
+    assert State.NOT_SENT not in states.values(), "what was answered had left"
+    assert State.DELIVERED not in states.values(), "no status alone says that a call was taken"
+
+
+@pytest.mark.parametrize("status", [408, 502, 504, 403])
+def test_other_statuses_can_be_taken_as_not_processed(status: int) -> None:
+    outcome = outcome_of(status, CIMultiDict({"Retry-After": "5"}), b"", retry_statuses=[status])
+    assert (outcome.state, outcome.retry_after) == (State.AGAIN, 5.0)
+
+
+def test_nothing_has_to_be_taken_as_not_processed() -> None:
+    states = {status: outcome_of(status, {}, b"", retry_statuses=()).state for status in RETRY_STATUSES}
+    assert states == dict.fromkeys(RETRY_STATUSES, State.UNKNOWN)
+
+
+def test_only_an_answer_that_is_tried_again_asks_to_wait() -> None:
+    headers = CIMultiDict({"Retry-After": "5"})
+    assert outcome_of(503, headers, b"").retry_after == 5.0
+    assert {outcome_of(status, headers, b'{"Status":"OK"}').retry_after for status in (200, 302, 400, 502)} == {None}
+
+
+NOW = datetime(2026, 9, 10, 22, 55, 32, tzinfo=UTC)
+
+
+def http_date(seconds: float) -> str:
+    return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize("header", ["Retry-After", "RateLimit-Reset", "X-RateLimit-Reset", "retry-after"])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("1", 1.0),
+        (" 30 ", 30.0),
+        ("1.5", 1.5),
+        ("0.001", 0.001),
+        ("3600", 3600.0),
+        ("86400", 3600.0),
+        ("999999999", 3600.0),
+        (http_date(30), 30.0),
+        (http_date(-30), 0.0),
+        (http_date(86400), 3600.0),
+        ("Thursday, 10-Sep-26 22:55:42 GMT", 10.0),
+        ("Thu, 10 Sep 2026 22:55:42 -0000", 10.0),
+        ("Thu, 10 Sep 2026 23:55:42 +0100", 10.0),
+        (str(int(NOW.timestamp()) + 20), 20.0),
+        (f"{int(NOW.timestamp()) + 20}.5", 20.5),
+        (str(int(NOW.timestamp()) - 20), 0.0),
+        ("1487332519", 0.0),
+        ("999999999999999", 3600.0),
+    ],
+)
+def test_a_wait_that_is_asked_for(header: str, text: str, seconds: float) -> None:
+    assert wait_asked_for(CIMultiDict({header: text}), NOW) == pytest.approx(seconds)
+
+
+GARBAGE = [
+    "",
+    "soon",
+    "-5",
+    "+5",
+    "nan",
+    "NaN",
+    "inf",
+    "Infinity",
+    "1e3",
+    "0x10",
+    "1,5",
+    "5 s",
+    "5s",
+    "٣",
+    "²",
+    "9" * 400,
+    "2026-09-10T22:55:42Z",
+    "Thu, 99 Sep 2026 22:55:42 GMT",
+    "Thu, 10 Sep 2026 22:55:42 +99999999999999999999",
+    "Thu, 10 Sep 99999999999999999999 22:55:42 GMT",
+    "Thu, 10 Sep 2026 99999999999999999999:55:42 GMT",
+]
+
+
+@pytest.mark.parametrize("text", GARBAGE)
+def test_a_wait_that_makes_no_sense_is_none(text: str) -> None:
+    assert wait_asked_for(CIMultiDict({"Retry-After": text}), NOW) is None
+
+
+@pytest.mark.parametrize("text", GARBAGE)
+def test_and_the_next_header_counts(text: str) -> None:
+    assert wait_asked_for(CIMultiDict({"Retry-After": text, "X-RateLimit-Reset": "7"}), NOW) == 7.0
+
+
+def test_the_first_of_the_headers_counts() -> None:
+    headers = CIMultiDict({"X-RateLimit-Reset": "3", "RateLimit-Reset": "2", "Retry-After": "1"})
+    assert wait_asked_for(headers, NOW) == 1.0
+    del headers["Retry-After"]
+    assert wait_asked_for(headers, NOW) == 2.0
+    assert wait_asked_for(CIMultiDict(), NOW) is None
+
+
+def test_a_date_is_held_against_the_server_s_own_clock() -> None:
+    headers = CIMultiDict({"Date": "Mon, 01 Jan 2001 00:00:00 GMT", "Retry-After": "Mon, 01 Jan 2001 00:00:45 GMT"})
+    assert wait_asked_for(headers) == 45.0
+    headers["Retry-After"] = str(int(datetime(2001, 1, 1, 0, 0, 45, tzinfo=UTC).timestamp()) + 10**9)
+    assert wait_asked_for(headers) == 3600.0
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 01 Jan 2001 00:00:00 +99999999999999999999"])
+def test_a_server_without_a_clock_is_held_against_ours(date: str) -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1000), usegmt=True)
+    wait = wait_asked_for(CIMultiDict({"Date": date, "Retry-After": soon}))
+    assert wait is not None
+    assert 0 < wait <= 1000
+
+
+@given(st.dictionaries(st.sampled_from(["Date", "Retry-After", "RateLimit-Reset", "X-RateLimit-Reset"]), st.text()))
+def test_no_header_makes_a_wait_that_cannot_be_waited(headers: dict[str, str]) -> None:
+    wait = wait_asked_for(CIMultiDict(headers))
+    assert wait is None or (0 <= wait <= 3600 and not math.isnan(wait))
+
+
+_DATE_WORDS = st.sampled_from(
+    ["Sun,", "06", "Nov", "1994", "08:49:37", "GMT", "+0000", "-99", "9" * 30, ",", ":", "jan-94", "+" + "9" * 20]
+)
+
+
+@given(st.lists(_DATE_WORDS, max_size=8).map(" ".join))
+def test_no_date_raises(text: str) -> None:
+    wait = wait_asked_for(CIMultiDict({"Retry-After": text, "Date": text}))
+    assert wait is None or 0 <= wait <= 3600
+
+
+@given(status=st.integers(100, 599), body=st.binary() | st.text().map(str.encode), cut=st.integers(0, 60))
+def test_no_body_raises_and_none_but_a_whole_one_is_a_delivery(status: int, body: bytes, cut: int) -> None:
+    assert of(status, body)[0] is not State.DELIVERED
+    whole = b'{"Status": "OK", "Message": "The call was accepted"}'
+    assume(cut < len(whole))
+    assert of(200, whole[:cut])[0] is State.UNKNOWN
+
+
+# What the endpoint's message says of a call
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        canary.CALLER,
+        "(212) 555-0142",
+        "212-555-0142",
+        "212.555.0142",
+        "+1 212 555 0142",
+        "%2B12125550142",
+        "212%2D555%2D0142",
+        "&#50;&#49;&#50;&#53;&#53;&#53;&#48;&#49;&#52;&#50;",
+        "\\u0032125550142",
+        "2 1 2 5 5 5 0 1 4 2",
+        "tel:+1-212-555-0142;ext=9",
+        "x2125550142x",
+        "２１２５５５０１４２",
+    ],
+)
+def test_no_digit_of_a_number_survives(spelled: str) -> None:
+    reason = scrubbed(f"CallerId {spelled} is not accepted", [canary.CALLER])
+    assert reason.startswith("CallerId ")
+    assert reason.endswith(" is not accepted")
+    assert not re.search(r"\d", reason)
+
+
+@pytest.mark.parametrize(
+    ("message", "private", "reason"),
+    [
+        ("Key1 and CustomCallEvent3Value are wrong", [], "Key1 and CustomCallEvent3Value are wrong"),
+        ("key1 is wrong", [], "* is wrong"),
+        ("Not found: Springfield", ["Springfield"], "Not found: *"),
+        ("Not found: SPRINGFIELDS", ["springfield"], "Not found: *"),
+        ("Not found: Spring", ["Springfield"], "Not found: *"),
+        ("Straße unknown", ["Straße"], "*?e unknown"),
+        ("STRASSE unknown", ["Straße"], "* unknown"),
+        ("City is wrong", ["city"], "* is wrong"),
+        ("bad\nword\x00", [], "bad word "),
+        ("%53pringfield", ["Springfield"], "*"),
+        ("&lt;Springfield&gt;", ["Springfield"], "<*>"),
+        ("quoted \\nBob and \\u000aBob", ["Bob"], "quoted  * and  *"),
+        ("Zürich", [], "Z?rich"),
+        ("CallRecording https://recordings.example.com/a.mp3", ["https://recordings.example.com/a.mp3"],
+         "CallRecording *://*.*.*/*.*"),
+        ("x" * 500, [], "x" * 200),
+        ("", [], ""),
+    ],
+)  # fmt: skip
+def test_what_stays_and_what_goes(message: str, private: list[str], reason: str) -> None:
+    assert scrubbed(message, private) == reason
+
+
+_SPELLINGS: list[Callable[[str], str]] = [
+    lambda value: value,
+    str.upper,
+    str.casefold,
+    quote,
+    lambda value: quote(value, safe=""),
+    quote_plus,
+    html.escape,
+    lambda value: html.escape(quote(value)),
+    lambda value: json.dumps(value),
+    lambda value: json.dumps(value, ensure_ascii=False),
+    repr,
+    lambda value: f"prefix{value}suffix",
+    lambda value: f"<{value}>",
+]
+# Letters, the space and the marks that addresses, names and URLs are made of; and anything at all.
+_VALUES = st.text(st.characters(codec="utf-8"), max_size=30) | st.text(
+    "abcdeABCDEéßſK019 -_./:@%+&;#\\'\"<>", max_size=20
+)
+
+
+@given(
+    values=st.lists(_VALUES, min_size=1, max_size=4),
+    spelling=st.sampled_from(_SPELLINGS),
+    around=st.text("qwz 0123456789:;-", max_size=10),
+)
+@example(values=["Bob"], spelling=lambda value: f"\\n{value}", around="")
+def test_no_word_of_a_private_value_survives(values: list[str], spelling: Callable[[str], str], around: str) -> None:
+    reason = scrubbed(around.join(spelling(value) for value in values) + around, values)
+    named = "|".join(PARAMETERS)
+    rest = re.sub(rf"\b({named})\b", "", reason)
+    assert len(reason) <= 200
+    assert reason.isascii()
+    assert reason.isprintable()
+    assert not re.search(r"\d", rest)
+    survivors = set(re.findall("[a-z]{3,}", rest.casefold()))
+    for value in values:
+        for word in re.findall("[a-z]{3,}", value.casefold()):
+            assert word not in survivors
+            assert len(word) == 3 or not any(word in survivor for survivor in survivors)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_names_of_parameters_stay_readable(name: str) -> None:
+    # Values of the very same letters, such as the City of "city", do hide the name; any other does not.
+    assert scrubbed(f"{name}: '{name}' is invalid", [canary.CALLER, canary.WORD, "Bob"]).count(name) == 2
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 422])
+def test_a_quoted_call_is_nowhere_in_the_outcome(status: int) -> None:
+    row = {name: str(value) for name, value in canary.row().items()}
+    quoted = json.dumps(row)
+    body = json.dumps({"Status": "ERROR", "Message": quoted, "Errors": [{"Field": "City", "Message": row["City"]}]})
+    private = (*row.values(), examples.LOGIN, examples.PASSWORD)
+    outcome = outcome_of(status, CIMultiDict(), body.encode(), private=private)
+    assert outcome.state is State.REJECTED
+    assert not canary.found_in(outcome.reason)
+    assert "City" in outcome.reason

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_impactcall.delivery.claims import InputClaims
+from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records import CallRecord
+from tests.delivery import canary
+
+BASE = CallRecord.of(canary.row())
+
+
+def test_first_duplicate_changed() -> None:
+    claims = InputClaims()
+    other = BASE.model_copy(update={"TalkDuration": 1})
+    assert [claims.claim(call) for call in (BASE, BASE, other, other, BASE)] == [
+        None,
+        State.DUPLICATE,
+        State.CHANGED,
+        State.CHANGED,
+        State.DUPLICATE,
+    ]
+
+
+@given(st.lists(st.tuples(st.text("ab", max_size=2), st.text("ab", max_size=2)), max_size=8))
+def test_values_never_run_into_each_other(pairs: list[tuple[str, str]]) -> None:
+    """A key of ("ab", "c") is not one of ("a", "bc")."""
+    claims = InputClaims(["SubId1", "SubId2"])
+    seen = set()
+    for first, second in pairs:
+        call = BASE.model_copy(update={"SubId1": first or None, "SubId2": second or None})
+        assert claims.claim(call) is (State.DUPLICATE if (first, second) in seen else None)
+        seen.add((first, second))
+
+
+def test_absent_and_empty_differ_in_content() -> None:
+    claims = InputClaims()
+    assert claims.claim(BASE.model_copy(update={"PhoneType": ""})) is None
+    assert claims.claim(BASE) is State.CHANGED
+
+
+@pytest.mark.parametrize("key", [[], (), "CallSessionId", ["CallSessionID"], ["CallSessionId", "Nope"]])
+def test_a_key_that_tells_nothing_apart(key: Any) -> None:
+    with pytest.raises(InvalidOption, match="key must be a list"):
+        InputClaims(key)

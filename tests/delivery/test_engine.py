@@ -1,0 +1,432 @@
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_impactcall.delivery.claims import InputClaims
+from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from tests.delivery import virtual_time
+from tests.delivery.scripted import (
+    ERROR_500,
+    FORBIDDEN,
+    NO_ANSWER,
+    NO_CONNECTION,
+    OK,
+    REFUSED,
+    TOO_MANY,
+    UNAUTHORIZED,
+    Endpoint,
+    a_call,
+    calls,
+    deliver,
+    invalid,
+    too_many,
+)
+
+
+def always(outcome: Outcome) -> Callable[[str, int], Outcome]:
+    return lambda *_: outcome
+
+
+def in_order(*outcomes: Outcome, then: Outcome = OK) -> Callable[[str, int], Outcome]:
+    """The first requests get these, and the others what comes then."""
+    left = list(outcomes)
+    return lambda *_: left.pop(0) if left else then
+
+
+async def spread(count: int, seconds: float) -> AsyncIterator[Sequence[Call | Rejection]]:
+    """A slow source: a row now and then."""
+    for number in range(1, count + 1):
+        yield [a_call(number)]
+        await asyncio.sleep(seconds)
+
+
+def test_delivers_all() -> None:
+    endpoint = Endpoint(always(OK))
+    run = deliver(endpoint, calls(100))
+    assert (run.report.delivered, run.report.stop, len(endpoint.requests)) == (100, None, 100)
+    assert max(request.in_flight for request in endpoint.requests) == 8, "all the concurrency is used"
+    assert run.ended == pytest.approx(13 * 0.1), "and a hundred calls, eight at a time, take thirteen rounds"
+
+
+def test_no_rows() -> None:
+    run = deliver(Endpoint(always(OK)), [])
+    assert run.report.rows == 0
+
+
+def test_a_row_that_is_invalid_is_rejected_and_never_sent() -> None:
+    endpoint = Endpoint(always(OK))
+    run = deliver(endpoint, [invalid(1), a_call(2), invalid(3)])
+    assert run.states(1, 2, 3) == [State.REJECTED, State.DELIVERED, State.REJECTED]
+    assert run.settled[1].reason == "MediaId is missing"
+    assert list(endpoint.attempts) == ["2"]
+
+
+class TestClaims:
+    def test_the_same_call_again_is_a_duplicate_and_other_content_is_changed(self) -> None:
+        endpoint = Endpoint(always(OK))
+        run = deliver(endpoint, [a_call(1, "a"), a_call(2, "a"), a_call(3, "a", TalkDuration=5), a_call(4, "b")])
+        assert run.states(1, 2, 3, 4) == [State.DELIVERED, State.DUPLICATE, State.CHANGED, State.DELIVERED]
+        assert endpoint.attempts == {"a": 1, "b": 1}
+
+    def test_only_a_valid_row_takes_the_key(self) -> None:
+        run = deliver(Endpoint(always(OK)), [invalid(1), a_call(2, "a")])
+        assert run.states(1, 2) == [State.REJECTED, State.DELIVERED]
+
+    def test_a_call_that_the_endpoint_refuses_keeps_the_key(self) -> None:
+        endpoint = Endpoint(in_order(REFUSED))
+        run = deliver(endpoint, [a_call(1, "a"), a_call(2, "a"), a_call(3, "b")], concurrency=1)
+        assert run.states(1, 2, 3) == [State.REJECTED, State.DUPLICATE, State.DELIVERED]
+
+    def test_another_key_tells_other_calls_apart(self) -> None:
+        rows = [a_call(1, MediaId=1), a_call(2, MediaId=2), a_call(3, MediaId=2)]
+        run = deliver(Endpoint(always(OK)), rows, key=["MediaId"])
+        assert run.states(1, 2, 3) == [State.DELIVERED, State.DELIVERED, State.CHANGED]
+
+    def test_a_duplicate_costs_nothing_of_the_limit(self) -> None:
+        run = deliver(Endpoint(always(OK)), [a_call(1, "a"), a_call(2, "a"), a_call(3, "b"), a_call(4, "c")], limit=2)
+        assert run.states(1, 2, 3, 4) == [State.DELIVERED, State.DUPLICATE, State.DELIVERED, State.NOT_SENT]
+
+
+@pytest.mark.parametrize(("limit", "delivered"), [(0, 0), (1, 1), (7, 7), (10, 10), (11, 10)])
+def test_limit(limit: int, delivered: int) -> None:
+    run = deliver(Endpoint(always(OK)), calls(10), limit=limit)
+    assert (run.report.delivered, run.report.not_sent, run.report.stop) == (delivered, 10 - delivered, None)
+
+
+def test_a_dry_run_sends_nothing_and_still_finds_duplicates_and_invalid_rows() -> None:
+    endpoint = Endpoint(always(OK))
+    run = deliver(endpoint, [a_call(1, "a"), a_call(2, "a"), invalid(3)], dry_run=True, limit=5)
+    assert run.states(1, 2, 3) == [State.NOT_SENT, State.DUPLICATE, State.REJECTED]
+    assert not endpoint.attempts
+
+
+class TestAbort:
+    def test_refused_credentials_stop_at_once_and_burn_no_call(self) -> None:
+        endpoint = Endpoint(always(UNAUTHORIZED))
+        run = deliver(endpoint, calls(1000))
+        assert run.aborted == "401, the credentials are refused"
+        assert (run.report.rejected, run.report.not_sent) == (0, 1000)
+        assert len(endpoint.requests) <= 8, "what was in flight with it, and nothing more"
+
+    def test_refused_credentials_take_back_the_refusals_before_them(self) -> None:
+        run = deliver(Endpoint(in_order(REFUSED, REFUSED, UNAUTHORIZED)), calls(5), concurrency=1)
+        assert run.aborted is not None
+        assert (run.report.rejected, run.report.not_sent) == (0, 5)
+
+    def test_refused_credentials_in_the_middle(self) -> None:
+        endpoint = Endpoint(in_order(*[OK] * 10, then=UNAUTHORIZED))
+        run = deliver(endpoint, calls(50))
+        assert run.aborted is not None
+        assert (run.report.delivered, run.report.not_sent) == (10, 40)
+
+    def test_calls_in_flight_are_settled_as_what_they_become(self) -> None:
+        latencies = iter([(0.1, 0.1), *[(1.0, 1.0)] * 7])
+        endpoint = Endpoint(in_order(UNAUTHORIZED, REFUSED, NO_ANSWER, TOO_MANY), lambda: next(latencies))
+        run = deliver(endpoint, calls(20))
+        assert run.aborted is not None
+        assert (run.report.delivered, run.report.unknown, run.report.rejected, run.report.not_sent) == (4, 1, 0, 15)
+
+    def test_403_before_any_delivery(self) -> None:
+        run = deliver(Endpoint(in_order(FORBIDDEN)), calls(20), concurrency=1)
+        assert run.aborted is not None
+        assert run.aborted.startswith("403")
+        assert (run.report.rejected, run.report.not_sent) == (0, 20)
+
+    def test_five_403_in_a_row_after_a_delivery(self) -> None:
+        endpoint = Endpoint(in_order(OK, *[FORBIDDEN] * 5))
+        run = deliver(endpoint, calls(20), concurrency=1)
+        assert run.aborted is not None
+        assert (run.report.delivered, run.report.rejected, run.report.not_sent) == (1, 0, 19)
+        assert len(endpoint.requests) == 6
+
+    @pytest.mark.parametrize("between", [OK, REFUSED])
+    def test_four_403_and_another_answer(self, between: Outcome) -> None:
+        script = [OK, *[FORBIDDEN] * 4, between, *[FORBIDDEN] * 4, OK]
+        run = deliver(Endpoint(in_order(*script)), calls(11), concurrency=1)
+        assert run.aborted is None
+        assert run.report.rejected == 8 + (between is REFUSED)
+
+    def test_four_403_and_the_end(self) -> None:
+        run = deliver(Endpoint(in_order(OK, *[FORBIDDEN] * 4)), calls(5), concurrency=1)
+        assert run.aborted is None
+        assert (run.report.delivered, run.report.rejected) == (1, 4)
+
+    def test_twenty_refusals_in_a_row_before_any_delivery(self) -> None:
+        endpoint = Endpoint(always(REFUSED))
+        run = deliver(endpoint, calls(100), concurrency=1)
+        assert run.aborted == "the first 20 calls were all refused; the last: 400 Validation Failed"
+        assert (run.report.rejected, run.report.not_sent) == (0, 100)
+        assert len(endpoint.requests) == 20
+
+    def test_refusals_that_arrive_after_the_twentieth_burn_no_call_either(self) -> None:
+        endpoint = Endpoint(always(REFUSED))
+        run = deliver(endpoint, calls(100), concurrency=16)
+        assert (run.report.rejected, run.report.not_sent) == (0, 100)
+        assert 20 <= len(endpoint.requests) < 20 + 16
+
+    def test_a_delivery_that_arrives_after_the_abort_counts(self) -> None:
+        latencies = iter([(5.0, 0.0), *[(0.01, 0.01)] * 20])
+        endpoint = Endpoint(lambda session_id, _: OK if session_id == "1" else REFUSED, lambda: next(latencies))
+        run = deliver(endpoint, calls(30), concurrency=2)
+        assert run.aborted is not None
+        assert (run.report.delivered, run.report.rejected, run.report.not_sent) == (1, 0, 29)
+
+    def test_nineteen_refusals_and_a_delivery(self) -> None:
+        run = deliver(Endpoint(in_order(*[REFUSED] * 19)), calls(30), concurrency=1)
+        assert run.aborted is None
+        assert (run.report.rejected, run.report.delivered) == (19, 11)
+
+    def test_nineteen_refusals_and_the_end(self) -> None:
+        run = deliver(Endpoint(always(REFUSED)), calls(19), concurrency=1)
+        assert run.aborted is None
+        assert run.report.rejected == 19
+
+    def test_any_number_of_refusals_after_a_delivery(self) -> None:
+        run = deliver(Endpoint(in_order(OK, then=REFUSED)), calls(200), concurrency=1)
+        assert run.aborted is None
+        assert run.report.rejected == 199
+
+    def test_rows_that_are_invalid_here_prove_nothing_about_the_endpoint(self) -> None:
+        run = deliver(Endpoint(always(OK)), [*(invalid(number) for number in range(1, 31)), a_call(31)])
+        assert run.aborted is None
+        assert (run.report.rejected, run.report.delivered) == (30, 1)
+
+
+class TestSlowingDown:
+    def test_rejected_and_unknown_calls_slow_nothing_down(self) -> None:
+        outcomes = [OK, REFUSED, NO_ANSWER]
+        endpoint = Endpoint(lambda session_id, _: outcomes[int(session_id) % 3])
+        run = deliver(endpoint, calls(300))
+        assert (run.report.delivered, run.report.rejected, run.report.unknown) == (100, 100, 100)
+        assert run.ended == pytest.approx(38 * 0.1), "thirty-eight rounds of eight, and no wait between them"
+
+    def test_unknown_a_hundred_times_in_a_row_stops(self) -> None:
+        endpoint = Endpoint(always(NO_ANSWER))
+        run = deliver(endpoint, calls(500), concurrency=1)
+        assert len(endpoint.requests) == run.report.unknown == 100
+        assert run.report.not_sent == 400
+        assert "100 calls in a row" in str(run.report.stop)
+
+    @pytest.mark.parametrize("between", [OK, REFUSED])
+    def test_unknown_ninety_nine_times_in_a_row_does_not(self, between: Outcome) -> None:
+        endpoint = Endpoint(in_order(OK, *([NO_ANSWER] * 99 + [between]) * 2))
+        run = deliver(endpoint, calls(201), concurrency=1)
+        assert run.report.stop is None
+        assert run.report.unknown == 198
+
+    def test_timeouts_alone_stop_after_max_wait(self) -> None:
+        endpoint = Endpoint(always(NO_ANSWER), lambda: (30.0, 0.0))
+        run = deliver(endpoint, calls(500), max_wait=60)
+        assert run.report.stop is not None
+        assert run.report.unknown <= 4 * 8, "a minute and a request's own time hold no more"
+        assert run.report.unknown + run.report.not_sent == 500
+
+    def test_one_500_is_the_call_s_own_trouble(self) -> None:
+        endpoint = Endpoint(lambda session_id, attempt: ERROR_500 if (session_id, attempt) == ("1", 1) else OK)
+        run = deliver(endpoint, calls(100))
+        assert run.report.delivered == 100
+        assert run.ended <= 13 * 0.1 + 1.1, "the others go on, and it comes back within a second"
+        assert endpoint.attempts["1"] == 2
+
+    def test_a_poison_call_keeps_no_other_from_delivery(self) -> None:
+        endpoint = Endpoint(lambda session_id, _: ERROR_500 if session_id == "1" else OK)
+        run = deliver(endpoint, calls(501))
+        assert (run.report.delivered, run.report.not_sent) == (500, 1)
+        assert run.states(1) == [State.NOT_SENT]
+        last_delivery = max(request.counted for request in endpoint.requests if request.outcome is OK)
+        assert last_delivery < 20
+        assert run.ended <= last_delivery + 60 + 31, "and it is given up max_wait after that"
+        assert endpoint.attempts["1"] < 30
+
+    def test_a_429_stops_everybody_and_one_answer_releases_them(self) -> None:
+        endpoint = Endpoint(in_order(*[OK] * 16, *[too_many(20.0)] * 8))
+        run = deliver(endpoint, calls(200))
+        refused = [request.counted for request in endpoint.requests if request.outcome.state is State.AGAIN]
+        after = [request for request in endpoint.requests if request.began > max(refused)]
+        assert run.report.delivered == 200
+        assert min(request.began for request in after) >= max(refused) + 20
+        assert after[0].in_flight == 1, "a probe first"
+        assert after[1].began >= after[0].counted, "which is answered before anything else leaves"
+        assert max(request.in_flight for request in after) == 8, "and then all of them"
+
+    @given(
+        waits=st.lists(st.floats(0, 50), min_size=1, max_size=6),
+        latency=st.floats(0.001, 3),
+        concurrency=st.integers(1, 8),
+    )
+    def test_nothing_leaves_before_the_time_that_was_asked_for(
+        self, waits: list[float], latency: float, concurrency: int
+    ) -> None:
+        asked_until: list[float] = []
+
+        def answer(session_id: str, attempt: int) -> Outcome:
+            if waits_left and int(session_id) % 3 == 0 and attempt == 1:
+                wait = waits_left.pop()
+                # It is known only when the answer is there.
+                asked_until.append(virtual_time.now() + latency + wait)
+                return too_many(wait)
+            return OK
+
+        waits_left = list(waits)
+        endpoint = Endpoint(answer, lambda: (latency, latency))
+        run = deliver(endpoint, calls(40), concurrency=concurrency, max_wait=200)
+        assert run.report.delivered == 40
+        refused = [request for request in endpoint.requests if request.outcome.state is State.AGAIN]
+        for refusal, until in zip(refused, asked_until, strict=True):
+            heard = refusal.counted + latency
+            early = [r for r in endpoint.requests if heard + 1e-6 < r.began < until - 1e-6]
+            assert early == []
+
+    def test_a_storm_of_429_without_a_word_of_how_long(self) -> None:
+        endpoint = Endpoint(lambda *_: TOO_MANY if virtual_time.now() < 300 else OK)
+        run = deliver(endpoint, calls(300), max_wait=600)
+        during = [request for request in endpoint.requests if request.counted < 300]
+        assert run.report.delivered == 300
+        assert len(during) < 8 + 60, "five minutes of it see a probe every few seconds, not thousands"
+
+    def test_a_wait_longer_than_max_wait_stops_at_once_and_says_when_to_come_back(self) -> None:
+        endpoint = Endpoint(in_order(OK, too_many(3600.0)))
+        run = deliver(endpoint, calls(100), concurrency=1)
+        assert run.ended < 2, "only the one call's own back-off"
+        assert (run.report.delivered, run.report.not_sent) == (1, 99)
+        assert run.report.stop is not None
+        assert run.report.stop.come_back is not None
+        assert len(endpoint.requests) == 2
+
+    @pytest.mark.parametrize("max_wait", [10.0, 60.0, 300.0])
+    def test_an_outage_longer_than_max_wait_stops(self, max_wait: float) -> None:
+        endpoint = Endpoint(always(NO_CONNECTION))
+        run = deliver(endpoint, calls(100), max_wait=max_wait)
+        assert (run.report.not_sent, run.report.delivered) == (100, 0)
+        assert run.ended <= max_wait + 31, "max_wait, and the longest back-off"
+        assert run.report.stop is not None
+        assert len(endpoint.requests) <= 8 + 8 + max_wait / 3
+
+    def test_ten_minutes_of_refused_connections(self) -> None:
+        def answer(*_: object) -> Outcome:
+            return NO_CONNECTION if 1 <= virtual_time.now() < 601 else OK
+
+        endpoint = Endpoint(answer)
+        run = deliver(endpoint, calls(2000), max_wait=3600)
+        assert run.report.delivered == 2000
+        failed = [request for request in endpoint.requests if request.outcome is NO_CONNECTION]
+        after = [request for request in endpoint.requests if request.counted >= 601]
+        assert len(failed) <= 120, "ten minutes of outage cost a hundred attempts, free of charge"
+        assert after[0].began <= 601 + 31, "the first probe after its end comes within the longest back-off"
+        assert after[0].in_flight == 1
+        restored = next(request.began for request in after if request.in_flight == 8)
+        assert restored <= after[0].counted + 31, "and full concurrency within one more"
+
+    def test_a_source_with_rows_far_apart_is_not_taken_for_an_endpoint_in_trouble(self) -> None:
+        endpoint = Endpoint(lambda session_id, attempt: NO_ANSWER if int(session_id) % 2 else OK)
+        run = deliver(endpoint, spread(20, 600.0), max_wait=5)
+        assert run.report.stop is None
+        assert (run.report.delivered, run.report.unknown) == (10, 10)
+
+    def test_a_source_with_rows_far_apart_and_a_call_that_needs_a_second_try(self) -> None:
+        endpoint = Endpoint(lambda _, attempt: OK if attempt > 1 else NO_CONNECTION)
+        run = deliver(endpoint, spread(20, 600.0), max_wait=5)
+        assert (run.report.stop, run.report.delivered) == (None, 20)
+
+    def test_max_wait_zero_tolerates_no_trouble(self) -> None:
+        run = deliver(Endpoint(always(NO_CONNECTION)), calls(5), max_wait=0, concurrency=1)
+        assert run.report.not_sent == 5
+        assert run.report.stop is not None
+
+
+_OUTCOMES = st.sampled_from(
+    [OK, OK, OK, REFUSED, FORBIDDEN, NO_ANSWER, NO_CONNECTION, ERROR_500, TOO_MANY, too_many(7.0), UNAUTHORIZED]
+)
+
+
+@settings(max_examples=200)
+@given(
+    script=st.lists(st.lists(_OUTCOMES, max_size=4), min_size=1, max_size=40),
+    rows=st.lists(st.tuples(st.integers(0, 25), st.sampled_from([1, 1, 1, 2]), st.integers(0, 9)), max_size=40),
+    then=st.sampled_from([OK, ERROR_500, NO_ANSWER, UNAUTHORIZED, NO_CONNECTION, REFUSED]),
+    seed=st.integers(0, 100),
+    concurrency=st.integers(1, 9),
+    limit=st.none() | st.integers(0, 20),
+    max_wait=st.sampled_from([0.0, 5.0, 60.0]),
+)
+def test_whatever_happens_every_row_is_settled_once_and_no_call_is_processed_twice(
+    script: list[list[Outcome]],
+    rows: list[tuple[int, int, int]],
+    then: Outcome,
+    seed: int,
+    concurrency: int,
+    limit: int | None,
+    max_wait: float,
+) -> None:
+    """What must hold is checked in ``deliver``; here are only the rows and what the endpoint says to them."""
+
+    def answer(session_id: str, attempt: int) -> Outcome:
+        answers = script[int(session_id) % len(script)]
+        return answers[attempt - 1] if attempt <= len(answers) else then
+
+    random = Random(seed)
+    endpoint = Endpoint(answer, lambda: (random.uniform(0, 3), random.uniform(0, 3)))
+    given_rows = [
+        a_call(number, session, MediaId=content) if valid else invalid(number)
+        for number, (session, content, valid) in enumerate(rows, start=1)
+    ]
+    run = deliver(endpoint, given_rows, concurrency=concurrency, limit=limit, max_wait=max_wait)
+    # A call is tried again only after an answer that says it was not processed.
+    last: dict[str, Outcome] = {}
+    for request in endpoint.requests:
+        assert last.get(request.session_id, NO_CONNECTION).state in (State.AGAIN, State.NOT_SENT)
+        last[request.session_id] = request.outcome
+    unknown = sum(outcome.state is State.UNKNOWN for outcome in last.values())
+    assert run.report.unknown == unknown
+    if run.aborted is None:
+        refused = sum(outcome.state is State.REJECTED for outcome in last.values())
+        assert run.report.rejected == refused + sum(isinstance(row, Rejection) for row in given_rows)
+        assert run.report.not_sent == 0 or run.report.stop is not None or limit is not None
+    else:
+        assert run.report.rejected <= Counter(outcome.state for outcome in last.values())[State.REJECTED] + sum(
+            isinstance(row, Rejection) for row in given_rows
+        )
+
+
+def test_a_stop_from_outside_settles_what_is_in_flight_and_counts_the_rest() -> None:
+    endpoint = Endpoint(always(OK), lambda: (1.0, 1.0))
+    engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None)
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(3.0, engine.stop, "interrupted")
+
+        async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+            yield calls(100)
+
+        report = await engine.run(endpoint.send, rows())
+        assert (report.delivered, report.not_sent, report.rows) == (16, 84, 100)
+        assert str(report.stop).startswith("interrupted")
+        assert virtual_time.now() == pytest.approx(4.0), "the second round is awaited, and a third never leaves"
+
+    virtual_time.run(main())
+
+
+def test_a_stop_from_outside_ends_a_back_off() -> None:
+    endpoint = Endpoint(always(too_many(1000.0)))
+    engine = Engine(claims=InputClaims(), pacing=Pacing(max_wait=5000), on_settled=lambda *_: None)
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(3.0, engine.stop, "interrupted")
+
+        async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+            yield calls(100)
+
+        report = await engine.run(endpoint.send, rows())
+        assert (report.not_sent, report.rows) == (100, 100)
+        assert virtual_time.now() == pytest.approx(3.0)
+
+    virtual_time.run(main())

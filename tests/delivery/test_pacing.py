@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
+from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
+from tests.delivery import virtual_time
+from tests.delivery.scripted import ERROR_500, NO_CONNECTION, OK, Endpoint, calls, deliver, too_many
+
+
+def most_in_a_window(times: list[float], seconds: float) -> int:
+    """The most of these moments that any half-open window of time holds."""
+    times = sorted(times)
+    # A timer may fire a nanosecond early: the clock's own resolution is no breach.
+    return max((bisect_left(times, time + seconds - 1e-6) - place for place, time in enumerate(times)), default=0)
+
+
+LATENCIES = st.lists(
+    st.tuples(st.floats(0, 4), st.floats(0, 4)) | st.tuples(st.just(0.0), st.just(0.0)), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=150)
+@given(
+    latencies=LATENCIES,
+    per_second=st.integers(1, 20),
+    per_hour=st.integers(5, 80),
+    concurrency=st.integers(1, 16),
+    failures=st.integers(0, 5),
+)
+def test_no_window_holds_more_than_its_limit_as_the_endpoint_counts(
+    latencies: list[tuple[float, float]], per_second: int, per_hour: int, concurrency: int, failures: int
+) -> None:
+    """A slow request may be counted with a later one's window: only when it was answered is its place free again."""
+    ticks = iter(range(10**6))
+    endpoint = Endpoint(
+        lambda session_id, attempt: ERROR_500 if int(session_id) % 7 < failures and attempt == 1 else OK,
+        lambda: latencies[next(ticks) % len(latencies)],
+    )
+    limits = [RateLimit(per_second, 1.0), RateLimit(per_hour, 3600.0)]
+    run = deliver(endpoint, calls(60), limits=limits, concurrency=concurrency, max_wait=10_000)
+    counted = [request.counted for request in endpoint.requests]
+    assert run.report.delivered == 60
+    assert most_in_a_window(counted, 1.0) <= per_second
+    assert most_in_a_window(counted, 3600.0) <= per_hour
+
+
+def test_a_limit_is_used_to_the_full() -> None:
+    endpoint = Endpoint(lambda *_: OK, lambda: (0.0, 0.0))
+    run = deliver(endpoint, calls(100), limits=[RateLimit(10, 1.0)])
+    assert run.ended == pytest.approx(9.0), "ten at once in each second, the first at zero"
+
+
+@pytest.mark.parametrize(("rate", "seconds_each"), [(0.5, 2.0), (0.1, 10.0)])
+def test_a_limit_below_one_stretches_the_window(rate: float, seconds_each: float) -> None:
+    endpoint = Endpoint(lambda *_: OK, lambda: (0.0, 0.0))
+    run = deliver(endpoint, calls(5), limits=[RateLimit(rate, 1.0)])
+    assert run.ended == pytest.approx(4 * seconds_each)
+
+
+def test_a_fraction_is_an_average_kept_over_a_shorter_window() -> None:
+    """2.5 a second are two in 0.8 s: never more than that together, and 2.5 a second over time."""
+    endpoint = Endpoint(lambda *_: OK, lambda: (0.0, 0.0))
+    run = deliver(endpoint, calls(50), limits=[RateLimit(2.5, 1.0)])
+    assert most_in_a_window([request.counted for request in endpoint.requests], 0.8) == 2
+    assert run.ended == pytest.approx(24 * 0.8)
+
+
+def test_a_limit_of_our_own_that_is_used_up_for_longer_than_max_wait_stops_the_run() -> None:
+    endpoint = Endpoint(lambda *_: OK)
+    run = deliver(endpoint, calls(100), limits=[RateLimit(10, 3600.0)], max_wait=60)
+    assert (run.report.delivered, run.report.not_sent) == (10, 90)
+    assert run.report.stop is not None
+    assert "10 requests in 3600 s" in run.report.stop.reason
+    assert run.report.stop.come_back is not None
+    assert run.ended < 1
+
+
+def test_a_limit_beyond_the_calendar_stops_the_run_like_any_other() -> None:
+    run = deliver(Endpoint(lambda *_: OK), calls(3), limits=[RateLimit(1e-13, 1.0)])
+    assert (run.report.delivered, run.report.not_sent) == (1, 2)
+
+
+def test_waiting_for_our_own_limit_is_progress() -> None:
+    endpoint = Endpoint(lambda *_: OK)
+    run = deliver(endpoint, calls(20), limits=[RateLimit(1, 50.0)], max_wait=60)
+    assert (run.report.delivered, run.report.stop) == (20, None)
+
+
+def test_failures_are_counted_by_the_limit_as_well() -> None:
+    endpoint = Endpoint(lambda _, attempt: OK if attempt > 2 else too_many(0.0), lambda: (0.0, 0.0))
+    deliver(endpoint, calls(20), limits=[RateLimit(3, 1.0)])
+    assert len(endpoint.requests) == 60
+    assert most_in_a_window([request.counted for request in endpoint.requests], 1.0) <= 3
+
+
+def test_requests_that_fail_together_count_as_one_failure() -> None:
+    """Otherwise eight in flight would jump straight to the longest back-off."""
+
+    async def main() -> None:
+        pacing = Pacing(random=_Longest())
+        for _ in range(8):
+            assert await pacing.admit()
+        for _ in range(8):
+            pacing.observe(NO_CONNECTION)
+        assert await pacing.admit()
+        assert virtual_time.now() == pytest.approx(1.0), "0.5 s doubled once"
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize(
+    ("failures", "wait"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 16.0), (6, 30.0), (60, 30.0)]
+)
+def test_back_off_doubles_to_half_a_minute(failures: int, wait: float) -> None:
+    async def main() -> None:
+        pacing = Pacing(max_wait=1e6, random=_Longest())
+        for _ in range(failures):
+            assert await pacing.admit()
+            pacing.observe(NO_CONNECTION)
+        before = virtual_time.now()
+        assert await pacing.admit()
+        assert virtual_time.now() - before == pytest.approx(wait)
+
+    virtual_time.run(main())
+
+
+def test_back_off_has_full_jitter() -> None:
+    async def wait(seed: int) -> float:
+        pacing = Pacing(max_wait=1e6, random=Random(seed))
+        for _ in range(6):
+            assert await pacing.admit()
+            pacing.observe(NO_CONNECTION)
+        before = virtual_time.now()
+        assert await pacing.admit()
+        return virtual_time.now() - before
+
+    waits = [virtual_time.run(wait(seed)) for seed in range(50)]
+    assert min(waits) < 5
+    assert max(waits) > 25
+    assert len(set(waits)) == 50, "no two workers come back at the same moment"
+
+
+def test_an_answer_that_settles_a_call_ends_the_back_off() -> None:
+    async def main() -> None:
+        pacing = Pacing(random=_Longest())
+        for outcome in (NO_CONNECTION, NO_CONNECTION, OK, NO_CONNECTION):
+            assert await pacing.admit()
+            pacing.observe(outcome)
+        before = virtual_time.now()
+        assert await pacing.admit()
+        assert virtual_time.now() - before == pytest.approx(1.0), "as after the first failure"
+
+    virtual_time.run(main())
+
+
+def test_many_that_wait_leave_one_by_one_after_trouble() -> None:
+    async def main() -> None:
+        pacing = Pacing(random=_Longest())
+        assert await pacing.admit()
+        pacing.observe(NO_CONNECTION)
+        waiting = [asyncio.create_task(pacing.admit()) for _ in range(5)]
+        await asyncio.sleep(100)
+        assert [task.done() for task in waiting] == [True, False, False, False, False]
+        pacing.observe(Outcome(State.REJECTED, "400", 400))
+        await asyncio.sleep(0.001)
+        assert all(task.done() for task in waiting), "a refusal is an answer, too"
+
+    virtual_time.run(main())
+
+
+def test_a_stop_wakes_everyone_up_and_its_first_reason_stays() -> None:
+    async def main() -> None:
+        pacing = Pacing(max_wait=1e6)
+        assert await pacing.admit()
+        pacing.observe(too_many(1000.0))
+        waiting = [asyncio.create_task(pacing.admit()) for _ in range(5)]
+        resting = asyncio.create_task(pacing.rest(20))
+        await asyncio.sleep(0.001)
+        pacing.stop(Stop("enough"))
+        pacing.stop(Stop("too late"))
+        assert await asyncio.gather(*waiting) == [False] * 5
+        await resting
+        assert virtual_time.now() == pytest.approx(0.001)
+        assert pacing.stopped == Stop("enough")
+        assert not await pacing.admit()
+
+    virtual_time.run(main())
+
+
+class _Longest(Random):
+    """Jitter without luck: always the longest wait."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import TextIO
+
+import pytest
+
+from airflow_provider_impactcall.delivery.engine import Rejection
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.rejects import Rejects
+from airflow_provider_impactcall.exceptions import Problem
+from tests.delivery.scripted import OK, REFUSED, a_call
+
+INVALID = Rejection(7, "a-7", (Problem("MediaId", "is missing"), Problem("Zip", "is wrong")))
+NOT_VALID = Outcome(State.REJECTED, "MediaId is missing; Zip is wrong")
+
+
+class _Full(io.StringIO):
+    """A disk that is full, or a bucket that is not there."""
+
+    def __init__(self, error: Exception, *, at_once: bool) -> None:
+        super().__init__()
+        self._error = error
+        self._at_once = at_once
+
+    def write(self, text: str) -> int:
+        if self._at_once:
+            raise self._error
+        return super().write(text)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            raise self._error
+
+
+def test_a_line_a_rejected_row_with_every_reason_and_nothing_else() -> None:
+    lines = io.StringIO()
+    rejects = Rejects(lines)
+    rejects.note(INVALID, NOT_VALID)
+    rejects.note(a_call(8, "x"), REFUSED)
+    rejects.note(a_call(9), OK)
+    rejects.note(a_call(10), Outcome(State.UNKNOWN, "502", 502))
+    assert [json.loads(line) for line in lines.getvalue().splitlines()] == [
+        {"row": 7, "CallSessionId": "a-7", "reasons": ["MediaId is missing", "Zip is wrong"]},
+        {"row": 8, "CallSessionId": "kanarienvogel-x", "reasons": ["400 Validation Failed"]},
+    ]
+
+
+def test_the_commonest_reasons() -> None:
+    rejects = Rejects()
+    for _ in range(3):
+        rejects.note(INVALID, NOT_VALID)
+    rejects.note(Rejection(1, None, (Problem("Zip", "is wrong"),)), NOT_VALID)
+    assert rejects.commonest(1) == [("Zip is wrong", 4)]
+    assert dict(rejects.commonest()) == {"Zip is wrong": 4, "MediaId is missing": 3}
+
+
+def test_reasons_that_are_all_different_do_not_fill_the_memory() -> None:
+    rejects = Rejects()
+    for number in range(5000):
+        rejects.note(Rejection(number, None, (Problem("row", f"is wrong in way {number}"),)), NOT_VALID)
+    assert len(rejects.commonest(10_000)) == 1000
+
+
+class StoreError(Exception):
+    """What an object store's client raises is no OSError."""
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), StoreError("AccessDenied")])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_file_that_cannot_be_written_is_noted_and_never_raised(error: Exception, at_once: bool) -> None:
+    file: TextIO = _Full(error, at_once=at_once)
+    with Rejects(file) as rejects:
+        rejects.note(INVALID, NOT_VALID)
+        rejects.note(INVALID, NOT_VALID)
+    assert rejects.failure is error
+    assert file.closed
+    assert dict(rejects.commonest()) == {"Zip is wrong": 2, "MediaId is missing": 2}

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.delivery.canary import no_canary_in_logs
+
+__all__ = ["no_canary_in_logs"]

@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, State
+from airflow_provider_impactcall.delivery.spool import Spool
+from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS
+from airflow_provider_impactcall.records import CallRecord
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests import examples
+from tests.delivery import canary, wire
+from tests.delivery.wire import OK, RawServer, answer, certificate, never_answers, says, tls
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ImpactCallHook]:
+    """A hook with a connection to somewhere."""
+
+    def to(origin: str, **extra: Any) -> ImpactCallHook:
+        monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", wire.connection(origin, **extra))
+        return ImpactCallHook()
+
+    return to
+
+
+Connect = Callable[..., ImpactCallHook]
+
+
+class TestDeliver:
+    def test_accounts_for_every_row(self, sandbox: Sandbox) -> None:
+        rows = [canary.row(1), canary.row(1), canary.row(1, TalkDuration=1), canary.row(2, MediaId=None), canary.row(3)]
+        report = ImpactCallHook().deliver(rows)
+        assert {name: count for name, count in report.as_dict().items() if count and name != "seconds"} == {
+            "rows": 5,
+            "delivered": 2,
+            "duplicate": 1,
+            "changed": 1,
+            "rejected": 1,
+        }
+        assert len(sandbox.calls) == 2
+
+    def test_the_connection_fills_in_what_calls_lack(self, sandbox: Sandbox, connect: Connect) -> None:
+        extra = {"campaign_id": 5, "action_tracker_id": 6, "call_provider": "Filled", "caller_id_format": "e164"}
+        hook = connect(sandbox.url, parameters_in="form", **extra)
+        assert hook.deliver([canary.row(1, CampaignId=None, ActionTrackerId=None, CallProvider=None)]).delivered == 1
+        assert hook.deliver([canary.row(2)]).delivered == 1
+        assert sandbox.requests[0].body
+        first, second = (call["parameters"] for call in sandbox.calls)
+        assert (first["CampaignId"], first["ActionTrackerId"], first["CallProvider"]) == ("5", "6", "Filled")
+        assert first["CallerId"] == f"+1{canary.CALLER}"
+        assert (second["CampaignId"], second["CallProvider"]) == ("1000", "ExampleVendor")
+
+    def test_mapping_constants_and_timezone(self, sandbox: Sandbox) -> None:
+        row = canary.row(1, EventDate="2026-09-10T22:55:32", MediaId=None) | {"partner": 77}
+        report = ImpactCallHook().deliver(
+            [row], mapping={"MediaId": "partner"}, constants={"SubId2": "x"}, timezone="America/New_York"
+        )
+        assert report.delivered == 1
+        parameters = sandbox.calls[0]["parameters"]
+        assert (parameters["MediaId"], parameters["SubId2"]) == ("77", "x")
+        assert parameters["EventDate"] == "2026-09-10T22:55:32-04:00"
+
+    @pytest.mark.parametrize(("option", "connections", "most"), [(None, 3, 3), (5, 3, 5), (1, 3, 1), (None, None, 8)])
+    def test_concurrency(self, option: int | None, connections: int | None, most: int, connect: Connect) -> None:
+        with Sandbox(latency=0.05).in_thread() as slow:
+            connect(slow.url, concurrency=connections).deliver([canary.row(n) for n in range(24)], concurrency=option)
+            assert max(request.in_flight for request in slow.requests) == most
+
+    def test_limit_and_dry_run(self, sandbox: Sandbox) -> None:
+        rows = [canary.row(number) for number in range(5)]
+        assert ImpactCallHook().deliver(rows, dry_run=True).not_sent == 5
+        assert ImpactCallHook().deliver(rows, limit=0).not_sent == 5
+        assert sandbox.counts["requests"] == 0
+        report = ImpactCallHook().deliver(rows, limit=2)
+        assert (report.delivered, report.not_sent, sandbox.counts["processed"]) == (2, 3, 2)
+
+    @pytest.mark.parametrize("where", ["option", "connection"])
+    def test_a_limit_of_our_own_stops_the_run(self, where: str, sandbox: Sandbox, connect: Connect) -> None:
+        hook = connect(sandbox.url, **({"requests_per_hour": 3} if where == "connection" else {}))
+        options: dict[str, Any] = {"requests_per_hour": 3} if where == "option" else {}
+        report = hook.deliver([canary.row(number) for number in range(10)], **options)
+        assert (report.delivered, report.not_sent) == (3, 7)
+        assert report.stop is not None
+        assert report.stop.come_back is not None
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"on_unknown": "resend"},
+            {"on_unknown": None},
+            {"dry_run": "yes"},
+            {"dry_run": 1},
+            {"retry_statuses": 429},
+            {"retry_statuses": "429"},
+            {"retry_statuses": [200]},
+            {"retry_statuses": [True]},
+            {"retry_statuses": ["429"]},
+            {"key": []},
+            {"key": "CallSessionId"},
+            {"max_wait": -1},
+            {"max_wait": True},
+            {"max_wait": "60"},
+            {"max_wait": float("nan")},
+            {"limit": -1},
+            {"limit": True},
+            {"limit": 2.5},
+            {"limit": float("inf")},
+            {"limit": "5"},
+            {"concurrency": 0},
+            {"concurrency": 0.5},
+            {"concurrency": 2.5},
+            {"concurrency": True},
+            {"concurrency": float("inf")},
+            {"requests_per_second": 0},
+            {"requests_per_second": float("inf")},
+            {"requests_per_hour": float("nan")},
+            {"mapping": {"CallSessionID": "id"}},
+            {"constants": {"Nope": 1}},
+            {"timezone": "Mars/Olympus"},
+        ],
+    )
+    def test_a_wrong_option_sends_nothing_and_leaves_the_rejects_of_before(
+        self, wrong: dict[str, Any], sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        rejects = tmp_path / "rejects.jsonl"
+        rejects.write_text("of before")
+        with pytest.raises(InvalidOption, match=next(iter(wrong))):
+            ImpactCallHook().deliver([canary.row()], rejects_path=str(rejects), **wrong)
+        assert sandbox.counts["requests"] == 0
+        assert rejects.read_text() == "of before"
+
+    @pytest.mark.parametrize(
+        "fine", [{"concurrency": 2.0}, {"limit": 5.0}, {"max_wait": float("inf")}, {"max_wait": 0}]
+    )
+    def test_numbers_that_are_as_good(self, fine: dict[str, Any], sandbox: Sandbox) -> None:
+        assert ImpactCallHook().deliver([canary.row()], **fine).delivered == 1
+
+    def test_a_ledger_that_was_promised_is_not_left_out_in_silence(
+        self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__IMPACTCALL__LEDGER_CONN_ID", "postgres_default")
+        with pytest.raises(InvalidOption, match="ledger"):
+            ImpactCallHook().deliver([canary.row()])
+        assert sandbox.counts["requests"] == 0
+
+    def test_a_query_that_lacks_a_mapped_column_sends_nothing(self, sandbox: Sandbox) -> None:
+        with Spool(["a"]) as spool:
+            spool.write([(1,)])
+            with pytest.raises(InvalidOption, match="no column 'id' nor 'partner'"):
+                ImpactCallHook().deliver(spool, mapping={"CallSessionId": "id", "MediaId": "partner", "Zip": "a"})
+        assert sandbox.counts["requests"] == 0
+
+    def test_a_spool_is_delivered(self, sandbox: Sandbox) -> None:
+        with Spool(list(canary.row())) as spool:
+            spool.write([tuple(canary.row(number).values()) for number in range(5)])
+            assert ImpactCallHook().deliver(spool).delivered == 5
+
+    def test_an_abort_has_its_report(self, connect: Connect, tmp_path: Path) -> None:
+        path = str(tmp_path / "rejects.jsonl")
+        with Sandbox(user="someone", password="else").in_thread() as closed, pytest.raises(DeliveryAborted) as raised:
+            connect(closed.url).deliver([canary.row(1), canary.row(2, MediaId=None)], rejects_path=path)
+        report = raised.value.report
+        assert (report.rows, report.not_sent, report.rejected, report.rejects) == (2, 1, 1, path)
+        assert canary.found_in(str(raised.value)) == []
+        assert len(Path(path).read_text().splitlines()) == 1
+
+    def test_the_endpoint_s_words_reach_the_log_without_the_call_s(
+        self, sandbox: Sandbox, no_canary_in_logs: list[str]
+    ) -> None:
+        sandbox.script = ["400-echo", "ok"]
+        report = ImpactCallHook().deliver([canary.row(1), canary.row(2)], concurrency=1)
+        assert report.rejected == 1
+        assert [line for line in no_canary_in_logs if "Rejected, 1 rows: 400 Call from *" in line]
+
+
+class TestRejects:
+    def test_a_line_a_rejected_row(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        path = tmp_path / "rejects.jsonl"
+        sandbox.script = ["400-echo"]
+        rows = [canary.row(1), canary.row(2, MediaId=None, Zip=True), canary.row(3)]
+        report = ImpactCallHook().deliver(rows, rejects_path=str(path), concurrency=1)
+        assert (report.rejected, report.rejects) == (2, str(path))
+        lines = {line["row"]: line for line in map(json.loads, path.read_text().splitlines())}
+        assert set(lines) == {1, 2}
+        assert lines[1]["CallSessionId"] == rows[0]["CallSessionId"]
+        assert lines[2]["reasons"][0] == "MediaId is missing"
+        assert len(lines[2]["reasons"]) == 2
+        assert canary.CALLER not in path.read_text()
+        assert canary.RECORDING not in path.read_text()
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is Linux's")
+    @pytest.mark.parametrize("count", [1, 5000])
+    def test_a_full_disk_costs_no_call(self, count: int, sandbox: Sandbox, no_canary_in_logs: list[str]) -> None:
+        """One line is written only when the file is closed, many are before: neither may fail the delivery."""
+        rows = [*(canary.row(number, MediaId=None) for number in range(count)), canary.row("good")]
+        report = ImpactCallHook().deliver(rows, rejects_path="/dev/full")
+        assert (report.delivered, report.rejected) == (1, count)
+        assert [line for line in no_canary_in_logs if "rejects file is not complete (OSError)" in line]
+
+    def test_a_file_that_cannot_be_opened_is_found_out_before_anything_is_sent(
+        self, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        with pytest.raises(OSError, match="directory"):
+            ImpactCallHook().deliver([canary.row()], rejects_path=str(tmp_path))
+        assert sandbox.counts["requests"] == 0
+
+
+class TestLogCall:
+    @pytest.mark.parametrize("call", [canary.row(), CallRecord.of(canary.row())])
+    def test_delivered(self, call: Any, sandbox: Sandbox) -> None:
+        outcome = ImpactCallHook().log_call(call)
+        assert (outcome.state, outcome.status) == (State.DELIVERED, 200)
+        assert len(sandbox.calls) == 1
+
+    def test_invalid(self, sandbox: Sandbox) -> None:
+        outcome = ImpactCallHook().log_call(canary.row(MediaId=None))
+        assert (outcome.state, outcome.status, outcome.reason) == (State.REJECTED, None, "MediaId is missing")
+        assert sandbox.counts["requests"] == 0
+
+    def test_refused(self, sandbox: Sandbox) -> None:
+        sandbox.script = ["400-errors"]
+        outcome = ImpactCallHook().log_call(canary.row())
+        assert (outcome.state, outcome.status) == (State.REJECTED, 400)
+        assert outcome.reason.startswith("400 Validation Failed; MediaId; Not ")
+
+    def test_takes_the_same_options(self, sandbox: Sandbox) -> None:
+        assert ImpactCallHook().log_call(canary.row(), dry_run=True).state is State.NOT_SENT
+        assert ImpactCallHook().log_call({"id": 1}, mapping={"CallSessionId": "id"}).state is State.REJECTED
+
+    def test_a_set_up_that_is_refused_raises(self, connect: Connect) -> None:
+        with Sandbox(user="someone", password="else").in_thread() as closed, pytest.raises(DeliveryAborted):
+            connect(closed.url).log_call(canary.row())
+
+
+class TestTestConnection:
+    def test_an_endpoint_that_refuses_an_empty_call(self, sandbox: Sandbox) -> None:
+        good, message = ImpactCallHook().test_connection()
+        assert good
+        assert "no call was created" in message
+        assert sandbox.counts["requests"] == 1
+        assert (sandbox.requests[0].method, sandbox.requests[0].body) == ("POST", b"")
+        assert sandbox.requests[0].target == "/calldata/logCallData"
+        assert sandbox.counts["processed"] == 0
+
+    def test_refused_credentials(self, connect: Connect) -> None:
+        with Sandbox(user="someone", password="else").in_thread() as closed:
+            good, message = connect(closed.url).test_connection()
+        assert not good
+        assert "refuses the credentials (401)" in message
+
+    @pytest.mark.parametrize(
+        ("raw", "good", "part"),
+        [
+            (answer(b'{"Status":"ERROR","Message":"CampaignId missing"}', "400 Bad Request"), True, "(400)"),
+            (answer(b"<R><Status>ERROR</Status></R>", "422 Bad"), True, "(422)"),
+            (answer(b'{"Status":"ERROR"}'), True, "(200)"),
+            (answer(b"", "401 Unauthorized"), False, "refuses the credentials (401)"),
+            (answer(b"", "403 Forbidden"), False, "refuses the credentials (403)"),
+            (OK, False, "not the Call Data API"),
+            (answer(b"<!DOCTYPE html>"), False, "not proven"),
+            (answer(b""), False, "not proven"),
+            (answer(b"", "404 Not Found"), False, "404, there is nothing at this address. Whether"),
+            (answer(b"", "405 No"), False, "405"),
+            (answer(b"", "302 Found", "Location: https://login.example.com/"), False, "302"),
+            (answer(b"", "429 Slow", "Retry-After: 5"), False, "429"),
+            (answer(b"", "500 Error"), False, "500"),
+            (answer(b"", "502 Error"), False, "502"),
+            (answer(b"", "599 Odd"), False, "599"),
+            (b"hello", False, "No answer"),
+            (b"", False, "No answer"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", False, "No answer"),
+        ],
+    )
+    async def test_answers(self, raw: bytes, good: bool, part: str, connect: Connect) -> None:
+        async with RawServer(says(raw)) as server:
+            result, message = await asyncio.to_thread(connect(server.url).test_connection)
+            assert (result, server.connections) == (good, 1)
+            assert part in message
+            assert server.url in message
+            assert canary.found_in(message) == []
+
+    async def test_certificates(self, connect: Connect, tmp_path: Path) -> None:
+        files = certificate(tmp_path)
+        async with RawServer(says(answer(b"{}", "400 Bad")), tls(files)) as server:
+            results = {
+                verify: (await asyncio.to_thread(connect(server.url, verify=verify).test_connection))[0]
+                for verify in (True, False, files[0], "/no/such/file.pem")
+            }
+        assert results == {True: False, False: True, files[0]: True, "/no/such/file.pem": False}
+
+    async def test_a_proxy(self, connect: Connect) -> None:
+        async with RawServer(says(answer(b"", "407 No"))) as proxy:
+            hook = connect("https://calls.example.com", proxies=proxy.url)
+            good, message = await asyncio.to_thread(hook.test_connection)
+            assert not good
+            assert "No answer" in message
+            assert proxy.heads[0].startswith(b"CONNECT calls.example.com:443")
+            assert b"uthorization" not in proxy.heads[0]
+
+    async def test_nobody_answers(self, connect: Connect) -> None:
+        async with RawServer(never_answers) as server:
+            good, message = await asyncio.to_thread(connect(server.url, timeout=0.3).test_connection)
+        assert (good, "ReadTimeout" in message) == (False, True)
+
+    def test_nobody_is_there(self, connect: Connect) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            good, message = connect(f"http://127.0.0.1:{unused.getsockname()[1]}").test_connection()
+        assert not good
+        assert "No answer from http://127.0.0.1" in message
+
+    def test_a_name_that_does_not_exist(self, connect: Connect) -> None:
+        assert connect("http://nonexistent.invalid").test_connection()[0] is False
+
+    def test_a_connection_that_is_wrong(self, connect: Connect) -> None:
+        good, message = connect("http://127.0.0.1", concurrency=0, timeout=canary.WORD).test_connection()
+        assert not good
+        assert "concurrency" in message
+        assert "timeout" in message
+        assert canary.found_in(message) == []
+
+
+def test_a_session_for_everything_else(sandbox: Sandbox) -> None:
+    with ImpactCallHook().get_conn() as session:
+        answer = session.post(f"{sandbox.url}/calldata/logCallData")
+    assert answer.status_code == 400
+    assert sandbox.requests[0].headers["Authorization"] == wire.endpoint(sandbox.url).authorization
+    assert answer.request.headers["Accept"] == "application/json"
+
+
+def test_a_session_reads_no_netrc_and_no_proxy_of_the_environment(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with ImpactCallHook().get_conn() as session:
+        session.post(f"{sandbox.url}/calldata/logCallData")
+    assert sandbox.requests[0].headers["Authorization"] == wire.endpoint(sandbox.url).authorization
+
+
+@pytest.fixture
+def report() -> DeliveryReport:
+    return DeliveryReport(rows=3, delivered=2, rejected=1, seconds=1.5)
+
+
+def test_reports_of_parts_add_up(report: DeliveryReport) -> None:
+    whole = report + DeliveryReport(rows=1, unknown=1, seconds=0.5, rejects="path")
+    assert whole.as_dict() == {
+        "rows": 4,
+        "delivered": 2,
+        "already_delivered": 0,
+        "changed": 0,
+        "duplicate": 0,
+        "filtered": 0,
+        "rejected": 1,
+        "unknown": 1,
+        "not_sent": 0,
+        "seconds": 2.0,
+        "rejects": "path",
+    }
+    assert whole.accounted == whole.rows
+    assert str(whole) == "rows=4 delivered=2 rejected=1 unknown=1 seconds=2.0"
+
+
+def test_the_form_has_a_widget_for_every_field() -> None:
+    pytest.importorskip("flask_appbuilder")
+    assert set(ImpactCallHook.get_connection_form_widgets()) == set(CONNECTION_FIELDS)
+
+
+def test_the_form_hides_what_is_not_used() -> None:
+    behaviour = ImpactCallHook.get_ui_field_behaviour()
+    assert set(behaviour) == {"hidden_fields", "relabeling", "placeholders"}
+    assert examples.LOGIN not in str(behaviour)

@@ -1,0 +1,472 @@
+"""Rows that are no calls: each gives every reason at once, none of its values, and delays no good row beside it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.engine import Call, Rejection
+from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.runner import mapped
+from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption
+from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests.records.rows import CALLER, NO_COLUMN, PRIVATE, RECORDING, REQUIRED, SESSION, good_row, problems_of
+
+MISSING = "is missing"
+NO_STATUS = "is missing, and impact.com would take that as ANSWER, an answered and payable call"
+NOT_WHOLE = "must be a whole number, and "
+NOT_SECONDS = "must be a whole number of seconds, and "
+NOT_A_NUMBER = "must be a number such as 12.50, and is "
+NEGATIVE = "must be zero or more, and is negative"
+INFINITE = "must be a number, and is infinite or not a number"
+TOO_LONG = "must have at most 64 characters, and has 65 (impact.com: 64 character UTF-8)"
+SURROGATE = "holds a lone surrogate, which cannot be sent as UTF-8"
+NUL = "holds a NUL character, which databases refuse in text"
+INEXACT = "is a float too large to be exact; read it as a decimal or as text"
+NOT_ISO = "must be an ISO 8601 time such as 2026-09-10T22:55:32-08:00"
+NO_OFFSET = "has no offset from UTC; add one, or give the option timezone"
+NO_TIME = "must be a time, and is a date without one"
+NOW = "must be the time of the call; NOW is refused, since a retry would move the call"
+SKIPPED = "is a local time that a clock change skips in America/New_York"
+NOT_DIGITS = "must be a phone number of digits, + ( ) - . and spaces, and holds something else"
+NOT_TEN = "is not a NANP number of ten digits; write it with + and its country code, or give its country"
+NOT_TEN_IN = "is not a NANP number of ten digits; write it with + and its country code"
+NO_LENGTH = "is too short or too long for a phone number of its country"
+NOT_PHONE = "must be a phone number, and "
+NO_COUNTRY = "cannot be known from CallerId; give it, since impact.com takes none as US"
+BAD_COUNTRY = "must be a two-letter country code such as US, and is "
+STATUSES = (
+    "must be one of 'UNKNOWN_CALLERID', 'CONGESTION', 'INCOMPLETE', 'CANCEL', 'IVR_DROPOFF', "
+    "'NO_TRANSFER_ATTEMPT', 'ANSWER', 'FAILURE', and is "
+)
+PHONE_TYPES = "must be one of 'Landline', 'Mobile', '', and is "
+MAP_IT = "; map it to the words that you want sent"
+EXCEEDS = "must not exceed CallDuration"
+
+
+def bad(name: str, changes: dict[Any, Any], *problems: tuple[str, str], **options: Any) -> Any:
+    return pytest.param(changes, list(problems), options, id=name)
+
+
+def lookup(_: Any) -> int:
+    # As a mistake in a DAG's lambda does it, with the row's value in the error's text.
+    raise KeyError(CALLER)
+
+
+MISSING_ROWS = [
+    *[bad(f"{name}-no-column", {name: NO_COLUMN}, (name, MISSING)) for name in REQUIRED],
+    *[bad(f"{name}-null", {name: None}, (name, MISSING)) for name in REQUIRED],
+    *[bad(f"{name}-empty", {name: ""}, (name, MISSING)) for name in REQUIRED],
+    *[bad(f"{name}-nan", {name: float("nan")}, (name, MISSING)) for name in REQUIRED],
+    bad("status-missing", {"CallStatus": None}, ("CallStatus", NO_STATUS)),
+    bad("all-missing", dict.fromkeys([*REQUIRED, "CallStatus"]), *[(name, MISSING) for name in REQUIRED],
+        ("CallStatus", NO_STATUS)),
+]  # fmt: skip
+
+BLANK_ROWS = [
+    bad("CampaignId-blank", {"CampaignId": "  "}, ("CampaignId", NOT_WHOLE + "is text of 2 characters")),
+    bad("MediaId-blank", {"MediaId": "  "}, ("MediaId", NOT_WHOLE + "is text of 2 characters")),
+    bad("EventDate-blank", {"EventDate": "  "}, ("EventDate", NOT_ISO)),
+    bad("ActionTrackerId-blank", {"ActionTrackerId": "\t"}, ("ActionTrackerId", NOT_WHOLE + "is text of 1 characters")),
+    bad("CallProvider-blank", {"CallProvider": "  "}, ("CallProvider", "is blank")),
+    bad("CallSessionId-blank", {"CallSessionId": "\n\u00a0"}, ("CallSessionId", "is blank")),
+    bad("CallerId-blank", {"CallerId": "  "}, ("CallerId", NOT_TEN)),
+    bad("CalledPhoneNumber-blank", {"CalledPhoneNumber": "  "}, ("CalledPhoneNumber", NOT_TEN)),
+    bad("CallDuration-blank", {"CallDuration": " "}, ("CallDuration", NOT_SECONDS + "is text of 1 characters")),
+    bad("TalkDuration-blank", {"TalkDuration": " "}, ("TalkDuration", NOT_SECONDS + "is text of 1 characters")),
+]
+
+INTEGER_ROWS = [
+    bad("id-word", {"CampaignId": "spring sale"}, ("CampaignId", NOT_WHOLE + "is text of 11 characters")),
+    bad("id-boolean", {"CampaignId": True}, ("CampaignId", NOT_WHOLE + "is a boolean")),
+    bad("id-negative", {"MediaId": -1}, ("MediaId", NEGATIVE)),
+    bad("id-negative-text", {"MediaId": "-1"}, ("MediaId", NEGATIVE)),
+    bad("id-fraction", {"ActionTrackerId": 4000.5}, ("ActionTrackerId", NOT_WHOLE + "has a fraction")),
+    bad("id-decimal-fraction", {"AdId": Decimal("0.1")}, ("AdId", NOT_WHOLE + "has a fraction")),
+    bad("id-fraction-text", {"AdId": "1.0"}, ("AdId", NOT_WHOLE + "is text of 3 characters")),
+    bad("id-exponent-text", {"AdId": "1e3"}, ("AdId", NOT_WHOLE + "is text of 3 characters")),
+    bad("id-separator", {"AdId": "1,000"}, ("AdId", NOT_WHOLE + "is text of 5 characters")),
+    bad("id-padded", {"AdId": " 1"}, ("AdId", NOT_WHOLE + "is text of 2 characters")),
+    bad("id-line-end", {"AdId": "1\n"}, ("AdId", NOT_WHOLE + "is text of 2 characters")),
+    bad("id-hexadecimal", {"AdId": "0x1F"}, ("AdId", NOT_WHOLE + "is text of 4 characters")),
+    bad("id-arabic-digits", {"AdId": "١٢٣"}, ("AdId", NOT_WHOLE + "is text of 3 characters")),
+    bad("id-wide-digits", {"AdId": "１２３"}, ("AdId", NOT_WHOLE + "is text of 3 characters")),
+    bad("id-infinite", {"AdId": float("inf")}, ("AdId", INFINITE)),
+    bad("id-list", {"AdId": [1]}, ("AdId", NOT_WHOLE + "is a value of type list")),
+    bad("id-dict", {"AdId": {"id": 1}}, ("AdId", NOT_WHOLE + "is a value of type dict")),
+    bad("id-bytes", {"AdId": b"1"}, ("AdId", NOT_WHOLE + "is a value of type bytes")),
+    bad("id-date", {"AdId": date(2026, 9, 10)}, ("AdId", NOT_WHOLE + "is a value of type date")),
+    bad("id-65-digits", {"AdId": 10**64}, ("AdId", "has more than 64 digits")),
+    bad("id-65-digits-text", {"AdId": "1" * 65}, ("AdId", NOT_WHOLE + "is text of 65 characters")),
+    bad("id-float-of-2-to-53", {"AdId": 2.0**53}, ("AdId", INEXACT)),
+    bad("duration-clock", {"CallDuration": "3:00"}, ("CallDuration", NOT_SECONDS + "is text of 4 characters")),
+    bad("duration-fraction", {"CallDuration": 180.5}, ("CallDuration", NOT_SECONDS + "has a fraction")),
+    bad("duration-negative", {"TalkDuration": -5}, ("TalkDuration", NEGATIVE)),
+    bad("duration-boolean", {"TalkDuration": False}, ("TalkDuration", NOT_SECONDS + "is a boolean")),
+    bad("duration-timedelta-fraction", {"IvrDuration": timedelta(milliseconds=1500)},
+        ("IvrDuration", NOT_SECONDS + "has a fraction")),
+    bad("duration-timedelta-negative", {"IvrDuration": timedelta(seconds=-1)}, ("IvrDuration", NEGATIVE)),
+    bad("talk-over-call", {"CallDuration": 60, "TalkDuration": 61}, ("TalkDuration", EXCEEDS)),
+    bad("talk-over-call-as-text", {"CallDuration": "99", "TalkDuration": "100"}, ("TalkDuration", EXCEEDS)),
+    bad("talk-without-call", {"CallDuration": None, "TalkDuration": 61}, ("CallDuration", MISSING)),
+    bad("amount-comma", {"SaleAmount": "12,50"}, ("SaleAmount", NOT_A_NUMBER + "text of 5 characters")),
+    bad("amount-currency", {"SaleAmount": "$12.50"}, ("SaleAmount", NOT_A_NUMBER + "text of 6 characters")),
+    bad("amount-exponent", {"SaleAmount": "1e3"}, ("SaleAmount", NOT_A_NUMBER + "text of 3 characters")),
+    bad("amount-word-nan", {"SaleAmount": "NaN"}, ("SaleAmount", NOT_A_NUMBER + "text of 3 characters")),
+    bad("amount-boolean", {"SaleAmount": True}, ("SaleAmount", NOT_A_NUMBER + "a value of type bool")),
+    bad("amount-infinite", {"SaleAmount": Decimal("-Infinity")}, ("SaleAmount", INFINITE)),
+    bad("amount-gigantic", {"SaleAmount": Decimal("1E+999999")}, ("SaleAmount", "has more than 64 digits")),
+    bad("reference-not-numeric", {"ReferenceId": "A-7"}, ("ReferenceId", NOT_A_NUMBER + "text of 3 characters")),
+]  # fmt: skip
+
+TIME_ROWS = [
+    bad("time-now", {"EventDate": "NOW"}, ("EventDate", NOW)),
+    bad("time-now-in-lower-case", {"EventDate": " now "}, ("EventDate", NOW)),
+    bad("time-date-alone", {"EventDate": "2026-09-10"}, ("EventDate", NO_TIME)),
+    bad("time-date-alone-basic", {"EventDate": "20260910"}, ("EventDate", NO_TIME)),
+    bad("time-date-object", {"EventDate": date(2026, 9, 10)},
+        ("EventDate", "must be a datetime or ISO 8601 text, and is a value of type date")),
+    bad("time-epoch", {"EventDate": 1789091732},
+        ("EventDate", "must be a datetime or ISO 8601 text, and is a value of type int")),
+    bad("time-epoch-text", {"EventDate": "1789091732"}, ("EventDate", NOT_ISO)),
+    bad("time-without-offset", {"EventDate": "2026-09-10T22:55:32"}, ("EventDate", NO_OFFSET)),
+    bad("time-naive-datetime", {"EventDate": datetime(2026, 9, 10, 22, 55, 32)}, ("EventDate", NO_OFFSET)),
+    # An XML date: its offset would be read as the time, eight in the morning.
+    bad("time-date-with-offset", {"EventDate": "2026-09-10-08:00"}, ("EventDate", NOT_ISO), timezone="UTC"),
+    bad("time-odd-separator", {"EventDate": "2026-09-10x22:55:32Z"}, ("EventDate", NOT_ISO)),
+    bad("time-slashes", {"EventDate": "09/10/2026 22:55:32"}, ("EventDate", NOT_ISO)),
+    bad("time-rfc-2822", {"EventDate": "Thu, 10 Sep 2026 22:55:32 +0000"}, ("EventDate", NOT_ISO)),
+    bad("time-month-13", {"EventDate": "2026-13-10T22:55:32Z"}, ("EventDate", NOT_ISO)),
+    bad("time-february-30", {"EventDate": "2026-02-30T22:55:32Z"}, ("EventDate", NOT_ISO)),
+    bad("time-odd-separator-before-the-offset", {"EventDate": "2026-09-10 22:55:32x-08:00"}, ("EventDate", NOT_ISO)),
+    bad("time-fraction-of-an-hour", {"EventDate": "2026-09-10T22.5Z"}, ("EventDate", NOT_ISO)),
+    bad("time-twelve-hour-clock", {"EventDate": "2026-09-10 11:48 PM -04:00"}, ("EventDate", NOT_ISO)),
+    bad("time-offset-of-a-day", {"EventDate": "2026-09-10T22:55:32+24:00"}, ("EventDate", NOT_ISO)),
+    bad("time-wide-digits", {"EventDate": "２０２６-09-10T22:55:32Z"}, ("EventDate", NOT_ISO)),
+    bad("time-padded", {"EventDate": "2026-09-10T22:55:32Z "}, ("EventDate", NOT_ISO)),
+    bad("time-skipped", {"EventDate": "2026-03-08 02:30:00"}, ("EventDate", SKIPPED), timezone="America/New_York"),
+    bad("time-skipped-datetime", {"EventDate": datetime(2026, 3, 8, 2, 30)}, ("EventDate", SKIPPED),
+        timezone="America/New_York"),
+    bad("time-skipped-second-fold", {"EventDate": datetime(2026, 3, 8, 2, 30, fold=1)}, ("EventDate", SKIPPED),
+        timezone="America/New_York"),
+    bad("time-past-the-last-year", {"EventDate": datetime.max}, ("EventDate", "is outside the years 1 to 9999"),
+        timezone="America/New_York"),
+    bad("time-before-the-first-year", {"EventDate": datetime.min}, ("EventDate", "is outside the years 1 to 9999"),
+        timezone="Asia/Tokyo"),
+    bad("time-list", {"EventDate": ["2026-09-10T22:55:32Z"]},
+        ("EventDate", "must be a datetime or ISO 8601 text, and is a value of type list")),
+]  # fmt: skip
+
+PHONE_ROWS = [
+    bad("phone-anonymous", {"CallerId": "anonymous"}, ("CallerId", NOT_DIGITS)),
+    bad("phone-sip", {"CallerId": "sip:2125550142@sip.example.com"}, ("CallerId", NOT_DIGITS)),
+    bad("phone-vanity", {"CalledPhoneNumber": "303-555-HELP"}, ("CalledPhoneNumber", NOT_DIGITS)),
+    bad("phone-extension", {"CalledPhoneNumber": "303-555-0191 x12"}, ("CalledPhoneNumber", NOT_DIGITS)),
+    bad("phone-plus-inside", {"CallerId": "1+212-555-0142"}, ("CallerId", NOT_DIGITS)),
+    bad("phone-wide-digits", {"CallerId": "２１２５５５０１４２"}, ("CallerId", NOT_DIGITS)),
+    bad("phone-line-end", {"CallerId": "2125550142\n"}, ("CallerId", NOT_DIGITS)),
+    bad("phone-over-64", {"CallerId": "2125550142" + " " * 55}, ("CallerId", NOT_DIGITS)),
+    bad("phone-seven-digits", {"CallerId": "555-0142"}, ("CallerId", NOT_TEN)),
+    bad("phone-eleven-without-1", {"CallerId": "22125550142"}, ("CallerId", NOT_TEN)),
+    bad("phone-twelve-digits", {"CallerId": "112125550142"}, ("CallerId", NOT_TEN)),
+    bad("phone-uk-without-country", {"CallerId": "020 7946 0018"}, ("CallerId", NOT_TEN)),
+    bad("phone-uk-with-us", {"CallerId": "020 7946 0018", "CallerPhoneNumberCountry": "US"}, ("CallerId", NOT_TEN_IN)),
+    # is_possible_number of phonenumbers takes both for numbers, as a neighbour could dial them.
+    bad("phone-plus-1-without-area-code", {"CallerId": "+1 555-0142"}, ("CallerId", NO_LENGTH)),
+    bad("phone-plus-44-without-area-code", {"CallerId": "+44 7946 0018"}, ("CallerId", NO_LENGTH)),
+    bad("phone-uk-without-area-code", {"CalledPhoneNumber": "7946 0018", "CalledPhoneNumberCountry": "GB"},
+        ("CalledPhoneNumber", NO_LENGTH)),
+    bad("phone-plus-too-long", {"CallerId": "+1 212 555 0142 999"}, ("CallerId", NO_LENGTH)),
+    bad("phone-plus-unknown-code", {"CallerId": "+999 2125550142"}, ("CallerId", "is no phone number of any country")),
+    bad("phone-plus-49-with-two-zeros", {"CallerId": "+49 00 30 23125 012"},
+        ("CallerId", "is no phone number of any country")),
+    bad("phone-plus-alone", {"CallerId": "+ "}, ("CallerId", "is no phone number of any country")),
+    bad("phone-boolean", {"CallerId": True}, ("CallerId", NOT_PHONE + "is a boolean")),
+    bad("phone-list", {"CallerId": ["2125550142"]}, ("CallerId", NOT_PHONE + "is a value of type list")),
+    bad("phone-tuple", {"CallerId": ("2125550142", "US")}, ("CallerId", NOT_PHONE + "is a value of type tuple")),
+    # Without care, the sign and the point pass for the punctuation of a phone number.
+    bad("phone-negative", {"CallerId": -2125550142}, ("CallerId", NEGATIVE)),
+    bad("phone-fraction", {"CallerId": 212555014.2}, ("CallerId", NOT_PHONE + "has a fraction")),
+    bad("phone-infinite", {"CallerId": float("inf")}, ("CallerId", INFINITE)),
+    bad("country-unknown", {"CallerPhoneNumberCountry": "XX"}, ("CallerPhoneNumberCountry", BAD_COUNTRY + "'XX'")),
+    bad("country-alpha-3", {"CallerPhoneNumberCountry": "USA"}, ("CallerPhoneNumberCountry", BAD_COUNTRY + "'USA'")),
+    bad("country-name", {"CalledPhoneNumberCountry": "United States"},
+        ("CalledPhoneNumberCountry", BAD_COUNTRY + "'United States'")),
+    bad("country-uk", {"CallerPhoneNumberCountry": "UK"}, ("CallerPhoneNumberCountry", BAD_COUNTRY + "'UK'")),
+    bad("country-calling-code", {"CallerPhoneNumberCountry": 1},
+        ("CallerPhoneNumberCountry", BAD_COUNTRY + "a value of type int")),
+    bad("country-over-64", {"CallerPhoneNumberCountry": "U" * 65},
+        ("CallerPhoneNumberCountry", BAD_COUNTRY + "text of 65 characters")),
+    bad("country-over-64-called", {"CalledPhoneNumberCountry": "U" * 65},
+        ("CalledPhoneNumberCountry", BAD_COUNTRY + "text of 65 characters")),
+    bad("country-contradicts-plus-44", {"CallerId": "+44 20 7946 0018", "CallerPhoneNumberCountry": "US"},
+        ("CallerId", "starts with +44, which is not the calling code of US")),
+    bad("country-contradicts-plus-1", {"CallerId": "+1 212 555 0142", "CallerPhoneNumberCountry": "GB"},
+        ("CallerId", "starts with +1, which is not the calling code of GB")),
+    bad("country-not-derivable", {"CallerId": "555 555 0142"}, ("CallerPhoneNumberCountry", NO_COUNTRY)),
+    # Ten digits that look like the dialling of a number in Germany.
+    bad("country-not-derivable-from-011", {"CallerId": "0114930123"}, ("CallerPhoneNumberCountry", NO_COUNTRY)),
+    bad("country-wrong-number-needs-it", {"CallerId": "020 7946 0018", "CallerPhoneNumberCountry": "GBR"},
+        ("CallerId", NOT_TEN), ("CallerPhoneNumberCountry", BAD_COUNTRY + "'GBR'")),
+]  # fmt: skip
+
+TEXT_ROWS = [
+    *[bad(f"{name}-over-64", {name: "x" * 65}, (name, TOO_LONG)) for name in ("CallProvider", "SubId1", "SubId2")],
+    bad("SubId3-over-64-in-chinese", {"SubId3": "电" * 65}, ("SubId3", TOO_LONG)),
+    bad("SubId1-over-64-joined", {"SubId1": ["x" * 32, "y" * 32]}, ("SubId1", TOO_LONG)),
+    bad("text-boolean", {"RepeatCaller": True}, ("RepeatCaller", "must be text, and is a value of type bool" + MAP_IT)),
+    bad("text-bytes", {"City": b"Oslo"}, ("City", "must be text, and is a value of type bytes" + MAP_IT)),
+    bad("text-dict", {"City": {"name": "Oslo"}}, ("City", "must be text, and is a value of type dict" + MAP_IT)),
+    bad("text-set", {"Keypresses": {"1", "2"}}, ("Keypresses", "must be text, and is a value of type set")),
+    bad("text-list-of-dicts", {"Keypresses": [{"key": "1"}]},
+        ("Keypresses", "must be text, and is a value of type dict" + MAP_IT)),
+    bad("text-list-in-a-list", {"Keypresses": [["1"], "2"]},
+        ("Keypresses", "must be text or a list of it, and is a list that holds a list")),
+    bad("text-list-with-boolean", {"Keypresses": ["1", False]},
+        ("Keypresses", "must be text, and is a value of type bool" + MAP_IT)),
+    bad("text-surrogate", {"City": "Oslo\ud83d"}, ("City", SURROGATE)),
+    bad("text-surrogate-in-session", {"CallSessionId": "\udcff"}, ("CallSessionId", SURROGATE)),
+    bad("text-surrogate-in-list", {"Keypresses": ["1", "\ud83d"]}, ("Keypresses", SURROGATE)),
+    bad("text-nul", {"CallSessionId": "call\x001"}, ("CallSessionId", NUL)),
+    bad("text-infinite", {"City": float("inf")}, ("City", INFINITE)),
+    # Two ids beyond 2**53 may be one float: as text, both calls would have one id, and one would be lost.
+    bad("session-float-of-2-to-53", {"CallSessionId": 2.0**53}, ("CallSessionId", INEXACT)),
+    bad("session-negative-float", {"CallSessionId": -(2.0**60)}, ("CallSessionId", INEXACT)),
+    bad("status-lower-case", {"CallStatus": "answer"}, ("CallStatus", STATUSES + "'answer'")),
+    bad("status-vendor-word", {"CallStatus": "no-answer"}, ("CallStatus", STATUSES + "'no-answer'")),
+    bad("status-padded", {"CallStatus": "ANSWER "}, ("CallStatus", STATUSES + "'ANSWER '")),
+    bad("status-number", {"CallStatus": 6}, ("CallStatus", STATUSES + "a value of type int")),
+    bad("status-list", {"CallStatus": ["ANSWER"]}, ("CallStatus", STATUSES + "a value of type list")),
+    bad("phone-type-lower-case", {"PhoneType": "mobile"}, ("PhoneType", PHONE_TYPES + "'mobile'")),
+    bad("phone-type-blank", {"PhoneType": " "}, ("PhoneType", PHONE_TYPES + "text of 1 characters")),
+    bad("phone-type-boolean", {"PhoneType": False}, ("PhoneType", PHONE_TYPES + "a value of type bool")),
+]  # fmt: skip
+
+MAPPED_ROWS = [
+    bad("mapped-column-missing", {}, ("CallerId", "is missing; the row has no column 'phone'"),
+        mapping={"CallerId": "phone"}),
+    bad("mapped-status-column-missing", {}, ("CallStatus", NO_STATUS + "; the row has no column 'status'"),
+        mapping={"CallStatus": "status"}),
+    bad("mapped-column-null", {"phone": None}, ("CallerId", MISSING), mapping={"CallerId": "phone"}),
+    bad("mapped-callable-raises", {}, ("MediaId", "could not be computed: its mapping raised KeyError"),
+        mapping={"MediaId": lookup}),
+    bad("mapped-callable-of-optional-raises", {}, ("City", "could not be computed: its mapping raised KeyError"),
+        mapping={"City": lookup}),
+    bad("mapped-callable-gives-nothing", {}, ("MediaId", MISSING), mapping={"MediaId": lambda row: row.get("media")}),
+    bad("two-columns", {"campaign_id": 1},
+        ("CampaignId", "has two columns, 'CampaignId' and 'campaign_id'; name the right one in mapping")),
+    bad("two-columns-for-an-optional", {"subid1": "a", "SUB_ID_1": "b"},
+        ("SubId1", "has two columns, 'subid1' and 'SUB_ID_1'; name the right one in mapping")),
+    bad("three-columns", {"campaign_id": 1, "CAMPAIGNID": 1},
+        ("CampaignId", "has two columns, 'CampaignId' and 'campaign_id' and 'CAMPAIGNID'; "
+                       "name the right one in mapping")),
+    bad("wrong-constant", {}, ("CampaignId", NOT_WHOLE + "is text of 6 characters"),
+        constants={"CampaignId": "spring"}),
+]  # fmt: skip
+
+SEVERAL_ROWS = [
+    bad("several-with-talk-over-call",
+        {"CampaignId": "x", "MediaId": None, "EventDate": "NOW", "CallerId": "anonymous", "CallDuration": 60,
+         "TalkDuration": 90, "CallStatus": "?", "SubId1": "x" * 65},
+        ("CampaignId", NOT_WHOLE + "is text of 1 characters"), ("MediaId", MISSING), ("EventDate", NOW),
+        ("CallerId", NOT_DIGITS), ("TalkDuration", EXCEEDS), ("CallStatus", STATUSES + "text of 1 characters"),
+        ("SubId1", TOO_LONG)),
+    bad("several-in-the-mapping-and-in-values",
+        {"campaign_id": 1, "CallDuration": 60, "TalkDuration": 90, "PhoneType": "Tablet"},
+        ("CampaignId", "has two columns, 'CampaignId' and 'campaign_id'; name the right one in mapping"),
+        ("CallProvider", "could not be computed: its mapping raised KeyError"),
+        ("CallSessionId", "is missing; the row has no column 'uuid'"),
+        ("TalkDuration", EXCEEDS), ("PhoneType", PHONE_TYPES + "'Tablet'"),
+        mapping={"CallSessionId": "uuid", "CallProvider": lookup}),
+    bad("several-phone-numbers",
+        {"CallerId": "+44 20 7946 0018", "CallerPhoneNumberCountry": "US", "CalledPhoneNumber": "555 555 0191"},
+        ("CallerId", "starts with +44, which is not the calling code of US"),
+        ("CalledPhoneNumberCountry", NO_COUNTRY.replace("CallerId", "CalledPhoneNumber"))),
+    bad("several-durations", {"CallDuration": -1, "TalkDuration": 0.5, "IvrDuration": True},
+        ("CallDuration", NEGATIVE), ("TalkDuration", NOT_SECONDS + "has a fraction"),
+        ("IvrDuration", NOT_SECONDS + "is a boolean")),
+    bad("values-in-each-other-s-columns",
+        {"CallStatus": RECORDING, "CallDuration": 60, "TalkDuration": "2125550142", "MediaId": CALLER,
+         "CallerId": RECORDING, "CalledPhoneNumber": SESSION, "PhoneType": SESSION, "EventDate": RECORDING},
+        ("MediaId", NOT_WHOLE + "is text of 12 characters"), ("EventDate", NOT_ISO), ("CallerId", NOT_DIGITS),
+        ("CalledPhoneNumber", NOT_DIGITS), ("TalkDuration", EXCEEDS),
+        ("CallStatus", STATUSES + f"text of {len(RECORDING)} characters"),
+        ("PhoneType", PHONE_TYPES + "text of 12 characters")),
+]  # fmt: skip
+
+BAD_ROWS = [
+    *MISSING_ROWS, *BLANK_ROWS, *INTEGER_ROWS, *TIME_ROWS, *PHONE_ROWS, *TEXT_ROWS, *MAPPED_ROWS, *SEVERAL_ROWS
+]  # fmt: skip
+
+NO_ROWS = [
+    pytest.param("a,b,c", "text of 5 characters", id="text"),
+    pytest.param(CALLER, "text of 12 characters", id="a-phone-number"),
+    pytest.param([good_row()], "a value of type list", id="list"),
+    pytest.param(tuple(good_row().values()), "a value of type tuple", id="tuple"),
+    pytest.param(None, "a value of type NoneType", id="none"),
+    pytest.param(1000, "a value of type int", id="number"),
+]
+
+
+@pytest.mark.parametrize(("changes", "problems", "options"), BAD_ROWS)
+def test_a_bad_row_gives_every_reason_at_once(changes, problems, options):
+    assert problems_of(good_row(changes), **options) == problems
+
+
+@pytest.mark.parametrize(("changes", "problems", "options"), BAD_ROWS)
+def test_no_reason_quotes_what_may_be_private(changes, problems, options):
+    with pytest.raises(InvalidCall) as caught:
+        CallMapping(**options).record(good_row(changes))
+    said = str(caught.value) + "".join(str(problem) for problem in caught.value.problems)
+    assert not [private for private in PRIVATE if private in said]
+
+
+@pytest.mark.parametrize("private", [CALLER, 2125550142, RECORDING, SESSION, {"a": RECORDING}, [CALLER, SESSION]])
+def test_no_reason_quotes_what_may_be_private_in_whatever_column_it_stands(private):
+    for name in PARAMETERS:
+        said = str(problems_of(good_row({name: private})))
+        assert not [secret for secret in PRIVATE if secret in said], name
+
+
+@pytest.mark.parametrize(("row", "described"), NO_ROWS)
+def test_what_is_no_dict_is_no_row(row, described):
+    assert problems_of(row) == [("row", f"must be a dict by column name, and is {described}")]
+
+
+def test_a_bad_row_is_known_by_its_session_id_if_that_can_be_read():
+    for session_id, known_as in [("abc", "abc"), (17.0, "17"), (None, None), ("", None), (b"abc", None), ([], None)]:
+        with pytest.raises(InvalidCall) as caught:
+            CallMapping().record(good_row({"CallSessionId": session_id, "CampaignId": None}))
+        assert caught.value.call_session_id == known_as
+
+
+def test_a_call_record_in_a_row_s_place_is_taken_as_it_is():
+    record = CallRecord.of(good_row())
+    assert CallMapping(constants={"CampaignId": 2}).record(record) is record
+
+
+async def test_the_good_rows_beside_the_bad_ones_are_delivered():
+    """Before, between and after the bad rows, the good ones arrive, each once and in full."""
+    rows: list[Any] = []
+    for case in BAD_ROWS:
+        changes, _, options = case.values
+        if not options:  # the same input has one mapping; the other cases have tests of their own
+            rows += [good_row({"CallSessionId": f"good-{len(rows)}"}), good_row(changes)]
+    for case in NO_ROWS:
+        rows += [good_row({"CallSessionId": f"good-{len(rows)}"}), case.values[0]]
+    rows.append(good_row({"CallSessionId": f"good-{len(rows)}"}))
+
+    items = list(mapped(rows, CallMapping()))
+
+    calls = [item for item in items if isinstance(item, Call)]
+    assert [item.row for item in items] == list(range(1, len(rows) + 1))
+    assert [call.row for call in calls] == list(range(1, len(rows) + 1, 2))
+    assert all(isinstance(item, Rejection) and item.problems for item in items[1::2])
+    async with Sandbox() as sandbox:
+        endpoint = Endpoint(origin=sandbox.url)
+        async with endpoint.session() as session:
+            outcomes = [await endpoint.send(session, call.record) for call in calls]
+    assert {outcome.state for outcome in outcomes} == {State.DELIVERED}
+    arrived = [processed["parameters"]["CallSessionId"] for processed in sandbox.calls]
+    assert arrived == [f"good-{number}" for number in range(0, len(rows), 2)]
+    assert sandbox.calls[0]["parameters"] == {
+        "CampaignId": "1000",
+        "MediaId": "10000",
+        "EventDate": "2026-09-10T22:55:32-08:00",
+        "ActionTrackerId": "4000",
+        "CallProvider": "ExampleVendor",
+        "CallSessionId": "good-0",
+        "CallerId": "2125550142",
+        "CalledPhoneNumber": "3035550191",
+        "CallDuration": "180",
+        "TalkDuration": "120",
+        "CallStatus": "ANSWER",
+        "CallerPhoneNumberCountry": "US",
+        "CalledPhoneNumberCountry": "US",
+        "CallRecording": RECORDING,
+    }
+
+
+UNKNOWN = "is none of impact.com's 50 parameters"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(
+            {"mapping": {"CallerID": "phone"}},
+            f"mapping: 'CallerID' {UNKNOWN}; did you mean CallerId?",
+            id="mapping-case",
+        ),
+        pytest.param(
+            {"mapping": {"campaign_id": "campaign"}},
+            f"mapping: 'campaign_id' {UNKNOWN}; did you mean CampaignId?",
+            id="mapping-underscores",
+        ),
+        pytest.param(
+            {"constants": {"CampainId": 1}},
+            f"constants: 'CampainId' {UNKNOWN}; did you mean CampaignId?",
+            id="constants-typo",
+        ),
+        pytest.param(
+            {"mapping": {"ActionTrackerID": "a"}, "constants": {"Qqqq": 1}},
+            f"mapping: 'ActionTrackerID' {UNKNOWN}; did you mean ActionTrackerId?; constants: 'Qqqq' {UNKNOWN}",
+            id="both-at-once",
+        ),
+        pytest.param({"mapping": {7: "a"}}, f"mapping: 7 {UNKNOWN}", id="mapping-number"),
+        pytest.param(
+            {"mapping": {"MediaId": "media"}, "constants": {"MediaId": 1}},
+            "MediaId is in mapping and in constants",
+            id="mapping-and-constants",
+        ),
+        pytest.param(
+            {"mapping": {"MediaId": 1}},
+            "mapping: MediaId must be a column name or a callable of the row, and is a value of type int",
+            id="no-source",
+        ),
+        pytest.param(
+            {"mapping": ["MediaId"]},
+            "mapping must be a dict by parameter name, and is a value of type list",
+            id="mapping-list",
+        ),
+        pytest.param(
+            {"constants": "MediaId=1"},
+            "constants must be a dict by parameter name, and is text of 9 characters",
+            id="constants-text",
+        ),
+        pytest.param(
+            {"caller_id_format": "E.164"}, "caller_id_format must be 'national' or 'e164'", id="caller-id-format"
+        ),
+        pytest.param(
+            {"timezone": "Mars/Olympus"},
+            "timezone: 'Mars/Olympus' is no IANA time zone such as America/New_York",
+            id="timezone-unknown",
+        ),
+        pytest.param(
+            {"timezone": "../etc/passwd"},
+            "timezone: '../etc/passwd' is no IANA time zone such as America/New_York",
+            id="timezone-path",
+        ),
+        pytest.param(
+            {"timezone": ""}, "timezone: '' is no IANA time zone such as America/New_York", id="timezone-empty"
+        ),
+        pytest.param(
+            {"timezone": -5}, "timezone must be an IANA name or a tzinfo, and is a value of type int", id="timezone-int"
+        ),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_before_any_row(options, message):
+    with pytest.raises(InvalidOption) as caught:
+        CallMapping(**options)
+    assert str(caught.value) == message
+
+
+def test_missing_columns_are_known_before_any_row():
+    mapping = CallMapping({"CallerId": "phone", "City": "town", "MediaId": lambda row: 1})
+    assert mapping.missing_columns(["phone", "Phone"]) == ["town"]
+    assert mapping.missing_columns(["phone", "town"]) == []
