@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
@@ -19,6 +22,8 @@ log = logging.getLogger(__name__)
 _PROGRESS_EVERY = 5.0
 _REFUSED_BEFORE_ANY_DELIVERY = 20
 _FORBIDDEN_IN_A_ROW = 5
+# Calls in hand for each that may be in flight: the others rest after a failure of their own, in nobody's way.
+_IN_HAND = 8
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class Engine:
         self._pacing = pacing
         self._on_settled = on_settled
         self._concurrency = concurrency
+        self._slots = _Slots(concurrency)
         self._allowance = 0 if dry_run else limit
         self._total = total
         self._refusals = _Refusals()
@@ -96,10 +102,10 @@ class Engine:
         """
         started = time.monotonic()
         progress = asyncio.create_task(self._log_progress(started))
-        slots = asyncio.Semaphore(self._concurrency)
+        in_hand = asyncio.Semaphore(self._concurrency * _IN_HAND)
 
         def free(_: asyncio.Task[None]) -> None:
-            slots.release()
+            in_hand.release()
 
         try:
             async with asyncio.TaskGroup() as deliveries:
@@ -109,7 +115,7 @@ class Engine:
                         if isinstance(row, Rejection):
                             self._settle(row, Outcome(State.REJECTED, "; ".join(map(str, row.problems))))
                         elif self._may_send(row):
-                            await slots.acquire()
+                            await in_hand.acquire()
                             deliveries.create_task(self._deliver(send, row)).add_done_callback(free)
         finally:
             progress.cancel()
@@ -135,14 +141,21 @@ class Engine:
     async def _deliver(self, send: Send, call: Call) -> None:
         attempts = 0
         with self._pacing.in_hand():
-            while await self._pacing.admit():
-                outcome = await send(call.record)
-                self._pacing.observe(outcome)
+            while (outcome := await self._attempt(send, call, attempts)) is not None:
                 if outcome.state not in (State.AGAIN, State.NOT_SENT):
                     return self._judge(call, outcome)
                 attempts += 1
                 await self._pacing.rest(attempts)
         return self._settle(call, Outcome(State.NOT_SENT, str(self._pacing.stopped)))
+
+    async def _attempt(self, send: Send, call: Call, attempts: int) -> Outcome | None:
+        """What came of one request, or None if none may leave any more."""
+        async with self._slots.one_for(attempts):
+            if not await self._pacing.admit():
+                return None
+            outcome = await send(call.record)
+            self._pacing.observe(outcome)
+            return outcome
 
     def _judge(self, call: Call, outcome: Outcome) -> None:
         for judged, verdict in self._refusals.judge(call, outcome):
@@ -162,6 +175,42 @@ class Engine:
             done, elapsed = self._report.accounted, time.monotonic() - started
             left = "" if self._total is None else f", {self._total - done} left"
             log.info("%d rows settled, %.1f a second%s", done, done / elapsed, left)
+
+
+class _Slots:
+    """Places for requests in flight. Of the calls that wait for one, that which was tried least often is next: calls
+    that always fail must not be what an endpoint in trouble is probed with.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    @asynccontextmanager
+    async def one_for(self, attempts: int) -> AsyncIterator[None]:
+        """A place, for as long as the context lasts.
+
+        :param attempts: how often the call was tried so far
+        """
+        if self._free:
+            self._free -= 1
+        else:
+            handed_over = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (attempts, next(self._order), handed_over))
+            await handed_over
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        while self._waiting:
+            *_, waiting = heapq.heappop(self._waiting)
+            if not waiting.done():  # It is done if its call was cancelled.
+                waiting.set_result(None)
+                return
+        self._free += 1
 
 
 class _Refusals:

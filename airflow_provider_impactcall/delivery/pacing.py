@@ -25,14 +25,14 @@ class RateLimit:
     A request holds its place from when it leaves until a window after its answer. Nobody knows when in
     between the endpoint counted it, so anything shorter could let one more into some window there.
 
-    :param requests: how many; below one, the window grows instead
+    :param requests: how many; a fraction is left out, and below one the window grows instead
     :param seconds: the window
     """
 
     def __init__(self, requests: float, seconds: float) -> None:
         self.description = f"{requests:g} requests in {seconds:g} s"
         self._places = max(1, int(requests))
-        self._window = seconds * self._places / requests
+        self._window = seconds / min(1.0, requests)
         self._in_flight = 0
         self._ended: deque[float] = deque()
 
@@ -136,11 +136,12 @@ class Pacing:
         self._changed.set()
 
     async def rest(self, attempts: int) -> None:
-        """Wait out one call's own back-off, or until the run stops.
+        """Wait out one call's own back-off, or until the run stops. While the trouble is everybody's, all wait alike.
 
         :param attempts: how often the call was tried so far
         """
-        await _wait_for(self._stopping, self._jitter(attempts))
+        if not self._one_at_a_time:
+            await _wait_for(self._stopping, self._jitter(attempts))
 
     def stop(self, stop: Stop) -> None:
         """Let nothing more leave. The first reason stays."""

@@ -74,6 +74,8 @@ def flattened(rows: Iterable[Any]) -> Iterator[Any]:
     for row in rows:
         if isinstance(row, (Mapping, CallRecord, str, bytes)) or not isinstance(row, Iterable):
             yield row
+        elif hasattr(row, "keys"):  # a database driver's own row
+            yield dict(row)
         else:
             yield from flattened(row)
 

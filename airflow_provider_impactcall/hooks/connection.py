@@ -117,9 +117,7 @@ def account(connection: Any) -> Account:
 
 
 def _origin(host: str, port: int | None) -> str:
-    if not host:
-        return DEFAULT_ORIGIN
-    origin = (host if "://" in host else f"https://{host}").rstrip("/")
+    origin = (host if "://" in host else f"https://{host}").rstrip("/") if host else DEFAULT_ORIGIN
     parts = _http_url(origin)
     if parts is None or "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidOption("the connection's host must be a name, or http:// or https:// and a name")

@@ -182,7 +182,11 @@ class ImpactCallHook(BaseHook):
         def note(row: Call | Rejection, outcome: Outcome) -> None:
             rejects.note(row, outcome)
             if on_settled is not None:
-                on_settled(row, outcome)
+                try:
+                    on_settled(row, outcome)
+                except Exception as error:
+                    # A listener is told, not asked: what it raises must not cost the calls in flight.
+                    log.error("on_settled raised %s for row %d", type(error).__name__, row.row)
 
         engine = Engine(
             claims=claims,

@@ -247,6 +247,13 @@ class TestSlowingDown:
         assert run.ended <= last_delivery + 60 + 31, "and it is given up max_wait after that"
         assert endpoint.attempts["1"] < 30
 
+    def test_not_even_more_poison_calls_than_requests_in_flight_keep_the_others(self) -> None:
+        poison = {str(number) for number in range(1, 13)}
+        endpoint = Endpoint(lambda session_id, _: ERROR_500 if session_id in poison else OK)
+        run = deliver(endpoint, calls(512))
+        assert (run.report.delivered, run.report.not_sent) == (500, 12)
+        assert max(request.in_flight for request in endpoint.requests) == 8
+
     def test_a_429_stops_everybody_and_one_answer_releases_them(self) -> None:
         endpoint = Endpoint(in_order(*[OK] * 16, *[too_many(20.0)] * 8))
         run = deliver(endpoint, calls(200))

@@ -297,7 +297,7 @@ def test_numbers_of_every_country_are_read_again_as_themselves():
 
 @pytest.mark.parametrize("kind", [phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE])
 def test_numbers_of_every_country_are_read_however_they_are_written(kind):
-    """About 240 countries, by the example that the library of numbers has of each, as it writes it and as the world does."""
+    """About 240 countries, by the example that the library of numbers has of each, written as there and as abroad."""
     forms = phonenumbers.PhoneNumberFormat
     for country in phonenumbers.SUPPORTED_REGIONS:
         example_number = phonenumbers.example_number_for_type(country, kind)
