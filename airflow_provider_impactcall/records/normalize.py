@@ -168,7 +168,7 @@ def integer(value: Any, what: str = "a whole number") -> int:
 
 @_reader
 def number(value: Any) -> str:
-    """A decimal number as plain text (``-12.50``, no exponent, no separators); text keeps its zeros.
+    """A decimal number as plain text (``-12.50``, no exponent, no separators); text and decimals keep their zeros.
 
     :raises ValueError: for anything else; a boolean is not a number here
     """
@@ -176,7 +176,8 @@ def number(value: Any) -> str:
         return value
     if isinstance(value, bool) or not _is_number(value):
         raise UnfitValue(f"must be a number such as 12.50, and is {described(value)}")
-    return format(_decimal(value), "f")
+    spelled = format(_decimal(value), "f")
+    return spelled if isinstance(value, Decimal) else spelled.removesuffix(".0")
 
 
 @_reader

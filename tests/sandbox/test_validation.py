@@ -153,6 +153,9 @@ def test_no_message_quotes_a_value():
     assert not any(secret in message for message in messages.values())
 
 
+TEXT = st.characters(codec="utf-8", exclude_characters="\0")
+
+
 @given(
     st.fixed_dictionaries(
         {
@@ -160,17 +163,17 @@ def test_no_message_quotes_a_value():
             "MediaId": st.integers(0, 2**63),
             "EventDate": st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.timezones()),
             "ActionTrackerId": st.integers(0, 2**63),
-            "CallProvider": st.text(min_size=1, max_size=64).filter(str.strip),
-            "CallSessionId": st.text(min_size=1).filter(str.strip),
+            "CallProvider": st.text(TEXT, min_size=1, max_size=64).filter(str.strip),
+            "CallSessionId": st.text(TEXT, min_size=1).filter(str.strip),
             "CallerId": st.sampled_from(["+18055551234", "(805) 555-1234", "+442079460000"]),
             "CalledPhoneNumber": st.sampled_from(["866.555.1234", "18665551234", "+4930901820"]),
             "CallDuration": st.just(600),
             "TalkDuration": st.integers(0, 600),
             "CallStatus": st.sampled_from(CallStatus),
             "PhoneType": st.sampled_from(["Landline", "Mobile", ""]),
-            "City": st.text(),
+            "City": st.text(TEXT),
             "SaleAmount": st.decimals(allow_nan=False, allow_infinity=False, places=2),
-            "Zip": st.text(),
+            "Zip": st.text(TEXT),
         }
     )
 )
