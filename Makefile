@@ -10,6 +10,9 @@ VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# As pip does: behind a proxy that looks into TLS, only the system knows its certificate.
+export UV_SYSTEM_CERTS := true
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test lint types ci constraints clean
 
