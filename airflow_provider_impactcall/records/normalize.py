@@ -213,7 +213,7 @@ def event_date(value: Any, zone: tzinfo | None = None) -> str:
         moment = value
     else:
         raise UnfitValue(f"must be a datetime or ISO 8601 text, and is {described(value)}")
-    moment = datetime.combine(moment.date(), moment.time(), moment.tzinfo).replace(microsecond=0)
+    moment = datetime.combine(moment.date(), moment.time(), moment.tzinfo)
     if moment.utcoffset() is None:
         if zone is None:
             raise UnfitValue("has no offset from UTC; add one, or give the option timezone")
@@ -324,8 +324,7 @@ def country_of(phone_number: str) -> str | None:
     """The country of a number in the form that :func:`phone_number` gives, or None if it has no one country."""
     # With its calling code: a NANP number that starts with 011 would be read as dialled abroad.
     parsed = phonenumbers.parse(phone_number if phone_number.startswith("+") else f"+{_NANP}{phone_number}")
-    candidates = phonenumbers.region_codes_for_country_code(parsed.country_code or 0)
-    region = candidates[0] if len(candidates) == 1 else phonenumbers.region_code_for_number(parsed)
+    region = phonenumbers.region_code_for_number(parsed)
     return region if region in phonenumbers.SUPPORTED_REGIONS else None
 
 

@@ -495,6 +495,13 @@ def test_a_zone_that_gives_no_offset_leaves_a_reason_and_never_the_machine_s_own
     assert_says_nothing_private(message)
 
 
+def test_a_zone_without_an_offset_is_named_as_the_reason():
+    message = "has no offset from UTC, and the option timezone gives none for this time"
+    assert problems_of(good_row({"EventDate": "2026-09-10T22:55:32"}), timezone=NoOffsetZone()) == [
+        ("EventDate", message)
+    ]
+
+
 class LazyRow(dict):  # type: ignore[type-arg]
     """A row that fetches its values."""
 

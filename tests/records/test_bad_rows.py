@@ -121,6 +121,9 @@ INTEGER_ROWS = [
     bad("amount-boolean", {"SaleAmount": True}, ("SaleAmount", NOT_A_NUMBER + "a value of type bool")),
     bad("amount-infinite", {"SaleAmount": Decimal("-Infinity")}, ("SaleAmount", INFINITE)),
     bad("amount-gigantic", {"SaleAmount": Decimal("1E+999999")}, ("SaleAmount", "has more than 64 digits")),
+    bad("amount-65-digits", {"SaleAmount": Decimal("9" * 63 + ".99")}, ("SaleAmount", "has more than 64 digits")),
+    bad("amount-65-decimals", {"SaleAmount": Decimal("1E-64")}, ("SaleAmount", "has more than 64 digits")),
+    bad("amount-over-66", {"SaleAmount": "9" * 67}, ("SaleAmount", NOT_A_NUMBER + "text of 67 characters")),
     bad("reference-not-numeric", {"ReferenceId": "A-7"}, ("ReferenceId", NOT_A_NUMBER + "text of 3 characters")),
 ]  # fmt: skip
 
