@@ -56,3 +56,10 @@ class DeliveryAborted(ImpactCallError):
         super().__init__(reason)
         self.reason = reason
         self.report = report
+
+
+class LedgerUnusable(ImpactCallError):
+    """The delivery ledger cannot be read or written, so nothing may be sent.
+
+    :param reason: why, without credentials or values
+    """

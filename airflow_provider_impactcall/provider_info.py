@@ -94,11 +94,12 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "Delivery of calls to impact.com.",
                 "options": {
                     "ledger_conn_id": {
-                        "description": "The SQL connection of the delivery ledger. This version has no ledger yet: "
-                        "leave it empty, as a task refuses to run without the ledger that it was promised.",
+                        "description": "The SQL connection of the delivery ledger, or embedded: a SQLite file in the "
+                        "Airflow home. Empty means embedded where all workers share one machine, and is refused "
+                        "elsewhere.",
                         "version_added": "0.1.0",
                         "type": "string",
-                        "example": None,
+                        "example": "warehouse",
                         "default": "",
                     }
                 },

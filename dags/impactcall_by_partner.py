@@ -12,12 +12,11 @@ WHAT TO CHANGE
   ``requests_per_second`` and ``concurrency`` may reach impact.com.
 - ``mapping``: as in ``impactcall_from_warehouse.py``.
 - ``max_rejected``: how many bad rows you tolerate; a count here, as one row is a large share of a small partner.
-- ``retries``: 0, as a second try sends every call again as long as no ledger remembers the first.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, BaseHook, task
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -61,7 +60,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 0},
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=10)},
     tags=["impactcall"],
 ):
     SqlToImpactCallOperator.partial(

@@ -9,14 +9,13 @@ WHAT TO CHANGE
 - ``mapping``: the platform's name for each parameter, or a function of the row where the value has to be computed.
 - ``constants``: what is the same for every call, here your program and event type at impact.com.
 - ``timezone``: the zone of times that carry no offset; leave it out if yours do.
-- ``retries``: 0, as a second try sends every call again as long as no ledger remembers the first.
 - Airflow keeps in its own database what a task returns, callers' numbers included. For many calls, or where that
   must not be, see ``impactcall_taskflow.py``, whose rows never leave their task.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, task
@@ -69,7 +68,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 0},
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=10)},
     tags=["impactcall"],
 ):
     ImpactCallOperator(

@@ -4,8 +4,8 @@ One task reads the warehouse and delivers each row. It fails when more than 5 % 
 impact.com could take; everything deliverable has been delivered then, and the file at ``rejects_path`` says
 which rows were not, and why.
 
-BEFORE IT MEETS THE REAL ENDPOINT: this version has no ledger, so each run sends all that it reads, whatever an earlier
-run or try has delivered. Until there is one, set ``LOOK_BACK`` to ``timedelta(0)`` and ``retries`` to 0.
+Runs read some of the same calls, and so do retries; the delivery ledger knows which were delivered, and nothing is
+sent twice. On workers of several machines, set ``[impactcall] ledger_conn_id`` first.
 
 WHAT TO CHANGE
 
@@ -15,7 +15,7 @@ WHAT TO CHANGE
   (``campaign_id``, ``CampaignId``), needs no mapping; columns that are no parameter are ignored. ``:name`` is how
   SQLite names a parameter; PostgreSQL and MySQL write ``%(name)s``.
 - The window compares a UTC column, since ISO texts with different offsets do not compare in the order of time.
-- ``LOOK_BACK``: how late a call may reach your warehouse. Consecutive runs then read the same calls (see above).
+- ``LOOK_BACK``: how late a call may reach your warehouse.
 - ``mapping``: the parameters whose columns are named otherwise.
 - ``max_rejected``: the share of bad rows that you tolerate; 0 is the default.
 - Variable ``impactcall_rejects_dir``: a directory that outlives the worker.

@@ -9,12 +9,11 @@ WHAT TO CHANGE
 - ``paid_calls``: any code that returns rows.
 - ``mapping``: the parameters whose columns are named otherwise.
 - ``max_rejected``: the share of bad rows that you tolerate; 0 is the default.
-- ``retries``: 0, as a second try sends every call again as long as no ledger remembers the first.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, BaseHook, task
@@ -36,7 +35,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 0},
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=10)},
     tags=["impactcall"],
 ):
 

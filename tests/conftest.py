@@ -27,6 +27,12 @@ from airflow_provider_impactcall.sandbox import Sandbox  # noqa: E402
 from tests import examples  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def own_ledger(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An embedded ledger for each test: sandboxes come and go, and two may listen on the same port."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow-home")))
+
+
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A running sandbox, with ``impactcall_default`` leading to it."""

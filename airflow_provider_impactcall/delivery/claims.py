@@ -1,4 +1,4 @@
-"""Who may send a call: at present, the first row of an input that holds it."""
+"""Which rows of one input hold the same call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_KEY = ("CampaignId", "ActionTrackerId", "CallProvider", "CallSessionId")
 
 
 class InputClaims:
-    """Finds the rows of one input that hold the same call. It knows nothing of earlier runs.
+    """Finds the rows of one input that hold the same call. Of earlier runs, the ledger knows.
 
     Keeps 24 bytes of digests a call, never the call.
 
@@ -22,27 +22,34 @@ class InputClaims:
     """
 
     def __init__(self, key: Sequence[str] = DEFAULT_KEY) -> None:
-        unknown = [str(name) for name in key if name not in PARAMETERS]
-        if isinstance(key, str) or not key or unknown:
-            hint = f", and {', '.join(map(repr, unknown))} is none" if unknown and not isinstance(key, str) else ""
-            raise InvalidOption(f"key must be a list of impact.com's parameters{hint}")
-        self._key = tuple(key)
+        if isinstance(key, str) or not isinstance(key, Sequence) or not key:
+            raise InvalidOption("key must be a list of impact.com's parameters")
+        unknown = [name for name in key if not isinstance(name, str) or name not in PARAMETERS]
+        if unknown:
+            raise InvalidOption(
+                f"key must be a list of impact.com's parameters: {', '.join(map(repr, unknown))} is none"
+            )
+        self.key = tuple(key)
         self._seen: dict[bytes, bytes] = {}
 
     def claim(self, call: CallRecord) -> State | None:
         """None if the call may be sent, else what it is instead: a duplicate, or changed."""
-        key = _digest(call.key(self._key), 16)
-        content = _digest([part for pair in call.parameters().items() for part in pair], 8)
+        key = digest(call.key(self.key), 16)
+        content = digest([part for pair in call.parameters().items() for part in pair], 8)
         claimed = self._seen.setdefault(key, content)
         if claimed is content:
             return None
         return State.DUPLICATE if claimed == content else State.CHANGED
 
 
-def _digest(parts: Sequence[str], size: int) -> bytes:
-    digest = hashlib.blake2b(digest_size=size)
+def digest(parts: Sequence[str], size: int) -> bytes:
+    """A digest of several texts, told apart from every other way of splitting the same text.
+
+    :param size: in bytes
+    """
+    hashed = hashlib.blake2b(digest_size=size)
     for part in parts:
         encoded = part.encode()
-        digest.update(b"%d:" % len(encoded))
-        digest.update(encoded)
-    return digest.digest()
+        hashed.update(b"%d:" % len(encoded))
+        hashed.update(encoded)
+    return hashed.digest()

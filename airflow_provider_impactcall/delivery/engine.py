@@ -5,21 +5,36 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple, Protocol, cast
 
 from airflow_provider_impactcall.delivery.claims import InputClaims
+from airflow_provider_impactcall.delivery.ledger import (
+    LEASE_SECONDS,
+    OPEN,
+    Claim,
+    Decision,
+    Entry,
+    Settlement,
+    decide,
+)
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem
+from airflow_provider_impactcall.exceptions import DeliveryAborted, LedgerUnusable, Problem
 from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
 
 _PROGRESS_EVERY = 5.0
+_INTERRUPT_EVERY = 0.2
+# Airflow 3 kills a task 5 s after it asked it to stop.
+_GRACE_SECONDS = 4.0
+_OTHER_RUN_EVERY = 0.5
 _REFUSED_BEFORE_ANY_DELIVERY = 20
 _FORBIDDEN_IN_A_ROW = 5
 # Calls in hand for each that may be in flight: the others rest after a failure of their own, in nobody's way.
@@ -55,16 +70,49 @@ Send = Callable[[CallRecord], Awaitable[Outcome]]
 Listener = Callable[[Call | Rejection, Outcome], None]
 
 
+class Accounts(Protocol):
+    """One run's access to a ledger; :class:`~airflow_provider_impactcall.delivery.books.Books` is the real one."""
+
+    run_id: str
+    resend: bool
+
+    @property
+    def may_send(self) -> bool:
+        """Whether the run's lease is held."""
+
+    def identify(self, call: CallRecord) -> Claim:
+        """The claim for a call."""
+
+    async def look_up(self, keys: Sequence[str]) -> Mapping[str, Entry]:
+        """What the ledger holds of these calls."""
+
+    async def take(self, claim: Claim) -> Decision:
+        """Record durably that a call is about to be sent, if it may be."""
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Record durably what came of an attempt."""
+
+
+class _Attempted(NamedTuple):
+    """A call that was sent, and the number under which the ledger knows of that."""
+
+    call: Call
+    claim: Claim
+    fence: int
+
+
 class Engine:
     """Delivers the calls of one input. Use it once.
 
-    :param claims: says which calls may be sent
-    :param pacing: says when
+    :param claims: finds the calls that the input holds twice
+    :param pacing: says when a request may leave
     :param on_settled: told of every row's outcome, on the event loop: it must be quick
     :param concurrency: requests in flight at once
     :param limit: send at most so many calls
     :param dry_run: send nothing; what would be sent counts as not sent
     :param total: how many rows there are, if known, for the progress line
+    :param interrupt: set from any thread to have the run stop well: nothing more leaves, and what is in flight is
+        awaited for 4 s, then counted as unknown
     """
 
     def __init__(
@@ -77,6 +125,7 @@ class Engine:
         limit: int | None = None,
         dry_run: bool = False,
         total: int | None = None,
+        interrupt: threading.Event | None = None,
     ) -> None:
         self._claims = claims
         self._pacing = pacing
@@ -85,23 +134,30 @@ class Engine:
         self._slots = _Slots(concurrency)
         self._allowance = 0 if dry_run else limit
         self._total = total
+        self._interrupt = interrupt or threading.Event()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._cut = False
         self._refusals = _Refusals()
-        self._report = DeliveryReport()
+        self.report = DeliveryReport()
         self._aborted: str | None = None
 
-    def stop(self, reason: str) -> None:
-        """Send nothing more. What is in flight is awaited, and what was not sent is counted as that."""
-        self._pacing.stop(Stop(reason))
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more leaves."""
+        return self._pacing.stopped is not None
 
-    async def run(self, send: Send, batches: AsyncIterator[Sequence[Call | Rejection]]) -> DeliveryReport:
+    async def run(
+        self, send: Send, books: Accounts, batches: AsyncIterator[Sequence[Call | Rejection]]
+    ) -> DeliveryReport:
         """Settle every row.
 
         :param send: one attempt to send one call; never raises for what happens on the wire
+        :param books: the ledger
         :param batches: the rows, as they come
         :raises DeliveryAborted: when nothing can be delivered until a person changes something
         """
         started = time.monotonic()
-        progress = asyncio.create_task(self._log_progress(started))
+        beside = [asyncio.create_task(self._log_progress(started)), asyncio.create_task(self._heed_interrupt())]
         in_hand = asyncio.Semaphore(self._concurrency * _IN_HAND)
 
         def free(_: asyncio.Task[None]) -> None:
@@ -110,27 +166,44 @@ class Engine:
         try:
             async with asyncio.TaskGroup() as deliveries:
                 async for batch in batches:
-                    for row in batch:
-                        self._report.rows += 1
-                        if isinstance(row, Rejection):
-                            self._settle(row, Outcome(State.REJECTED, "; ".join(map(str, row.problems))))
-                        elif self._may_send(row):
-                            await in_hand.acquire()
-                            deliveries.create_task(self._deliver(send, row)).add_done_callback(free)
+                    self.report.rows += len(batch)
+                    for call, claim in await self._to_send(batch, books):
+                        await in_hand.acquire()
+                        deliveries.create_task(self._deliver(send, books, call, claim)).add_done_callback(free)
+            await self._confirm_refusals(books)
         finally:
-            progress.cancel()
-        for call, outcome in self._refusals.confirm():
-            self._settle(call, outcome)
-        self._report.stop = self._pacing.stopped
-        self._report.seconds = round(time.monotonic() - started, 3)
+            for task in beside:
+                task.cancel()
+            self.report.stop = self._pacing.stopped
+            self.report.seconds = round(time.monotonic() - started, 3)
         if self._aborted is not None:
-            raise DeliveryAborted(self._aborted, self._report)
-        return self._report
+            raise DeliveryAborted(self._aborted, self.report)
+        return self.report
 
-    def _may_send(self, call: Call) -> bool:
-        claimed = self._claims.claim(call.record)
-        if claimed is not None:
-            self._settle(call, Outcome(claimed, "an earlier row of this input holds the same call"))
+    async def _to_send(self, batch: Sequence[Call | Rejection], books: Accounts) -> list[tuple[Call, Claim]]:
+        """The calls of a batch that are to be sent, each with its claim; the other rows are settled."""
+        claims: list[tuple[Call, Claim]] = []
+        for row in batch:
+            if isinstance(row, Rejection):
+                self._settle(row, Outcome(State.REJECTED, "; ".join(map(str, row.problems))))
+            elif not any(row.record.key(self._claims.key)):
+                self._settle(row, Outcome(State.REJECTED, "has none of the parameters of the option key"))
+            elif (earlier := self._claims.claim(row.record)) is not None:
+                self._settle(row, Outcome(earlier, "an earlier row of this input holds the same call"))
+            else:
+                claims.append((row, books.identify(row.record)))
+        entries: Mapping[str, Entry] = {}
+        try:
+            if claims:
+                entries = await books.look_up([claim.key for _, claim in claims])
+        except LedgerUnusable as error:
+            self._pacing.stop(Stop(str(error)))
+        return [(call, claim) for call, claim in claims if self._is_to_send(call, claim, entries.get(claim.key), books)]
+
+    def _is_to_send(self, call: Call, claim: Claim, entry: Entry | None, books: Accounts) -> bool:
+        decision = decide(entry, claim, books.run_id, resend=books.resend)
+        if decision.state is not None and not (entry and entry.state == OPEN):  # What is open must be taken over.
+            self._settle(call, Outcome(decision.state, decision.reason))
         elif self._allowance == 0:
             self._settle(call, Outcome(State.NOT_SENT, "over the limit, or a dry run"))
         else:
@@ -138,43 +211,143 @@ class Engine:
             return True
         return False
 
-    async def _deliver(self, send: Send, call: Call) -> None:
-        attempts = 0
+    async def _deliver(self, send: Send, books: Accounts, call: Call, claim: Claim) -> None:
         with self._pacing.in_hand():
-            while (outcome := await self._attempt(send, call, attempts)) is not None:
-                if outcome.state not in (State.AGAIN, State.NOT_SENT):
-                    return self._judge(call, outcome)
+            outcome = await self._outcome(send, books, call, claim)
+        if outcome is not None:
+            self.report.given_up += outcome.state is State.NOT_SENT
+            self._settle(call, outcome)
+
+    async def _outcome(self, send: Send, books: Accounts, call: Call, claim: Claim) -> Outcome | None:
+        """What comes of a call in the end, or None if that is held back until others show whose fault it is."""
+        attempts = 0
+        uncertain = False
+        waited = 0.0
+        while True:
+            async with self._slots.one_for(attempts):
+                if not await self._pacing.admit():
+                    return _given_up(uncertain, str(self._pacing.stopped))
+                decision = await self._take(books, claim)
+                if decision.state is not None:
+                    return Outcome(decision.state, decision.reason)
+                if decision.fence is not None:
+                    uncertain = uncertain or decision.uncertain
+                    outcome = await self._attempt(send, call)
+                    self._pacing.observe(outcome)
+                    uncertain = uncertain or outcome.state is State.UNKNOWN
+                    settled = outcome.state not in (State.AGAIN, State.NOT_SENT, *([State.UNKNOWN] * books.resend))
+                    attempted = _Attempted(call, claim, decision.fence)
+                    if settled:
+                        return await self._judge(books, attempted, _known(outcome, uncertain))
+                    if not await self._record(books, attempted, outcome):
+                        return _given_up(uncertain or outcome.state is State.UNKNOWN, outcome.reason)
+            if decision.fence is not None:
                 attempts += 1
                 await self._pacing.rest(attempts)
-        return self._settle(call, Outcome(State.NOT_SENT, str(self._pacing.stopped)))
+            elif waited >= LEASE_SECONDS or self._pacing.stopped is not None:
+                return _given_up(uncertain, decision.reason)
+            else:
+                await self._pacing.rest_for(_OTHER_RUN_EVERY)
+                waited += _OTHER_RUN_EVERY
 
-    async def _attempt(self, send: Send, call: Call, attempts: int) -> Outcome | None:
-        """What came of one request, or None if none may leave any more."""
-        async with self._slots.one_for(attempts):
-            if not await self._pacing.admit():
-                return None
-            outcome = await send(call.record)
-            self._pacing.observe(outcome)
-            return outcome
+    async def _take(self, books: Accounts, claim: Claim) -> Decision:
+        """Record that an admitted call is about to leave; if it may not, its admission is given back."""
+        try:
+            decision = await books.take(claim)
+        except LedgerUnusable as error:
+            self._pacing.stop(Stop(str(error)))
+            decision = Decision(reason=str(error))
+        if decision.fence is not None and not books.may_send:
+            self._pacing.stop(Stop("the lease on the ledger ran out: another run may have taken over"))
+            await self._settle_in(books, Settlement(claim.key, decision.fence, Outcome(State.NOT_SENT, "")))
+            decision = Decision(reason="the lease on the ledger ran out")
+        if decision.fence is None:
+            self._pacing.withdraw()
+        return decision
 
-    def _judge(self, call: Call, outcome: Outcome) -> None:
-        for judged, verdict in self._refusals.judge(call, outcome):
+    async def _attempt(self, send: Send, call: Call) -> Outcome:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._in_flight.add(task)
+        try:
+            return await send(call.record)
+        except asyncio.CancelledError:
+            if not self._cut:
+                raise
+            task.uncancel()
+            return Outcome(State.UNKNOWN, "the run was stopped before an answer came")
+        finally:
+            self._in_flight.discard(task)
+
+    async def _judge(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> Outcome | None:
+        own = None
+        for judged, verdict in self._refusals.judge(attempted, outcome):
             if verdict.state is State.ABORT:
                 self._aborted = self._aborted or verdict.reason
                 self._pacing.stop(Stop(verdict.reason))
                 verdict = Outcome(State.NOT_SENT, verdict.reason, verdict.status)
-            self._settle(judged, verdict)
+            recorded = await self._record(books, judged, verdict)
+            verdict = verdict if recorded else _unrecorded(verdict)
+            if judged is attempted:
+                own = verdict
+            else:
+                self.report.given_up += verdict.state is State.NOT_SENT
+                self._settle(judged.call, verdict)
+        if own is None:
+            # Held back: as long as it may be the set-up that is refused, the next run is to try again.
+            await self._record(books, attempted, Outcome(State.NOT_SENT, outcome.reason, outcome.status))
+        return own
+
+    async def _confirm_refusals(self, books: Accounts) -> None:
+        for attempted, outcome in self._refusals.confirm():
+            recorded = await self._record(books, attempted, outcome)
+            self._settle(attempted.call, outcome if recorded else _unrecorded(outcome))
+
+    async def _record(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> bool:
+        return await self._settle_in(books, Settlement(attempted.claim.key, attempted.fence, outcome))
+
+    async def _settle_in(self, books: Accounts, settlement: Settlement) -> bool:
+        try:
+            await books.settle(settlement)
+        except LedgerUnusable as error:
+            self._pacing.stop(Stop(str(error)))
+            return False
+        return True
 
     def _settle(self, row: Call | Rejection, outcome: Outcome) -> None:
-        self._report.count(outcome.state)
+        self.report.count(outcome.state)
         self._on_settled(row, outcome)
+
+    async def _heed_interrupt(self) -> None:
+        while not self._interrupt.is_set():  # noqa: ASYNC110 - it is set by another thread, or by a signal's handler
+            await asyncio.sleep(_INTERRUPT_EVERY)
+        self._pacing.stop(Stop("the task was asked to stop"))
+        await asyncio.sleep(_GRACE_SECONDS)
+        self._cut = True
+        for task in tuple(self._in_flight):
+            task.cancel()
 
     async def _log_progress(self, started: float) -> None:
         while True:
             await asyncio.sleep(_PROGRESS_EVERY)
-            done, elapsed = self._report.accounted, time.monotonic() - started
+            done, elapsed = self.report.accounted, time.monotonic() - started
             left = "" if self._total is None else f", {self._total - done} left"
             log.info("%d rows settled, %.1f a second%s", done, done / elapsed, left)
+
+
+def _given_up(uncertain: bool, reason: str) -> Outcome:
+    return Outcome(State.UNKNOWN if uncertain else State.NOT_SENT, reason)
+
+
+def _known(outcome: Outcome, uncertain: bool) -> Outcome:
+    """What is known after an attempt, if an earlier one of unknown fate may have been processed."""
+    if uncertain and outcome.state not in (State.DELIVERED, State.ABORT):
+        return Outcome(State.UNKNOWN, outcome.reason, outcome.status)
+    return outcome
+
+
+def _unrecorded(outcome: Outcome) -> Outcome:
+    """What a call counts as whose outcome the ledger could not record: every later run will take it as unknown."""
+    return Outcome(State.UNKNOWN, f"{outcome.reason}; the ledger could not record it", outcome.status)
 
 
 class _Slots:
@@ -223,11 +396,11 @@ class _Refusals:
 
     def __init__(self) -> None:
         self._delivered = False
-        self._held: list[tuple[Call, Outcome]] = []
+        self._held: list[tuple[_Attempted, Outcome]] = []
         self._forbidden = 0
         self._blamed: Outcome | None = None
 
-    def judge(self, call: Call, outcome: Outcome) -> list[tuple[Call, Outcome]]:
+    def judge(self, call: _Attempted, outcome: Outcome) -> list[tuple[_Attempted, Outcome]]:
         """The calls that can be settled now, each with its outcome; ABORT for one that is not to blame."""
         if outcome.state is State.DELIVERED:
             self._delivered = True
@@ -253,11 +426,11 @@ class _Refusals:
             return self._blame(Outcome(State.ABORT, reason, outcome.status))
         return []
 
-    def confirm(self) -> list[tuple[Call, Outcome]]:
+    def confirm(self) -> list[tuple[_Attempted, Outcome]]:
         """The refusals held back, as what they are."""
         held, self._held, self._forbidden = self._held, [], 0
         return held
 
-    def _blame(self, verdict: Outcome) -> list[tuple[Call, Outcome]]:
+    def _blame(self, verdict: Outcome) -> list[tuple[_Attempted, Outcome]]:
         self._blamed = verdict
         return [(call, verdict) for call, _ in self.confirm()]

@@ -64,9 +64,13 @@ class Stop:
         return f"{self.reason}; come back {when}"
 
 
+ENDS = ("delivered", "already_delivered", "changed", "duplicate", "filtered", "rejected", "unknown", "not_sent")
+"""How a row can end; the counts of them add up to the rows."""
+
+
 @dataclass
 class DeliveryReport:
-    """What came of every row. Reports of parts add up to the report of the whole.
+    """What came of every row.
 
     :param rows: rows read; always the sum of the eight counts that follow
     :param delivered: impact.com answered 2xx with Status OK
@@ -79,7 +83,8 @@ class DeliveryReport:
     :param not_sent: never left, or provably not processed
     :param seconds: how long the run took
     :param rejects: where the rejected rows are listed, or None
-    :param stop: why the run ended early, or None; not part of :meth:`as_dict`
+    :param given_up: those of ``not_sent`` that were to be sent; a later run may. Not part of :meth:`as_dict`
+    :param stop: why the run ended early, or None. Not part of :meth:`as_dict`
     """
 
     rows: int = 0
@@ -93,33 +98,25 @@ class DeliveryReport:
     not_sent: int = 0
     seconds: float = 0.0
     rejects: str | None = None
+    given_up: int = 0
     stop: Stop | None = None
 
     def count(self, state: State) -> None:
         """Add one row that ended in this state."""
         setattr(self, state.value, getattr(self, state.value) + 1)
 
-    def __add__(self, other: DeliveryReport) -> DeliveryReport:
-        counts = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
-        return DeliveryReport(
-            **counts,
-            seconds=self.seconds + other.seconds,
-            rejects=self.rejects or other.rejects,
-            stop=self.stop or other.stop,
-        )
-
     @property
     def accounted(self) -> int:
         """Rows that ended in a recorded outcome."""
-        return sum(getattr(self, name) for name in _COUNTS if name != "rows")
+        return sum(getattr(self, end) for end in ENDS)
 
     def as_dict(self) -> dict[str, int | float | str | None]:
         """The counts, ``seconds`` and ``rejects``, as a task returns them."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "stop"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _INTERNAL}
 
     def __str__(self) -> str:
-        parts = [f"{name}={getattr(self, name)}" for name in _COUNTS if name == "rows" or getattr(self, name)]
-        return " ".join([*parts, f"seconds={self.seconds:.1f}"])
+        ends = [f"{end}={getattr(self, end)}" for end in ENDS if getattr(self, end)]
+        return " ".join([f"rows={self.rows}", *ends, f"seconds={self.seconds:.1f}"])
 
 
-_COUNTS = tuple(field.name for field in fields(DeliveryReport) if field.type == "int")
+_INTERNAL = ("given_up", "stop")

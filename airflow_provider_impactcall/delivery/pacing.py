@@ -23,7 +23,8 @@ class RateLimit:
     """At most so many requests in any window of time, as the endpoint sees them.
 
     A request holds its place from when it leaves until a window after its answer. Nobody knows when in
-    between the endpoint counted it, so anything shorter could let one more into some window there.
+    between the endpoint counted it, so anything shorter could let one more into some window there. It costs
+    throughput where answers are slow: 2 a second and answers after a second make one a second.
 
     :param requests: how many; a fraction is left out, and below one the window grows instead
     :param seconds: the window
@@ -47,6 +48,10 @@ class RateLimit:
     def begin(self) -> None:
         """One request leaves."""
         self._in_flight += 1
+
+    def withdraw(self) -> None:
+        """One request does not leave after all."""
+        self._in_flight -= 1
 
     def end(self, now: float) -> None:
         """One request came to an end."""
@@ -81,6 +86,7 @@ class Pacing:
         self._idle_since = 0.0
         self._in_flight = 0
         self._failures = 0
+        self._pauses = 0
         self._unknown = 0
         self._one_at_a_time = False
         self._asked_until = -math.inf
@@ -130,9 +136,16 @@ class Pacing:
             if self._unknown >= _UNKNOWN_IN_A_ROW:
                 self.stop(Stop(f"{self._unknown} calls in a row got no answer that says what came of them"))
         else:
-            self._failures = self._unknown = 0
+            self._failures = self._pauses = self._unknown = 0
             self._one_at_a_time = False
             self._stuck_since = None
+        self._changed.set()
+
+    def withdraw(self) -> None:
+        """A request that was admitted does not leave after all."""
+        self._in_flight -= 1
+        for limit in self._limits:
+            limit.withdraw()
         self._changed.set()
 
     async def rest(self, attempts: int) -> None:
@@ -141,7 +154,11 @@ class Pacing:
         :param attempts: how often the call was tried so far
         """
         if not self._one_at_a_time:
-            await _wait_for(self._stopping, self._jitter(attempts))
+            await self.rest_for(min(self._jitter(attempts), self._until_given_up()))
+
+    async def rest_for(self, seconds: float) -> None:
+        """Wait so long, or until the run stops."""
+        await _wait_for(self._stopping, seconds)
 
     def stop(self, stop: Stop) -> None:
         """Let nothing more leave. The first reason stays."""
@@ -168,16 +185,20 @@ class Pacing:
     def _back_off(self, outcome: Outcome, now: float) -> None:
         self._stuck_since = now if self._stuck_since is None else self._stuck_since
         self._trouble = outcome.reason
-        if now >= max(self._resume_at, self._asked_until):  # What was in flight together fails together: once.
-            self._failures += 1
+        together = now < max(self._resume_at, self._asked_until)  # What was in flight together fails together: once.
+        self._failures += not together
         asked = outcome.retry_after
         if asked is None and outcome.status != 429 and outcome.state is State.AGAIN and self._failures < _TOGETHER:
             return
         self._one_at_a_time = True
+        self._pauses += not together
         if asked is None:
-            self._resume_at = max(self._resume_at, now + self._jitter(self._failures))
+            self._resume_at = max(self._resume_at, now + self._jitter(self._pauses))
         else:
             self._asked_until = max(self._asked_until, now + asked)
+
+    def _until_given_up(self) -> float:
+        return math.inf if self._stuck_since is None else max(0.0, self._stuck_since + self._max_wait - _now())
 
     def _jitter(self, attempts: int) -> float:
         return self._random.uniform(0.0, min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** min(attempts, 30)))

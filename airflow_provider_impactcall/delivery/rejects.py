@@ -1,4 +1,4 @@
-"""The rejected rows: a line each in a file, and the commonest reasons for the log."""
+"""What a person may have to act on: a line a rejected row in a file, and the commonest reasons for the log."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from airflow_provider_impactcall.delivery.engine import Call, Rejection
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 
 _DISTINCT_REASONS = 1000
+_NOTEWORTHY = (State.REJECTED, State.UNKNOWN, State.CHANGED, State.NOT_SENT)
 
 
 class Rejects:
-    """Takes note of every rejected row: its number, its ``CallSessionId`` and every reason, nothing else of it.
+    """Takes note of every rejected row: its number, its ``CallSessionId`` and every reason, nothing else of it. Of
+    rows that are unknown, changed or not sent, it counts the reasons.
 
     A file that cannot be written is never worth a call: what goes wrong with it is kept in ``failure``, and is
     an exception of any type, as object stores have their own.
@@ -25,19 +27,22 @@ class Rejects:
     def __init__(self, lines: TextIO | None = None) -> None:
         self.failure: Exception | None = None
         self._lines = lines
-        self._reasons: Counter[str] = Counter()
+        self._reasons: Counter[tuple[State, str]] = Counter()
 
     def note(self, row: Call | Rejection, outcome: Outcome) -> None:
-        """Take note of a row, if it is rejected."""
-        if outcome.state is not State.REJECTED:
+        """Take note of a row, if it is one of those."""
+        if outcome.state not in _NOTEWORTHY:
             return
         if isinstance(row, Rejection):
             session_id, reasons = row.call_session_id, [str(problem) for problem in row.problems]
         else:
             session_id, reasons = row.record.CallSessionId, [outcome.reason]
         for reason in reasons:
-            if reason in self._reasons or len(self._reasons) < _DISTINCT_REASONS:
-                self._reasons[reason] += 1
+            reason_of = (outcome.state, reason)
+            if reason_of in self._reasons or len(self._reasons) < _DISTINCT_REASONS:
+                self._reasons[reason_of] += 1
+        if outcome.state is not State.REJECTED:
+            return
         if self._lines is None or self.failure is not None:
             return
         try:
@@ -57,6 +62,6 @@ class Rejects:
         except Exception as failure:
             self.failure = self.failure or failure
 
-    def commonest(self, count: int = 10) -> list[tuple[str, int]]:
-        """The commonest reasons, each with the number of rows that it was given for."""
-        return self._reasons.most_common(count)
+    def commonest(self, count: int = 10) -> list[tuple[State, str, int]]:
+        """The commonest reasons, each with the state it led to and the number of rows that it was given for."""
+        return [(state, reason, rows) for (state, reason), rows in self._reasons.most_common(count)]

@@ -7,19 +7,23 @@ thread), and a signal that interrupts the caller never cuts through a request.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sized
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption
 from airflow_provider_impactcall.records import CallMapping, CallRecord
+
+log = logging.getLogger(__name__)
 
 _ROWS_AHEAD = 1000
 
@@ -28,45 +32,56 @@ _BATCH = 500
 Item = Call | Rejection
 
 
-def run(engine: Engine, endpoint: Endpoint, rows: Any, mapping: CallMapping) -> DeliveryReport:
+def run(
+    engine: Engine, endpoint: Endpoint, books: Books, rows: Any, mapping: CallMapping, interrupt: threading.Event
+) -> DeliveryReport:
     """Deliver every row and report.
 
     :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened; one dict is one
         row; None is no row
+    :param interrupt: the engine's; set here when the calling thread is interrupted, as by a signal or a timeout
     :raises DeliveryAborted: when nothing can be delivered until a person changes something
     :raises InvalidOption: if ``rows`` is nothing that has rows
-    :raises Exception: whatever reading ``rows`` raises, after what is in flight has been settled
+    :raises Exception: whatever reading ``rows`` raises, after what was read before has been delivered
     """
     handover = _Handover()
-    loop: Future[asyncio.AbstractEventLoop] = Future()
     items = mapped(flattened(_iterable(rows)), mapping)
     with ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
-        delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, handover, loop))
+        delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, books, handover))
         delivery.add_done_callback(lambda _: handover.abandon())
         try:
             for item in items:
                 if not handover.put(item):
                     break  # The delivery has failed, and says why.
+                if engine.stopped and not isinstance(rows, Sized):
+                    break  # A generator may run for hours, and nothing of it would be sent.
             handover.end()
             return delivery.result()
-        except BaseException as error:
-            either: tuple[Future[Any], ...] = (loop, delivery)
-            wait(either, return_when=FIRST_COMPLETED)
-            if loop.done():
-                with suppress(RuntimeError):  # the loop is closed: the delivery has ended in the meantime
-                    loop.result().call_soon_threadsafe(partial(engine.stop, f"interrupted by {type(error).__name__}"))
+        except Exception:
+            raise
+        except BaseException:
+            interrupt.set()
             raise
         finally:
             handover.end()
 
 
 def mapped(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Item]:
-    """Each row as a call, or as a rejection with every reason; numbered from 1."""
+    """Each row as a call, or as a rejection with every reason; numbered from 1.
+
+    Says in the log which columns ``mapping`` names that no row had.
+    """
+    unseen = set(mapping.missing_columns(()))
+    number = 0
     for number, row in enumerate(rows, start=1):
+        if unseen and isinstance(row, Mapping):
+            unseen.difference_update(row)
         try:
             yield Call(number, mapping.record(row))
         except InvalidCall as error:
             yield Rejection(number, error.call_session_id, error.problems)
+    if number and unseen:
+        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, sorted(unseen))))
 
 
 def flattened(rows: Iterable[Any]) -> Iterator[Any]:
@@ -74,7 +89,9 @@ def flattened(rows: Iterable[Any]) -> Iterator[Any]:
     for row in rows:
         if isinstance(row, (Mapping, CallRecord, str, bytes)) or not isinstance(row, Iterable):
             yield row
-        elif hasattr(row, "keys"):  # a database driver's own row
+        elif hasattr(row, "_asdict"):  # a named tuple, or SQLAlchemy's row
+            yield row._asdict()
+        elif hasattr(row, "keys"):  # sqlite3's and psycopg2's rows
             yield dict(row)
         else:
             yield from flattened(row)
@@ -135,9 +152,6 @@ class _Handover:
                 yield rows
 
 
-async def _deliver(
-    engine: Engine, endpoint: Endpoint, handover: _Handover, loop: Future[asyncio.AbstractEventLoop]
-) -> DeliveryReport:
-    loop.set_result(asyncio.get_running_loop())
-    async with endpoint.session() as session:
-        return await engine.run(partial(endpoint.send, session), handover.batches())
+async def _deliver(engine: Engine, endpoint: Endpoint, books: Books, handover: _Handover) -> DeliveryReport:
+    async with endpoint.session() as session, books:
+        return await engine.run(partial(endpoint.send, session), books, handover.batches())

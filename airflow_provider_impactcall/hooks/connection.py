@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from airflow_provider_impactcall.delivery.endpoint import DEFAULT_ORIGIN, Endpoint, ParametersIn
+from airflow_provider_impactcall.delivery.endpoint import DEFAULT_ORIGIN, PATH, Endpoint, ParametersIn
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 
@@ -86,6 +86,8 @@ def account(connection: Any) -> Account:
     :param connection: an :class:`airflow.sdk.Connection`
     :raises InvalidOption: with every wrong field of the extra, by name, without its value
     """
+    if ":" in (connection.login or ""):
+        raise InvalidOption("the connection's login must not hold a colon, as HTTP Basic cannot carry it")
     fields = connection.extra_dejson
     for name in sorted(set(fields) - set(Extra.model_fields)):
         near = difflib.get_close_matches(name, Extra.model_fields, n=1)
@@ -121,7 +123,11 @@ def _origin(host: str, port: int | None) -> str:
     parts = _http_url(origin)
     if parts is None or "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidOption("the connection's host must be a name, or http:// or https:// and a name")
-    return origin if port is None or parts.port else f"{origin}:{port}"
+    if parts.path.endswith(PATH):
+        raise InvalidOption(f"the connection's host must go without {PATH}")
+    if port is not None and not 0 < port < 65_536:
+        raise InvalidOption("the connection's port must be from 1 to 65535")
+    return origin if port is None or parts.port else parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
 
 
 def _proxy(url: str | None) -> str | None:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from typing import Any, Literal, TextIO, cast
 
 import requests
-from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath, conf
+from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath
 from requests.auth import HTTPBasicAuth
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
+from airflow_provider_impactcall.delivery.books import Books
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, digest
 from airflow_provider_impactcall.delivery.endpoint import HEADERS, Endpoint
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Listener, Rejection
+from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
-from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
+from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.connection import Account, account
+from airflow_provider_impactcall.hooks.ledger import open_ledger, source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.mapping import Row, Source
@@ -115,6 +121,8 @@ class ImpactCallHook(BaseHook):
         :return: what came of it; never raises for an invalid or refused call
         :raises DeliveryAborted: when no call can be delivered until a person changes something
         """
+        if not isinstance(call, (Mapping, CallRecord)):
+            raise InvalidOption("log_call takes one call: a dict by column name, or a CallRecord")
         outcomes: list[Outcome] = []
         self.deliver([call], on_settled=lambda _, outcome: outcomes.append(outcome), **options)
         return outcomes[0]
@@ -127,7 +135,9 @@ class ImpactCallHook(BaseHook):
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         key: Sequence[str] = DEFAULT_KEY,
-        on_unknown: Literal["hold"] = "hold",
+        on_unknown: Literal["hold", "resend"] = "hold",
+        ledger_conn_id: str | None = None,
+        ledger_namespace: str | None = None,
         retry_statuses: Collection[int] = RETRY_STATUSES,
         max_wait: float = 60.0,
         limit: int | None = None,
@@ -137,6 +147,8 @@ class ImpactCallHook(BaseHook):
         requests_per_second: float | None = None,
         requests_per_hour: float | None = None,
         on_settled: Listener | None = None,
+        on_report: Callable[[DeliveryReport], None] | None = None,
+        interrupt: threading.Event | None = None,
     ) -> DeliveryReport:
         """Deliver every row that is a valid call, and account for each.
 
@@ -145,11 +157,14 @@ class ImpactCallHook(BaseHook):
         :param constants: parameter name to the value that every call gets
         :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         :param key: the parameters that tell two calls apart
-        :param on_unknown: ``hold``: a call whose fate is unknown is not sent again. (``resend`` needs the
-            delivery ledger, which this version does not have.)
+        :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent
+            until that is known, and may arrive twice
+        :param ledger_conn_id: the SQL connection of the delivery ledger, or ``embedded``; ``[impactcall]
+            ledger_conn_id`` if None, and ``embedded`` where all workers share one machine
+        :param ledger_namespace: calls of two namespaces never hide each other; the endpoint's origin if None
         :param retry_statuses: answers taken as "not processed", to be sent again
-        :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint asks
-            for, after which the run stops
+        :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate
+            limit imposes, after which the run stops
         :param limit: send at most so many calls; None for all
         :param dry_run: send nothing; what would be sent counts as ``not_sent``
         :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row
@@ -157,11 +172,15 @@ class ImpactCallHook(BaseHook):
         :param requests_per_second: the connection's (no limit) if None
         :param requests_per_hour: the connection's (no limit) if None
         :param on_settled: told of every row's outcome, from the sending thread; it must be quick
+        :param on_report: given the report, also if reading ``rows`` fails or is interrupted
+        :param interrupt: set it from any thread to have the run stop well: nothing more leaves, and what is in flight
+            is awaited for 4 s, then counted as unknown
         :return: what came of every row
         :raises DeliveryAborted: when no call can be delivered until a person changes something
         :raises InvalidOption: before anything is sent, if an option or the connection is wrong
         """
-        _refuse_the_ledger(on_unknown)
+        if on_unknown not in ("hold", "resend"):
+            raise InvalidOption("on_unknown must be 'hold' or 'resend'")
         if not isinstance(dry_run, bool):
             raise InvalidOption("dry_run must be True or False")
         settings = self._account()
@@ -177,7 +196,11 @@ class ImpactCallHook(BaseHook):
         claims = InputClaims(key)
         at_once = whole("concurrency", positive("concurrency", concurrency)) or extra.concurrency
         allowance = whole("limit", limit)
+        ledger = open_ledger(ledger_conn_id, ledger_namespace or endpoint.origin)
         rejects = Rejects(_opened(rejects_path) if rejects_path else None)
+        run_id = ledger.start(source(), _configuration(mapping, constants, timezone, key, on_unknown))
+        books = Books(ledger, run_id, claims.key, resend=on_unknown == "resend")
+        interrupt = interrupt or threading.Event()
 
         def note(row: Call | Rejection, outcome: Outcome) -> None:
             rejects.note(row, outcome)
@@ -196,15 +219,20 @@ class ImpactCallHook(BaseHook):
             limit=allowance,
             dry_run=dry_run,
             total=len(rows) if isinstance(rows, Spool) else None,
+            interrupt=interrupt,
         )
         try:
             with rejects:
-                report = run(engine, endpoint, rows, call_mapping)
-        except DeliveryAborted as aborted:
-            _conclude(aborted.report, rejects, rejects_path)
+                run(engine, endpoint, books, rows, call_mapping, interrupt)
+        except BaseException as error:
+            error.add_note(f"What came of the rows before that: {engine.report}")
             raise
-        _conclude(report, rejects, rejects_path)
-        return report
+        finally:
+            _conclude(engine.report, rejects, rejects_path)
+            _end(ledger, run_id, engine.report)
+            if on_report is not None:
+                on_report(engine.report)
+        return engine.report
 
     def _account(self) -> Account:
         return account(self.get_connection(self.impactcall_conn_id))
@@ -243,16 +271,22 @@ def at_least_zero(option: str, value: float) -> float:
 
 
 def _statuses(statuses: Collection[int]) -> frozenset[int]:
-    if isinstance(statuses, (str, int)) or not all(type(each) is int and 400 <= each < 600 for each in statuses):
+    if not isinstance(statuses, Collection) or isinstance(statuses, (str, bytes)) or not all(map(_is_error, statuses)):
         raise InvalidOption("retry_statuses must be a list of HTTP statuses from 400 to 599")
     return frozenset(statuses)
 
 
-def _refuse_the_ledger(on_unknown: str) -> None:
-    if on_unknown != "hold":
-        raise InvalidOption("on_unknown must be 'hold': 'resend' needs the delivery ledger, not in this version")
-    if conf.get("impactcall", "ledger_conn_id", fallback=""):
-        raise InvalidOption("[impactcall] ledger_conn_id is set, and this version has no delivery ledger")
+def _is_error(status: Any) -> bool:
+    return isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600
+
+
+def _configuration(*options: Any) -> str:
+    """A digest of what a run was told to do, by which runs can be told apart. Callables count by their name."""
+    return digest([json.dumps(each, sort_keys=True, default=_named) for each in options], 16).hex()
+
+
+def _named(value: Any) -> str:
+    return getattr(value, "__qualname__", None) or str(value)
 
 
 def _session(endpoint: Endpoint) -> requests.Session:
@@ -268,14 +302,28 @@ def _session(endpoint: Endpoint) -> requests.Session:
     return session
 
 
+def _end(ledger: Ledger, run_id: str, report: DeliveryReport) -> None:
+    try:
+        ledger.end(run_id, report)
+    except SQLAlchemyError as error:
+        # The calls are settled, and the lease ends by itself; only the run's own counts are lost.
+        log.error("The ledger could not keep this run's counts (%s)", type(error).__name__)
+    finally:
+        ledger.engine.dispose()
+
+
 def _opened(path: str) -> TextIO:
-    return cast("TextIO", ObjectStoragePath(path).open("w", encoding="utf-8"))  # type: ignore[no-untyped-call]
+    try:
+        return cast("TextIO", ObjectStoragePath(path).open("w", encoding="utf-8"))  # type: ignore[no-untyped-call]
+    except Exception as error:
+        # Object stores have exceptions of their own.
+        raise InvalidOption(f"rejects_path cannot be written ({type(error).__name__})") from None
 
 
 def _conclude(report: DeliveryReport, rejects: Rejects, rejects_path: str | None) -> None:
     report.rejects = rejects_path
-    for reason, count in rejects.commonest():
-        log.warning("Rejected, %d rows: %s", count, reason)
+    for state, reason, count in rejects.commonest():
+        log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, reason)
     if rejects.failure is not None:
         log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
     if report.stop is not None:

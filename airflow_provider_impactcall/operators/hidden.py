@@ -28,18 +28,20 @@ class Hidden:
 
 
 def hide(value: Any) -> Any:
-    """The value, hidden, unless it is a reference or a template that Airflow has yet to resolve."""
-    if isinstance(value, Hidden) or _is_unresolved(value):
+    """The value, hidden, but for the references in it, which Airflow has yet to resolve and shows as such."""
+    if isinstance(value, (Hidden, XComArg)):
+        return value
+    if isinstance(value, (list, tuple)) and any(True for _ in XComArg.iter_xcom_references(value)):
+        return [hide(item) for item in value]
+    if any(True for _ in XComArg.iter_xcom_references(value)):
         return value
     return Hidden(value)
 
 
 def reveal(value: Any) -> Any:
-    """What :func:`hide` was given."""
-    return value.value if isinstance(value, Hidden) else value
-
-
-def _is_unresolved(value: Any) -> bool:
-    if isinstance(value, str):
-        return "{{" in value or "{%" in value
-    return any(True for _ in XComArg.iter_xcom_references(value))
+    """What :func:`hide` was given, once Airflow has resolved the references in it."""
+    if isinstance(value, Hidden):
+        return reveal(value.value)
+    if isinstance(value, list) and any(isinstance(item, Hidden) for item in value):
+        return [reveal(item) for item in value]
+    return value

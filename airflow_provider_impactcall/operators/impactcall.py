@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Literal, TypeVar
@@ -18,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
-from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
+from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook, at_least_zero
 from airflow_provider_impactcall.operators.hidden import hide, reveal
 from airflow_provider_impactcall.records.mapping import Source
@@ -35,13 +36,17 @@ class DeliverCallsOperator(BaseOperator):
     :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         (templated)
     :param key: the parameters that tell two calls apart
-    :param on_unknown: ``hold``: a call whose fate is unknown is not sent again
+    :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent until
+        that is known, and may arrive twice
+    :param ledger_conn_id: the SQL connection of the delivery ledger, or ``embedded``; ``[impactcall]
+        ledger_conn_id`` if None (templated)
+    :param ledger_namespace: calls of two namespaces never hide each other; the endpoint's origin if None (templated)
     :param retry_statuses: answers taken as "not processed", to be sent again
     :param max_rejected: how many rejected rows the task tolerates: an int is a count, a float a share of the
         rows (templated)
     :param max_unknown: the same for calls whose fate is unknown (templated)
-    :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint asks for,
-        after which the run stops and Airflow may retry
+    :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate limit
+        imposes, after which the run stops and Airflow may retry
     :param on_empty: what no rows at all mean: ``succeed``, ``skip`` or ``fail``
     :param limit: send at most so many calls (templated)
     :param dry_run: send nothing; what would be sent counts as ``not_sent`` (templated)
@@ -55,6 +60,8 @@ class DeliverCallsOperator(BaseOperator):
         "impactcall_conn_id",
         "constants",
         "timezone",
+        "ledger_conn_id",
+        "ledger_namespace",
         "max_rejected",
         "max_unknown",
         "limit",
@@ -62,6 +69,8 @@ class DeliverCallsOperator(BaseOperator):
         "rejects_path",
     )
     ui_color = "#d8ecff"
+    # Of the delivery that is under way; a task instance runs one.
+    _interrupted: threading.Event | None = None
 
     def __init__(
         self,
@@ -71,7 +80,9 @@ class DeliverCallsOperator(BaseOperator):
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         key: Sequence[str] = DEFAULT_KEY,
-        on_unknown: Literal["hold"] = "hold",
+        on_unknown: Literal["hold", "resend"] = "hold",
+        ledger_conn_id: str | None = None,
+        ledger_namespace: str | None = None,
         retry_statuses: Collection[int] = RETRY_STATUSES,
         max_rejected: float | str = 0,
         max_unknown: float | str = 0,
@@ -92,13 +103,15 @@ class DeliverCallsOperator(BaseOperator):
         self.timezone = timezone
         self.key = key
         self.on_unknown = on_unknown
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_namespace = ledger_namespace
         self.retry_statuses = retry_statuses
         self.max_rejected = max_rejected
         self.max_unknown = max_unknown
         self.max_wait = max_wait
         self.on_empty = on_empty
         self.limit = limit
-        # BaseOperator.dry_run is a method, which "airflow tasks test --dry-run" calls.
+        # BaseOperator.dry_run is a method of Airflow's.
         self.rehearsal = dry_run
         self.rejects_path = rejects_path
         self.concurrency = concurrency
@@ -114,6 +127,17 @@ class DeliverCallsOperator(BaseOperator):
         :raises AirflowException: rows were not sent, and a later try may send them
         :raises AirflowSkipException: there were no rows, and ``on_empty`` says so
         """
+        reports: list[DeliveryReport] = []
+        try:
+            report = self._deliver(rows, reports.append)
+        except BaseException:
+            for report in reports:
+                _push(context, report)
+            raise
+        return report.as_dict()
+
+    def _deliver(self, rows: Any, on_report: Callable[[DeliveryReport], None]) -> DeliveryReport:
+        self._interrupted = threading.Event()
         try:
             rejected = _tolerance("max_rejected", self.max_rejected)
             unknown = _tolerance("max_unknown", self.max_unknown)
@@ -126,6 +150,8 @@ class DeliverCallsOperator(BaseOperator):
                 timezone=self.timezone or None,
                 key=self.key,
                 on_unknown=self.on_unknown,
+                ledger_conn_id=self.ledger_conn_id or None,
+                ledger_namespace=self.ledger_namespace or None,
                 retry_statuses=self.retry_statuses,
                 max_wait=self.max_wait,
                 limit=_rendered_limit(self.limit),
@@ -134,28 +160,33 @@ class DeliverCallsOperator(BaseOperator):
                 concurrency=self.concurrency,
                 requests_per_second=self.requests_per_second,
                 requests_per_hour=self.requests_per_hour,
+                on_report=on_report,
+                interrupt=self._interrupted,
             )
-        except InvalidOption as error:
+        except (InvalidOption, LedgerUnusable) as error:
             raise AirflowFailException(str(error)) from None
         except DeliveryAborted as aborted:
-            _push(context, aborted.report)
             raise AirflowFailException(f"Aborted: {aborted.reason}. {aborted.report}") from None
         failure = self._failure(report, rejected, unknown)
         if failure is not None:
-            _push(context, report)
             raise failure
-        return report.as_dict()
+        return report
+
+    def on_kill(self) -> None:
+        """Stop well: nothing more leaves, and what is in flight is awaited as long as Airflow leaves time."""
+        if self._interrupted is not None:
+            self._interrupted.set()
 
     def _failure(self, report: DeliveryReport, rejected: float, unknown: float) -> AirflowException | None:
-        if report.stop is not None and report.not_sent:
-            return AirflowException(f"{report.not_sent} calls were not sent: {report.stop}. {report}")
+        if report.stop is not None and report.given_up:
+            return AirflowException(f"{report.given_up} calls were not sent: {report.stop}. {report}")
         excess = [
             f"{count} rows are {name}, and {option} is {tolerated}"
             for name, count, option, tolerated in (
                 ("rejected", report.rejected, "max_rejected", rejected),
                 ("unknown", report.unknown, "max_unknown", unknown),
             )
-            if count > (tolerated * report.rows if isinstance(tolerated, float) else tolerated)
+            if (count / max(report.rows, 1) if isinstance(tolerated, float) else count) > tolerated
         ]
         if excess:
             return AirflowFailException(f"{'; '.join(excess)}. {report}")
@@ -221,7 +252,7 @@ def _tolerance(option: str, value: float | str) -> float:
 def _rendered_limit(limit: int | str | None) -> int | None:
     if not isinstance(limit, str):
         return limit
-    if limit in ("", "None"):
+    if limit == "None":
         return None
     if not limit.isdecimal():
         raise InvalidOption("limit must be a whole number")

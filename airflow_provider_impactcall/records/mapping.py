@@ -117,6 +117,9 @@ class CallMapping:
                 problems.append(Problem(name, f"could not be computed: its mapping raised {type(error).__name__}"))
         values.update(self.constants)
         for name, default in self.defaults.items():
+            source = self.mapping.get(name)
+            if isinstance(source, str) and source not in row:
+                continue  # The column is misspelled, and a default in its place would credit another program.
             if normalize.is_absent(values.get(name)):
                 values[name] = default
         return values, problems

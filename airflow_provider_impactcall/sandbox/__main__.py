@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8900, help="0 picks a free one (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8900, help="0 picks a free one (default: %(default)s)")
     parser.add_argument("--user", help="the only user let in (default: any credentials do)")
     parser.add_argument("--password", help="that user's password")
     parser.add_argument(
@@ -74,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="the same seed gives the same faults in the same order (default: 0)"
     )
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError("a port is from 0 to 65535")
+    return int(text)
 
 
 def _fault(text: str) -> tuple[str, float]:

@@ -23,7 +23,8 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
     The result is read with a server-side cursor where the database has one, and drained to disk before the
     first call is sent, so that the warehouse is not kept waiting for the endpoint.
 
-    :param sql: one query, or the path of a ``.sql`` file (templated)
+    :param sql: one query, or the path of a ``.sql`` file (templated). Its transaction is rolled back: it cannot mark
+        what it reads, and need not, as the ledger knows what was sent
     :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` (templated)
     :param parameters: the query's parameters, in the driver's own style (templated)
     :param kwargs: every option of :class:`~airflow_provider_impactcall.operators.impactcall.DeliverCallsOperator`,

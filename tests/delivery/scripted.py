@@ -13,11 +13,13 @@ from unittest.mock import patch
 from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
 from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time
+from tests.delivery.ledgers import DirectBooks, in_memory
 
 OK = Outcome(State.DELIVERED, "200 Status OK", 200)
 REFUSED = Outcome(State.REJECTED, "400 Validation Failed", 400)
@@ -118,8 +120,10 @@ def deliver(
     limit: int | None = None,
     dry_run: bool = False,
     key: Sequence[str] = DEFAULT_KEY,
+    ledger: Ledger | None = None,
 ) -> Run:
     """Run an engine in virtual time, and check what must hold in every run."""
+    books = DirectBooks(ledger or in_memory(), key)
     settled: dict[int, Outcome] = {}
     taken: list[Call | Rejection] = []
 
@@ -148,14 +152,14 @@ def deliver(
         )
         aborted = None
         try:
-            report = await engine.run(endpoint.send, batches())
+            report = await engine.run(endpoint.send, books, batches())
         except DeliveryAborted as error:
             aborted, report = str(error), error.report
         assert not canary.found_in(aborted or "")
         return Run(report, settled, aborted, virtual_time.now())
 
-    # In virtual time, a progress line every five seconds would be most of the work.
-    with patch.object(engine_module, "_PROGRESS_EVERY", 1e9):
+    # In virtual time, what is looked at every few seconds would be most of the work.
+    with patch.multiple(engine_module, _PROGRESS_EVERY=1e9, _INTERRUPT_EVERY=1e9):
         run = virtual_time.run(main())
     counts = Counter(outcome.state.value for outcome in settled.values())
     assert sorted(settled) == sorted(row.row for row in taken), "each row is settled"
@@ -164,6 +168,7 @@ def deliver(
     assert run.report.delivered == sum(endpoint.processed.values())
     assert set(endpoint.processed.values()) <= {1}, "no call is processed twice"
     assert endpoint.in_flight == 0
+    assert books.open_at_once <= concurrency, "open intents never exceed requests in flight"
     assert all(request.in_flight <= concurrency for request in endpoint.requests)
     if limit is not None:
         assert len(endpoint.attempts) <= limit

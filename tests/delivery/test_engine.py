@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random
@@ -14,6 +15,7 @@ from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from tests.delivery import virtual_time
+from tests.delivery.ledgers import DirectBooks, in_memory
 from tests.delivery.scripted import (
     ERROR_500,
     FORBIDDEN,
@@ -406,17 +408,18 @@ def test_whatever_happens_every_row_is_settled_once_and_no_call_is_processed_twi
 
 def test_a_stop_from_outside_settles_what_is_in_flight_and_counts_the_rest() -> None:
     endpoint = Endpoint(always(OK), lambda: (1.0, 1.0))
-    engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None)
+    interrupt = threading.Event()
+    engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt)
 
     async def main() -> None:
-        asyncio.get_running_loop().call_later(3.0, engine.stop, "interrupted")
+        asyncio.get_running_loop().call_later(3.0, interrupt.set)
 
         async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
             yield calls(100)
 
-        report = await engine.run(endpoint.send, rows())
+        report = await engine.run(endpoint.send, DirectBooks(in_memory()), rows())
         assert (report.delivered, report.not_sent, report.rows) == (16, 84, 100)
-        assert str(report.stop).startswith("interrupted")
+        assert str(report.stop).startswith("the task was asked to stop")
         assert virtual_time.now() == pytest.approx(4.0), "the second round is awaited, and a third never leaves"
 
     virtual_time.run(main())
@@ -424,15 +427,17 @@ def test_a_stop_from_outside_settles_what_is_in_flight_and_counts_the_rest() -> 
 
 def test_a_stop_from_outside_ends_a_back_off() -> None:
     endpoint = Endpoint(always(too_many(1000.0)))
-    engine = Engine(claims=InputClaims(), pacing=Pacing(max_wait=5000), on_settled=lambda *_: None)
+    interrupt = threading.Event()
+    pacing = Pacing(max_wait=5000)
+    engine = Engine(claims=InputClaims(), pacing=pacing, on_settled=lambda *_: None, interrupt=interrupt)
 
     async def main() -> None:
-        asyncio.get_running_loop().call_later(3.0, engine.stop, "interrupted")
+        asyncio.get_running_loop().call_later(3.0, interrupt.set)
 
         async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
             yield calls(100)
 
-        report = await engine.run(endpoint.send, rows())
+        report = await engine.run(endpoint.send, DirectBooks(in_memory()), rows())
         assert (report.not_sent, report.rows) == (100, 100)
         assert virtual_time.now() == pytest.approx(3.0)
 

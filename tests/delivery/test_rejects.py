@@ -53,8 +53,14 @@ def test_the_commonest_reasons() -> None:
     for _ in range(3):
         rejects.note(INVALID, NOT_VALID)
     rejects.note(Rejection(1, None, (Problem("Zip", "is wrong"),)), NOT_VALID)
-    assert rejects.commonest(1) == [("Zip is wrong", 4)]
-    assert dict(rejects.commonest()) == {"Zip is wrong": 4, "MediaId is missing": 3}
+    rejects.note(a_call(2), Outcome(State.UNKNOWN, "502", 502))
+    rejects.note(a_call(3), OK)
+    assert rejects.commonest(1) == [(State.REJECTED, "Zip is wrong", 4)]
+    assert sorted(rejects.commonest()) == [
+        (State.REJECTED, "MediaId is missing", 3),
+        (State.REJECTED, "Zip is wrong", 4),
+        (State.UNKNOWN, "502", 1),
+    ]
 
 
 def test_reasons_that_are_all_different_do_not_fill_the_memory() -> None:
@@ -77,4 +83,4 @@ def test_a_file_that_cannot_be_written_is_noted_and_never_raised(error: Exceptio
         rejects.note(INVALID, NOT_VALID)
     assert rejects.failure is error
     assert file.closed
-    assert dict(rejects.commonest()) == {"Zip is wrong": 2, "MediaId is missing": 2}
+    assert {reason: rows for _, reason, rows in rejects.commonest()} == {"Zip is wrong": 2, "MediaId is missing": 2}

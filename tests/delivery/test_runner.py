@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sqlite3
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import pandas  # type: ignore[import-untyped]
@@ -25,9 +27,10 @@ from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.delivery import canary
+from tests.delivery.ledgers import a_run_of, in_a_file
 from tests.delivery.wire import endpoint
 
-HANGS = 20.0
+HANGS = 60.0
 
 
 class Delivery:
@@ -37,14 +40,18 @@ class Delivery:
         self.endpoint = endpoint(sandbox.url)
         self.settled: dict[int, Outcome] = {}
         self.options = options
+        self.ledger = in_a_file()
 
     def note(self, row: Call | Rejection, outcome: Outcome) -> None:
         assert row.row not in self.settled
         self.settled[row.row] = outcome
 
     def run(self, rows: Any, note: Callable[[Call | Rejection, Outcome], None] | None = None) -> DeliveryReport:
-        engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=note or self.note, **self.options)
-        return run(engine, self.endpoint, rows, CallMapping())
+        interrupt = threading.Event()
+        engine = Engine(
+            claims=InputClaims(), pacing=Pacing(), on_settled=note or self.note, interrupt=interrupt, **self.options
+        )
+        return run(engine, self.endpoint, a_run_of(self.ledger), rows, CallMapping(), interrupt)
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +171,8 @@ def test_rows_are_read_and_mapped_in_the_caller_s_thread(sandbox: Sandbox) -> No
         return 5
 
     engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None)
-    run(engine, endpoint(sandbox.url), [canary.row()], CallMapping({"MediaId": media}))
+    books = a_run_of(in_a_file())
+    run(engine, endpoint(sandbox.url), books, [canary.row()], CallMapping({"MediaId": media}), threading.Event())
     assert threads == {threading.current_thread()}
 
 
@@ -210,7 +218,7 @@ def test_what_is_in_flight_when_the_source_raises_is_awaited(monkeypatch: pytest
         states = [delivery.settled[row].state for row in range(1, 11)]
         assert states == [State.DELIVERED] * 4 + [State.NOT_SENT] * 6
         assert sandbox.counts["processed"] == 4
-        assert "Stopped" in delivery.settled[10].reason
+        assert "asked to stop" in delivery.settled[10].reason
 
 
 @contextmanager
@@ -218,7 +226,10 @@ def interrupted(when: Callable[[], bool]) -> Iterator[None]:
     """A signal to the main thread, as soon as that holds, whose handler raises; and another one if it then hangs."""
 
     def raise_it(number: int, _: object) -> None:
-        raise Stopped if number == signal.SIGUSR1 else AssertionError("it hangs")
+        if number == signal.SIGUSR1:
+            raise Stopped
+        faulthandler.dump_traceback()
+        raise AssertionError("it hangs")
 
     def interrupt() -> None:
         while not when():
@@ -331,14 +342,23 @@ def test_a_loop_that_cannot_be_made_hangs_nowhere(sandbox: Sandbox, monkeypatch:
         within(HANGS, lambda: Delivery(sandbox).run(broken()))
 
 
-def test_an_abort_reads_the_rows_that_are_left_and_counts_them() -> None:
+def test_an_abort_counts_the_rows_that_are_left_of_a_list() -> None:
     with Sandbox(user="someone", password="else").in_thread() as sandbox:
         delivery = Delivery(sandbox)
         with pytest.raises(DeliveryAborted) as raised:
-            within(HANGS, lambda: delivery.run(canary.row(number) for number in range(3000)))
+            within(HANGS, lambda: delivery.run([canary.row(number) for number in range(3000)]))
         report = raised.value.report
         assert (report.rows, report.not_sent, len(delivery.settled)) == (3000, 3000, 3000)
         assert sandbox.counts["requests"] <= 8
+
+
+def test_an_abort_reads_no_endless_generator_to_its_end() -> None:
+    with Sandbox(user="someone", password="else").in_thread() as sandbox:
+        delivery = Delivery(sandbox)
+        with pytest.raises(DeliveryAborted) as raised:
+            within(HANGS, lambda: delivery.run(canary.row(number) for number in count()))
+        report = raised.value.report
+        assert report.rows == report.not_sent == len(delivery.settled)
 
 
 # Memory

@@ -163,7 +163,7 @@ def test_a_500_that_lies_is_the_known_price_of_believing_it(sandbox: Sandbox) ->
     assert sandbox.counts["processed"] == 2
     sandbox.reset()
     sandbox.script = ["500-after-processing", "ok"]
-    assert ImpactCallHook().log_call(canary.row(), retry_statuses=[429]).state is State.UNKNOWN
+    assert ImpactCallHook().log_call(canary.row("another"), retry_statuses=[429]).state is State.UNKNOWN
     assert sandbox.counts["processed"] == 1, "and who does not believe it says so with retry_statuses"
 
 

@@ -96,7 +96,7 @@ class TestDeliver:
     @pytest.mark.parametrize(
         "wrong",
         [
-            {"on_unknown": "resend"},
+            {"on_unknown": "explode"},
             {"on_unknown": None},
             {"dry_run": "yes"},
             {"dry_run": 1},
@@ -148,8 +148,8 @@ class TestDeliver:
     def test_a_ledger_that_was_promised_is_not_left_out_in_silence(
         self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("AIRFLOW__IMPACTCALL__LEDGER_CONN_ID", "postgres_default")
-        with pytest.raises(InvalidOption, match="ledger"):
+        monkeypatch.setenv("AIRFLOW__IMPACTCALL__LEDGER_CONN_ID", "impactcall_default")
+        with pytest.raises(InvalidOption, match="ledger_conn_id: the connection 'impactcall_default' is none of a SQL"):
             ImpactCallHook().deliver([canary.row()])
         assert sandbox.counts["requests"] == 0
 
@@ -210,7 +210,7 @@ class TestRejects:
     def test_a_file_that_cannot_be_opened_is_found_out_before_anything_is_sent(
         self, sandbox: Sandbox, tmp_path: Path
     ) -> None:
-        with pytest.raises(OSError, match="directory"):
+        with pytest.raises(InvalidOption, match="rejects_path cannot be written"):
             ImpactCallHook().deliver([canary.row()], rejects_path=str(tmp_path))
         assert sandbox.counts["requests"] == 0
 
@@ -349,28 +349,10 @@ def test_a_session_reads_no_netrc_and_no_proxy_of_the_environment(
     assert sandbox.requests[0].headers["Authorization"] == wire.endpoint(sandbox.url).authorization
 
 
-@pytest.fixture
-def report() -> DeliveryReport:
-    return DeliveryReport(rows=3, delivered=2, rejected=1, seconds=1.5)
-
-
-def test_reports_of_parts_add_up(report: DeliveryReport) -> None:
-    whole = report + DeliveryReport(rows=1, unknown=1, seconds=0.5, rejects="path")
-    assert whole.as_dict() == {
-        "rows": 4,
-        "delivered": 2,
-        "already_delivered": 0,
-        "changed": 0,
-        "duplicate": 0,
-        "filtered": 0,
-        "rejected": 1,
-        "unknown": 1,
-        "not_sent": 0,
-        "seconds": 2.0,
-        "rejects": "path",
-    }
-    assert whole.accounted == whole.rows
-    assert str(whole) == "rows=4 delivered=2 rejected=1 unknown=1 seconds=2.0"
+def test_a_report_shows_what_there_is_of() -> None:
+    report = DeliveryReport(rows=3, delivered=2, rejected=1, seconds=1.5)
+    assert report.accounted == report.rows
+    assert str(report) == "rows=3 delivered=2 rejected=1 seconds=1.5"
 
 
 def test_the_form_has_a_widget_for_every_field() -> None:

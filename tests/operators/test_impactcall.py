@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ OPTIONS = {
     "timezone": None,
     "key": ("CampaignId", "ActionTrackerId", "CallProvider", "CallSessionId"),
     "on_unknown": "hold",
+    "ledger_conn_id": None,
+    "ledger_namespace": None,
     "retry_statuses": (429, 500, 503),
     "max_rejected": 0,
     "max_unknown": 0,
@@ -168,7 +171,13 @@ def test_a_count_or_a_share_of_rejected_rows_is_tolerated(
         ({"limit": "ten"}, "limit"),
         ({"dry_run": "perhaps"}, "dry_run"),
         ({"on_empty": "explode"}, "on_empty"),
-        ({"on_unknown": "resend"}, "on_unknown"),
+        ({"on_unknown": "explode"}, "on_unknown"),
+        ({"ledger_conn_id": "impactcall_default"}, "ledger_conn_id"),
+        ({"rejects_path": "/no/such/folder/rejects.jsonl"}, "rejects_path"),
+        ({"limit": ""}, "limit"),
+        ({"key": None}, "key"),
+        ({"key": [["CallSessionId"]]}, "key"),
+        ({"retry_statuses": None}, "retry_statuses"),
         ({"concurrency": 0}, "concurrency"),
         ({"requests_per_second": -2}, "requests_per_second"),
         ({"requests_per_hour": 0}, "requests_per_hour"),
@@ -186,6 +195,24 @@ def test_a_wrong_option_fails_the_task_for_good_before_anything_is_sent(
 ) -> None:
     message, _ = failure_of(calls(2), AirflowFailException, **options)
     assert named in message
+    assert not sandbox.requests
+
+
+def test_a_share_is_compared_without_rounding(sandbox: Sandbox) -> None:
+    assert deliver([*calls(71), *[{}] * 29], max_rejected=0.29)["rejected"] == 29
+
+
+def test_calls_without_any_parameter_of_the_key_are_rejected_and_not_taken_for_one_call(sandbox: Sandbox) -> None:
+    _, pushed = failure_of(calls(3), AirflowFailException, key=["VendorEventId"])
+    assert pushed["report"]["rejected"] == 3
+    assert not sandbox.requests
+
+
+def test_a_misspelt_column_is_never_replaced_by_the_connections_default(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", connection(sandbox, campaign_id=77))
+    failure_of([call("a", campaign="1000")], AirflowFailException, mapping={"CampaignId": "campaing"})
     assert not sandbox.requests
 
 
@@ -271,13 +298,52 @@ def test_a_connection_fills_what_calls_lack(sandbox: Sandbox, monkeypatch: pytes
     assert sent["full"]["CampaignId"] == "1000"
 
 
-def test_what_the_ledger_will_need_is_refused_until_there_is_one(
+def test_a_second_run_sends_nothing_twice(sandbox: Sandbox) -> None:
+    assert deliver(calls(5))["delivered"] == 5
+    changed = [*calls(5), call("call-5"), call("call-0", City="elsewhere")]
+    again = deliver([call("call-1", City="elsewhere"), *changed])
+    found = {name: again[name] for name in COUNTS if again[name]}
+    assert found == {"rows": 8, "delivered": 1, "already_delivered": 4, "changed": 3}
+    assert len(sandbox.calls) == 6
+
+
+def test_workers_of_several_machines_need_a_ledger_that_they_share(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__IMPACTCALL__LEDGER_CONN_ID", "warehouse")
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     message, _ = failure_of(calls(1), AirflowFailException)
-    assert "ledger" in message
+    assert "no ledger: with CeleryExecutor" in message
     assert not sandbox.requests
+    assert deliver(calls(1), ledger_conn_id="embedded")["delivered"] == 1
+
+
+def test_the_report_is_kept_when_reading_the_rows_fails(sandbox: Sandbox) -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield from calls(3)
+        raise KeyError("a warehouse that went away")
+
+    message, pushed = failure_of(broken(), KeyError)
+    assert (pushed["report"]["rows"], pushed["report"]["delivered"]) == (3, 3)
+    assert "a warehouse that went away" in message
+
+
+def test_a_task_that_is_asked_to_stop_sends_nothing_more_and_may_be_retried(sandbox: Sandbox) -> None:
+    operator = ImpactCallOperator(task_id="deliver", calls=None, concurrency=1)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from calls(3)
+        while len(sandbox.calls) < 3:
+            time.sleep(0.01)
+        operator.on_kill()
+        time.sleep(0.5)
+        yield from calls(3, "later")
+
+    operator.calls = rows()
+    instance = TaskInstance()
+    with pytest.raises(AirflowException, match="the task was asked to stop"):
+        operator.execute({"ti": instance})
+    assert instance.pushed["report"]["delivered"] == 3
+    assert session_ids(sandbox) == ["call-0", "call-1", "call-2"]
 
 
 def test_airflows_own_dry_run_still_works() -> None:

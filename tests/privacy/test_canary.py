@@ -145,6 +145,13 @@ def test_nowhere_else_in_the_metadata_database(probe: Run) -> None:
     assert holders == {"xcom"}, "only what upstream tasks returned, which is Airflow's own doing"
 
 
+def test_not_in_the_ledger(probe: Run) -> None:
+    files = list(probe.airflow.home.glob("impactcall_ledger.db*"))
+    ledger = "".join(file.read_bytes().decode("latin-1") for file in files)
+    assert "ExampleVendor" in ledger, "the search looks at the right files"
+    assert found_in(ledger) == []
+
+
 def test_not_in_what_this_package_logs_at_debug(probe: Run) -> None:
     ours = probe.log_of("airflow_provider_impactcall")
     assert "impact.com calls: rows=" in ours

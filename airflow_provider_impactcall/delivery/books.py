@@ -1,0 +1,174 @@
+"""The ledger for an event loop: what it wants recorded is gathered, and committed in groups by a thread.
+
+A commit to disk costs milliseconds, a call's share of one with sixty others nothing. The same transaction renews
+the run's lease, so a run that can record is a run that may send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_provider_impactcall.delivery.ledger import (
+    LEASE_SECONDS,
+    Claim,
+    Decision,
+    Entry,
+    Ledger,
+    Settlement,
+    identify,
+)
+from airflow_provider_impactcall.exceptions import LedgerUnusable
+from airflow_provider_impactcall.records import CallRecord
+
+log = logging.getLogger(__name__)
+
+_RENEW_SECONDS = 3.0
+# How long before its end a lease is no longer relied on: what is checked in time must also leave in time.
+_LEASE_MARGIN = 1.0
+_PATIENCE_SECONDS = 60.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+
+
+@dataclass(frozen=True)
+class _Job:
+    item: Claim | Settlement | Sequence[str]
+    done: asyncio.Future[Any]
+
+
+class Books:
+    """One run's access to the ledger. An async context manager; use it once.
+
+    :param ledger: prepared
+    :param run_id: of a run that was started
+    :param key: the parameters that tell two calls apart
+    :param resend: whether calls of unknown fate may be sent again
+    """
+
+    def __init__(self, ledger: Ledger, run_id: str, key: Sequence[str], *, resend: bool) -> None:
+        self.run_id = run_id
+        self.resend = resend
+        self._ledger = ledger
+        self._key = key
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lease_until = time.monotonic() + LEASE_SECONDS
+        self._lost = False
+        self._thread = threading.Thread(target=self._work, name="impactcall-ledger", daemon=True)
+
+    async def __aenter__(self) -> Books:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    @property
+    def may_send(self) -> bool:
+        """Whether the lease is held for as long as it takes to send."""
+        return not self._lost and time.monotonic() < self._lease_until - _LEASE_MARGIN
+
+    def identify(self, call: CallRecord) -> Claim:
+        """The claim for a call."""
+        return identify(self._ledger.namespace, self._key, call)
+
+    async def look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """What the ledger holds of these calls; what it says may be old by the time it is used."""
+        found: dict[str, Entry] = await self._ask(keys)
+        return found
+
+    async def take(self, claim: Claim) -> Decision:
+        """Record durably that a call is about to be sent, if it may be.
+
+        :raises LedgerUnusable: if that cannot be recorded, or the lease has run out
+        """
+        decision: Decision = await self._ask(claim)
+        return decision
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Record durably what came of an attempt.
+
+        :raises LedgerUnusable: if that cannot be recorded
+        """
+        await self._ask(settlement)
+
+    async def _ask(self, item: Claim | Settlement | Sequence[str]) -> Any:
+        done = self._loop.create_future()
+        self._jobs.put(_Job(item, done))
+        return await done
+
+    def _work(self) -> None:
+        closing = False
+        while not closing:
+            jobs: list[_Job | None] = []
+            with suppress(queue.Empty):
+                jobs.append(self._jobs.get(timeout=_RENEW_SECONDS))
+                while True:
+                    jobs.append(self._jobs.get_nowait())
+            closing = None in jobs
+            self._answer([job for job in jobs if job is not None])
+
+    def _answer(self, jobs: list[_Job]) -> None:
+        try:
+            answers = self._patiently(lambda: self._record(jobs))
+        except Exception as error:
+            log.error("The ledger cannot be used (%s)", type(error).__name__)
+            self._lost = True
+            failure = LedgerUnusable(f"the ledger cannot be used ({type(error).__name__})")
+            answers = [failure] * len(jobs)
+        self._loop.call_soon_threadsafe(_resolve, jobs, answers)
+
+    def _record(self, jobs: list[_Job]) -> list[Any]:
+        lookups = [job.item for job in jobs if not isinstance(job.item, (Claim, Settlement))]
+        claims = [job.item for job in jobs if isinstance(job.item, Claim)]
+        settlements = [job.item for job in jobs if isinstance(job.item, Settlement)]
+        found = [self._ledger.look_up(keys) for keys in lookups]
+        began = time.monotonic()
+        decisions: list[Any] | None = self._ledger.record(self.run_id, claims, settlements, resend=self.resend)
+        if decisions is None:
+            self._lost = True
+            decisions = [LedgerUnusable("the lease on the ledger ran out: another run may have taken over")] * len(
+                claims
+            )
+        else:
+            self._lease_until = began + LEASE_SECONDS
+        by_kind = {Claim: iter(decisions), Settlement: iter([None] * len(settlements))}
+        answers = iter(found)
+        return [next(by_kind.get(type(job.item), answers)) for job in jobs]
+
+    def _patiently(self, act: Callable[[], list[Any]]) -> list[Any]:
+        """Do it again while the database is away, busy or in a deadlock."""
+        gives_up_at = time.monotonic() + _PATIENCE_SECONDS
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return act()
+            except SQLAlchemyError as error:
+                if time.monotonic() + pause > gives_up_at:
+                    raise
+                log.warning("The ledger did not answer (%s); trying again", type(error).__name__)
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _resolve(jobs: list[_Job], answers: list[Any]) -> None:
+    for job, answer in zip(jobs, answers, strict=True):
+        if job.done.done():
+            continue  # its call was given up
+        if isinstance(answer, Exception):
+            job.done.set_exception(answer)
+        else:
+            job.done.set_result(answer)

@@ -1,0 +1,460 @@
+"""Who was sent what, and what came of it: the tables, and every statement on them. Blocking; no threads here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from airflow_provider_impactcall.delivery.claims import digest
+from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
+from airflow_provider_impactcall.exceptions import LedgerUnusable
+from airflow_provider_impactcall.records import CallRecord
+
+SCHEMA_VERSION = 1
+LEASE_SECONDS = 10.0
+
+_KEYS_A_QUERY = 500
+_DEATHS_BEFORE_HOLD = 3
+_LONGEST_REASON = 250
+
+OPEN = "open"
+"""A call's state from its intent to its outcome: a request is, or was, in flight."""
+
+_tables = sa.MetaData()
+_moment = sa.Float(53)
+
+_schema = sa.Table("impactcall_schema", _tables, sa.Column("version", sa.Integer, primary_key=True))
+
+runs = sa.Table(
+    "impactcall_run",
+    _tables,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    sa.Column("namespace", sa.String(255), nullable=False),
+    sa.Column("source", sa.String(500), nullable=False),
+    sa.Column("config", sa.String(32), nullable=False),
+    sa.Column("lease_until", _moment, nullable=False),
+    sa.Column("started_at", _moment, nullable=False),
+    sa.Column("ended_at", _moment),
+    sa.Column("stop", sa.String(_LONGEST_REASON)),
+    *(sa.Column(f"{end}_rows", sa.Integer) for end in ENDS),
+)
+
+calls = sa.Table(
+    "impactcall_call",
+    _tables,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("namespace", sa.String(255), nullable=False),
+    sa.Column("CallSessionId", sa.Text, nullable=False),
+    sa.Column("CampaignId", sa.String(64), nullable=False),
+    sa.Column("ActionTrackerId", sa.String(64), nullable=False),
+    sa.Column("CallProvider", sa.String(64), nullable=False),
+    sa.Column("MediaId", sa.String(64), nullable=False),
+    sa.Column("EventDate", sa.String(32), nullable=False),
+    sa.Column("fingerprint", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(_LONGEST_REASON), nullable=False),
+    sa.Column("uncertain", sa.Boolean, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("deaths", sa.Integer, nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("run_id", sa.String(32), nullable=False),
+    sa.Column("first_at", _moment, nullable=False),
+    sa.Column("changed_at", _moment, nullable=False),
+)
+
+events = sa.Table(
+    "impactcall_event",
+    _tables,
+    sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("key", sa.String(32), nullable=False, index=True),
+    sa.Column("at", _moment, nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("run_id", sa.String(32)),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("reason", sa.String(_LONGEST_REASON), nullable=False),
+    sa.Column("actor", sa.String(250)),
+)
+
+
+class _Now(FunctionElement):  # type: ignore[type-arg] # SQLAlchemy 1.4, Airflow 2.11's, has no type for it
+    """The database's own clock, in seconds since 1970: the clocks of workers differ."""
+
+    type = _moment
+    inherit_cache = True
+
+
+@compiles(_Now, "postgresql")
+def _postgresql_now(*_: Any, **__: Any) -> str:
+    return "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
+
+
+@compiles(_Now, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(_Now, "mysql")
+def _mysql_now(*_: Any, **__: Any) -> str:
+    return "UNIX_TIMESTAMP(SYSDATE(6))"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A call that wants to be sent.
+
+    :param key: what tells it from every other call of the namespace
+    :param fingerprint: 16 bits of its content: tells a changed call but once in 65,536
+    """
+
+    key: str
+    fingerprint: int
+    call: CallRecord
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the ledger holds of a call."""
+
+    state: str
+    reason: str
+    fingerprint: int
+    uncertain: bool
+    attempts: int
+    deaths: int
+    fence: int
+    run_id: str
+    alive: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What may be done with a call.
+
+    :param state: the state that it ends in, or None if that is not settled yet
+    :param fence: the number under which it may be sent, or None if it may not
+    :param uncertain: an earlier attempt's fate is unknown
+    :param reason: why it may not be sent
+    """
+
+    state: State | None = None
+    fence: int | None = None
+    uncertain: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What came of an attempt."""
+
+    key: str
+    fence: int
+    outcome: Outcome
+
+
+def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
+    """The claim for a call.
+
+    :param key: the parameters that tell two calls apart
+    """
+    identity = [namespace, *(part for name, value in zip(key, call.key(key), strict=True) for part in (name, value))]
+    content = [part for pair in call.parameters().items() for part in pair]
+    return Claim(digest(identity, 16).hex(), int.from_bytes(digest(content, 2)), call)
+
+
+def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> Decision:
+    """What may be done with a call, given what the ledger holds of it. Pure: the rules of the promise are here."""
+    if entry is None:
+        return Decision(fence=1)
+    send = Decision(fence=entry.fence + 1, uncertain=entry.uncertain)
+    same = entry.fingerprint == claim.fingerprint
+    match entry.state:
+        case State.DELIVERED:
+            return Decision(State.ALREADY_DELIVERED if same else State.CHANGED, reason="delivered by an earlier run")
+        case State.REJECTED:
+            return Decision(State.REJECTED, reason=f"rejected by an earlier run: {entry.reason}") if same else send
+        case State.NOT_SENT:
+            return send
+        case "open" if entry.run_id == run_id:
+            return Decision(fence=entry.fence, uncertain=entry.uncertain)
+        case "open" if entry.alive:
+            return Decision(reason="another run is sending it")
+        case "open":
+            held = not resend or entry.deaths + 1 >= _DEATHS_BEFORE_HOLD
+            died = "the run that sent it ended before it knew what came of it"
+            return Decision(State.UNKNOWN, reason=died) if held else Decision(fence=entry.fence + 1, uncertain=True)
+        case _:
+            held = not resend or entry.deaths >= _DEATHS_BEFORE_HOLD
+            return (
+                Decision(State.UNKNOWN, reason=entry.reason)
+                if held
+                else Decision(fence=entry.fence + 1, uncertain=True)
+            )
+
+
+class Ledger:
+    """The tables in one database, for the calls of one namespace.
+
+    :param engine: any SQLAlchemy engine; PostgreSQL and SQLite are proven
+    :param namespace: calls of two namespaces never hide each other: the endpoint's origin, if nothing else is said
+    """
+
+    def __init__(self, engine: Engine, namespace: str) -> None:
+        self.engine = engine
+        self.namespace = namespace
+        if engine.dialect.name == "sqlite":
+            _make_durable(engine)
+
+    def prepare(self) -> None:
+        """Create the tables, unless they are there. Two may do so at once.
+
+        :raises LedgerUnusable: if a newer version of this package made them
+        """
+        for attempt in (1, 2):
+            try:
+                with self._transaction() as connection:
+                    _tables.create_all(connection)
+                    version = connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
+                    if version is None:
+                        connection.execute(sa.insert(_schema).values(version=SCHEMA_VERSION))
+                    elif version > SCHEMA_VERSION:
+                        raise LedgerUnusable(
+                            f"the ledger is of version {version}, and this package knows {SCHEMA_VERSION}: update it"
+                        )
+                return
+            except (IntegrityError, ProgrammingError, OperationalError):
+                if attempt == 2:  # The first time, another may have created the tables in the same moment.
+                    raise
+
+    def start(self, source: str, config: str) -> str:
+        """Begin a run and its lease.
+
+        :param source: who sends, such as DAG, task and run id
+        :param config: a digest of what the run was told to do
+        :return: the run's id
+        """
+        run_id = uuid.uuid4().hex
+        with self._transaction() as connection:
+            connection.execute(
+                sa.insert(runs).values(
+                    run_id=run_id,
+                    namespace=self.namespace,
+                    source=source[:500],
+                    config=config,
+                    lease_until=_Now() + LEASE_SECONDS,
+                    started_at=_Now(),
+                )
+            )
+        return run_id
+
+    def end(self, run_id: str, report: DeliveryReport) -> None:
+        """Keep a run's counts, and give up its lease."""
+        counts = {f"{end}_rows": getattr(report, end) for end in ENDS}
+        stop = None if report.stop is None else str(report.stop)[:_LONGEST_REASON]
+        with self._transaction() as connection:
+            connection.execute(
+                sa.update(runs)
+                .where(runs.c.run_id == run_id)
+                .values(ended_at=_Now(), lease_until=0.0, stop=stop, **counts)
+            )
+
+    def look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """What the ledger holds of these calls."""
+        with self._transaction() as connection:
+            return _entries(connection, keys)
+
+    def record(
+        self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool
+    ) -> list[Decision] | None:
+        """Renew the lease, settle what was sent, and take what is to be sent, all or nothing and durably.
+
+        Safe to repeat when nobody knows whether it was committed.
+
+        :return: a decision a claim; None if the lease had run out: nothing was taken then, but all was settled
+        """
+        with self._transaction() as connection:
+            held = connection.execute(
+                sa.update(runs)
+                .where(runs.c.run_id == run_id, runs.c.lease_until > _Now())
+                .values(lease_until=_Now() + LEASE_SECONDS)
+            ).rowcount
+            keys = sorted({claim.key for claim in claims} | {settlement.key for settlement in settlements})
+            entries = _entries(connection, keys, lock=True)
+            moment = connection.execute(sa.select(_Now())).scalar_one()
+            changes = _Changes(run_id, self.namespace, moment)
+            for settlement in settlements:
+                changes.settle(entries[settlement.key], settlement)
+            decisions = (
+                [changes.take(entries.get(claim.key), claim, resend=resend) for claim in claims] if held else None
+            )
+            changes.write(connection)
+        return decisions
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+
+class _Changes:
+    """What one transaction does to the calls, gathered so that each statement is sent once for all of them."""
+
+    def __init__(self, run_id: str, namespace: str, moment: float) -> None:
+        self._run_id = run_id
+        self._namespace = namespace
+        self._moment = moment
+        self._new: list[dict[str, Any]] = []
+        self._changed: list[dict[str, Any]] = []
+        self._events: list[dict[str, Any]] = []
+
+    def settle(self, entry: Entry, settlement: Settlement) -> None:
+        outcome = settlement.outcome
+        self._note(settlement.key, settlement.fence, outcome.state, outcome.reason, outcome.status)
+        # A refusal that was held back is settled twice: as not sent, and once it is confirmed.
+        mine = entry.fence == settlement.fence and entry.state in (OPEN, State.UNKNOWN, State.NOT_SENT)
+        # An answer that comes after the lease ran out still is the truth about a call.
+        late_proof = outcome.state is State.DELIVERED and entry.state != State.DELIVERED
+        if mine or late_proof:
+            uncertain = entry.uncertain or outcome.state is State.UNKNOWN
+            state = State.NOT_SENT if outcome.state is State.AGAIN else outcome.state
+            if uncertain and state is not State.DELIVERED:
+                state = State.UNKNOWN
+            self._change(settlement.key, entry, state=state, reason=outcome.reason, uncertain=uncertain)
+
+    def take(self, entry: Entry | None, claim: Claim, *, resend: bool) -> Decision:
+        decision = decide(entry, claim, self._run_id, resend=resend)
+        dead = entry is not None and entry.state == OPEN and not entry.alive and entry.run_id != self._run_id
+        if entry is not None and dead:
+            self._note(claim.key, entry.fence, State.UNKNOWN, "the run that sent it ended", run_id=entry.run_id)
+            if decision.fence is None:
+                self._change(
+                    claim.key,
+                    entry,
+                    state=State.UNKNOWN,
+                    reason=decision.reason,
+                    uncertain=True,
+                    deaths=entry.deaths + 1,
+                )
+        if decision.fence is None or (entry is not None and decision.fence == entry.fence):
+            return decision
+        self._note(claim.key, decision.fence, OPEN, "")
+        if entry is None:
+            self._new.append(self._row(claim, decision.fence))
+        else:
+            self._change(
+                claim.key,
+                entry,
+                state=OPEN,
+                reason="",
+                uncertain=decision.uncertain,
+                deaths=entry.deaths + dead,
+                attempts=entry.attempts + 1,
+                fence=decision.fence,
+                run_id=self._run_id,
+                fingerprint=claim.fingerprint,
+            )
+        return decision
+
+    def write(self, connection: Connection) -> None:
+        if self._new:
+            connection.execute(sa.insert(calls), self._new)
+        if self._changed:
+            bound: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _CHANGING}
+            statement = sa.update(calls).where(calls.c.key == sa.bindparam("of_key")).values(**bound)
+            connection.execute(statement, self._changed)
+        if self._events:
+            connection.execute(sa.insert(events), self._events)
+
+    def _row(self, claim: Claim, fence: int) -> dict[str, Any]:
+        shown = {name: str(getattr(claim.call, name)) for name in _SHOWN}
+        return shown | {
+            "key": claim.key,
+            "namespace": self._namespace,
+            "fingerprint": claim.fingerprint,
+            "state": OPEN,
+            "reason": "",
+            "uncertain": False,
+            "attempts": 1,
+            "deaths": 0,
+            "fence": fence,
+            "run_id": self._run_id,
+            "first_at": self._moment,
+            "changed_at": self._moment,
+        }
+
+    def _change(self, key: str, entry: Entry, **changes: Any) -> None:
+        values = {name: getattr(entry, name) for name in _CHANGING if name != "changed_at"} | changes
+        row = {f"new_{name}": value for name, value in values.items()}
+        row["new_reason"] = row["new_reason"][:_LONGEST_REASON]
+        self._changed.append(row | {"of_key": key, "new_changed_at": self._moment})
+
+    def _note(
+        self, key: str, fence: int, state: str, reason: str, status: int | None = None, run_id: str | None = None
+    ) -> None:
+        self._events.append(
+            {
+                "key": key,
+                "at": self._moment,
+                "fence": fence,
+                "run_id": run_id or self._run_id,
+                "state": str(state),
+                "status": status,
+                "reason": reason[:_LONGEST_REASON],
+            }
+        )
+
+
+_SHOWN = ("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate")
+_CHANGING = ("state", "reason", "uncertain", "attempts", "deaths", "fence", "run_id", "fingerprint", "changed_at")
+
+
+def _entries(connection: Connection, keys: Sequence[str], *, lock: bool = False) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    alive = sa.func.coalesce(runs.c.lease_until, 0.0) > _Now()
+    for start in range(0, len(keys), _KEYS_A_QUERY):
+        query = (
+            sa.select(
+                calls.c.key,
+                calls.c.state,
+                calls.c.reason,
+                calls.c.fingerprint,
+                calls.c.uncertain,
+                calls.c.attempts,
+                calls.c.deaths,
+                calls.c.fence,
+                calls.c.run_id,
+                alive.label("alive"),
+            )
+            .select_from(calls.outerjoin(runs, runs.c.run_id == calls.c.run_id))
+            .where(calls.c.key.in_(keys[start : start + _KEYS_A_QUERY]))
+        )
+        if lock:
+            query = query.order_by(calls.c.key).with_for_update(of=calls)
+        for row in connection.execute(query).mappings():
+            found[row["key"]] = Entry(**{name: value for name, value in row.items() if name != "key"})
+    return found
+
+
+def _make_durable(engine: Engine) -> None:
+    """What SQLite needs to keep the promise: every commit on disk, and writers that wait for each other."""
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # sqlite3 would begin with the first write, and two that read first and then write would both fail.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

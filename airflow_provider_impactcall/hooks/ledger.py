@@ -1,0 +1,65 @@
+"""Which database the delivery ledger is in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from airflow.configuration import get_airflow_home
+from airflow.providers.common.compat.sdk import BaseHook, conf
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.exceptions import InvalidOption
+
+EMBEDDED = "embedded"
+_ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
+
+
+def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
+    """The ledger, its tables created.
+
+    :param ledger_conn_id: a SQL connection, or ``embedded``: a SQLite file in the Airflow home. None takes
+        ``[impactcall] ledger_conn_id``, or ``embedded`` where all workers share one machine
+    :raises InvalidOption: if there is none, and workers of several machines would not know of each other
+    :raises LedgerUnusable: if a newer version of this package made it
+    """
+    conn_id = ledger_conn_id or conf.get("impactcall", "ledger_conn_id", fallback="") or _default()
+    engine = _embedded() if conn_id == EMBEDDED else _of_connection(conn_id)
+    ledger = Ledger(engine, namespace)
+    ledger.prepare()
+    return ledger
+
+
+def source() -> str:
+    """Who is sending: the task try that this is, if it is one."""
+    names = ("DAG_ID", "TASK_ID", "DAG_RUN_ID", "TRY_NUMBER")
+    return "/".join(os.environ.get(f"AIRFLOW_CTX_{name}", "") for name in names).strip("/") or "python"
+
+
+def _default() -> str:
+    executors = [name.strip().rpartition(".")[2] for name in conf.get("core", "executor", fallback="").split(",")]
+    beyond = [name.rpartition(":")[2] for name in executors if name and name.rpartition(":")[2] not in _ONE_MACHINE]
+    if beyond:
+        raise InvalidOption(
+            f"no ledger: with {', '.join(beyond)}, workers of other machines would not know what this one sent. Set "
+            "[impactcall] ledger_conn_id to a SQL connection, or to 'embedded' if there is only one machine"
+        )
+    return EMBEDDED
+
+
+def _embedded() -> sa.Engine:
+    home = Path(get_airflow_home())
+    home.mkdir(parents=True, exist_ok=True)
+    return sa.create_engine(f"sqlite:///{home / 'impactcall_ledger.db'}")
+
+
+def _of_connection(conn_id: str) -> sa.Engine:
+    connection: Any = BaseHook.get_connection(conn_id)
+    hook = connection.get_hook()
+    if not isinstance(hook, DbApiHook):
+        raise InvalidOption(f"ledger_conn_id: the connection {conn_id!r} is none of a SQL database")
+    engine: sa.Engine = hook.get_sqlalchemy_engine()
+    return engine

@@ -1,0 +1,73 @@
+"""The real ledger in memory, without its thread: for engines that run in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from airflow_provider_impactcall.delivery.books import Books
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.ledger import Claim, Decision, Entry, Ledger, Settlement, identify
+from airflow_provider_impactcall.records import CallRecord
+
+
+def in_memory() -> Ledger:
+    """A ledger of its own, gone with the test."""
+    ledger = Ledger(sa.create_engine("sqlite://", poolclass=StaticPool), "https://calls.example.com")
+    ledger.prepare()
+    return ledger
+
+
+def in_a_file() -> Ledger:
+    """A ledger of its own, as embedded ones are; its file goes with the test run."""
+    folder = tempfile.mkdtemp(prefix="impactcall-ledger-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    ledger = Ledger(sa.create_engine(f"sqlite:///{folder}/ledger.db"), "https://calls.example.com")
+    ledger.prepare()
+    return ledger
+
+
+def a_run_of(ledger: Ledger, *, resend: bool = False) -> Books:
+    """A run's books, as the hook opens them."""
+    return Books(ledger, ledger.start("test", ""), DEFAULT_KEY, resend=resend)
+
+
+class DirectBooks:
+    """Records at once what :class:`~airflow_provider_impactcall.delivery.books.Books` records in groups."""
+
+    may_send = True
+
+    def __init__(self, ledger: Ledger, key: Sequence[str] = DEFAULT_KEY, *, resend: bool = False) -> None:
+        self.run_id = ledger.start("test", "")
+        self.resend = resend
+        self.open_at_once = 0
+        self._ledger = ledger
+        self._key = key
+        self._open: set[str] = set()
+
+    def identify(self, call: CallRecord) -> Claim:
+        return identify(self._ledger.namespace, self._key, call)
+
+    async def look_up(self, keys: Sequence[str]) -> Mapping[str, Entry]:
+        await asyncio.sleep(0)
+        return self._ledger.look_up(keys)
+
+    async def take(self, claim: Claim) -> Decision:
+        await asyncio.sleep(0)
+        decisions = self._ledger.record(self.run_id, [claim], [], resend=self.resend)
+        assert decisions is not None
+        if decisions[0].fence is not None:
+            self._open.add(claim.key)
+            self.open_at_once = max(self.open_at_once, len(self._open))
+        return decisions[0]
+
+    async def settle(self, settlement: Settlement) -> None:
+        await asyncio.sleep(0)
+        self._open.discard(settlement.key)
+        self._ledger.record(self.run_id, [], [settlement], resend=self.resend)

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery import ledger as module
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.ledger import (
+    OPEN,
+    Claim,
+    Decision,
+    Entry,
+    Ledger,
+    Settlement,
+    decide,
+    events,
+    identify,
+    runs,
+)
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
+from airflow_provider_impactcall.exceptions import LedgerUnusable
+from airflow_provider_impactcall.records import CallRecord
+from tests import examples
+from tests.delivery.ledgers import in_memory
+
+DELIVERED = Outcome(State.DELIVERED, "200 Status OK", 200)
+REJECTED = Outcome(State.REJECTED, "400 Validation Failed", 400)
+UNKNOWN = Outcome(State.UNKNOWN, "no complete answer (TimeoutError)")
+AGAIN = Outcome(State.AGAIN, "503", 503)
+
+NAMESPACE = "https://calls.example.com"
+
+
+def claim_of(session_id: str, **changes: Any) -> Claim:
+    return identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call(session_id, **changes)))
+
+
+CLAIM = claim_of("a")
+
+
+def entry(state: str, **fields: Any) -> Entry:
+    known = {"reason": "why", "fingerprint": CLAIM.fingerprint, "uncertain": False, "attempts": 1, "deaths": 0}
+    return Entry(**{"state": state, **known, "fence": 3, "run_id": "other", "alive": False, **fields})
+
+
+def state_of(ledger: Ledger, claim: Claim = CLAIM) -> str:
+    return ledger.look_up([claim.key])[claim.key].state
+
+
+def take(ledger: Ledger, run_id: str, claim: Claim = CLAIM, *, resend: bool = False) -> Decision:
+    decisions = ledger.record(run_id, [claim], [], resend=resend)
+    assert decisions is not None
+    return decisions[0]
+
+
+def settle(ledger: Ledger, run_id: str, fence: int, outcome: Outcome, claim: Claim = CLAIM) -> None:
+    ledger.record(run_id, [], [Settlement(claim.key, fence, outcome)], resend=False)
+
+
+def expire(ledger: Ledger, run_id: str) -> None:
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(lease_until=0.0))
+
+
+@pytest.mark.parametrize(
+    ("found", "resend", "state", "fence", "uncertain"),
+    [
+        (None, False, None, 1, False),
+        (entry("delivered"), False, State.ALREADY_DELIVERED, None, False),
+        (entry("delivered", fingerprint=CLAIM.fingerprint ^ 1), True, State.CHANGED, None, False),
+        (entry("rejected"), False, State.REJECTED, None, False),
+        (entry("rejected", fingerprint=CLAIM.fingerprint ^ 1), False, None, 4, False),
+        (entry("not_sent"), False, None, 4, False),
+        (entry("not_sent", uncertain=True), True, None, 4, True),
+        (entry("unknown", uncertain=True), False, State.UNKNOWN, None, False),
+        (entry("unknown", uncertain=True), True, None, 4, True),
+        (entry("unknown", deaths=3, uncertain=True), True, State.UNKNOWN, None, False),
+        (entry(OPEN, alive=True), False, None, None, False),
+        (entry(OPEN, alive=True), True, None, None, False),
+        (entry(OPEN), False, State.UNKNOWN, None, False),
+        (entry(OPEN), True, None, 4, True),
+        (entry(OPEN, deaths=2), True, State.UNKNOWN, None, False),
+        (entry(OPEN, run_id="mine"), False, None, 3, False),
+    ],
+)
+def test_the_rules(found: Entry | None, resend: bool, state: State | None, fence: int | None, uncertain: bool) -> None:
+    decision = decide(found, CLAIM, "mine", resend=resend)
+    assert (decision.state, decision.fence, decision.uncertain) == (state, fence, uncertain)
+
+
+def test_an_intent_is_there_before_anything_is_settled() -> None:
+    ledger = in_memory()
+    run_id = ledger.start("test", "")
+    assert take(ledger, run_id) == Decision(fence=1)
+    assert state_of(ledger) == OPEN
+    settle(ledger, run_id, 1, DELIVERED)
+    assert state_of(ledger) == "delivered"
+    with ledger.engine.connect() as connection:
+        kept = connection.execute(sa.select(events.c.state, events.c.fence).order_by(events.c.event_id)).all()
+    assert [tuple(row) for row in kept] == [(OPEN, 1), ("delivered", 1)]
+
+
+def test_what_is_to_be_sent_again_is_not_open_in_between() -> None:
+    ledger = in_memory()
+    run_id = ledger.start("test", "")
+    take(ledger, run_id)
+    settle(ledger, run_id, 1, AGAIN)
+    assert state_of(ledger) == "not_sent"
+    assert take(ledger, run_id).fence == 2
+
+
+def test_a_live_run_keeps_its_call_and_a_dead_one_leaves_it_unknown() -> None:
+    ledger = in_memory()
+    first, second = ledger.start("first", ""), ledger.start("second", "")
+    take(ledger, first)
+    assert take(ledger, second).reason == "another run is sending it"
+    expire(ledger, first)
+    assert take(ledger, second).state is State.UNKNOWN
+    assert state_of(ledger) == "unknown"
+
+
+def test_a_late_answer_still_is_the_truth_about_a_call() -> None:
+    ledger = in_memory()
+    first, second = ledger.start("first", ""), ledger.start("second", "")
+    take(ledger, first)
+    expire(ledger, first)
+    take(ledger, second)
+    settle(ledger, first, 1, DELIVERED)
+    assert state_of(ledger) == "delivered"
+    assert ledger.record(first, [claim_of("b")], [], resend=False) is None, "and it takes nothing more"
+    assert ledger.look_up([claim_of("b").key]) == {}
+
+
+def test_a_refused_resend_of_a_call_of_unknown_fate_stays_unknown() -> None:
+    ledger = in_memory()
+    first, second = ledger.start("first", ""), ledger.start("second", "")
+    take(ledger, first)
+    expire(ledger, first)
+    decision = take(ledger, second, resend=True)
+    assert (decision.fence, decision.uncertain) == (2, True)
+    settle(ledger, second, 2, REJECTED)
+    assert state_of(ledger) == "unknown"
+
+
+def test_a_settlement_can_be_repeated_when_nobody_knows_whether_it_was_committed() -> None:
+    ledger = in_memory()
+    run_id = ledger.start("test", "")
+    assert [take(ledger, run_id).fence for _ in range(2)] == [1, 1]
+    for _ in range(2):
+        settle(ledger, run_id, 1, DELIVERED)
+    assert state_of(ledger) == "delivered"
+
+
+def test_namespaces_never_hide_each_others_calls() -> None:
+    other = identify("http://127.0.0.1:8900", DEFAULT_KEY, CLAIM.call)
+    assert other.key != CLAIM.key
+    assert other.fingerprint == CLAIM.fingerprint
+
+
+def test_a_run_keeps_its_counts() -> None:
+    ledger = in_memory()
+    run_id = ledger.start("dag/task", "digest")
+    ledger.end(run_id, DeliveryReport(rows=3, delivered=2, not_sent=1, stop=Stop("an outage")))
+    with ledger.engine.connect() as connection:
+        (row,) = connection.execute(sa.select(runs)).mappings().all()
+    assert (row["source"], row["delivered_rows"], row["not_sent_rows"]) == ("dag/task", 2, 1)
+    assert row["stop"].startswith("an outage")
+    assert row["ended_at"] >= row["started_at"]
+
+
+def test_two_may_create_the_tables_at_once(tmp_path: Path) -> None:
+    def prepare(_: int) -> None:
+        Ledger(sa.create_engine(f"sqlite:///{tmp_path}/ledger.db"), NAMESPACE).prepare()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(prepare, range(8)))
+    ledger = Ledger(sa.create_engine(f"sqlite:///{tmp_path}/ledger.db"), NAMESPACE)
+    ledger.prepare()
+    assert take(ledger, ledger.start("test", "")).fence == 1
+
+
+def test_a_ledger_of_a_newer_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = in_memory()
+    monkeypatch.setattr(module, "SCHEMA_VERSION", 0)
+    with pytest.raises(LedgerUnusable, match="version 1, and this package knows 0"):
+        ledger.prepare()
+
+
+def test_sqlite_is_written_through_to_the_disk(tmp_path: Path) -> None:
+    ledger = Ledger(sa.create_engine(f"sqlite:///{tmp_path}/ledger.db"), NAMESPACE)
+    with ledger.engine.connect() as connection:
+        settings = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
+    assert settings == ["wal", 2]
+
+
+def test_it_holds_no_number_no_recording_and_no_payload() -> None:
+    ledger = in_memory()
+    run_id = ledger.start("test", "")
+    take(ledger, run_id)
+    settle(ledger, run_id, 1, UNKNOWN)
+    with ledger.engine.connect() as connection:
+        dump = "\n".join(connection.connection.dbapi_connection.iterdump())  # type: ignore[union-attr]
+    assert "ExampleVendor" in dump, "the search looks at the right text"
+    assert examples.CALLER not in dump
+    assert examples.RECORDING not in dump
