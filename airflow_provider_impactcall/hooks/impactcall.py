@@ -29,7 +29,7 @@ from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.connection import Account, account
-from airflow_provider_impactcall.hooks.ledger import open_ledger, source
+from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable, source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.mapping import Row, Source
@@ -178,6 +178,7 @@ class ImpactCallHook(BaseHook):
         :return: what came of every row
         :raises DeliveryAborted: when no call can be delivered until a person changes something
         :raises InvalidOption: before anything is sent, if an option or the connection is wrong
+        :raises LedgerUnusable: before anything is sent, if the ledger cannot be reached
         """
         if on_unknown not in ("hold", "resend"):
             raise InvalidOption("on_unknown must be 'hold' or 'resend'")
@@ -198,7 +199,8 @@ class ImpactCallHook(BaseHook):
         allowance = whole("limit", limit)
         ledger = open_ledger(ledger_conn_id, ledger_namespace or endpoint.origin)
         rejects = Rejects(_opened(rejects_path) if rejects_path else None)
-        run_id = ledger.start(source(), _configuration(mapping, constants, timezone, key, on_unknown))
+        with reachable():
+            run_id = ledger.start(source(), _configuration(mapping, constants, timezone, key, on_unknown))
         books = Books(ledger, run_id, claims.key, resend=on_unknown == "resend")
         interrupt = interrupt or threading.Event()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import sqlalchemy as sa
 from airflow.configuration import get_airflow_home
 from airflow.providers.common.compat.sdk import BaseHook, conf
 from airflow.providers.common.sql.hooks.sql import DbApiHook
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.ledger import Ledger
-from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 
 EMBEDDED = "embedded"
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
@@ -24,13 +27,26 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     :param ledger_conn_id: a SQL connection, or ``embedded``: a SQLite file in the Airflow home. None takes
         ``[impactcall] ledger_conn_id``, or ``embedded`` where all workers share one machine
     :raises InvalidOption: if there is none, and workers of several machines would not know of each other
-    :raises LedgerUnusable: if a newer version of this package made it
+    :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     conn_id = ledger_conn_id or conf.get("impactcall", "ledger_conn_id", fallback="") or _default()
     engine = _embedded() if conn_id == EMBEDDED else _of_connection(conn_id)
     ledger = Ledger(engine, namespace)
-    ledger.prepare()
+    with reachable():
+        ledger.prepare()
     return ledger
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turns what a database raises into an error of ours, as its text may hold the connection's details.
+
+    :raises LedgerUnusable: instead
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
 
 
 def source() -> str:

@@ -124,7 +124,7 @@ class DeliverCallsOperator(BaseOperator):
         :return: the report's counts, ``seconds`` and ``rejects``
         :raises AirflowFailException: an option is wrong, nothing can be delivered until a person changes
             something, or more rows were rejected or unknown than the task tolerates
-        :raises AirflowException: rows were not sent, and a later try may send them
+        :raises AirflowException: rows were not sent, and a later try may send them; or the ledger cannot be reached
         :raises AirflowSkipException: there were no rows, and ``on_empty`` says so
         """
         reports: list[DeliveryReport] = []
@@ -163,8 +163,10 @@ class DeliverCallsOperator(BaseOperator):
                 on_report=on_report,
                 interrupt=self._interrupted,
             )
-        except (InvalidOption, LedgerUnusable) as error:
+        except InvalidOption as error:
             raise AirflowFailException(str(error)) from None
+        except LedgerUnusable as error:
+            raise AirflowException(str(error)) from None
         except DeliveryAborted as aborted:
             raise AirflowFailException(f"Aborted: {aborted.reason}. {aborted.report}") from None
         failure = self._failure(report, rejected, unknown)

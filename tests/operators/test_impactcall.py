@@ -317,6 +317,16 @@ def test_workers_of_several_machines_need_a_ledger_that_they_share(
     assert deliver(calls(1), ledger_conn_id="embedded")["delivered"] == 1
 
 
+def test_an_unreachable_ledger_is_tried_again_by_airflow_and_nothing_is_sent(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = {"conn_type": "postgres", "host": "127.0.0.1", "port": 9, "login": "someone", "password": "ledger-secret"}
+    monkeypatch.setenv("AIRFLOW_CONN_AWAY", json.dumps(away))
+    message, _ = failure_of(calls(1), AirflowException, ledger_conn_id="away")
+    assert message == "the ledger cannot be reached (OperationalError)"
+    assert not sandbox.requests
+
+
 def test_the_report_is_kept_when_reading_the_rows_fails(sandbox: Sandbox) -> None:
     def broken() -> Iterator[dict[str, Any]]:
         yield from calls(3)
