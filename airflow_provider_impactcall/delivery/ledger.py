@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -195,11 +196,8 @@ def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> D
             return Decision(State.UNKNOWN, reason=died) if held else Decision(fence=entry.fence + 1, uncertain=True)
         case _:
             held = not resend or entry.deaths >= _DEATHS_BEFORE_HOLD
-            return (
-                Decision(State.UNKNOWN, reason=entry.reason)
-                if held
-                else Decision(fence=entry.fence + 1, uncertain=True)
-            )
+            again = Decision(fence=entry.fence + 1, uncertain=True)
+            return Decision(State.UNKNOWN, reason=entry.reason) if held else again
 
 
 class Ledger:
@@ -367,7 +365,8 @@ class _Changes:
 
     def write(self, connection: Connection) -> None:
         if self._new:
-            connection.execute(sa.insert(calls), self._new)
+            # In one order, so that two runs with the same new calls wait for each other and do not deadlock.
+            connection.execute(sa.insert(calls), sorted(self._new, key=itemgetter("key")))
         if self._changed:
             bound: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _CHANGING}
             statement = sa.update(calls).where(calls.c.key == sa.bindparam("of_key")).values(**bound)
