@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from airflow.sdk import Connection
+from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_impactcall.delivery.endpoint import DEFAULT_ORIGIN
 from airflow_provider_impactcall.exceptions import InvalidOption
