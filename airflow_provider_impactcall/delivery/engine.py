@@ -93,12 +93,21 @@ class Accounts(Protocol):
         """Record durably what came of an attempt."""
 
 
+class _Pending(NamedTuple):
+    """A call that is to be sent, and whether an earlier attempt of unknown fate may have been processed."""
+
+    call: Call
+    claim: Claim
+    uncertain: bool
+
+
 class _Attempted(NamedTuple):
     """A call that was sent, and the number under which the ledger knows of that."""
 
     call: Call
     claim: Claim
     fence: int
+    uncertain: bool
 
 
 class Engine:
@@ -167,9 +176,9 @@ class Engine:
             async with asyncio.TaskGroup() as deliveries:
                 async for batch in batches:
                     self.report.rows += len(batch)
-                    for call, claim in await self._to_send(batch, books):
+                    for pending in await self._to_send(batch, books):
                         await in_hand.acquire()
-                        deliveries.create_task(self._deliver(send, books, call, claim)).add_done_callback(free)
+                        deliveries.create_task(self._deliver(send, books, pending)).add_done_callback(free)
             await self._confirm_refusals(books)
         finally:
             for task in beside:
@@ -180,8 +189,8 @@ class Engine:
             raise DeliveryAborted(self._aborted, self.report)
         return self.report
 
-    async def _to_send(self, batch: Sequence[Call | Rejection], books: Accounts) -> list[tuple[Call, Claim]]:
-        """The calls of a batch that are to be sent, each with its claim; the other rows are settled."""
+    async def _to_send(self, batch: Sequence[Call | Rejection], books: Accounts) -> list[_Pending]:
+        """The calls of a batch that are to be sent; the other rows are settled."""
         claims: list[tuple[Call, Claim]] = []
         for row in batch:
             if isinstance(row, Rejection):
@@ -192,36 +201,47 @@ class Engine:
                 self._settle(row, Outcome(earlier, "an earlier row of this input holds the same call"))
             else:
                 claims.append((row, books.identify(row.record)))
-        entries: Mapping[str, Entry] = {}
         try:
-            if claims:
-                entries = await books.look_up([claim.key for _, claim in claims])
+            entries = await books.look_up([claim.key for _, claim in claims]) if claims else {}
         except LedgerUnusable as error:
             self._pacing.stop(Stop(str(error)))
-        return [(call, claim) for call, claim in claims if self._is_to_send(call, claim, entries.get(claim.key), books)]
+            for call, _ in claims:
+                self._give_up(call, str(error))
+            return []
+        pending = (self._pending(call, claim, entries.get(claim.key), books) for call, claim in claims)
+        return [each for each in pending if each is not None]
 
-    def _is_to_send(self, call: Call, claim: Claim, entry: Entry | None, books: Accounts) -> bool:
+    def _pending(self, call: Call, claim: Claim, entry: Entry | None, books: Accounts) -> _Pending | None:
+        """The call, if it is to be sent; else it is settled."""
         decision = decide(entry, claim, books.run_id, resend=books.resend)
-        if decision.state is not None and not (entry and entry.state == OPEN):  # What is open must be taken over.
-            self._settle(call, Outcome(decision.state, decision.reason))
-        elif self._allowance == 0:
-            self._settle(call, Outcome(State.NOT_SENT, "over the limit, or a dry run"))
-        else:
-            self._allowance = None if self._allowance is None else self._allowance - 1
-            return True
-        return False
+        # A dead run's call is held, but that has to be recorded first; a run that sends nothing leaves it as it is.
+        held = decision.state is not None
+        takes_over = held and entry is not None and entry.state == OPEN and self._allowance != 0
+        if held and not takes_over:
+            self._settle(call, Outcome(decision.state or State.UNKNOWN, decision.reason))
+            return None
+        if self._allowance == 0:
+            self._settle(call, _given_up(decision.uncertain, "over the limit, or a dry run"))
+            return None
+        if self._allowance is not None and not takes_over:
+            self._allowance -= 1
+        return _Pending(call, claim, uncertain=takes_over or decision.uncertain)
 
-    async def _deliver(self, send: Send, books: Accounts, call: Call, claim: Claim) -> None:
+    def _give_up(self, call: Call, reason: str) -> None:
+        self.report.given_up += 1
+        self._settle(call, Outcome(State.NOT_SENT, reason))
+
+    async def _deliver(self, send: Send, books: Accounts, pending: _Pending) -> None:
         with self._pacing.in_hand():
-            outcome = await self._outcome(send, books, call, claim)
-        if outcome is not None:
-            self.report.given_up += outcome.state is State.NOT_SENT
-            self._settle(call, outcome)
+            outcome = await self._outcome(send, books, *pending)
+        if outcome is not None and outcome.state is State.NOT_SENT:
+            self._give_up(pending.call, outcome.reason)
+        elif outcome is not None:
+            self._settle(pending.call, outcome)
 
-    async def _outcome(self, send: Send, books: Accounts, call: Call, claim: Claim) -> Outcome | None:
+    async def _outcome(self, send: Send, books: Accounts, call: Call, claim: Claim, uncertain: bool) -> Outcome | None:
         """What comes of a call in the end, or None if that is held back until others show whose fault it is."""
         attempts = 0
-        uncertain = False
         waited = 0.0
         while True:
             async with self._slots.one_for(attempts):
@@ -236,11 +256,11 @@ class Engine:
                     self._pacing.observe(outcome)
                     uncertain = uncertain or outcome.state is State.UNKNOWN
                     settled = outcome.state not in (State.AGAIN, State.NOT_SENT, *([State.UNKNOWN] * books.resend))
-                    attempted = _Attempted(call, claim, decision.fence)
+                    attempted = _Attempted(call, claim, decision.fence, uncertain)
                     if settled:
                         return await self._judge(books, attempted, _known(outcome, uncertain))
                     if not await self._record(books, attempted, outcome):
-                        return _given_up(uncertain or outcome.state is State.UNKNOWN, outcome.reason)
+                        return _unrecorded(outcome)
             if decision.fence is not None:
                 attempts += 1
                 await self._pacing.rest(attempts)
@@ -257,10 +277,11 @@ class Engine:
         except LedgerUnusable as error:
             self._pacing.stop(Stop(str(error)))
             decision = Decision(reason=str(error))
-        if decision.fence is not None and not books.may_send:
+        if decision.fence is not None and (self.stopped or not books.may_send):
             self._pacing.stop(Stop("the lease on the ledger ran out: another run may have taken over"))
-            await self._settle_in(books, Settlement(claim.key, decision.fence, Outcome(State.NOT_SENT, "")))
-            decision = Decision(reason="the lease on the ledger ran out")
+            stopped = Outcome(State.NOT_SENT, str(self._pacing.stopped))
+            recorded = await self._settle_in(books, Settlement(claim.key, decision.fence, stopped))
+            decision = Decision(None if recorded else State.UNKNOWN, reason=stopped.reason)
         if decision.fence is None:
             self._pacing.withdraw()
         return decision
@@ -284,14 +305,12 @@ class Engine:
             if verdict.state is State.ABORT:
                 self._aborted = self._aborted or verdict.reason
                 self._pacing.stop(Stop(verdict.reason))
-                verdict = Outcome(State.NOT_SENT, verdict.reason, verdict.status)
+                verdict = _given_up(judged.uncertain, verdict.reason)
             recorded = await self._record(books, judged, verdict)
-            verdict = verdict if recorded else _unrecorded(verdict)
             if judged is attempted:
-                own = verdict
+                own = verdict if recorded else _unrecorded(verdict)
             else:
-                self.report.given_up += verdict.state is State.NOT_SENT
-                self._settle(judged.call, verdict)
+                self._release(judged, verdict, recorded=recorded)
         if own is None:
             # Held back: as long as it may be the set-up that is refused, the next run is to try again.
             await self._record(books, attempted, Outcome(State.NOT_SENT, outcome.reason, outcome.status))
@@ -299,8 +318,14 @@ class Engine:
 
     async def _confirm_refusals(self, books: Accounts) -> None:
         for attempted, outcome in self._refusals.confirm():
-            recorded = await self._record(books, attempted, outcome)
-            self._settle(attempted.call, outcome if recorded else _unrecorded(outcome))
+            self._release(attempted, outcome, recorded=await self._record(books, attempted, outcome))
+
+    def _release(self, refused: _Attempted, verdict: Outcome, *, recorded: bool) -> None:
+        """Settle a refusal that was held back, and that the ledger has as not sent until its verdict is recorded."""
+        if recorded and verdict.state is not State.NOT_SENT:
+            self._settle(refused.call, verdict)
+        else:
+            self._give_up(refused.call, verdict.reason)
 
     async def _record(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> bool:
         return await self._settle_in(books, Settlement(attempted.claim.key, attempted.fence, outcome))

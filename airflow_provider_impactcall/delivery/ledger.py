@@ -166,9 +166,10 @@ class Settlement:
 def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     """The claim for a call.
 
-    :param key: the parameters that tell two calls apart
+    :param key: the parameters that tell two calls apart, in any order
     """
-    identity = [namespace, *(part for name, value in zip(key, call.key(key), strict=True) for part in (name, value))]
+    named = sorted(set(zip(key, call.key(key), strict=True)))
+    identity = [namespace, *(part for pair in named for part in pair)]
     content = [part for pair in call.parameters().items() for part in pair]
     return Claim(digest(identity, 16).hex(), int.from_bytes(digest(content, 2)), call)
 
@@ -340,7 +341,7 @@ class _Changes:
                     entry,
                     state=State.UNKNOWN,
                     reason=decision.reason,
-                    uncertain=True,
+                    uncertain=entry.uncertain,
                     deaths=entry.deaths + 1,
                 )
         if decision.fence is None or (entry is not None and decision.fence == entry.fence):
@@ -421,6 +422,7 @@ def _entries(connection: Connection, keys: Sequence[str], *, lock: bool = False)
     found: dict[str, Entry] = {}
     alive = sa.func.coalesce(runs.c.lease_until, 0.0) > _Now()
     for start in range(0, len(keys), _KEYS_A_QUERY):
+        of_keys = calls.c.key.in_(keys[start : start + _KEYS_A_QUERY])
         query = (
             sa.select(
                 calls.c.key,
@@ -435,10 +437,11 @@ def _entries(connection: Connection, keys: Sequence[str], *, lock: bool = False)
                 alive.label("alive"),
             )
             .select_from(calls.outerjoin(runs, runs.c.run_id == calls.c.run_id))
-            .where(calls.c.key.in_(keys[start : start + _KEYS_A_QUERY]))
+            .where(of_keys)
         )
         if lock:
-            query = query.order_by(calls.c.key).with_for_update(of=calls)
+            # First, by itself: a statement that had to wait sees the row anew, but the run beside it as it was.
+            connection.execute(sa.select(calls.c.key).where(of_keys).order_by(calls.c.key).with_for_update()).all()
         for row in connection.execute(query).mappings():
             found[row["key"]] = Entry(**{name: value for name, value in row.items() if name != "key"})
     return found

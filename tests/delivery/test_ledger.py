@@ -207,3 +207,21 @@ def test_it_holds_no_number_no_recording_and_no_payload() -> None:
     assert "ExampleVendor" in dump, "the search looks at the right text"
     assert examples.CALLER not in dump
     assert examples.RECORDING not in dump
+
+
+def test_the_order_of_the_key_does_not_matter() -> None:
+    forth, back = (
+        identify(NAMESPACE, key, CLAIM.call)
+        for key in (("CallProvider", "CallSessionId"), ("CallSessionId", "CallProvider", "CallSessionId"))
+    )
+    assert forth.key == back.key
+
+
+def test_a_late_answer_that_nothing_left_is_believed() -> None:
+    ledger = in_memory()
+    first, second = ledger.start("first", ""), ledger.start("second", "")
+    take(ledger, first)
+    expire(ledger, first)
+    assert take(ledger, second).state is State.UNKNOWN
+    settle(ledger, first, 1, AGAIN)
+    assert state_of(ledger) == "not_sent"

@@ -1,0 +1,121 @@
+"""Engines that meet what other runs left, or hold, in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery.claims import InputClaims
+from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.ledger import Claim, Decision, Ledger, Settlement, runs
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.exceptions import DeliveryAborted
+from airflow_provider_impactcall.records import CallRecord
+from tests.delivery import virtual_time
+from tests.delivery.ledgers import DirectBooks, in_memory
+from tests.delivery.scripted import NO_ANSWER, OK, UNAUTHORIZED, calls
+
+Answer = Callable[[int], Outcome]
+
+
+def deliver(books: DirectBooks, answer: Answer, *, count: int = 2, limit: int | None = None) -> DeliveryReport:
+    """The report of a run; the requests are answered by their number from 1."""
+    requests = 0
+
+    async def send(_: CallRecord) -> Outcome:
+        nonlocal requests
+        requests += 1
+        return answer(requests)
+
+    async def batches() -> AsyncIterator[Sequence[Call | Rejection]]:
+        yield calls(count)
+
+    async def main() -> DeliveryReport:
+        engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=1, limit=limit)
+        try:
+            return await engine.run(send, books, batches())
+        except DeliveryAborted as aborted:
+            return aborted.report
+
+    return virtual_time.run(main())
+
+
+def an_open_call(ledger: Ledger, *, alive: bool) -> None:
+    """Another run has taken the first call, and holds its lease or is dead."""
+    other = DirectBooks(ledger)
+    (call,) = calls(1)
+    assert isinstance(call, Call)
+    asyncio.run(other.take(other.identify(call.record)))
+    if not alive:
+        with ledger.engine.begin() as connection:
+            connection.execute(sa.update(runs).values(lease_until=0.0))
+
+
+def test_a_call_that_a_living_run_holds_for_longer_than_a_lease_is_given_up() -> None:
+    ledger = in_memory()
+    an_open_call(ledger, alive=True)
+    report = deliver(DirectBooks(ledger), lambda _: OK)
+    assert (report.delivered, report.not_sent, report.given_up) == (1, 1, 1)
+
+
+def test_a_call_that_a_dead_run_held_is_unknown_in_a_dry_run_as_in_a_real_one() -> None:
+    ledger = in_memory()
+    an_open_call(ledger, alive=False)
+    dry = deliver(DirectBooks(ledger), lambda _: OK, limit=0)
+    assert (dry.unknown, dry.not_sent, dry.given_up) == (1, 1, 0)
+    real = deliver(DirectBooks(ledger), lambda _: OK)
+    assert (real.unknown, real.delivered) == (1, 1)
+
+
+def test_what_is_held_uses_up_no_limit() -> None:
+    ledger = in_memory()
+    an_open_call(ledger, alive=False)
+    report = deliver(DirectBooks(ledger), lambda _: OK, limit=1)
+    assert (report.unknown, report.delivered) == (1, 1)
+
+
+def test_an_abort_after_an_attempt_of_unknown_fate_leaves_it_unknown() -> None:
+    report = deliver(DirectBooks(in_memory(), resend=True), lambda n: NO_ANSWER if n == 1 else UNAUTHORIZED, count=1)
+    assert (report.unknown, report.not_sent) == (1, 0)
+
+
+class SlowBooks(DirectBooks):
+    """A ledger that takes its time, in which the run is asked to stop."""
+
+    interrupt = threading.Event()
+
+    async def take(self, claim: Claim) -> Decision:
+        self.interrupt.set()
+        await asyncio.sleep(1.0)
+        return await super().take(claim)
+
+    async def settle(self, settlement: Settlement) -> None:
+        self.settled = settlement.outcome.state
+        await super().settle(settlement)
+
+
+def test_nothing_leaves_once_the_run_was_asked_to_stop_while_its_intent_was_written() -> None:
+    books = SlowBooks(in_memory())
+    requests: list[CallRecord] = []
+
+    async def send(call: CallRecord) -> Outcome:
+        requests.append(call)
+        return OK
+
+    async def batches() -> AsyncIterator[Sequence[Call | Rejection]]:
+        yield calls(3)
+
+    async def main() -> DeliveryReport:
+        engine = Engine(
+            claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=SlowBooks.interrupt
+        )
+        return await engine.run(send, books, batches())
+
+    report = virtual_time.run(main())
+    assert requests == []
+    assert (report.not_sent, report.given_up) == (3, 3)
+    assert books.settled is State.NOT_SENT
