@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Machines are shared and noisy: no test is late. In CI, the same change gives the same examples.
+settings.register_profile("impactcall", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("impactcall")
 
 # Airflow reads its home when it is first imported, so this comes before any import of it.
 _HOME = tempfile.mkdtemp(prefix="impactcall-tests-")

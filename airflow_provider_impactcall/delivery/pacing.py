@@ -176,6 +176,8 @@ class Pacing:
         wait = max(imposed, self._resume_at - now)
         ahead = wait if 0 < wait < math.inf else 0.0
         if self._max_wait < imposed < math.inf:
+            if self._in_flight and self._asked_until <= now:
+                return math.inf  # Our own limit is used up by what was admitted, and that is to be sent first.
             self.stop(Stop(reason, _utc_in(imposed)))
         elif self._stuck_since is not None and now + ahead - self._stuck_since > self._max_wait:
             reason = f"no call could be settled within {self._max_wait:g} s ({self._trouble})"
