@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.ledger import (
+    LEASE_RAN_OUT,
     LEASE_SECONDS,
     Claim,
     Decision,
@@ -140,9 +141,7 @@ class Books:
         decisions: list[Any] | None = self._ledger.record(self.run_id, claims, settlements, resend=self.resend)
         if decisions is None:
             self._lost = True
-            decisions = [LedgerUnusable("the lease on the ledger ran out: another run may have taken over")] * len(
-                claims
-            )
+            decisions = [LedgerUnusable(LEASE_RAN_OUT)] * len(claims)
         else:
             self._lease_until = began + LEASE_SECONDS
         by_kind = {Claim: iter(decisions), Settlement: iter([None] * len(settlements))}

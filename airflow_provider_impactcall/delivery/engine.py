@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, cast
 
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.ledger import (
+    LEASE_RAN_OUT,
     LEASE_SECONDS,
     OPEN,
     Claim,
@@ -278,7 +279,7 @@ class Engine:
             self._pacing.stop(Stop(str(error)))
             decision = Decision(reason=str(error))
         if decision.fence is not None and (self.stopped or not books.may_send):
-            self._pacing.stop(Stop("the lease on the ledger ran out: another run may have taken over"))
+            self._pacing.stop(Stop(LEASE_RAN_OUT))
             stopped = Outcome(State.NOT_SENT, str(self._pacing.stopped))
             recorded = await self._settle_in(books, Settlement(claim.key, decision.fence, stopped))
             decision = Decision(None if recorded else State.UNKNOWN, reason=stopped.reason)

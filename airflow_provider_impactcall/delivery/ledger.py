@@ -31,6 +31,8 @@ _LONGEST_REASON = 250
 OPEN = "open"
 """A call's state from its intent to its outcome: a request is, or was, in flight."""
 
+LEASE_RAN_OUT = "the lease on the ledger ran out: another run may have taken over"
+
 _tables = sa.MetaData()
 _moment = sa.Float(53)
 

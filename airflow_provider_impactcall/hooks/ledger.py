@@ -6,16 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from airflow.configuration import get_airflow_home
-from airflow.providers.common.compat.sdk import BaseHook, conf
-from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.providers.common.compat.sdk import conf
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.hooks.sql import sql_hook
 
 EMBEDDED = "embedded"
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
@@ -30,7 +29,7 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     conn_id = ledger_conn_id or conf.get("impactcall", "ledger_conn_id", fallback="") or _default()
-    engine = _embedded() if conn_id == EMBEDDED else _of_connection(conn_id)
+    engine = _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
     ledger = Ledger(engine, namespace)
     with reachable():
         ledger.prepare()
@@ -70,12 +69,3 @@ def _embedded() -> sa.Engine:
     home = Path(get_airflow_home())
     home.mkdir(parents=True, exist_ok=True)
     return sa.create_engine(f"sqlite:///{home / 'impactcall_ledger.db'}")
-
-
-def _of_connection(conn_id: str) -> sa.Engine:
-    connection: Any = BaseHook.get_connection(conn_id)
-    hook = connection.get_hook()
-    if not isinstance(hook, DbApiHook):
-        raise InvalidOption(f"ledger_conn_id: the connection {conn_id!r} is none of a SQL database")
-    engine: sa.Engine = hook.get_sqlalchemy_engine()
-    return engine

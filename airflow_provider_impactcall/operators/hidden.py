@@ -31,11 +31,9 @@ def hide(value: Any) -> Any:
     """The value, hidden, but for the references in it, which Airflow has yet to resolve and shows as such."""
     if isinstance(value, (Hidden, XComArg)):
         return value
-    if isinstance(value, (list, tuple)) and any(True for _ in XComArg.iter_xcom_references(value)):
-        return [hide(item) for item in value]
-    if any(True for _ in XComArg.iter_xcom_references(value)):
-        return value
-    return Hidden(value)
+    if not any(True for _ in XComArg.iter_xcom_references(value)):
+        return Hidden(value)
+    return [hide(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def reveal(value: Any) -> Any:

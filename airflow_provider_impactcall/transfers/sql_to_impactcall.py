@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook, Context
+from airflow.providers.common.compat.sdk import AirflowFailException, Context
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.hooks.sql import sql_hook
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator, names_options
 
 _ROWS_A_FETCH = 1000
@@ -54,11 +55,8 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
 
         :raises AirflowFailException: also if the query gives no rows, or two columns of one name
         """
-        connection: Any = BaseHook.get_connection(self.sql_conn_id)
-        hook = connection.get_hook()
-        if not isinstance(hook, DbApiHook):
-            raise AirflowFailException(f"The connection {self.sql_conn_id!r} is none of a SQL database.")
         try:
+            hook = sql_hook("sql_conn_id", self.sql_conn_id)
             with _drained(hook, self.sql, self.parameters) as rows:
                 self.log.info("%d rows read", len(rows))
                 return self.deliver(rows, context)
