@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -64,6 +64,8 @@ class Books:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lease_until = time.monotonic() + LEASE_SECONDS
         self._lost = False
+        # One patience for all that fails in a row, however many groups that are.
+        self._patient_until: float | None = None
         self._thread = threading.Thread(target=self._work, name="impactcall-ledger", daemon=True)
 
     async def __aenter__(self) -> Books:
@@ -99,12 +101,14 @@ class Books:
         decision: Decision = await self._ask(claim)
         return decision
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> str:
         """Record durably what came of an attempt.
 
+        :return: the state that the ledger has its call in from now on: another run may know more of it
         :raises LedgerUnusable: if that cannot be recorded
         """
-        await self._ask(settlement)
+        state: str = await self._ask(settlement)
+        return state
 
     async def _ask(self, item: Claim | Settlement | Sequence[str]) -> Any:
         done = self._loop.create_future()
@@ -138,27 +142,31 @@ class Books:
         settlements = [job.item for job in jobs if isinstance(job.item, Settlement)]
         found = [self._ledger.look_up(keys) for keys in lookups]
         began = time.monotonic()
-        decisions: list[Any] | None = self._ledger.record(self.run_id, claims, settlements, resend=self.resend)
+        decisions, states = self._ledger.record(self.run_id, claims, settlements, resend=self.resend)
         if decisions is None:
             self._lost = True
-            decisions = [LedgerUnusable(LEASE_RAN_OUT)] * len(claims)
         else:
             self._lease_until = began + LEASE_SECONDS
-        by_kind = {Claim: iter(decisions), Settlement: iter([None] * len(settlements))}
+        taken: list[Any] = [LedgerUnusable(LEASE_RAN_OUT)] * len(claims) if decisions is None else decisions
+        by_kind: dict[type, Iterator[Any]] = {Claim: iter(taken), Settlement: iter(states)}
         answers = iter(found)
         return [next(by_kind.get(type(job.item), answers)) for job in jobs]
 
     def _patiently(self, act: Callable[[], list[Any]]) -> list[Any]:
         """Do it again while the database is away, busy or in a deadlock."""
-        gives_up_at = time.monotonic() + _PATIENCE_SECONDS
         pause = _FIRST_PAUSE
         while True:
             try:
-                return act()
+                answers = act()
             except SQLAlchemyError as error:
-                if time.monotonic() + pause > gives_up_at:
+                if self._patient_until is None:
+                    self._patient_until = time.monotonic() + _PATIENCE_SECONDS
+                if time.monotonic() + pause > self._patient_until:
                     raise
                 log.warning("The ledger did not answer (%s); trying again", type(error).__name__)
+            else:
+                self._patient_until = None
+                return answers
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

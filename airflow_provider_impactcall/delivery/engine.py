@@ -90,8 +90,8 @@ class Accounts(Protocol):
     async def take(self, claim: Claim) -> Decision:
         """Record durably that a call is about to be sent, if it may be."""
 
-    async def settle(self, settlement: Settlement) -> None:
-        """Record durably what came of an attempt."""
+    async def settle(self, settlement: Settlement) -> str:
+        """Record durably what came of an attempt; the state that the ledger has its call in from now on."""
 
 
 class _Pending(NamedTuple):
@@ -207,7 +207,7 @@ class Engine:
         except LedgerUnusable as error:
             self._pacing.stop(Stop(str(error)))
             for call, _ in claims:
-                self._give_up(call, str(error))
+                self._leave(call, str(error))
             return []
         pending = (self._pending(call, claim, entries.get(claim.key), books) for call, claim in claims)
         return [each for each in pending if each is not None]
@@ -228,31 +228,27 @@ class Engine:
             self._allowance -= 1
         return _Pending(call, claim, uncertain=takes_over or decision.uncertain)
 
-    def _give_up(self, call: Call, reason: str) -> None:
+    def _leave(self, call: Call, reason: str, *, uncertain: bool = False) -> None:
+        """Settle a call that a later run may send."""
         self.report.given_up += 1
-        self._settle(call, Outcome(State.NOT_SENT, reason))
+        self._settle(call, _given_up(uncertain, reason))
 
     async def _deliver(self, send: Send, books: Accounts, pending: _Pending) -> None:
         with self._pacing.in_hand():
-            outcome = await self._outcome(send, books, *pending)
-        if outcome is not None and outcome.state is State.NOT_SENT:
-            self._give_up(pending.call, outcome.reason)
-        elif outcome is not None:
-            self._settle(pending.call, outcome)
+            await self._send_until_settled(send, books, *pending)
 
-    async def _outcome(self, send: Send, books: Accounts, call: Call, claim: Claim, uncertain: bool) -> Outcome | None:
-        """What comes of a call in the end, or None if that is held back until others show whose fault it is."""
+    async def _send_until_settled(self, send: Send, books: Accounts, call: Call, claim: Claim, uncertain: bool) -> None:
         attempts = 0
         waited = 0.0
         while True:
             async with self._slots.one_for(attempts):
                 if not await self._pacing.admit():
-                    return _given_up(uncertain, str(self._pacing.stopped))
+                    return self._leave(call, str(self._pacing.stopped), uncertain=uncertain)
                 decision = await self._take(books, claim)
                 if decision.state is not None:
-                    return Outcome(decision.state, decision.reason)
+                    return self._settle(call, Outcome(decision.state, decision.reason))
+                uncertain = uncertain or decision.uncertain
                 if decision.fence is not None:
-                    uncertain = uncertain or decision.uncertain
                     outcome = await self._attempt(send, call)
                     self._pacing.observe(outcome)
                     uncertain = uncertain or outcome.state is State.UNKNOWN
@@ -260,13 +256,14 @@ class Engine:
                     attempted = _Attempted(call, claim, decision.fence, uncertain)
                     if settled:
                         return await self._judge(books, attempted, _known(outcome, uncertain))
-                    if not await self._record(books, attempted, outcome):
-                        return _unrecorded(outcome)
+                    recorded = await self._record(books, attempted, outcome)
+                    if recorded is not outcome:
+                        return self._conclude(attempted, recorded or _unrecorded(outcome))
             if decision.fence is not None:
                 attempts += 1
                 await self._pacing.rest(attempts)
             elif waited >= LEASE_SECONDS or self._pacing.stopped is not None:
-                return _given_up(uncertain, decision.reason)
+                return self._leave(call, decision.reason, uncertain=uncertain)
             else:
                 await self._pacing.rest_for(_OTHER_RUN_EVERY)
                 waited += _OTHER_RUN_EVERY
@@ -282,7 +279,8 @@ class Engine:
             self._pacing.stop(Stop(LEASE_RAN_OUT))
             stopped = Outcome(State.NOT_SENT, str(self._pacing.stopped))
             recorded = await self._settle_in(books, Settlement(claim.key, decision.fence, stopped))
-            decision = Decision(None if recorded else State.UNKNOWN, reason=stopped.reason)
+            fate = State.UNKNOWN if recorded is None else None
+            decision = Decision(fate, uncertain=decision.uncertain, reason=stopped.reason)
         if decision.fence is None:
             self._pacing.withdraw()
         return decision
@@ -300,44 +298,47 @@ class Engine:
         finally:
             self._in_flight.discard(task)
 
-    async def _judge(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> Outcome | None:
-        own = None
-        for judged, verdict in self._refusals.judge(attempted, outcome):
+    async def _judge(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> None:
+        """Settle what is clear now. A refusal may be held back until others show whose fault it is."""
+        verdicts = self._refusals.judge(attempted, outcome)
+        if all(judged is not attempted for judged, _ in verdicts):
+            # As long as it may be the set-up that is refused, the next run is to try again.
+            await self._record(books, attempted, Outcome(State.NOT_SENT, outcome.reason, outcome.status))
+        for judged, verdict in verdicts:
             if verdict.state is State.ABORT:
                 self._aborted = self._aborted or verdict.reason
                 self._pacing.stop(Stop(verdict.reason))
-                verdict = _given_up(judged.uncertain, verdict.reason)
+                verdict = Outcome(State.NOT_SENT, verdict.reason)
             recorded = await self._record(books, judged, verdict)
-            if judged is attempted:
-                own = verdict if recorded else _unrecorded(verdict)
-            else:
-                self._release(judged, verdict, recorded=recorded)
-        if own is None:
-            # Held back: as long as it may be the set-up that is refused, the next run is to try again.
-            await self._record(books, attempted, Outcome(State.NOT_SENT, outcome.reason, outcome.status))
-        return own
+            if recorded is None:
+                # The ledger has what was held back as not sent.
+                recorded = _unrecorded(verdict) if judged is attempted else Outcome(State.NOT_SENT, verdict.reason)
+            self._conclude(judged, recorded)
 
     async def _confirm_refusals(self, books: Accounts) -> None:
         for attempted, outcome in self._refusals.confirm():
-            self._release(attempted, outcome, recorded=await self._record(books, attempted, outcome))
+            recorded = await self._record(books, attempted, outcome)
+            self._conclude(attempted, recorded or Outcome(State.NOT_SENT, outcome.reason))
 
-    def _release(self, refused: _Attempted, verdict: Outcome, *, recorded: bool) -> None:
-        """Settle a refusal that was held back, and that the ledger has as not sent until its verdict is recorded."""
-        if recorded and verdict.state is not State.NOT_SENT:
-            self._settle(refused.call, verdict)
-        else:
-            self._give_up(refused.call, verdict.reason)
+    async def _record(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> Outcome | None:
+        """Have the ledger record an attempt's outcome; what the call's is then, or None if it could not be recorded."""
+        state = await self._settle_in(books, Settlement(attempted.claim.key, attempted.fence, outcome))
+        if state == State.DELIVERED and outcome.state is not State.DELIVERED:
+            return Outcome(State.ALREADY_DELIVERED, "delivered by another run")
+        return None if state is None else outcome
 
-    async def _record(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> bool:
-        return await self._settle_in(books, Settlement(attempted.claim.key, attempted.fence, outcome))
-
-    async def _settle_in(self, books: Accounts, settlement: Settlement) -> bool:
+    async def _settle_in(self, books: Accounts, settlement: Settlement) -> str | None:
         try:
-            await books.settle(settlement)
+            return await books.settle(settlement)
         except LedgerUnusable as error:
             self._pacing.stop(Stop(str(error)))
-            return False
-        return True
+            return None
+
+    def _conclude(self, attempted: _Attempted, outcome: Outcome) -> None:
+        if outcome.state is State.NOT_SENT:
+            self._leave(attempted.call, outcome.reason, uncertain=attempted.uncertain)
+        else:
+            self._settle(attempted.call, outcome)
 
     def _settle(self, row: Call | Rejection, outcome: Outcome) -> None:
         self.report.count(outcome.state)

@@ -1,4 +1,4 @@
-"""Who was sent what, and what came of it: the tables, and every statement on them. Blocking; no threads here."""
+"""Who was sent what, and what came of it: the rules, and what a run does to the tables. Blocking; no threads here."""
 
 from __future__ import annotations
 
@@ -13,103 +13,24 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from airflow_provider_impactcall.delivery.claims import digest
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
-from airflow_provider_impactcall.exceptions import LedgerUnusable
+from airflow_provider_impactcall.delivery.schema import LONGEST_REASON, Now, calls, create_or_migrate, events, runs
 from airflow_provider_impactcall.records import CallRecord
 
-SCHEMA_VERSION = 1
 LEASE_SECONDS = 10.0
 
 _KEYS_A_QUERY = 500
 _DEATHS_BEFORE_HOLD = 3
-_LONGEST_REASON = 250
 
 OPEN = "open"
 """A call's state from its intent to its outcome: a request is, or was, in flight."""
 
-LEASE_RAN_OUT = "the lease on the ledger ran out: another run may have taken over"
+REQUEUED = "requeued"
+"""A call's state from when a person asked for it to be sent though it may have been processed, until it is."""
 
-_tables = sa.MetaData()
-_moment = sa.Float(53)
-
-_schema = sa.Table("impactcall_schema", _tables, sa.Column("version", sa.Integer, primary_key=True))
-
-runs = sa.Table(
-    "impactcall_run",
-    _tables,
-    sa.Column("run_id", sa.String(32), primary_key=True),
-    sa.Column("namespace", sa.String(255), nullable=False),
-    sa.Column("source", sa.String(500), nullable=False),
-    sa.Column("config", sa.String(32), nullable=False),
-    sa.Column("lease_until", _moment, nullable=False),
-    sa.Column("started_at", _moment, nullable=False),
-    sa.Column("ended_at", _moment),
-    sa.Column("stop", sa.String(_LONGEST_REASON)),
-    *(sa.Column(f"{end}_rows", sa.Integer) for end in ENDS),
-)
-
-calls = sa.Table(
-    "impactcall_call",
-    _tables,
-    sa.Column("key", sa.String(32), primary_key=True),
-    sa.Column("namespace", sa.String(255), nullable=False),
-    sa.Column("CallSessionId", sa.Text, nullable=False),
-    sa.Column("CampaignId", sa.String(64), nullable=False),
-    sa.Column("ActionTrackerId", sa.String(64), nullable=False),
-    sa.Column("CallProvider", sa.String(64), nullable=False),
-    sa.Column("MediaId", sa.String(64), nullable=False),
-    sa.Column("EventDate", sa.String(32), nullable=False),
-    sa.Column("fingerprint", sa.Integer, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("reason", sa.String(_LONGEST_REASON), nullable=False),
-    sa.Column("uncertain", sa.Boolean, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("deaths", sa.Integer, nullable=False),
-    sa.Column("fence", sa.Integer, nullable=False),
-    sa.Column("run_id", sa.String(32), nullable=False),
-    sa.Column("first_at", _moment, nullable=False),
-    sa.Column("changed_at", _moment, nullable=False),
-)
-
-events = sa.Table(
-    "impactcall_event",
-    _tables,
-    sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("key", sa.String(32), nullable=False, index=True),
-    sa.Column("at", _moment, nullable=False),
-    sa.Column("fence", sa.Integer, nullable=False),
-    sa.Column("run_id", sa.String(32)),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("status", sa.Integer),
-    sa.Column("reason", sa.String(_LONGEST_REASON), nullable=False),
-    sa.Column("actor", sa.String(250)),
-)
-
-
-class _Now(FunctionElement):  # type: ignore[type-arg] # SQLAlchemy 1.4, Airflow 2.11's, has no type for it
-    """The database's own clock, in seconds since 1970: the clocks of workers differ."""
-
-    type = _moment
-    inherit_cache = True
-
-
-@compiles(_Now, "postgresql")
-def _postgresql_now(*_: Any, **__: Any) -> str:
-    return "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
-
-
-@compiles(_Now, "sqlite")
-def _sqlite_now(*_: Any, **__: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(_Now, "mysql")
-def _mysql_now(*_: Any, **__: Any) -> str:
-    return "UNIX_TIMESTAMP(SYSDATE(6))"
+LEASE_RAN_OUT = "the lease on the ledger ran out, as it was not renewed in time: another run may have taken over"
 
 
 @dataclass(frozen=True)
@@ -187,7 +108,7 @@ def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> D
             return Decision(State.ALREADY_DELIVERED if same else State.CHANGED, reason="delivered by an earlier run")
         case State.REJECTED:
             return Decision(State.REJECTED, reason=f"rejected by an earlier run: {entry.reason}") if same else send
-        case State.NOT_SENT:
+        case State.NOT_SENT | "requeued":
             return send
         case "open" if entry.run_id == run_id:
             return Decision(fence=entry.fence, uncertain=entry.uncertain)
@@ -217,24 +138,17 @@ class Ledger:
             _make_durable(engine)
 
     def prepare(self) -> None:
-        """Create the tables, unless they are there. Two may do so at once.
+        """Create the tables, or bring those of an earlier version up to this one. Two may do so at once.
 
         :raises LedgerUnusable: if a newer version of this package made them
         """
         for attempt in (1, 2):
             try:
                 with self._transaction() as connection:
-                    _tables.create_all(connection)
-                    version = connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
-                    if version is None:
-                        connection.execute(sa.insert(_schema).values(version=SCHEMA_VERSION))
-                    elif version > SCHEMA_VERSION:
-                        raise LedgerUnusable(
-                            f"the ledger is of version {version}, and this package knows {SCHEMA_VERSION}: update it"
-                        )
+                    create_or_migrate(connection)
                 return
             except (IntegrityError, ProgrammingError, OperationalError):
-                if attempt == 2:  # The first time, another may have created the tables in the same moment.
+                if attempt == 2:  # The first time, another may have done it in the same moment.
                     raise
 
     def start(self, source: str, config: str) -> str:
@@ -252,8 +166,8 @@ class Ledger:
                     namespace=self.namespace,
                     source=source[:500],
                     config=config,
-                    lease_until=_Now() + LEASE_SECONDS,
-                    started_at=_Now(),
+                    lease_until=Now() + LEASE_SECONDS,
+                    started_at=Now(),
                 )
             )
         return run_id
@@ -261,12 +175,12 @@ class Ledger:
     def end(self, run_id: str, report: DeliveryReport) -> None:
         """Keep a run's counts, and give up its lease."""
         counts = {f"{end}_rows": getattr(report, end) for end in ENDS}
-        stop = None if report.stop is None else str(report.stop)[:_LONGEST_REASON]
+        stop = None if report.stop is None else str(report.stop)[:LONGEST_REASON]
         with self._transaction() as connection:
             connection.execute(
                 sa.update(runs)
                 .where(runs.c.run_id == run_id)
-                .values(ended_at=_Now(), lease_until=0.0, stop=stop, **counts)
+                .values(ended_at=Now(), lease_until=0.0, stop=stop, **counts)
             )
 
     def look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
@@ -276,30 +190,28 @@ class Ledger:
 
     def record(
         self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool
-    ) -> list[Decision] | None:
+    ) -> tuple[list[Decision] | None, list[str]]:
         """Renew the lease, settle what was sent, and take what is to be sent, all or nothing and durably.
 
         Safe to repeat when nobody knows whether it was committed.
 
-        :return: a decision a claim; None if the lease had run out: nothing was taken then, but all was settled
+        :return: a decision a claim, or None if the lease had run out: nothing was taken then, but all was settled;
+            and a state a settlement, that of its call from now on: another run may know more of it
         """
         with self._transaction() as connection:
             held = connection.execute(
                 sa.update(runs)
-                .where(runs.c.run_id == run_id, runs.c.lease_until > _Now())
-                .values(lease_until=_Now() + LEASE_SECONDS)
+                .where(runs.c.run_id == run_id, runs.c.lease_until > Now())
+                .values(lease_until=Now() + LEASE_SECONDS)
             ).rowcount
             keys = sorted({claim.key for claim in claims} | {settlement.key for settlement in settlements})
             entries = _entries(connection, keys, lock=True)
-            moment = connection.execute(sa.select(_Now())).scalar_one()
-            changes = _Changes(run_id, self.namespace, moment)
-            for settlement in settlements:
-                changes.settle(entries[settlement.key], settlement)
-            decisions = (
-                [changes.take(entries.get(claim.key), claim, resend=resend) for claim in claims] if held else None
-            )
+            moment = connection.execute(sa.select(Now())).scalar_one()
+            changes = _Changes(run_id, self.namespace, moment, resend=resend)
+            states = [changes.settle(entries[settlement.key], settlement) for settlement in settlements]
+            decisions = [changes.take(entries.get(claim.key), claim) for claim in claims] if held else None
             changes.write(connection)
-        return decisions
+        return decisions, states
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -310,7 +222,8 @@ class Ledger:
 class _Changes:
     """What one transaction does to the calls, gathered so that each statement is sent once for all of them."""
 
-    def __init__(self, run_id: str, namespace: str, moment: float) -> None:
+    def __init__(self, run_id: str, namespace: str, moment: float, *, resend: bool) -> None:
+        self._resend = resend
         self._run_id = run_id
         self._namespace = namespace
         self._moment = moment
@@ -318,22 +231,30 @@ class _Changes:
         self._changed: list[dict[str, Any]] = []
         self._events: list[dict[str, Any]] = []
 
-    def settle(self, entry: Entry, settlement: Settlement) -> None:
+    def settle(self, entry: Entry, settlement: Settlement) -> str:
+        """Note what came of an attempt; the state that its call is in from now on."""
         outcome = settlement.outcome
+        uncertain = entry.uncertain or outcome.state is State.UNKNOWN
+        state: str = State.NOT_SENT if outcome.state is State.AGAIN else outcome.state
+        if uncertain and state == State.NOT_SENT and not self._resend:
+            state = REQUEUED  # Under hold, only a person's word lets such a call leave: it holds until one has arrived.
+        elif uncertain and state != State.DELIVERED:
+            state = State.UNKNOWN
+        this = entry.fence == settlement.fence
+        if this and (entry.state, entry.reason) == (state, outcome.reason[:LONGEST_REASON]):
+            return state  # It is repeated, and was committed after all.
         self._note(settlement.key, settlement.fence, outcome.state, outcome.reason, outcome.status)
         # A refusal that was held back is settled twice: as not sent, and once it is confirmed.
-        mine = entry.fence == settlement.fence and entry.state in (OPEN, State.UNKNOWN, State.NOT_SENT)
+        mine = this and entry.state in (OPEN, State.UNKNOWN, State.NOT_SENT)
         # An answer that comes after the lease ran out still is the truth about a call.
         late_proof = outcome.state is State.DELIVERED and entry.state != State.DELIVERED
-        if mine or late_proof:
-            uncertain = entry.uncertain or outcome.state is State.UNKNOWN
-            state = State.NOT_SENT if outcome.state is State.AGAIN else outcome.state
-            if uncertain and state is not State.DELIVERED:
-                state = State.UNKNOWN
-            self._change(settlement.key, entry, state=state, reason=outcome.reason, uncertain=uncertain)
+        if not (mine or late_proof):
+            return entry.state
+        self._change(settlement.key, entry, state=state, reason=outcome.reason, uncertain=uncertain)
+        return state
 
-    def take(self, entry: Entry | None, claim: Claim, *, resend: bool) -> Decision:
-        decision = decide(entry, claim, self._run_id, resend=resend)
+    def take(self, entry: Entry | None, claim: Claim) -> Decision:
+        decision = decide(entry, claim, self._run_id, resend=self._resend)
         dead = entry is not None and entry.state == OPEN and not entry.alive and entry.run_id != self._run_id
         if entry is not None and dead:
             self._note(claim.key, entry.fence, State.UNKNOWN, "the run that sent it ended", run_id=entry.run_id)
@@ -397,7 +318,7 @@ class _Changes:
     def _change(self, key: str, entry: Entry, **changes: Any) -> None:
         values = {name: getattr(entry, name) for name in _CHANGING if name != "changed_at"} | changes
         row = {f"new_{name}": value for name, value in values.items()}
-        row["new_reason"] = row["new_reason"][:_LONGEST_REASON]
+        row["new_reason"] = row["new_reason"][:LONGEST_REASON]
         self._changed.append(row | {"of_key": key, "new_changed_at": self._moment})
 
     def _note(
@@ -411,7 +332,7 @@ class _Changes:
                 "run_id": run_id or self._run_id,
                 "state": str(state),
                 "status": status,
-                "reason": reason[:_LONGEST_REASON],
+                "reason": reason[:LONGEST_REASON],
             }
         )
 
@@ -422,7 +343,7 @@ _CHANGING = ("state", "reason", "uncertain", "attempts", "deaths", "fence", "run
 
 def _entries(connection: Connection, keys: Sequence[str], *, lock: bool = False) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
-    alive = sa.func.coalesce(runs.c.lease_until, 0.0) > _Now()
+    alive = sa.func.coalesce(runs.c.lease_until, 0.0) > Now()
     for start in range(0, len(keys), _KEYS_A_QUERY):
         of_keys = calls.c.key.in_(keys[start : start + _KEYS_A_QUERY])
         query = (

@@ -22,8 +22,8 @@ import sqlalchemy as sa
 from airflow_provider_impactcall.delivery import ledger as ledger_module
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement, identify
-from airflow_provider_impactcall.delivery.ledger import calls as ledger_calls
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.examples import LOGIN, PASSWORD, call
@@ -167,8 +167,8 @@ def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str, monk
     with ThreadPoolExecutor(1) as thread:
         taken = thread.submit(first.record, owner, [claim], [], resend=False)
         written.wait()
-        decisions = second.record(other, [claim], [], resend=False)
-        assert [decision.fence for decision in taken.result() or []] == [2]
+        decisions, _ = second.record(other, [claim], [], resend=False)
+        assert [decision.fence for decision in taken.result()[0] or []] == [2]
     assert decisions is not None
     assert decisions[0].reason == "another run is sending it"
     for each in (first, second):

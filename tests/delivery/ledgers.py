@@ -60,14 +60,15 @@ class DirectBooks:
 
     async def take(self, claim: Claim) -> Decision:
         await asyncio.sleep(0)
-        decisions = self._ledger.record(self.run_id, [claim], [], resend=self.resend)
+        decisions, _ = self._ledger.record(self.run_id, [claim], [], resend=self.resend)
         assert decisions is not None
         if decisions[0].fence is not None:
             self._open.add(claim.key)
             self.open_at_once = max(self.open_at_once, len(self._open))
         return decisions[0]
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> str:
         await asyncio.sleep(0)
         self._open.discard(settlement.key)
-        self._ledger.record(self.run_id, [], [settlement], resend=self.resend)
+        _, states = self._ledger.record(self.run_id, [], [settlement], resend=self.resend)
+        return states[0]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery import ledger as module
+from airflow_provider_impactcall.delivery import schema
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.ledger import (
     OPEN,
@@ -17,11 +17,10 @@ from airflow_provider_impactcall.delivery.ledger import (
     Ledger,
     Settlement,
     decide,
-    events,
     identify,
-    runs,
 )
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
+from airflow_provider_impactcall.delivery.schema import events, runs
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
@@ -52,7 +51,7 @@ def state_of(ledger: Ledger, claim: Claim = CLAIM) -> str:
 
 
 def take(ledger: Ledger, run_id: str, claim: Claim = CLAIM, *, resend: bool = False) -> Decision:
-    decisions = ledger.record(run_id, [claim], [], resend=resend)
+    decisions, _ = ledger.record(run_id, [claim], [], resend=resend)
     assert decisions is not None
     return decisions[0]
 
@@ -131,7 +130,7 @@ def test_a_late_answer_still_is_the_truth_about_a_call() -> None:
     take(ledger, second)
     settle(ledger, first, 1, DELIVERED)
     assert state_of(ledger) == "delivered"
-    assert ledger.record(first, [claim_of("b")], [], resend=False) is None, "and it takes nothing more"
+    assert ledger.record(first, [claim_of("b")], [], resend=False) == (None, []), "and it takes nothing more"
     assert ledger.look_up([claim_of("b").key]) == {}
 
 
@@ -185,8 +184,8 @@ def test_two_may_create_the_tables_at_once(tmp_path: Path) -> None:
 
 def test_a_ledger_of_a_newer_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = in_memory()
-    monkeypatch.setattr(module, "SCHEMA_VERSION", 0)
-    with pytest.raises(LedgerUnusable, match="version 1, and this package knows 0"):
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION - 1)
+    with pytest.raises(LedgerUnusable, match="version 2, and this package knows 1"):
         ledger.prepare()
 
 

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
-from airflow_provider_impactcall.delivery.ledger import Claim, Decision, Ledger, Settlement, runs
+from airflow_provider_impactcall.delivery.ledger import Claim, Decision, Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.schema import runs
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import virtual_time
@@ -93,9 +94,9 @@ class SlowBooks(DirectBooks):
         await asyncio.sleep(1.0)
         return await super().take(claim)
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> str:
         self.settled = settlement.outcome.state
-        await super().settle(settlement)
+        return await super().settle(settlement)
 
 
 def test_nothing_leaves_once_the_run_was_asked_to_stop_while_its_intent_was_written() -> None:

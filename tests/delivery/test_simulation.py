@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
-from airflow_provider_impactcall.delivery.ledger import Ledger, runs
-from airflow_provider_impactcall.delivery.ledger import calls as ledger_calls
+from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.schema import runs
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time

@@ -1,0 +1,126 @@
+"""The ledger's tables, and how those of an earlier version become these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn
+from sqlalchemy.sql.functions import FunctionElement
+
+from airflow_provider_impactcall.delivery.outcome import ENDS
+from airflow_provider_impactcall.exceptions import LedgerUnusable
+
+VERSION = 2
+LONGEST_REASON = 250
+LONGEST_ACTOR = 250
+
+_tables = sa.MetaData()
+_moment = sa.Float(53)
+
+_schema = sa.Table("impactcall_schema", _tables, sa.Column("version", sa.Integer, primary_key=True))
+
+runs = sa.Table(
+    "impactcall_run",
+    _tables,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    sa.Column("namespace", sa.String(255), nullable=False),
+    sa.Column("source", sa.String(500), nullable=False),
+    sa.Column("config", sa.String(32), nullable=False),
+    sa.Column("lease_until", _moment, nullable=False),
+    sa.Column("started_at", _moment, nullable=False),
+    sa.Column("ended_at", _moment),
+    sa.Column("stop", sa.String(LONGEST_REASON)),
+    *(sa.Column(f"{end}_rows", sa.Integer) for end in ENDS),
+    sa.Column("kind", sa.String(16)),
+    sa.Column("actor", sa.String(LONGEST_ACTOR)),
+    sa.Column("why", sa.String(LONGEST_REASON)),
+)
+"""A row a run: a delivery (``kind`` is NULL), or a change that a person made, with who and why."""
+
+# No index but the keys: each would cost every call's commits, and a person's questions may take a second.
+calls = sa.Table(
+    "impactcall_call",
+    _tables,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("namespace", sa.String(255), nullable=False),
+    sa.Column("CallSessionId", sa.Text, nullable=False),
+    sa.Column("CampaignId", sa.String(64), nullable=False),
+    sa.Column("ActionTrackerId", sa.String(64), nullable=False),
+    sa.Column("CallProvider", sa.String(64), nullable=False),
+    sa.Column("MediaId", sa.String(64), nullable=False),
+    sa.Column("EventDate", sa.String(32), nullable=False),
+    sa.Column("fingerprint", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(LONGEST_REASON), nullable=False),
+    sa.Column("uncertain", sa.Boolean, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("deaths", sa.Integer, nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("run_id", sa.String(32), nullable=False),
+    sa.Column("first_at", _moment, nullable=False),
+    sa.Column("changed_at", _moment, nullable=False),
+)
+"""A row a call: what it is known by, and its state."""
+
+events = sa.Table(
+    "impactcall_event",
+    _tables,
+    sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("key", sa.String(32), nullable=False, index=True),
+    sa.Column("at", _moment, nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("run_id", sa.String(32)),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("reason", sa.String(LONGEST_REASON), nullable=False),
+    sa.Column("actor", sa.String(LONGEST_ACTOR)),
+)
+"""A row for whatever happened to a call, only ever added; ``actor`` is the person who made it happen, if one did."""
+
+_ADDED: Mapping[int, Sequence[sa.Column[Any]]] = {2: (runs.c.kind, runs.c.actor, runs.c.why)}
+"""The columns that a version has over the one before; all of them may be NULL, as older rows have none."""
+
+
+class Now(FunctionElement):  # type: ignore[type-arg] # SQLAlchemy 1.4, Airflow 2.11's, has no type for it
+    """The database's own clock, in seconds since 1970: the clocks of workers differ."""
+
+    type = _moment
+    inherit_cache = True
+
+
+@compiles(Now, "postgresql")
+def _postgresql_now(*_: Any, **__: Any) -> str:
+    return "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
+
+
+@compiles(Now, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(Now, "mysql")
+def _mysql_now(*_: Any, **__: Any) -> str:
+    return "UNIX_TIMESTAMP(SYSDATE(6))"
+
+
+def create_or_migrate(connection: Connection) -> None:
+    """Create the tables, or add what those of an earlier version lack. Of two at once, one may fail, and try again.
+
+    :raises LedgerUnusable: if a newer version of this package made them
+    """
+    _tables.create_all(connection)
+    version = connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
+    if version is None:
+        connection.execute(sa.insert(_schema).values(version=VERSION))
+        return
+    if version > VERSION:
+        raise LedgerUnusable(f"the ledger is of version {version}, and this package knows {VERSION}: update it")
+    for later in range(version + 1, VERSION + 1):
+        for column in _ADDED[later]:
+            definition = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}"))
+        connection.execute(sa.insert(_schema).values(version=later))
