@@ -63,3 +63,16 @@ class LedgerUnusable(ImpactCallError):
 
     :param reason: why, without credentials or values
     """
+
+
+class ReadBackFailed(ImpactCallError):
+    """impact.com's list of actions could not be read, which proves nothing of any call.
+
+    :param reason: why, in words of this package: no URL, account, number or word of the answer
+    :param status: HTTP status of the answer, or None if none came whole
+    """
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason if status is None else f"{status}, {reason}")
+        self.reason = reason
+        self.status = status

@@ -237,15 +237,18 @@ def _take(changes: Changes, entry: Entry | None, claim: Claim, *, resend: bool) 
 
 def _make_durable(engine: Engine) -> None:
     """What SQLite needs to keep the promise: every commit on disk, and writers that wait for each other."""
+    if not event.contains(engine, "begin", _begin):
+        event.listen(engine, "connect", _configure)
+        event.listen(engine, "begin", _begin)
 
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
-            connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # sqlite3 would begin with the first write, and two that read first and then write would both fail.
-        reads = connection.get_execution_options().get(_READS)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+def _configure(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    # sqlite3 would begin with the first write, and two that read first and then write would both fail.
+    reads = connection.get_execution_options().get(_READS)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery import schema
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.ledger import (
     OPEN,
@@ -21,7 +19,6 @@ from airflow_provider_impactcall.delivery.ledger import (
 )
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
 from airflow_provider_impactcall.delivery.schema import events, runs
-from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 from tests.delivery.ledgers import in_memory
@@ -169,24 +166,6 @@ def test_a_run_keeps_its_counts() -> None:
     assert (row["source"], row["delivered_rows"], row["not_sent_rows"]) == ("dag/task", 2, 1)
     assert row["stop"].startswith("an outage")
     assert row["ended_at"] >= row["started_at"]
-
-
-def test_two_may_create_the_tables_at_once(tmp_path: Path) -> None:
-    def prepare(_: int) -> None:
-        Ledger(sa.create_engine(f"sqlite:///{tmp_path}/ledger.db"), NAMESPACE).prepare()
-
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(prepare, range(8)))
-    ledger = Ledger(sa.create_engine(f"sqlite:///{tmp_path}/ledger.db"), NAMESPACE)
-    ledger.prepare()
-    assert take(ledger, ledger.start("test", "")).fence == 1
-
-
-def test_a_ledger_of_a_newer_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = in_memory()
-    monkeypatch.setattr(schema, "VERSION", schema.VERSION - 1)
-    with pytest.raises(LedgerUnusable, match="version 2, and this package knows 1"):
-        ledger.prepare()
 
 
 def test_sqlite_is_written_through_to_the_disk(tmp_path: Path) -> None:

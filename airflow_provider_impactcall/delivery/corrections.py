@@ -1,0 +1,374 @@
+"""What people do with the ledger after the fact: look, requeue, resolve, adopt, purge; always with who and why."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.sql.elements import ColumnElement
+
+from airflow_provider_impactcall.delivery.claims import Claim
+from airflow_provider_impactcall.delivery.entries import (
+    ALIVE,
+    KEYS_A_QUERY,
+    OPEN,
+    REQUEUED,
+    WITH_RUNS,
+    Changes,
+    Entry,
+    look_up,
+)
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.outcome import ENDS, State
+from airflow_provider_impactcall.delivery.schema import LONGEST_ACTOR, LONGEST_REASON, Now, calls, events, runs
+from airflow_provider_impactcall.exceptions import InvalidOption
+
+STATES = ("delivered", "rejected", "unknown", "not_sent", "requeued", "open")
+"""What the ledger can have a call in; a call that a dead run left open is ``unknown``."""
+
+REQUEUABLE = ("rejected", "unknown")
+RESOLVABLE = {True: ("unknown", "requeued", "rejected", "not_sent"), False: ("unknown", "requeued", "delivered")}
+"""What may be resolved as delivered, and as not delivered."""
+
+_UNSETTLED = ("unknown", "requeued")
+_PURGEABLE = ("delivered", "rejected", "not_sent")
+
+_STATE = sa.case((sa.and_(calls.c.state == OPEN, sa.not_(ALIVE)), State.UNKNOWN.value), else_=calls.c.state)
+_SHOWN = (
+    calls.c.CallSessionId,
+    calls.c.CampaignId,
+    calls.c.ActionTrackerId,
+    calls.c.CallProvider,
+    calls.c.MediaId,
+    calls.c.EventDate,
+    _STATE.label("state"),
+    calls.c.reason,
+    calls.c.attempts,
+    calls.c.run_id,
+    calls.c.first_at,
+    calls.c.changed_at,
+    calls.c.key,
+)
+_MOMENTS = ("first_at", "changed_at", "at", "started_at", "ended_at")
+
+CALL_COLUMNS = tuple(column.name for column in _SHOWN)
+"""The columns of a call, as they are listed and exported."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which calls. Every condition that is given holds.
+
+    :param states: any of :data:`STATES`; empty for all
+    :param reason: a part of the reason, in any case
+    :param run_id: the run that changed it last
+    :param since: changed at this time or later
+    :param until: changed before this time
+    :param call_session_ids: any of these; empty for all
+    :raises InvalidOption: for a state that there is not, or a time without an offset from UTC
+    """
+
+    states: Collection[str] = ()
+    reason: str | None = None
+    run_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    call_session_ids: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        strange = sorted(set(self.states) - set(STATES))
+        if strange:
+            raise InvalidOption(f"state must be one of {', '.join(STATES)}, and not {', '.join(map(repr, strange))}")
+        if any(moment is not None and moment.tzinfo is None for moment in (self.since, self.until)):
+            raise InvalidOption("since and until must have an offset from UTC")
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """What holds of the calls, joined with their runs."""
+        if self.states:
+            yield _STATE.in_(tuple(self.states))
+        if self.reason is not None:
+            yield sa.func.lower(calls.c.reason).contains(self.reason.lower(), autoescape=True)
+        if self.run_id is not None:
+            yield calls.c.run_id == self.run_id
+        if self.since is not None:
+            yield calls.c.changed_at >= self.since.timestamp()
+        if self.until is not None:
+            yield calls.c.changed_at < self.until.timestamp()
+        if self.call_session_ids:
+            yield calls.c.CallSessionId.in_(tuple(self.call_session_ids))
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who changes the ledger, and why; both are kept.
+
+    :raises InvalidOption: if either is blank or too long
+    """
+
+    actor: str
+    why: str
+
+    def __post_init__(self) -> None:
+        for name, text, longest in (("actor", self.actor, LONGEST_ACTOR), ("why", self.why, LONGEST_REASON)):
+            if not text.strip() or len(text) > longest:
+                raise InvalidOption(f"{name} must be given, in at most {longest} characters")
+
+
+_ARRIVED = {"state": State.DELIVERED.value, "uncertain": False}
+_NEVER_ARRIVED = {"state": State.NOT_SENT.value, "uncertain": False}
+_REQUEUED_FROM = {"rejected": _NEVER_ARRIVED, "unknown": {"state": REQUEUED, "uncertain": True}}
+
+
+class Corrections:
+    """What people may see and change of the calls of a ledger's namespace.
+
+    Every change is a run of its own in the ledger, with who and why. Calls that a live run has in flight are left
+    alone.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def latest(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
+        """The calls that changed last, by column; times are ISO 8601 in UTC."""
+        query = self._query(selection).order_by(calls.c.changed_at.desc(), calls.c.key).limit(limit)
+        with self._ledger.reading() as connection:
+            return [_readable(row) for row in connection.execute(query).mappings()]
+
+    def each(self, selection: Selection) -> Iterator[dict[str, Any]]:
+        """All the calls, in no order that means anything, in short transactions."""
+        last = ""
+        while True:
+            query = self._query(selection, calls.c.key > last).order_by(calls.c.key).limit(KEYS_A_QUERY)
+            with self._ledger.reading() as connection:
+                page = [_readable(row) for row in connection.execute(query).mappings()]
+            if not page:
+                return
+            yield from page
+            last = page[-1]["key"]
+
+    def count(self, selection: Selection) -> Counter[str]:
+        """How many calls, by state."""
+        query = sa.select(_STATE, sa.func.count()).select_from(WITH_RUNS)
+        with self._ledger.reading() as connection:
+            rows = connection.execute(query.where(*self._conditions(selection)).group_by(_STATE)).all()
+        return Counter({str(state): number for state, number in rows})
+
+    def history(self, selection: Selection) -> list[dict[str, Any]]:
+        """All that happened to the calls, in its order: each intent, outcome and change, with who and why."""
+        query = (
+            sa.select(
+                calls.c.CallSessionId,
+                events.c.at,
+                events.c.state,
+                events.c.status,
+                events.c.reason,
+                events.c.actor,
+                events.c.fence.label("attempt"),
+                events.c.run_id,
+                calls.c.key,
+            )
+            .select_from(WITH_RUNS.join(events, events.c.key == calls.c.key))
+            .where(*self._conditions(selection))
+            .order_by(calls.c.key, events.c.event_id)
+        )
+        with self._ledger.reading() as connection:
+            return [_readable(row) for row in connection.execute(query).mappings()]
+
+    def runs(self, limit: int) -> list[dict[str, Any]]:
+        """The runs that began last, of every namespace."""
+        shown = [column for column in runs.c if column.name not in ("config", "lease_until")]
+        query = sa.select(*shown).order_by(runs.c.started_at.desc()).limit(limit)
+        with self._ledger.reading() as connection:
+            rows = [_readable(row) for row in connection.execute(query).mappings()]
+        return [{**row, "kind": row["kind"] or "deliver"} for row in rows]
+
+    def requeue(self, selection: Selection, author: Author) -> int:
+        """Have the next run that reads these calls send them: rejected ones anew, and unknown ones although they may
+        have been processed and may arrive twice.
+
+        :return: how many
+        :raises InvalidOption: if the selection names a state that cannot be requeued
+        """
+        keys = self._keys(selection, REQUEUABLE, REQUEUABLE, "be requeued")
+        return self._amend("requeue", keys, author, _REQUEUED_FROM)
+
+    def resolve(self, selection: Selection, author: Author, *, delivered: bool) -> int:
+        """Record what someone learnt from impact.com of calls of unknown fate.
+
+        :param delivered: impact.com has them. If not, the next run that reads them sends them. A delivery that a person
+            recorded can be taken back by selecting the state ``delivered``; one that an answer proved cannot
+        :return: how many
+        :raises InvalidOption: if the selection names a state that cannot be resolved so
+        """
+        allowed = RESOLVABLE[delivered]
+        keys = self._keys(selection, _UNSETTLED, allowed, f"be resolved as {'' if delivered else 'not '}delivered")
+        end = _ARRIVED if delivered else _NEVER_ARRIVED
+        return self._amend("resolve", keys, author, dict.fromkeys(allowed, end))
+
+    def prove(self, keys: Iterable[str], author: Author) -> int:
+        """Record that calls of unknown fate were found at impact.com.
+
+        :return: how many; what is not of unknown fate any more is left alone
+        """
+        return self._amend("reconcile", iter(keys), author, dict.fromkeys(_UNSETTLED, _ARRIVED))
+
+    def adopt(self, claims: Iterable[Claim], author: Author) -> Counter[str]:
+        """Record calls as delivered that were sent by other means than this ledger.
+
+        :return: how many were adopted, by what they were: ``new``, or a state; ``delivered`` and ``open`` ones were
+            left alone
+        """
+        found: Counter[str] = Counter()
+        ends: Counter[str] = Counter()
+        remaining = iter(claims)
+        with self._run("adopt", author, ends) as run_id:
+            while page := {claim.key: claim for claim in islice(remaining, KEYS_A_QUERY)}:
+                found.update(self._adopt(run_id, page, author))
+            ends[State.DELIVERED] = found.total() - found[State.DELIVERED] - found[OPEN]
+        return found
+
+    def purge(self, before: datetime, author: Author) -> Counter[str]:
+        """Forget calls that were settled before a time, with their history, and the runs that are left without any.
+
+        A delivered call that is forgotten and read again is sent again. Calls of unknown fate are never forgotten.
+
+        :param before: with an offset from UTC
+        :return: how many calls, by state, and ``runs``
+        """
+        purgeable = Selection(states=_PURGEABLE, until=before)
+        purged: Counter[str] = Counter()
+        keys = (row["key"] for row in self.each(purgeable))
+        with self._run("purge", author, purged) as run_id:
+            while page := list(islice(keys, KEYS_A_QUERY)):
+                purged.update(self._purge(page, before))
+            purged["runs"] = self._purge_runs(before, run_id)
+        return purged
+
+    def _conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
+        return [calls.c.namespace == self._ledger.namespace, *selection.conditions()]
+
+    def _query(self, selection: Selection, *more: ColumnElement[bool]) -> Any:
+        return sa.select(*_SHOWN).select_from(WITH_RUNS).where(*self._conditions(selection), *more)
+
+    def _keys(self, selection: Selection, usual: Sequence[str], allowed: Sequence[str], what: str) -> Iterator[str]:
+        """The keys of a selection, which means the usual states if it names none."""
+        strange = sorted(set(selection.states) - set(allowed))
+        if strange:
+            raise InvalidOption(f"{' and '.join(strange)} calls cannot {what}: only {', '.join(allowed)} ones can")
+        return (row["key"] for row in self.each(replace(selection, states=selection.states or usual)))
+
+    def _amend(self, kind: str, keys: Iterator[str], author: Author, becomes: Mapping[str, Mapping[str, Any]]) -> int:
+        """Give calls other values, by the state that they are in; those of any other state are left alone."""
+        ends: Counter[str] = Counter()
+        with self._run(kind, author, ends) as run_id:
+            while page := sorted(islice(keys, KEYS_A_QUERY)):
+                with self._ledger.writing() as connection:
+                    entries = look_up(connection, page, lock=True)
+                    changes = _changes(connection, self._ledger.namespace, run_id, author)
+                    proven = _proven_by_answers(connection, page)
+                    for key, entry in entries.items():
+                        end = becomes.get(State.UNKNOWN if entry.died else entry.state)
+                        if end is not None and key not in proven:
+                            _change(changes, key, entry, author, kind, **end)
+                            ends[end["state"]] += 1
+                    changes.write(connection)
+        return ends.total()
+
+    def _adopt(self, run_id: str, page: Mapping[str, Claim], author: Author) -> Counter[str]:
+        found: Counter[str] = Counter()
+        with self._ledger.writing() as connection:
+            entries = look_up(connection, sorted(page), lock=True)
+            changes = _changes(connection, self._ledger.namespace, run_id, author)
+            for key, claim in page.items():
+                entry = entries.get(key)
+                if entry is None:
+                    changes.note(key, 0, State.DELIVERED, author.why)
+                    changes.add(claim, State.DELIVERED, _reason("adopt", author), attempts=0, fence=0)
+                elif entry.died or entry.state not in (OPEN, State.DELIVERED):
+                    _change(changes, key, entry, author, "adopt", **_ARRIVED, fingerprint=claim.fingerprint)
+                found["new" if entry is None else State.UNKNOWN if entry.died else entry.state] += 1
+            changes.write(connection)
+        return found
+
+    def _purge(self, keys: Sequence[str], before: datetime) -> Counter[str]:
+        aged = sa.and_(calls.c.key.in_(keys), calls.c.state.in_(_PURGEABLE), calls.c.changed_at < before.timestamp())
+        with self._ledger.writing() as connection:
+            states = dict(connection.execute(sa.select(calls.c.key, calls.c.state).where(aged).with_for_update()).all())
+            connection.execute(sa.delete(events).where(events.c.key.in_(list(states))))
+            connection.execute(sa.delete(calls).where(calls.c.key.in_(list(states))))
+        return Counter(states.values())
+
+    def _purge_runs(self, before: datetime, this: str) -> int:
+        needed = sa.union(sa.select(calls.c.run_id), sa.select(events.c.run_id).where(events.c.run_id.isnot(None)))
+        idle = sa.and_(
+            runs.c.namespace == self._ledger.namespace,
+            runs.c.started_at < before.timestamp(),
+            runs.c.lease_until <= Now(),
+            runs.c.run_id != this,
+            runs.c.run_id.notin_(needed),
+        )
+        with self._ledger.writing() as connection:
+            return int(connection.execute(sa.delete(runs).where(idle)).rowcount)
+
+    @contextmanager
+    def _run(self, kind: str, author: Author, ends: Mapping[str, int]) -> Iterator[str]:
+        """A run that is no delivery.
+
+        :param ends: how many calls ended in which state, once the context ends
+        """
+        run_id = uuid.uuid4().hex
+        with self._ledger.writing() as connection:
+            connection.execute(
+                sa.insert(runs).values(
+                    run_id=run_id,
+                    namespace=self._ledger.namespace,
+                    source=kind,
+                    config="",
+                    lease_until=0.0,
+                    started_at=Now(),
+                    kind=kind,
+                    actor=author.actor,
+                    why=author.why,
+                )
+            )
+        yield run_id
+        counts = {f"{end}_rows": ends.get(end, 0) for end in ENDS}
+        counts["unknown_rows"] += ends.get(REQUEUED, 0)
+        with self._ledger.writing() as connection:
+            connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
+
+
+def _changes(connection: Connection, namespace: str, run_id: str, author: Author) -> Changes:
+    return Changes(run_id, namespace, connection.execute(sa.select(Now())).scalar_one(), author.actor)
+
+
+def _change(changes: Changes, key: str, entry: Entry, author: Author, kind: str, **values: Any) -> None:
+    changes.note(key, entry.fence, values["state"], author.why)
+    changes.change(key, entry, reason=_reason(kind, author), deaths=0, run_id=changes.run_id, **values)
+
+
+def _reason(kind: str, author: Author) -> str:
+    return f"{kind} by {author.actor}: {author.why}"
+
+
+def _proven_by_answers(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Those of the calls that impact.com itself answered OK to."""
+    answered = (events.c.key.in_(keys), events.c.state == State.DELIVERED.value, events.c.actor.is_(None))
+    return set(connection.execute(sa.select(events.c.key).where(*answered)).scalars())
+
+
+def _readable(row: Any) -> dict[str, Any]:
+    return {name: _utc(value) if name in _MOMENTS and value is not None else value for name, value in row.items()}
+
+
+def _utc(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

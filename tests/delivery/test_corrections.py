@@ -1,0 +1,267 @@
+"""What people do with the ledger after the fact, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
+from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
+from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.schema import calls, events, runs
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records import CallRecord
+from tests import examples
+from tests.delivery.ledgers import DirectBooks
+from tests.delivery.scripted import ERROR_500, NO_ANSWER, OK, REFUSED
+
+NAMESPACE = "https://calls.example.com"
+ALICE = Author("alice", "impact.com's support says so")
+ENDS = {"delivered": OK, "rejected": REFUSED, "unknown": NO_ANSWER, "not_sent": ERROR_500}
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Ledger:
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    ledger.prepare()
+    return ledger
+
+
+def claim_of(session_id: str, **changes: Any) -> Claim:
+    return identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call(session_id, **changes)))
+
+
+def attempted(ledger: Ledger, outcome: Outcome | None, *session_ids: str) -> str:
+    """Calls that a run sent, and what came of them; None if that run is still at it. Returns the run's id."""
+    run_id = ledger.start("test", "")
+    claims = [claim_of(session_id) for session_id in session_ids]
+    decisions, _ = ledger.record(run_id, claims, [], resend=False)
+    if outcome is not None:
+        fences = [decision.fence or 0 for decision in decisions or []]
+        ended = [Settlement(claim.key, fence, outcome) for claim, fence in zip(claims, fences, strict=True)]
+        ledger.record(run_id, [], ended, resend=False)
+    return run_id
+
+
+def expire(ledger: Ledger, run_id: str) -> None:
+    with ledger.writing() as connection:
+        connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(lease_until=0.0))
+
+
+def states(ledger: Ledger) -> dict[str, str]:
+    return {row["CallSessionId"]: row["state"] for row in Corrections(ledger).each(Selection())}
+
+
+def what_a_run_does(ledger: Ledger, session_id: str, outcome: Outcome = OK, *, resend: bool = False) -> State | None:
+    """What the next run that reads the call does with it: None if it sends it."""
+    books = DirectBooks(ledger, resend=resend)
+    claim = books.identify(claim_of(session_id).call)
+    decision = asyncio.run(books.take(claim))
+    if decision.fence is not None:
+        asyncio.run(books.settle(Settlement(claim.key, decision.fence, outcome)))
+    return decision.state
+
+
+def with_one_call_each(ledger: Ledger) -> None:
+    """A call in every state there is, named after it; ``died`` is one that a dead run left open."""
+    for state, outcome in ENDS.items():
+        attempted(ledger, outcome, state)
+    attempted(ledger, None, "open")
+    expire(ledger, attempted(ledger, None, "died"))
+    attempted(ledger, NO_ANSWER, "requeued")
+    assert Corrections(ledger).requeue(Selection(call_session_ids=["requeued"]), ALICE) == 1
+
+
+def test_a_call_is_found_by_all_that_it_is_known_by(ledger: Ledger) -> None:
+    with_one_call_each(ledger)
+    corrections = Corrections(ledger)
+    run_id = attempted(ledger, NO_ANSWER, "late%")
+
+    def found(**conditions: Any) -> set[str]:
+        listed = {row["CallSessionId"] for row in corrections.latest(Selection(**conditions), 100)}
+        assert listed == {row["CallSessionId"] for row in corrections.each(Selection(**conditions))}
+        assert len(listed) == corrections.count(Selection(**conditions)).total()
+        return listed
+
+    assert len(found()) == 8
+    assert found(states=["unknown"]) == {"unknown", "died", "late%"}
+    assert found(states=["open", "requeued"]) == {"open", "requeued"}
+    assert found(reason="VALIDATION") == {"rejected"}
+    assert found(reason="%") == set(), "a wildcard is none"
+    assert found(run_id=run_id) == {"late%"}
+    assert found(call_session_ids=["late%", "open", "nobody"]) == {"late%", "open"}
+    now = datetime.now(UTC)
+    assert len(found(since=now - timedelta(minutes=5), until=now + timedelta(minutes=5))) == 8
+    assert found(until=now - timedelta(minutes=5)) == set()
+    assert found(states=["unknown"], reason="validation") == set()
+
+
+def test_a_thousand_calls_are_listed_once_each(ledger: Ledger) -> None:
+    names = [f"call-{number}" for number in range(1201)]
+    for start in range(0, len(names), 400):
+        attempted(ledger, OK, *names[start : start + 400])
+    assert sorted(row["CallSessionId"] for row in Corrections(ledger).each(Selection())) == sorted(names)
+    assert len(Corrections(ledger).latest(Selection(), 10)) == 10
+
+
+def test_a_list_shows_no_number(ledger: Ledger) -> None:
+    with_one_call_each(ledger)
+    corrections = Corrections(ledger)
+    shown = str([*corrections.each(Selection()), *corrections.history(Selection()), *corrections.runs(100)])
+    assert "ExampleVendor" in shown
+    assert examples.CALLER not in shown
+
+
+def test_requeued_calls_are_sent_by_the_next_run_that_reads_them(ledger: Ledger) -> None:
+    with_one_call_each(ledger)
+    assert Corrections(ledger).requeue(Selection(), ALICE) == 3
+    assert {"rejected": "not_sent", "unknown": "requeued", "died": "requeued"}.items() <= states(ledger).items()
+    for session_id in ("rejected", "unknown", "died"):
+        assert what_a_run_does(ledger, session_id) is None
+        assert states(ledger)[session_id] == "delivered"
+
+
+def test_a_requeued_call_keeps_its_place_until_it_has_arrived_and_stays_unknown_if_refused(ledger: Ledger) -> None:
+    attempted(ledger, NO_ANSWER, "a")
+    Corrections(ledger).requeue(Selection(states=["unknown"]), ALICE)
+    assert what_a_run_does(ledger, "a", ERROR_500) is None
+    assert states(ledger) == {"a": "requeued"}, "the endpoint said that it did not process it"
+    assert what_a_run_does(ledger, "a", REFUSED) is None
+    assert states(ledger) == {"a": "unknown"}, "the first one may have been processed"
+    assert what_a_run_does(ledger, "a") is State.UNKNOWN, "and it is not sent again by itself"
+
+
+def test_resolved_calls_are_not_sent_or_are(ledger: Ledger) -> None:
+    attempted(ledger, NO_ANSWER, "there", "lost")
+    corrections = Corrections(ledger)
+    assert corrections.resolve(Selection(call_session_ids=["there"]), ALICE, delivered=True) == 1
+    assert corrections.resolve(Selection(call_session_ids=["lost"]), ALICE, delivered=False) == 1
+    assert what_a_run_does(ledger, "there") is State.ALREADY_DELIVERED
+    assert what_a_run_does(ledger, "lost", REFUSED) is None
+    assert states(ledger) == {"there": "delivered", "lost": "rejected"}, "a call that never arrived can be refused"
+
+
+def test_what_a_person_recorded_can_be_taken_back_but_not_what_an_answer_proved(ledger: Ledger) -> None:
+    attempted(ledger, OK, "answered")
+    attempted(ledger, NO_ANSWER, "asserted")
+    corrections = Corrections(ledger)
+    corrections.resolve(Selection(states=["unknown"]), ALICE, delivered=True)
+    corrections.adopt([claim_of("adopted")], ALICE)
+    assert corrections.resolve(Selection(states=["delivered"]), ALICE, delivered=False) == 2
+    assert states(ledger) == {"answered": "delivered", "asserted": "not_sent", "adopted": "not_sent"}
+
+
+def test_what_is_in_flight_is_left_alone(ledger: Ledger) -> None:
+    attempted(ledger, None, "a")
+    corrections = Corrections(ledger)
+    assert corrections.requeue(Selection(), ALICE) == 0
+    assert corrections.resolve(Selection(), ALICE, delivered=True) == 0
+    assert corrections.adopt([claim_of("a")], ALICE) == {"open": 1}
+    assert states(ledger) == {"a": "open"}
+
+
+def test_a_late_answer_still_is_believed_after_a_person_spoke(ledger: Ledger) -> None:
+    late = attempted(ledger, None, "a")
+    expire(ledger, late)
+    Corrections(ledger).resolve(Selection(), ALICE, delivered=False)
+    ledger.record(late, [], [Settlement(claim_of("a").key, 1, OK)], resend=False)
+    assert what_a_run_does(ledger, "a") is State.ALREADY_DELIVERED
+
+
+def test_adopted_calls_are_never_sent_and_changed_ones_are_seen(ledger: Ledger) -> None:
+    with_one_call_each(ledger)
+    corrections = Corrections(ledger)
+    names = [*ENDS, "open", "died", "requeued", "new", "new"]
+    found = corrections.adopt([claim_of(name) for name in names], ALICE)
+    assert found == {"new": 1, "rejected": 1, "unknown": 2, "not_sent": 1, "requeued": 1, "delivered": 1, "open": 1}
+    assert {state for name, state in states(ledger).items() if name != "open"} == {"delivered"}
+    assert what_a_run_does(ledger, "new") is State.ALREADY_DELIVERED
+    decisions, _ = ledger.record(ledger.start("", ""), [claim_of("new", TalkDuration=1)], [], resend=True)
+    assert [decision.state for decision in decisions or []] == [State.CHANGED]
+    assert corrections.adopt([claim_of("new")], ALICE) == {"delivered": 1}, "a second time, nothing is left to adopt"
+
+
+def test_proven_calls_are_delivered(ledger: Ledger) -> None:
+    attempted(ledger, NO_ANSWER, "a", "b")
+    attempted(ledger, REFUSED, "c")
+    assert Corrections(ledger).prove([claim_of(name).key for name in "ac"], ALICE) == 1
+    assert states(ledger) == {"a": "delivered", "b": "unknown", "c": "rejected"}
+
+
+def test_each_change_is_recorded_with_who_when_and_why(ledger: Ledger) -> None:
+    attempted(ledger, NO_ANSWER, "a")
+    corrections = Corrections(ledger)
+    corrections.requeue(Selection(call_session_ids=["a"]), ALICE)
+    corrections.resolve(Selection(call_session_ids=["a"]), Author("bob", "found it"), delivered=True)
+    told = [(row["state"], row["actor"], row["reason"]) for row in corrections.history(Selection())]
+    assert told[2:] == [("requeued", "alice", ALICE.why), ("delivered", "bob", "found it")]
+    assert [row["kind"] for row in corrections.runs(10)] == ["resolve", "requeue", "deliver"]
+    last = corrections.runs(1)[0]
+    assert (last["actor"], last["why"], last["delivered_rows"]) == ("bob", "found it", 1)
+    assert datetime.fromisoformat(last["ended_at"]).tzinfo is not None
+    assert [row["reason"] for row in corrections.each(Selection())] == ["resolve by bob: found it"]
+
+
+def age(ledger: Ledger, *session_ids: str) -> None:
+    ago = (datetime.now(UTC) - timedelta(days=400)).timestamp()
+    with ledger.writing() as connection:
+        connection.execute(
+            sa.update(calls).where(calls.c.CallSessionId.in_(session_ids)).values(changed_at=ago, first_at=ago)
+        )
+        connection.execute(sa.update(runs).values(started_at=ago, lease_until=0.0))
+
+
+def test_purge_forgets_settled_calls_of_that_age_with_their_history(ledger: Ledger) -> None:
+    with_one_call_each(ledger)
+    attempted(ledger, OK, "young")
+    age(ledger, *ENDS, "died", "requeued")
+    with ledger.reading() as connection:
+        runs_before = connection.execute(sa.select(sa.func.count()).select_from(runs)).scalar_one()
+    purged = Corrections(ledger).purge(datetime.now(UTC) - timedelta(days=365), ALICE)
+    kept = {"unknown", "died", "requeued", "open", "young"}
+    assert purged == {"delivered": 1, "rejected": 1, "not_sent": 1, "runs": 3}
+    assert states(ledger).keys() == kept
+    with ledger.reading() as connection:
+        assert set(connection.execute(sa.select(events.c.key)).scalars()) == {claim_of(name).key for name in kept}
+        assert connection.execute(sa.select(sa.func.count()).select_from(runs)).scalar_one() == runs_before - 3 + 1
+    assert what_a_run_does(ledger, "delivered") is None, "what is forgotten is sent again"
+
+
+def test_another_namespaces_calls_are_left_alone(ledger: Ledger) -> None:
+    with_one_call_each(ledger)
+    before = states(ledger)
+    other = Corrections(Ledger(ledger.engine, "http://127.0.0.1:8900"))
+    assert other.count(Selection()) == {}
+    assert other.requeue(Selection(), ALICE) == 0
+    assert other.resolve(Selection(), ALICE, delivered=True) == 0
+    assert other.purge(datetime.now(UTC) + timedelta(days=1), ALICE) == {"runs": 2}, "its own, just now"
+    assert states(ledger) == before
+
+
+@pytest.mark.parametrize(
+    ("conditions", "named"),
+    [({"states": ["lost"]}, "state must be one of"), ({"since": datetime(2026, 9, 1)}, "offset from UTC")],
+)
+def test_a_selection_that_means_nothing(conditions: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidOption, match=named):
+        Selection(**conditions)
+
+
+@pytest.mark.parametrize(("actor", "why"), [("", "why"), ("alice", " "), ("alice", "x" * 251)])
+def test_nobody_changes_anything_without_a_name_and_a_reason(actor: str, why: str) -> None:
+    with pytest.raises(InvalidOption, match="must be given"):
+        Author(actor, why)
+
+
+@pytest.mark.parametrize("wanted", [["delivered"], ["open"], ["rejected", "not_sent"]])
+def test_what_cannot_be_requeued_is_refused_by_name(ledger: Ledger, wanted: Sequence[str]) -> None:
+    with pytest.raises(InvalidOption, match=f"{wanted[-1]} calls cannot be requeued: only rejected, unknown ones can"):
+        Corrections(ledger).requeue(Selection(states=wanted), ALICE)
+    with pytest.raises(InvalidOption, match="open calls cannot be resolved as not delivered"):
+        Corrections(ledger).resolve(Selection(states=["open"]), ALICE, delivered=False)

@@ -1,0 +1,75 @@
+"""The ledger's tables: created and migrated, by two at once, and refused if they are of a newer version."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery import schema
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, identify
+from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
+from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.exceptions import LedgerUnusable
+from airflow_provider_impactcall.records import CallRecord
+from tests import examples
+
+NAMESPACE = "https://calls.example.com"
+CLAIM = identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call("a")))
+
+
+def prepared(ledger_url: str) -> Ledger:
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    ledger.prepare()
+    return ledger
+
+
+def as_version_1_left_it(ledger_url: str) -> None:
+    """A ledger of version 1, in which a run delivered one call."""
+    ledger = prepared(ledger_url)
+    run_id = ledger.start("dag/task", "")
+    ledger.record(run_id, [CLAIM], [], resend=False)
+    ledger.record(run_id, [], [Settlement(CLAIM.key, 1, Outcome(State.DELIVERED, "200 Status OK", 200))], resend=False)
+    with ledger.writing() as connection:
+        for column in ("kind", "actor", "why"):
+            connection.execute(sa.text(f"ALTER TABLE impactcall_run DROP COLUMN {column}"))
+        connection.execute(sa.text("UPDATE impactcall_schema SET version = 1"))
+    ledger.engine.dispose()
+
+
+def versions(ledger: Ledger) -> list[int]:
+    with ledger.reading() as connection:
+        return list(connection.execute(sa.text("SELECT version FROM impactcall_schema ORDER BY version")).scalars())
+
+
+def test_a_ledger_of_an_earlier_version_is_migrated_and_keeps_what_it_knew(ledger_url: str) -> None:
+    as_version_1_left_it(ledger_url)
+    ledger = prepared(ledger_url)
+    assert versions(ledger) == [1, 2]
+    decisions, _ = ledger.record(ledger.start("dag/task", ""), [CLAIM], [], resend=False)
+    assert [decision.state for decision in decisions or []] == [State.ALREADY_DELIVERED]
+    corrections = Corrections(ledger)
+    corrections.requeue(Selection(states=["rejected"]), Author("alice", "to see"))
+    assert [row["kind"] for row in corrections.runs(10)] == ["requeue", "deliver", "deliver"]
+
+
+@pytest.mark.parametrize("made", [None, as_version_1_left_it], ids=["created", "migrated"])
+def test_eight_may_start_at_once(ledger_url: str, made: object) -> None:
+    if callable(made):
+        made(ledger_url)
+
+    def start(_: int) -> str:
+        return prepared(ledger_url).start("test", "")
+
+    with ThreadPoolExecutor(8) as threads:
+        run_ids = list(threads.map(start, range(8)))
+    assert len({row["run_id"] for row in Corrections(prepared(ledger_url)).runs(100)} & set(run_ids)) == 8
+
+
+def test_a_ledger_of_a_newer_version_is_refused(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(ledger_url)
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION - 1)
+    with pytest.raises(LedgerUnusable, match="version 2, and this package knows 1: update it"):
+        prepared(ledger_url)
