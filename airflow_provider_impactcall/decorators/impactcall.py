@@ -15,7 +15,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_impactcall.operators.hidden import hide, reveal
-from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator, names_options
+from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
+from airflow_provider_impactcall.operators.signature import names_options_of
 
 
 class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
@@ -31,7 +32,7 @@ class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
     template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *DeliverCallsOperator.template_fields)
     custom_operator_name = "@task.impactcall"
 
-    @names_options
+    @names_options_of(DeliverCallsOperator)
     def __init__(self, *, python_callable: Callable[..., Any], **kwargs: Any) -> None:
         super().__init__(python_callable=python_callable, **kwargs)
 

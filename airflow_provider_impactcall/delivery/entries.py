@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from airflow_provider_impactcall.delivery.claims import Claim
+from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.delivery.schema import LONGEST_REASON, Now, calls, events, runs
 
 OPEN = "open"
@@ -51,6 +52,11 @@ class Entry:
     def died(self) -> bool:
         """Whether the run that sent it ended before it knew what came of it."""
         return self.state == OPEN and not self.alive
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether it may have been processed, and nobody knows."""
+        return self.died or self.state in (State.UNKNOWN, REQUEUED)
 
 
 def look_up(connection: Connection, keys: Sequence[str], *, lock: bool = False) -> dict[str, Entry]:

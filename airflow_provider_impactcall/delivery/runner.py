@@ -37,15 +37,14 @@ def run(
 ) -> DeliveryReport:
     """Deliver every row and report.
 
-    :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened; one dict is one
-        row; None is no row
+    :param rows: as :func:`mapped` takes them
     :param interrupt: the engine's; set here when the calling thread is interrupted, as by a signal or a timeout
     :raises DeliveryAborted: when nothing can be delivered until a person changes something
     :raises InvalidOption: if ``rows`` is nothing that has rows
     :raises Exception: whatever reading ``rows`` raises, after what was read before has been delivered
     """
     handover = _Handover()
-    items = mapped(flattened(_iterable(rows)), mapping)
+    items = mapped(rows, mapping)
     with ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
         delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, books, handover))
         delivery.add_done_callback(lambda _: handover.abandon())
@@ -66,11 +65,19 @@ def run(
             handover.end()
 
 
-def mapped(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Item]:
+def mapped(rows: Any, mapping: CallMapping) -> Iterator[Item]:
     """Each row as a call, or as a rejection with every reason; numbered from 1.
 
     Says in the log which columns ``mapping`` names that no row had.
+
+    :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened; one dict is one
+        row; None is no row
+    :raises InvalidOption: at once, if ``rows`` is nothing that has rows
     """
+    return _mapped(flattened(_iterable(rows)), mapping)
+
+
+def _mapped(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Item]:
     unseen = set(mapping.missing_columns(()))
     number = 0
     for number, row in enumerate(rows, start=1):

@@ -13,8 +13,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import requests
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from requests.auth import HTTPBasicAuth
 
-from airflow_provider_impactcall.delivery.endpoint import DEFAULT_ORIGIN, PATH, Endpoint, ParametersIn
+from airflow_provider_impactcall.delivery.endpoint import DEFAULT_ORIGIN, HEADERS, PATH, Endpoint, ParametersIn
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 
@@ -80,10 +81,11 @@ class Account:
     extra: Extra
 
 
-def account(connection: Any) -> Account:
+def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
     """What an Airflow connection of type ``impactcall`` says.
 
     :param connection: an :class:`airflow.sdk.Connection`
+    :param default_origin: scheme, host and port where the connection names no host
     :raises InvalidOption: with every wrong field of the extra, by name, without its value
     """
     if ":" in (connection.login or ""):
@@ -97,7 +99,7 @@ def account(connection: Any) -> Account:
     except ValidationError as error:
         problems = [f"{detail['loc'][0] if detail['loc'] else 'extra'}: {detail['msg']}" for detail in error.errors()]
         raise InvalidOption(f"the connection's extra is wrong; {'; '.join(dict.fromkeys(problems))}") from None
-    origin = _origin(connection.host or "", connection.port)
+    origin = _origin(connection.host or default_origin, connection.port)
     # requests' own rules for certificates, proxies and their variables, as the HTTP provider has them.
     proxies = extra.proxies or {}
     if isinstance(proxies, str):
@@ -118,8 +120,22 @@ def account(connection: Any) -> Account:
     return Account(endpoint, extra)
 
 
+def session(endpoint: Endpoint) -> requests.Session:
+    """A session with an account's credentials, certificates and proxies. It neither retries nor redirects by itself."""
+    prepared = requests.Session()
+    # As bytes, since requests encodes text as Latin-1.
+    prepared.auth = HTTPBasicAuth(endpoint.login.encode(), endpoint.password.encode())
+    prepared.headers.update(HEADERS)
+    prepared.verify = endpoint.verify
+    prepared.cert = endpoint.cert
+    prepared.trust_env = False  # What it would read of the environment is in the endpoint already.
+    if endpoint.proxy:
+        prepared.proxies = {"all": endpoint.proxy}
+    return prepared
+
+
 def _origin(host: str, port: int | None) -> str:
-    origin = (host if "://" in host else f"https://{host}").rstrip("/") if host else DEFAULT_ORIGIN
+    origin = (host if "://" in host else f"https://{host}").rstrip("/")
     parts = _http_url(origin)
     if parts is None or "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidOption("the connection's host must be a name, or http:// or https:// and a name")

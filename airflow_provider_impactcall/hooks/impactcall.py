@@ -13,13 +13,11 @@ from typing import Any, Literal, TextIO, cast
 
 import requests
 from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath
-from requests.auth import HTTPBasicAuth
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of
 from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, digest
-from airflow_provider_impactcall.delivery.endpoint import HEADERS, Endpoint
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Listener, Rejection
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
@@ -28,7 +26,7 @@ from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.hooks.connection import Account, account
+from airflow_provider_impactcall.hooks.connection import Account, account, session
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable, source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
@@ -82,7 +80,7 @@ class ImpactCallHook(BaseHook):
 
         It neither retries nor knows impact.com's rules: use :meth:`deliver` or :meth:`log_call` to send calls.
         """
-        return _session(self._account().endpoint)
+        return session(self._account().endpoint)
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the endpoint is there and takes the credentials, proven without creating a call.
@@ -94,8 +92,8 @@ class ImpactCallHook(BaseHook):
         except InvalidOption as error:
             return False, str(error)
         try:
-            with _session(endpoint) as session:
-                answer = session.post(endpoint.url, timeout=endpoint.timeout, allow_redirects=False)
+            with session(endpoint) as prepared:
+                answer = prepared.post(endpoint.url, timeout=endpoint.timeout, allow_redirects=False)
                 outcome = outcome_of(answer.status_code, answer.headers, answer.content)
         except OSError as error:  # RequestException is one, and what requests raises for a certificate's file too
             return False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
@@ -289,19 +287,6 @@ def _configuration(*options: Any) -> str:
 
 def _named(value: Any) -> str:
     return getattr(value, "__qualname__", None) or str(value)
-
-
-def _session(endpoint: Endpoint) -> requests.Session:
-    session = requests.Session()
-    # As bytes, since requests encodes text as Latin-1.
-    session.auth = HTTPBasicAuth(endpoint.login.encode(), endpoint.password.encode())
-    session.headers.update(HEADERS)
-    session.verify = endpoint.verify
-    session.cert = endpoint.cert
-    session.trust_env = False  # What it would read of the environment is in the endpoint already.
-    if endpoint.proxy:
-        session.proxies = {"all": endpoint.proxy}
-    return session
 
 
 def _end(ledger: Ledger, run_id: str, report: DeliveryReport) -> None:

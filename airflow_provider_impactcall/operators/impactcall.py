@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import tzinfo
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -22,9 +21,8 @@ from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook, at_least_zero
 from airflow_provider_impactcall.operators.hidden import hide, reveal
+from airflow_provider_impactcall.operators.signature import names_options_of
 from airflow_provider_impactcall.records.mapping import Source
-
-_Init = TypeVar("_Init", bound=Callable[..., None])
 
 
 class DeliverCallsOperator(BaseOperator):
@@ -200,17 +198,6 @@ class DeliverCallsOperator(BaseOperator):
         return None
 
 
-def names_options(init: _Init) -> _Init:
-    """Gives an ``__init__`` that hands ``**kwargs`` on to :class:`DeliverCallsOperator` the signature that it
-    has in effect, so that ``help()``, ``default_args`` and ``.partial()`` see every option by name.
-    """
-    own = inspect.signature(init).parameters
-    options = inspect.signature(DeliverCallsOperator.__init__).parameters
-    named = {name: parameter for name, parameter in {**own, **options}.items() if name != "kwargs"}
-    init.__signature__ = inspect.Signature([*named.values(), own["kwargs"]])  # type: ignore[attr-defined]
-    return init
-
-
 class ImpactCallOperator(DeliverCallsOperator):
     """Delivers the calls that an upstream task gave.
 
@@ -221,7 +208,7 @@ class ImpactCallOperator(DeliverCallsOperator):
 
     template_fields: Sequence[str] = ("calls", *DeliverCallsOperator.template_fields)
 
-    @names_options
+    @names_options_of(DeliverCallsOperator)
     def __init__(self, *, calls: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.calls = calls

@@ -7,6 +7,8 @@ answered, and fails on demand::
         ...  # deliver to sandbox.url
         print(sandbox.calls, sandbox.counts)
 
+Calls that pay are listed as actions, as impact.com lists them, at ``GET /Advertisers/{AccountSID}/Actions``.
+
 From a shell: ``python -m airflow_provider_impactcall.sandbox``.
 """
 

@@ -1,9 +1,9 @@
-"""What the endpoint says when nothing goes wrong on the way: done, refused, or who are you."""
+"""What the endpoints say when nothing goes wrong on the way: done, refused, or who are you."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from aiohttp import hdrs, web
@@ -54,6 +54,41 @@ def body_too_long(request: web.Request, limit: int) -> web.Response:
     return _error(request, 413, f"The body has more than {limit} bytes")
 
 
+def listed(request: web.Request, about: Mapping[str, str], actions: Sequence[Mapping[str, str | int]]) -> web.Response:
+    """200, with a page of the list of actions.
+
+    :param about: the page's number, size and the like
+    """
+    if _wants_json(request):
+        return _json(200, json.dumps({f"@{name}": value for name, value in about.items()} | {"Actions": actions}))
+    attributes = "".join(f' {name}="{escape(value)}"' for name, value in about.items())
+    rows = "".join(f"<Action>{_elements(action)}</Action>" for action in actions)
+    return _xml(200, f"<ImpactRadiusResponse><Actions{attributes}>{rows}</Actions></ImpactRadiusResponse>")
+
+
+def not_listed(request: web.Request, message: str) -> web.Response:
+    """400: the list of actions cannot be asked for so."""
+    return _error(request, 400, message)
+
+
+def too_many(request: web.Request, limit: int, wait: int) -> web.Response:
+    """429, with the headers that impact.com documents.
+
+    :param limit: requests an hour
+    :param wait: seconds until the next one
+    """
+    answer = _error(request, 429, f"The limit is {limit} requests an hour")
+    answer.headers.update(
+        {
+            "X-RateLimit-Limit-hour": str(limit),
+            "X-RateLimit-Remaining-hour": "0",
+            "X-RateLimit-Reset": str(wait),
+            "Retry-After": str(wait),
+        }
+    )
+    return answer
+
+
 def _error(request: web.Request, status: int, message: str, errors: Sequence[dict[str, str]] = ()) -> web.Response:
     if _wants_json(request):
         content = {"Status": "ERROR", "Message": message} | ({"Errors": list(errors)} if errors else {})
@@ -64,8 +99,8 @@ def _error(request: web.Request, status: int, message: str, errors: Sequence[dic
     return _xml(status, f"<ImpactRadiusResponse>{head}{details}</ImpactRadiusResponse>")
 
 
-def _elements(content: dict[str, str]) -> str:
-    return "".join(f"<{name}>{escape(value, quote=False)}</{name}>" for name, value in content.items())
+def _elements(content: Mapping[str, str | int]) -> str:
+    return "".join(f"<{name}>{escape(str(value), quote=False)}</{name}>" for name, value in content.items())
 
 
 def _wants_json(request: web.Request) -> bool:

@@ -1,15 +1,14 @@
-"""The endpoint, and beside it the pages for the person at the machine."""
+"""The endpoint for calls, the list of the actions that they became, and the pages for the person at the machine."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 
 from aiohttp import hdrs, web
 
 from airflow_provider_impactcall.exceptions import Problem
-from airflow_provider_impactcall.sandbox import answers
+from airflow_provider_impactcall.sandbox import actions, answers
+from airflow_provider_impactcall.sandbox.credentials import read_basic
 from airflow_provider_impactcall.sandbox.faults import NO_FAULT, Fault, Moment
 from airflow_provider_impactcall.sandbox.journal import Journal, ReceivedRequest
 from airflow_provider_impactcall.sandbox.plan import FaultPlan
@@ -21,10 +20,11 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 
 _WELCOME = f"""A stand-in for impact.com's Call Data API.
 
-POST   {ENDPOINT}   takes a call, in the query string or as a form
-GET    /calls                  the calls that it processed
-GET    /counts                 how many requests, calls, answers and faults
-DELETE /calls                  forgets them all
+POST   {ENDPOINT}           takes a call, in the query string or as a form
+GET    {actions.PATH}  the processed calls that became actions, for the user {{account}}
+GET    /calls                          the calls that it processed
+GET    /counts                         how many requests, calls, answers and faults
+DELETE /calls                          forgets them all
 """
 
 
@@ -34,15 +34,23 @@ class CallDataApplication:
     :param credentials: user and password; with None any Basic credentials do
     :param latency: seconds before each answer. A call is processed before them: a caller that leaves
         while it waits does not take the call back.
+    :param actions_page_size: actions on a page of their list when the request does not say
     """
 
     def __init__(
-        self, journal: Journal, plan: FaultPlan, *, credentials: tuple[str, str] | None, latency: float
+        self,
+        journal: Journal,
+        plan: FaultPlan,
+        *,
+        credentials: tuple[str, str] | None,
+        latency: float,
+        actions_page_size: int,
     ) -> None:
         self._journal = journal
         self._plan = plan
         self._credentials = credentials
         self._latency = latency
+        self._actions = actions.Actions(journal, actions_page_size)
 
     def build(self) -> web.Application:
         """A new aiohttp application; one serves only once."""
@@ -52,6 +60,7 @@ class CallDataApplication:
                 web.post(ENDPOINT, self._log_call),
                 # impact.com's OpenAPI documents GET, too.
                 web.get(ENDPOINT, self._log_call, allow_head=False),
+                web.get(actions.PATH, self._actions.list, allow_head=False),
                 web.get("/", self._welcome),
                 web.get("/calls", self._list_calls),
                 web.delete("/calls", self._forget),
@@ -104,14 +113,8 @@ class CallDataApplication:
         return None
 
     def _admits(self, authorization: str) -> bool:
-        scheme, _, encoded = authorization.partition(" ")
-        if scheme.lower() != "basic":
-            return False
-        try:
-            user, colon, password = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
-        except (binascii.Error, UnicodeError):
-            return False
-        return bool(colon) and self._credentials in (None, (user, password))
+        credentials = read_basic(authorization)
+        return credentials is not None and self._credentials in (None, credentials)
 
     async def _welcome(self, _: web.Request) -> web.Response:
         return web.Response(text=_WELCOME)

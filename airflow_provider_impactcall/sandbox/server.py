@@ -14,6 +14,7 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.sandbox.actions import DEFAULT_PAGE_SIZE
 from airflow_provider_impactcall.sandbox.application import MAX_TARGET_BYTES, CallDataApplication
 from airflow_provider_impactcall.sandbox.journal import Counts, Journal, ProcessedCall, ReceivedRequest
 from airflow_provider_impactcall.sandbox.plan import FaultPlan
@@ -39,8 +40,9 @@ class Sandbox:
     :param faults: the share of requests, 0 to 1, by the kind of fault that meets them (see ``FAULTS``)
     :param seed: the same seed and rates give the same faults, by the order of the requests
     :param keep_requests: whether :attr:`requests` fills; off for runs whose memory matters
-    :raises InvalidOption: for an unknown kind of fault, for rates that add up to over 1, or for a
-        password without a user
+    :param actions_page_size: actions on a page of their list when the request does not say
+    :raises InvalidOption: for an unknown kind of fault, for rates that add up to over 1, for a
+        password without a user, or for a page of no actions
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Sandbox:
         faults: Mapping[str, float] | None = None,
         seed: int = 0,
         keep_requests: bool = True,
+        actions_page_size: int = DEFAULT_PAGE_SIZE,
     ) -> None:
         if user is None and password is not None:
             raise InvalidOption("a password needs a user")
@@ -66,6 +69,7 @@ class Sandbox:
             self._plan,
             credentials=None if user is None else (user, password or ""),
             latency=latency,
+            actions_page_size=actions_page_size,
         )
         self._runner: web.AppRunner | None = None
 

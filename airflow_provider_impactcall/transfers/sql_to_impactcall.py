@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, Context
-from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.hooks.sql import sql_hook
-from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator, names_options
-
-_ROWS_A_FETCH = 1000
+from airflow_provider_impactcall.hooks.sql import drained
+from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
+from airflow_provider_impactcall.operators.signature import names_options_of
 
 
 class SqlToImpactCallOperator(DeliverCallsOperator):
@@ -36,7 +31,7 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
     template_ext: Sequence[str] = (".sql",)
 
-    @names_options
+    @names_options_of(DeliverCallsOperator)
     def __init__(
         self,
         *,
@@ -56,60 +51,7 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
         :raises AirflowFailException: also if the query gives no rows, or two columns of one name
         """
         try:
-            hook = sql_hook("sql_conn_id", self.sql_conn_id)
-            with _drained(hook, self.sql, self.parameters) as rows:
-                self.log.info("%d rows read", len(rows))
+            with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
                 return self.deliver(rows, context)
         except InvalidOption as error:
             raise AirflowFailException(str(error)) from None
-
-
-@contextmanager
-def _drained(hook: DbApiHook, sql: str, parameters: Any) -> Iterator[Spool]:
-    with closing(hook.get_conn()) as connection, closing(_cursor(connection)) as cursor:
-        # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
-        cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
-        # psycopg2 knows the columns of a server-side cursor only once rows were fetched.
-        rows = cursor.fetchmany(_ROWS_A_FETCH) if cursor.description is not None or _is_named(cursor) else []
-        spool = Spool(_columns(cursor))
-        while rows:
-            spool.write(_values(row, spool.columns) for row in rows)
-            rows = cursor.fetchmany(_ROWS_A_FETCH)
-    with spool:
-        yield spool
-
-
-def _cursor(connection: Any) -> Any:
-    """A cursor that leaves the result on the server, where the driver's own would hold all of it in memory."""
-    match type(connection).__module__.partition(".")[0]:
-        case "psycopg" | "psycopg2":
-            return connection.cursor("airflow_provider_impactcall")
-        case "MySQLdb":
-            from MySQLdb.cursors import SSCursor
-
-            return connection.cursor(SSCursor)
-        case "pymysql":
-            from pymysql.cursors import SSCursor
-
-            return connection.cursor(SSCursor)
-        case _:
-            return connection.cursor()
-
-
-def _is_named(cursor: Any) -> bool:
-    return getattr(cursor, "name", None) is not None
-
-
-def _columns(cursor: Any) -> list[str]:
-    if cursor.description is None:
-        raise InvalidOption("sql is no query: it returns no rows")
-    columns = [column[0] for column in cursor.description]
-    repeated = [name for name, count in Counter(columns).items() if count > 1]
-    if repeated:
-        raise InvalidOption(f"sql has two columns named {', '.join(map(repr, repeated))}; name them apart with AS")
-    return columns
-
-
-def _values(row: Any, columns: Sequence[str]) -> Sequence[Any]:
-    # The connection's extra may ask for a dict cursor.
-    return [row[column] for column in columns] if isinstance(row, Mapping) else row

@@ -1,0 +1,246 @@
+"""The delivery ledger after the fact, for those who have an Airflow connection to it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_impactcall.delivery import read_back
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, InputClaims, identify
+from airflow_provider_impactcall.delivery.corrections import Author, Corrections
+from airflow_provider_impactcall.delivery.engine import Rejection
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack
+from airflow_provider_impactcall.delivery.rejects import Rejects
+from airflow_provider_impactcall.delivery.runner import mapped
+from airflow_provider_impactcall.hooks.connection import Account, account, session
+from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
+from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records.mapping import Source
+
+log = logging.getLogger(__name__)
+
+DEFAULT_API_CONN_ID = "impact_api_default"
+
+_CLAIMS_A_QUERY = 500
+# Clocks differ: an action may seem to be older than its call.
+_MARGIN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What came of rows that were to be adopted. The last four add up to the first.
+
+    :param rows: rows read
+    :param adopted: calls that are delivered from now on
+    :param already_delivered: calls that were delivered before
+    :param in_flight: calls that a live run is sending; left alone
+    :param rejected: rows that are no valid call
+    """
+
+    rows: int
+    adopted: int
+    already_delivered: int
+    in_flight: int
+    rejected: int
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What came of looking for calls among impact.com's actions.
+
+    :param rows: rows read
+    :param rejected: rows that are no valid call
+    :param unknown: calls of unknown fate before
+    :param proven: those of them that were found, and are delivered from now on
+    :param ambiguous: those of which some were found, without saying which: calls of one caller in one second
+    """
+
+    rows: int
+    rejected: int
+    unknown: int
+    proven: int
+    ambiguous: int
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return asdict(self)
+
+
+class ImpactCallLedgerHook(BaseHook):
+    """Shows and corrects what the delivery ledger holds.
+
+    :param impactcall_conn_id: the connection that the calls were delivered with: it says the namespace, and the
+        parameters of calls that lack them
+    :param ledger_conn_id: as the delivering tasks have it; None for ``[impactcall] ledger_conn_id``
+    :param ledger_namespace: as the delivering tasks have it; None for the endpoint's origin
+    """
+
+    def __init__(
+        self,
+        impactcall_conn_id: str = "impactcall_default",
+        ledger_conn_id: str | None = None,
+        ledger_namespace: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.impactcall_conn_id = impactcall_conn_id
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_namespace = ledger_namespace
+
+    @contextmanager
+    def corrections(self) -> Iterator[Corrections]:
+        """The calls, to look at and to correct.
+
+        :raises InvalidOption: if the connection is wrong
+        :raises LedgerUnusable: if the ledger cannot be reached
+        """
+        with self._ledger() as ledger:
+            yield Corrections(ledger)
+
+    def adopt(
+        self,
+        rows: Any,
+        author: Author,
+        *,
+        mapping: Mapping[str, Source] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        timezone: str | tzinfo | None = None,
+        key: Sequence[str] = DEFAULT_KEY,
+    ) -> Adoption:
+        """Record calls as delivered that were sent by other means, such as the tool that this one replaces.
+
+        Give the options that the delivering task has, or it will not know the calls again.
+
+        :param rows: the calls, complete, as :meth:`.ImpactCallHook.deliver` takes them
+        :raises InvalidOption: if an option or the connection is wrong
+        :raises LedgerUnusable: if the ledger cannot be reached
+        """
+        read = _Rows(self._account(), rows, mapping, constants, timezone, key)
+        with self._ledger() as ledger:
+            found = Corrections(ledger).adopt(read.claims(ledger.namespace), author)
+        read.log_rejects()
+        return Adoption(
+            rows=read.counts.total(),
+            adopted=found.total() - found["delivered"] - found["open"],
+            already_delivered=found["delivered"] + read.counts["calls"] - found.total(),
+            in_flight=found["open"],
+            rejected=read.counts["rejected"],
+        )
+
+    def reconcile(
+        self,
+        rows: Any,
+        author: Author,
+        *,
+        api_conn_id: str = DEFAULT_API_CONN_ID,
+        mapping: Mapping[str, Source] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        timezone: str | tzinfo | None = None,
+        key: Sequence[str] = DEFAULT_KEY,
+    ) -> Reconciliation:
+        """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.
+
+        An action proves its call delivered by campaign, action tracker, caller and second. That there is none proves
+        nothing: a call that does not pay never becomes an action.
+
+        :param rows: the calls, complete, as they were delivered: the ledger keeps no caller
+        :param api_conn_id: a connection with the account's ordinary API credentials: login is the AccountSID, password
+            the AuthToken, host empty for ``https://api.impact.com``
+        :raises InvalidOption: if an option or a connection is wrong
+        :raises LedgerUnusable: if the ledger cannot be reached
+        :raises ReadBackFailed: if impact.com does not answer as it should
+        """
+        read = _Rows(self._account(), rows, mapping, constants, timezone, key)
+        api = account(self.get_connection(api_conn_id), read_back.DEFAULT_ORIGIN).endpoint
+        calls: dict[CallIdentity, set[str]] = defaultdict(set)
+        unknown: dict[str, CallIdentity] = {}
+        with self._ledger() as ledger:
+            claims = read.claims(ledger.namespace)
+            while page := list(islice(claims, _CLAIMS_A_QUERY)):
+                with reachable():
+                    entries = ledger.look_up([claim.key for claim in page])
+                for claim in page:
+                    identity = CallIdentity.of_call(claim.call)
+                    calls[identity].add(claim.key)
+                    entry = entries.get(claim.key)
+                    if entry is not None and entry.unsettled:
+                        unknown[claim.key] = identity
+            read.log_rejects()
+            with session(api) as prepared:
+                actions = _actions(ReadBack(prepared, api.origin, api.login, api.timeout), unknown.values())
+                proven, ambiguous = read_back.proven(calls, unknown, actions)
+            with reachable():
+                recorded = Corrections(ledger).prove(sorted(proven), author) if proven else 0
+        return Reconciliation(
+            rows=read.counts.total(),
+            rejected=read.counts["rejected"],
+            unknown=len(unknown),
+            proven=recorded,
+            ambiguous=len(ambiguous),
+        )
+
+    def _account(self) -> Account:
+        return account(self.get_connection(self.impactcall_conn_id))
+
+    @contextmanager
+    def _ledger(self) -> Iterator[Ledger]:
+        ledger = open_ledger(self.ledger_conn_id, self.ledger_namespace or self._account().endpoint.origin)
+        try:
+            with reachable():
+                yield ledger
+        finally:
+            ledger.engine.dispose()
+
+
+class _Rows:
+    """Rows on their way to becoming claims; those that are no valid call are counted, and their reasons logged."""
+
+    def __init__(
+        self,
+        settings: Account,
+        rows: Any,
+        mapping: Mapping[str, Source] | None,
+        constants: Mapping[str, Any] | None,
+        timezone: str | tzinfo | None,
+        key: Sequence[str],
+    ) -> None:
+        extra = settings.extra
+        self._items = mapped(rows, CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults))
+        self._key = InputClaims(key).key
+        self._rejects = Rejects()
+        self.counts: Counter[str] = Counter()
+
+    def claims(self, namespace: str) -> Iterator[Claim]:
+        for item in self._items:
+            if isinstance(item, Rejection):
+                self.counts["rejected"] += 1
+                self._rejects.note(item, Outcome(State.REJECTED, "invalid"))
+            else:
+                self.counts["calls"] += 1
+                yield identify(namespace, self._key, item.record)
+
+    def log_rejects(self) -> None:
+        for _, reason, count in self._rejects.commonest():
+            log.warning("Rejected, %d rows: %s", count, reason)
+
+
+def _actions(reader: ReadBack, wanted: Iterable[CallIdentity]) -> Iterator[CallIdentity]:
+    """All actions of the campaigns of these calls, from the time of each campaign's first."""
+    first: dict[str, int] = {}
+    for identity in wanted:
+        first[identity.campaign_id] = min(identity.at, first.get(identity.campaign_id, identity.at))
+    for campaign_id, at in sorted(first.items()):
+        yield from reader.actions(campaign_id, datetime.fromtimestamp(at, UTC) - _MARGIN, datetime.now(UTC))

@@ -1,0 +1,228 @@
+"""The ledger after the fact, as tasks: adopt what was sent before, reconcile what is unknown, purge what is old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, ClassVar, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
+
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.corrections import Author
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable, ReadBackFailed
+from airflow_provider_impactcall.hooks.corrections import DEFAULT_API_CONN_ID, ImpactCallLedgerHook
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.hooks.ledger import source
+from airflow_provider_impactcall.hooks.sql import drained
+from airflow_provider_impactcall.operators.signature import names_options_of
+from airflow_provider_impactcall.records.mapping import Source
+
+_T = TypeVar("_T")
+
+
+class CorrectLedgerOperator(BaseOperator):
+    """What the operators share that correct the delivery ledger: where it is, and why they do it.
+
+    :param why: the reason, kept with each change; the task is kept as who made it (templated)
+    :param impactcall_conn_id: the connection that the calls were delivered with (templated)
+    :param ledger_conn_id: as the delivering task has it (templated)
+    :param ledger_namespace: as the delivering task has it (templated)
+    """
+
+    template_fields: Sequence[str] = ("why", "impactcall_conn_id", "ledger_conn_id", "ledger_namespace")
+
+    def __init__(
+        self,
+        *,
+        why: str,
+        impactcall_conn_id: str = ImpactCallHook.default_conn_name,
+        ledger_conn_id: str | None = None,
+        ledger_namespace: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.why = why
+        self.impactcall_conn_id = impactcall_conn_id
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_namespace = ledger_namespace
+
+    def correct(self, act: Callable[[ImpactCallLedgerHook, Author], _T]) -> _T:
+        """Have the ledger corrected in this task's name.
+
+        :raises AirflowFailException: an option or a connection is wrong
+        :raises AirflowException: the ledger or impact.com cannot be reached; what was changed before that is kept
+        """
+        hook = ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
+        try:
+            return act(hook, Author(source(), self.why))
+        except InvalidOption as error:
+            raise AirflowFailException(str(error)) from None
+        except (LedgerUnusable, ReadBackFailed) as error:
+            raise AirflowException(str(error)) from None
+
+
+class CorrectFromSqlOperator(CorrectLedgerOperator):
+    """What the operators share that need the calls themselves, which the ledger does not keep.
+
+    :param sql: the query of the delivering task, for the calls in question, or the path of a ``.sql`` file (templated)
+    :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` (templated)
+    :param parameters: the query's parameters, in the driver's own style (templated)
+    :param mapping: as the delivering task has it
+    :param constants: as the delivering task has it (templated)
+    :param timezone: as the delivering task has it (templated)
+    :param key: as the delivering task has it
+    :param kwargs: every option of :class:`CorrectLedgerOperator`, and of Airflow's ``BaseOperator``
+    """
+
+    template_fields: Sequence[str] = (
+        "sql",
+        "sql_conn_id",
+        "parameters",
+        "constants",
+        "timezone",
+        *CorrectLedgerOperator.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
+    template_ext: Sequence[str] = (".sql",)
+
+    @names_options_of(CorrectLedgerOperator)
+    def __init__(
+        self,
+        *,
+        sql: str,
+        sql_conn_id: str,
+        parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        mapping: Mapping[str, Source] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        timezone: str | tzinfo | None = None,
+        key: Sequence[str] = DEFAULT_KEY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.mapping = mapping
+        self.constants = constants
+        self.timezone = timezone
+        self.key = key
+
+
+class AdoptCallsOperator(CorrectFromSqlOperator):
+    """Records calls as delivered that another tool had sent, for the day of the switch. Nothing is sent.
+
+    Run it once over all that was sent before, and deliver only then.
+    """
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Adopt the calls.
+
+        :return: ``rows``, and of them ``adopted``, ``already_delivered``, ``in_flight`` and ``rejected``
+        :raises AirflowFailException: also if rows are no valid call, once all others were adopted
+        """
+
+        def adopt(hook: ImpactCallLedgerHook, author: Author) -> dict[str, int]:
+            with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
+                return hook.adopt(
+                    rows,
+                    author,
+                    mapping=self.mapping,
+                    constants=self.constants,
+                    timezone=self.timezone or None,
+                    key=self.key,
+                ).as_dict()
+
+        adoption = self.correct(adopt)
+        self.log.info("Adopted: %s", adoption)
+        if adoption["rejected"]:
+            raise AirflowFailException(
+                f"{adoption['rejected']} rows are no valid call, and were not adopted: {adoption}"
+            )
+        return adoption
+
+
+class ReconcileCallsOperator(CorrectFromSqlOperator):
+    """Looks for calls of unknown fate among impact.com's actions, and records those that are there as delivered.
+
+    That a call is not there proves nothing: one that does not pay never becomes an action.
+
+    :param api_conn_id: a connection with the account's ordinary API credentials: login is the AccountSID, password the
+        AuthToken, host empty for ``https://api.impact.com`` (templated)
+    """
+
+    template_fields: Sequence[str] = ("api_conn_id", *CorrectFromSqlOperator.template_fields)
+
+    @names_options_of(CorrectFromSqlOperator)
+    def __init__(
+        self,
+        *,
+        api_conn_id: str = DEFAULT_API_CONN_ID,
+        why: str = "found among impact.com's actions",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(why=why, **kwargs)
+        self.api_conn_id = api_conn_id
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Reconcile the calls.
+
+        :return: ``rows``, ``rejected``, and of calls ``unknown`` before, ``proven`` and ``ambiguous``
+        """
+
+        def reconcile(hook: ImpactCallLedgerHook, author: Author) -> dict[str, int]:
+            with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
+                return hook.reconcile(
+                    rows,
+                    author,
+                    api_conn_id=self.api_conn_id,
+                    mapping=self.mapping,
+                    constants=self.constants,
+                    timezone=self.timezone or None,
+                    key=self.key,
+                ).as_dict()
+
+        reconciliation = self.correct(reconcile)
+        self.log.info("Reconciled: %s", reconciliation)
+        return reconciliation
+
+
+class PurgeLedgerOperator(CorrectLedgerOperator):
+    """Forgets calls that were settled long ago, with their history. Calls of unknown fate are never forgotten.
+
+    A delivered call that is forgotten and read again is sent again: keep calls for longer than any query reads back.
+
+    :param older_than: a ``timedelta``, or days (templated)
+    """
+
+    template_fields: Sequence[str] = ("older_than", *CorrectLedgerOperator.template_fields)
+
+    @names_options_of(CorrectLedgerOperator)
+    def __init__(self, *, older_than: timedelta | float | str, why: str = "of that age", **kwargs: Any) -> None:
+        super().__init__(why=why, **kwargs)
+        self.older_than = older_than
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Purge the ledger.
+
+        :return: how many calls were forgotten by state, and ``runs``
+        """
+
+        def purge(hook: ImpactCallLedgerHook, author: Author) -> dict[str, int]:
+            before = datetime.now(UTC) - _age(self.older_than)
+            with hook.corrections() as corrections:
+                return dict(corrections.purge(before, author))
+
+        purged = self.correct(purge)
+        self.log.info("Purged: %s", purged)
+        return purged
+
+
+def _age(older_than: timedelta | float | str) -> timedelta:
+    try:
+        age = older_than if isinstance(older_than, timedelta) else timedelta(days=float(older_than))
+    except (TypeError, ValueError, OverflowError):
+        age = timedelta(0)
+    if age <= timedelta(0):
+        raise InvalidOption("older_than must be a timedelta or days, more than zero")
+    return age

@@ -1,0 +1,189 @@
+"""impact.com's list of actions, in which a client reads back which calls became one.
+
+A call that does not pay never becomes an action: that a call is not listed proves nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from aiohttp import hdrs, web
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.sandbox import answers
+from airflow_provider_impactcall.sandbox.credentials import read_basic
+from airflow_provider_impactcall.sandbox.journal import Journal, ProcessedCall
+
+PATH = "/Advertisers/{account}/Actions"
+DEFAULT_PAGE_SIZE = 20_000
+REQUESTS_PER_HOUR = 1_000
+
+_SMALLEST_PAGE = 2_000
+_MOST_PAGES = 10
+_WHEN_NOT_ASKED = timedelta(days=7)
+_LONGEST_RANGE = timedelta(days=45)
+_OLDEST_START = timedelta(days=3 * 365 + 1)
+_HOUR = 3600.0
+_PARAMETERS = ("CampaignId", "StartDate", "EndDate", "PageSize", "Page")
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+
+class Actions:
+    """Lists the calls that became actions, last updated when they were received.
+
+    :param page_size: actions on a page when the request does not say
+    :raises InvalidOption: for a page that could hold none
+    """
+
+    def __init__(self, journal: Journal, page_size: int) -> None:
+        if page_size < 1:
+            raise InvalidOption("actions_page_size must be at least 1")
+        self._journal = journal
+        self._page_size = page_size
+        self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    async def list(self, request: web.Request) -> web.Response:
+        """A page of them, or why there is none."""
+        account = request.match_info["account"]
+        credentials = read_basic(request.headers.get(hdrs.AUTHORIZATION, ""))
+        if credentials is None or credentials[0] != account:
+            return answers.unauthorized(request)
+        wait = self._wait(account)
+        if wait:
+            return answers.too_many(request, REQUESTS_PER_HOUR, wait)
+        try:
+            asked = _read(request, self._page_size)
+            listed = [
+                _action(number, call) for number, call in enumerate(self._journal.calls, start=1) if asked.takes(call)
+            ]
+            pages = asked.pages(len(listed))
+        except _Refusal as refusal:
+            return answers.not_listed(request, str(refusal))
+        more = asked.page < pages
+        about = {
+            "page": str(asked.page),
+            "numpages": str(pages),
+            "pagesize": str(asked.page_size),
+            "total": str(len(listed)),
+            "nextpageuri": str(request.rel_url.update_query(Page=str(asked.page + 1))) if more else "",
+        }
+        first = (asked.page - 1) * asked.page_size
+        return answers.listed(request, about, listed[first : first + asked.page_size])
+
+    def _wait(self, account: str) -> int:
+        """The whole seconds until the account may ask again; 0 takes this request into account."""
+        now, recent = time.monotonic(), self._recent[account]
+        while recent and recent[0] <= now - _HOUR:
+            recent.popleft()
+        if len(recent) == REQUESTS_PER_HOUR:
+            return math.ceil(recent[0] + _HOUR - now)
+        recent.append(now)
+        return 0
+
+
+class _Refusal(Exception):
+    """What is wrong with a request; never its values."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a request asks for."""
+
+    campaign: int
+    start: datetime
+    end: datetime
+    page_size: int
+    page: int
+
+    def takes(self, call: ProcessedCall) -> bool:
+        parameters = call["parameters"]
+        # As impact.com does, an absent CallStatus counts as ANSWER.
+        return (
+            parameters.get("CallStatus", "ANSWER") == "ANSWER"
+            and int(parameters["CampaignId"]) == self.campaign
+            and self.start <= datetime.fromisoformat(call["received_at"]) <= self.end
+        )
+
+    def pages(self, total: int) -> int:
+        if total > _MOST_PAGES * self.page_size:
+            raise _Refusal(f"There are more than {_MOST_PAGES} pages of results; ask for a shorter range")
+        pages = max(1, math.ceil(total / self.page_size))
+        if self.page > pages:
+            raise _Refusal("Page is after the last one")
+        return pages
+
+
+def _read(request: web.Request, page_size: int) -> _Asked:
+    query = request.query
+    for name in query:
+        if name not in _PARAMETERS:
+            raise _Refusal(f"The sandbox knows no parameter but {', '.join(_PARAMETERS)}")
+        if len(query.getall(name)) > 1:
+            raise _Refusal(f"{name} is given more than once")
+    if "CampaignId" not in query:
+        raise _Refusal("CampaignId is missing")
+    start, end = _range(query)
+    return _Asked(
+        campaign=_number(query, "CampaignId", least=0),
+        start=start,
+        end=end,
+        page_size=_number(query, "PageSize", least=_SMALLEST_PAGE) if "PageSize" in query else page_size,
+        page=_number(query, "Page", least=1) if "Page" in query else 1,
+    )
+
+
+def _range(query: Mapping[str, str]) -> tuple[datetime, datetime]:
+    now = datetime.now(UTC)
+    if ("StartDate" in query) != ("EndDate" in query):
+        raise _Refusal("StartDate and EndDate must be given both, or neither")
+    if "StartDate" not in query:
+        return now - _WHEN_NOT_ASKED, now
+    start, end = _moment(query, "StartDate"), _moment(query, "EndDate")
+    if end < start:
+        raise _Refusal("EndDate must not be before StartDate")
+    if end - start > _LONGEST_RANGE:
+        raise _Refusal(f"StartDate and EndDate must be at most {_LONGEST_RANGE.days} days apart")
+    if start < now - _OLDEST_START:
+        raise _Refusal("StartDate must be at most 3 years ago")
+    return start, end
+
+
+def _moment(query: Mapping[str, str], name: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(query[name])
+    except ValueError:
+        raise _Refusal(f"{name} must be in ISO 8601 (a + that is not sent as %2B arrives as a space)") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _number(query: Mapping[str, str], name: str, *, least: int) -> int:
+    if not _DIGITS.fullmatch(query[name]) or int(query[name]) < least:
+        raise _Refusal(f"{name} must be a whole number of {least} or more")
+    return int(query[name])
+
+
+def _action(number: int, call: ProcessedCall) -> dict[str, str | int]:
+    parameters = call["parameters"]
+    campaign, tracker = parameters["CampaignId"], parameters["ActionTrackerId"]
+    # Numbers come as text or as numbers there, so here is one of each.
+    return {
+        "Id": f"{campaign}.{tracker}.{number}",
+        "CampaignId": campaign,
+        "ActionTrackerId": int(tracker),
+        "State": "PENDING",
+        "EventDate": _in_utc(parameters["EventDate"]),
+        "CallerId": parameters["CallerId"],
+    }
+
+
+def _in_utc(event_date: str) -> str:
+    try:
+        return datetime.fromisoformat(event_date).astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:  # the first and the last hours of the years 1 to 9999
+        return event_date
