@@ -135,6 +135,8 @@ class Books:
         settlements = [job.item for job in jobs if isinstance(job.item, Settlement)]
         found = [self._ledger.look_up(keys) for keys in lookups]
         began = time.monotonic()
+        if found and len(found) == len(jobs) and began < self._lease_until - LEASE_SECONDS + _RENEW_SECONDS:
+            return found  # A commit, only to renew a lease that was just renewed, would cost more than the looking up.
         decisions, states = self._ledger.record(self.run_id, claims, settlements, resend=self.resend)
         if decisions is None:
             self._lost = True

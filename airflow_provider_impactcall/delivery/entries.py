@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -34,8 +33,7 @@ _CHANGING = ("state", "reason", "uncertain", "attempts", "deaths", "fence", "run
 _KEPT = ("key", "state", "reason", "fingerprint", "uncertain", "attempts", "deaths", "fence", "run_id")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """What the ledger holds of a call."""
 
     state: str

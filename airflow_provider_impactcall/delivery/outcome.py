@@ -83,7 +83,7 @@ class DeliveryReport:
     :param not_sent: never left, or provably not processed
     :param seconds: how long the run took
     :param rejects: where the rejected rows are listed, or None
-    :param given_up: those of ``not_sent`` that were to be sent; a later run may. Not part of :meth:`as_dict`
+    :param given_up: those of ``not_sent`` and ``unknown`` that a later run sends. Not part of :meth:`as_dict`
     :param stop: why the run ended early, or None. Not part of :meth:`as_dict`
     """
 

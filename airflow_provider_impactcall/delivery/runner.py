@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _ROWS_AHEAD = 1000
 
 _BATCH = 500
+# How long a batch waits to become a fuller one, as each costs a question to the ledger.
+_LINGER_SECONDS = 0.005
 
 Item = Call | Rejection
 
@@ -149,6 +151,8 @@ class _Handover:
         ended = False
         while not ended:
             batch = [await asyncio.to_thread(self._queue.get)]
+            if batch[0] is not None:
+                await asyncio.sleep(_LINGER_SECONDS)
             with suppress(queue.Empty):
                 while len(batch) < _BATCH and batch[-1] is not None:
                     batch.append(self._queue.get_nowait())

@@ -20,6 +20,7 @@ from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook, at_least_zero
+from airflow_provider_impactcall.operators.come_back import CallsNotSent
 from airflow_provider_impactcall.operators.hidden import hide, reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
 from airflow_provider_impactcall.records.mapping import Source
@@ -122,7 +123,9 @@ class DeliverCallsOperator(BaseOperator):
         :return: the report's counts, ``seconds`` and ``rejects``
         :raises AirflowFailException: an option is wrong, nothing can be delivered until a person changes
             something, or more rows were rejected or unknown than the task tolerates
-        :raises AirflowException: rows were not sent, and a later try may send them; or the ledger cannot be reached
+        :raises CallsNotSent: (an AirflowException) a later try may send what was not sent, or not confirmed under
+            ``resend``; it says when to come back
+        :raises AirflowException: the ledger cannot be reached
         :raises AirflowSkipException: there were no rows, and ``on_empty`` says so
         """
         reports: list[DeliveryReport] = []
@@ -180,7 +183,8 @@ class DeliverCallsOperator(BaseOperator):
     def _failure(self, report: DeliveryReport, rejected: float, unknown: float) -> AirflowException | None:
         if report.given_up:
             reason = report.stop or "another run is sending them; come back when it has ended"
-            return AirflowException(f"{report.given_up} calls were not sent: {reason}. {report}")
+            come_back = None if report.stop is None else report.stop.come_back
+            return CallsNotSent(f"{report.given_up} calls are still to be sent: {reason}. {report}", come_back)
         excess = [
             f"{count} rows are {name}, and {option} is {tolerated}"
             for name, count, option, tolerated in (

@@ -241,7 +241,7 @@ class CallRecord(BaseModel):
 
     def parameters(self) -> dict[str, str]:
         """The parameters that leave, as text, in the order of impact.com's page. Absent ones are left out."""
-        return {name: str(value) for name, value in self if value is not None}
+        return {name: str(value) for name, value in vars(self).items() if value is not None}
 
     def key(self, names: Sequence[str]) -> tuple[str, ...]:
         """The values of the parameters that tell this call from another, as text; ``''`` for an absent one."""

@@ -63,7 +63,7 @@ def _reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[An
 
 def plain(value: Any) -> Any:
     """An enum's value, and text as ``str`` itself; a subclass of it may spell or compare itself as anything."""
-    if type(value) is str:  # the common case, for speed
+    if type(value) is str or type(value) is int:  # the common cases, for speed
         return value
     if isinstance(value, Enum):
         value = value.value
@@ -74,6 +74,8 @@ def is_absent(value: Any) -> bool:
     """Whether a value stands for "nothing": ``None``, ``''``, NaN, NaT, pandas' ``NA``, or a list of only such."""
     if value is None or type(value) is str:  # the common cases, for speed
         return not value
+    if type(value) is int:
+        return False
     try:
         bare = plain(value)
         if isinstance(bare, (list, tuple)):
@@ -114,10 +116,10 @@ def text(value: Any) -> str:
     :raises ValueError: for a boolean (impact.com gives no words for it), bytes, a nested object, a float too
         large to be exact, or text that cannot be UTF-8 or holds a NUL
     """
-    if isinstance(value, (list, tuple)):
-        return ",".join(_item(item) for item in value if not is_absent(item))
     if isinstance(value, str):
         spelled = value
+    elif isinstance(value, (list, tuple)):
+        return ",".join(_item(item) for item in value if not is_absent(item))
     elif isinstance(value, (bool, bytes, bytearray, memoryview, Mapping)):
         raise UnfitValue(f"must be text, and is {described(value)}; map it to the words that you want sent")
     elif _is_number(value):
@@ -337,7 +339,7 @@ def _is_number(value: Any) -> bool:
 
 def _whole(value: Any) -> int | None:
     """The whole number that a value is, or None if it has a fraction."""
-    if isinstance(value, Integral):
+    if type(value) is int or isinstance(value, Integral):
         whole = int(value)
         if abs(whole) >= _TOO_LARGE:
             raise UnfitValue(_TOO_LONG)

@@ -1,0 +1,256 @@
+"""The list of actions: which calls are on it, and who may ask for what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.sandbox import Sandbox
+
+from .wire import CALL, Ask, Reply, a_call, basic
+
+ACCOUNT = "IRabc123"
+PATH = f"/Advertisers/{ACCOUNT}/Actions"
+CAMPAIGN = {"CampaignId": CALL["CampaignId"]}
+
+
+def ask(query: Mapping[str, str] | str = "", path: str = PATH, user: str = ACCOUNT, **headers: str | None) -> Ask:
+    query = query if isinstance(query, str) else urlencode(CAMPAIGN | query)
+    return Ask(query, method="GET", path=path, headers={"Authorization": basic(user, "any")} | headers)
+
+
+async def listed(sandbox: Sandbox, **query: str) -> list[str]:
+    """The callers on the list, on one page."""
+    reply = await ask(query).of(sandbox)
+    assert reply.status == 200, reply.body
+    assert (reply.json["@numpages"], reply.json["@nextpageuri"]) == ("1", "")
+    return [action["CallerId"] for action in reply.json["Actions"]]
+
+
+async def calls(sandbox: Sandbox, count: int) -> list[str]:
+    """So many calls that pay; their callers."""
+    callers = [f"80555501{number:02}" for number in range(count)]
+    for caller in callers:
+        assert (await a_call(CallerId=caller).of(sandbox)).status == 200
+    return callers
+
+
+def days_ago(days: float) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).isoformat()
+
+
+async def test_a_call_that_pays_is_listed_as_an_action():
+    async with Sandbox() as sandbox:
+        await a_call(CallerId="+18055550123", EventDate="2026-09-10T22:55:32-08:00", CallStatus="ANSWER").of(sandbox)
+        reply = await ask({}).of(sandbox)
+        assert sandbox.counts["requests"] == 1, "asking for the list is no call"
+
+    assert reply.headers["content-type"].startswith("application/json")
+    assert reply.json == {
+        "@page": "1",
+        "@numpages": "1",
+        "@pagesize": "20000",
+        "@total": "1",
+        "@nextpageuri": "",
+        "Actions": [
+            {
+                "Id": "4711.17.1",
+                "CampaignId": "4711",
+                "ActionTrackerId": 17,
+                "State": "PENDING",
+                "EventDate": "2026-09-11T06:55:32Z",
+                "CallerId": "+18055550123",
+            }
+        ],
+    }
+
+
+async def test_only_answered_calls_of_the_campaign_are_listed_and_none_after_they_are_forgotten():
+    async with Sandbox() as sandbox:
+        for status, caller in ((None, "8055550101"), ("ANSWER", "8055550102"), ("CANCEL", "8055550103")):
+            await a_call(CallStatus=status, CallerId=caller).of(sandbox)
+        await a_call(CampaignId="4712", CallerId="8055550104").of(sandbox)
+        await a_call(MediaId="", CallerId="8055550105").of(sandbox)  # refused
+        sandbox.script = ["500", "500-after-processing"]
+        await a_call(CallerId="8055550106").of(sandbox)
+        await a_call(CallerId="8055550107").of(sandbox)
+
+        assert await listed(sandbox) == ["8055550101", "8055550102", "8055550107"]
+        assert await listed(sandbox, CampaignId="4712") == ["8055550104"]
+        assert await listed(sandbox, CampaignId="1") == []
+        sandbox.reset()
+        assert await listed(sandbox) == []
+
+
+async def test_a_time_that_no_other_offset_can_say_is_echoed_as_it_is():
+    async with Sandbox() as sandbox:
+        await a_call(EventDate="0001-01-01T00:00:00+05:00").of(sandbox)
+        assert (await ask({}).of(sandbox)).json["Actions"][0]["EventDate"] == "0001-01-01T00:00:00+05:00"
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/xml"])
+async def test_xml_unless_json_is_accepted(accept):
+    async with Sandbox(actions_page_size=1) as sandbox:
+        await calls(sandbox, 2)
+        page, refused = [await ask(query, Accept=accept).of(sandbox) for query in ({}, "")]
+
+    assert page.headers["content-type"].startswith("application/xml")
+    assert page.body.startswith(
+        b'<ImpactRadiusResponse><Actions page="1" numpages="2" pagesize="1" total="2" '
+        b'nextpageuri="/Advertisers/IRabc123/Actions?CampaignId=4711&amp;Page=2"><Action><Id>4711.17.1</Id>'
+    )
+    assert b"<Status>ERROR</Status><Message>CampaignId is missing</Message>" in refused.body
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (basic("Zoë", "whatever"), 200),
+        (basic("Zoë", ""), 200),
+        (basic("other", "whatever"), 401),
+        (basic("Zoë", "whatever", encoding="latin-1"), 401),
+        ("Bearer token", 401),
+        (None, 401),
+    ],
+)
+async def test_the_user_must_be_the_account(authorization, status):
+    """Whatever credentials the endpoint for calls wants: those are special ones."""
+    async with Sandbox(user="special", password="credentials") as sandbox:
+        reply = await ask({}, "/Advertisers/Zo%C3%AB/Actions", Authorization=authorization).of(sandbox)
+
+    assert reply.status == status
+    assert ("www-authenticate" in reply.headers) == (status == 401)
+
+
+async def test_pages_lead_to_each_other_and_hold_every_action_once():
+    async with Sandbox(actions_page_size=3) as sandbox:
+        expected = await calls(sandbox, 8)
+        # An offset with a plus, as it has to survive in the address of the next page.
+        dates = {"StartDate": days_ago(1), "EndDate": days_ago(-1)}
+        pages: list[Reply] = [await ask(dates).of(sandbox)]
+        while following := pages[-1].json["@nextpageuri"]:
+            assert following.startswith(f"{PATH}?")
+            pages.append(await ask(following.partition("?")[2]).of(sandbox))
+
+    assert [action["CallerId"] for page in pages for action in page.json["Actions"]] == expected
+    assert [page.json["@page"] for page in pages] == ["1", "2", "3"]
+    assert {(page.json["@numpages"], page.json["@pagesize"], page.json["@total"]) for page in pages} == {
+        ("3", "3", "8")
+    }
+
+
+async def test_the_page_size_that_is_asked_for_counts():
+    async with Sandbox(actions_page_size=3) as sandbox:
+        expected = await calls(sandbox, 4)
+        assert await listed(sandbox, PageSize="2000") == expected
+
+
+async def test_more_than_ten_pages_are_refused():
+    async with Sandbox(actions_page_size=2) as sandbox:
+        await calls(sandbox, 20)
+        assert (await ask({}).of(sandbox)).json["@numpages"] == "10"
+        await calls(sandbox, 1)
+        refused = await ask({}).of(sandbox)
+
+    assert refused.status == 400
+    assert (refused.json["Status"], "shorter range" in refused.json["Message"]) == ("ERROR", True)
+
+
+async def test_the_range_is_of_when_an_action_was_last_updated():
+    async with Sandbox() as sandbox:
+        now, eight_days, forty_days = await calls(sandbox, 3)
+        sandbox.calls[1]["received_at"] = days_ago(8)
+        sandbox.calls[2]["received_at"] = edge = days_ago(40)
+
+        assert await listed(sandbox) == [now], "the past seven days"
+        assert await listed(sandbox, StartDate=days_ago(44), EndDate=days_ago(0)) == [now, eight_days, forty_days]
+        assert await listed(sandbox, StartDate=days_ago(44), EndDate=edge) == [forty_days]
+        assert await listed(sandbox, StartDate=edge, EndDate=days_ago(8.5)) == [forty_days]
+        assert await listed(sandbox, StartDate=days_ago(39), EndDate=days_ago(7.5)) == [eight_days]
+
+
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=60)
+DATES = {"StartDate": START.isoformat(), "EndDate": (START + timedelta(days=45)).isoformat()}
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        DATES,
+        DATES | {"EndDate": DATES["StartDate"]},
+        {name: text.replace("+00:00", "Z") for name, text in DATES.items()},
+        {name: text.removesuffix("+00:00") for name, text in DATES.items()},
+        {name: text[:10] for name, text in DATES.items()},
+        {"StartDate": days_ago(3 * 365), "EndDate": days_ago(3 * 365 - 1)},
+        {"PageSize": "2000", "Page": "1"},
+    ],
+)
+async def test_accepted(dates):
+    async with Sandbox() as sandbox:
+        assert (await ask(dates).of(sandbox)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("", "CampaignId is missing"),
+        ("CampaignId=1&CampaignId=2", "CampaignId is given more than once"),
+        ({"CampaignId": ""}, "CampaignId must be"),
+        ({"CampaignId": "abc"}, "CampaignId must be"),
+        ({"CampaignId": "9" * 5000}, "CampaignId must be"),
+        ({"ActionTrackerId": "17"}, "knows no parameter but"),
+        ({"StartDate": DATES["StartDate"]}, "both, or neither"),
+        ({"EndDate": DATES["EndDate"]}, "both, or neither"),
+        (DATES | {"StartDate": "yesterday"}, "StartDate must be in ISO 8601"),
+        (f"CampaignId=1&StartDate={DATES['StartDate']}&EndDate={DATES['EndDate']}", "StartDate must be in ISO 8601"),
+        (DATES | {"EndDate": (START + timedelta(days=45, seconds=1)).isoformat()}, "at most 45 days"),
+        (DATES | {"EndDate": (START - timedelta(seconds=1)).isoformat()}, "EndDate must not be before"),
+        ({"StartDate": days_ago(3 * 365 + 2), "EndDate": days_ago(3 * 365 - 1)}, "at most 3 years ago"),
+        ({"PageSize": "1999"}, "PageSize must be a whole number of 2000 or more"),
+        ({"PageSize": "-2000"}, "PageSize must be"),
+        ({"Page": "0"}, "Page must be"),
+        ({"Page": "2"}, "after the last"),
+    ],
+)
+async def test_refused(query, message):
+    async with Sandbox() as sandbox:
+        reply = await ask(query).of(sandbox)
+
+    assert reply.status == 400
+    assert reply.json["Status"] == "ERROR"
+    assert message in reply.json["Message"]
+
+
+async def test_an_account_has_a_thousand_requests_an_hour():
+    async with Sandbox() as sandbox, aiohttp.ClientSession(headers={"Authorization": basic(ACCOUNT)}) as client:
+
+        async def status() -> int:
+            async with client.get(f"{sandbox.url}{PATH}", params=CAMPAIGN) as answer:
+                return answer.status
+
+        statuses = [await asyncio.gather(*(status() for _ in range(100))) for _ in range(10)]
+        assert {status for some in statuses for status in some} == {200}
+        refused = await ask({}).of(sandbox)
+        assert (await ask({}, "/Advertisers/other/Actions", "other").of(sandbox)).status == 200
+
+    assert (refused.status, refused.json["Status"]) == (429, "ERROR")
+    headers = refused.headers
+    assert (headers["x-ratelimit-limit-hour"], headers["x-ratelimit-remaining-hour"]) == ("1000", "0")
+    assert 0 < int(headers["retry-after"]) == int(headers["x-ratelimit-reset"]) <= 3600
+
+
+async def test_the_welcome_names_it():
+    async with Sandbox() as sandbox:
+        reply = await Ask(method="GET", path="/").of(sandbox)
+    assert b"/Advertisers/{account}/Actions" in reply.body
+
+
+def test_a_page_that_could_hold_nothing():
+    with pytest.raises(InvalidOption, match="actions_page_size"):
+        Sandbox(actions_page_size=0)
