@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, ClassVar, TypeVar
@@ -17,6 +18,8 @@ from airflow_provider_impactcall.hooks.ledger import source
 from airflow_provider_impactcall.hooks.sql import drained
 from airflow_provider_impactcall.operators.signature import names_options_of
 from airflow_provider_impactcall.records.mapping import Source
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -134,7 +137,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
                 ).as_dict()
 
         adoption = self.correct(adopt)
-        self.log.info("Adopted: %s", adoption)
+        log.info("Adopted: %s", adoption)
         if adoption["rejected"]:
             raise AirflowFailException(
                 f"{adoption['rejected']} rows are no valid call, and were not adopted: {adoption}"
@@ -183,7 +186,7 @@ class ReconcileCallsOperator(CorrectFromSqlOperator):
                 ).as_dict()
 
         reconciliation = self.correct(reconcile)
-        self.log.info("Reconciled: %s", reconciliation)
+        log.info("Reconciled: %s", reconciliation)
         return reconciliation
 
 
@@ -214,7 +217,7 @@ class PurgeLedgerOperator(CorrectLedgerOperator):
                 return dict(corrections.purge(before, author))
 
         purged = self.correct(purge)
-        self.log.info("Purged: %s", purged)
+        log.info("Purged: %s", purged)
         return purged
 
 

@@ -1,7 +1,8 @@
-"""When the next try starts, where the endpoint said when to come back: by a real Airflow, into its metadata database."""
+"""When the next try starts, where the endpoint said when to come back: as a real Airflow has it."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def test_the_next_try_starts_when_the_endpoint_said(tmp_path: Path) -> None:
         environment = {"AIRFLOW_CONN_IMPACTCALL_DEFAULT": examples.connection(sandbox, concurrency=1)}
         airflow.prepare(**environment)
         log = airflow.run("tasks", "test", "put_off", "deliver", **environment).stdout
-    assert "come back at" in log, log[-3000:]
+    assert re.search(r"Retry policy decision .*action=retry .*reason='come back at \d", log), log[-3000:]
+    assert "new_state=up_for_retry" in log
 
 
 def put_off(error: BaseException, **options: Any) -> Any:
