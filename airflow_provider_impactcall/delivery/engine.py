@@ -34,8 +34,7 @@ _FORBIDDEN_IN_A_ROW = 5
 _IN_HAND = 8
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A valid row.
 
     :param row: its number in the input, from 1

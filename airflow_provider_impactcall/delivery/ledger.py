@@ -42,6 +42,10 @@ class Decision:
     reason: str = ""
 
 
+_KNOWN = Decision(State.ALREADY_DELIVERED, reason="delivered by an earlier run")
+_CHANGED = Decision(State.CHANGED, reason="delivered by an earlier run")
+
+
 @dataclass(frozen=True)
 class Settlement:
     """What came of an attempt."""
@@ -55,15 +59,14 @@ def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> D
     """What may be done with a call, given what the ledger holds of it. Pure: the rules of the promise are here."""
     if entry is None:
         return Decision(fence=1)
-    send = Decision(fence=entry.fence + 1, uncertain=entry.uncertain)
     same = entry.fingerprint == claim.fingerprint
     match entry.state:
         case State.DELIVERED:
-            return Decision(State.ALREADY_DELIVERED if same else State.CHANGED, reason="delivered by an earlier run")
-        case State.REJECTED:
-            return Decision(State.REJECTED, reason=f"rejected by an earlier run: {entry.reason}") if same else send
-        case State.NOT_SENT | "requeued":
-            return send
+            return _KNOWN if same else _CHANGED
+        case State.REJECTED if same:
+            return Decision(State.REJECTED, reason=f"rejected by an earlier run: {entry.reason}")
+        case State.REJECTED | State.NOT_SENT | "requeued":
+            return Decision(fence=entry.fence + 1, uncertain=entry.uncertain)
         case "open" if entry.run_id == run_id:
             return Decision(fence=entry.fence, uncertain=entry.uncertain)
         case "open" if entry.alive:

@@ -39,14 +39,14 @@ def run(
 ) -> DeliveryReport:
     """Deliver every row and report.
 
-    :param rows: as :func:`mapped` takes them
+    :param rows: as :func:`read` takes them
     :param interrupt: the engine's; set here when the calling thread is interrupted, as by a signal or a timeout
     :raises DeliveryAborted: when nothing can be delivered until a person changes something
     :raises InvalidOption: if ``rows`` is nothing that has rows
     :raises Exception: whatever reading ``rows`` raises, after what was read before has been delivered
     """
     handover = _Handover()
-    items = mapped(rows, mapping)
+    items = read(rows, mapping)
     with ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
         delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, books, handover))
         delivery.add_done_callback(lambda _: handover.abandon())
@@ -67,19 +67,21 @@ def run(
             handover.end()
 
 
-def mapped(rows: Any, mapping: CallMapping) -> Iterator[Item]:
-    """Each row as a call, or as a rejection with every reason; numbered from 1.
-
-    Says in the log which columns ``mapping`` names that no row had.
+def read(rows: Any, mapping: CallMapping) -> Iterator[Item]:
+    """Whatever holds rows, as :func:`mapped` gives them.
 
     :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened; one dict is one
         row; None is no row
     :raises InvalidOption: at once, if ``rows`` is nothing that has rows
     """
-    return _mapped(flattened(_iterable(rows)), mapping)
+    return mapped(flattened(_iterable(rows)), mapping)
 
 
-def _mapped(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Item]:
+def mapped(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Item]:
+    """Each row as a call, or as a rejection with every reason; numbered from 1.
+
+    Says in the log which columns ``mapping`` names that no row had.
+    """
     unseen = set(mapping.missing_columns(()))
     number = 0
     for number, row in enumerate(rows, start=1):
@@ -127,12 +129,14 @@ class _Handover:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
-        self._room = threading.Semaphore(_ROWS_AHEAD)
+        self._changed = threading.Condition()
         self._abandoned = False
 
     def put(self, item: Item) -> bool:
         """Hand a row over, as soon as there is room. False if rows are no longer wanted."""
-        self._room.acquire()
+        if self._queue.qsize() >= _ROWS_AHEAD:
+            with self._changed:
+                self._changed.wait_for(lambda: self._abandoned or self._queue.qsize() < _ROWS_AHEAD)
         if self._abandoned:
             return False
         self._queue.put(item)
@@ -144,8 +148,9 @@ class _Handover:
 
     def abandon(self) -> None:
         """Say that no more rows are taken: a reading thread that waits for room would wait for ever."""
-        self._abandoned = True
-        self._room.release()
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify()
 
     async def batches(self) -> AsyncIterator[list[Item]]:
         ended = False
@@ -159,7 +164,8 @@ class _Handover:
             ended = batch[-1] is None
             rows = [item for item in batch if item is not None]
             if rows:
-                self._room.release(len(rows))
+                with self._changed:
+                    self._changed.notify()
                 yield rows
 
 

@@ -21,7 +21,7 @@ from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack
 from airflow_provider_impactcall.delivery.rejects import Rejects
-from airflow_provider_impactcall.delivery.runner import mapped
+from airflow_provider_impactcall.delivery.runner import read
 from airflow_provider_impactcall.hooks.connection import Account, account, session
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.records import CallMapping
@@ -218,7 +218,7 @@ class _Rows:
         key: Sequence[str],
     ) -> None:
         extra = settings.extra
-        self._items = mapped(rows, CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults))
+        self._items = read(rows, CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults))
         self._key = InputClaims(key).key
         self._rejects = Rejects()
         self.counts: Counter[str] = Counter()

@@ -32,6 +32,7 @@ _NANP = 1
 # No id, amount or duration comes near; Decimal("1E+999999") would take up the memory that its digits need.
 _LONGEST_NUMBER = 64
 _TOO_LARGE = 10**_LONGEST_NUMBER
+_PLAIN = (str, int)
 _TOO_LONG = f"has more than {_LONGEST_NUMBER} digits"
 
 _P = ParamSpec("_P")
@@ -52,7 +53,8 @@ def _reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[An
     @wraps(read)
     def guarded(value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
-            return read(plain(value), *args, **kwargs)
+            # The common cases are plain already, for speed.
+            return read(value if type(value) in _PLAIN else plain(value), *args, **kwargs)
         except UnfitValue:
             raise
         except Exception as error:
@@ -63,7 +65,7 @@ def _reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[An
 
 def plain(value: Any) -> Any:
     """An enum's value, and text as ``str`` itself; a subclass of it may spell or compare itself as anything."""
-    if type(value) is str or type(value) is int:  # the common cases, for speed
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, Enum):
         value = value.value
@@ -132,7 +134,7 @@ def text(value: Any) -> str:
     else:
         raise UnfitValue(f"must be text, and is {described(value)}")
     try:
-        spelled.encode("utf-8")
+        spelled.isascii() or spelled.encode("utf-8")
     except UnicodeEncodeError:
         raise UnfitValue("holds a lone surrogate, which cannot be sent as UTF-8") from None
     if "\0" in spelled:

@@ -1,0 +1,3 @@
+"""What the package's promises cost, measured; see README.md."""
+
+from __future__ import annotations

@@ -1,0 +1,156 @@
+"""Three ways to deliver calls without an intent, each as good as it can be: ``python -m benchmarks.peers``.
+
+They send with the package's own :class:`Endpoint`, eight at once, and repeat whatever was not answered with Status OK
+until it is: as tools of their kind do, an answer that never came is a failure. They differ in what they remember.
+
+Arguments: a name of :data:`MEMORIES`, the endpoint's URL, a folder to remember in, the number of calls, a prefix of
+their ids. To be killed at any moment, and run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.records import CallRecord
+from tests.examples import LOGIN, PASSWORD, calls
+
+CONCURRENCY = 8
+TIMEOUT = 3.0
+ROWS_A_CHECKPOINT = 100
+# Calls that rest after a failure are in nobody's way.
+_IN_HAND = 64
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+class Memory(Protocol):
+    """What a restart knows."""
+
+    def batches(self, count: int) -> Iterator[Iterable[int]]:
+        """The calls that are left; the next batch is asked for once the last one is delivered."""
+
+    async def delivered(self, number: int) -> None:
+        """A call was answered with Status OK. Its place among the eight is free once this is done."""
+
+
+class Nothing:
+    """Every restart sends everything."""
+
+    def __init__(self, folder: Path) -> None:
+        pass
+
+    def batches(self, count: int) -> Iterator[Iterable[int]]:
+        yield range(count)
+
+    async def delivered(self, number: int) -> None:
+        pass
+
+
+class Checkpoint:
+    """The position, written through to the disk after every hundred rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "position"
+        self._next = folder / "position.next"
+
+    def batches(self, count: int) -> Iterator[Iterable[int]]:
+        position = int(self._file.read_text()) if self._file.exists() else 0
+        for start in range(position, count, ROWS_A_CHECKPOINT):
+            end = min(start + ROWS_A_CHECKPOINT, count)
+            yield range(start, end)
+            with self._next.open("w") as file:
+                file.write(str(end))
+                file.flush()
+                os.fsync(file.fileno())
+            self._next.replace(self._file)
+
+    async def delivered(self, number: int) -> None:
+        pass
+
+
+class OutcomeLedger:
+    """Each delivered call, durably, before its place goes to the next one; those that wait are committed together."""
+
+    def __init__(self, folder: Path) -> None:
+        self._database = sqlite3.connect(folder / "outcomes.db", isolation_level=None, check_same_thread=False)
+        for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"):
+            self._database.execute(statement)
+        self._database.execute("CREATE TABLE IF NOT EXISTS delivered (number INTEGER PRIMARY KEY)")
+        self._waiting: list[tuple[int]] = []
+        self._turn = asyncio.Lock()
+
+    def batches(self, count: int) -> Iterator[Iterable[int]]:
+        delivered = {number for (number,) in self._database.execute("SELECT number FROM delivered")}
+        yield [number for number in range(count) if number not in delivered]
+
+    async def delivered(self, number: int) -> None:
+        self._waiting.append((number,))
+        async with self._turn:
+            if (number,) in self._waiting:
+                group, self._waiting = self._waiting, []
+                await asyncio.to_thread(self._commit, group)
+
+    def _commit(self, group: list[tuple[int]]) -> None:
+        with closing(self._database.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.executemany("INSERT INTO delivered VALUES (?)", group)
+            cursor.execute("COMMIT")
+
+
+MEMORIES: Mapping[str, Callable[[Path], Memory]] = {
+    "nothing": Nothing,
+    "checkpoint": Checkpoint,
+    "outcomes": OutcomeLedger,
+}
+
+
+async def deliver(memory: Memory, endpoint: Endpoint, records: list[CallRecord]) -> None:
+    """Send every call that is left until it is answered with Status OK.
+
+    :raises RuntimeError: for an answer that no repetition would change; none of this benchmark's faults gives one
+    """
+    places = asyncio.Semaphore(CONCURRENCY)
+    random = Random()
+
+    async def work(numbers: Iterator[int]) -> None:
+        for number in numbers:
+            failures = 0
+            while (pause := await attempt(number)) is not None:
+                failures += 1
+                await asyncio.sleep(max(pause, random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**failures))))
+
+    async def attempt(number: int) -> float | None:
+        """None once it is delivered, else the seconds that the endpoint asks to wait."""
+        async with places:
+            outcome = await endpoint.send(session, records[number])
+            if outcome.state is State.DELIVERED:
+                await memory.delivered(number)
+                return None
+        if outcome.state in (State.REJECTED, State.ABORT):
+            raise RuntimeError(outcome.reason)
+        return outcome.retry_after or 0.0
+
+    async with endpoint.session() as session:
+        for batch in memory.batches(len(records)):
+            numbers = iter(batch)
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(_IN_HAND):
+                    workers.create_task(work(numbers))
+
+
+def main(name: str, url: str, folder: str, count: str, prefix: str) -> None:
+    records = [CallRecord.of(call) for call in calls(int(count), prefix)]
+    asyncio.run(deliver(MEMORIES[name](Path(folder)), Endpoint(url, LOGIN, PASSWORD, timeout=TIMEOUT), records))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
