@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint types ci constraints clean
+.PHONY: help demo up test e2e soak bench lint types ci constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,16 @@ up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctr
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
+
+e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow (10 minutes)
+	$(BIN)/python -m pytest tests/e2e -m e2e
+
+soak: $(INSTALLED) ## The long form of what is proven by killing deliveries (30 minutes)
+	$(BIN)/python -m pytest tests/chaos -m soak -rP
+
+bench: $(INSTALLED) ## What is measured, side by side with peers (20 minutes)
+	$(BIN)/python -m benchmarks.ledgers
+	$(BIN)/python -m benchmarks.skipping
 
 lint: $(INSTALLED) ## Check style and format
 	$(BIN)/ruff check .

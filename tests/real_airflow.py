@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_AIRFLOW = Path(sys.executable).with_name("airflow")
+AIRFLOW = Path(sys.executable).with_name("airflow")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -31,22 +31,28 @@ class RealAirflow:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """One of Airflow's commands; its log, both streams in one, is the result's ``stdout``."""
         return subprocess.run(
-            [_AIRFLOW, *arguments],
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-                "AIRFLOW_HOME": str(self.home),
-                "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
-                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-                "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-                "PYTHONPATH": str(_ROOT),
-                **environment,
-            },
+            [AIRFLOW, *arguments],
+            env=self.environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=300,
             check=False,
         )
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment of a command of this Airflow."""
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+            # Airflow starts its parts by name.
+            "PATH": os.pathsep.join((str(AIRFLOW.parent), os.environ.get("PATH", os.defpath))),
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "PYTHONPATH": str(_ROOT),
+            **more,
+        }
 
     def prepare(self, **environment: str) -> None:
         """Create the metadata database and put the DAG files in it."""
