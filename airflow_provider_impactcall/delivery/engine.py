@@ -236,6 +236,8 @@ class Engine:
                 if not await self._pacing.admit():
                     return self._leave(call, str(self._pacing.stopped), uncertain=uncertain)
                 decision = await self._take(books, claim)
+                if decision is None:
+                    continue
                 if decision.state is not None:
                     return self._settle(call, Outcome(decision.state, decision.reason))
                 uncertain = uncertain or decision.uncertain
@@ -259,22 +261,32 @@ class Engine:
                 await self._pacing.rest_for(_OTHER_RUN_EVERY)
                 waited += _OTHER_RUN_EVERY
 
-    async def _take(self, books: Accounts, claim: Claim) -> Decision:
-        """Record that an admitted call is about to leave; if it may not, its admission is given back."""
+    async def _take(self, books: Accounts, claim: Claim) -> Decision | None:
+        """Record that an admitted call is about to leave; if it may not, its admission is given back.
+
+        :return: what may be done with it, or None if it has to be admitted anew
+        """
         try:
             decision = await books.take(claim)
         except LedgerUnusable as error:
             self._pacing.stop(Stop(str(error)))
             decision = Decision(reason=str(error))
-        if decision.fence is not None and (self.stopped or not books.may_send):
-            self._pacing.stop(Stop(LEASE_RAN_OUT))
-            stopped = Outcome(State.NOT_SENT, str(self._pacing.stopped))
-            recorded = await self._settle_in(books, Settlement(claim.key, decision.fence, stopped))
-            fate = State.UNKNOWN if recorded is None else None
-            decision = Decision(fate, uncertain=decision.uncertain, reason=stopped.reason)
         if decision.fence is None:
             self._pacing.withdraw()
-        return decision
+            return decision
+        # Recording takes time, in which all may have changed.
+        if not books.may_send:
+            self._pacing.stop(Stop(LEASE_RAN_OUT))
+        if not (self.stopped or self._pacing.holds_up):
+            return decision
+        self._pacing.withdraw()
+        reason = (
+            "the endpoint asked to wait before it left" if self._pacing.stopped is None else str(self._pacing.stopped)
+        )
+        stayed = Settlement(claim.key, decision.fence, Outcome(State.NOT_SENT, reason))
+        if await self._settle_in(books, stayed) is None:
+            return Decision(State.UNKNOWN, reason=reason)
+        return Decision(uncertain=decision.uncertain, reason=reason) if self.stopped else None
 
     async def _attempt(self, send: Send, call: Call) -> Outcome:
         task = cast("asyncio.Task[None]", asyncio.current_task())

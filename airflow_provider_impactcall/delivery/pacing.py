@@ -14,6 +14,8 @@ from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
 
 _FIRST_BACK_OFF = 0.5
 _LONGEST_BACK_OFF = 30.0
+# A shorter one that is asked for, as by a Retry-After in the past, would let us ask as fast as answers come.
+_SHORTEST_WAIT = 1.0
 _TOGETHER = 5
 _UNKNOWN_IN_A_ROW = 100
 _A_YEAR = 365 * 86_400.0
@@ -121,6 +123,12 @@ class Pacing:
                     await _wait_for(self._changed, wait)
             return False
 
+    @property
+    def holds_up(self) -> bool:
+        """Whether a wait began since a request was admitted: then it does not leave, and asks to be admitted anew."""
+        begun = max(self._asked_until, self._resume_at) > _now()
+        return begun or (self._one_at_a_time and self._in_flight > 1)
+
     def observe(self, outcome: Outcome) -> None:
         """Take note of what came of a request that was admitted."""
         now = _now()
@@ -194,10 +202,10 @@ class Pacing:
             return
         self._one_at_a_time = True
         self._pauses += not together
-        if asked is None:
-            self._resume_at = max(self._resume_at, now + self._jitter(self._pauses))
-        else:
+        if asked is not None:
             self._asked_until = max(self._asked_until, now + asked)
+        if asked is None or asked < _SHORTEST_WAIT:
+            self._resume_at = max(self._resume_at, now + self._jitter(self._pauses))
 
     def _until_given_up(self) -> float:
         return math.inf if self._stuck_since is None else max(0.0, self._stuck_since + self._max_wait - _now())

@@ -93,7 +93,7 @@ def test_waiting_for_our_own_limit_is_progress() -> None:
 
 
 def test_failures_are_counted_by_the_limit_as_well() -> None:
-    endpoint = Endpoint(lambda _, attempt: OK if attempt > 2 else too_many(0.0), lambda: (0.0, 0.0))
+    endpoint = Endpoint(lambda _, attempt: OK if attempt > 2 else too_many(1.0), lambda: (0.0, 0.0))
     deliver(endpoint, calls(20), limits=[RateLimit(3, 1.0)])
     assert len(endpoint.requests) == 60
     assert most_in_a_window([request.counted for request in endpoint.requests], 1.0) <= 3
