@@ -89,6 +89,7 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "impactcall", "class-name": "airflow_provider_impactcall.decorators.impactcall.impactcall_task"}
         ],
+        "cli": ["airflow_provider_impactcall.cli.definition.get_commands"],
         "config": {
             "impactcall": {
                 "description": "Delivery of calls to impact.com.",

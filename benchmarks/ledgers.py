@@ -50,7 +50,7 @@ class Strategy:
 
     @property
     def is_ours(self) -> bool:
-        return self.module == "tests.chaos.deliver"
+        return self.module == "benchmarks.ours"
 
     def command(self, url: str, folder: Path, count: int) -> list[str]:
         told = (url, ledger_url(folder), self.name) if self.is_ours else (self.name, url, str(folder))
@@ -72,8 +72,8 @@ STRATEGIES = (
     Strategy("no ledger", "benchmarks.peers", "nothing"),
     Strategy("checkpoint every 100 rows", "benchmarks.peers", "checkpoint"),
     Strategy("outcome-only ledger", "benchmarks.peers", "outcomes"),
-    Strategy("intent + hold (the default)", "tests.chaos.deliver", "hold"),
-    Strategy("intent + resend", "tests.chaos.deliver", "resend"),
+    Strategy("intent + hold (the default)", "benchmarks.ours", "hold"),
+    Strategy("intent + resend", "benchmarks.ours", "resend"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands there, and what it links to is there."""
+"""The documentation's Python runs as it stands there, and what it links to is there."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+BLOCKS = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL))
+]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize("block", BLOCKS)
 def test_block_runs(block: str) -> None:
-    exec(compile(block, str(README), "exec"), {})
+    exec(compile(block, "documentation", "exec"), {})
 
 
 def test_there_are_blocks() -> None:
-    assert len(BLOCKS) >= 2
+    assert len(BLOCKS) >= 3
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

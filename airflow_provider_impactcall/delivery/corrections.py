@@ -38,8 +38,9 @@ REQUEUABLE = ("rejected", "unknown")
 RESOLVABLE = {True: ("unknown", "requeued", "rejected", "not_sent"), False: ("unknown", "requeued", "delivered")}
 """What may be resolved as delivered, and as not delivered."""
 
-_UNSETTLED = ("unknown", "requeued")
-_PURGEABLE = ("delivered", "rejected", "not_sent")
+UNSETTLED = ("unknown", "requeued")
+"""What may have been processed, and nobody knows."""
+PURGEABLE = ("delivered", "rejected", "not_sent")
 
 _STATE = sa.case((sa.and_(calls.c.state == OPEN, sa.not_(ALIVE)), State.UNKNOWN.value), else_=calls.c.state)
 _SHOWN = (
@@ -210,7 +211,7 @@ class Corrections:
         :raises InvalidOption: if the selection names a state that cannot be resolved so
         """
         allowed = RESOLVABLE[delivered]
-        keys = self._keys(selection, _UNSETTLED, allowed, f"be resolved as {'' if delivered else 'not '}delivered")
+        keys = self._keys(selection, UNSETTLED, allowed, f"be resolved as {'' if delivered else 'not '}delivered")
         end = _ARRIVED if delivered else _NEVER_ARRIVED
         return self._amend("resolve", keys, author, dict.fromkeys(allowed, end))
 
@@ -219,7 +220,7 @@ class Corrections:
 
         :return: how many; what is not of unknown fate any more is left alone
         """
-        return self._amend("reconcile", iter(keys), author, dict.fromkeys(_UNSETTLED, _ARRIVED))
+        return self._amend("reconcile", iter(keys), author, dict.fromkeys(UNSETTLED, _ARRIVED))
 
     def adopt(self, claims: Iterable[Claim], author: Author) -> Counter[str]:
         """Record calls as delivered that were sent by other means than this ledger.
@@ -233,7 +234,7 @@ class Corrections:
         with self._run("adopt", author, ends) as run_id:
             while page := {claim.key: claim for claim in islice(remaining, KEYS_A_QUERY)}:
                 found.update(self._adopt(run_id, page, author))
-            ends[State.DELIVERED] = found.total() - found[State.DELIVERED] - found[OPEN]
+                ends[State.DELIVERED] = found.total() - found[State.DELIVERED] - found[OPEN]
         return found
 
     def purge(self, before: datetime, author: Author) -> Counter[str]:
@@ -244,7 +245,7 @@ class Corrections:
         :param before: with an offset from UTC
         :return: how many calls, by state, and ``runs``
         """
-        purgeable = Selection(states=_PURGEABLE, until=before)
+        purgeable = Selection(states=PURGEABLE, until=before)
         purged: Counter[str] = Counter()
         keys = (row["key"] for row in self.each(purgeable))
         with self._run("purge", author, purged) as run_id:
@@ -300,7 +301,7 @@ class Corrections:
         return found
 
     def _purge(self, keys: Sequence[str], before: datetime) -> Counter[str]:
-        aged = sa.and_(calls.c.key.in_(keys), calls.c.state.in_(_PURGEABLE), calls.c.changed_at < before.timestamp())
+        aged = sa.and_(calls.c.key.in_(keys), calls.c.state.in_(PURGEABLE), calls.c.changed_at < before.timestamp())
         with self._ledger.writing() as connection:
             states = dict(connection.execute(sa.select(calls.c.key, calls.c.state).where(aged).with_for_update()).all())
             connection.execute(sa.delete(events).where(events.c.key.in_(list(states))))
@@ -340,11 +341,13 @@ class Corrections:
                     why=author.why,
                 )
             )
-        yield run_id
-        counts = {f"{end}_rows": ends.get(end, 0) for end in ENDS}
-        counts["unknown_rows"] += ends.get(REQUEUED, 0)
-        with self._ledger.writing() as connection:
-            connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
+        try:
+            yield run_id
+        finally:
+            counts = {f"{end}_rows": ends.get(end, 0) for end in ENDS}
+            counts["unknown_rows"] += ends.get(REQUEUED, 0)
+            with self._ledger.writing() as connection:
+                connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
 
 
 def _changes(connection: Connection, namespace: str, run_id: str, author: Author) -> Changes:
@@ -367,7 +370,8 @@ def _proven_by_answers(connection: Connection, keys: Sequence[str]) -> set[str]:
 
 
 def _readable(row: Any) -> dict[str, Any]:
-    return {name: _utc(value) if name in _MOMENTS and value is not None else value for name, value in row.items()}
+    # As str itself: SQLAlchemy's names of columns are a type of its own, which YAML's writers refuse.
+    return {str(name): _utc(value) if name in _MOMENTS and value is not None else value for name, value in row.items()}
 
 
 def _utc(moment: float) -> str:

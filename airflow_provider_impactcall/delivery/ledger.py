@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-from airflow_provider_impactcall.delivery.claims import Claim, identify  # noqa: F401
+from airflow_provider_impactcall.delivery.claims import Claim
 from airflow_provider_impactcall.delivery.entries import DIED, OPEN, REQUEUED, Changes, Entry, look_up
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.schema import LONGEST_REASON, Now, create_or_migrate, runs

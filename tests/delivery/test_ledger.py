@@ -6,17 +6,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.ledger import (
-    OPEN,
-    Claim,
-    Decision,
-    Entry,
-    Ledger,
-    Settlement,
-    decide,
-    identify,
-)
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
+from airflow_provider_impactcall.delivery.entries import OPEN, Entry
+from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
 from airflow_provider_impactcall.delivery.schema import events, runs
 from airflow_provider_impactcall.records import CallRecord

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.claims import InputClaims
+from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
-from airflow_provider_impactcall.delivery.ledger import Claim, Decision, Ledger, Settlement
+from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.schema import runs

@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from airflow_provider_impactcall.delivery.claims import InputClaims
+from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
-from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS, OPEN, Claim, Decision
+from airflow_provider_impactcall.delivery.entries import OPEN
+from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS, Decision
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
 from airflow_provider_impactcall.delivery.schema import Now, events, runs

@@ -21,8 +21,8 @@ from airflow_provider_impactcall.delivery import books as books_module
 from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery import pacing as pacing_module
 from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.ledger import Claim, Decision, Ledger, Settlement
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim
+from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement
 from tests.delivery.virtual_time import VirtualTimeLoop
 
 _EPOCH_AS_JULIAN_DAY = 2440587.5

@@ -1,0 +1,33 @@
+"""``impactcall``: the commands of ``airflow impactcall``, for every version of Airflow."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command.
+
+    :raises SystemExit: 1 if it could not be done, 2 if it was asked for in a wrong way
+    """
+    # What Airflow says while it is imported is for its own log, and would stand in the middle of a command's output.
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        from airflow_provider_impactcall.cli import commands  # noqa: F401 - else imported later, and loudly
+        from airflow_provider_impactcall.cli.definition import get_commands
+    (group,) = get_commands()
+    parser = argparse.ArgumentParser(prog=group.name, description=group.help)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in group.subcommands:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=command.description)
+        for argument in command.args:
+            argument.add_to_parser(subparser)
+        subparser.set_defaults(func=command.func)
+    options = parser.parse_args(arguments)
+    options.func(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,399 @@
+"""What the commands do. Results go to standard output; questions, warnings and errors to standard error."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import json
+import logging
+import os
+import sys
+import warnings
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from airflow.cli.simple_table import AirflowConsole
+from airflow.providers.common.compat.sdk import AirflowException
+from airflow.utils.providers_configuration_loader import providers_configuration_loaded
+from rich.markup import escape
+
+from airflow_provider_impactcall.cli.definition import SELECTION
+from airflow_provider_impactcall.cli.rows import STANDARD, holds_json_lines, rows_of
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.corrections import (
+    CALL_COLUMNS,
+    PURGEABLE,
+    REQUEUABLE,
+    RESOLVABLE,
+    STATES,
+    UNSETTLED,
+    Author,
+    Selection,
+)
+from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
+from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
+from airflow_provider_impactcall.hooks.sql import drained
+
+_Command = Callable[[Namespace, TextIO], None]
+
+_TABLE_COLUMNS = (*CALL_COLUMNS[: CALL_COLUMNS.index("attempts") + 1], "changed_at")
+_PACKAGE = "airflow_provider_impactcall"
+
+
+class _WrongUsage(Exception):
+    """The arguments do not go together."""
+
+
+class _Failed(Exception):
+    """The command did what it could, and has to say that it was not all."""
+
+
+def _command(act: _Command) -> Callable[[Namespace], None]:
+    """A command as Airflow calls it, for a function of the arguments and of where its results go.
+
+    What anything else writes to standard output goes to standard error; what goes wrong is a line there, and a status.
+    """
+
+    @wraps(act)
+    def command(args: Namespace) -> None:
+        # Else Airflow 3 takes this for a task, which may not see the connections of the metadata database.
+        os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+        results = sys.stdout
+        try:
+            with redirect_stdout(sys.stderr), _only_our_messages():
+                providers_configuration_loaded(act)(args, results)
+            results.flush()
+        except _WrongUsage as error:
+            _exit(2, f"error: {error}")
+        except (ImpactCallError, AirflowException, _Failed) as error:
+            _exit(1, str(error))
+        except BrokenPipeError:
+            # Whoever read the results has seen enough. Python would flush what is left once more, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), results.fileno())
+            raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            _exit(130, "interrupted")
+
+    return command
+
+
+@_command
+def list_calls(args: Namespace, results: TextIO) -> None:
+    """The calls that changed last."""
+    selection = _selection(args)
+    with _hook(args).corrections() as corrections:
+        rows = corrections.latest(selection, args.limit)
+        total = corrections.count(selection).total() if len(rows) == args.limit else len(rows)
+    if args.output in ("table", "plain"):
+        rows = [{name: row[name] for name in _TABLE_COLUMNS} for row in rows]
+    _show(rows, args.output, results)
+    if total > len(rows):
+        _say(f"{len(rows)} of {total} calls; --limit shows more, and export writes all")
+
+
+@_command
+def export_calls(args: Namespace, results: TextIO) -> None:
+    """All the calls, to a file."""
+    counts: Counter[str] = Counter()
+    with _hook(args).corrections() as corrections:
+        rows = _counted(corrections.each(_selection(args)), counts)
+        if args.file == STANDARD:
+            _write_csv(rows, results)
+        else:
+            with _replacing(args.file) as text:
+                (_write_json_lines if holds_json_lines(args.file) else _write_csv)(rows, text)
+    _say(f"calls exported: {counts['calls']}")
+
+
+@_command
+def count_calls(args: Namespace, results: TextIO) -> None:
+    """How many calls, by state."""
+    with _hook(args).corrections() as corrections:
+        counts = corrections.count(_selection(args))
+    _show([{"state": state, "calls": counts[state]} for state in STATES if counts[state]], args.output, results)
+
+
+@_command
+def show_history(args: Namespace, results: TextIO) -> None:
+    """All that happened to a call."""
+    with _hook(args).corrections() as corrections:
+        _show(corrections.history(_selection(args)), args.output, results)
+
+
+@_command
+def list_runs(args: Namespace, results: TextIO) -> None:
+    """The last runs."""
+    with _hook(args).corrections() as corrections:
+        rows = corrections.runs(args.limit)
+    if args.output in ("table", "plain"):
+        rows = [_in_short(row) for row in rows]
+    _show(rows, args.output, results)
+
+
+@_command
+def requeue_calls(args: Namespace, results: TextIO) -> None:
+    """Have calls sent once more."""
+    selection, author = _selection_to_change(args, REQUEUABLE, REQUEUABLE), _author(args)
+    with _hook(args).corrections() as corrections:
+        counts = corrections.count(selection)
+        risk = "The unknown ones may have been processed, and may then arrive twice." if counts["unknown"] else ""
+        if _confirmed(args, counts, "requeue", risk, results):
+            _changed(corrections.requeue(selection, author), counts, "requeued", results)
+
+
+@_command
+def resolve_calls(args: Namespace, results: TextIO) -> None:
+    """Record what impact.com says of calls."""
+    delivered = args.resolution == "delivered"
+    selection, author = _selection_to_change(args, UNSETTLED, RESOLVABLE[delivered]), _author(args)
+    risk = (
+        ""
+        if delivered
+        else "The next run that reads them sends them: if impact.com has one of them, it then has it twice."
+    )
+    with _hook(args).corrections() as corrections:
+        counts = corrections.count(selection)
+        if _confirmed(args, counts, f"resolve as {args.resolution}", risk, results):
+            count = corrections.resolve(selection, author, delivered=delivered)
+            _changed(count, counts, f"resolved as {args.resolution}", results)
+
+
+@_command
+def adopt_calls(args: Namespace, results: TextIO) -> None:
+    """Record calls as delivered that were sent by other means."""
+    author = _author(args)
+    with _rows(args) as rows:
+        adoption = _hook(args).adopt(rows, author, **_reading(args))
+    _show([adoption.as_dict()], args.output, results)
+    if adoption.rejected:
+        raise _Failed(f"rows that are no valid call, and were not adopted: {adoption.rejected}")
+
+
+@_command
+def reconcile_calls(args: Namespace, results: TextIO) -> None:
+    """Look for calls of unknown fate at impact.com."""
+    author = _author(args)
+    with _rows(args) as rows:
+        reconciliation = _hook(args).reconcile(rows, author, api_conn_id=args.api_conn_id, **_reading(args))
+    _show([reconciliation.as_dict()], args.output, results)
+
+
+@_command
+def purge_calls(args: Namespace, results: TextIO) -> None:
+    """Forget old calls."""
+    author = _author(args)
+    before = datetime.now(UTC) - timedelta(days=args.older_than)
+    risk = "A delivered call that is forgotten and read again is sent again."
+    with _hook(args).corrections() as corrections:
+        counts = corrections.count(Selection(states=PURGEABLE, until=before))
+        if _confirmed(args, counts, "forget", risk, results):
+            purged = corrections.purge(before, author)
+            runs = purged.pop("runs", 0)
+            print(f"Calls forgotten: {purged.total()}, and runs: {runs}", file=results)
+
+
+def _hook(args: Namespace) -> ImpactCallLedgerHook:
+    return ImpactCallLedgerHook(args.impactcall_conn_id, args.ledger_conn_id, args.ledger_namespace)
+
+
+def _selection(args: Namespace) -> Selection:
+    return Selection(
+        states=tuple(args.state or ()),
+        reason=args.reason,
+        run_id=args.run_id,
+        since=args.since,
+        until=args.until,
+        call_session_ids=tuple(args.call_session_id or ()),
+    )
+
+
+def _selection_to_change(args: Namespace, usual: Sequence[str], allowed: Collection[str]) -> Selection:
+    """The selection, with the states that it means if it names none."""
+    selection = _selection(args)
+    if selection == Selection():
+        conditions = ", ".join(condition.flags[0] for condition in SELECTION)
+        raise _WrongUsage(f"give at least one condition that selects calls: {conditions}")
+    strange = sorted(set(selection.states) - set(allowed))
+    if strange:
+        raise InvalidOption(f"{' and '.join(strange)} calls cannot be changed so: only {', '.join(allowed)} ones can")
+    return replace(selection, states=selection.states or tuple(usual))
+
+
+def _author(args: Namespace) -> Author:
+    return Author(args.actor if args.actor is not None else _os_user(), args.why)
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise InvalidOption("the OS does not know who you are: give --actor") from None
+
+
+def _confirmed(args: Namespace, counts: Counter[str], what: str, risk: str, results: TextIO) -> bool:
+    """Whether to go on, once the person has seen what would be changed.
+
+    :raises _Failed: if the answer is no
+    """
+    shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    print(f"Calls to {what}: {shown or 'none'}", file=results, flush=True)
+    if not shown:
+        return False
+    if risk:
+        _say(risk)
+    if args.dry_run or args.yes:
+        return not args.dry_run
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise _Failed("nothing was changed; -y answers yes")
+    return True
+
+
+def _changed(count: int, counts: Counter[str], how: str, results: TextIO) -> None:
+    print(f"Calls {how}: {count}", file=results)
+    left = counts.total() - count
+    if left > 0:
+        _say(f"calls left alone, as they are of another state by now, or impact.com answered OK to them: {left}")
+
+
+@contextmanager
+def _rows(args: Namespace) -> Iterator[Iterable[Mapping[str, Any]]]:
+    if (args.sql is None) != (args.sql_conn_id is None) or (args.file is None) == (args.sql is None):
+        raise _WrongUsage("give the calls with either --file, or --sql-conn-id and --sql")
+    if args.file is not None:
+        with rows_of(args.file) as rows:
+            yield rows
+        return
+    with ExitStack() as stack:
+        try:
+            spool = stack.enter_context(drained(args.sql_conn_id, _query(args.sql)))
+        except (ImpactCallError, AirflowException):
+            raise
+        except Exception as error:
+            # A driver's own words may quote what it read.
+            raise _Failed(f"the query failed ({type(error).__name__}); the database's own client says why") from None
+        yield spool
+
+
+def _query(sql: str) -> str:
+    if not sql.endswith(".sql"):
+        return sql
+    try:
+        return Path(sql).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidOption(f"{sql}: {error.strerror}") from None
+
+
+def _reading(args: Namespace) -> dict[str, Any]:
+    return {
+        "mapping": args.mapping,
+        "constants": args.constants,
+        "timezone": args.timezone,
+        "key": args.key or DEFAULT_KEY,
+    }
+
+
+def _in_short(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table has room for of a run: its counts in one column, and its task or its person in another."""
+    counts = {name.removesuffix("_rows"): count for name, count in run.items() if name.endswith("_rows")}
+    return {
+        "started_at": run["started_at"],
+        "kind": run["kind"],
+        "by": run["actor"] or run["source"],
+        "why": run["why"],
+        "calls": ", ".join(f"{count} {name}" for name, count in counts.items() if count),
+        "stop": run["stop"],
+        "run_id": run["run_id"],
+    }
+
+
+def _show(rows: Sequence[Mapping[str, Any]], output: str, results: TextIO) -> None:
+    if output in ("table", "plain"):
+        rows = [{name: "" if value is None else value for name, value in row.items()} for row in rows]
+    if output == "table":
+        rows = [{name: escape(str(value)) for name, value in row.items()} for row in rows]
+    with redirect_stdout(results):
+        AirflowConsole().print_as(data=rows, output=output)
+
+
+def _write_csv(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CALL_COLUMNS)
+    writer.writerows([row[name] for name in CALL_COLUMNS] for row in rows)
+
+
+def _write_json_lines(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
+    text.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _counted(rows: Iterable[Mapping[str, Any]], counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
+    for row in rows:
+        counts["calls"] += 1
+        yield row
+
+
+@contextmanager
+def _replacing(file: str) -> Iterator[TextIO]:
+    """A file to write, which takes the place of the one of that name only once all is written.
+
+    :raises InvalidOption: if it cannot be written
+    """
+    path = Path(file).resolve()
+    in_place = path.exists() and not path.is_file()  # A pipe or a device is written to, not replaced.
+    beside = path if in_place else path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            with beside.open("w", encoding="utf-8", newline="") as text:
+                yield text
+                if not in_place:
+                    text.flush()
+                    os.fsync(text.fileno())
+            if not in_place:
+                beside.replace(path)
+        finally:
+            if not in_place:
+                beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise InvalidOption(f"{file}: {error.strerror}") from None
+
+
+@contextmanager
+def _only_our_messages() -> Iterator[None]:
+    """Of all that is logged and warned of, shows this package's own warnings, as plain lines on standard error."""
+    ours = logging.StreamHandler()
+    ours.setLevel(logging.WARNING)
+    ours.setFormatter(logging.Formatter("impactcall: %(message)s"))
+    ours.addFilter(logging.Filter(_PACKAGE))
+    root, package = logging.getLogger(), logging.getLogger(_PACKAGE)
+    loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
+    before = [(logger, logger.handlers) for logger in loggers if logger.handlers]
+    level = package.level
+    try:
+        for logger, _ in before:
+            logger.handlers = [logging.NullHandler()]
+        root.handlers = [ours]
+        package.setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.handlers = []
+        for logger, handlers in before:
+            logger.handlers = handlers
+        package.setLevel(level)
+
+
+def _say(text: str) -> None:
+    print(f"impactcall: {text}", file=sys.stderr)
+
+
+def _exit(status: int, text: str) -> NoReturn:
+    _say(" ".join(text.splitlines()))
+    raise SystemExit(status)

@@ -1,0 +1,52 @@
+"""The package's own delivery, as a process to be killed: ``python -m benchmarks.ours``.
+
+Arguments: the sandbox's URL, the ledger's URL, ``hold`` or ``resend``, the number of calls, a prefix of their ids.
+Prints the report.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery import books, engine, ledger
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
+from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.records import CallMapping
+from tests.examples import LOGIN, PASSWORD, calls
+
+# A run that was killed is to be seen as dead in a second, where a real one takes ten.
+LEASE = 1.5
+for module in (ledger, books, engine):
+    module.LEASE_SECONDS = LEASE  # type: ignore[attr-defined]
+books._RENEW_SECONDS = 0.4
+books._LEASE_MARGIN = 0.3
+
+
+def main(endpoint_url: str, ledger_url: str, on_unknown: str, count: str, prefix: str) -> int:
+    kept = ledger.Ledger(sa.create_engine(ledger_url), "https://calls.example.com")
+    kept.prepare()
+    run_id = kept.start("benchmark", "")
+    interrupt = threading.Event()
+    sender = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt)
+    report = run(
+        sender,
+        Endpoint(endpoint_url, LOGIN, PASSWORD),
+        books.Books(kept, run_id, DEFAULT_KEY, resend=on_unknown == "resend"),
+        calls(int(count), prefix),
+        CallMapping(),
+        interrupt,
+    )
+    kept.end(run_id, report)
+    print(json.dumps(report.as_dict()))
+    return 0 if not report.given_up else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

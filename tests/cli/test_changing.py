@@ -1,0 +1,272 @@
+"""The commands that change the ledger: each keeps who and why, and changes nothing that nobody agreed to."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests import examples
+from tests.cli.conftest import SCRIPT, WHY, Command, states
+
+AS_DELIVERED = {state: state for state in SCRIPT}
+
+
+def send_again() -> dict[str, int]:
+    """What a run that reads all the calls does with them."""
+    counts = ImpactCallHook().deliver([examples.call(state) for state in SCRIPT]).as_dict()
+    return {name: count for name, count in counts.items() if name in ("delivered", "already_delivered", "unknown")}
+
+
+def csv_file(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
+    rows = list(rows)
+    lines = [rows[0].keys(), *(row.values() for row in rows)]
+    path.write_text("\n".join(",".join(f'"{value}"' for value in line) for line in lines) + "\n")
+    return str(path)
+
+
+def test_requeued_calls_are_sent_by_the_next_run(ledger: Sandbox, impactcall: Command) -> None:
+    done = impactcall("requeue", "--state", "rejected,unknown", *WHY, stdin="y\n")
+    assert done.out == "Calls to requeue: 1 rejected, 1 unknown\nCalls requeued: 2\n"
+    assert "may then arrive twice" in done.err
+    assert send_again() == {"delivered": 2, "already_delivered": 1, "unknown": 0}
+    assert examples.session_ids(ledger) == ["delivered", "rejected", "unknown", "unknown"]
+
+
+def test_only_unknown_calls_can_arrive_twice(ledger: Sandbox, impactcall: Command) -> None:
+    assert "twice" not in impactcall("requeue", "--state", "rejected", *WHY, "--dry-run").err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("requeue", "--since", "2026-01-01"),
+        ("resolve", "--as", "delivered", "--reason", "502"),
+        ("purge", "--older-than", "0.0000001"),
+    ],
+)
+def test_nothing_is_changed_unless_someone_says_yes(ledger: Sandbox, impactcall: Command, command: list[str]) -> None:
+    dry = impactcall(*command, *WHY, "--dry-run")
+    assert dry.status == 0
+    for answer in ("", "\n", "n\n", "yesterday\n"):
+        refused = impactcall(*command, *WHY, stdin=answer)
+        assert refused.status == 1
+        assert refused.out == dry.out
+        assert refused.err.endswith("nothing was changed; -y answers yes\n")
+    assert states(impactcall) == AS_DELIVERED
+    assert len(impactcall("runs", "-o", "json").rows) == 1
+    assert impactcall(*command, *WHY, "-y").out.startswith(dry.out)
+    assert states(impactcall) != AS_DELIVERED
+
+
+@pytest.mark.parametrize("command", [("requeue",), ("resolve", "--as", "delivered")])
+def test_a_change_needs_a_condition(ledger: Sandbox, impactcall: Command, command: list[str]) -> None:
+    done = impactcall(*command, *WHY, "-y")
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    for condition in ("--state", "--reason", "--run-id", "--since", "--until", "--call-session-id"):
+        assert condition in done.err
+    for unset in (("--reason", ""), ("--run-id", " "), ("--call-session-id", "")):
+        assert impactcall(*command, *unset, *WHY, "-y").status == 2
+    assert states(impactcall) == AS_DELIVERED
+
+
+def test_a_change_needs_a_reason_and_keeps_who_made_it(
+    ledger: Sandbox, impactcall: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert impactcall("requeue", "--state", "unknown", "-y").status == 2
+    assert impactcall("requeue", "--state", "unknown", "--why", " ", "-y").status == 1
+    assert impactcall("requeue", "--state", "unknown", "--why", "w" * 251, "-y").status == 1
+    monkeypatch.setenv("LOGNAME", "mallory")
+    assert impactcall("requeue", "--state", "unknown", "--why", "ticket 4711", "-y").status == 0
+    (row,) = impactcall("list", "--call-session-id", "unknown", "-o", "json").rows
+    assert row["reason"] == "requeue by mallory: ticket 4711"
+
+
+def test_a_state_that_cannot_be_changed_so_is_an_error_before_anyone_is_asked(
+    ledger: Sandbox, impactcall: Command
+) -> None:
+    for command in (("requeue", "--state", "delivered"), ("resolve", "--as", "delivered", "--state", "open")):
+        done = impactcall(*command, *WHY, "--dry-run")
+        assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    done = impactcall("list", "--state", "lost")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "requeued" in done.err, "the states that there are"
+
+
+def test_calls_are_resolved_either_way(ledger: Sandbox, impactcall: Command) -> None:
+    done = impactcall("resolve", "--as", "delivered", "--call-session-id", "unknown", *WHY, "-y")
+    assert done.out == "Calls to resolve as delivered: 1 unknown\nCalls resolved as delivered: 1\n"
+    assert send_again() == {"delivered": 0, "already_delivered": 2, "unknown": 0}
+    taken_back = ("resolve", "--as", "not-delivered", "--state", "delivered", *WHY, "-y")
+    done = impactcall(*taken_back)
+    assert done.out == "Calls to resolve as not-delivered: 2 delivered\nCalls resolved as not-delivered: 1\n"
+    assert (
+        "impactcall: calls left alone, as they are of another state by now, or impact.com answered OK to them: 1\n"
+        in done.err
+    )
+    assert send_again() == {"delivered": 1, "already_delivered": 1, "unknown": 0}
+
+
+def test_by_itself_resolve_means_calls_of_unknown_fate(ledger: Sandbox, impactcall: Command) -> None:
+    done = impactcall("resolve", "--as", "delivered", "--since", "2026-01-01", *WHY, "-y")
+    assert done.out.startswith("Calls to resolve as delivered: 1 unknown\n")
+    assert states(impactcall) == {"delivered": "delivered", "rejected": "rejected", "unknown": "delivered"}
+
+
+def test_that_there_is_no_such_call_is_no_question(ledger: Sandbox, impactcall: Command) -> None:
+    done = impactcall("requeue", "--call-session-id", "nobody", *WHY)
+    assert (done.status, done.out, done.err) == (0, "Calls to requeue: none\n", "")
+
+
+def test_calls_of_a_csv_file_are_adopted_and_never_sent(sandbox: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+    rows = [examples.call(name) for name in ("a", "b", "ü, \u2028 and more")]
+    file = csv_file(tmp_path / "calls.csv", [*rows, examples.call("late", CallerId="canary-no-number")])
+    done = impactcall("adopt", "--file", file, *WHY, "-o", "json")
+    assert done.status == 1
+    assert done.rows == [
+        {"rows": "4", "adopted": "3", "already_delivered": "0", "in_flight": "0", "rejected": "1"},
+    ]
+    assert "Rejected, 1 rows: CallerId" in done.err
+    assert done.err.endswith("impactcall: rows that are no valid call, and were not adopted: 1\n")
+    assert ImpactCallHook().deliver(rows).already_delivered == 3
+    assert sandbox.calls == []
+
+
+def test_the_same_calls_are_read_from_every_source(sandbox: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+    rows = [{"from": examples.CALLER, **examples.call(name)} for name in ("a", "b")]
+    for row in rows:
+        del row["CallerId"], row["CampaignId"], row["CallStatus"]
+        row["EventDate"] = "2026-09-10 22:55:32"
+    lines, query = tmp_path / "calls.jsonl", tmp_path / "calls.sql"
+    lines.write_text("\n\n".join(json.dumps(row) for row in rows))
+    csv_text = Path(csv_file(tmp_path / "calls.csv", rows)).read_text()
+    (tmp_path / "marked.csv").write_text("\ufeff" + csv_text)
+    database = sqlite3.connect(tmp_path / "warehouse.db")
+    columns = ", ".join(f'"{name}"' for name in rows[0])
+    database.execute(f"CREATE TABLE calls ({columns})")
+    places = ", ".join("?" for _ in rows[0])
+    database.executemany(f"INSERT INTO calls VALUES ({places})", [tuple(row.values()) for row in rows])
+    database.commit()
+    database.close()
+    query.write_text("SELECT * FROM calls")
+    warehouse = ("--sql-conn-id", "warehouse", "--sql")
+    options = (
+        *("--mapping", '{"CallerId": "from"}', "--constants", '{"CampaignId": 1000, "CallStatus": "ANSWER"}'),
+        *("--timezone", "America/New_York", "--key", "CampaignId, CallSessionId", *WHY, "-o", "json"),
+    )
+    sources = [
+        ("--file", str(lines)),
+        ("--file", str(tmp_path / "calls.csv")),
+        ("--file", str(tmp_path / "marked.csv")),
+        ("--file", "-"),
+        (*warehouse, "SELECT * FROM calls"),
+        (*warehouse, str(query)),
+    ]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(
+            "AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/warehouse.db"})
+        )
+        for number, source in enumerate(sources):
+            done = impactcall("adopt", *source, *options, stdin=csv_text)
+            assert (done.status, done.err) == (0, ""), source
+            counts = (done.rows[0]["adopted"], done.rows[0]["already_delivered"])
+            assert counts == (("2", "0") if number == 0 else ("0", "2")), source
+    assert len(impactcall("list", "-o", "json").rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("calls.csv", "CallSessionId,CallerId\na,canary-1\nb\n", "line 3: 1 values, and the header has 2 columns"),
+        ("calls.csv", 'CallSessionId\n"a\n', "line 2: is no CSV: unexpected end of data"),
+        ("calls.csv", "", "has no header"),
+        ("calls.csv", "CallerId,CallerId\n", "two columns of one name in its header"),
+        ("calls.csv", b"CallSessionId\n\xff\xfe\n", "is not UTF-8"),
+        ("calls.jsonl", '{"CallSessionId": "a"}\n{"CallerId": canary-1}\n', "line 2: is no JSON object"),
+        ("calls.ndjson", '["canary-1"]\n', "line 1: is no JSON object"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_by_line_and_nothing_of_it_is_adopted(
+    sandbox: Sandbox, impactcall: Command, tmp_path: Path, name: str, content: str | bytes, complaint: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = impactcall("adopt", "--file", str(file), *WHY)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"impactcall: {file}{',' if complaint.startswith('line') else ':'} {complaint}\n"
+    assert impactcall("runs", "-o", "json").rows == []
+
+
+def test_rows_come_from_one_source(sandbox: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+    sql = ("--sql-conn-id", "warehouse", "--sql", "SELECT 1")
+    for source in ((), sql[:2], sql[2:], ("--file", "calls.csv", *sql)):
+        done = impactcall("adopt", *source, *WHY)
+        assert (done.status, done.err.count("\n")) == (2, 1)
+    done = impactcall("adopt", "--file", str(tmp_path / "nowhere.csv"), *WHY)
+    assert (done.status, done.err) == (1, f"impactcall: {tmp_path}/nowhere.csv: No such file or directory\n")
+    assert impactcall("adopt", "--file", "-", "--mapping", "CallerId", *WHY).status == 2
+    assert impactcall("adopt", "--file", "-", "--mapping", '{"CallerIdd": "x"}', *WHY).status == 1
+
+
+def test_what_a_driver_says_of_values_is_not_printed(
+    sandbox: Sandbox, impactcall: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": ":memory:"}))
+    done = impactcall("adopt", "--sql-conn-id", "warehouse", "--sql", f"SELECT canary-{examples.CALLER}x", *WHY)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == "impactcall: the query failed (OperationalError); the database's own client says why\n"
+
+
+def test_unknown_calls_that_are_actions_are_proven_delivered(
+    ledger: Sandbox, impactcall: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = json.loads(examples.connection(ledger)) | {"login": "IRabc123", "extra": {}}
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACT_API", json.dumps(api))
+    ledger.script = ["502"]
+    ImpactCallHook().deliver([examples.call("lost", CallerId="2125550143")])
+    rows = [examples.call("unknown", CallerId="(212) 555-0144"), examples.call("lost", CallerId="2125550143")]
+    file = csv_file(tmp_path / "calls.csv", rows)
+    ask = ("reconcile", "--file", file, *WHY, "-o", "json", "--api-conn-id")
+    done = impactcall(*ask, "impact_api")
+    assert (done.status, done.err) == (0, "")
+    assert done.rows == [{"rows": "2", "rejected": "0", "unknown": "2", "proven": "0", "ambiguous": "0"}]
+
+    csv_file(tmp_path / "calls.csv", [examples.call("unknown"), examples.call("lost", CallerId="2125550143")])
+    assert impactcall(*ask, "impact_api").rows[0]["proven"] == "1"
+    assert states(impactcall) == AS_DELIVERED | {"unknown": "delivered", "lost": "unknown"}
+
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACT_API", json.dumps(api | {"login": ""}))
+    refused = impactcall(*ask, "impact_api")
+    assert (refused.status, refused.out, refused.err.count("\n")) == (1, "", 1)
+    assert impactcall(*ask, "nowhere").status == 1
+
+
+def test_a_purge_forgets_what_is_settled_and_says_so_first(ledger: Sandbox, impactcall: Command) -> None:
+    assert impactcall("purge", "--older-than", "1", *WHY).out == "Calls to forget: none\n"
+    done = impactcall("purge", "--older-than", "0.0000001", *WHY, stdin="yes\n")
+    assert done.out == "Calls to forget: 1 delivered, 1 rejected\nCalls forgotten: 2, and runs: 0\n"
+    assert "read again is sent again" in done.err
+    assert states(impactcall) == {"unknown": "unknown"}
+    for days in ("0", "-1", "nan", "inf", "a week", "1e9"):
+        assert impactcall("purge", "--older-than", days, *WHY, "-y").status == 2
+
+
+def test_a_ledger_that_cannot_be_reached_is_one_line(
+    ledger: Sandbox, impactcall: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "no.db").write_text("this is no database, whatever it is called" * 100)
+    nowhere = {"conn_type": "sqlite", "host": str(tmp_path / "no.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_BOOKS", json.dumps(nowhere))
+    for command in (("list",), ("count",), ("runs",), ("export", "-"), ("requeue", "--state", "unknown", *WHY, "-y")):
+        done = impactcall(*command, "--ledger-conn-id", "books")
+        assert (done.status, done.out) == (1, "")
+        assert done.err == "impactcall: the ledger cannot be reached (DatabaseError)\n"
+    done = impactcall("list", "--impactcall-conn-id", "nobody")
+    assert (done.status, done.err.count("\n")) == (1, 1)
