@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.entries import Entry
@@ -158,7 +158,10 @@ class Books:
                     self._patient_until = time.monotonic() + _PATIENCE_SECONDS
                 if time.monotonic() + pause > self._patient_until:
                     raise
-                log.warning("The ledger did not answer (%s); trying again", type(error).__name__)
+                if isinstance(error, IntegrityError):
+                    log.debug("Another run has taken one of the same calls in the same moment; trying again")
+                else:
+                    log.warning("The ledger did not answer (%s); trying again", type(error).__name__)
             else:
                 self._patient_until = None
                 return answers

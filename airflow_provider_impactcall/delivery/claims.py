@@ -17,17 +17,14 @@ class Claim(NamedTuple):
     """A call that wants to be sent.
 
     :param key: what tells it from every other call of the namespace
-    :param content: 64 bits of a digest of all its parameters
+    :param fingerprint: the 16 bits of its content that the ledger keeps: they tell a changed call but once in 65,536
+    :param content: 64 bits of its content, for calls of one input
     """
 
     key: str
+    fingerprint: int
     content: bytes
     call: CallRecord
-
-    @property
-    def fingerprint(self) -> int:
-        """The 16 bits of the content that the ledger keeps: they tell a changed call but once in 65,536."""
-        return int.from_bytes(self.content[:2])
 
 
 def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
@@ -37,8 +34,8 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     """
     named = sorted(set(zip(key, call.key(key), strict=True)))
     identity = [namespace, *(part for pair in named for part in pair)]
-    content = [part for pair in call.parameters().items() for part in pair]
-    return Claim(digest(identity, 16).hex(), digest(content, 8), call)
+    content = _measured([part for pair in call.parameters().items() for part in pair])
+    return Claim(digest(identity, 16).hex(), int.from_bytes(_hashed(content, 2)), _hashed(content, 8), call)
 
 
 class InputClaims:
@@ -74,8 +71,14 @@ def digest(parts: Sequence[str], size: int) -> bytes:
 
     :param size: in bytes
     """
-    if all(map(str.isascii, parts)):  # the common case, for speed
-        measured = "".join([f"{len(part)}:{part}" for part in parts]).encode("ascii")
-    else:
-        measured = b"".join([b"%d:%b" % (len(part), part) for part in map(str.encode, parts)])
+    return _hashed(_measured(parts), size)
+
+
+def _hashed(measured: bytes, size: int) -> bytes:
     return hashlib.blake2b(measured, digest_size=size).digest()
+
+
+def _measured(parts: Sequence[str]) -> bytes:
+    if all(map(str.isascii, parts)):  # the common case, for speed
+        return "".join([f"{len(part)}:{part}" for part in parts]).encode("ascii")
+    return b"".join([b"%d:%b" % (len(part), part) for part in map(str.encode, parts)])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from itertools import islice
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import count, islice
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_impactcall.delivery.claims import Claim
@@ -59,6 +62,11 @@ _SHOWN = (
     calls.c.key,
 )
 _MOMENTS = ("first_at", "changed_at", "at", "started_at", "ended_at")
+
+_ATTEMPTS = 10
+_PAUSE_SECONDS = 0.05
+
+_T = TypeVar("_T")
 
 CALL_COLUMNS = tuple(column.name for column in _SHOWN)
 """The columns of a call, as they are listed and exported."""
@@ -192,6 +200,24 @@ class Corrections:
             rows = [_readable(row) for row in connection.execute(query).mappings()]
         return [{**row, "kind": row["kind"] or "deliver"} for row in rows]
 
+    def possibly_arrived(self, campaign_id: str, first_day: date, last_day: date) -> list[tuple[str, str, str]]:
+        """Key, ActionTrackerId and EventDate of a campaign's calls that impact.com has, or may have.
+
+        :param first_day: of EventDate as it was sent, at whatever offset
+        :param last_day: the same
+        """
+        states = ("delivered", *UNSETTLED, OPEN)
+        of_days = (
+            calls.c.namespace == self._ledger.namespace,
+            calls.c.CampaignId == campaign_id,
+            calls.c.EventDate >= first_day.isoformat(),
+            calls.c.EventDate < (last_day + timedelta(days=1)).isoformat(),
+            calls.c.state.in_(states),
+        )
+        query = sa.select(calls.c.key, calls.c.ActionTrackerId, calls.c.EventDate).where(*of_days)
+        with self._ledger.reading() as connection:
+            return [(key, tracker_id, event_date) for key, tracker_id, event_date in connection.execute(query)]
+
     def requeue(self, selection: Selection, author: Author) -> int:
         """Have the next run that reads these calls send them: rejected ones anew, and unknown ones although they may
         have been processed and may arrive twice.
@@ -233,7 +259,7 @@ class Corrections:
         remaining = iter(claims)
         with self._run("adopt", author, ends) as run_id:
             while page := {claim.key: claim for claim in islice(remaining, KEYS_A_QUERY)}:
-                found.update(self._adopt(run_id, page, author))
+                found.update(self._repeatedly(partial(self._adopt_page, run_id, page, author)))
                 ends[State.DELIVERED] = found.total() - found[State.DELIVERED] - found[OPEN]
         return found
 
@@ -250,8 +276,8 @@ class Corrections:
         keys = (row["key"] for row in self.each(purgeable))
         with self._run("purge", author, purged) as run_id:
             while page := list(islice(keys, KEYS_A_QUERY)):
-                purged.update(self._purge(page, before))
-            purged["runs"] = self._purge_runs(before, run_id)
+                purged.update(self._repeatedly(partial(self._purge_page, page, before)))
+            purged["runs"] = self._repeatedly(partial(self._purge_runs, before, run_id))
         return purged
 
     def _conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
@@ -272,43 +298,62 @@ class Corrections:
         ends: Counter[str] = Counter()
         with self._run(kind, author, ends) as run_id:
             while page := sorted(islice(keys, KEYS_A_QUERY)):
-                with self._ledger.writing() as connection:
-                    entries = look_up(connection, page, lock=True)
-                    changes = _changes(connection, self._ledger.namespace, run_id, author)
-                    proven = _proven_by_answers(connection, page)
-                    for key, entry in entries.items():
-                        end = becomes.get(State.UNKNOWN if entry.died else entry.state)
-                        if end is not None and key not in proven:
-                            _change(changes, key, entry, author, kind, **end)
-                            ends[end["state"]] += 1
-                    changes.write(connection)
+                ends.update(self._repeatedly(partial(self._amend_page, kind, run_id, page, author, becomes)))
         return ends.total()
 
-    def _adopt(self, run_id: str, page: Mapping[str, Claim], author: Author) -> Counter[str]:
+    def _amend_page(
+        self,
+        kind: str,
+        run_id: str,
+        page: Sequence[str],
+        author: Author,
+        becomes: Mapping[str, Mapping[str, Any]],
+        connection: Connection,
+    ) -> Counter[str]:
+        ends: Counter[str] = Counter()
+        entries = look_up(connection, page, lock=True)
+        changes = self._changes(connection, run_id, author)
+        proven = _proven_by_answers(connection, page)
+        for key, entry in entries.items():
+            end = becomes.get(State.UNKNOWN if entry.died else entry.state)
+            if end is not None and key not in proven:
+                _change(changes, key, entry, author, kind, **end)
+                ends[end["state"]] += 1
+        changes.write(connection)
+        return ends
+
+    def _adopt_page(
+        self, run_id: str, page: Mapping[str, Claim], author: Author, connection: Connection
+    ) -> Counter[str]:
         found: Counter[str] = Counter()
-        with self._ledger.writing() as connection:
-            entries = look_up(connection, sorted(page), lock=True)
-            changes = _changes(connection, self._ledger.namespace, run_id, author)
-            for key, claim in page.items():
-                entry = entries.get(key)
-                if entry is None:
-                    changes.note(key, 0, State.DELIVERED, author.why)
-                    changes.add(claim, State.DELIVERED, _reason("adopt", author), attempts=0, fence=0)
-                elif entry.died or entry.state not in (OPEN, State.DELIVERED):
-                    _change(changes, key, entry, author, "adopt", **_ARRIVED, fingerprint=claim.fingerprint)
-                found["new" if entry is None else State.UNKNOWN if entry.died else entry.state] += 1
-            changes.write(connection)
+        entries = look_up(connection, sorted(page), lock=True)
+        changes = self._changes(connection, run_id, author)
+        for key, claim in page.items():
+            entry = entries.get(key)
+            if entry is None:
+                changes.note(key, 0, State.DELIVERED, author.why)
+                changes.add(claim, State.DELIVERED, _reason("adopt", author), attempts=0, fence=0)
+            elif entry.died or entry.state not in (OPEN, State.DELIVERED):
+                _change(changes, key, entry, author, "adopt", **_ARRIVED, fingerprint=claim.fingerprint)
+            found["new" if entry is None else State.UNKNOWN if entry.died else entry.state] += 1
+        changes.write(connection)
         return found
 
-    def _purge(self, keys: Sequence[str], before: datetime) -> Counter[str]:
-        aged = sa.and_(calls.c.key.in_(keys), calls.c.state.in_(PURGEABLE), calls.c.changed_at < before.timestamp())
-        with self._ledger.writing() as connection:
-            states = dict(connection.execute(sa.select(calls.c.key, calls.c.state).where(aged).with_for_update()).all())
-            connection.execute(sa.delete(events).where(events.c.key.in_(list(states))))
-            connection.execute(sa.delete(calls).where(calls.c.key.in_(list(states))))
+    def _purge_page(self, keys: Sequence[str], before: datetime, connection: Connection) -> Counter[str]:
+        aged = sa.and_(
+            calls.c.key.in_(keys),
+            calls.c.state.in_(PURGEABLE),
+            calls.c.changed_at < before.timestamp(),
+            # A live run may have more to say of its calls.
+            calls.c.run_id.notin_(sa.select(runs.c.run_id).where(runs.c.lease_until > Now())),
+        )
+        locking = sa.select(calls.c.key, calls.c.state).where(aged).order_by(calls.c.key).with_for_update()
+        states = dict(connection.execute(locking).all())
+        connection.execute(sa.delete(events).where(events.c.key.in_(list(states))))
+        connection.execute(sa.delete(calls).where(calls.c.key.in_(list(states))))
         return Counter(states.values())
 
-    def _purge_runs(self, before: datetime, this: str) -> int:
+    def _purge_runs(self, before: datetime, this: str, connection: Connection) -> int:
         needed = sa.union(sa.select(calls.c.run_id), sa.select(events.c.run_id).where(events.c.run_id.isnot(None)))
         idle = sa.and_(
             runs.c.namespace == self._ledger.namespace,
@@ -317,8 +362,23 @@ class Corrections:
             runs.c.run_id != this,
             runs.c.run_id.notin_(needed),
         )
-        with self._ledger.writing() as connection:
-            return int(connection.execute(sa.delete(runs).where(idle)).rowcount)
+        return int(connection.execute(sa.delete(runs).where(idle)).rowcount)
+
+    def _repeatedly(self, act: Callable[[Connection], _T]) -> _T:
+        """Do it in a transaction; again, if that collided with those of live runs."""
+        for attempt in count(1):
+            try:
+                with self._ledger.writing() as connection:
+                    return act(connection)
+            except (IntegrityError, OperationalError):
+                if attempt == _ATTEMPTS:
+                    raise
+            time.sleep(_PAUSE_SECONDS * attempt)
+        raise AssertionError
+
+    def _changes(self, connection: Connection, run_id: str, author: Author) -> Changes:
+        moment = connection.execute(sa.select(Now())).scalar_one()
+        return Changes(run_id, self._ledger.namespace, moment, author.actor)
 
     @contextmanager
     def _run(self, kind: str, author: Author, ends: Mapping[str, int]) -> Iterator[str]:
@@ -348,10 +408,6 @@ class Corrections:
             counts["unknown_rows"] += ends.get(REQUEUED, 0)
             with self._ledger.writing() as connection:
                 connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
-
-
-def _changes(connection: Connection, namespace: str, run_id: str, author: Author) -> Changes:
-    return Changes(run_id, namespace, connection.execute(sa.select(Now())).scalar_one(), author.actor)
 
 
 def _change(changes: Changes, key: str, entry: Entry, author: Author, kind: str, **values: Any) -> None:

@@ -33,6 +33,8 @@ _FORBIDDEN_IN_A_ROW = 5
 # Calls in hand for each that may be in flight: the others rest after a failure of their own, in nobody's way.
 _IN_HAND = 8
 
+NO_KEY = "has none of the parameters of the option key"
+
 
 class Call(NamedTuple):
     """A valid row.
@@ -188,7 +190,7 @@ class Engine:
             if isinstance(row, Rejection):
                 self._settle(row, Outcome(State.REJECTED, "; ".join(map(str, row.problems))))
             elif not any(row.record.key(self._claims.key)):
-                self._settle(row, Outcome(State.REJECTED, "has none of the parameters of the option key"))
+                self._settle(row, Outcome(State.REJECTED, NO_KEY))
             elif (earlier := self._claims.state_of(claim := books.identify(row.record))) is not None:
                 self._settle(row, Outcome(earlier, "an earlier row of this input holds the same call"))
             else:
@@ -328,6 +330,8 @@ class Engine:
         state = await self._settle_in(books, Settlement(attempted.claim.key, attempted.fence, outcome))
         if state == State.DELIVERED and outcome.state is not State.DELIVERED:
             return Outcome(State.ALREADY_DELIVERED, "delivered by another run")
+        if state == State.UNKNOWN and outcome.state is State.REJECTED:
+            return Outcome(State.UNKNOWN, outcome.reason, outcome.status)
         return None if state is None else outcome
 
     async def _settle_in(self, books: Accounts, settlement: Settlement) -> str | None:

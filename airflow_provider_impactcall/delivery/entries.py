@@ -66,8 +66,10 @@ def look_up(connection: Connection, keys: Sequence[str], *, lock: bool = False) 
     for start in range(0, len(keys), KEYS_A_QUERY):
         of_keys = calls.c.key.in_(keys[start : start + KEYS_A_QUERY])
         if lock:
-            # First, by itself: a statement that had to wait sees the row anew, but the run beside it as it was.
-            connection.execute(sa.select(calls.c.key).where(of_keys).order_by(calls.c.key).with_for_update()).all()
+            # First, by itself: a statement that had to wait sees the row anew, but the run beside it as it was. What
+            # others inserted meanwhile is not locked, and must not be seen: our own insertion fails, and is repeated.
+            locking = sa.select(calls.c.key).where(of_keys).order_by(calls.c.key).with_for_update()
+            of_keys = calls.c.key.in_(connection.execute(locking).scalars().all())
         query = sa.select(*(calls.c[name] for name in _KEPT), ALIVE.label("alive")).select_from(WITH_RUNS)
         for key, *values in connection.execute(query.where(of_keys)):
             found[key] = Entry(*values)

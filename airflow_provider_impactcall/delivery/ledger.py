@@ -163,7 +163,7 @@ class Ledger:
             keys = sorted({claim.key for claim in claims} | {settlement.key for settlement in settlements})
             entries = look_up(connection, keys, lock=True)
             changes = Changes(run_id, self.namespace, connection.execute(sa.select(Now())).scalar_one())
-            states = [_settle(changes, entries[each.key], each, resend=resend) for each in settlements]
+            states = [_settle(changes, entries.get(each.key), each, resend=resend) for each in settlements]
             decisions = (
                 [_take(changes, entries.get(each.key), each, resend=resend) for each in claims] if held else None
             )
@@ -185,9 +185,12 @@ class Ledger:
                 yield reader
 
 
-def _settle(changes: Changes, entry: Entry, settlement: Settlement, *, resend: bool) -> str:
+def _settle(changes: Changes, entry: Entry | None, settlement: Settlement, *, resend: bool) -> str:
     """Note what came of an attempt; the state that its call is in from now on."""
     outcome = settlement.outcome
+    if entry is None:  # A person has purged it.
+        changes.note(settlement.key, settlement.fence, outcome.state, outcome.reason, outcome.status)
+        return outcome.state
     uncertain = entry.uncertain or outcome.state is State.UNKNOWN
     state: str = State.NOT_SENT if outcome.state is State.AGAIN else outcome.state
     if uncertain and state == State.NOT_SENT and not resend:

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_impactcall.delivery import read_back
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, InputClaims, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections
-from airflow_provider_impactcall.delivery.engine import Rejection
+from airflow_provider_impactcall.delivery.engine import NO_KEY, Call, Rejection
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack
@@ -34,6 +34,8 @@ DEFAULT_API_CONN_ID = "impact_api_default"
 _CLAIMS_A_QUERY = 500
 # Clocks differ: an action may seem to be older than its call.
 _MARGIN = timedelta(days=1)
+# impact.com: StartDate at most three years ago
+_LONGEST_AGO = timedelta(days=3 * 365)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Reconciliation:
     :param rejected: rows that are no valid call
     :param unknown: calls of unknown fate before
     :param proven: those of them that were found, and are delivered from now on
-    :param ambiguous: those of which some were found, without saying which: calls of one caller in one second
+    :param ambiguous: those of which some were found, without saying which: calls of one caller in one second; or of
+        anyone, if the ledger has a call of that second that is not among the rows
     """
 
     rows: int
@@ -156,7 +159,8 @@ class ImpactCallLedgerHook(BaseHook):
         An action proves its call delivered by campaign, action tracker, caller and second. That there is none proves
         nothing: a call that does not pay never becomes an action.
 
-        :param rows: the calls, complete, as they were delivered: the ledger keeps no caller
+        :param rows: every call of the time in question, complete, as it was delivered and whatever became of it: the
+            ledger keeps no caller, and a call that is left out cannot be told from one that is asked for
         :param api_conn_id: a connection with the account's ordinary API credentials: login is the AccountSID, password
             the AuthToken, host empty for ``https://api.impact.com``
         :raises InvalidOption: if an option or a connection is wrong
@@ -182,14 +186,15 @@ class ImpactCallLedgerHook(BaseHook):
             with session(api) as prepared:
                 actions = _actions(ReadBack(prepared, api.origin, api.login, api.timeout), unknown.values())
                 proven, ambiguous = read_back.proven(calls, unknown, actions)
-            with reachable():
-                recorded = Corrections(ledger).prove(sorted(proven), author) if proven else 0
+            corrections = Corrections(ledger)
+            unsure = _beside_others(corrections, calls, {key: unknown[key] for key in proven})
+            recorded = corrections.prove(sorted(proven - unsure), author) if proven - unsure else 0
         return Reconciliation(
             rows=read.counts.total(),
             rejected=read.counts["rejected"],
             unknown=len(unknown),
             proven=recorded,
-            ambiguous=len(ambiguous),
+            ambiguous=len(ambiguous | unsure),
         )
 
     def _account(self) -> Account:
@@ -226,11 +231,16 @@ class _Rows:
     def claims(self, namespace: str) -> Iterator[Claim]:
         for item in self._items:
             if isinstance(item, Rejection):
-                self.counts["rejected"] += 1
-                self._rejects.note(item, Outcome(State.REJECTED, "invalid"))
+                self._reject(item, "invalid")
+            elif not any(item.record.key(self._key)):
+                self._reject(item, NO_KEY)
             else:
                 self.counts["calls"] += 1
                 yield identify(namespace, self._key, item.record)
+
+    def _reject(self, item: Call | Rejection, reason: str) -> None:
+        self.counts["rejected"] += 1
+        self._rejects.note(item, Outcome(State.REJECTED, reason))
 
     def log_rejects(self) -> None:
         for _, reason, count in self._rejects.commonest():
@@ -239,8 +249,38 @@ class _Rows:
 
 def _actions(reader: ReadBack, wanted: Iterable[CallIdentity]) -> Iterator[CallIdentity]:
     """All actions of the campaigns of these calls, from the time of each campaign's first."""
+    now = datetime.now(UTC)
+    earliest, latest = now - _LONGEST_AGO, now + _MARGIN
     first: dict[str, int] = {}
+    beyond = 0
     for identity in wanted:
-        first[identity.campaign_id] = min(identity.at, first.get(identity.campaign_id, identity.at))
+        if earliest.timestamp() < identity.at < latest.timestamp():
+            first[identity.campaign_id] = min(identity.at, first.get(identity.campaign_id, identity.at))
+        else:
+            beyond += 1
+    if beyond:
+        log.warning("%d calls are of the future, or too long ago for impact.com to list them", beyond)
     for campaign_id, at in sorted(first.items()):
-        yield from reader.actions(campaign_id, datetime.fromtimestamp(at, UTC) - _MARGIN, datetime.now(UTC))
+        yield from reader.actions(campaign_id, max(earliest, datetime.fromtimestamp(at, UTC) - _MARGIN), now)
+
+
+def _beside_others(
+    corrections: Corrections, calls: Mapping[CallIdentity, set[str]], found: Mapping[str, CallIdentity]
+) -> set[str]:
+    """Those of the calls beside which the ledger has another of that campaign, tracker and second that is not among
+    the rows: the action may be of either, as the ledger keeps no caller.
+    """
+    given = set().union(*calls.values())
+    taken: set[tuple[str, str, int]] = set()
+    for campaign_id in {identity.campaign_id for identity in found.values()}:
+        moments = [identity.at for identity in found.values() if identity.campaign_id == campaign_id]
+        first, last = (datetime.fromtimestamp(at, UTC).date() for at in (min(moments), max(moments)))
+        # At its own offset, a call may be of the day before or after.
+        for key, tracker_id, event_date in corrections.possibly_arrived(campaign_id, first - _MARGIN, last + _MARGIN):
+            if key not in given:
+                taken.add((campaign_id, tracker_id, int(datetime.fromisoformat(event_date).timestamp())))
+    return {
+        key
+        for key, identity in found.items()
+        if (identity.campaign_id, identity.action_tracker_id, identity.at) in taken
+    }

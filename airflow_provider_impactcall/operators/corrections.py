@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.corrections import Author
+from airflow_provider_impactcall.delivery.schema import LONGEST_ACTOR
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable, ReadBackFailed
 from airflow_provider_impactcall.hooks.corrections import DEFAULT_API_CONN_ID, ImpactCallLedgerHook
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
@@ -58,7 +59,7 @@ class CorrectLedgerOperator(BaseOperator):
         """
         hook = ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
         try:
-            return act(hook, Author(source(), self.why))
+            return act(hook, Author(source()[:LONGEST_ACTOR], self.why))
         except InvalidOption as error:
             raise AirflowFailException(str(error)) from None
         except (LedgerUnusable, ReadBackFailed) as error:
@@ -68,7 +69,8 @@ class CorrectLedgerOperator(BaseOperator):
 class CorrectFromSqlOperator(CorrectLedgerOperator):
     """What the operators share that need the calls themselves, which the ledger does not keep.
 
-    :param sql: the query of the delivering task, for the calls in question, or the path of a ``.sql`` file (templated)
+    :param sql: the query of the delivering task, for all calls of the time in question, or the path of a ``.sql`` file
+        (templated)
     :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` (templated)
     :param parameters: the query's parameters, in the driver's own style (templated)
     :param mapping: as the delivering task has it

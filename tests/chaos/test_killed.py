@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, identify
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
 from airflow_provider_impactcall.delivery.entries import Changes
 from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS, Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
@@ -93,5 +94,39 @@ def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str, monk
         assert [decision.fence for decision in taken.result()[0] or []] == [2]
     assert decisions is not None
     assert decisions[0].reason == "another run is sending it"
+    for each in (first, second):
+        each.engine.dispose()
+
+
+def test_a_claim_that_was_inserted_meanwhile_is_not_taken_unlocked(postgres: str) -> None:
+    """READ COMMITTED: a row that another run inserts after ours are locked would be seen, and not be locked."""
+    first, second = (Ledger(sa.create_engine(postgres), "https://calls.example.com") for _ in range(2))
+    first.prepare()
+    known, new = (identify(first.namespace, DEFAULT_KEY, CallRecord.of(call(name))) for name in ("known", "new"))
+    earlier = first.start("earlier", "")
+    again = Outcome(State.AGAIN, "429", 429)
+    first.record(earlier, [known], [], resend=False)
+    first.record(earlier, [], [Settlement(known.key, 1, again)], resend=False)
+    owner, other = first.start("owner", ""), second.start("other", "")
+    fences: list[int | None] = []
+
+    def take(ledger: Ledger, run_id: str, *claims: Claim) -> list[int | None]:
+        return [decision.fence for decision in ledger.record(run_id, claims, [], resend=False)[0] or []]
+
+    @sa.event.listens_for(second.engine, "before_cursor_execute")
+    def meanwhile(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "JOIN" in statement and not fences:
+            fences.extend(take(first, owner, new))
+            first.record(owner, [], [Settlement(new.key, 1, again)], resend=False)
+        elif statement.startswith("UPDATE impactcall_call") and len(fences) == 1:
+            fences.extend(take(first, owner, new))
+
+    try:
+        stolen = take(second, other, known, new)
+    except IntegrityError:
+        stolen = []  # Its books do it again, and see what is there by then.
+    assert not (len(fences) == 2 and len(stolen) == 2 and fences[1] == stolen[1]), "two runs hold it under one fence"
+    assert fences[0] == 1
+    assert stolen == []
     for each in (first, second):
         each.engine.dispose()

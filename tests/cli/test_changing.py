@@ -238,7 +238,10 @@ def test_unknown_calls_that_are_actions_are_proven_delivered(
     assert (done.status, done.err) == (0, "")
     assert done.rows == [{"rows": "2", "rejected": "0", "unknown": "2", "proven": "0", "ambiguous": "0"}]
 
-    csv_file(tmp_path / "calls.csv", [examples.call("unknown"), examples.call("lost", CallerId="2125550143")])
+    rows = [examples.call("unknown"), examples.call("lost", CallerId="2125550143")]
+    csv_file(tmp_path / "calls.csv", rows)
+    assert impactcall(*ask, "impact_api").rows[0]["ambiguous"] == "1", "the action may be of a call that was not given"
+    csv_file(tmp_path / "calls.csv", [examples.call("delivered"), *rows])
     assert impactcall(*ask, "impact_api").rows[0]["proven"] == "1"
     assert states(impactcall) == AS_DELIVERED | {"unknown": "delivered", "lost": "unknown"}
 

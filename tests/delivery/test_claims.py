@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.claims import InputClaims, identify
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, identify
 from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
+from tests import examples
 from tests.delivery import canary
 
 BASE = CallRecord.of(canary.row())
@@ -52,3 +53,11 @@ def test_absent_and_empty_differ_in_content() -> None:
 def test_a_key_that_tells_nothing_apart(key: Any) -> None:
     with pytest.raises(InvalidOption, match="key must be a list"):
         InputClaims(key)
+
+
+def test_a_call_is_known_again_by_later_versions() -> None:
+    """What ledgers hold of calls stays: another key would send all of them again, another fingerprint the rejected."""
+    claim = identify("https://calls.example.com", DEFAULT_KEY, CallRecord.of(examples.call("pinned", City="Zürich")))
+    assert (claim.key, claim.fingerprint) == ("3d893c8c879e5ac9778d759ec1808ed6", 2461)
+    order = ["CallSessionId", "CallProvider", "ActionTrackerId", "CampaignId", "CallSessionId"]
+    assert identify("https://calls.example.com", order, claim.call).key == claim.key

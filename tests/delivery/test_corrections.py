@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
@@ -265,3 +267,66 @@ def test_what_cannot_be_requeued_is_refused_by_name(ledger: Ledger, wanted: Sequ
         Corrections(ledger).requeue(Selection(states=wanted), ALICE)
     with pytest.raises(InvalidOption, match="open calls cannot be resolved as not delivered"):
         Corrections(ledger).resolve(Selection(states=["open"]), ALICE, delivered=False)
+
+
+def test_what_a_live_run_may_have_more_to_say_of_is_not_purged(ledger: Ledger) -> None:
+    """A refusal is held back as not sent until others show whose fault it is, and may be settled once more."""
+    live = attempted(ledger, ERROR_500, "held-back")
+    with ledger.writing() as connection:
+        connection.execute(sa.update(calls).values(changed_at=0.0))
+    corrections = Corrections(ledger)
+    assert corrections.purge(datetime.now(UTC), ALICE) == {"runs": 0}
+    ledger.record(live, [], [Settlement(claim_of("held-back").key, 1, REFUSED)], resend=False)
+    assert states(ledger) == {"held-back": "rejected"}
+    expire(ledger, live)
+    assert corrections.purge(datetime.now(UTC) + timedelta(seconds=5), ALICE)["rejected"] == 1
+    _, ended = ledger.record(live, [], [Settlement(claim_of("held-back").key, 1, REFUSED)], resend=False)
+    assert ended == ["rejected"], "what is said of a call that was forgotten meanwhile costs no other"
+
+
+def test_corrections_and_deliveries_that_meet_wait_for_each_other(ledger_url: str) -> None:
+    """Adoptions, purges and requeues against runs that take and settle the same calls, all at once."""
+    names = [f"call-{number}" for number in range(120)]
+    ledgers = [Ledger(sa.create_engine(ledger_url), NAMESPACE) for _ in range(6)]
+    for each in ledgers:
+        each.prepare()
+
+    def deliver(ledger: Ledger) -> None:
+        run_id = ledger.start("test", "")
+        for start in range(0, len(names), 10):
+            claims = [claim_of(name) for name in names[start : start + 10]]
+            for outcome in (ERROR_500, REFUSED):
+                decisions = repeated(lambda claims=claims: ledger.record(run_id, claims, [], resend=False)[0])
+                ended = [
+                    Settlement(claim.key, decision.fence, outcome)
+                    for claim, decision in zip(claims, decisions, strict=True)
+                    if decision.fence is not None
+                ]
+                repeated(lambda ended=ended: ledger.record(run_id, [], ended, resend=False))
+
+    def repeated(act: Any) -> Any:
+        """As a run's books do it."""
+        for _ in range(50):
+            try:
+                return act()
+            except (IntegrityError, OperationalError):
+                continue
+        raise AssertionError("it never got through")
+
+    def correct(ledger: Ledger) -> None:
+        corrections = Corrections(ledger)
+        for _ in range(3):
+            corrections.adopt([claim_of(name) for name in reversed(names)], ALICE)
+            corrections.resolve(Selection(states=["delivered"]), ALICE, delivered=False)
+            corrections.requeue(Selection(), ALICE)
+            corrections.purge(datetime.now(UTC) + timedelta(days=1), ALICE)
+
+    with ThreadPoolExecutor(len(ledgers)) as threads:
+        work = [threads.submit(deliver, each) for each in ledgers[:3]] + [
+            threads.submit(correct, e) for e in ledgers[3:]
+        ]
+        for each in work:
+            each.result()
+    assert set(states(ledgers[0]).values()) <= {"delivered", "rejected", "not_sent"}
+    for each in ledgers:
+        each.engine.dispose()

@@ -182,3 +182,46 @@ def test_the_task_is_kept_as_who_did_it_and_no_caller_is_logged(
     assert "Reconciled" in caplog.text
     for private in (examples.CALLER, SID, "token"):
         assert private not in caplog.text
+
+
+def test_an_action_of_a_call_that_is_not_among_the_rows_proves_nothing(
+    warehouse: sqlite3.Connection, sandbox: Sandbox
+) -> None:
+    """One caller, one second: the first call arrived, the second did not, and only the second is asked for."""
+    add(warehouse, "first")
+    add(warehouse, "second")
+    sandbox.script = ["ok", "reset-before-reading"]
+    deliver(concurrency=1)
+    only_second = {**OPTIONS, "sql": "SELECT * FROM calls WHERE CallSessionId = 'second'"}
+    found = ReconcileCallsOperator(task_id="reconcile", **only_second).execute({})
+    assert (found["unknown"], found["proven"], found["ambiguous"]) == (1, 0, 1)
+    assert states() == {"first": "delivered", "second": "unknown"}
+
+
+@pytest.mark.parametrize("odd", ["0001-01-02T00:00:00+00:00", "2019-09-10T22:55:32-08:00", "2999-09-10T22:55:32-08:00"])
+def test_a_call_of_an_odd_time_costs_no_other_its_proof(
+    warehouse: sqlite3.Connection, sandbox: Sandbox, odd: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(warehouse, "arrived", "odd")
+    warehouse.execute("UPDATE calls SET EventDate = ? WHERE CallSessionId = 'odd'", (odd,))
+    warehouse.commit()
+    sandbox.script = ["reset-after-processing", "reset-before-reading"]
+    deliver(concurrency=1)
+    assert ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})["proven"] == 1
+    assert states() == {"arrived": "delivered", "odd": "unknown"}
+    assert "1 calls are of the future, or too long ago" in caplog.text
+
+
+def test_calls_without_a_parameter_of_the_key_are_not_adopted_as_one(warehouse: sqlite3.Connection) -> None:
+    add(warehouse, "a", "b")
+    with pytest.raises(
+        AirflowFailException, match="'adopted': 0, 'already_delivered': 0, 'in_flight': 0, 'rejected': 2"
+    ):
+        AdoptCallsOperator(task_id="adopt", why="sent before", key=["SubId1"], **OPTIONS).execute({})
+
+
+def test_a_task_of_a_long_name_can_correct_too(warehouse: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "d" * 250)
+    monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "t" * 250)
+    add(warehouse, "a")
+    assert AdoptCallsOperator(task_id="adopt", why="sent before", **OPTIONS).execute({})["adopted"] == 1

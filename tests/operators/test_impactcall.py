@@ -11,6 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_impactcall.decorators.impactcall import ImpactCallDecoratedOperator
+from airflow_provider_impactcall.operators.come_back import CallsNotSent
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
@@ -241,7 +242,7 @@ def test_a_long_wait_that_the_endpoint_asks_for_releases_the_worker_and_says_whe
     sandbox: Sandbox,
 ) -> None:
     sandbox.script = ["ok", "429-retry-after-hour"]
-    message, pushed = failure_of(calls(3), AirflowException, concurrency=1)
+    message, pushed = failure_of(calls(3), CallsNotSent, concurrency=1)
     assert (pushed["report"]["delivered"], pushed["report"]["not_sent"]) == (1, 2)
     assert "come back at 20" in message
 
@@ -250,7 +251,7 @@ def test_an_unreachable_endpoint_is_tried_again_by_airflow(monkeypatch: pytest.M
     with Sandbox().in_thread() as gone:
         leads_nowhere = connection(gone)
     monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", leads_nowhere)
-    message, pushed = failure_of(calls(3), AirflowException, max_wait=0.2)
+    message, pushed = failure_of(calls(3), CallsNotSent, max_wait=0.2)
     assert pushed["report"]["not_sent"] == 3
     assert "no call could be settled within 0.2 s (no connection" in message
 
