@@ -36,14 +36,14 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "caller_id_format": _field(
         "Caller id format",
         "How a US or Canadian CallerId leaves. national (default): 2125550123. e164: +12125550123. "
-        "It matches calls with conversions: never change it once calls were sent.",
+        "impact.com matches conversions by it: never change it once calls were sent.",
         "string",
         enum=["national", "e164"],
     ),
     "concurrency": _field("Concurrency", "Requests in flight at once; 8 if empty.", "integer", minimum=1, maximum=1000),
     "requests_per_second": _field("Requests a second", "No limit of our own if empty.", "number"),
     "requests_per_hour": _field("Requests an hour", "No limit of our own if empty.", "number"),
-    "timeout": _field("Timeout", "Seconds for a whole request; 30 if empty.", "number"),
+    "timeout": _field("Timeout (seconds)", "For a whole request; 30 if empty.", "number"),
     "verify": _field("Verify", "true (default), false, or the path of a file of certificates to trust.", "string"),
     "proxies": _field("Proxies", 'A URL, or JSON by scheme: {"https": "http://proxy:3128"}.', "string"),
     "cert": _field("Client certificate", 'A path, or JSON: ["client.crt", "client.key"].', "string"),

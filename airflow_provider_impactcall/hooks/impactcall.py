@@ -63,14 +63,14 @@ class ImpactCallHook(BaseHook):
         """The connection form's own fields (Airflow 2.11 and 3.1)."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from wtforms import StringField
-        from wtforms.validators import AnyOf, Optional
+        from wtforms.validators import Optional, any_of  # by these names, Airflow 3.1 has its own in their place
 
         return {
             name: StringField(
                 field["label"],
                 description=field["description"],
                 widget=BS3TextFieldWidget(),
-                validators=[Optional(), *([AnyOf(field["schema"]["enum"])] if "enum" in field["schema"] else [])],
+                validators=[Optional(), *([any_of(field["schema"]["enum"])] if "enum" in field["schema"] else [])],
             )
             for name, field in CONNECTION_FIELDS.items()
         }
@@ -311,6 +311,8 @@ def _conclude(report: DeliveryReport, rejects: Rejects, rejects_path: str | None
     report.rejects = rejects_path
     for state, reason, count in rejects.commonest():
         log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, reason)
+    if rejects_path and report.rejected:
+        log.warning("The rejected rows are listed in %s", rejects_path)
     if rejects.failure is not None:
         log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
     if report.stop is not None:
