@@ -16,10 +16,10 @@ INSTALLED := $(VENV)/.installed
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test e2e soak bench lint types ci constraints clean
+.PHONY: help demo up test test-matrix browser e2e soak bench lint types ci constraints clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 picks the interpreter, AIRFLOW=2.11.2 another version of: $(VERSIONS)"
 
@@ -32,8 +32,14 @@ up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctr
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
 
-e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow (10 minutes)
-	$(BIN)/python -m pytest tests/e2e -m e2e
+test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (30 minutes)
+	@.ci/matrix
+
+e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
+	$(BIN)/python -m pytest tests/e2e tests/packaging -m e2e
+
+browser: $(INSTALLED) ## The connection form and the sample DAGs in a real browser; needs Debian's chromium (5 minutes)
+	$(BIN)/python -m pytest tests/browser -m browser
 
 soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"
@@ -60,7 +66,15 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	    --group dev pyproject.toml - >> $$file.new; \
 	  mv $$file.new $$file; \
 	  echo $$file; \
-	done
+	done; \
+	file=constraints/airflow-lowest.txt; \
+	echo "# The lowest versions that pyproject.toml allows, and what make installs with them. Written by: make constraints" \
+	  > $$file.new; \
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --resolution lowest-direct pyproject.toml \
+	  | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group dev pyproject.toml - \
+	  >> $$file.new; \
+	mv $$file.new $$file; \
+	echo $$file
 
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-* .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
@@ -54,6 +55,13 @@ def found_in(text: str) -> list[str]:
     return [name for name, pattern in canaries().items() if pattern.search(text)]
 
 
+LOGGING = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
+if version("apache-airflow").startswith("2."):
+    # By itself it names the file of each line, and not the logger, by which lines are told apart here.
+    LOGGING["AIRFLOW__LOGGING__COLORED_CONSOLE_LOG"] = "False"
+    LOGGING["AIRFLOW__LOGGING__LOG_FORMAT"] = "[%(asctime)s] {%(name)s:%(lineno)d} %(levelname)s - %(message)s"
+
+
 class Run:
     """What the probe has left behind, by where."""
 
@@ -94,7 +102,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         }
         airflow.prepare(**environment)
         sandbox.script = SCRIPT * 3
-        log = airflow.test_dag("probe", AIRFLOW__LOGGING__LOGGING_LEVEL="DEBUG", **environment)
+        log = airflow.test_dag("probe", **LOGGING, **environment)
         rejects = "".join(file.read_text() for file in folder.glob("rejects-*.jsonl"))
         yield Run(airflow, log, rejects, sandbox)
 

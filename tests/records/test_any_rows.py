@@ -304,7 +304,8 @@ def test_numbers_of_every_country_are_read_however_they_are_written(kind):
         if example_number is not None:
             expected = phonenumbers.format_number(example_number, forms.E164)
             for form in (forms.E164, forms.INTERNATIONAL, forms.NATIONAL):
-                written = phonenumbers.format_number(example_number, form)
+                # Old releases of that library write Slovak numbers with a slash, which is not taken here.
+                written = phonenumbers.format_number(example_number, form).replace("/", " ")
                 row = good_row({"CallerId": written, "CallerPhoneNumberCountry": country})
                 sent = wire_text(row, caller_id_format="e164")
                 assert (sent["CallerId"], sent["CallerPhoneNumberCountry"]) == (expected, country)

@@ -1,0 +1,96 @@
+"""`airflow standalone` with the sample DAGs, a warehouse and the sandbox, as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from airflow_provider_impactcall.sandbox import Sandbox
+from demo import warehouse
+from demo.stage import AIRFLOW, Stage, last_interval_end
+from demo.up import free_port, is_healthy
+from tests.e2e.scene import end, wait_until
+from tests.examples import LOGIN, PASSWORD
+
+CALLS = 300
+
+
+class Running:
+    """A running Airflow, whose DAGs are started through its REST API.
+
+    :param stage: its home, and the warehouse
+    :param sandbox: where calls arrive
+    :param expected: what has to come of the warehouse's calls
+    """
+
+    def __init__(self, stage: Stage, sandbox: Sandbox, expected: warehouse.Expected) -> None:
+        self.stage = stage
+        self.sandbox = sandbox
+        self.expected = expected
+        self.url = stage.settings["AIRFLOW__API__BASE_URL"]
+        passwords = stage.airflow_home / "simple_auth_manager_passwords.json.generated"
+        [(self.user, self.password)] = json.loads(passwords.read_text()).items()
+        self._session = requests.Session()
+        token = self._session.post(
+            f"{self.url}/auth/token", json={"username": self.user, "password": self.password}, timeout=60
+        )
+        self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+
+    def run_of(self, dag_id: str) -> str:
+        """The id of a DAG's one run, which has succeeded; the DAG is switched on, and started if it has no schedule."""
+        wait_until(lambda: dag_id in [dag["dag_id"] for dag in self._ask("GET", "dags")["dags"]])
+        dag = self._ask("PATCH", f"dags/{dag_id}", is_paused=False)
+        if dag["timetable_summary"] is None and not self._runs(dag_id):
+            self._ask("POST", f"dags/{dag_id}/dagRuns", logical_date=None)
+        wait_until(lambda: [run for run in self._runs(dag_id) if run["state"] in ("success", "failed")], every=1)
+        (run,) = self._runs(dag_id)
+        assert run["state"] == "success"
+        found: str = run["dag_run_id"]
+        return found
+
+    def _runs(self, dag_id: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]
+        return found
+
+    def _ask(self, method: str, path: str, **body: Any) -> Any:
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body or None, timeout=60)
+        assert answer.ok, answer.text
+        return answer.json()
+
+
+@contextmanager
+def running(home: Path) -> Iterator[Running]:
+    """Airflow on free ports, once it is up. It knows the warehouse, and has no connection to impact.com yet."""
+    port = free_port(0)
+    settings = {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(0)),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(0)),
+        "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(home / "warehouse.db")}),
+    }
+    stage = Stage(home, settings)
+    stage.rejects.mkdir()
+    expected = warehouse.build(stage.warehouse, last_interval_end(), calls=CALLS)
+    with (
+        Sandbox(user=LOGIN, password=PASSWORD).in_thread() as sandbox,
+        stage.airflow_log.open("ab") as log,
+    ):
+        process = subprocess.Popen(
+            [AIRFLOW, "standalone"], env=stage.environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            wait_until(lambda: process.poll() is not None or is_healthy(stage), seconds=300, every=1)
+            assert process.poll() is None, "Airflow did not start"
+            yield Running(stage, sandbox, expected)
+        finally:
+            end(process)

@@ -1,0 +1,146 @@
+"""The sample DAGs in Airflow's pages: they say what came of the calls, and show no caller."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from demo import warehouse
+from tests.browser.running import Running
+from tests.examples import PASSWORD, session_ids
+
+pytestmark = pytest.mark.browser
+
+SAMPLES = {
+    "impactcall_from_warehouse": "deliver_calls",
+    "impactcall_by_partner": "deliver_calls/mapped/0",
+    "impactcall_taskflow": "paid_calls",
+    "impactcall_from_upstream": "deliver_calls",
+}
+UPSTREAM_CALLERS = ["+12125550123", "(617) 555-0148"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The text of a task's pages."""
+
+    log: str
+    xcom: str
+    rendered: str
+    details: str
+
+
+@pytest.fixture(scope="module")
+def addresses(airflow_up: Running, connection: str) -> dict[str, str]:
+    """The page of each sample's delivering task, once all have run."""
+    runs = {dag_id: quote(airflow_up.run_of(dag_id), safe="") for dag_id in SAMPLES}
+    return {dag_id: f"/dags/{dag_id}/runs/{runs[dag_id]}/tasks/{task}" for dag_id, task in SAMPLES.items()}
+
+
+@pytest.fixture(scope="module", params=SAMPLES)
+def shown(
+    request: pytest.FixtureRequest,
+    addresses: dict[str, str],
+    browser: BrowserContext,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Shown]:
+    """The pages of a sample's delivering task. What each looked like is kept in a folder of that sample."""
+    page, address = browser.new_page(), addresses[request.param]
+    looks = tmp_path_factory.mktemp(request.param)
+    yield Shown(
+        log=log_of(page, address, looks / "log.png"),
+        xcom=xcom_of(page, address, looks / "xcom.png"),
+        rendered=text_of(page, f"{address}/rendered_templates", "impactcall_conn_id", looks / "rendered.png"),
+        details=text_of(page, f"{address}/details", "Task ID", looks / "details.png"),
+    )
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def private(airflow_up: Running) -> re.Pattern[str]:
+    """Every number of the warehouse and of the upstream task, however it is written, recordings and the password."""
+    with closing(sqlite3.connect(airflow_up.stage.warehouse)) as calls:
+        stored = [number for row in calls.execute("SELECT caller_id, called_phone_number FROM calls") for number in row]
+    digits = {re.sub(r"\D", "", number)[-9:] for number in [*stored, *UPSTREAM_CALLERS]}
+    numbers = [r"[\s().+-]{0,3}".join(number) for number in digits if len(number) == 9]
+    assert len(numbers) > 300
+    return re.compile("|".join([*numbers, r"recordings\.example", re.escape(PASSWORD), "canary-p"]))
+
+
+def log_of(page: Page, address: str, look: Path) -> str:
+    """The whole log of a task, with its folded parts."""
+    page.goto(address)
+    expect(page.get_by_text("impact.com calls:")).to_be_visible()
+    folded = page.get_by_text(re.compile("^▶"))
+    while folded.count():
+        folded.first.click()
+    return seen(page, "impact.com calls:", look)
+
+
+def xcom_of(page: Page, address: str, look: Path, last: str = '"rejects"') -> str:
+    """What a task returned, unfolded as far as its last entry."""
+    page.goto(f"{address}/xcom")
+    page.get_by_role("button", name="Expand all").click()
+    return seen(page, last, look)
+
+
+def text_of(page: Page, address: str, until: str, look: Path) -> str:
+    page.goto(address)
+    return seen(page, until, look)
+
+
+def seen(page: Page, until: str, look: Path) -> str:
+    """The text of a page that is open, once something is on it."""
+    expect(page.get_by_text(until).first).to_be_visible()
+    page.screenshot(path=look)
+    return page.locator("body").inner_text().replace("\xa0", " ")
+
+
+def test_log_and_xcom_say_the_same_counts(shown: Shown) -> None:
+    (line,) = re.findall(r"impact\.com calls: (.*) seconds=", shown.log)
+    logged = {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", line)}
+    stored = {name: int(count) for name, count in re.findall(r'"(\w+)": (\d+),', shown.xcom) if name != "seconds"}
+    assert len(stored) == 9
+    assert logged == {name: count for name, count in stored.items() if count}
+    assert logged["rows"] == sum(logged.values()) - logged["rows"] > 0
+
+
+def test_no_page_shows_anything_private(shown: Shown, private: re.Pattern[str]) -> None:
+    assert {where: found for where, text in asdict(shown).items() if (found := private.findall(text))} == {}
+
+
+def test_the_search_finds_what_the_upstream_task_returned(
+    addresses: dict[str, str], private: re.Pattern[str], page: Page, tmp_path: Path
+) -> None:
+    """The positive control: the very same search, where Airflow itself keeps callers."""
+    upstream = addresses["impactcall_from_upstream"].replace("deliver_calls", "finished_calls")
+    returned = xcom_of(page, upstream, tmp_path / "xcom.png", last='"customer_state"')
+    assert len(private.findall(returned)) >= len(UPSTREAM_CALLERS)
+
+
+def test_what_was_rejected_and_why_is_in_the_log(
+    addresses: dict[str, str], airflow_up: Running, page: Page, tmp_path: Path
+) -> None:
+    log = log_of(page, addresses["impactcall_from_warehouse"], tmp_path / "log.png")
+    reasons = [(parameter, int(count)) for count, parameter in re.findall(r"Rejected, (\d+) rows: (\w+)", log)]
+    rejected_for = {each: sum(count for parameter, count in reasons if parameter == each) for each in dict(reasons)}
+    assert rejected_for == airflow_up.expected.rejected_for
+
+
+def test_partners_have_tasks_by_their_names(addresses: dict[str, str], page: Page) -> None:
+    page.goto(addresses["impactcall_by_partner"].removesuffix("/0"))
+    for partner in warehouse.PARTNERS:
+        expect(page.get_by_role("row").filter(has_text=partner)).to_contain_text("Success")
+
+
+def test_together_they_delivered_each_call_once(addresses: dict[str, str], airflow_up: Running) -> None:
+    arrived = session_ids(airflow_up.sandbox)
+    assert len(arrived) == len(set(arrived)) == airflow_up.expected.delivered + len(UPSTREAM_CALLERS)

@@ -1,0 +1,97 @@
+"""A DAG file parses where there is no network, no connection, no metadata database and no ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EVERYTHING = Path(__file__).with_name("dags")
+
+REACHES_OUT = """
+from contextlib import suppress
+import socket
+from airflow_provider_impactcall.hooks.ledger import open_ledger
+import sqlalchemy as sa
+
+for reach in (
+    lambda: open_ledger("embedded", "https://calls.example.com"),
+    lambda: sa.create_engine("postgresql://127.0.0.1:9/ledger").connect(),
+    lambda: socket.create_connection(("127.0.0.1", 9)),
+):
+    with suppress(Exception):
+        reach()
+"""
+
+
+def parsed(folder: Path, home: Path) -> dict[str, Any]:
+    """What comes of parsing a folder with an Airflow home in which there is nothing."""
+    result = home / "parsed.json"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment |= {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.packaging.parse", folder, result],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert not list(home.glob("*.db")), "no database was made"
+    found: dict[str, Any] = json.loads(result.read_text())
+    return found
+
+
+def test_everything_parses_and_reaches_nothing(tmp_path: Path) -> None:
+    found = parsed(EVERYTHING, tmp_path)
+    assert found["errors"] == {}
+    assert found["dags"] == {
+        "everything": [
+            "adopt",
+            "answered_calls",
+            "finished_calls",
+            "mapped",
+            "purge",
+            "reconcile",
+            "upstream",
+            "warehouse",
+        ]
+    }
+    assert found["reached"] == []
+
+
+def test_the_sample_dags_parse_and_reach_nothing(tmp_path: Path) -> None:
+    found = parsed(ROOT / "dags", tmp_path)
+    assert found["errors"] == {}
+    assert sorted(found["dags"]) == sorted(file.stem for file in (ROOT / "dags").glob("*.py"))
+    assert found["reached"] == []
+
+
+def test_what_reaches_out_is_seen(tmp_path: Path) -> None:
+    """Else the tests above would prove nothing."""
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "reaches_out.py").write_text(f"# airflow DAG\n{REACHES_OUT}")
+    assert {"sqlalchemy.connect", "socket.getaddrinfo"} <= set(parsed(folder, tmp_path)["reached"])
+
+
+@pytest.mark.parametrize("module", ["airflow_provider_impactcall", "airflow_provider_impactcall.provider_info"])
+def test_what_airflow_imports_at_start_up_imports_nothing(module: str) -> None:
+    """As test_provider_info does for the entry point: each alone, without what a site adds."""
+    root = str(files("airflow_provider_impactcall").joinpath(".."))
+    script = (
+        f"import sys; sys.path.insert(0, {root!r}); before = set(sys.modules); import {module}; "
+        "new = set(sys.modules) - before; "
+        "print(*(name for name in new if name.partition('.')[0] not in sys.stdlib_module_names))"
+    )
+    done = subprocess.run([sys.executable, "-S", "-E", "-c", script], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"airflow_provider_impactcall", module}

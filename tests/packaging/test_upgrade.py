@@ -1,0 +1,179 @@
+"""Workers of two versions on one ledger: both go on and send each call once, or one is refused before it sends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_impactcall.cli.__main__ import main
+from airflow_provider_impactcall.delivery import schema
+from airflow_provider_impactcall.delivery.books import Books
+from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, identify
+from airflow_provider_impactcall.delivery.corrections import Corrections
+from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests import examples
+from tests.chaos.story import Story
+from tests.delivery.test_schema import NAMESPACE, as_version_1_left_it, prepared, versions
+
+CALLS = 120
+NEWER = schema.VERSION + 1
+
+
+@pytest.fixture
+def slow_sandbox() -> Iterator[Sandbox]:
+    with Sandbox(user=examples.LOGIN, password=examples.PASSWORD, latency=0.02).in_thread() as sandbox:
+        yield sandbox
+
+
+def opened_before(ledger_url: str) -> Ledger:
+    """A ledger as a worker has it that opened it before others changed its tables."""
+    return Ledger(sa.create_engine(ledger_url), NAMESPACE)
+
+
+def deliver(ledger: Ledger, sandbox: Sandbox) -> DeliveryReport:
+    """The calls of both workers, sent as the hook does once the ledger is open."""
+    run_id = ledger.start("upgrade", "")
+    interrupt = threading.Event()
+    report = run(
+        Engine(
+            claims=InputClaims(),
+            pacing=Pacing(max_wait=20),
+            on_settled=lambda *_: None,
+            interrupt=interrupt,
+            concurrency=4,
+        ),
+        Endpoint(sandbox.url, examples.LOGIN, examples.PASSWORD, timeout=15.0),
+        Books(ledger, run_id, DEFAULT_KEY, resend=False),
+        examples.calls(CALLS, "upgrade"),
+        CallMapping(),
+        interrupt,
+    )
+    ledger.end(run_id, report)
+    ledger.engine.dispose()
+    return report
+
+
+def has_sent(sandbox: Sandbox, requests: int) -> None:
+    ends_by = time.monotonic() + 30
+    while sandbox.counts["requests"] < requests:
+        assert time.monotonic() < ends_by, "it never came to that"
+        time.sleep(0.005)
+
+
+def test_a_run_under_way_goes_on_while_its_ledger_is_migrated(ledger_url: str, slow_sandbox: Sandbox) -> None:
+    """And its newer neighbour, which did that, has the same calls to deliver."""
+    as_version_1_left_it(ledger_url)
+    with ThreadPoolExecutor(1) as thread:
+        under_way = thread.submit(deliver, opened_before(ledger_url), slow_sandbox)
+        has_sent(slow_sandbox, 10)
+        newer = prepared(ledger_url)
+        assert versions(newer) == [1, 2]
+        assert not under_way.done()
+        by_newer = deliver(newer, slow_sandbox)
+        by_older = under_way.result(60)
+    story = Story(slow_sandbox, ledger_url, "upgrade")
+    story.is_complete(CALLS)
+    assert story.twice == set()
+    assert story.of_state("delivered") == story.states.keys()
+    assert by_older.delivered > 0
+    assert by_older.delivered + by_newer.delivered == CALLS
+    for report in (by_older, by_newer):
+        assert report.delivered + report.already_delivered == report.rows == CALLS
+    kept = [row["delivered_rows"] for row in Corrections(prepared(ledger_url)).runs(2)]
+    assert sorted(kept) == sorted([by_older.delivered, by_newer.delivered])
+
+
+def test_a_run_under_way_stops_if_a_newer_version_takes_its_tables_away(
+    ledger_url: str, slow_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No version may do that; if one did, what is in flight would be in the dark, and nothing would be lost unsaid."""
+    monkeypatch.setattr("airflow_provider_impactcall.delivery.books._PATIENCE_SECONDS", 0.5)
+    prepared(ledger_url)
+    with ThreadPoolExecutor(1) as thread:
+        under_way = thread.submit(deliver, opened_before(ledger_url), slow_sandbox)
+        has_sent(slow_sandbox, 10)
+        with prepared(ledger_url).writing() as connection:
+            connection.execute(sa.text("ALTER TABLE impactcall_event RENAME COLUMN reason TO cause"))
+        report = under_way.result(60)
+    story = Story(slow_sandbox, ledger_url, "upgrade")
+    story.is_true()
+    assert story.twice == set()
+    assert "the ledger cannot be used" in str(report.stop)
+    assert report.given_up > 0
+    assert report.rows == CALLS
+    assert story.processed.total() < CALLS
+
+
+def delivered(report: dict[str, Any]) -> tuple[int, int]:
+    return report["already_delivered"], report["delivered"]
+
+
+def test_a_task_of_an_older_version_is_refused_before_it_sends_and_airflow_retries_it(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A retry is worth it, as workers are updated one by one: it may find itself on one that has been."""
+    task = ImpactCallOperator(task_id="deliver", calls=examples.calls(3))
+    with monkeypatch.context() as newer:
+        newer.setattr(schema, "VERSION", NEWER)
+        newer.setattr(schema, "_ADDED", {**schema._ADDED, NEWER: ()})
+        assert delivered(ImpactCallOperator(task_id="earlier", calls=examples.calls(1)).execute({})) == (0, 1)
+    before = sandbox.counts["requests"]
+    with pytest.raises(AirflowException) as refused:
+        task.execute({})
+    assert refused.type is AirflowException, "and in no way that Airflow does not retry"
+    assert f"version {NEWER}, and this package knows {schema.VERSION}: update it" in str(refused.value)
+    with pytest.raises(SystemExit, match="1"):
+        main(["list"])
+    assert "update it" in capsys.readouterr().err
+    assert sandbox.counts["requests"] == before
+    monkeypatch.setattr(schema, "VERSION", NEWER)
+    assert delivered(task.execute({})) == (1, 2)
+
+
+def test_a_migrated_ledger_has_the_columns_of_a_new_one(ledger_url: str, tmp_path_factory: Any) -> None:
+    as_version_1_left_it(ledger_url)
+    migrated = columns(prepared(ledger_url))
+    with prepared(ledger_url).writing() as connection:
+        for table in migrated:
+            connection.execute(sa.text(f"DROP TABLE {table}"))
+    assert columns(prepared(ledger_url)) == migrated
+
+
+def columns(ledger: Ledger) -> dict[str, dict[str, tuple[str, bool]]]:
+    """Each table's columns, with type and whether they may be NULL."""
+    inspector = sa.inspect(ledger.engine)
+    return {
+        table: {each["name"]: (str(each["type"]), each["nullable"]) for each in inspector.get_columns(table)}
+        for table in inspector.get_table_names()
+    }
+
+
+@pytest.mark.parametrize(
+    ("session_id", "more", "key", "fingerprint"),
+    [
+        ("CA123", {}, "526d26bfd1d3afcdc192636ce0b787a4", 57646),
+        ("Zürich-☎", {"City": "Zürich"}, "e9d979ef4c337c5f2f587baa8dc48cb7", 60626),
+    ],
+)
+def test_every_version_knows_a_call_by_the_same_key(
+    session_id: str, more: dict[str, str], key: str, fingerprint: int
+) -> None:
+    """With another key all calls would be sent again, with another fingerprint they would be reported as changed."""
+    row = examples.call(session_id, CallRecording=None, CallerId="2125550177", **more)
+    claim = identify(NAMESPACE, DEFAULT_KEY, CallMapping().record(row))
+    assert (claim.key, claim.fingerprint) == (key, fingerprint)

@@ -1,0 +1,269 @@
+"""The package as users get it: built, looked at, installed beside an Airflow, and gone again without a trace."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+from collections.abc import Sequence
+from email.message import Message
+from email.parser import Parser
+from importlib.metadata import distributions, version
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+from readme_renderer import markdown
+from uv import find_uv_bin
+
+from airflow_provider_impactcall import __version__
+from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR, HOOK_NAME
+
+# It installs from PyPI, which the ordinary tests do without.
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NAME = "airflow-provider-impactcall"
+PACKAGE = "airflow_provider_impactcall"
+STEM = f"{PACKAGE}-{__version__}"
+HOOK = f"{PACKAGE}.hooks.impactcall.ImpactCallHook"
+AIRFLOW = Version(version("apache-airflow"))
+(PROJECT_COMMAND,) = PROJECT["scripts"]
+
+FORM = """
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+(form,) = [each for each in HookMetaService.hook_meta_data() if each.connection_type == "impactcall"]
+print(form.model_dump_json())
+"""
+
+VALIDATED = f"""
+import json
+from importlib.metadata import entry_points, version
+from importlib.resources import files
+import jsonschema
+(ours,) = [each for each in entry_points(group="apache_airflow_provider") if each.dist.name == {NAME!r}]
+schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text())
+info = ours.load()()
+jsonschema.validate(info, schema)
+print(info["package-name"], version("apache-airflow"))
+"""
+
+ENTRY_POINTS = """
+from importlib.metadata import distributions
+print(*(f"{each.name} {point.value}" for each in distributions() for point in each.entry_points))
+"""
+
+
+def uv(*arguments: str | Path) -> None:
+    # As the Makefile does: behind a proxy that looks into TLS, only the system knows its certificate.
+    environment = {**os.environ, "UV_SYSTEM_CERTS": "true"}
+    done = subprocess.run(
+        [find_uv_bin(), *arguments], env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the source distribution, and of the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    uv("build", "--quiet", "--out-dir", folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return built / f"{STEM}-py3-none-any.whl"
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with ZipFile(wheel) as archive:
+        return Parser().parsestr(archive.read(f"{STEM}.dist-info/METADATA").decode())
+
+
+@pytest.fixture(scope="module")
+def source_names(built: Path) -> set[str]:
+    """The files of the source distribution."""
+    with tarfile.open(built / f"{STEM}.tar.gz") as archive:
+        return {member.name.removeprefix(f"{STEM}/") for member in archive if member.isfile()}
+
+
+def package_files() -> set[str]:
+    """The package's files, without what Python leaves beside them."""
+    return {
+        str(file.relative_to(ROOT))
+        for file in (ROOT / PACKAGE).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    about = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+        licence = archive.read(f"{STEM}.dist-info/licenses/LICENSE")
+    assert sorted(names) == sorted(package_files() | {f"{STEM}.dist-info/{name}" for name in about})
+    assert f"{PACKAGE}/py.typed" in names
+    assert licence == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_source_distribution_holds_what_it_takes_to_build_and_test(source_names: set[str]) -> None:
+    assert package_files() <= source_names
+    assert {"PKG-INFO", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"} <= source_names
+    kinds = {Path(name).suffix for name in source_names if "/" in name}
+    assert kinds <= {".py", ".md", ".typed"}, "nothing that a run left behind"
+
+
+def test_the_metadata_says_what_the_project_says(metadata: Message) -> None:
+    assert (metadata["Name"], metadata["Version"]) == (NAME, __version__)
+    assert metadata["Summary"] == PROJECT["description"]
+    assert (metadata["License-Expression"], metadata.get_all("License-File")) == ("Apache-2.0", ["LICENSE"])
+    wanted = {Requirement(text) for text in PROJECT["dependencies"]}
+    assert {Requirement(text) for text in metadata.get_all("Requires-Dist", [])} == wanted
+    assert metadata.get_all("Provides-Extra") is None
+
+
+def test_the_classifiers_say_what_the_requirement_allows(metadata: Message) -> None:
+    classifiers = metadata.get_all("Classifier", [])
+    assert {"Framework :: Apache Airflow :: Provider", "Typing :: Typed"} <= set(classifiers)
+    pythons = [text.rpartition(" ")[2] for text in classifiers if re.fullmatch(r".* :: 3\.\d+", text)]
+    assert f"{sys.version_info.major}.{sys.version_info.minor}" in pythons, "no Python is tested that is not named"
+    allowed = SpecifierSet(metadata["Requires-Python"])
+    assert all(python in allowed for python in pythons)
+    assert f"3.{min(int(python.partition('.')[2]) for python in pythons) - 1}" not in allowed
+
+
+def test_the_readme_renders_and_leads_to_what_is_there(metadata: Message, source_names: set[str]) -> None:
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    text = str(metadata.get_payload())
+    complaints = io.StringIO()
+    shown = markdown.render(text, stream=complaints)
+    assert shown is not None, complaints.getvalue()
+    assert complaints.getvalue() == ""
+    prose = re.sub(r"(?s)<pre.*?</pre>", "", shown)
+    assert "|---" not in prose, "a table that is none"
+    assert "```" not in prose, "code that is none"
+    assert shown.count("<table>") == len(re.findall(r"(?m)^\|---", text))
+    links = re.findall(r'href="([^"]+)"', shown)
+    local = {link.partition("#")[0] for link in links if not re.match(r"https?:|#", link)}
+    there = source_names | {parent.as_posix() for name in source_names for parent in Path(name).parents}
+    assert local <= there
+
+
+class Installed:
+    """An environment with Airflow and the wheel, and nothing else but what they require.
+
+    :param folder: of the environment, and of its Airflow's home
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))},
+            "AIRFLOW_HOME": str(folder / "home"),
+            # A narrow terminal's tables would cut names.
+            "COLUMNS": "400",
+        }
+
+    def run(self, *command: str) -> str:
+        """What a command prints that has to succeed."""
+        done = subprocess.run(
+            [self.folder / "bin" / command[0], *command[1:]],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            # Not the repository: what lies there could be imported instead.
+            cwd=self.folder,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def providers(self, *question: str) -> list[dict[str, str]]:
+        """What Airflow answers about its providers."""
+        printed = self.run("airflow", "providers", *question, "--output", "json")
+        answer: list[dict[str, str]] = json.loads(printed[printed.index("[") :])
+        return answer
+
+    def traces(self) -> list[str]:
+        """The paths that bear this package's name or its command's."""
+        return sorted(
+            str(path.relative_to(self.folder))
+            for path in self.folder.rglob("*impactcall*")
+            if "home" not in path.relative_to(self.folder).parts
+        )
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel in an environment of its own, with the versions that run these tests."""
+    folder = tmp_path_factory.mktemp("installed")
+    versions = {each.metadata["Name"]: each.version for each in distributions()}
+    constraints = folder / "constraints.txt"
+    constraints.write_text("".join(f"{name}=={number}\n" for name, number in versions.items() if name != NAME))
+    uv("venv", "--quiet", "--python", sys.executable, folder / "environment")
+    environment = Installed(folder / "environment")
+    uv("pip", "install", "--quiet", "--python", environment.python, "--constraint", constraints, wheel)
+    return environment
+
+
+def row_of(rows: Sequence[dict[str, str]], column: str, value: str) -> dict[str, str]:
+    (row,) = [row for row in rows if row[column] == value]
+    return row
+
+
+def test_airflow_lists_the_provider_its_hook_and_its_form(installed: Installed) -> None:
+    assert row_of(installed.providers("list"), "package_name", NAME)["version"] == __version__
+    assert row_of(installed.providers("get", NAME), "Provider", NAME)["Version"] == __version__
+    hook = row_of(installed.providers("hooks"), "connection_type", "impactcall")
+    assert (hook["class"], hook["hook_name"], hook["package_name"]) == (HOOK, HOOK_NAME, NAME)
+    behaviours = [row["field_behaviours"] for row in installed.providers("behaviours")]
+    fields = {row["connection_parameter_name"] for row in installed.providers("widgets")}
+    if AIRFLOW.release[:2] in ((3, 0), (3, 1)):
+        assert not behaviours + list(fields), "Airflow 3.0 and 3.1 list no provider's, as they come without wtforms"
+    else:
+        assert "impactcall" in behaviours
+        assert {f"extra__impactcall__{name}" for name in CONNECTION_FIELDS} <= fields
+
+
+@pytest.mark.skipif(AIRFLOW.major < 3, reason="the form of Airflow 2 is made of what its commands list")
+def test_the_ui_is_given_the_form(installed: Installed) -> None:
+    printed = installed.run("python", "-c", FORM)
+    form = json.loads(printed.splitlines()[-1])
+    assert (form["hook_name"], form["hook_class_name"]) == (HOOK_NAME, HOOK)
+    assert list(form["extra_fields"]) == list(CONNECTION_FIELDS)
+    standard = form["standard_fields"]
+    titles = {name: standard[name]["title"] for name in FIELD_BEHAVIOUR["relabeling"]}
+    assert titles == FIELD_BEHAVIOUR["relabeling"]
+    assert standard["url_schema"]["hidden"]
+
+
+def test_its_metadata_follows_the_schema_of_that_airflow(installed: Installed) -> None:
+    assert installed.run("python", "-c", VALIDATED).split() == [NAME, str(AIRFLOW)]
+
+
+def test_its_command_runs(installed: Installed) -> None:
+    assert "reconcile" in installed.run("impactcall", "--help")
+
+
+def test_uninstalled_it_leaves_no_trace(installed: Installed) -> None:
+    """The last of this module: what the others did with it has left its traces by now."""
+    assert f"bin/{PROJECT_COMMAND}" in installed.traces()
+    uv("pip", "uninstall", "--quiet", "--python", installed.python, NAME)
+    assert installed.traces() == []
+    assert NAME not in {row["package_name"] for row in installed.providers("list")}
+    groups = installed.run("python", "-c", ENTRY_POINTS)
+    assert "impactcall" not in groups
+    assert "apache-airflow-providers-http" in groups, "the others are still there"
