@@ -6,13 +6,19 @@ from collections.abc import Iterator
 
 import airflow
 import pytest
+import sqlalchemy as sa
 
 from tests.e2e.standalone import Standalone, standalone
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The search for what no test may have left behind comes after all of them."""
+    items.sort(key=lambda item: item.path.name == "test_nothing_private.py")
+
+
 @pytest.fixture(scope="package")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+def running(tmp_path_factory: pytest.TempPathFactory, postgres: sa.engine.URL) -> Iterator[Standalone]:
     if airflow.__version__.startswith("2."):
         pytest.skip("Airflow 2 has another REST API")
-    with standalone(tmp_path_factory.mktemp("standalone")) as running:
+    with standalone(tmp_path_factory.mktemp("standalone"), postgres) as running:
         yield running

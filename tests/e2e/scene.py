@@ -5,59 +5,86 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery.schema import calls, runs
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.examples import LOGIN, PASSWORD, call, connection
 from tests.real_airflow import AIRFLOW, RealAirflow
 
 FOLDER = Path(__file__).resolve().parent
 
+CALLS = sa.Table(
+    "calls",
+    sa.MetaData(),
+    sa.Column("day", sa.Text),
+    sa.Column("number", sa.Integer),
+    *(sa.Column(name, sa.Integer if isinstance(value, int) else sa.Text) for name, value in call("").items()),
+)
+
 
 class Scene:
-    """An Airflow home with the DAGs of this folder, a warehouse, and the ledger that its tasks keep in that home.
+    """An Airflow home, a warehouse, and the ledger that its tasks keep.
+
+    In SQLite the ledger is the embedded one of that home.
 
     :param home: the folder for all of it
+    :param server: the PostgreSQL server that holds the warehouse, the ledger and Airflow's own database, if not SQLite
+    :param dags: the DAG files
     :param settings: environment variables for every Airflow command
     """
 
-    def __init__(self, home: Path, **settings: str) -> None:
-        self.airflow = RealAirflow(home, FOLDER / "dags")
-        self.ledger = home / "impactcall_ledger.db"
-        self._warehouse = home / "warehouse.db"
-        self._settings = {
-            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self._warehouse)}),
-            **settings,
-        }
-        with closing(sqlite3.connect(self._warehouse)) as warehouse, warehouse:
-            warehouse.execute(f"CREATE TABLE calls (day, number, {', '.join(call(''))})")
+    def __init__(
+        self, home: Path, server: sa.engine.URL | None = None, dags: Path = FOLDER / "dags", **settings: str
+    ) -> None:
+        self.airflow = RealAirflow(home, dags)
+        if server is None:
+            names = ("warehouse", "impactcall_ledger", "airflow")
+            warehouse, ledger, metadata = (sa.engine.make_url(f"sqlite:///{home}/{name}.db") for name in names)
+        else:
+            warehouse, ledger, metadata = (empty_database(server) for _ in range(3))
+            settings |= {
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata.render_as_string(hide_password=False),
+                "AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "ledger",
+                "AIRFLOW_CONN_LEDGER": as_connection(ledger),
+            }
+        self.warehouse, self.ledger, self.metadata = map(sa.create_engine, (warehouse, ledger, metadata))
+        self._settings = {"AIRFLOW_CONN_CALLS": as_connection(warehouse), **settings}
+        CALLS.create(self.warehouse)
         self.airflow.prepare(**self._settings)
 
     def calls_of(self, day: str, count: int) -> set[str]:
         """Put so many calls of a day into the warehouse; their ids."""
-        rows = [(day, number, *call(f"{day}-{number}").values()) for number in range(count)]
-        with closing(sqlite3.connect(self._warehouse)) as warehouse, warehouse:
-            warehouse.executemany(f"INSERT INTO calls VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        rows = [{"day": day, "number": number, **call(f"{day}-{number}")} for number in range(count)]
+        with self.warehouse.begin() as warehouse:
+            warehouse.execute(CALLS.insert(), rows)
         return {f"{day}-{number}" for number in range(count)}
+
+    def alter(self, session_id: str, **changes: Any) -> None:
+        """Change a call in the warehouse."""
+        with self.warehouse.begin() as warehouse:
+            warehouse.execute(CALLS.update().where(CALLS.c.CallSessionId == session_id).values(changes))
 
     def run(self, dag_id: str, day: str, sandbox: Sandbox) -> list[Mapping[str, Any]]:
         """Run a DAG for a day to its good end; what its tasks returned, in the order of their map indexes."""
         self.airflow.test_dag(dag_id, day, **self._settings, **leading_to(sandbox))
         return self.reports(dag_id)
 
-    def reports(self, dag_id: str, key: str = "return_value") -> list[Mapping[str, Any]]:
-        """What the tasks of a DAG's newest run returned, or pushed as they failed, by map index."""
+    def reports(self, dag_id: str) -> list[Mapping[str, Any]]:
+        """What the tasks of a DAG's newest run returned, by map index."""
         newest = "SELECT run_id FROM dag_run WHERE dag_id = ? ORDER BY id DESC LIMIT 1"
         rows = self.airflow.query(
-            f"SELECT value FROM xcom WHERE dag_id = ? AND key = ? AND run_id = ({newest}) ORDER BY map_index",
+            "SELECT value FROM xcom WHERE dag_id = ? AND key = 'return_value' AND run_id = "
+            f"({newest}) ORDER BY map_index",
             dag_id,
-            key,
             dag_id,
         )
         return [json.loads(value) for (value,) in rows]
@@ -78,22 +105,40 @@ class Scene:
         finally:
             end(process)
 
-    def asked(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def asked(self, query: sa.sql.Select[Any]) -> list[Any]:
         """Ask the ledger; nothing if there is none yet."""
-        if not self.ledger.exists():
+        if not sa.inspect(self.ledger).has_table(runs.name):
             return []
-        with closing(sqlite3.connect(self.ledger)) as ledger:
-            return ledger.execute(query, parameters).fetchall()
+        with self.ledger.connect() as ledger:
+            return list(ledger.execute(query))
 
     def ledger_has(self, state: str, day: str) -> set[str]:
         """The ids of a day's calls that the ledger has in a state."""
-        query = 'SELECT "CallSessionId" FROM impactcall_call WHERE state = ? AND "CallSessionId" LIKE ?'
-        return {session_id for (session_id,) in self.asked(query, state, f"{day}-%")}
+        query = sa.select(calls.c.CallSessionId).where(calls.c.state == state, calls.c.CallSessionId.like(f"{day}-%"))
+        return {session_id for (session_id,) in self.asked(query)}
 
     def wait_for_leases(self) -> None:
         """Until no run, dead or alive, holds a lease."""
-        ((until,),) = self.asked("SELECT max(lease_until) FROM impactcall_run")
+        ((until,),) = self.asked(sa.select(sa.func.max(runs.c.lease_until)))
         time.sleep(max(0.0, until - time.time()) + 0.1)
+
+
+def empty_database(server: sa.engine.URL) -> sa.engine.URL:
+    """A database of its own on a PostgreSQL server."""
+    name = f"e2e_{uuid.uuid4().hex}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.set(database=name)
+
+
+def as_connection(url: sa.engine.URL) -> str:
+    """The Airflow connection of a database, as an environment variable holds it."""
+    if url.drivername == "sqlite":
+        return json.dumps({"conn_type": "sqlite", "host": url.database})
+    host = url.host or url.query["host"]  # The folder of its socket, if it has no other address.
+    return json.dumps({"conn_type": "postgres", "login": url.username, "host": host, "schema": url.database})
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -122,8 +167,8 @@ def leading_to(sandbox: Sandbox) -> dict[str, str]:
     return {"AIRFLOW_CONN_IMPACTCALL_DEFAULT": connection(sandbox)}
 
 
-def wait_until(happened: Callable[[], object], seconds: float = 240) -> None:
+def wait_until(happened: Callable[[], object], seconds: float = 240, every: float = 0.02) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+        time.sleep(every)

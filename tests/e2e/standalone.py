@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
+import sqlalchemy as sa
 
-from airflow_provider_impactcall.sandbox import Sandbox
+from demo.stage import ROOT
 from demo.up import free_port
-from tests.e2e.scene import Scene, leading_to, wait_until
+from tests.e2e.scene import FOLDER, Scene, wait_until
+from tests.examples import LOGIN, PASSWORD
+
+# By what a sample says is to be changed for PostgreSQL, and so that it can stand beside the original.
+FOR_POSTGRESQL = (
+    (r":(window_start|window_end|partner)\b", r"%(\1)s"),
+    (r'"warehouse"', '"warehouse_postgresql"'),
+    (r'dag_id="(\w+)"', r'dag_id="\1_postgresql"'),
+)
+_ENDED = {"success", "failed"}
 
 
 class Standalone:
@@ -21,12 +36,14 @@ class Standalone:
     :param scene: its home
     :param endpoint_port: where its connection leads; the tests listen there
     :param url: of its API server
+    :param session: the operating system's id for it and all that it starts
     """
 
-    def __init__(self, scene: Scene, endpoint_port: int, url: str) -> None:
+    def __init__(self, scene: Scene, endpoint_port: int, url: str, session: int) -> None:
         self.scene = scene
         self.endpoint_port = endpoint_port
         self._url = url
+        self._process_session = session
         self._session = requests.Session()
         [(user, password)] = json.loads(
             (scene.airflow.home / "simple_auth_manager_passwords.json.generated").read_text()
@@ -34,51 +51,180 @@ class Standalone:
         token = self._session.post(f"{url}/auth/token", json={"username": user, "password": password}, timeout=60)
         self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
 
+    def connect(self, connection_id: str, **fields: Any) -> None:
+        self._ask("POST", "connections", connection_id=connection_id, **fields)
+
+    def change_password(self, connection_id: str, password: str) -> None:
+        known = {"connection_id": connection_id, "conn_type": "impactcall", "password": password}
+        self._ask("PATCH", f"connections/{connection_id}?update_mask=password", **known)
+
+    def switch_on(self, dag_id: str) -> None:
+        self._ask("PATCH", f"dags/{dag_id}", is_paused=False)
+
     def trigger(self, dag_id: str, day: str) -> None:
         """Start a run for a day, which names it."""
-        self._ask("POST", f"{dag_id}/dagRuns", dag_run_id=day, logical_date=f"{day}T00:00:00Z")
+        self._ask("POST", f"dags/{dag_id}/dagRuns", dag_run_id=day, logical_date=f"{day}T00:00:00Z")
+
+    def backfill(self, dag_id: str, first: str, last: str, reprocess: str) -> None:
+        """Have the runs of these days made, three at once."""
+        self._ask(
+            "POST",
+            "backfills",
+            dag_id=dag_id,
+            from_date=f"{first}T00:00:00Z",
+            to_date=f"{last}T00:00:00Z",
+            reprocess_behavior=reprocess,
+            max_active_runs=3,
+        )
+
+    def wait_for_backfills(self, dag_id: str) -> None:
+        """Until Airflow would take another one; of a DAG it makes one at a time."""
+        self.wait_until(
+            lambda: all(each["completed_at"] for each in self._all("backfills", "backfills", dag_id=dag_id))
+        )
 
     def mark_task_failed(self, dag_id: str, day: str) -> None:
-        self._ask("PATCH", f"{dag_id}/dagRuns/{day}/taskInstances/deliver", new_state="failed")
+        self._ask("PATCH", f"dags/{dag_id}/dagRuns/{day}/taskInstances/deliver", new_state="failed")
 
     def mark_run_failed(self, dag_id: str, day: str) -> None:
-        self._ask("PATCH", f"{dag_id}/dagRuns/{day}", state="failed")
+        self._ask("PATCH", f"dags/{dag_id}/dagRuns/{day}", state="failed")
 
-    def clear(self, dag_id: str, day: str) -> None:
-        self._ask("POST", f"{dag_id}/clearTaskInstances", dag_run_id=day, dry_run=False, only_failed=False)
+    def clear(self, dag_id: str, run_id: str, **which: Any) -> None:
+        self._ask(
+            "POST", f"dags/{dag_id}/clearTaskInstances", dag_run_id=run_id, dry_run=False, only_failed=False, **which
+        )
 
-    def task_state(self, dag_id: str, day: str) -> str | None:
-        found: str | None = self._ask("GET", f"{dag_id}/dagRuns/{day}/taskInstances/deliver")["state"]
+    def kill_task(self, dag_id: str, day: str) -> None:
+        """End the process of a task with -9, as an operating system that is out of memory does."""
+        pid = self.task(dag_id, day)["pid"]
+        assert os.getsid(pid) == self._process_session, "a process of this Airflow"
+        os.kill(pid, signal.SIGKILL)
+
+    def task(self, dag_id: str, day: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self._ask("GET", f"dags/{dag_id}/dagRuns/{day}/taskInstances/deliver")
         return found
+
+    def tasks(self, dag_id: str, run_id: str) -> list[Mapping[str, Any]]:
+        return list(self._all(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances"))
 
     def run_state(self, dag_id: str, day: str) -> str:
-        found: str = self._ask("GET", f"{dag_id}/dagRuns/{day}")["state"]
+        found: str = self._ask("GET", f"dags/{dag_id}/dagRuns/{day}")["state"]
         return found
 
+    def runs(self, dag_id: str) -> list[Mapping[str, Any]]:
+        """A DAG's runs, the oldest first."""
+        return sorted(self._all(f"dags/{dag_id}/dagRuns", "dag_runs"), key=lambda run: run["run_after"])
+
+    def run_has_ended(self, dag_id: str, day: str) -> bool:
+        return self.run_state(dag_id, day) in _ENDED
+
+    def wait_for_run(self, dag_id: str, day: str, state: str = "success") -> None:
+        """Until a run has ended, which has to be in that state."""
+        self.wait_until(lambda: self.run_has_ended(dag_id, day))
+        assert self.run_state(dag_id, day) == state
+
+    def wait_for_try(self, number: int, dag_id: str, day: str, state: str) -> None:
+        """Until a task is in a state at its so manieth try."""
+        self.wait_until(lambda: self._is_at(number, dag_id, day, state))
+
+    def wait_until(self, happened: Callable[[], object]) -> None:
+        """For what Airflow has to be asked: not more often than a person who watches does."""
+        wait_until(happened, every=0.5)
+
+    def reports(self, dag_id: str, run_id: str, key: str = "return_value") -> list[Mapping[str, Any]]:
+        """What the delivering tasks of a run returned, or pushed as they failed, by map index."""
+        entries = sorted(self.xcoms(dag_id, run_id), key=lambda entry: entry["map_index"])
+        values = [entry["value"] for entry in entries if entry["key"] == key]
+        return [value for value in values if isinstance(value, dict) and "delivered" in value]
+
+    def xcoms(self, dag_id: str, run_id: str) -> Iterator[Mapping[str, Any]]:
+        for entry in self._all(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/~/xcomEntries", "xcom_entries"):
+            yield self._ask(
+                "GET",
+                f"dags/{entry['dag_id']}/dagRuns/{entry['run_id']}/taskInstances/{entry['task_id']}/xcomEntries/"
+                f"{entry['key']}?map_index={entry['map_index']}",
+            )
+
+    def log(self, task: Mapping[str, Any], try_number: int) -> str:
+        """What the log page of a try shows."""
+        path = "dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs".format_map(task)
+        return _text(self._ask("GET", f"{path}/{try_number}?map_index={task['map_index']}&full_content=true"))
+
+    def pages(self) -> Iterator[tuple[str, str, str]]:
+        """What the UI shows of all runs, as kind, the task that it is of if it is of one, and text."""
+        for kind, path, key in (
+            ("runs", "dags/~/dagRuns", "dag_runs"),
+            ("events", "eventLogs", "event_logs"),
+            ("connections", "connections", "connections"),
+            ("import errors", "importErrors", "import_errors"),
+        ):
+            for each in self._all(path, key):
+                yield kind, "", _text(each)
+        for entry in self.xcoms("~", "~"):
+            yield "xcom", entry["task_id"], _text(entry["value"])
+        for task in self.tasks("~", "~"):
+            yield "rendered fields", task["task_id"], _text(task["rendered_fields"])
+            yield "task", task["task_id"], _text(task)
+            for number in range(1, task["try_number"] + 1):
+                yield "log", task["task_id"], self.log(task, number)
+
+    def _is_at(self, number: int, dag_id: str, day: str, state: str) -> bool:
+        task = self.task(dag_id, day)
+        return (task["try_number"], task["state"]) == (number, state)
+
+    def _all(self, path: str, key: str, **which: str) -> Iterator[Mapping[str, Any]]:
+        found = 0
+        while True:
+            page = self._ask("GET", f"{path}?{urlencode({**which, 'limit': 100, 'offset': found})}")
+            yield from page[key]
+            found += len(page[key])
+            if not page[key] or found >= page["total_entries"]:
+                return
+
     def _ask(self, method: str, path: str, **body: Any) -> Any:
-        answer = self._session.request(method, f"{self._url}/api/v2/dags/{path}", json=body or None, timeout=60)
-        assert answer.ok, answer.text
+        answer = self._session.request(method, f"{self._url}/api/v2/{path}", json=body or None, timeout=60)
+        assert answer.ok, f"{method} {path}: {answer.text}"
         return answer.json()
 
 
 @contextmanager
-def standalone(home: Path) -> Iterator[Standalone]:
-    """Airflow with its scheduler, on free ports, once it is up."""
-    scene = Scene(home, AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False")
+def standalone(home: Path, server: sa.engine.URL) -> Iterator[Standalone]:
+    """Airflow with its scheduler, on free ports, once it is up; all of its databases on that server.
+
+    Its DAGs are those of this folder, the samples as they stand, and the samples as changed for PostgreSQL.
+    """
+    scene = Scene(home, server, dags_of(home / "dags"))
     endpoint_port, port = free_port(0), free_port(0)
     url = f"http://127.0.0.1:{port}"
-    ports = {
+    settings = {
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(0)),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(0)),
+        "AIRFLOW_VAR_IMPACTCALL_REJECTS_DIR": str(home),
     }
-    with scene.started("standalone", **ports, **leading_to(Sandbox(port=endpoint_port))) as process:
-        wait_until(lambda: process.poll() is not None or _is_healthy(url), seconds=300)
+    with scene.started("standalone", **settings) as process:
+        wait_until(lambda: process.poll() is not None or _is_healthy(url), seconds=300, every=0.5)
         assert process.poll() is None, "Airflow did not start"
-        yield Standalone(scene, endpoint_port, url)
+        running = Standalone(scene, endpoint_port, url, process.pid)
+        address = {"host": "http://127.0.0.1", "port": endpoint_port, "login": LOGIN, "password": PASSWORD}
+        running.connect("impactcall_default", conn_type="impactcall", **address)
+        yield running
+
+
+def dags_of(folder: Path) -> Path:
+    folder.mkdir()
+    for file in (*(FOLDER / "dags").glob("*.py"), *(ROOT / "dags").glob("*.py")):
+        shutil.copy(file, folder)
+    for sample in (ROOT / "dags").glob("*.py"):
+        text = sample.read_text()
+        if '"warehouse"' in text:
+            for pattern, replacement in FOR_POSTGRESQL:
+                text = re.sub(pattern, replacement, text)
+            (folder / f"{sample.stem}_postgresql.py").write_text(text)
+    return folder
 
 
 def _is_healthy(url: str) -> bool:
@@ -87,3 +233,7 @@ def _is_healthy(url: str) -> bool:
     except requests.RequestException:
         return False
     return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from airflow_provider_impactcall.delivery.schema import runs
 from tests.e2e.dags.deliveries import CONCURRENCY
 from tests.e2e.scene import Scene, endpoint, wait_until
 from tests.e2e.standalone import Standalone
@@ -60,9 +62,9 @@ def resumed(running: Standalone, dag_id: str, day: str, left: Left) -> None:
     with endpoint(0.0, running.endpoint_port) as sandbox:
         running.clear(dag_id, day)
         wait_until(lambda: runs_ended(running.scene, dag_id, day) == 2)
-        wait_until(lambda: running.task_state(dag_id, day) == "success")
+        running.wait_for_run(dag_id, day)
         assert session_ids(sandbox) == sorted(rest)
-    (report,) = running.scene.reports(dag_id)
+    (report,) = running.reports(dag_id, day)
     assert (report["rows"], report["delivered"]) == (CALLS, len(rest))
     assert (report["already_delivered"], report["unknown"]) == (len(left.delivered), len(left.unknown))
     assert running.scene.ledger_has("delivered", day) == rest | left.delivered
@@ -71,13 +73,16 @@ def resumed(running: Standalone, dag_id: str, day: str, left: Left) -> None:
 
 def runs_ended(scene: Scene, dag_id: str, day: str) -> int:
     """How many of a day's runs came to their end, and recorded their counts."""
-    query = "SELECT count(*) FROM impactcall_run WHERE ended_at IS NOT NULL AND source LIKE ?"
-    return sum(count for (count,) in scene.asked(query, f"{dag_id}/deliver/{day}/%"))
+    return len(
+        scene.asked(
+            sa.select(runs).where(runs.c.ended_at.is_not(None), runs.c.source.like(f"{dag_id}/deliver/{day}/%"))
+        )
+    )
 
 
 def report_of_failed(running: Standalone, dag_id: str, day: str) -> Mapping[str, Any]:
-    wait_until(lambda: running.task_state(dag_id, day) == "failed")
-    (report,) = running.scene.reports(dag_id, key="report")
+    running.wait_for_run(dag_id, day, "failed")
+    (report,) = running.reports(dag_id, day, key="report")
     return report
 
 
@@ -98,20 +103,20 @@ def test_run_marked_failed_with_answers_far(running: Standalone) -> None:
 
 
 def test_timed_out_with_answers_near(running: Standalone) -> None:
-    left = stopped(running, "in_five_seconds", "2026-02-22", NEAR, lambda: None)
+    left = stopped(running, "in_ten_seconds", "2026-02-22", NEAR, lambda: None)
     assert CONCURRENCY <= len(left.sent) < CALLS
     assert left.sent == sorted(left.delivered)
     assert left.unknown == set()
-    report = report_of_failed(running, "in_five_seconds", "2026-02-22")
+    report = report_of_failed(running, "in_ten_seconds", "2026-02-22")
     assert (report["delivered"], report["not_sent"]) == (len(left.sent), CALLS - len(left.sent))
-    resumed(running, "in_five_seconds", "2026-02-22", left)
+    resumed(running, "in_ten_seconds", "2026-02-22", left)
 
 
 def test_timed_out_with_answers_far(running: Standalone) -> None:
-    left = stopped(running, "in_five_seconds", "2026-03-02", FAR, lambda: None)
+    left = stopped(running, "in_ten_seconds", "2026-03-02", FAR, lambda: None)
     assert len(left.sent) == CONCURRENCY
     assert left.sent == sorted(left.unknown)
     assert left.delivered == set()
-    report = report_of_failed(running, "in_five_seconds", "2026-03-02")
+    report = report_of_failed(running, "in_ten_seconds", "2026-03-02")
     assert (report["unknown"], report["not_sent"]) == (CONCURRENCY, CALLS - CONCURRENCY)
-    resumed(running, "in_five_seconds", "2026-03-02", left)
+    resumed(running, "in_ten_seconds", "2026-03-02", left)

@@ -1,38 +1,79 @@
-"""The calls of a day and the day before it, delivered in each way that the tests here stop, kill or repeat."""
+"""Calls of a day and the day before it, delivered in each way that the tests here stop, kill or repeat."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, task
+from airflow.timetables.interval import CronDataIntervalTimetable
 
+from airflow_provider_impactcall.operators import come_back
+from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+from tests.examples import CALLER, RECORDING, call
 
 CONCURRENCY = 8
 
-TWO_DAYS = "SELECT * FROM calls WHERE day BETWEEN date('{{ ds }}', '-1 day') AND '{{ ds }}' ORDER BY number"
-A_PART = "SELECT * FROM calls WHERE day = '{{ ds }}' AND number BETWEEN :first AND :last ORDER BY number"
+TWO_DAYS = "SELECT * FROM calls WHERE day BETWEEN '{{ macros.ds_add(ds, -1) }}' AND '{{ ds }}' ORDER BY number"
+A_PART = "SELECT * FROM calls WHERE day = '{{ ds }}' AND number BETWEEN %d AND %d ORDER BY number"
 
 
-def dag(dag_id: str) -> DAG:
-    return DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC))
+def dag(dag_id: str, schedule: CronDataIntervalTimetable | None = None, **options: Any) -> DAG:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return DAG(dag_id, schedule=schedule, start_date=start, is_paused_upon_creation=False, **options)
 
 
-def deliver(dag_id: str, **options: Any) -> None:
-    with dag(dag_id):
-        SqlToImpactCallOperator(
-            task_id="deliver", sql=TWO_DAYS, sql_conn_id="warehouse", concurrency=CONCURRENCY, **options
-        )
+def deliver(concurrency: int = CONCURRENCY, **options: Any) -> None:
+    SqlToImpactCallOperator(task_id="deliver", sql=TWO_DAYS, sql_conn_id="calls", concurrency=concurrency, **options)
 
 
 # That many calls are in flight when a task is killed: more unknown ones, and it fails.
-deliver("hold", max_unknown=CONCURRENCY)
-deliver("hold_too", max_unknown=CONCURRENCY)
-deliver("resend", on_unknown="resend")
-deliver("in_five_seconds", max_unknown=CONCURRENCY, execution_timeout=timedelta(seconds=5))
+with dag("hold"):
+    deliver(max_unknown=CONCURRENCY)
+with dag("hold_too"):
+    deliver(max_unknown=CONCURRENCY)
+with dag("resend"):
+    deliver(on_unknown="resend")
+with dag("in_ten_seconds"):
+    deliver(max_unknown=CONCURRENCY, execution_timeout=timedelta(seconds=10))
+with dag("retried"):
+    deliver(max_unknown=CONCURRENCY, max_wait=3, retries=2, retry_delay=timedelta(seconds=5))
 
 with dag("parts"):
-    SqlToImpactCallOperator.partial(task_id="deliver", sql=A_PART, sql_conn_id="warehouse").expand(
-        parameters=[{"first": 0, "last": 59}, {"first": 40, "last": 99}, {"first": 0, "last": 119}]
+    SqlToImpactCallOperator.partial(task_id="deliver", sql_conn_id="calls").expand(
+        sql=[A_PART % (0, 59), A_PART % (40, 99), A_PART % (0, 119)]
     )
+
+# Over since long, so that the scheduler makes no runs of its own.
+with dag(
+    "daily",
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    end_date=datetime(2026, 8, 1, tzinfo=UTC),
+    catchup=False,
+):
+    deliver()
+
+if come_back.RetryDecision is not None:
+    # An hour is longer than any test waits.
+    with dag("come_back"):
+        deliver(
+            concurrency=1,
+            max_wait=0.5,
+            retries=2,
+            retry_delay=timedelta(hours=1),
+            retry_policy=come_back.ComeBackPolicy(),
+        )
+
+with dag("private"):
+
+    @task
+    def rows() -> list[dict[str, Any]]:
+        return [
+            call("private-good"),
+            call("private-bad", CampaignId=CALLER, EventDate=RECORDING, CallerId=f"{CALLER}x"),
+            call("private-refused"),
+            call("private-lost"),
+        ]
+
+    ImpactCallOperator(task_id="deliver", calls=rows(), concurrency=1)
