@@ -47,15 +47,7 @@ def interrupt(*_: object) -> NoReturn:
 def prepared(sandbox: Sandbox) -> Stage:
     print("Preparing Airflow ...", flush=True)
     port = free_port(8080)
-    settings = {
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(8793)),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(8794)),
-    }
-    stage = replace(Stage.empty("up"), settings=settings)
+    stage = replace(Stage.empty("up"), settings=listening_on(port, free_port(8793), free_port(8794)))
     warehouse.build(stage.warehouse, last_interval_end())
     stage.airflow_or_exit("db", "migrate")
     # Into its database rather than the environment: there the UI shows them.
@@ -63,6 +55,18 @@ def prepared(sandbox: Sandbox) -> Stage:
     connections.write_text(json.dumps(stage.connections(sandbox)), encoding="utf-8")
     stage.airflow_or_exit("connections", "import", str(connections))
     return stage
+
+
+def listening_on(port: int, worker_logs: int, trigger_logs: int) -> dict[str, str]:
+    """The settings by which all of a small Airflow listens on these ports of this machine."""
+    return {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+    }
 
 
 def free_port(wanted: int) -> int:

