@@ -45,6 +45,19 @@ class InvalidCall(ImpactCallError, ValueError):
         self.call_session_id = call_session_id
 
 
+class CallLeftOut(ImpactCallError):
+    """A row is a call that a vendor's preset leaves out on purpose, such as an outbound one.
+
+    :param reason: what such a call is
+    :param call_session_id: the row's ``CallSessionId``, if it has a readable one
+    """
+
+    def __init__(self, reason: str, call_session_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.call_session_id = call_session_id
+
+
 class DeliveryAborted(ImpactCallError):
     """Nothing more can be delivered until a person changes something, such as the credentials.
 

@@ -296,6 +296,7 @@ def _reading(args: Namespace) -> dict[str, Any]:
         "mapping": args.mapping,
         "constants": args.constants,
         "timezone": args.timezone,
+        "vendor": args.vendor,
         "key": args.key or DEFAULT_KEY,
     }
 

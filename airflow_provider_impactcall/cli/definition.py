@@ -153,6 +153,7 @@ _ROWS = (
         help="as the delivering task has it: values by parameter name",
     ),
     _argument("--timezone", type=_text, metavar="NAME", help="as the delivering task has it"),
+    _argument("--vendor", type=_text, metavar="NAME", help="as the delivering task has it"),
     _argument(
         "--key",
         type=string_list_type,

@@ -60,8 +60,23 @@ class Rejection:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True)
+class Omission:
+    """A row that is left out on purpose.
+
+    :param row: its number in the input, from 1
+    :param call_session_id: the call's id, if it has a readable one
+    :param reason: why
+    """
+
+    row: int
+    call_session_id: str | None
+    reason: str
+
+
+Item = Call | Rejection | Omission
 Send = Callable[[CallRecord], Awaitable[Outcome]]
-Listener = Callable[[Call | Rejection, Outcome], None]
+Listener = Callable[[Item, Outcome], None]
 
 
 class Accounts(Protocol):
@@ -149,9 +164,7 @@ class Engine:
         """Whether nothing more leaves."""
         return self._pacing.stopped is not None
 
-    async def run(
-        self, send: Send, books: Accounts, batches: AsyncIterator[Sequence[Call | Rejection]]
-    ) -> DeliveryReport:
+    async def run(self, send: Send, books: Accounts, batches: AsyncIterator[Sequence[Item]]) -> DeliveryReport:
         """Settle every row.
 
         :param send: one attempt to send one call; never raises for what happens on the wire
@@ -183,12 +196,14 @@ class Engine:
             raise DeliveryAborted(self._aborted, self.report)
         return self.report
 
-    async def _to_send(self, batch: Sequence[Call | Rejection], books: Accounts) -> list[_Pending]:
+    async def _to_send(self, batch: Sequence[Item], books: Accounts) -> list[_Pending]:
         """The calls of a batch that are to be sent; the other rows are settled."""
         claims: list[tuple[Call, Claim]] = []
         for row in batch:
             if isinstance(row, Rejection):
                 self._settle(row, Outcome(State.REJECTED, "; ".join(map(str, row.problems))))
+            elif isinstance(row, Omission):
+                self._settle(row, Outcome(State.FILTERED, row.reason))
             elif not any(row.record.key(self._claims.key)):
                 self._settle(row, Outcome(State.REJECTED, NO_KEY))
             elif (earlier := self._claims.state_of(claim := books.identify(row.record))) is not None:
@@ -347,7 +362,7 @@ class Engine:
         else:
             self._settle(attempted.call, outcome)
 
-    def _settle(self, row: Call | Rejection, outcome: Outcome) -> None:
+    def _settle(self, row: Item, outcome: Outcome) -> None:
         self.report.count(outcome.state)
         self._on_settled(row, outcome)
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
+from itertools import islice
 from types import TracebackType
 from typing import TextIO
 
-from airflow_provider_impactcall.delivery.engine import Call, Rejection
+from airflow_provider_impactcall.delivery.engine import Call, Item, Rejection
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 
 _DISTINCT_REASONS = 1000
-_NOTEWORTHY = (State.REJECTED, State.UNKNOWN, State.CHANGED, State.NOT_SENT)
+_TO_ACT_ON = (State.REJECTED, State.UNKNOWN, State.CHANGED, State.NOT_SENT)
+_NOTEWORTHY = (*_TO_ACT_ON, State.FILTERED)
 
 
 class Rejects:
     """Takes note of every rejected row: its number, its ``CallSessionId`` and every reason, nothing else of it. Of
-    rows that are unknown, changed or not sent, it counts the reasons.
+    rows that are unknown, changed, filtered or not sent, it counts the reasons.
 
     A file that cannot be written is never worth a call: what goes wrong with it is kept in ``failure``, and is
     an exception of any type, as object stores have their own.
@@ -29,14 +32,15 @@ class Rejects:
         self._lines = lines
         self._reasons: Counter[tuple[State, str]] = Counter()
 
-    def note(self, row: Call | Rejection, outcome: Outcome) -> None:
+    def note(self, row: Item, outcome: Outcome) -> None:
         """Take note of a row, if it is one of those."""
         if outcome.state not in _NOTEWORTHY:
             return
         if isinstance(row, Rejection):
             session_id, reasons = row.call_session_id, [str(problem) for problem in row.problems]
         else:
-            session_id, reasons = row.record.CallSessionId, [outcome.reason]
+            session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id
+            reasons = [outcome.reason]
         for reason in reasons:
             reason_of = (outcome.state, reason)
             if reason_of in self._reasons or len(self._reasons) < _DISTINCT_REASONS:
@@ -62,6 +66,7 @@ class Rejects:
         except Exception as failure:
             self.failure = self.failure or failure
 
-    def commonest(self, count: int = 10) -> list[tuple[State, str, int]]:
+    def commonest(self, states: Collection[State] = _TO_ACT_ON, count: int = 10) -> list[tuple[State, str, int]]:
         """The commonest reasons, each with the state it led to and the number of rows that it was given for."""
-        return [(state, reason, rows) for (state, reason), rows in self._reasons.most_common(count)]
+        reasons = ((state, reason, rows) for (state, reason), rows in self._reasons.most_common() if state in states)
+        return list(islice(reasons, count))

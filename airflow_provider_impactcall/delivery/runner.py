@@ -10,7 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncIterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -18,10 +18,10 @@ from typing import Any
 
 from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.engine import Engine, Item
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
-from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption
-from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.records import CallMapping
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,6 @@ _ROWS_AHEAD = 1000
 _BATCH = 500
 # How long a batch waits to become a fuller one, as each costs a question to the ledger.
 _LINGER_SECONDS = 0.005
-
-Item = Call | Rejection
 
 
 def run(
@@ -65,60 +63,6 @@ def run(
             raise
         finally:
             handover.end()
-
-
-def read(rows: Any, mapping: CallMapping) -> Iterator[Item]:
-    """Whatever holds rows, as :func:`mapped` gives them.
-
-    :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened; one dict is one
-        row; None is no row
-    :raises InvalidOption: at once, if ``rows`` is nothing that has rows
-    """
-    return mapped(flattened(_iterable(rows)), mapping)
-
-
-def mapped(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Item]:
-    """Each row as a call, or as a rejection with every reason; numbered from 1.
-
-    Says in the log which columns ``mapping`` names that no row had.
-    """
-    unseen = set(mapping.missing_columns(()))
-    number = 0
-    for number, row in enumerate(rows, start=1):
-        if unseen and isinstance(row, Mapping):
-            unseen.difference_update(row)
-        try:
-            yield Call(number, mapping.record(row))
-        except InvalidCall as error:
-            yield Rejection(number, error.call_session_id, error.problems)
-    if number and unseen:
-        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, sorted(unseen))))
-
-
-def flattened(rows: Iterable[Any]) -> Iterator[Any]:
-    """The rows of rows of rows: a mapped upstream arrives as a sequence of its tasks' results."""
-    for row in rows:
-        if isinstance(row, (Mapping, CallRecord, str, bytes)) or not isinstance(row, Iterable):
-            yield row
-        elif hasattr(row, "_asdict"):  # a named tuple, or SQLAlchemy's row
-            yield row._asdict()
-        elif hasattr(row, "keys"):  # sqlite3's and psycopg2's rows
-            yield dict(row)
-        else:
-            yield from flattened(row)
-
-
-def _iterable(rows: Any) -> Iterable[Any]:
-    if rows is None:
-        return ()
-    if isinstance(rows, (Mapping, CallRecord)):
-        return (rows,)
-    if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
-        hint = "; a template gives rows only with render_template_as_native_obj=True" if isinstance(rows, str) else ""
-        raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}{hint}")
-    if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
-        raise InvalidOption("the calls are a DataFrame; pass its rows: df.to_dict('records')")
-    return rows
 
 
 class _Handover:

@@ -31,7 +31,7 @@ class Spool:
             stored = pickle.dumps(chunk)
         except Exception:
             # Drivers bring types of their own, and what pickle raises for them is anything.
-            stored = pickle.dumps([tuple(_storable(value) for value in row) for row in chunk])
+            stored = pickle.dumps([tuple(storable(value) for value in row) for row in chunk])
         self._file.write(stored)
         self._rows += len(chunk)
 
@@ -56,7 +56,8 @@ class Spool:
         self._file.close()
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """The value, or what stands for it if it cannot be written to disk."""
     try:
         pickle.dumps(value)
     except Exception:

@@ -16,17 +16,17 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_impactcall.delivery import read_back
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, InputClaims, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections
-from airflow_provider_impactcall.delivery.engine import NO_KEY, Call, Rejection
+from airflow_provider_impactcall.delivery.engine import NO_KEY, Item, Omission, Rejection
 from airflow_provider_impactcall.delivery.entries import KEYS_A_QUERY
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack
+from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rejects import Rejects
-from airflow_provider_impactcall.delivery.runner import read
 from airflow_provider_impactcall.hooks.connection import Account, account, session
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.records import CallMapping
-from airflow_provider_impactcall.records.mapping import Source
+from airflow_provider_impactcall.records.sources import Source
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,13 @@ _LONGEST_AGO = timedelta(days=3 * 365)
 
 @dataclass(frozen=True)
 class Adoption:
-    """What came of rows that were to be adopted. The last four add up to the first.
+    """What came of rows that were to be adopted. The last five add up to the first.
 
     :param rows: rows read
     :param adopted: calls that are delivered from now on
     :param already_delivered: calls that were delivered before
     :param in_flight: calls that a live run is sending; left alone
+    :param filtered: rows that the vendor's preset leaves out
     :param rejected: rows that are no valid call
     """
 
@@ -53,6 +54,7 @@ class Adoption:
     adopted: int
     already_delivered: int
     in_flight: int
+    filtered: int
     rejected: int
 
     def as_dict(self) -> dict[str, int]:
@@ -65,6 +67,7 @@ class Reconciliation:
     """What came of looking for calls among impact.com's actions.
 
     :param rows: rows read
+    :param filtered: rows that the vendor's preset leaves out
     :param rejected: rows that are no valid call
     :param unknown: calls of unknown fate before
     :param proven: those of them that were found, and are delivered from now on
@@ -73,6 +76,7 @@ class Reconciliation:
     """
 
     rows: int
+    filtered: int
     rejected: int
     unknown: int
     proven: int
@@ -121,6 +125,7 @@ class ImpactCallLedgerHook(BaseHook):
         mapping: Mapping[str, Source] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
     ) -> Adoption:
         """Record calls as delivered that were sent by other means, such as the tool that this one replaces.
@@ -131,7 +136,7 @@ class ImpactCallLedgerHook(BaseHook):
         :raises InvalidOption: if an option or the connection is wrong
         :raises LedgerUnusable: if the ledger cannot be reached
         """
-        given = _Rows(self._account(), rows, mapping, constants, timezone, key)
+        given = _Rows(self._account(), rows, mapping, constants, timezone, vendor, key)
         with self._ledger() as ledger:
             found = Corrections(ledger).adopt(given.claims(ledger.namespace), author)
         given.log_rejects()
@@ -140,6 +145,7 @@ class ImpactCallLedgerHook(BaseHook):
             adopted=found.total() - found["delivered"] - found["open"],
             already_delivered=found["delivered"] + given.counts["calls"] - found.total(),
             in_flight=found["open"],
+            filtered=given.counts["filtered"],
             rejected=given.counts["rejected"],
         )
 
@@ -152,6 +158,7 @@ class ImpactCallLedgerHook(BaseHook):
         mapping: Mapping[str, Source] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
     ) -> Reconciliation:
         """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.
@@ -167,7 +174,7 @@ class ImpactCallLedgerHook(BaseHook):
         :raises LedgerUnusable: if the ledger cannot be reached
         :raises ReadBackFailed: if impact.com does not answer as it should
         """
-        given = _Rows(self._account(), rows, mapping, constants, timezone, key)
+        given = _Rows(self._account(), rows, mapping, constants, timezone, vendor, key)
         api = account(self.get_connection(api_conn_id), read_back.DEFAULT_ORIGIN).endpoint
         calls: dict[CallIdentity, set[str]] = defaultdict(set)
         unknown: dict[str, CallIdentity] = {}
@@ -190,6 +197,7 @@ class ImpactCallLedgerHook(BaseHook):
             recorded = corrections.prove(sorted(proven - unsure), author) if proven - unsure else 0
         return Reconciliation(
             rows=given.counts.total(),
+            filtered=given.counts["filtered"],
             rejected=given.counts["rejected"],
             unknown=len(unknown),
             proven=recorded,
@@ -219,17 +227,23 @@ class _Rows:
         mapping: Mapping[str, Source] | None,
         constants: Mapping[str, Any] | None,
         timezone: str | tzinfo | None,
+        vendor: str | None,
         key: Sequence[str],
     ) -> None:
         extra = settings.extra
-        self._items = read(rows, CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults))
+        self._items = read(
+            rows, CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults, vendor)
+        )
         self._key = InputClaims(key).key
         self._rejects = Rejects()
         self.counts: Counter[str] = Counter()
 
     def claims(self, namespace: str) -> Iterator[Claim]:
         for item in self._items:
-            if isinstance(item, Rejection):
+            if isinstance(item, Omission):
+                self.counts["filtered"] += 1
+                self._rejects.note(item, Outcome(State.FILTERED, item.reason))
+            elif isinstance(item, Rejection):
                 self._reject(item, "invalid")
             elif not any(item.record.key(self._key)):
                 self._reject(item, NO_KEY)
@@ -237,13 +251,15 @@ class _Rows:
                 self.counts["calls"] += 1
                 yield identify(namespace, self._key, item.record)
 
-    def _reject(self, item: Call | Rejection, reason: str) -> None:
+    def _reject(self, item: Item, reason: str) -> None:
         self.counts["rejected"] += 1
         self._rejects.note(item, Outcome(State.REJECTED, reason))
 
     def log_rejects(self) -> None:
         for _, reason, count in self._rejects.commonest():
             log.warning("Rejected, %d rows: %s", count, reason)
+        for _, reason, count in self._rejects.commonest([State.FILTERED]):
+            log.info("Filtered, %d rows: %s", count, reason)
 
 
 def _actions(reader: ReadBack, wanted: Iterable[CallIdentity]) -> Iterator[CallIdentity]:

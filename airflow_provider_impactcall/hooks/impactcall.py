@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of
 from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, digest
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Listener, Rejection
+from airflow_provider_impactcall.delivery.engine import Engine, Item, Listener
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
@@ -30,7 +30,7 @@ from airflow_provider_impactcall.hooks.connection import Account, account, sessi
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable, source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
-from airflow_provider_impactcall.records.mapping import Row, Source
+from airflow_provider_impactcall.records.sources import Row, Source
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ class ImpactCallHook(BaseHook):
         mapping: Mapping[str, Source] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
         on_unknown: Literal["hold", "resend"] = "hold",
         ledger_conn_id: str | None = None,
@@ -151,9 +152,11 @@ class ImpactCallHook(BaseHook):
         """Deliver every row that is a valid call, and account for each.
 
         :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened
-        :param mapping: parameter name to column name, or to a callable of the row
+        :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a
+            dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`
         :param constants: parameter name to the value that every call gets
         :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
+        :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
         :param key: the parameters that tell two calls apart
         :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent
             until that is known, and may arrive twice
@@ -185,9 +188,9 @@ class ImpactCallHook(BaseHook):
         settings = self._account()
         extra = settings.extra
         endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
-        call_mapping = CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults)
-        if isinstance(rows, Spool) and (missing := call_mapping.missing_columns(rows.columns)):
-            raise InvalidOption(f"mapping: the query has no column {' nor '.join(map(repr, missing))}")
+        call_mapping = CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults, vendor)
+        if isinstance(rows, Spool) and (problems := call_mapping.problems_with(rows.columns)):
+            raise InvalidOption("; ".join(problems))
         per_second = positive("requests_per_second", requests_per_second) or extra.requests_per_second
         per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour
         limits = [RateLimit(rate, window) for rate, window in ((per_second, 1.0), (per_hour, 3600.0)) if rate]
@@ -198,11 +201,11 @@ class ImpactCallHook(BaseHook):
         ledger = open_ledger(ledger_conn_id, ledger_namespace or endpoint.origin)
         rejects = Rejects(_opened(rejects_path) if rejects_path else None)
         with reachable():
-            run_id = ledger.start(source(), _configuration(mapping, constants, timezone, key, on_unknown))
+            run_id = ledger.start(source(), _configuration(mapping, constants, timezone, vendor, key, on_unknown))
         books = Books(ledger, run_id, claims.key, resend=on_unknown == "resend")
         interrupt = interrupt or threading.Event()
 
-        def note(row: Call | Rejection, outcome: Outcome) -> None:
+        def note(row: Item, outcome: Outcome) -> None:
             rejects.note(row, outcome)
             if on_settled is not None:
                 try:
@@ -311,6 +314,8 @@ def _conclude(report: DeliveryReport, rejects: Rejects, rejects_path: str | None
     report.rejects = rejects_path
     for state, reason, count in rejects.commonest():
         log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, reason)
+    for _, reason, count in rejects.commonest([State.FILTERED]):
+        log.info("Filtered, %d rows: %s", count, reason)
     if rejects_path and report.rejected:
         log.warning("The rejected rows are listed in %s", rejects_path)
     if rejects.failure is not None:

@@ -19,7 +19,7 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.ledger import source
 from airflow_provider_impactcall.hooks.sql import drained
 from airflow_provider_impactcall.operators.signature import names_options_of
-from airflow_provider_impactcall.records.mapping import Source
+from airflow_provider_impactcall.records.sources import Source
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
     :param mapping: as the delivering task has it
     :param constants: as the delivering task has it (templated)
     :param timezone: as the delivering task has it (templated)
+    :param vendor: as the delivering task has it (templated)
     :param key: as the delivering task has it
     :param kwargs: every option of :class:`CorrectLedgerOperator`, and of Airflow's ``BaseOperator``
     """
@@ -87,6 +88,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         "parameters",
         "constants",
         "timezone",
+        "vendor",
         *CorrectLedgerOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
@@ -102,6 +104,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         mapping: Mapping[str, Source] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
         **kwargs: Any,
     ) -> None:
@@ -112,6 +115,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         self.mapping = mapping
         self.constants = constants
         self.timezone = timezone
+        self.vendor = vendor
         self.key = key
 
     def correct_from_sql(self, act: Callable[..., _T]) -> _T:
@@ -131,6 +135,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
                     mapping=self.mapping,
                     constants=self.constants,
                     timezone=self.timezone or None,
+                    vendor=self.vendor or None,
                     key=self.key,
                 )
 
@@ -146,7 +151,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Adopt the calls.
 
-        :return: ``rows``, and of them ``adopted``, ``already_delivered``, ``in_flight`` and ``rejected``
+        :return: ``rows``, and of them ``adopted``, ``already_delivered``, ``in_flight``, ``filtered`` and ``rejected``
         :raises AirflowFailException: also if rows are no valid call, once all others were adopted
         """
         adoption = self.correct_from_sql(ImpactCallLedgerHook.adopt).as_dict()
@@ -183,7 +188,7 @@ class ReconcileCallsOperator(CorrectFromSqlOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Reconcile the calls.
 
-        :return: ``rows``, ``rejected``, and of calls ``unknown`` before, ``proven`` and ``ambiguous``
+        :return: ``rows``, ``filtered``, ``rejected``, and of calls ``unknown`` before, ``proven`` and ``ambiguous``
         """
         reconcile = partial(ImpactCallLedgerHook.reconcile, api_conn_id=self.api_conn_id)
         reconciliation = self.correct_from_sql(reconcile).as_dict()

@@ -23,16 +23,19 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook, at_leas
 from airflow_provider_impactcall.operators.come_back import CallsNotSent
 from airflow_provider_impactcall.operators.hidden import hide, reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
-from airflow_provider_impactcall.records.mapping import Source
+from airflow_provider_impactcall.records.sources import Source
 
 
 class DeliverCallsOperator(BaseOperator):
     """What every operator of this package shares: the options, and what it returns and raises.
 
     :param impactcall_conn_id: the connection of type ``impactcall`` (templated)
-    :param mapping: parameter name to column name, or to a callable of the row
+    :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a dict
+        such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`
     :param constants: parameter name to the value that every call gets (templated)
     :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
+        (templated)
+    :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
         (templated)
     :param key: the parameters that tell two calls apart
     :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent until
@@ -59,6 +62,7 @@ class DeliverCallsOperator(BaseOperator):
         "impactcall_conn_id",
         "constants",
         "timezone",
+        "vendor",
         "ledger_conn_id",
         "ledger_namespace",
         "max_rejected",
@@ -78,6 +82,7 @@ class DeliverCallsOperator(BaseOperator):
         mapping: Mapping[str, Source] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
         on_unknown: Literal["hold", "resend"] = "hold",
         ledger_conn_id: str | None = None,
@@ -100,6 +105,7 @@ class DeliverCallsOperator(BaseOperator):
         self.mapping = mapping
         self.constants = constants
         self.timezone = timezone
+        self.vendor = vendor
         self.key = key
         self.on_unknown = on_unknown
         self.ledger_conn_id = ledger_conn_id
@@ -149,6 +155,7 @@ class DeliverCallsOperator(BaseOperator):
                 mapping=self.mapping,
                 constants=self.constants,
                 timezone=self.timezone or None,
+                vendor=self.vendor or None,
                 key=self.key,
                 on_unknown=self.on_unknown,
                 ledger_conn_id=self.ledger_conn_id or None,

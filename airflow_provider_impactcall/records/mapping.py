@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, cast, get_args
 from zoneinfo import ZoneInfo
 
-from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption, Problem
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions, nearest_parameter
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
-
-Row = Mapping[str, Any]
-Source = str | Callable[[Row], Any]
+from airflow_provider_impactcall.records.sources import Column, Reader, Row, Source, reader_of
+from airflow_provider_impactcall.records.vendors import VendorPreset
+from airflow_provider_impactcall.records.vendors import preset as preset_named
 
 _ORDER = {name: place for place, name in enumerate(PARAMETERS)}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NEEDED = (*(name for name, parameter in PARAMETERS.items() if parameter.required), "CallStatus")
+_OF_A_CONNECTION = {
+    "CampaignId": "campaign_id",
+    "ActionTrackerId": "action_tracker_id",
+    "CallProvider": "call_provider",
+}
 
 
 class CallMapping:
-    """How the columns of a row become the parameters of a call.
+    """How a row becomes the parameters of a call.
 
-    A parameter's value comes from ``mapping`` or ``constants``, else from a column named like it in any case
-    or underscore style (``CampaignId``, ``campaign_id``, ``CAMPAIGNID``); a call that then lacks it takes it
-    from ``defaults``. Other columns are ignored.
+    A parameter's value comes from ``mapping`` or ``constants``, else from the vendor's preset, else (without a preset)
+    from a column named like it in any case or underscore style (``CampaignId``, ``campaign_id``, ``CAMPAIGNID``); a
+    call that then lacks it takes it from ``defaults``. Other columns are ignored.
 
-    :param mapping: parameter name to column name, or to a callable of the row
+    :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a dict
+        such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources` for all of them
     :param constants: parameter name to the value that every call gets
     :param timezone: IANA name (or tzinfo) of times without an offset; without it such a row is invalid
     :param caller_id_format: ``national`` (ten digits) or ``e164`` for a NANP ``CallerId``
     :param defaults: parameter name to the value of calls that lack it; a connection's ``campaign_id`` and such
+    :param vendor: the name of a preset, or a preset
     :raises InvalidOption: with every name that is none of the 50 parameters (and the nearest that is), every
-        parameter with two sources, and every source that is neither a column nor a callable
+        parameter with two sources, every source that is none, and, with a preset, every required parameter without one
     """
 
     def __init__(
@@ -44,20 +52,25 @@ class CallMapping:
         timezone: str | tzinfo | None = None,
         caller_id_format: CallerIdFormat = "national",
         defaults: Mapping[str, Any] | None = None,
+        vendor: str | VendorPreset | None = None,
     ) -> None:
         for option, given in (("mapping", mapping), ("constants", constants)):
             if not isinstance(given, Mapping | None):
                 raise InvalidOption(f"{option} must be a dict by parameter name, and is {normalize.described(given)}")
-        self.mapping = mapping or _NOTHING
+        self.preset = preset_named(vendor) if isinstance(vendor, str) else vendor
         self.constants = constants or _NOTHING
         self.defaults = defaults or _NOTHING
-        problems = [*_misnamed("mapping", self.mapping), *_misnamed("constants", self.constants)]
-        problems += [f"{name} is in mapping and in constants" for name in self.mapping if name in self.constants]
-        problems += [
-            f"mapping: {name} must be a column name or a callable of the row, and is {normalize.described(source)}"
-            for name, source in self.mapping.items()
-            if not (isinstance(source, str) or callable(source))
-        ]
+        inherited = _NOTHING if self.preset is None else self.preset.mapping
+        own = mapping or _NOTHING
+        problems = [*_misnamed("mapping", own), *_misnamed("constants", self.constants)]
+        problems += [f"{name} is in mapping and in constants" for name in own if name in self.constants]
+        self._own, unreadable = _read_by(own, inherited)
+        problems += unreadable
+        rest = {name: source for name, source in inherited.items() if name not in own and name not in self.constants}
+        self._inherited, unreadable = _read_by(rest, _NOTHING)
+        problems += unreadable
+        if self.preset is not None and not problems:
+            problems += self._without_source(self.preset.mapping, f"{self.preset.title} has none for it; give it")
         if caller_id_format not in get_args(CallerIdFormat):
             problems.append("caller_id_format must be 'national' or 'e164'")
         if problems:
@@ -67,6 +80,7 @@ class CallMapping:
     def record(self, row: Row | CallRecord) -> CallRecord:
         """The call that a row is. A :class:`CallRecord` is taken as it is.
 
+        :raises CallLeftOut: if the vendor's preset leaves such calls out
         :raises InvalidCall: with every problem of the row at once
         """
         if isinstance(row, CallRecord):
@@ -74,7 +88,13 @@ class CallMapping:
         if not isinstance(row, Mapping):
             raise InvalidCall((Problem("row", f"must be a dict by column name, and is {normalize.described(row)}"),))
         try:
+            if self.preset is not None:
+                row = self.preset.opened(row)
+                if (reason := self.preset.left_out(row)) is not None:
+                    raise CallLeftOut(reason, self._session_id(row))
             values, problems = self._values(row)
+        except CallLeftOut:
+            raise
         except Exception as error:
             # A row may be an object that fetches its values; only the type, as the text may quote them.
             raise InvalidCall((Problem("row", f"cannot be read: {type(error).__name__}"),)) from None
@@ -89,46 +109,92 @@ class CallMapping:
             if not problems:
                 return record
         problems.sort(key=lambda problem: _ORDER.get(problem.parameter, len(_ORDER)))
-        raise InvalidCall(tuple(problems), _session_id(values))
+        raise InvalidCall(tuple(problems), _readable(values.get("CallSessionId")))
 
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
         """The columns that ``mapping`` names and that are not among these."""
         known = set(columns)
-        return [source for source in self.mapping.values() if isinstance(source, str) and source not in known]
+        named = (column for reader in self._own.values() for column in reader.columns())
+        return [column for column in dict.fromkeys(named) if not _is_among(column, known)]
+
+    def problems_with(self, columns: Sequence[str]) -> list[str]:
+        """What would keep every row with these columns from being a call."""
+        missing = self.missing_columns(columns)
+        problems = [f"mapping: there is no column {' nor '.join(map(repr, missing))}"] if missing else []
+        if self.preset is None:
+            by_name = _columns_by_parameter(tuple(columns))
+            problems += self._without_source(by_name, "no column is named like it; give it")
+        return problems
+
+    def _without_source(self, others: Iterable[str], why: str) -> list[str]:
+        known = {*self._own, *self.constants, *self.defaults, *others}
+        return [
+            f"{name} has no source: {why} in mapping or constants"
+            + (f", or the connection's {_OF_A_CONNECTION[name]}" if name in _OF_A_CONNECTION else "")
+            for name in _NEEDED
+            if name not in known
+        ]
 
     def _values(self, row: Row) -> tuple[dict[str, Any], list[Problem]]:
         values: dict[str, Any] = {}
         problems: list[Problem] = []
-        for name, columns in _columns_by_parameter(tuple(row)).items():
-            if name in self.mapping or name in self.constants:
-                continue
-            values[name] = row[columns[0]]
-            if len(columns) > 1:
-                named = " and ".join(map(repr, columns))
-                problems.append(Problem(name, f"has two columns, {named}; name the right one in mapping"))
-        for name, source in self.mapping.items():
-            if isinstance(source, str):
-                values[name] = row.get(source)
-                continue
-            try:
-                values[name] = source(row)
-            except Exception as error:
-                # Only the type: what a callable says may quote the row.
-                problems.append(Problem(name, f"could not be computed: its mapping raised {type(error).__name__}"))
+        if self.preset is None:
+            for name, columns in _columns_by_parameter(tuple(row)).items():
+                if name in self._own or name in self.constants:
+                    continue
+                values[name] = row[columns[0]]
+                if len(columns) > 1:
+                    named = " and ".join(map(repr, columns))
+                    problems.append(Problem(name, f"has two columns, {named}; name the right one in mapping"))
+        for readers in (self._inherited, self._own):
+            for name, reader in readers.items():
+                try:
+                    values[name] = reader.read(row)
+                except normalize.UnfitValue as error:
+                    problems.append(Problem(name, str(error)))
+                except Exception as error:
+                    # Only the type: what a callable says may quote the row.
+                    problems.append(Problem(name, f"could not be computed: its mapping raised {type(error).__name__}"))
         values.update(self.constants)
         for name, default in self.defaults.items():
-            source = self.mapping.get(name)
-            if isinstance(source, str) and source not in row:
+            reader = self._own.get(name, _CONSTANT)
+            if any(not _is_among(column, row) for column in reader.columns()):
                 continue  # The column is misspelled, and a default in its place would credit another program.
             if normalize.is_absent(values.get(name)):
                 values[name] = default
         return values, problems
 
     def _explain(self, problem: Problem, row: Row) -> Problem:
-        source = self.mapping.get(problem.parameter)
-        if problem.message.startswith("is missing") and isinstance(source, str) and source not in row:
-            return Problem(problem.parameter, f"{problem.message}; the row has no column {source!r}")
+        reader = self._own.get(problem.parameter) or self._inherited.get(problem.parameter)
+        if problem.message.startswith("is missing") and isinstance(reader, Column) and not _is_among(reader.name, row):
+            return Problem(problem.parameter, f"{problem.message}; the row has no column {reader.name!r}")
         return problem
+
+    def _session_id(self, row: Row) -> str | None:
+        reader = self._own.get("CallSessionId") or self._inherited.get("CallSessionId")
+        try:
+            return None if reader is None else _readable(reader.read(row))
+        except Exception:
+            return None
+
+
+_CONSTANT = reader_of({"constant": None})
+
+
+def _read_by(sources: Mapping[str, Source], inherited: Mapping[str, Source]) -> tuple[dict[str, Reader], list[str]]:
+    readers: dict[str, Reader] = {}
+    problems: list[str] = []
+    for name, source in sources.items():
+        try:
+            readers[name] = reader_of(source, inherited.get(name))
+        except InvalidOption as error:
+            problems.append(f"mapping: {name} {error}")
+    return readers, problems
+
+
+def _is_among(column: str, columns: Collection[str]) -> bool:
+    """Whether a column is there, or the one that a dotted path begins with."""
+    return column in columns or column.partition(".")[0] in columns
 
 
 @lru_cache(maxsize=1024)
@@ -169,8 +235,8 @@ def _zone(timezone: str | tzinfo | None) -> tzinfo | None:
         raise InvalidOption(f"timezone: {timezone!r} is no IANA time zone such as America/New_York") from None
 
 
-def _session_id(values: Row) -> str | None:
+def _readable(session_id: Any) -> str | None:
     try:
-        return normalize.text(cast("Any", values.get("CallSessionId"))) or None
+        return normalize.text(cast("Any", session_id)) or None
     except ValueError:
         return None

@@ -131,7 +131,7 @@ def test_calls_of_a_csv_file_are_adopted_and_never_sent(sandbox: Sandbox, impact
     done = impactcall("adopt", "--file", file, *WHY, "-o", "json")
     assert done.status == 1
     assert done.rows == [
-        {"rows": "4", "adopted": "3", "already_delivered": "0", "in_flight": "0", "rejected": "1"},
+        {"rows": "4", "adopted": "3", "already_delivered": "0", "in_flight": "0", "filtered": "0", "rejected": "1"},
     ]
     assert "Rejected, 1 rows: CallerId" in done.err
     assert done.err.endswith("impactcall: rows that are no valid call, and were not adopted: 1\n")
@@ -236,7 +236,9 @@ def test_unknown_calls_that_are_actions_are_proven_delivered(
     ask = ("reconcile", "--file", file, *WHY, "-o", "json", "--api-conn-id")
     done = impactcall(*ask, "impact_api")
     assert (done.status, done.err) == (0, "")
-    assert done.rows == [{"rows": "2", "rejected": "0", "unknown": "2", "proven": "0", "ambiguous": "0"}]
+    assert done.rows == [
+        {"rows": "2", "filtered": "0", "rejected": "0", "unknown": "2", "proven": "0", "ambiguous": "0"}
+    ]
 
     rows = [examples.call("unknown"), examples.call("lost", CallerId="2125550143")]
     csv_file(tmp_path / "calls.csv", rows)

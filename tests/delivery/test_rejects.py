@@ -55,7 +55,7 @@ def test_the_commonest_reasons() -> None:
     rejects.note(Rejection(1, None, (Problem("Zip", "is wrong"),)), NOT_VALID)
     rejects.note(a_call(2), Outcome(State.UNKNOWN, "502", 502))
     rejects.note(a_call(3), OK)
-    assert rejects.commonest(1) == [(State.REJECTED, "Zip is wrong", 4)]
+    assert rejects.commonest(count=1) == [(State.REJECTED, "Zip is wrong", 4)]
     assert sorted(rejects.commonest()) == [
         (State.REJECTED, "MediaId is missing", 3),
         (State.REJECTED, "Zip is wrong", 4),
@@ -67,7 +67,7 @@ def test_reasons_that_are_all_different_do_not_fill_the_memory() -> None:
     rejects = Rejects()
     for number in range(5000):
         rejects.note(Rejection(number, None, (Problem("row", f"is wrong in way {number}"),)), NOT_VALID)
-    assert len(rejects.commonest(10_000)) == 1000
+    assert len(rejects.commonest(count=10_000)) == 1000
 
 
 class StoreError(Exception):

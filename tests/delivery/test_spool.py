@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.runner import mapped
+from airflow_provider_impactcall.delivery.reading import mapped
 from airflow_provider_impactcall.delivery.spool import Spool, UnstorableValue
 from airflow_provider_impactcall.records import CallMapping
 from tests.delivery import canary
@@ -56,7 +56,7 @@ def test_a_value_that_cannot_be_stored_costs_only_the_calls_that_need_it(value: 
             ]
         )
         rows = list(spool)
-        items = list(mapped(rows, CallMapping()))
+        items = list(mapped(enumerate(rows, start=1), CallMapping()))
     assert isinstance(rows[1]["City"], UnstorableValue)
     assert rows[0] == {**good, "Other": 1}
     assert [type(item).__name__ for item in items] == ["Call", "Rejection", "Call"]

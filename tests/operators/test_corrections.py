@@ -80,7 +80,7 @@ def test_what_another_tool_had_sent_is_adopted_and_only_the_rest_is_sent(
 ) -> None:
     add(warehouse, "old-1", "old-2", "old-3")
     adopted = AdoptCallsOperator(task_id="adopt", why="sent by the old script", **OPTIONS).execute({})
-    assert adopted == {"rows": 3, "adopted": 3, "already_delivered": 0, "in_flight": 0, "rejected": 0}
+    assert adopted == {"rows": 3, "adopted": 3, "already_delivered": 0, "in_flight": 0, "filtered": 0, "rejected": 0}
     add(warehouse, "new")
     report = deliver()
     assert (report["already_delivered"], report["delivered"]) == (3, 1)
@@ -103,7 +103,7 @@ def test_a_call_of_unknown_fate_is_proven_by_its_action(warehouse: sqlite3.Conne
     sandbox.script = ["reset-after-processing", "ok", "reset-after-processing", "reset-before-reading"]
     assert deliver(concurrency=1)["unknown"] == 3
     found = ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})
-    assert found == {"rows": 4, "rejected": 0, "unknown": 3, "proven": 1, "ambiguous": 0}
+    assert found == {"rows": 4, "filtered": 0, "rejected": 0, "unknown": 3, "proven": 1, "ambiguous": 0}
     assert states() == {"delivered": "delivered", "arrived": "delivered", "missed": "unknown", "vanished": "unknown"}
     report = deliver()
     assert (report["already_delivered"], report["unknown"]) == (2, 2)
@@ -215,7 +215,7 @@ def test_a_call_of_an_odd_time_costs_no_other_its_proof(
 def test_calls_without_a_parameter_of_the_key_are_not_adopted_as_one(warehouse: sqlite3.Connection) -> None:
     add(warehouse, "a", "b")
     with pytest.raises(
-        AirflowFailException, match="'adopted': 0, 'already_delivered': 0, 'in_flight': 0, 'rejected': 2"
+        AirflowFailException, match="'adopted': 0, 'already_delivered': 0, 'in_flight': 0, 'filtered': 0, 'rejected': 2"
     ):
         AdoptCallsOperator(task_id="adopt", why="sent before", key=["SubId1"], **OPTIONS).execute({})
 

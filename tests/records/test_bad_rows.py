@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Call, Rejection
 from airflow_provider_impactcall.delivery.outcome import State
-from airflow_provider_impactcall.delivery.runner import mapped
+from airflow_provider_impactcall.delivery.reading import mapped
 from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -364,7 +364,7 @@ async def test_the_good_rows_beside_the_bad_ones_are_delivered():
         rows += [good_row({"CallSessionId": f"good-{len(rows)}"}), case.values[0]]
     rows.append(good_row({"CallSessionId": f"good-{len(rows)}"}))
 
-    items = list(mapped(rows, CallMapping()))
+    items = list(mapped(enumerate(rows, start=1), CallMapping()))
 
     calls = [item for item in items if isinstance(item, Call)]
     assert [item.row for item in items] == list(range(1, len(rows) + 1))
@@ -429,7 +429,8 @@ UNKNOWN = "is none of impact.com's 50 parameters"
         ),
         pytest.param(
             {"mapping": {"MediaId": 1}},
-            "mapping: MediaId must be a column name or a callable of the row, and is a value of type int",
+            "mapping: MediaId must be a column name, a callable of the row, or a dict such as {'constant': ...}, and "
+            "is a value of type int",
             id="no-source",
         ),
         pytest.param(

@@ -1,0 +1,73 @@
+"""The rows of one call brought together: its legs, its later corrections."""
+
+from __future__ import annotations
+
+import pickle
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from airflow_provider_impactcall.delivery.engine import Omission, Rejection
+from airflow_provider_impactcall.delivery.spool import storable
+from airflow_provider_impactcall.exceptions import Problem
+from airflow_provider_impactcall.records.vendors import Join, VendorPreset
+
+# A row of no known call is one by itself: SQLite tells a number from every text.
+_BY_CALL = """
+    SELECT call, number, content
+    FROM (SELECT *, MIN(number) OVER (PARTITION BY call) AS first FROM
+          (SELECT number, COALESCE(call, number) AS call, content FROM input))
+    ORDER BY first, number
+"""
+
+
+def joined(rows: Iterable[Any], preset: VendorPreset, join: Join) -> Iterator[tuple[int, Any]]:
+    """The rows with their numbers in the input, those of one call together and as the vendor's preset joins them.
+
+    All are read, to a private file without a name, before the first is given.
+
+    :return: each row, or an :class:`Omission` in the place of one that another stands for
+    """
+    with closing(sqlite3.connect("")) as database:
+        database.execute("CREATE TABLE input (number INTEGER PRIMARY KEY, call TEXT, content BLOB)")
+        database.executemany("INSERT INTO input VALUES (?, ?, ?)", _stored(rows, preset))
+        for _, members in groupby(database.execute(_BY_CALL), key=itemgetter(0)):
+            numbers, contents = zip(*((number, content) for _, number, content in members), strict=True)
+            found = [pickle.loads(content) for content in contents]  # noqa: S301 - from a file that is only ours
+            yield from zip(numbers, found if len(found) == 1 else _one_call(numbers, found, preset, join), strict=True)
+
+
+def _stored(rows: Iterable[Any], preset: VendorPreset) -> Iterator[tuple[int, str | None, bytes]]:
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            yield number, None, pickle.dumps(storable(row))
+            continue
+        try:
+            opened = dict(preset.opened(row))
+        except Exception:
+            # It fetches its values, and fails at that: which is said when it is read as a call.
+            yield number, None, pickle.dumps(storable(row))
+            continue
+        try:
+            content = pickle.dumps(opened)
+        except Exception:
+            content = pickle.dumps({column: storable(value) for column, value in opened.items()})
+        yield number, preset.call_of(opened), content
+
+
+def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset, join: Join) -> Iterator[Any]:
+    call = preset.call_of(rows[0])
+    results: Sequence[Any]
+    try:
+        results = join(rows)
+        if len(results) != len(rows):
+            raise ValueError("a join gives a result for each row")
+    except Exception as error:
+        # Only the type: what it says may quote the rows.
+        problem = Problem("row", f"could not be joined with the others of its call: {type(error).__name__}")
+        results = [Rejection(number, call, (problem,)) for number in numbers]
+    for number, result in zip(numbers, results, strict=True):
+        yield Omission(number, call, result) if isinstance(result, str) else result

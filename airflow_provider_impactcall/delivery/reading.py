@@ -1,0 +1,79 @@
+"""Whatever holds rows, into calls: flattened, the rows of one call joined, mapped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from airflow_provider_impactcall.delivery.engine import Call, Item, Omission, Rejection
+from airflow_provider_impactcall.delivery.joining import joined
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption
+from airflow_provider_impactcall.records import CallMapping, CallRecord
+
+log = logging.getLogger(__name__)
+
+
+def read(rows: Any, mapping: CallMapping) -> Iterator[Item]:
+    """Whatever holds rows, as :func:`mapped` gives them.
+
+    :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened; one dict is one
+        row; None is no row
+    :raises InvalidOption: at once, if ``rows`` is nothing that has rows
+    """
+    each = flattened(_iterable(rows))
+    join = None if mapping.preset is None else mapping.preset.join
+    if mapping.preset is None or join is None:
+        return mapped(enumerate(each, start=1), mapping)
+    return mapped(joined(each, mapping.preset, join), mapping)
+
+
+def mapped(rows: Iterable[tuple[int, Any]], mapping: CallMapping) -> Iterator[Item]:
+    """Each row as a call, as a rejection with every reason, or as one that is left out.
+
+    Says in the log which columns ``mapping`` names that no row had.
+
+    :param rows: each with its number in the input, or what has come of it already
+    """
+    unseen = set(mapping.missing_columns(()))
+    number = 0
+    for number, row in rows:
+        if isinstance(row, (Omission, Rejection)):
+            yield row
+            continue
+        if unseen and isinstance(row, Mapping):
+            unseen = set(mapping.missing_columns(row)) & unseen
+        try:
+            yield Call(number, mapping.record(row))
+        except InvalidCall as error:
+            yield Rejection(number, error.call_session_id, error.problems)
+        except CallLeftOut as omitted:
+            yield Omission(number, omitted.call_session_id, omitted.reason)
+    if number and unseen:
+        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, sorted(unseen))))
+
+
+def flattened(rows: Iterable[Any]) -> Iterator[Any]:
+    """The rows of rows of rows: a mapped upstream arrives as a sequence of its tasks' results."""
+    for row in rows:
+        if isinstance(row, (Mapping, CallRecord, str, bytes)) or not isinstance(row, Iterable):
+            yield row
+        elif hasattr(row, "_asdict"):  # a named tuple, or SQLAlchemy's row
+            yield row._asdict()
+        elif hasattr(row, "keys"):  # sqlite3's and psycopg2's rows
+            yield dict(row)
+        else:
+            yield from flattened(row)
+
+
+def _iterable(rows: Any) -> Iterable[Any]:
+    if rows is None:
+        return ()
+    if isinstance(rows, (Mapping, CallRecord)):
+        return (rows,)
+    if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
+        hint = "; a template gives rows only with render_template_as_native_obj=True" if isinstance(rows, str) else ""
+        raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}{hint}")
+    if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
+        raise InvalidOption("the calls are a DataFrame; pass its rows: df.to_dict('records')")
+    return rows

@@ -1,0 +1,309 @@
+"""Where a parameter's value comes from: a column, a path into JSON, a constant, a table, a function of the row.
+
+A source is written as data, so that a whole mapping is one literal and can be kept in a YAML or JSON file:
+
+=============================================================  =======================================================
+source                                                         the value
+=============================================================  =======================================================
+``"from_number"``                                              a column's
+``"caller.geo.city"``                                          what a dotted path leads to in a column of JSON
+``{"constant": 4000}``                                         the same for every call
+``{"first_of": ["mobile", "landline"]}``                       the first that is there
+``{"from": "status", "values": {"completed": "ANSWER"}}``      a word's, by a table; a word that it lacks is an error
+``{"from": "tracking_number", "lookup": {"3035550191": 20}}``  a key's, by a table: a dict, a CSV file or a query
+``lambda row: row["end"] - row["start"]``                      what a function of the row returns
+=============================================================  =======================================================
+
+Where a source names another (``from``, ``first_of``), that may be any of these. ``values`` and ``lookup`` take a
+``default``, the value of what the table lacks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records import normalize
+
+Row = Mapping[str, Any]
+Source = str | Callable[[Row], Any] | Mapping[str, Any]
+
+_ABSENT = object()
+_FORMS = (("constant",), ("first_of",), ("from", "values"), ("from", "lookup"))
+_KEYS = ("constant", "first_of", "from", "values", "lookup", "default")
+
+
+class Reader(Protocol):
+    """A source, ready to read rows."""
+
+    def read(self, row: Row) -> Any:
+        """The value for this row; None if there is none.
+
+        :raises normalize.UnfitValue: if a table lacks what the row has
+        :raises Exception: whatever a function of the row raises
+        """
+
+    def columns(self) -> Iterator[str]:
+        """The columns that it names, as they are written."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, or a dotted path that begins with one and leads into its JSON."""
+
+    name: str
+
+    def read(self, row: Row) -> Any:
+        """The column's value, or what the path leads to."""
+        value = row.get(self.name, _ABSENT)
+        if value is not _ABSENT:
+            return value
+        column, *steps = self._path
+        return _led_to(row.get(column), steps) if steps else None
+
+    def columns(self) -> Iterator[str]:
+        """Its name."""
+        yield self.name
+
+    @cached_property
+    def _path(self) -> Sequence[str]:
+        return self.name.split(".")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value for every row."""
+
+    value: Any
+
+    def read(self, row: Row) -> Any:
+        """The value."""
+        return self.value
+
+    def columns(self) -> Iterator[str]:
+        """None."""
+        yield from ()
+
+
+@dataclass(frozen=True)
+class FirstOf:
+    """The first of several that is there."""
+
+    readers: Sequence[Reader]
+
+    def read(self, row: Row) -> Any:
+        """The first value that is not absent."""
+        return next((value for reader in self.readers if not normalize.is_absent(value := reader.read(row))), None)
+
+    def columns(self) -> Iterator[str]:
+        """None: that one of them is missing is what the others are for."""
+        yield from ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """What stands in a table for what another source gives.
+
+    :param reader: gives the key
+    :param table: value by key
+    :param default: the value of rows without a key, and of keys that the table lacks
+    """
+
+    reader: Reader
+    table: Mapping[Any, Any]
+    default: Any = _ABSENT
+
+    def read(self, row: Row) -> Any:
+        """The key's value; None without a key, unless there is a default."""
+        key = self.reader.read(row)
+        if normalize.is_absent(key):
+            return None if self.default is _ABSENT else self.default
+        value = self._find(key)
+        if value is _ABSENT:
+            raise normalize.UnfitValue(self._lacks(key))
+        return value
+
+    def columns(self) -> Iterator[str]:
+        """Those of the key."""
+        yield from self.reader.columns()
+
+    def _find(self, key: Any) -> Any:
+        raise NotImplementedError
+
+    def _lacks(self, key: Any) -> str:
+        raise NotImplementedError
+
+
+class Values(Table):
+    """A word of one vocabulary into one of another; :func:`folded` says what does not tell two words apart."""
+
+    def _find(self, key: Any) -> Any:
+        return self._by_word.get(folded(key), self.default)
+
+    def _lacks(self, key: Any) -> str:
+        return f"has no value for {normalize.word(key)}; add it to its values"
+
+    @cached_property
+    def _by_word(self) -> Mapping[str, Any]:
+        return {folded(word): value for word, value in self.table.items()}
+
+
+class Lookup(Table):
+    """A key into a value, as of a tracking number into its partner's MediaId.
+
+    A key is looked up as it is, and if it is a phone number, in whatever form it and the table's are written.
+    """
+
+    def _find(self, key: Any) -> Any:
+        text = normalize.text(key)
+        value = self._by_text.get(text, _ABSENT)
+        return self._by_number.get(_number(text) or text, self.default) if value is _ABSENT else value
+
+    def _lacks(self, key: Any) -> str:
+        # Without the key: it may be a caller's number that stands in the wrong column.
+        named = " and ".join(map(repr, self.columns())) or "this row"
+        return f"has no entry for what {named} holds; add it to its lookup"
+
+    @cached_property
+    def _by_text(self) -> Mapping[str, Any]:
+        return {normalize.text(key): value for key, value in self.table.items()}
+
+    @cached_property
+    def _by_number(self) -> Mapping[str, Any]:
+        found: dict[str, Any] = {}
+        ambiguous = set()
+        for text, value in self._by_text.items():
+            number = _number(text)
+            if number is not None and found.setdefault(number, value) != value:
+                ambiguous.add(number)
+        return {number: value for number, value in found.items() if number not in ambiguous}
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a function of the row returns."""
+
+    function: Callable[[Row], Any]
+
+    def read(self, row: Row) -> Any:
+        """Its result."""
+        return self.function(row)
+
+    def columns(self) -> Iterator[str]:
+        """None that anyone could know."""
+        yield from ()
+
+
+def reader_of(source: Any, inherited: Source | None = None) -> Reader:
+    """A source, checked and ready to read rows.
+
+    :param source: in one of the forms above
+    :param inherited: what a vendor preset has for the same parameter: ``{"values": ...}`` without ``from`` adds to its
+        table
+    :raises InvalidOption: with everything that is wrong with it, to be read behind the parameter's name
+    """
+    if isinstance(source, str):
+        if not source:
+            raise InvalidOption("must not be empty")
+        return Column(source)
+    if callable(source):
+        return Computed(source)
+    if not isinstance(source, Mapping):
+        raise InvalidOption(
+            f"must be a column name, a callable of the row, or a dict such as {{'constant': ...}}, and is "
+            f"{normalize.described(source)}"
+        )
+    _check_keys(source)
+    if "constant" in source:
+        return Constant(source["constant"])
+    if "first_of" in source:
+        return FirstOf(_readers(source["first_of"]))
+    default = source.get("default", _ABSENT)
+    table = source.get("values", source.get("lookup"))
+    if not isinstance(table, Mapping) or not table:
+        kind = "values" if "values" in source else "lookup"
+        raise InvalidOption(f"{kind} must be a dict with at least one entry, and is {normalize.described(table)}")
+    if "lookup" in source:
+        return Lookup(reader_of(source["from"]), _with_text_keys(table), default)
+    if "from" in source:
+        return Values(reader_of(source["from"]), _with_text_keys(table), default)
+    if not isinstance(inherited, Mapping) or "values" not in inherited:
+        raise InvalidOption("has values and no 'from' that says of what: only a vendor's table can be added to")
+    extended = {folded(word): value for word, value in {**inherited["values"], **table}.items()}
+    return Values(reader_of(inherited["from"]), extended, source.get("default", inherited.get("default", _ABSENT)))
+
+
+def folded(word: Any) -> str:
+    """A word without what differs between one place of a vendor's and another: case, and ``-``, ``_`` for spaces."""
+    if isinstance(word, bool):
+        return str(word).casefold()
+    return " ".join(normalize.text(word).casefold().replace("-", " ").replace("_", " ").split())
+
+
+def object_in(value: Any) -> Mapping[str, Any] | None:
+    """The JSON object that a value is or, being text, holds; None if there is none."""
+    found = _from_json(value)
+    return found if isinstance(found, Mapping) else None
+
+
+def _led_to(value: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        value = _from_json(value)
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, (list, tuple)) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value
+
+
+def _number(text: str) -> str | None:
+    try:
+        return normalize.phone_number(text)
+    except ValueError:
+        return None
+
+
+def _readers(sources: Any) -> Sequence[Reader]:
+    if isinstance(sources, str) or not isinstance(sources, Sequence) or not sources:
+        raise InvalidOption(f"first_of must be a list of sources, and is {normalize.described(sources)}")
+    return tuple(reader_of(source) for source in sources)
+
+
+def _check_keys(source: Mapping[str, Any]) -> None:
+    problems = []
+    for key in source:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(str(key), _KEYS, n=1)
+            problems.append(f"has the key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    named = set(source) - {"default"}
+    fits = named == {"values"} or any(named == set(form) for form in _FORMS)
+    if not problems and (not fits or ("default" in source and not named & {"values", "lookup"})):
+        problems.append("has keys that do not go together")
+    if problems:
+        forms = "; ".join(" and ".join(map(repr, form)) for form in _FORMS)
+        raise InvalidOption(f"{', '.join(problems)} (a source has {forms}; the last two may have 'default')")
+
+
+def _with_text_keys(table: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    try:
+        for key in table:
+            folded(key)
+    except ValueError as error:
+        raise InvalidOption(f"has a key in its table that {error}") from None
+    return table

@@ -1,0 +1,137 @@
+"""What a preset knows of a call-tracking vendor's calls, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.sources import Reader, Row, Source, folded, object_in, reader_of
+
+Join = Callable[[Sequence[Row]], Sequence[Row | str]]
+"""The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
+it is left out."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Calls that are left out on purpose, such as those that have not ended.
+
+    :param reason: what such a call is, for the report: ``an outbound call``
+    :param source: what tells it
+    :param values: the values that do, whatever their case; a call without one stays
+    """
+
+    reason: str
+    source: Source
+    values: Collection[Any]
+
+    def leaves_out(self, row: Row) -> bool:
+        """Whether it is such a call."""
+        value = self._reader.read(row)
+        return not normalize.is_absent(value) and folded(value) in self._values
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return reader_of(self.source)
+
+    @cached_property
+    def _values(self) -> Collection[str]:
+        return frozenset(map(folded, self.values))
+
+
+@dataclass(frozen=True)
+class VendorPreset:
+    """How one vendor's calls become impact.com's.
+
+    :param name: what the option ``vendor`` calls it, in lower case
+    :param title: the vendor's own spelling
+    :param facts: where each thing that it says of the vendor can be read
+    :param mapping: a source by parameter name; a user's own mapping goes before it
+    :param filters: the calls that are left out
+    :param session_ids: the columns that may hold a call's id. A row that has none of them, and a JSON object with one
+        in another column (``call``, ``payload``), is read as that object
+    :param join: how the rows of one call become one; None if the vendor never has two of one call
+    :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
+    :param notes: what a user has to know, a sentence each
+    """
+
+    name: str
+    title: str
+    facts: Sequence[str]
+    mapping: Mapping[str, Source]
+    session_ids: Sequence[str]
+    filters: Sequence[Filter] = ()
+    join: Join | None = None
+    call: Source | None = None
+    notes: Sequence[str] = ()
+
+    def opened(self, row: Row) -> Row:
+        """The row with the call's own columns in it, wherever they lay."""
+        if any(name in row for name in self.session_ids):
+            return row
+        for value in row.values():
+            found = object_in(value)
+            if found is not None and any(name in found for name in self.session_ids):
+                return {**row, **found}
+        return row
+
+    def left_out(self, row: Row) -> str | None:
+        """Why a call is left out, or None if it is not.
+
+        :param row: opened
+        """
+        return next((each.reason for each in self.filters if each.leaves_out(row)), None)
+
+    def call_of(self, row: Row) -> str | None:
+        """By what a row is known to be of the same call as another; None if it has nothing of that kind.
+
+        :param row: opened
+        """
+        try:
+            return normalize.text(self._call.read(row)) or None
+        except Exception:
+            # What is wrong with it is said when the row is read as a call.
+            return None
+
+    @cached_property
+    def _call(self) -> Reader:
+        return reader_of(self.mapping["CallSessionId"] if self.call is None else self.call)
+
+
+def latest(updated_at: Source | None = None) -> Join:
+    """A join for a vendor that gives a call again with corrections: the last version of it counts.
+
+    :param updated_at: what tells which version is later: text or numbers that sort as their times do; the order of the
+        input if None, or if a row has none
+    """
+    reader = None if updated_at is None else reader_of(updated_at)
+
+    def join(rows: Sequence[Row]) -> Sequence[Row | str]:
+        last = max(range(len(rows)), key=lambda place: (_sortable(reader, rows[place]), place))
+        return [
+            row if place == last or row == rows[last] else "an earlier version of a call that this input has again"
+            for place, row in enumerate(rows)
+        ]
+
+    return join
+
+
+def _sortable(reader: Reader | None, row: Row) -> tuple[float, str]:
+    value = None if reader is None else reader.read(row)
+    if isinstance(value, (int, float)) and value == value:
+        return float(value), ""
+    return 0.0, "" if normalize.is_absent(value) else normalize.text(value)
+
+
+def preset_of(given: Any) -> VendorPreset:
+    """A preset that is one.
+
+    :raises InvalidOption: if it is none
+    """
+    if not isinstance(given, VendorPreset):
+        raise InvalidOption(f"a vendor's preset must be a VendorPreset, and is {normalize.described(given)}")
+    return given
