@@ -126,6 +126,7 @@ _PHONE_TYPES = ("Landline", "Mobile", "")
 
 Integer = Annotated[int, BeforeValidator(normalize.integer), _Documented("integer")]
 Number = Annotated[str, BeforeValidator(normalize.number), _Documented("number")]
+Amount = Annotated[str, BeforeValidator(normalize.amount), _Documented("number")]
 Seconds = Annotated[int, BeforeValidator(normalize.seconds), _Documented("integer")]
 TalkSeconds = Annotated[int, BeforeValidator(_talk_duration), _Documented("integer")]
 Text = Annotated[str, BeforeValidator(normalize.text), _Documented("string")]
@@ -193,7 +194,7 @@ class CallRecord(BaseModel):
     OptInSms: Text | None = Field(None, description="Whether the caller opted in to text messages.")
     UserAgent: Text | None = Field(None, description="The caller's browser.")
     DispositionName: Text | None = Field(None, description="The conversion event's name.")
-    SaleAmount: Number | None = Field(None, description="The sale's amount; no parameter names its currency.")
+    SaleAmount: Amount | None = Field(None, description="The sale's amount; no parameter names its currency.")
     ReferenceId: Number | None = Field(None, description="The customer's disposition code.")
     CustomConversionEvent1Name: Text | None = Field(None, description="The first custom conversion event's name.")
     CustomConversionEvent2Name: Text | None = Field(None, description="The second custom conversion event's name.")

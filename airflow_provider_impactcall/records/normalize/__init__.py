@@ -1,0 +1,41 @@
+"""Values as warehouses hold them, into the text that impact.com takes: one room a subject.
+
+Every function raises :class:`UnfitValue` with what would be right and never with the value itself: a
+message ends in logs, and a value may be a caller's number that stands in the wrong column.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_impactcall.records.normalize.countries import country
+from airflow_provider_impactcall.records.normalize.durations import seconds
+from airflow_provider_impactcall.records.normalize.numbers import amount, integer, number
+from airflow_provider_impactcall.records.normalize.phones import (
+    CallerIdFormat,
+    country_of,
+    is_anonymous,
+    phone_number,
+)
+from airflow_provider_impactcall.records.normalize.texts import boolean, one_of, text
+from airflow_provider_impactcall.records.normalize.times import event_date
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, is_absent, plain, word
+
+__all__ = [
+    "CallerIdFormat",
+    "UnfitValue",
+    "amount",
+    "boolean",
+    "country",
+    "country_of",
+    "described",
+    "event_date",
+    "integer",
+    "is_absent",
+    "is_anonymous",
+    "number",
+    "one_of",
+    "phone_number",
+    "plain",
+    "seconds",
+    "text",
+    "word",
+]

@@ -1,0 +1,99 @@
+"""Countries as two letters."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import phonenumbers
+
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, reader, word
+
+_LONGEST_NAME = 64
+_BETWEEN_WORDS = re.compile(r"[ ,()'\u2019-]+")
+# What people write and ISO 3166-1 does not. Great Britain's code is GB; UK is reserved for it, and for no other.
+_OTHER_NAMES = {
+    "AE": "UAE",
+    "CD": "DR Congo, Democratic Republic of Congo, Congo-Kinshasa",
+    "CG": "Republic of the Congo, Congo-Brazzaville",
+    "CI": "Ivory Coast",
+    "CV": "Cape Verde",
+    "CZ": "Czech Republic",
+    "FM": "Federated States of Micronesia",
+    "GB": "UK, United Kingdom, Great Britain, Britain, England, Scotland, Wales, Northern Ireland",
+    "KP": "North Korea",
+    "KR": "South Korea",
+    "LA": "Laos",
+    "MM": "Burma",
+    "MO": "Macau",
+    "MK": "Macedonia",
+    "NL": "Holland",
+    "NR": "Nauru",
+    "PS": "Palestinian Territories",
+    "RU": "Russia",
+    "ST": "São Tomé and Príncipe",
+    "SX": "Sint Maarten",
+    "SY": "Syria",
+    "SZ": "Swaziland",
+    "TL": "East Timor",
+    "TR": "Turkey, Turkiye",
+    "US": "United States, USA",
+    "VA": "Vatican, Vatican City",
+    "VG": "British Virgin Islands",
+    "VI": "US Virgin Islands, United States Virgin Islands",
+    "VN": "Vietnam",
+}
+
+
+@reader
+def country(value: Any) -> str:
+    """A country as its two letters in capitals (ISO 3166-1 alpha-2, the codes that phone numbers use).
+
+    Takes those two letters, ``UK``, three letters (``USA``), and English names, official and common ones
+    (``United States of America``, ``South Korea``), in any case, with or without accents.
+
+    :raises UnfitValue: for anything else, and for a name of two countries (``Congo``, ``Korea``)
+    """
+    written = value if isinstance(value, str) else ""
+    code: str | None = written.upper() if written.isascii() else ""  # The capitals of a ß are those of South Sudan.
+    if code not in phonenumbers.SUPPORTED_REGIONS:
+        code = _named(written) if 0 < len(written) <= _LONGEST_NAME else None
+        if code is None:
+            raise UnfitValue(f"must be a country such as US, USA or United States, and is {word(value)}")
+    return code
+
+
+@lru_cache(maxsize=1024)
+def _named(name: str) -> str | None:
+    return _codes().get(_folded(name))
+
+
+@lru_cache(maxsize=1)
+def _codes() -> Mapping[str, str]:
+    from iso3166 import countries  # Two letters, the common case, do without.
+
+    found = defaultdict(set)
+    for listed in countries:
+        full = listed.name
+        # "Korea, Republic of" is also written in its natural order, and Iran without "Islamic Republic of".
+        short, _, rest = full.partition(", ")
+        for name in (listed.alpha3, full, listed.apolitical_name, short, f"{rest} {short}", full.partition(" (")[0]):
+            found[_folded(name)].add(listed.alpha2)
+    for code, names in _OTHER_NAMES.items():
+        for name in names.split(", "):
+            found[_folded(name)].add(code)
+    return {
+        name: code
+        for name, codes in found.items()
+        if len(codes) == 1 and (code := next(iter(codes))) in phonenumbers.SUPPORTED_REGIONS
+    }
+
+
+def _folded(name: str) -> str:
+    bare = unicodedata.normalize("NFKD", name).casefold().replace("&", " and ").replace(".", "")
+    words = _BETWEEN_WORDS.split("".join(letter for letter in bare if not unicodedata.combining(letter)))
+    return " ".join("saint" if word == "st" else word for word in words if word not in ("", "the"))

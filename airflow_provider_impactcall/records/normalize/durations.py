@@ -1,0 +1,71 @@
+"""Durations in whole seconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from airflow_provider_impactcall.records.normalize.numbers import LONGEST_NUMBER, integer
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, reader
+
+_WHAT = "a whole number of seconds"
+_FRACTION = f"must be {_WHAT}, and has a fraction"
+# Python and pandas write a timedelta of more than a day as "1 day, 0:03:00" and "1 days 00:03:00".
+_CLOCK = re.compile(r"(?:([0-9]{1,9}) days?,? )?([0-9]{1,9}):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9}))?")
+_TWO_PARTS = re.compile(r"[0-9]{1,9}:[0-5][0-9]")
+# Years and months are no fixed number of seconds.
+_ISO = re.compile(r"P(?=[0-9T])(?:[0-9]{1,6}W)?(?:[0-9]{1,6}D)?(?:T(?=[0-9])(?:[0-9]{1,9}H)?(?:[0-9]{1,9}M)?"
+                  r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?S)?)?")  # fmt: skip
+_ISO_DURATION = TypeAdapter(timedelta)
+
+
+@reader
+def seconds(value: Any) -> int:
+    """A duration in whole seconds, of zero or more.
+
+    Takes a whole number, its digits as text (``180``, ``180.0``), ``H:MM:SS``, ISO 8601 (``PT3M``), a
+    ``timedelta``, and the ones of pandas and numpy.
+
+    :raises UnfitValue: for anything else: a fraction of a second, ``MM:SS`` (it may be ``HH:MM``), years and
+        months, which have no one length, and a timedelta of numpy without a unit
+    """
+    if isinstance(value, str):
+        return _of_text(value)
+    if type(value).__name__ == "timedelta64":
+        value = _of_numpy(value)
+    if isinstance(value, timedelta):
+        value, rest = divmod(value, timedelta(seconds=1))
+        if rest:
+            raise UnfitValue(_FRACTION)
+    return integer(value, _WHAT)
+
+
+def _of_text(value: str) -> int:
+    if len(value) <= LONGEST_NUMBER:
+        if (clock := _CLOCK.fullmatch(value)) is not None:
+            days, hours, minutes, whole, fraction = clock.groups("0")
+            if int(fraction):
+                raise UnfitValue(_FRACTION)
+            return ((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(whole)
+        if _ISO.fullmatch(value):
+            return seconds(_ISO_DURATION.validate_python(value))
+        if _TWO_PARTS.fullmatch(value):
+            raise UnfitValue(f"must be {_WHAT}, and has two parts, which may be hours or minutes; write H:MM:SS")
+    return integer(value, _WHAT)
+
+
+def _of_numpy(value: Any) -> Any:
+    """The timedelta64 of numpy as a timedelta, or as seconds where a timedelta is too coarse."""
+    unit = value.dtype.name.removeprefix("timedelta64").strip("[]0123456789")
+    if unit in ("", "Y", "M"):
+        raise UnfitValue(f"must be {_WHAT}, and is {described(value)} without a unit of a fixed length")
+    plain = value.item()
+    if plain is None or isinstance(plain, timedelta):
+        return plain
+    second = type(value)(1, "s")
+    if value % second != type(value)(0, "s"):
+        raise UnfitValue(_FRACTION)
+    return int(value // second)

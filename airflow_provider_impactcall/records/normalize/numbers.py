@@ -1,0 +1,173 @@
+"""Whole numbers, decimal numbers and amounts of money."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from numbers import Integral, Real
+from typing import Any
+
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, reader
+
+# No id, amount or duration comes near; Decimal("1E+999999") would take up the memory that its digits need.
+LONGEST_NUMBER = 64
+_LONGEST_DECIMAL = LONGEST_NUMBER + len("-.")
+_TOO_LARGE = 10**LONGEST_NUMBER
+_TOO_LONG = f"has more than {LONGEST_NUMBER} digits"
+
+# Some whole numbers come as decimals: pandas writes 10000.0 to a CSV file if the column has gaps.
+_WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)(?:\.([0-9]+))?")
+_DECIMAL_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+
+_SPACES = "[ \u00a0\u2009\u202f]"
+_CURRENCIES = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF "
+    "CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG "
+    "HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA "
+    "MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD "
+    "RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX "
+    "USD UYU UZS VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG"
+)
+# ISO 4217, or a sign of the Unicode block of them, with the letters that tell one dollar from another.
+_CURRENCY = rf"(?:{_CURRENCIES.replace(' ', '|')}|[A-Z]{{0,2}}[$\u00a2-\u00a5\u20a0-\u20c0])"
+_MINUS = "[-\u2212]"
+_FIGURE = "[0-9.,'\u2019 \u00a0\u2009\u202f]*[0-9]"
+_MONEY = re.compile(
+    rf"{_SPACES}*(?P<minus>{_MINUS})?(?:{_CURRENCY}{_SPACES}?(?P<inner>{_MINUS})?)?"
+    rf"(?P<figure>{_FIGURE})(?:{_SPACES}?{_CURRENCY})?{_SPACES}*"
+)
+_IN_BRACKETS = re.compile(
+    rf"{_SPACES}*(?:{_CURRENCY}{_SPACES}?)?\((?P<money>[^()]*)\)(?:{_SPACES}?{_CURRENCY})?{_SPACES}*"
+)
+# Each is the one way to read a figure of this shape; a figure of none has two ways, or no way.
+_FIGURES = tuple(
+    re.compile(shape)
+    for shape in (
+        r"(?P<whole>[0-9]*)\.(?P<part>[0-9]+)",  # 1234.50, .50
+        r"(?P<whole>[0-9]+)",
+        r"(?P<whole>[1-9][0-9]{0,2}(?:,[0-9]{3})+)(?:\.(?P<part>[0-9]+))?",  # 1,234.50, and 1,234
+        r"(?P<whole>[0-9]+),(?P<part>[0-9]{1,2}|[0-9]{4,})",  # 1234,50
+        r"(?P<whole>[1-9][0-9]{0,2}(?:\.[0-9]{3})+),(?P<part>[0-9]{1,2}|[0-9]{4,})",  # 1.234,50
+        r"(?P<whole>[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,})",  # 1.234.567
+        rf"(?P<whole>[1-9][0-9]{{0,2}}(?:(?P<gap>{_SPACES}|['\u2019])[0-9]{{3}})(?:(?P=gap)[0-9]{{3}})*)"
+        r"(?:\.(?P<part>[0-9]+)|,(?P<cents>[0-9]{1,2}))?",  # 1 234,50, 1'234.50
+    )
+)
+
+
+@reader
+def integer(value: Any, what: str = "a whole number") -> int:
+    """A whole number of zero or more: an integer, a whole float or decimal, or its digits as text.
+
+    The text may have a fraction of zeros (``10000.0``), as the column of a file has it that was one of floats.
+
+    :param what: what it is to be, in a message
+    :raises UnfitValue: for anything else, such as a float too large to be exact; a boolean is not a number here
+    """
+    if isinstance(value, bool):
+        raise UnfitValue(f"must be {what}, and is a boolean")
+    if is_number(value):
+        whole = whole_number(value)
+        if whole is None:
+            raise UnfitValue(f"must be {what}, and has a fraction")
+    elif (digits := _digits(value)) is not None:
+        if digits[2] and digits[2].strip("0"):
+            raise UnfitValue(f"must be {what}, and has a fraction")
+        whole = int(digits[1])
+    else:
+        raise UnfitValue(f"must be {what}, and is {described(value)}")
+    if whole < 0:
+        raise UnfitValue("must be zero or more, and is negative")
+    return whole
+
+
+@reader
+def number(value: Any) -> str:
+    """A decimal number as plain text (``-12.50``, no exponent, no separators); text and decimals keep their zeros.
+
+    :raises UnfitValue: for anything else; a boolean is not a number here
+    """
+    if isinstance(value, str) and len(value) <= _LONGEST_DECIMAL and _DECIMAL_NUMBER.fullmatch(value):
+        return value
+    if isinstance(value, bool) or not is_number(value):
+        raise UnfitValue(f"must be a number such as 12.50, and is {described(value)}")
+    spelled = format(decimal(value), "f")
+    return spelled if isinstance(value, Decimal) else spelled.removesuffix(".0")
+
+
+@reader
+def amount(value: Any) -> str:
+    """An amount of money as plain text, like :func:`number`; its currency is left out.
+
+    Text is read where it has one reading. A point alone is a decimal point, and a comma before exactly three
+    digits groups thousands: ``$1,234.50``, ``1 234,50``, ``1.234,50 €``, ``USD 12.50``, ``12,50``. A currency is its
+    sign or its three letters of ISO 4217 in capitals. Brackets make an amount negative: ``(12.50)``.
+
+    :raises UnfitValue: for anything else, such as ``1.234,500`` or ``0,125``
+    """
+    if isinstance(value, str) and len(value) <= _LONGEST_DECIMAL and not _DECIMAL_NUMBER.fullmatch(value):
+        plain = _plain_amount(value)
+        if plain is not None:
+            return plain
+    return number(value)
+
+
+def _plain_amount(written: str) -> str | None:
+    bracketed = _IN_BRACKETS.fullmatch(written)
+    money = _MONEY.fullmatch(bracketed["money"] if bracketed else written)
+    if money is None:
+        return None
+    signs = sum(map(bool, (bracketed, money["minus"], money["inner"])))
+    for shape in _FIGURES:
+        if signs <= 1 and (figure := shape.fullmatch(money["figure"])) is not None:
+            whole = re.sub(r"[^0-9]", "", figure["whole"]) or "0"
+            found = figure.groupdict()
+            part = found.get("part") or found.get("cents")
+            return ("-" if signs else "") + whole + (f".{part}" if part else "")
+    return None
+
+
+def _digits(value: Any) -> re.Match[str] | None:
+    return _WHOLE_NUMBER.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_NUMBER else None
+
+
+def is_number(value: Any) -> bool:
+    if type(value) is int:  # the common case, for speed
+        return True
+    # numpy's timedelta64 calls itself an integer, of a unit that it does not say.
+    return isinstance(value, (Real, Decimal)) and getattr(getattr(value, "dtype", None), "kind", None) != "m"
+
+
+def whole_number(value: Any) -> int | None:
+    """The whole number that a value is, or None if it has a fraction."""
+    if type(value) is int or isinstance(value, Integral):
+        whole = int(value)
+        if abs(whole) >= _TOO_LARGE:
+            raise UnfitValue(_TOO_LONG)
+        return whole
+    exact = decimal(value)
+    if exact != exact.to_integral_value():
+        return None
+    if not isinstance(value, Decimal) and abs(value) + 1 - abs(value) != 1:
+        # From 2**53 on, neighbouring whole numbers share a float: the ids of two calls would be one.
+        raise UnfitValue("is a float too large to be exact; read it as a decimal or as text")
+    return int(exact)
+
+
+def decimal(value: Any) -> Decimal:
+    if isinstance(value, Decimal):
+        exact = value
+    elif isinstance(value, float):
+        exact = Decimal(float.__repr__(value))
+    else:
+        try:
+            # numpy's other floats show what was meant in their own precision: 19.99, not 19.989999771118164.
+            exact = Decimal(str(value))
+        except InvalidOperation:
+            exact = Decimal(repr(float(value)))
+    if not exact.is_finite():
+        raise UnfitValue("must be a number, and is infinite or not a number")
+    before, after = max(exact.adjusted() + 1, 1), max(-int(exact.as_tuple().exponent), 0)
+    if before + after > LONGEST_NUMBER:
+        raise UnfitValue(_TOO_LONG)
+    return exact

@@ -1,0 +1,182 @@
+"""Phone numbers in the one form that they always leave in, and the marks of callers who show none."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Any, Literal
+from urllib.parse import unquote
+
+import phonenumbers
+
+from airflow_provider_impactcall.records.normalize.numbers import LONGEST_NUMBER, integer
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, plain, reader
+
+CallerIdFormat = Literal["national", "e164"]
+
+_NANP = 1
+_LONGEST_ADDRESS = 255
+_DIALLED = re.compile(r"\+?[0-9 ().\-]+")
+_PLUS_IN_BRACKETS = re.compile(r" *\( ?\+([0-9 ]+)\)(.*)")
+# A number that went through a column of floats.
+_FLOAT = re.compile(r"(\+?[0-9]+)\.0")
+# At most nine digits in a row, as more may be a second number; phonenumbers draws the line at the same length.
+_EXTENSION = re.compile(
+    r"(.*?[0-9)]) *(?:;ext=[0-9]{1,9}|(?:x|ext\.?|extn\.?|extension)[ .:=]*[0-9]{1,9}#?|"
+    r"[,;#*](?:[0-9]{0,9}[,;#*wp ])*[0-9]{0,9})",
+    re.IGNORECASE | re.ASCII,
+)
+_ADDRESS = re.compile(r"(?P<scheme>sips?|tel):(?P<user>[^@;]*)(?P<options>(?:;[^@]*)?)(?P<host>@[^@]*)?", re.IGNORECASE)
+_WIDE = str.maketrans("＋（）．＃＊，；", "+().#*,;")
+
+_WITHHELD = re.compile(
+    r"(?:(?:caller|number|callerid|id)?(?:anonymous|restricted|private|unavailable|unknown|blocked|withheld)|"
+    r"(?:anonymous|restricted|private|unavailable|unknown|blocked|withheld)(?:caller|number|callerid)|"
+    r"no(?:callerid|number)|notavailable|outofarea)",
+    re.IGNORECASE | re.ASCII,
+)
+# ANONYMOUS, RESTRICTED, UNAVAILABLE, UNKNOWN and BLOCKED on a keypad; of 464 only Twilio knows what it spells.
+_KEYPAD = frozenset({"266696687", "7378742833", "17378742833", "86282452253", "8656696", "2562533", "464"})
+
+
+def is_anonymous(value: Any) -> bool:
+    """Whether a value stands for a caller who shows no number, such as ``anonymous`` or ``+266696687``.
+
+    The words are those of SIP (RFC 3323, ``sip:anonymous@anonymous.invalid``) and of caller id, in any case. The
+    digits are those words on a keypad, with or without ``+``, as Twilio gives them: support.twilio.com, article
+    223179988, "Why am I getting calls from these strange numbers?". Five of them are no number of any country as they
+    stand; RESTRICTED has the ten digits of one in Austin, Texas, and comes with the 1 of North America too. A
+    subscriber abroad whose national number has such digits is told apart by ``+`` and the calling code.
+
+    An absent value (``None``, ``''``) is no such mark. Raises nothing.
+    """
+    try:
+        bare = plain(value)
+        written = bare if isinstance(bare, str) else str(integer(bare))
+        return len(written) <= _LONGEST_ADDRESS and _is_withheld(_readable(written))
+    except Exception:
+        return False
+
+
+def _is_withheld(written: str) -> bool:
+    if _DIALLED.fullmatch(written):
+        digits = _FLOAT.sub(r"\1", written)
+        return re.sub(r"[^0-9]", "", digits) in _KEYPAD
+    address = _ADDRESS.fullmatch(written)
+    named = unquote(address["user"]) if address else written
+    if address and _DIALLED.fullmatch(named):
+        return _is_withheld(named)
+    return _WITHHELD.fullmatch(re.sub(r"[ _<>()\"'.-]", "", named)) is not None
+
+
+@reader
+def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = "national") -> str:
+    """A phone number in the one form that it always leaves in.
+
+    ``CallerId`` is what a call is matched by, so this form is part of what the package promises: the file
+    ``tests/records/caller_ids.csv`` holds it, and a line there is never changed.
+
+    Ten digits, or eleven that start with 1, are a NANP number and leave as ten digits (``national``) or
+    as ``+1`` and ten digits (``e164``). Any other number leaves as ``+`` and its digits. Spaces, dots,
+    dashes and brackets are left out, and so are an extension (``x42``, ``ext. 42``, ``;ext=42``) and keys to press
+    (``,,42#``). Digits, dashes and spaces may be those of any script. Of a SIP or ``tel:`` address the user part is
+    read. Whatever else a value holds makes it no number.
+
+    :param country: two letters; needed for a number that is neither NANP nor starts with ``+``
+    :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), what is no phone number, or one
+        whose country cannot be known, or that is not one of ``country``
+    """
+    # A number's sign or point must not pass for the punctuation of a phone number.
+    written = value if isinstance(value, str) else str(integer(value, "a phone number"))
+    if len(written) > _LONGEST_ADDRESS:
+        raise UnfitValue(_NOT_DIGITS)
+    return _phone_number(written, country, form)
+
+
+_NOT_DIGITS = "must be a phone number of digits, + ( ) - . and spaces, and holds something else"
+
+
+@lru_cache(maxsize=65_536)
+def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> str:
+    readable = _readable(written)
+    if _is_withheld(readable):
+        raise UnfitValue("is the mark of an anonymous caller; such a call cannot be matched, and is not to be sent")
+    dialled = _dialled(readable)
+    digits = re.sub(r"[^0-9]", "", dialled)
+    international = dialled.startswith("+")
+    nanp_country = country is None or phonenumbers.country_code_for_region(country) == _NANP
+    if not international and nanp_country:
+        if len(digits) != 10 and not (len(digits) == 11 and digits.startswith("1")):
+            remedy = "write it with + and its country code" + ("" if country else ", or give its country")
+            raise UnfitValue(f"is not a NANP number of ten digits; {remedy}")
+        calling_code, national = _NANP, digits[-10:]
+    else:
+        try:
+            parsed = phonenumbers.parse(dialled, None if international else country)
+        except phonenumbers.NumberParseException:
+            raise UnfitValue("is no phone number of any country") from None
+        # Not is_possible_number, which also takes a number without its area code, as dialled next door.
+        if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
+            raise UnfitValue("is too short or too long for a phone number of its country")
+        calling_code = parsed.country_code or 0
+        if country is not None and phonenumbers.country_code_for_region(country) != calling_code:
+            raise UnfitValue(f"starts with +{calling_code}, which is not the calling code of {country}")
+        national = phonenumbers.national_significant_number(parsed)
+        # Written as +49 00..., each reading would take off one more zero as Germany's trunk prefix.
+        if phonenumbers.parse(f"+{calling_code}{national}") != parsed:
+            raise UnfitValue("is no phone number of any country")
+    if calling_code == _NANP and form == "national":
+        return national
+    return f"+{calling_code}{national}"
+
+
+def _readable(written: str) -> str:
+    """Digits, dashes and spaces of any script as those of ASCII, without invisible marks, as phones copy them."""
+    return written if written.isascii() else "".join(map(_ascii, written.translate(_WIDE)))
+
+
+def _ascii(letter: str) -> str:
+    match unicodedata.category(letter):
+        case "Nd":
+            return str(unicodedata.decimal(letter))
+        case "Zs":
+            return " "
+        case "Pd":
+            return "-"
+        case "Cf":
+            return ""
+        case _:
+            return "-" if letter == "\N{MINUS SIGN}" else letter
+
+
+def _dialled(written: str) -> str:
+    """The number itself: ``+`` if it has one, and what is dialled after it."""
+    if (address := _ADDRESS.fullmatch(written)) is not None:
+        written = _of_address(address)
+    elif len(written) <= LONGEST_NUMBER and (extended := _EXTENSION.fullmatch(written)) is not None:
+        written = extended[1]
+    if (bracketed := _PLUS_IN_BRACKETS.fullmatch(written)) is not None:
+        written = f"+{bracketed[1]} {bracketed[2]}"
+    written = _FLOAT.sub(r"\1", written) if _FLOAT.fullmatch(written) else written
+    if len(written) > LONGEST_NUMBER or not _DIALLED.fullmatch(written):
+        raise UnfitValue(_NOT_DIGITS)
+    return written
+
+
+def _of_address(address: re.Match[str]) -> str:
+    number = unquote(address["user"])
+    if (address["scheme"].lower() != "tel") != bool(address["host"]) or not _DIALLED.fullmatch(number):
+        raise UnfitValue("is an address whose user part is no phone number")
+    if ";phone-context=" in address["options"].lower() and not number.startswith("+"):
+        raise UnfitValue("is a number of a phone-context; write it with + and its country code")
+    return number
+
+
+@lru_cache(maxsize=65_536)
+def country_of(phone_number: str) -> str | None:
+    """The country of a number in the form that :func:`phone_number` gives, or None if it has no one country."""
+    # With its calling code: a NANP number that starts with 011 would be read as dialled abroad.
+    parsed = phonenumbers.parse(phone_number if phone_number.startswith("+") else f"+{_NANP}{phone_number}")
+    region = phonenumbers.region_code_for_number(parsed)
+    return region if region in phonenumbers.SUPPORTED_REGIONS else None

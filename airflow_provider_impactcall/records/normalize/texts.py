@@ -1,0 +1,85 @@
+"""Text as it is, fixed vocabularies, and yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from airflow_provider_impactcall.records.normalize.numbers import decimal, is_number, whole_number
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, is_absent, reader, word
+
+_TRUE = frozenset({"true", "t", "yes", "y", "1"})
+_FALSE = frozenset({"false", "f", "no", "n", "0"})
+
+
+@reader
+def text(value: Any) -> str:
+    """Text as it is, never trimmed or cut; numbers, dates and UUIDs in their plain spelling.
+
+    A whole float loses its ``.0``, as a column of ids with gaps is one of floats in pandas. Lists are
+    joined with ``,``.
+
+    :raises UnfitValue: for a boolean (impact.com gives no words for it), bytes, a nested object, a float too
+        large to be exact, or text that cannot be UTF-8 or holds a NUL
+    """
+    if isinstance(value, str):
+        spelled = value
+    elif isinstance(value, (list, tuple)):
+        return ",".join(_item(item) for item in value if not is_absent(item))
+    elif isinstance(value, (bool, bytes, bytearray, memoryview, Mapping)):
+        raise UnfitValue(f"must be text, and is {described(value)}; map it to the words that you want sent")
+    elif is_number(value):
+        whole = None if isinstance(value, Decimal) else whole_number(value)
+        spelled = format(decimal(value), "f") if whole is None else str(whole)
+    elif isinstance(value, (date, datetime)):
+        spelled = value.isoformat()
+    elif isinstance(value, UUID):
+        spelled = str(value)
+    else:
+        raise UnfitValue(f"must be text, and is {described(value)}")
+    try:
+        spelled.isascii() or spelled.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UnfitValue("holds a lone surrogate, which cannot be sent as UTF-8") from None
+    if "\0" in spelled:
+        raise UnfitValue("holds a NUL character, which databases refuse in text")
+    return spelled
+
+
+def _item(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        raise UnfitValue("must be text or a list of it, and is a list that holds a list")
+    return text(value)
+
+
+@reader
+def one_of(value: Any, allowed: Sequence[str]) -> str:
+    """One word of a fixed vocabulary, letter for letter.
+
+    :raises UnfitValue: for anything else
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise UnfitValue(f"must be one of {', '.join(map(repr, allowed))}, and is {word(value)}")
+    return value
+
+
+@reader
+def boolean(value: Any) -> bool:
+    """Yes or no: a boolean, 1 or 0, or ``true``, ``t``, ``yes``, ``y``, ``1`` and their opposites in any case.
+
+    :raises UnfitValue: for anything else
+    """
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's is no bool of Python's
+        return bool(value)
+    if isinstance(value, str):
+        spelled = value.lower() if value.isascii() else ""
+    else:
+        spelled = str(whole_number(value)) if is_number(value) else ""
+    if spelled in _TRUE:
+        return True
+    if spelled in _FALSE:
+        return False
+    raise UnfitValue(f"must be true or false, and is {described(value)}")

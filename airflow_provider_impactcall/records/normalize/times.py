@@ -1,0 +1,129 @@
+"""The time of a call, at the offset from UTC that it came with."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from airflow_provider_impactcall.records.normalize.numbers import decimal, is_number
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, reader
+
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}"
+_OFFSET = r" ?(Z|UTC|GMT|[+-][0-9:]+)?"
+# What datetime.fromisoformat reads rightly. It also takes any character between date and time, so that the date
+# 2026-09-10-08:00 would be eight o'clock, and T22.5 as half a second past ten.
+_TIME = re.compile(rf"({_DATE})[Tt ]([0-9]{{2}}(?::?[0-9]{{2}}(?::?[0-9]{{2}}(?:[.,][0-9]+)?)?)?){_OFFSET}")
+_TWELVE_HOURS = re.compile(
+    rf"({_DATE}) (0?[1-9]|1[0-2]):([0-9]{{2}})(?::([0-9]{{2}})(?:[.,][0-9]+)?)? ?([AP])M{_OFFSET}", re.IGNORECASE
+)
+# What email.utils reads rightly. It also takes an offset of 99 hours, and half a date.
+_RFC_2822 = re.compile(
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?[0-9]{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [0-9]{4} "
+    r"[0-9]{2}:[0-9]{2}(?::[0-9]{2})?"
+    r"(?: (UTC?|GMT|Z|[ECMP][SD]T|[+-](?:[01][0-9]|2[0-3])[0-5][0-9])(?: \([A-Z]{1,5}\))?)?",
+    re.IGNORECASE | re.ASCII,
+)
+_EPOCH = re.compile(r"([0-9]{10}|[0-9]{13})(?:\.[0-9]+)?")
+_DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_NO_TIME = "must be a time, and is a date without one"
+_OUTSIDE = "is outside the years 1 to 9999"
+
+
+@reader
+def event_date(value: Any, zone: tzinfo | None = None) -> str:
+    """The time of a call as ``YYYY-MM-DDTHH:MM:SS±hh:mm``, at the offset it came with.
+
+    Takes a ``datetime`` (pandas' and numpy's too) and, as text, ISO 8601 (``Z``, ``UTC`` or ``GMT`` for an offset of
+    zero), the same with a 12-hour clock (``2013-05-01 11:48 PM -04:00``), and RFC 2822, whose weekday is not checked
+    and whose ``-0000`` is a time in UTC. Takes the epoch as a number or its digits: ten are seconds, 13 are
+    milliseconds, and both leave at ``+00:00``. A fraction of a second is dropped. A local time that a clock change
+    repeats is the first of the two (or what ``fold`` says).
+
+    :param zone: the zone of times that carry no offset; without it such a time is refused
+    :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, a time without
+        an offset when there is no ``zone``, a local time that a clock change skips, or an epoch of other digits
+    """
+    if isinstance(value, str):
+        moment = _of_text(value)
+    elif isinstance(value, datetime):
+        moment = value
+    elif type(value).__name__ == "datetime64":
+        moment = _of_numpy(value)
+    elif is_number(value) and not isinstance(value, bool):
+        moment = _of_digits(format(decimal(value), "f"))
+    else:
+        raise UnfitValue(f"must be a datetime or ISO 8601 text, and is {described(value)}")
+    moment = datetime.combine(moment.date(), moment.time(), moment.tzinfo)
+    if moment.utcoffset() is None:
+        if zone is None:
+            raise UnfitValue("has no offset from UTC; add one, or give the option timezone")
+        moment = moment.replace(tzinfo=zone)
+        if moment.utcoffset() is None:
+            raise UnfitValue("has no offset from UTC, and the option timezone gives none for this time")
+        if _to_utc(moment).astimezone(zone).replace(tzinfo=None) != moment.replace(tzinfo=None):
+            raise UnfitValue(f"is a local time that a clock change skips in {zone}")
+    offset = moment.utcoffset()
+    if offset is not None and offset % timedelta(minutes=1):
+        moment = _to_utc(moment)
+    return moment.isoformat(timespec="seconds")
+
+
+def _of_text(value: str) -> datetime:
+    try:
+        if (parts := _TIME.fullmatch(value)) is not None:
+            day, clock, offset = parts.groups("")
+            return datetime.fromisoformat(f"{day}T{clock}{_ZERO.get(offset, offset)}")
+        if (parts := _TWELVE_HOURS.fullmatch(value)) is not None:
+            day, hour, minute, second, half, offset = (part.upper() for part in parts.groups(""))
+            in_24_hours = int(hour) % 12 + (12 if half == "P" else 0)
+            clock = f"{in_24_hours:02}:{minute}:{second or '00'}"
+            return datetime.fromisoformat(f"{_with_dashes(day)}T{clock}{_ZERO.get(offset, offset)}")
+        if (parts := _RFC_2822.fullmatch(value)) is not None:
+            moment = parsedate_to_datetime(value)
+            return moment.replace(tzinfo=UTC) if parts[1] == "-0000" else moment
+    except ValueError:
+        parts = None
+    if _DIGITS.fullmatch(value):
+        return _of_digits(value)
+    if re.fullmatch(_DATE, value):
+        raise UnfitValue(_NO_TIME)
+    if value.strip().upper() == "NOW":
+        raise UnfitValue("must be the time of the call; NOW is refused, since a retry would move the call")
+    raise UnfitValue("must be an ISO 8601 time such as 2026-09-10T22:55:32-08:00")
+
+
+_ZERO = {"UTC": "Z", "GMT": "Z"}
+
+
+def _with_dashes(day: str) -> str:
+    # Not both forms in one text, which datetime.fromisoformat refuses in some versions of Python.
+    return day if "-" in day else f"{day[:4]}-{day[4:6]}-{day[6:]}"
+
+
+def _of_digits(value: str) -> datetime:
+    epoch = _EPOCH.fullmatch(value)
+    if epoch is None:
+        if re.fullmatch(_DATE, value.removesuffix(".0")):
+            raise UnfitValue(_NO_TIME)
+        raise UnfitValue("is a number, and must be the epoch in seconds (10 digits) or milliseconds (13 digits)")
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(epoch[1][:10]))
+
+
+def _of_numpy(value: Any) -> datetime:
+    plain = value.item()
+    if isinstance(plain, int):  # finer than a datetime, or outside of its years
+        plain = value.astype("datetime64[us]").item()
+    if isinstance(plain, datetime):
+        return plain
+    if isinstance(plain, date):
+        raise UnfitValue(_NO_TIME)
+    raise UnfitValue(_OUTSIDE if isinstance(plain, int) else "must be a time, and is NaT")
+
+
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise UnfitValue(_OUTSIDE) from None

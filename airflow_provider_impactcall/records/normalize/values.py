@@ -1,0 +1,82 @@
+"""What every reader needs: its error, its guard, and how a value is spoken of without being quoted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import Enum
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,30}")
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class UnfitValue(ValueError):
+    """What is wrong with a value, in words of this package: they never hold the value."""
+
+
+def reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[Any, _P], _T]:
+    """Makes of a function one that raises nothing but :class:`UnfitValue`.
+
+    Values bring code of their own (a lazy string, a zone, a driver's type). What it raises is anything, and
+    its text may quote the value.
+    """
+
+    @wraps(read)
+    def guarded(value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return read(plain(value), *args, **kwargs)
+        except UnfitValue:
+            raise
+        except Exception as error:
+            raise UnfitValue(f"cannot be read: {type(error).__name__}") from None
+
+    return guarded
+
+
+def plain(value: Any) -> Any:
+    """An enum's value, and text as ``str`` itself; a subclass of it may spell or compare itself as anything."""
+    if type(value) is str or type(value) is int:  # the common cases, for speed
+        return value
+    if isinstance(value, Enum):
+        value = value.value
+    return str.__str__(value) if isinstance(value, str) else value
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a value stands for "nothing": ``None``, ``''``, NaN, NaT, pandas' ``NA``, or a list of only such."""
+    if value is None or type(value) is str:  # the common cases, for speed
+        return not value
+    if type(value) is int:
+        return False
+    try:
+        bare = plain(value)
+        if isinstance(bare, (list, tuple)):
+            return all(map(_is_nothing, bare))
+        return _is_nothing(bare)
+    except Exception:
+        # An object that cannot even be compared (an array, a signalling NaN) is something, not nothing.
+        return False
+
+
+def _is_nothing(value: Any) -> bool:
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    return value == "" if isinstance(value, str) else bool(value != value)
+
+
+def described(value: Any) -> str:
+    """A value in a message: its type, and its length if it is text."""
+    if isinstance(value, str):
+        return f"text of {str.__len__(value)} characters"
+    return f"a value of type {type(value).__name__}"
+
+
+def word(value: Any) -> str:
+    """A value in a message about a fixed vocabulary: the word itself if it is nothing but one."""
+    if isinstance(value, str) and _WORD.fullmatch(value):
+        return repr(value)
+    return described(value)
