@@ -33,7 +33,7 @@ test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
 
 test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (30 minutes)
-	@.ci/matrix
+	@.ci/matrix.py make test
 
 e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
 	$(BIN)/python -m pytest tests/e2e tests/packaging -m e2e

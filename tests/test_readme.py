@@ -1,19 +1,49 @@
-"""The documentation's Python runs as it stands there, and what it links to is there."""
+"""The documentation's code runs as it stands there, and what it names and links to is there.
+
+Its ``impactcall`` commands are run in tests/cli, the sandbox's in tests/sandbox.
+"""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+from tests.documentation import (
+    PAGES,
+    README,
+    ROOT,
+    blocks,
+    commands,
+    docstrings,
+    literal_blocks,
+    sessions,
+)
+
+CODE = [ROOT / folder for folder in ("airflow_provider_impactcall", "benchmarks", "dags", "demo")]
+MODULES = [path for folder in CODE for path in sorted(folder.rglob("*.py"))]
 BLOCKS = [
     pytest.param(block, id=f"{page.name}-{number}")
     for page in PAGES
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL))
+    for number, block in enumerate(blocks(page, "python"))
+]
+DOCSTRING_BLOCKS = [
+    pytest.param(path, block, id=f"{path.relative_to(ROOT)}-{number}")
+    for path in MODULES
+    for number, block in enumerate(block for text in docstrings(path) for block in literal_blocks(text))
+]
+PROGRAMS = [
+    ("make",),
+    ("pip", "install"),
+    ("airflow", "connections"),
+    ("airflow", "impactcall"),
+    ("impactcall",),
+    ("python", "-m", "airflow_provider_impactcall.sandbox"),
 ]
 
 
@@ -22,8 +52,40 @@ def test_block_runs(block: str) -> None:
     exec(compile(block, "documentation", "exec"), {})
 
 
+@pytest.mark.parametrize(("path", "block"), DOCSTRING_BLOCKS)
+async def test_block_of_a_docstring_runs(path: Path, block: str) -> None:
+    """With the names of its module, as its reader has them."""
+    module = import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+    code = compile(block, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if inspect.isawaitable(running := eval(code, dict(vars(module)))):
+        await running
+
+
 def test_there_are_blocks() -> None:
     assert len(BLOCKS) >= 3
+    assert len(DOCSTRING_BLOCKS) >= 1
+    others = re.compile(r"^\s*(>>>|```|\.\. code)", re.MULTILINE)
+    assert [str(path) for path in MODULES if any(map(others.search, docstrings(path)))] == [], "code that is not run"
+
+
+def test_every_command_is_of_a_program_that_a_test_runs() -> None:
+    shown = [words for page in PAGES for words, _ in sessions(page)]
+    assert len(shown) > 10
+    assert [words for words in shown if not any(tuple(words[: len(each)]) == each for each in PROGRAMS)] == []
+
+
+def test_make_has_every_target_that_is_named() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
+    named = {words[0] for words in commands(README, "make")}
+    for page in (*PAGES, ROOT / ".ci" / "run"):
+        named.update(re.findall(r"(?:`|run |py )make ([a-z0-9-]+)", page.read_text()))
+    assert {"demo", "test", "e2e", "soak", "bench"} <= named <= targets
+
+
+def test_what_is_installed_is_this_package() -> None:
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    assert commands(README, "pip", "install") == [[name]]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

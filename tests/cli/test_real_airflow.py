@@ -13,6 +13,7 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 from tests import examples
+from tests.documentation import README, commands
 from tests.real_airflow import RealAirflow
 
 WHY = ("--why", "sent by the tool before", "--actor", "alice")
@@ -38,11 +39,12 @@ class _Airflow(RealAirflow):
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> _Airflow:
-    """Has the connection in its metadata database, and nowhere else."""
+    """Has the connection in its metadata database, by README's command, and nowhere else."""
     airflow = _Airflow(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("dags"))
     assert airflow.run("db", "migrate").returncode == 0
-    connection = {"conn_type": "impactcall", "login": examples.LOGIN, "password": examples.PASSWORD}
-    added = airflow.run("connections", "add", "impactcall_default", "--conn-json", json.dumps(connection))
+    (documented,) = (words for words in commands(README, "airflow") if words[0] == "connections")
+    credentials = {"$IMPACT_CALL_LOGIN": examples.LOGIN, "$IMPACT_CALL_PASSWORD": examples.PASSWORD}
+    added = airflow.run(*(credentials.get(word, word) for word in documented))
     assert added.returncode == 0, added.stdout
     return airflow
 

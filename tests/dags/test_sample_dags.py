@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 import sqlite3
@@ -12,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
+from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, get_provider_info
 from airflow_provider_impactcall.sandbox import Sandbox
 from demo import warehouse
 from tests import examples
@@ -186,8 +191,52 @@ def test_from_upstream(scene: Scene) -> None:
     assert (missed["CallStatus"], missed["TalkDuration"]) == ("CANCEL", "0")
 
 
-def test_every_sample_says_what_to_change() -> None:
-    files = sorted(DAGS.glob("*.py"))
-    assert len(files) == 4
-    for file in files:
-        assert "\nWHAT TO CHANGE\n" in file.read_text(), file.name
+def said_and_done(file: Path) -> tuple[str, str]:
+    """A sample's docstring, and its code without it."""
+    tree = ast.parse(file.read_text())
+    return ast.get_docstring(tree) or "", ast.unparse(ast.Module(tree.body[1:], []))
+
+
+def is_meant(name: str, code: str) -> bool:
+    """Whether what a docstring names is in the code, is another sample, or can be set as it says."""
+    return (
+        bool(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", code))
+        or (name.endswith(".py") and (DAGS / name).exists())
+        or name.partition("=")[0] in OPTIONS
+        or name in CONNECTION_FIELDS
+        or name in {f"[{section}] {key}" for section, about in CONFIG.items() for key in about["options"]}
+        or name == ImpactCallHook.default_conn_name
+        or name in EXAMPLES
+    )
+
+
+CONFIG = get_provider_info()["config"]
+OPTIONS = inspect.signature(DeliverCallsOperator.__init__).parameters
+# Two ways to write a parameter as a column, and two in which databases write a query's parameter.
+EXAMPLES = {"CampaignId", "campaign_id", ":name", "%(name)s"}
+SAMPLES = [pytest.param(*said_and_done(file), id=file.stem) for file in sorted(DAGS.glob("*.py"))]
+
+
+def test_there_are_four_samples() -> None:
+    assert len(SAMPLES) == 4
+
+
+@pytest.mark.parametrize(("said", "code"), SAMPLES)
+def test_what_a_sample_says_is_to_be_changed_is_there(said: str, code: str) -> None:
+    assert len(re.findall("^- ", said.partition("\nWHAT TO CHANGE\n")[2], flags=re.MULTILINE)) >= 4
+    assert [name for name in re.findall("``(.+?)``", said) if not is_meant(name, code)] == []
+    assert ("``:name``" in said) <= bool(re.search(r"\s:\w+", code))
+
+
+@pytest.mark.parametrize(("said", "code"), SAMPLES)
+def test_a_sample_runs_when_it_says(said: str, code: str) -> None:
+    every_morning = "schedule=CronDataIntervalTimetable('0 6 * * *', timezone='UTC')"
+    assert (every_morning if said.startswith("Every morning at six (UTC)") else "schedule=None") in code
+
+
+@pytest.mark.parametrize(("said", "code"), SAMPLES)
+def test_a_sample_tolerates_what_it_says(said: str, code: str) -> None:
+    assert OPTIONS["max_rejected"].default == 0, "which they call the default"
+    assert ("share of bad rows" in said) == ("max_rejected=0.05" in code)
+    assert ("a count here" in said) == ("max_rejected=10" in code)
+    assert ("more than 5 %" in said) <= ("max_rejected=0.05" in code)

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
 from airflow_provider_impactcall.sandbox.__main__ import main
+from tests.documentation import README, commands
 
 from .wire import Ask, a_call, basic, until
 
@@ -53,6 +54,13 @@ def test_serves_as_told_and_stops_at_sigterm():
     assert set(statuses) == {403, 500}
     assert counts["processed"] == statuses.count(500)
     assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_serves_as_documented():
+    """But for the port, which may be taken here."""
+    (options,) = commands(README, *("python", "-m", "airflow_provider_impactcall.sandbox"))
+    with serving(*options, "--port", "0") as (_, line):
+        assert address_in(line).port > 0
 
 
 def test_stops_at_sigint_while_a_request_hangs():
