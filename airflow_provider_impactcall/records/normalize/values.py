@@ -8,7 +8,7 @@ from enum import Enum
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-_WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,30}")
+_WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,30}(: [A-Za-z][A-Za-z _-]{0,30})?")
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -8,9 +8,28 @@ from importlib.metadata import entry_points
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.vendors.preset import Filter, Join, VendorPreset, latest, preset_of
+from airflow_provider_impactcall.records.vendors.preset import (
+    Filter,
+    Join,
+    VendorPreset,
+    anonymous,
+    click_id,
+    latest,
+    preset_of,
+)
 
-__all__ = ["ENTRY_POINTS", "VENDORS", "Filter", "Join", "VendorPreset", "latest", "preset", "register"]
+__all__ = [
+    "ENTRY_POINTS",
+    "VENDORS",
+    "Filter",
+    "Join",
+    "VendorPreset",
+    "anonymous",
+    "click_id",
+    "latest",
+    "preset",
+    "register",
+]
 
 VENDORS = ("callrail", "calltrackingmetrics", "invoca", "retreaver", "ringba", "twilio", "whatconverts")
 """The names of those known here."""

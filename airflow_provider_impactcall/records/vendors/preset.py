@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
@@ -100,6 +101,38 @@ class VendorPreset:
     @cached_property
     def _call(self) -> Reader:
         return reader_of(self.mapping["CallSessionId"] if self.call is None else self.call)
+
+
+def anonymous(caller: Source) -> Filter:
+    """The filter of calls whose caller hid the number: impact.com matches conversions by it.
+
+    :param caller: what is there in place of the number
+    """
+    reader = reader_of(caller)
+
+    def hidden(row: Row) -> bool:
+        """Whether a marker such as ``anonymous`` stands in the place of the caller's number."""
+        return normalize.is_anonymous(reader.read(row))
+
+    return Filter("an anonymous caller", hidden, (True,))
+
+
+def click_id(landing_page: Source) -> Callable[[Row], str | None]:
+    """A source of ``ClickId``: the ``irclickid`` in the URL of the page that the visitor came to.
+
+    impact.com's tracking links add it (integrations.impact.com, API Tracking Integration). Its case is kept.
+
+    :param landing_page: the URL
+    """
+    reader = reader_of(landing_page)
+
+    def irclickid(row: Row) -> str | None:
+        """The ``irclickid`` of the landing page's URL."""
+        url = reader.read(row)
+        query = parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
+        return query.get("irclickid", [None])[0]
+
+    return irclickid
 
 
 def latest(updated_at: Source | None = None) -> Join:
