@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any, NoReturn, TextIO
 
 from airflow.cli.simple_table import AirflowConsole
@@ -37,13 +38,16 @@ from airflow_provider_impactcall.delivery.corrections import (
     Author,
     Selection,
 )
+from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
 from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.sql import drained
 
 _Command = Callable[[Namespace, TextIO], None]
 
 _TABLE_COLUMNS = (*CALL_COLUMNS[: CALL_COLUMNS.index("attempts") + 1], "changed_at")
+_WIDTH = 120
 _PACKAGE = "airflow_provider_impactcall"
 
 
@@ -82,6 +86,21 @@ def _command(act: _Command) -> Callable[[Namespace], None]:
             _exit(130, "interrupted")
 
     return command
+
+
+@_command
+def check_calls(args: Namespace, results: TextIO) -> None:
+    """What a delivery would do."""
+    with _rows(args) as rows:
+        options = {"ledger_conn_id": args.ledger_conn_id, "ledger_namespace": args.ledger_namespace}
+        rehearsal = ImpactCallHook(args.impactcall_conn_id).rehearse(rows, **options, **_reading(args))
+    if args.json:
+        print(json.dumps(rehearsal.as_dict(), indent=2), file=results)
+    else:
+        width = get_terminal_size((_WIDTH, 0)).columns if results.isatty() else _WIDTH
+        print(page_of(rehearsal, width), file=results)
+    if rehearsal.report.rejected:
+        raise _Failed(f"rows that would be rejected: {rehearsal.report.rejected}")
 
 
 @_command
@@ -266,7 +285,7 @@ def _changed(count: int, counts: Counter[str], how: str, results: TextIO) -> Non
 @contextmanager
 def _rows(args: Namespace) -> Iterator[Iterable[Mapping[str, Any]]]:
     if (args.sql is None) != (args.sql_conn_id is None) or (args.file is None) == (args.sql is None):
-        raise _WrongUsage("give the calls with either --file, or --sql-conn-id and --sql")
+        raise _WrongUsage("give the calls either as a file, or with --sql-conn-id and --sql")
     if args.file is not None:
         with rows_of(args.file) as rows:
             yield rows

@@ -129,13 +129,8 @@ _CONSENT = (
     ARG_YES,
     _argument("--dry-run", action="store_true", help="show what would be changed, and change nothing"),
 )
-_ROWS = (
-    _argument(
-        "--file",
-        type=_text,
-        metavar="FILE",
-        help="the calls: CSV with a header, or JSON lines if it ends in .jsonl or .ndjson; - is standard input, as CSV",
-    ),
+_FILE_HELP = "the calls: CSV with a header, or JSON lines if it ends in .jsonl or .ndjson; - is standard input, as CSV"
+_READING = (
     _argument("--sql-conn-id", type=_text, metavar="ID", help="or the connection of a database that has the calls"),
     _argument(
         "--sql", type=_text, metavar="SQL", help="and the query for them, or the path of a file that ends in .sql"
@@ -161,6 +156,7 @@ _ROWS = (
         help="as the delivering task has it (default: CampaignId,ActionTrackerId,CallProvider,CallSessionId)",
     ),
 )
+_ROWS = (_argument("--file", type=_text, metavar="FILE", help=_FILE_HELP), *_READING)
 
 
 def _command(name: str, function: str, text: str, *arguments: Arg, more: str = "") -> ActionCommand:
@@ -184,6 +180,15 @@ def _limit(default: int, what: str) -> Arg:
 
 
 COMMANDS: Sequence[ActionCommand] = (
+    _command(
+        "check",
+        "check_calls",
+        "Rehearse a delivery: read, map and validate calls, and ask the ledger",
+        _argument("file", nargs="?", type=_text, metavar="FILE", help=_FILE_HELP),
+        *_READING,
+        _argument("--json", action="store_true", help="all of it as data"),
+        more="Nothing is sent. The status is 1 if rows are rejected.",
+    ),
     _command(
         "list",
         "list_calls",

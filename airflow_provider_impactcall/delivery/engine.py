@@ -127,7 +127,6 @@ class Engine:
     :param on_settled: told of every row's outcome, on the event loop: it must be quick
     :param concurrency: requests in flight at once
     :param limit: send at most so many calls
-    :param dry_run: send nothing; what would be sent counts as not sent
     :param total: how many rows there are, if known, for the progress line
     :param interrupt: set from any thread to have the run stop well: nothing more leaves, and what is in flight is
         awaited for 4 s, then counted as unknown
@@ -141,7 +140,6 @@ class Engine:
         on_settled: Listener,
         concurrency: int = 8,
         limit: int | None = None,
-        dry_run: bool = False,
         total: int | None = None,
         interrupt: threading.Event | None = None,
     ) -> None:
@@ -150,7 +148,7 @@ class Engine:
         self._on_settled = on_settled
         self._concurrency = concurrency
         self._slots = _Slots(concurrency)
-        self._allowance = 0 if dry_run else limit
+        self._allowance = limit
         self._total = total
         self._interrupt = interrupt or threading.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -200,16 +198,11 @@ class Engine:
         """The calls of a batch that are to be sent; the other rows are settled."""
         claims: list[tuple[Call, Claim]] = []
         for row in batch:
-            if isinstance(row, Rejection):
-                self._settle(row, Outcome(State.REJECTED, "; ".join(map(str, row.problems))))
-            elif isinstance(row, Omission):
-                self._settle(row, Outcome(State.FILTERED, row.reason))
-            elif not any(row.record.key(self._claims.key)):
-                self._settle(row, Outcome(State.REJECTED, NO_KEY))
-            elif (earlier := self._claims.state_of(claim := books.identify(row.record))) is not None:
-                self._settle(row, Outcome(earlier, "an earlier row of this input holds the same call"))
+            claimed = claim_of(row, self._claims, books.identify)
+            if isinstance(claimed, Outcome):
+                self._settle(row, claimed)
             else:
-                claims.append((row, claim))
+                claims.append(claimed)
         try:
             entries = await books.look_up([claim.key for _, claim in claims]) if claims else {}
         except LedgerUnusable as error:
@@ -230,7 +223,7 @@ class Engine:
             self._settle(call, Outcome(decision.state or State.UNKNOWN, decision.reason))
             return None
         if self._allowance == 0:
-            self._settle(call, _given_up(decision.uncertain, "over the limit, or a dry run"))
+            self._settle(call, _given_up(decision.uncertain, "over the limit"))
             return None
         if self._allowance is not None and not takes_over:
             self._allowance -= 1
@@ -381,6 +374,19 @@ class Engine:
             done, elapsed = self.report.accounted, time.monotonic() - started
             left = "" if self._total is None else f", {self._total - done} left"
             log.info("%d rows settled, %.1f a second%s", done, done / elapsed, left)
+
+
+def claim_of(row: Item, claims: InputClaims, identify: Callable[[CallRecord], Claim]) -> tuple[Call, Claim] | Outcome:
+    """A row's call with its claim, or what has come of the row if it is none, or one that came before in this input."""
+    if isinstance(row, Rejection):
+        return Outcome(State.REJECTED, "; ".join(map(str, row.problems)))
+    if isinstance(row, Omission):
+        return Outcome(State.FILTERED, row.reason)
+    if not any(row.record.key(claims.key)):
+        return Outcome(State.REJECTED, NO_KEY)
+    claim = identify(row.record)
+    earlier = claims.state_of(claim)
+    return (row, claim) if earlier is None else Outcome(earlier, "an earlier row of this input holds the same call")
 
 
 def _given_up(uncertain: bool, reason: str) -> Outcome:

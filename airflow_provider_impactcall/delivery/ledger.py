@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from airflow_provider_impactcall.delivery.claims import Claim
 from airflow_provider_impactcall.delivery.entries import DIED, OPEN, REQUEUED, Changes, Entry, look_up
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.schema import LONGEST_REASON, Now, create_or_migrate, runs
+from airflow_provider_impactcall.delivery.schema import LONGEST_REASON, Now, calls, create_or_migrate, runs
 
 LEASE_SECONDS = 10.0
 
@@ -107,6 +107,10 @@ class Ledger:
                 if attempt == 2:  # The first time, another may have done it in the same moment.
                     raise
 
+    def close(self) -> None:
+        """Give up the connections to the database."""
+        self.engine.dispose()
+
     def start(self, source: str, config: str) -> str:
         """Begin a run and its lease.
 
@@ -143,6 +147,18 @@ class Ledger:
         """What the ledger holds of these calls."""
         with self.reading() as connection:
             return look_up(connection, keys)
+
+    def namesakes(self, call_session_ids: Sequence[str]) -> dict[str, list[Mapping[str, str]]]:
+        """The calls that have these ids, whatever else of their keys differs: their other ids by parameter name."""
+        names = ("CampaignId", "ActionTrackerId", "CallProvider")
+        query = sa.select(calls.c.CallSessionId, *(calls.c[name] for name in names)).where(
+            calls.c.namespace == self.namespace, calls.c.CallSessionId.in_(call_session_ids)
+        )
+        found: dict[str, list[Mapping[str, str]]] = {}
+        with self.reading() as connection:
+            for session_id, *ids in connection.execute(query):
+                found.setdefault(session_id, []).append(dict(zip(names, ids, strict=True)))
+        return found
 
     def record(
         self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool

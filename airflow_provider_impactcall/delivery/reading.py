@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from airflow_provider_impactcall.delivery.engine import Call, Item, Omission, Rejection
 from airflow_provider_impactcall.delivery.joining import joined
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption
 from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.records.sources import Row
 
 log = logging.getLogger(__name__)
 
 
-def read(rows: Any, mapping: CallMapping) -> Iterator[Item]:
+def read(rows: Any, mapping: CallMapping, watch: Callable[[Row], Row] | None = None) -> Iterator[Item]:
     """Whatever holds rows, as :func:`mapped` gives them.
 
     :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened; one dict is one
         row; None is no row
+    :param watch: given each row just before it becomes a call; what it returns is read in its place
     :raises InvalidOption: at once, if ``rows`` is nothing that has rows
     """
     each = flattened(_iterable(rows))
     join = None if mapping.preset is None else mapping.preset.join
     if mapping.preset is None or join is None:
-        return mapped(enumerate(each, start=1), mapping)
-    return mapped(joined(each, mapping.preset, join), mapping)
+        return mapped(enumerate(each, start=1), mapping, watch)
+    return mapped(joined(each, mapping.preset, join), mapping, watch)
 
 
-def mapped(rows: Iterable[tuple[int, Any]], mapping: CallMapping) -> Iterator[Item]:
+def mapped(
+    rows: Iterable[tuple[int, Any]], mapping: CallMapping, watch: Callable[[Row], Row] | None = None
+) -> Iterator[Item]:
     """Each row as a call, as a rejection with every reason, or as one that is left out.
 
     Says in the log which columns ``mapping`` names that no row had.
@@ -43,6 +47,8 @@ def mapped(rows: Iterable[tuple[int, Any]], mapping: CallMapping) -> Iterator[It
             continue
         if unseen and isinstance(row, Mapping):
             unseen = set(mapping.missing_columns(row)) & unseen
+        if watch is not None and isinstance(row, Mapping):
+            row = watch(row)
         try:
             yield Call(number, mapping.record(row))
         except InvalidCall as error:

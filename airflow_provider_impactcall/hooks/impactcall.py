@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import tzinfo
 from typing import Any, Literal, TextIO, cast
@@ -22,6 +23,9 @@ from airflow_provider_impactcall.delivery.engine import Engine, Item, Listener
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
+from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
+from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
@@ -125,6 +129,19 @@ class ImpactCallHook(BaseHook):
         self.deliver([call], on_settled=lambda _, outcome: outcomes.append(outcome), **options)
         return outcomes[0]
 
+    def rehearse(self, rows: Any, **options: Any) -> Rehearsal:
+        """Do all that :meth:`deliver` does, but for the sending: read, map, validate, and ask the ledger.
+
+        :param rows: as for :meth:`deliver`
+        :param options: those of :meth:`deliver`
+        :return: what would be sent, what would not and why, and what looks wrong
+        :raises InvalidOption: if an option or the connection is wrong
+        :raises LedgerUnusable: if the ledger cannot be reached
+        """
+        rehearsals: list[Rehearsal] = []
+        self.deliver(rows, dry_run=True, on_rehearsal=rehearsals.append, **options)
+        return rehearsals[0]
+
     def deliver(
         self,
         rows: Any,
@@ -147,6 +164,7 @@ class ImpactCallHook(BaseHook):
         requests_per_hour: float | None = None,
         on_settled: Listener | None = None,
         on_report: Callable[[DeliveryReport], None] | None = None,
+        on_rehearsal: Callable[[Rehearsal], None] | None = None,
         interrupt: threading.Event | None = None,
     ) -> DeliveryReport:
         """Deliver every row that is a valid call, and account for each.
@@ -167,13 +185,15 @@ class ImpactCallHook(BaseHook):
         :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate
             limit imposes, after which the run stops
         :param limit: send at most so many calls; None for all
-        :param dry_run: send nothing; what would be sent counts as ``not_sent``
+        :param dry_run: send nothing; what would be sent counts as ``not_sent``, and the log shows all that
+            :meth:`rehearse` gives
         :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row
         :param concurrency: requests in flight at once; the connection's (8) if None
         :param requests_per_second: the connection's (no limit) if None
         :param requests_per_hour: the connection's (no limit) if None
         :param on_settled: told of every row's outcome, from the sending thread; it must be quick
         :param on_report: given the report, also if reading ``rows`` fails or is interrupted
+        :param on_rehearsal: given what a dry run found
         :param interrupt: set it from any thread to have the run stop well: nothing more leaves, and what is in flight
             is awaited for 4 s, then counted as unknown
         :return: what came of every row
@@ -200,10 +220,6 @@ class ImpactCallHook(BaseHook):
         allowance = whole("limit", limit)
         ledger = open_ledger(ledger_conn_id, ledger_namespace or endpoint.origin)
         rejects = Rejects(_opened(rejects_path) if rejects_path else None)
-        with reachable():
-            run_id = ledger.start(source(), _configuration(mapping, constants, timezone, vendor, key, on_unknown))
-        books = Books(ledger, run_id, claims.key, resend=on_unknown == "resend")
-        interrupt = interrupt or threading.Event()
 
         def note(row: Item, outcome: Outcome) -> None:
             rejects.note(row, outcome)
@@ -214,13 +230,32 @@ class ImpactCallHook(BaseHook):
                     # A listener is told, not asked: what it raises must not cost the calls in flight.
                     log.error("on_settled raised %s for row %d", type(error).__name__, row.row)
 
+        resend = on_unknown == "resend"
+        if dry_run:
+            rehearsal = Rehearsal(call_mapping, endpoint, per_second, per_hour)
+            try:
+                with closing(ledger), rejects, reachable():
+                    items = read(rows, call_mapping, rehearsal.watch)
+                    rehearsal.run(items, claims, ledger, resend=resend, on_settled=note)
+            finally:
+                _conclude(rehearsal.report, rejects, rejects_path)
+                if on_report is not None:
+                    on_report(rehearsal.report)
+            for line in filter(None, page_of(rehearsal).splitlines()):
+                log.info("%s", line)
+            if on_rehearsal is not None:
+                on_rehearsal(rehearsal)
+            return rehearsal.report
+        with reachable():
+            run_id = ledger.start(source(), _configuration(mapping, constants, timezone, vendor, key, on_unknown))
+        books = Books(ledger, run_id, claims.key, resend=resend)
+        interrupt = interrupt or threading.Event()
         engine = Engine(
             claims=claims,
             pacing=pacing,
             on_settled=note,
             concurrency=at_once,
             limit=allowance,
-            dry_run=dry_run,
             total=len(rows) if isinstance(rows, Spool) else None,
             interrupt=interrupt,
         )
@@ -231,6 +266,7 @@ class ImpactCallHook(BaseHook):
             error.add_note(f"What came of the rows before that: {engine.report}")
             raise
         finally:
+            _log_reasons(rejects)
             _conclude(engine.report, rejects, rejects_path)
             _end(ledger, run_id, engine.report)
             if on_report is not None:
@@ -299,7 +335,7 @@ def _end(ledger: Ledger, run_id: str, report: DeliveryReport) -> None:
         # The calls are settled, and the lease ends by itself; only the run's own counts are lost.
         log.error("The ledger could not keep this run's counts (%s)", type(error).__name__)
     finally:
-        ledger.engine.dispose()
+        ledger.close()
 
 
 def _opened(path: str) -> TextIO:
@@ -310,12 +346,15 @@ def _opened(path: str) -> TextIO:
         raise InvalidOption(f"rejects_path cannot be written ({type(error).__name__})") from None
 
 
-def _conclude(report: DeliveryReport, rejects: Rejects, rejects_path: str | None) -> None:
-    report.rejects = rejects_path
+def _log_reasons(rejects: Rejects) -> None:
     for state, reason, count in rejects.commonest():
         log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, reason)
     for _, reason, count in rejects.commonest([State.FILTERED]):
         log.info("Filtered, %d rows: %s", count, reason)
+
+
+def _conclude(report: DeliveryReport, rejects: Rejects, rejects_path: str | None) -> None:
+    report.rejects = rejects_path
     if rejects_path and report.rejected:
         log.warning("The rejected rows are listed in %s", rejects_path)
     if rejects.failure is not None:

@@ -111,6 +111,18 @@ class CallMapping:
         problems.sort(key=lambda problem: _ORDER.get(problem.parameter, len(_ORDER)))
         raise InvalidCall(tuple(problems), _readable(values.get("CallSessionId")))
 
+    def values_of(self, row: Row) -> Mapping[str, Any]:
+        """A row's values by parameter, as they are before they are read; those that cannot be had are left out."""
+        try:
+            return self._values(row)[0]
+        except Exception:
+            return _NOTHING
+
+    def sourced(self, columns: Iterable[str]) -> set[str]:
+        """The parameters that rows with these columns have a source for."""
+        by_name = () if self.preset is not None else _columns_by_parameter(tuple(columns))
+        return {*self._own, *self._inherited, *self.constants, *self.defaults, *by_name}
+
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
         """The columns that ``mapping`` names and that are not among these."""
         known = set(columns)

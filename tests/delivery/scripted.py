@@ -118,7 +118,6 @@ def deliver(
     max_wait: float = 60.0,
     concurrency: int = 8,
     limit: int | None = None,
-    dry_run: bool = False,
     key: Sequence[str] = DEFAULT_KEY,
     ledger: Ledger | None = None,
 ) -> Run:
@@ -148,7 +147,6 @@ def deliver(
             on_settled=note,
             concurrency=concurrency,
             limit=limit,
-            dry_run=dry_run,
         )
         aborted = None
         try:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.engine import Call, Engine, Omission, Rejection
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from tests.delivery import virtual_time
@@ -104,11 +104,11 @@ def test_limit(limit: int, delivered: int) -> None:
     assert (run.report.delivered, run.report.not_sent, run.report.stop) == (delivered, 10 - delivered, None)
 
 
-def test_a_dry_run_sends_nothing_and_still_finds_duplicates_and_invalid_rows() -> None:
+def test_what_is_left_out_is_filtered_and_takes_no_key() -> None:
     endpoint = Endpoint(always(OK))
-    run = deliver(endpoint, [a_call(1, "a"), a_call(2, "a"), invalid(3)], dry_run=True, limit=5)
-    assert run.states(1, 2, 3) == [State.NOT_SENT, State.DUPLICATE, State.REJECTED]
-    assert not endpoint.attempts
+    run = deliver(endpoint, [Omission(1, "a", "an outbound call"), a_call(2, "a")])
+    assert run.states(1, 2) == [State.FILTERED, State.DELIVERED]
+    assert run.settled[1].reason == "an outbound call"
 
 
 class TestAbort:

@@ -63,7 +63,7 @@ def test_a_call_that_a_living_run_holds_for_longer_than_a_lease_is_given_up() ->
     assert (report.delivered, report.not_sent, report.given_up) == (1, 1, 1)
 
 
-def test_a_call_that_a_dead_run_held_is_unknown_in_a_dry_run_as_in_a_real_one() -> None:
+def test_a_call_that_a_dead_run_held_is_unknown_without_a_send_as_with_one() -> None:
     ledger = in_memory()
     an_open_call(ledger, alive=False)
     dry = deliver(DirectBooks(ledger), lambda _: OK, limit=0)

@@ -1,0 +1,133 @@
+"""The rows of one call become one, each row still ends in one outcome, and no row that is alone is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_impactcall.delivery.engine import Call, Item, Omission, Rejection
+from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.records import PARAMETERS, CallMapping
+from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.vendors import Filter, Join, VendorPreset, latest
+from tests import examples
+
+EARLIER = "an earlier version of a call that this input has again"
+
+
+def preset(join: Join | None) -> VendorPreset:
+    """A vendor whose columns are named like impact.com's parameters."""
+    return VendorPreset(
+        name="example",
+        title="Example",
+        facts=(),
+        mapping={name: name for name in PARAMETERS},
+        session_ids=("CallSessionId",),
+        filters=(Filter("an outbound call", "direction", ("outbound",)),),
+        join=join,
+    )
+
+
+BY_TIME = latest("updated_at")
+
+
+def items(rows: Any, join: Join | None = BY_TIME) -> list[Item]:
+    """What the rows become."""
+    return list(read(rows, CallMapping(vendor=preset(join))))
+
+
+def cities(found: Sequence[Item]) -> dict[int, Any]:
+    """By row, the city of a call, or why it is none."""
+    return {
+        item.row: item.record.City if isinstance(item, Call) else getattr(item, "reason", "rejected") for item in found
+    }
+
+
+def test_the_last_version_of_a_call_counts() -> None:
+    rows = [
+        examples.call("a", City="first", updated_at="2026-01-01"),
+        examples.call("b", City="only"),
+        examples.call("a", City="third", updated_at="2026-01-03"),
+        examples.call("a", City="second", updated_at="2026-01-02"),
+    ]
+    assert cities(items(rows)) == {1: EARLIER, 2: "only", 3: "third", 4: EARLIER}
+
+
+def test_without_a_time_the_last_of_the_input_counts() -> None:
+    rows = [examples.call("a", City=city) for city in ("first", "last")]
+    assert cities(items(rows)) == {1: EARLIER, 2: "last"}
+
+
+def test_epochs_sort_as_numbers() -> None:
+    rows = [examples.call("a", City=str(at), updated_at=at) for at in (1000, 999)]
+    assert cities(items(rows)) == {1: "1000", 2: EARLIER}
+
+
+def test_the_same_row_twice_is_left_to_be_a_duplicate() -> None:
+    assert [type(item) for item in items([examples.call("a"), examples.call("a")])] == [Call, Call]
+
+
+def test_a_row_without_an_id_is_alone() -> None:
+    rows = [examples.call("a"), examples.call("", City="x"), examples.call("", City="y"), "no row at all", None]
+    found = items(rows)
+    assert [type(item) for item in found] == [Call, Rejection, Rejection, Rejection, Rejection]
+    assert [item.row for item in found] == [1, 2, 3, 4, 5]
+
+
+def test_ids_that_look_like_row_numbers_are_ids() -> None:
+    assert [type(item) for item in items([examples.call("2"), examples.call("1")])] == [Call, Call]
+
+
+def test_a_join_that_fails_rejects_its_rows_and_no_other() -> None:
+    def failing(rows: Sequence[Row]) -> Sequence[Row | str]:
+        raise KeyError(examples.CALLER)
+
+    found = items([examples.call("a"), examples.call("b"), examples.call("a")], failing)
+    assert {item.row: type(item) for item in found} == {1: Rejection, 2: Call, 3: Rejection}
+    problems = [str(problem) for item in found if isinstance(item, Rejection) for problem in item.problems]
+    assert problems == ["row could not be joined with the others of its call: KeyError"] * 2
+
+
+@pytest.mark.parametrize("results", [[], ["left out"], ["left out"] * 3])
+def test_a_join_that_forgets_a_row_rejects_them_all(results: list[str]) -> None:
+    found = items([examples.call("a", City="x"), examples.call("a")], lambda rows: results)
+    assert [type(item) for item in found] == [Rejection, Rejection]
+
+
+def test_what_is_filtered_is_left_out_with_its_reason_and_id() -> None:
+    (found,) = items([examples.call("a", direction="Outbound")])
+    assert found == Omission(1, "a", "an outbound call")
+
+
+def test_a_value_that_cannot_be_stored_costs_only_the_call_that_needs_it() -> None:
+    found = items([examples.call("a", City=lambda: 1), examples.call("b", extra=lambda: 1), examples.call("c")])
+    assert [type(item) for item in found] == [Rejection, Call, Call]
+
+
+def test_rows_are_read_before_the_first_is_given() -> None:
+    read_so_far = []
+
+    def rows() -> Iterator[Row]:
+        for name in ("a", "b", "c"):
+            read_so_far.append(name)
+            yield examples.call(name)
+
+    next(iter(read(rows(), CallMapping(vendor=preset(latest())))))
+    assert read_so_far == ["a", "b", "c"]
+
+
+@given(ids=st.lists(st.sampled_from(["a", "b", "c", "", None]), max_size=12), cities=st.data())
+def test_every_row_ends_once_and_every_call_is_there(ids: list[str | None], cities: st.DataObject) -> None:
+    rows = [examples.call("x", CallSessionId=name, City=cities.draw(st.sampled_from("uvw"))) for name in ids]
+    found = items(rows)
+    assert sorted(item.row for item in found) == list(range(1, len(rows) + 1))
+    delivered = {item.record.CallSessionId for item in found if isinstance(item, Call)}
+    assert delivered == {name for name in ids if name}
+    for item in found:
+        if isinstance(item, Call):
+            last = max(place for place, name in enumerate(ids) if name == item.record.CallSessionId)
+            assert item.record.City == rows[last]["City"]
