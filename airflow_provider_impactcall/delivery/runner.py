@@ -20,8 +20,9 @@ from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
-from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption
+from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption, Problem
 from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,9 @@ def mapped(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Item]:
     unseen = set(mapping.missing_columns(()))
     number = 0
     for number, row in enumerate(rows, start=1):
+        if isinstance(row, UnreadableRow):
+            yield Rejection(number, None, (Problem("row", row.problem),))
+            continue
         if unseen and isinstance(row, Mapping):
             unseen.difference_update(row)
         try:
@@ -114,8 +118,7 @@ def _iterable(rows: Any) -> Iterable[Any]:
     if isinstance(rows, (Mapping, CallRecord)):
         return (rows,)
     if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
-        hint = "; a template gives rows only with render_template_as_native_obj=True" if isinstance(rows, str) else ""
-        raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}{hint}")
+        raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}")
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
         raise InvalidOption("the calls are a DataFrame; pass its rows: df.to_dict('records')")
     return rows

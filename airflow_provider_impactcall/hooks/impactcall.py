@@ -27,6 +27,7 @@ from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.connection import Account, account, session
+from airflow_provider_impactcall.hooks.files import FileRows, opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable, source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
@@ -125,6 +126,7 @@ class ImpactCallHook(BaseHook):
         self.deliver([call], on_settled=lambda _, outcome: outcomes.append(outcome), **options)
         return outcomes[0]
 
+    @opens_files
     def deliver(
         self,
         rows: Any,
@@ -150,7 +152,10 @@ class ImpactCallHook(BaseHook):
     ) -> DeliveryReport:
         """Deliver every row that is a valid call, and account for each.
 
-        :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened
+        :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened. Or the path of a
+            file (``.jsonl``, ``.ndjson``, ``.csv``, each also with ``.gz``, or ``.parquet``; local, or any
+            ``ObjectStoragePath`` or its URL), or paths among the rows; files are read to their end before anything is
+            sent, except those that a generator names
         :param mapping: parameter name to column name, or to a callable of the row
         :param constants: parameter name to the value that every call gets
         :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
@@ -175,7 +180,7 @@ class ImpactCallHook(BaseHook):
             is awaited for 4 s, then counted as unknown
         :return: what came of every row
         :raises DeliveryAborted: when no call can be delivered until a person changes something
-        :raises InvalidOption: before anything is sent, if an option or the connection is wrong
+        :raises InvalidOption: before anything is sent, if an option, the connection or a file is wrong
         :raises LedgerUnusable: before anything is sent, if the ledger cannot be reached
         """
         if on_unknown not in ("hold", "resend"):
@@ -186,8 +191,10 @@ class ImpactCallHook(BaseHook):
         extra = settings.extra
         endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
         call_mapping = CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults)
-        if isinstance(rows, Spool) and (missing := call_mapping.missing_columns(rows.columns)):
-            raise InvalidOption(f"mapping: the query has no column {' nor '.join(map(repr, missing))}")
+        read_ahead = isinstance(rows, (Spool, FileRows))
+        columns = rows.columns if read_ahead else None
+        if columns and (missing := call_mapping.missing_columns(columns)):
+            raise InvalidOption(f"mapping: the calls have no column {' nor '.join(map(repr, missing))}")
         per_second = positive("requests_per_second", requests_per_second) or extra.requests_per_second
         per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour
         limits = [RateLimit(rate, window) for rate, window in ((per_second, 1.0), (per_hour, 3600.0)) if rate]
@@ -218,7 +225,7 @@ class ImpactCallHook(BaseHook):
             concurrency=at_once,
             limit=allowance,
             dry_run=dry_run,
-            total=len(rows) if isinstance(rows, Spool) else None,
+            total=len(rows) if read_ahead else None,
             interrupt=interrupt,
         )
         try:
