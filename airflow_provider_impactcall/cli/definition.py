@@ -134,7 +134,7 @@ _ROWS = (
         "--file",
         type=_text,
         metavar="FILE",
-        help="the calls, local or the URL of an object store: JSON lines if it ends in .jsonl or .ndjson, Parquet if in "
+        help="the calls, local or an object store's URL: JSON lines if it ends in .jsonl or .ndjson, Parquet if in "
         ".parquet, else CSV with a header; unzipped if it ends in .gz; - is standard input, as CSV",
     ),
     _argument("--sql-conn-id", type=_text, metavar="ID", help="or the connection of a database that has the calls"),

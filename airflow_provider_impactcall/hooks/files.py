@@ -14,9 +14,11 @@ import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial, wraps
-from io import TextIOWrapper
+from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from pathlib import PurePosixPath
+from shutil import copyfileobj
+from tempfile import TemporaryFile
 from typing import IO, Any, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -34,7 +36,7 @@ STANDARD = "-"
 _ENDINGS = "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or in .parquet"
 _ROWS_A_CHUNK = 1000
 _LONGEST_LINE = 16 * 1024 * 1024
-_BUFFER = 1024 * 1024
+_BUFFER = 64 * 1024
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -178,6 +180,11 @@ def _contents(path: Any, otherwise: _Reader | None = None) -> Iterator[_Contents
             if name.lower().endswith(".gz"):
                 with gzip.open(stream) as unzipped:
                     yield reader(cast("IO[bytes]", unzipped), name)
+            elif reader is _parquet and not isinstance(stream, BufferedReader):
+                # Its columns lie apart, and an object store would be asked for its blocks many times over.
+                with TemporaryFile(prefix="impactcall-") as copy:
+                    copyfileobj(stream, copy)
+                    yield reader(copy, name)
             else:
                 yield reader(stream, name)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
@@ -284,7 +291,7 @@ def _parquet(stream: IO[bytes], name: str) -> _Contents:
     def rows() -> Iterator[_Row]:
         read = 0
         with _no_parquet(name):
-            for batch in file.iter_batches(_ROWS_A_CHUNK):
+            for batch in file.iter_batches(_ROWS_A_CHUNK, use_threads=False):
                 table = pa.Table.from_batches([batch]).cast(schema, safe=False)
                 yield from _rows_of_table(table, read + 1, name)
                 read += len(table)
