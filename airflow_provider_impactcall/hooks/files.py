@@ -85,8 +85,9 @@ def rows_of(file: str) -> Iterator[FileRows]:
     :param file: its path, CSV unless it ends as one of another format does; or ``-`` for standard input, as CSV
     :raises InvalidOption: if it cannot be read to its end
     """
-    with Spool(("row",)) as spool, _contents(file, otherwise=_csv) as (columns, rows):
-        _write(spool, rows)
+    with Spool(("row",)) as spool:
+        with _contents(file, otherwise=_csv) as (columns, rows):
+            _write(spool, rows)
         yield FileRows(spool, columns)
 
 
