@@ -26,7 +26,6 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 from rich.markup import escape
 
 from airflow_provider_impactcall.cli.definition import SELECTION
-from airflow_provider_impactcall.cli.rows import STANDARD, holds_json_lines, rows_of
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.corrections import (
     CALL_COLUMNS,
@@ -41,6 +40,7 @@ from airflow_provider_impactcall.delivery.corrections import (
 from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
 from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
+from airflow_provider_impactcall.hooks.files import STANDARD, holds_json_lines, rows_of
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.sql import drained
 
@@ -286,19 +286,19 @@ def _changed(count: int, counts: Counter[str], how: str, results: TextIO) -> Non
 def _rows(args: Namespace) -> Iterator[Iterable[Mapping[str, Any]]]:
     if (args.sql is None) != (args.sql_conn_id is None) or (args.file is None) == (args.sql is None):
         raise _WrongUsage("give the calls either as a file, or with --sql-conn-id and --sql")
-    if args.file is not None:
-        with rows_of(args.file) as rows:
-            yield rows
-        return
     with ExitStack() as stack:
         try:
-            spool = stack.enter_context(drained(args.sql_conn_id, _query(args.sql)))
+            if args.file is None:
+                rows: Any = stack.enter_context(drained(args.sql_conn_id, _query(args.sql)))
+            else:
+                rows = stack.enter_context(rows_of(args.file))
         except (ImpactCallError, AirflowException):
             raise
         except Exception as error:
-            # A driver's own words may quote what it read.
-            raise _Failed(f"the query failed ({type(error).__name__}); the database's own client says why") from None
-        yield spool
+            # The own words of a driver, or of an object store's client, may quote what it read.
+            what = f"{args.file}: cannot be read" if args.sql is None else "the query failed"
+            raise _Failed(f"{what} ({type(error).__name__}); its own client says why") from None
+        yield rows
 
 
 def _query(sql: str) -> str:

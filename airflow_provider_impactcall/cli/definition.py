@@ -129,7 +129,10 @@ _CONSENT = (
     ARG_YES,
     _argument("--dry-run", action="store_true", help="show what would be changed, and change nothing"),
 )
-_FILE_HELP = "the calls: CSV with a header, or JSON lines if it ends in .jsonl or .ndjson; - is standard input, as CSV"
+_FILE_HELP = (
+    "the calls, local or an object store's URL: JSON lines if it ends in .jsonl or .ndjson, Parquet if in .parquet, "
+    "else CSV with a header; unzipped if it ends in .gz; - is standard input, as CSV"
+)
 _READING = (
     _argument("--sql-conn-id", type=_text, metavar="ID", help="or the connection of a database that has the calls"),
     _argument(

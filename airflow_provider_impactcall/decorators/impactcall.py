@@ -22,7 +22,8 @@ from airflow_provider_impactcall.operators.signature import names_options_of
 class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
     """Delivers the calls that a function returns.
 
-    :param python_callable: returns rows: any iterable of dicts
+    :param python_callable: returns rows: any iterable of dicts, or the path of a file, or paths among the rows, as
+        :meth:`.ImpactCallHook.deliver` takes them
     :param op_args: its positional arguments (templated, and never shown)
     :param op_kwargs: its keyword arguments (templated, and never shown)
     :param kwargs: every option of :class:`~airflow_provider_impactcall.operators.impactcall.DeliverCallsOperator`,

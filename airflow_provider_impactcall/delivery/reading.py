@@ -8,9 +8,10 @@ from typing import Any
 
 from airflow_provider_impactcall.delivery.engine import Call, Item, Omission, Rejection
 from airflow_provider_impactcall.delivery.joining import joined
-from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,9 @@ def mapped(
         if isinstance(row, (Omission, Rejection)):
             yield row
             continue
+        if isinstance(row, UnreadableRow):
+            yield Rejection(number, None, (Problem("row", row.problem),))
+            continue
         if unseen and isinstance(row, Mapping):
             unseen = set(mapping.missing_columns(row)) & unseen
         if watch is not None and isinstance(row, Mapping):
@@ -78,8 +82,7 @@ def _iterable(rows: Any) -> Iterable[Any]:
     if isinstance(rows, (Mapping, CallRecord)):
         return (rows,)
     if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
-        hint = "; a template gives rows only with render_template_as_native_obj=True" if isinstance(rows, str) else ""
-        raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}{hint}")
+        raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}")
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
         raise InvalidOption("the calls are a DataFrame; pass its rows: df.to_dict('records')")
     return rows

@@ -24,6 +24,7 @@ from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBac
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.hooks.connection import Account, account, session
+from airflow_provider_impactcall.hooks.files import opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.sources import Source
@@ -117,6 +118,7 @@ class ImpactCallLedgerHook(BaseHook):
         with self._ledger() as ledger:
             yield Corrections(ledger)
 
+    @opens_files
     def adopt(
         self,
         rows: Any,
@@ -149,6 +151,7 @@ class ImpactCallLedgerHook(BaseHook):
             rejected=given.counts["rejected"],
         )
 
+    @opens_files
     def reconcile(
         self,
         rows: Any,

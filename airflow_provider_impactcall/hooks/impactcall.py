@@ -31,6 +31,7 @@ from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.connection import Account, account, session
+from airflow_provider_impactcall.hooks.files import FileRows, opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable, source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
@@ -142,6 +143,7 @@ class ImpactCallHook(BaseHook):
         self.deliver(rows, dry_run=True, on_rehearsal=rehearsals.append, **options)
         return rehearsals[0]
 
+    @opens_files
     def deliver(
         self,
         rows: Any,
@@ -169,7 +171,10 @@ class ImpactCallHook(BaseHook):
     ) -> DeliveryReport:
         """Deliver every row that is a valid call, and account for each.
 
-        :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened
+        :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened. Or the path of a
+            file (``.jsonl``, ``.ndjson``, ``.csv``, each also with ``.gz``, or ``.parquet``; local, or any
+            ``ObjectStoragePath`` or its URL), or paths among the rows; files are read to their end before anything is
+            sent, except those that a generator names
         :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a
             dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`
         :param constants: parameter name to the value that every call gets
@@ -198,7 +203,7 @@ class ImpactCallHook(BaseHook):
             is awaited for 4 s, then counted as unknown
         :return: what came of every row
         :raises DeliveryAborted: when no call can be delivered until a person changes something
-        :raises InvalidOption: before anything is sent, if an option or the connection is wrong
+        :raises InvalidOption: before anything is sent, if an option, the connection or a file is wrong
         :raises LedgerUnusable: before anything is sent, if the ledger cannot be reached
         """
         if on_unknown not in ("hold", "resend"):
@@ -209,7 +214,9 @@ class ImpactCallHook(BaseHook):
         extra = settings.extra
         endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
         call_mapping = CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults, vendor)
-        if isinstance(rows, Spool) and (problems := call_mapping.problems_with(rows.columns)):
+        read_ahead = isinstance(rows, (Spool, FileRows))
+        columns = rows.columns if read_ahead else None
+        if columns and (problems := call_mapping.problems_with(columns)):
             raise InvalidOption("; ".join(problems))
         per_second = positive("requests_per_second", requests_per_second) or extra.requests_per_second
         per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour
@@ -256,7 +263,7 @@ class ImpactCallHook(BaseHook):
             on_settled=note,
             concurrency=at_once,
             limit=allowance,
-            total=len(rows) if isinstance(rows, Spool) else None,
+            total=len(rows) if read_ahead else None,
             interrupt=interrupt,
         )
         try:

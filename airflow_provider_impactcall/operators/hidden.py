@@ -7,9 +7,11 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import XComArg
 
+from airflow_provider_impactcall.hooks.files import is_path
+
 
 class Hidden:
-    """A value of a template field that shows no more of itself than how much there is of it.
+    """A value of a template field that shows no more of itself than how much there is of it, unless it is a path.
 
     Airflow stores the text of every rendered template field in its database and shows it, and rows hold
     callers' numbers. It still renders templates inside the value.
@@ -23,6 +25,8 @@ class Hidden:
         self.value = value
 
     def __repr__(self) -> str:
+        if is_path(self.value):
+            return str(self.value)
         size = f" of {len(self.value)}" if isinstance(self.value, Sized) and not isinstance(self.value, str) else ""
         return f"<{type(self.value).__name__}{size}, hidden>"
 

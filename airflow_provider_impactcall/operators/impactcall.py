@@ -212,8 +212,9 @@ class DeliverCallsOperator(BaseOperator):
 class ImpactCallOperator(DeliverCallsOperator):
     """Delivers the calls that an upstream task gave.
 
-    :param calls: any iterable of dicts, an ``XComArg``, or a mapped upstream's output (flattened); it is
-        templated, and never shown
+    :param calls: any iterable of dicts, an ``XComArg``, or a mapped upstream's output (flattened); or the path of a
+        file, or paths among these, as :meth:`.ImpactCallHook.deliver` takes them. It is templated, and never shown
+        unless it is one path
     :param kwargs: every option of :class:`DeliverCallsOperator`, and of Airflow's ``BaseOperator``
     """
 
@@ -226,7 +227,7 @@ class ImpactCallOperator(DeliverCallsOperator):
 
     @property
     def calls(self) -> Any:
-        """The calls, hidden unless they are a reference."""
+        """The calls, hidden unless they are a reference or a path."""
         return self._calls
 
     @calls.setter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -182,15 +183,47 @@ def test_the_same_calls_are_read_from_every_source(sandbox: Sandbox, impactcall:
 
 
 @pytest.mark.parametrize(
+    ("name", "good", "bad", "reason"),
+    [
+        ("calls.csv", examples.call("good"), "canary-1,canary-2\n", "has 2 values, and the header has 12 columns"),
+        ("calls.jsonl", examples.call("good"), '{"CallerId": canary-1}\n', "is no JSON object"),
+        ("calls.ndjson.gz", examples.call("good"), '["canary-1"]\n', "is no JSON object"),
+    ],
+)
+def test_a_line_that_is_no_row_is_not_adopted_and_the_others_are(
+    sandbox: Sandbox, impactcall: Command, tmp_path: Path, name: str, good: dict[str, Any], bad: str, reason: str
+) -> None:
+    file = tmp_path / name
+    if name == "calls.csv":
+        csv_file(file, [good])
+        line = 3
+    else:
+        file.write_text(json.dumps(good) + "\n")
+        line = 2
+    text = (file.read_text() + bad).encode()
+    file.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    done = impactcall("adopt", "--file", str(file), *WHY, "-o", "json")
+    assert done.status == 1
+    assert (done.rows[0]["adopted"], done.rows[0]["rejected"]) == ("1", "1")
+    assert f"impactcall: Rejected, 1 rows: row on line {line} of {file} {reason}\n" in done.err
+    assert "canary" not in done.err
+
+
+def test_an_empty_file_has_no_rows(sandbox: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    file.touch()
+    done = impactcall("adopt", "--file", str(file), *WHY, "-o", "json")
+    assert (done.status, done.rows[0]["rows"]) == (0, "0")
+
+
+@pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("calls.csv", "CallSessionId,CallerId\na,canary-1\nb\n", "line 3: 1 values, and the header has 2 columns"),
         ("calls.csv", 'CallSessionId\n"a\n', "line 2: is no CSV: unexpected end of data"),
-        ("calls.csv", "", "has no header"),
         ("calls.csv", "CallerId,CallerId\n", "two columns of one name in its header"),
-        ("calls.csv", b"CallSessionId\n\xff\xfe\n", "is not UTF-8"),
-        ("calls.jsonl", '{"CallSessionId": "a"}\n{"CallerId": canary-1}\n', "line 2: is no JSON object"),
-        ("calls.ndjson", '["canary-1"]\n', "line 1: is no JSON object"),
+        ("calls.csv", b"CallSessionId\n\xff\xfe\n", "line 2: is not UTF-8"),
+        ("calls.csv.gz", b"CallSessionId\n", "is no complete gzip file"),
+        ("calls.parquet", b"PAR1", "is no complete Parquet file (ArrowInvalid)"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_by_line_and_nothing_of_it_is_adopted(
@@ -221,7 +254,7 @@ def test_what_a_driver_says_of_values_is_not_printed(
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": ":memory:"}))
     done = impactcall("adopt", "--sql-conn-id", "warehouse", "--sql", f"SELECT canary-{examples.CALLER}x", *WHY)
     assert (done.status, done.out) == (1, "")
-    assert done.err == "impactcall: the query failed (OperationalError); the database's own client says why\n"
+    assert done.err == "impactcall: the query failed (OperationalError); its own client says why\n"
 
 
 def test_unknown_calls_that_are_actions_are_proven_delivered(

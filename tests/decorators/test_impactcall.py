@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, XComArg, task
@@ -26,6 +28,20 @@ def test_delivers_what_the_function_returns(sandbox: Sandbox) -> None:
     assert (report["delivered"], report["not_sent"]) == (2, 1)
     assert session_ids(sandbox) == ["fetched-0", "fetched-1"]
     assert {each["parameters"]["City"] for each in sandbox.calls} == {"Springfield"}
+
+
+def test_a_function_may_return_the_path_of_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in calls(3)))
+    with DAG(dag_id="decorated", schedule=None):
+
+        @task.impactcall
+        def paths(count: int) -> list[str]:
+            return [str(path)] * count
+
+        operator = paths(2).operator
+    report = operator.execute({})
+    assert (report["rows"], report["delivered"], report["duplicate"]) == (6, 3, 3)
 
 
 def test_a_function_may_return_nothing(sandbox: Sandbox) -> None:

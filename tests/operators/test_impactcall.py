@@ -284,6 +284,46 @@ def test_a_string_that_a_template_left_is_no_list_of_calls(sandbox: Sandbox) -> 
     assert "2125550177" not in message
 
 
+def test_takes_the_path_of_a_file_and_shows_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in calls(3)))
+    for shape in (str(path), path, f"file://{path}", [str(path)]):
+        report = deliver(shape)
+        assert report["delivered"] + report["already_delivered"] == 3
+    assert session_ids(sandbox) == ["call-0", "call-1", "call-2"]
+
+    shown = ImpactCallOperator(task_id="deliver", calls="s3://bucket/{{ ds }}/calls.csv.gz")
+    assert str(shown.calls) == "s3://bucket/{{ ds }}/calls.csv.gz"
+    shown.render_template_fields({"ds": "2026-09-10"})
+    assert str(shown.calls) == "s3://bucket/2026-09-10/calls.csv.gz"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["[{'CallerId': '2125550177'}]", "{'CallRecording': 'https://r.example.com/a.csv", "2125550177\n.csv", "a b"],
+)
+def test_rows_as_text_are_not_shown(rows: str) -> None:
+    assert str(ImpactCallOperator(task_id="deliver", calls=rows).calls) == "<str, hidden>"
+
+
+def test_a_file_that_is_broken_fails_the_task_for_good_and_sends_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text('CallerId\n2125550177\n"2125550177\n')
+    message, pushed = failure_of(str(path), AirflowFailException)
+    assert message == f"{path}, line 3: is no CSV: unexpected end of data"
+    assert pushed == {}
+    assert not sandbox.requests
+
+
+def test_a_line_that_is_no_row_is_rejected_and_the_others_are_delivered(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    path.write_text(json.dumps(call("good")) + "\n2125550177\n" + json.dumps(call("also")))
+    message, pushed = failure_of(str(path), AirflowFailException)
+    assert "1 rows are rejected" in message
+    assert (pushed["report"]["delivered"], pushed["report"]["rejected"]) == (2, 1)
+    assert session_ids(sandbox) == ["also", "good"]
+
+
 def test_a_connection_fills_what_calls_lack(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "AIRFLOW_CONN_IMPACTCALL_DEFAULT",

@@ -1,0 +1,15 @@
+"""A row that could not even be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class UnreadableRow:
+    """Stands among the rows of a file for one that is none, so that it is rejected and the rows beside it are not.
+
+    :param problem: where it is and what is wrong with it, to be read after the word ``row``; never what it holds
+    """
+
+    problem: str
