@@ -70,7 +70,7 @@ class CallMapping:
         self._inherited, unreadable = _read_by(rest, _NOTHING)
         problems += unreadable
         if self.preset is not None and not problems:
-            problems += self._without_source(self.preset.mapping, f"{self.preset.title} has none for it; give it")
+            problems += self._without_source(self.preset.mapping, f"{self.preset.title} has none")
         if caller_id_format not in get_args(CallerIdFormat):
             problems.append("caller_id_format must be 'national' or 'e164'")
         if problems:
@@ -132,20 +132,20 @@ class CallMapping:
     def problems_with(self, columns: Sequence[str]) -> list[str]:
         """What would keep every row with these columns from being a call."""
         missing = self.missing_columns(columns)
-        problems = [f"mapping: there is no column {' nor '.join(map(repr, missing))}"] if missing else []
+        problems = [f"mapping: the calls have no column {' nor '.join(map(repr, missing))}"] if missing else []
         if self.preset is None:
             by_name = _columns_by_parameter(tuple(columns))
-            problems += self._without_source(by_name, "no column is named like it; give it")
+            problems += self._without_source(by_name, "no column is named so")
         return problems
 
     def _without_source(self, others: Iterable[str], why: str) -> list[str]:
         known = {*self._own, *self.constants, *self.defaults, *others}
-        return [
-            f"{name} has no source: {why} in mapping or constants"
-            + (f", or the connection's {_OF_A_CONNECTION[name]}" if name in _OF_A_CONNECTION else "")
-            for name in _NEEDED
-            if name not in known
-        ]
+        missing = [name for name in _NEEDED if name not in known]
+        if not missing:
+            return []
+        fields = [_OF_A_CONNECTION[name] for name in missing if name in _OF_A_CONNECTION]
+        or_there = f", or the connection's {', '.join(fields)}" if fields else ""
+        return [f"{', '.join(missing)}: no source, as {why}; give one in mapping or constants{or_there}"]
 
     def _values(self, row: Row) -> tuple[dict[str, Any], list[Problem]]:
         values: dict[str, Any] = {}

@@ -178,9 +178,15 @@ class TestDelivered:
 
     def test_nothing_of_a_header_alone(self, sandbox: Sandbox, tmp_path: Path) -> None:
         path = tmp_path / "calls.parquet"
-        parquet.write_table(pa.table({"CallerId": pa.array([], pa.string())}), path)
+        columns = list(canary.row())
+        parquet.write_table(pa.table({column: pa.array([], pa.string()) for column in columns}), path)
         assert ImpactCallHook().deliver(path).rows == 0
-        assert ImpactCallHook().deliver(text(tmp_path, "calls.csv", "CallerId")).rows == 0
+        assert ImpactCallHook().deliver(text(tmp_path, "calls.csv", ",".join(columns))).rows == 0
+
+    def test_a_header_that_lacks_what_every_call_needs_sends_nothing(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        columns = [column for column in canary.row() if column != "MediaId"]
+        with pytest.raises(InvalidOption, match="MediaId: no source, as no column is named so"):
+            ImpactCallHook().deliver(text(tmp_path, "calls.csv", ",".join(columns)))
 
     @pytest.mark.parametrize("name", ["c.csv", "c.jsonl", "c.csv.gz"])
     def test_a_mark_of_the_byte_order_and_any_end_of_line(self, name: str, sandbox: Sandbox, tmp_path: Path) -> None:

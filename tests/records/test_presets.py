@@ -1,0 +1,212 @@
+"""What a preset does with rows, how a user's own mapping goes before it, and how presets are found."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption
+from airflow_provider_impactcall.records import CallMapping, vendors
+from airflow_provider_impactcall.records.vendors import Filter, VendorPreset, anonymous, click_id
+
+IDS = {"CampaignId": 1000, "ActionTrackerId": 4000, "CallProvider": "ExampleVendor"}
+
+
+def acme(**changes: Any) -> VendorPreset:
+    """A vendor with columns of its own."""
+    return VendorPreset(
+        **{
+            "name": "acme",
+            "title": "Acme Calls",
+            "facts": (),
+            "mapping": {
+                "MediaId": "partner",
+                "EventDate": "at",
+                "CallSessionId": "uid",
+                "CallerId": "from",
+                "CalledPhoneNumber": "to",
+                "CallDuration": "seconds",
+                "TalkDuration": {"first_of": ["talk", "seconds"]},
+                "CallStatus": {"from": "status", "values": {"done": "ANSWER", "no-answer": "CANCEL"}},
+            },
+            "session_ids": ("uid",),
+            "filters": (Filter("a call that has not ended", "status", ("ringing",)), anonymous("from")),
+            **changes,
+        }
+    )
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A call of that vendor's."""
+    return {
+        "uid": "a-1",
+        "partner": 10000,
+        "at": "2026-09-10T22:55:32-08:00",
+        "from": "+12125550142",
+        "to": "3035550191",
+        "seconds": 30,
+        "talk": 20,
+        "status": "done",
+        **changes,
+    }
+
+
+def wire(given: Any, **options: Any) -> dict[str, str]:
+    """The parameters that a row leaves as."""
+    return CallMapping(**{"vendor": acme(), "constants": IDS, **options}).record(given).parameters()
+
+
+def problems(given: Any, **options: Any) -> list[str]:
+    """What is wrong with a row."""
+    with pytest.raises(InvalidCall) as raised:
+        wire(given, **options)
+    return [str(problem) for problem in raised.value.problems]
+
+
+def test_a_call_is_mapped() -> None:
+    assert wire(row()) == {
+        "CampaignId": "1000",
+        "MediaId": "10000",
+        "EventDate": "2026-09-10T22:55:32-08:00",
+        "ActionTrackerId": "4000",
+        "CallProvider": "ExampleVendor",
+        "CallSessionId": "a-1",
+        "CallerId": "2125550142",
+        "CalledPhoneNumber": "3035550191",
+        "CallDuration": "30",
+        "TalkDuration": "20",
+        "CallStatus": "ANSWER",
+        "CallerPhoneNumberCountry": "US",
+        "CalledPhoneNumberCountry": "US",
+    }
+
+
+def test_nothing_maps_by_name_beside_a_preset() -> None:
+    assert "City" not in wire(row(City="Denver", city="Denver"))
+
+
+def test_own_mapping_goes_before_the_presets() -> None:
+    assert wire(row(other=7), mapping={"MediaId": "other"})["MediaId"] == "7"
+    assert wire(row(), constants={**IDS, "MediaId": 8})["MediaId"] == "8"
+
+
+def test_the_connections_defaults_come_after_the_presets() -> None:
+    preset = acme(mapping={**acme().mapping, "CampaignId": "program"})
+    options = {"vendor": preset, "constants": None, "defaults": IDS}
+    assert wire(row(program=5), **options)["CampaignId"] == "5"
+    assert wire(row(), **options)["CampaignId"] == "1000"
+
+
+def test_a_status_that_the_table_lacks_rejects_the_row_and_is_named() -> None:
+    assert problems(row(status="Transferred")) == ["CallStatus has no value for 'Transferred'; add it to its values"]
+
+
+def test_words_are_the_same_in_any_case_and_with_dashes_for_spaces() -> None:
+    assert wire(row(status="No Answer"))["CallStatus"] == "CANCEL"
+
+
+def test_words_can_be_added_and_changed() -> None:
+    mapping = {"CallStatus": {"values": {"transferred": "ANSWER", "No answer": "IVR_DROPOFF"}}}
+    found = [wire(row(status=word), mapping=mapping)["CallStatus"] for word in ("transferred", "no-answer", "done")]
+    assert found == ["ANSWER", "IVR_DROPOFF", "ANSWER"]
+
+
+def test_words_can_be_added_only_to_a_table() -> None:
+    for vendor in (None, acme()):
+        with pytest.raises(InvalidOption, match="MediaId has values and no 'from'"):
+            CallMapping({"MediaId": {"values": {"a": 1}}}, IDS, vendor=vendor)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": "Ringing"}, "a call that has not ended"),
+        ({"from": "Restricted"}, "an anonymous caller"),
+        ({"from": "anonymous", "status": "ringing"}, "a call that has not ended"),
+    ],
+)
+def test_calls_are_left_out_with_a_reason(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(CallLeftOut) as raised:
+        wire(row(**changes))
+    assert (raised.value.reason, raised.value.call_session_id) == (reason, "a-1")
+
+
+def test_a_filter_without_its_column_leaves_nothing_out() -> None:
+    preset = acme(filters=(Filter("an outbound call", "direction", ("outbound",)),))
+    assert wire(row(), vendor=preset)["CallSessionId"] == "a-1"
+
+
+def test_a_filter_that_cannot_be_read_rejects_the_row() -> None:
+    def failing(given: Any) -> bool:
+        raise KeyError(given["from"])
+
+    assert problems(row(), vendor=acme(filters=(Filter("x", failing, (True,)),))) == ["row cannot be read: KeyError"]
+
+
+@pytest.mark.parametrize("wrapped", [row(), json.dumps(row())], ids=["object", "text"])
+def test_a_call_in_a_column_of_json_is_found(wrapped: Any) -> None:
+    found = wire({"received": "2026-09-11", "payload": wrapped, "partner_id": 7}, mapping={"MediaId": "partner_id"})
+    assert (found["CallSessionId"], found["MediaId"]) == ("a-1", "7")
+
+
+def test_every_required_parameter_without_a_source_is_named_before_any_row() -> None:
+    preset = acme(mapping={name: source for name, source in acme().mapping.items() if name != "MediaId"})
+    with pytest.raises(InvalidOption) as raised:
+        CallMapping(vendor=preset, defaults={"CampaignId": 1})
+    assert str(raised.value) == (
+        "MediaId, ActionTrackerId, CallProvider: no source, as Acme Calls has none; give one in mapping or constants, "
+        "or the connection's action_tracker_id, call_provider"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://example.com/?irclickid=QiiW:x-Y_z&utm_source=a", "QiiW:x-Y_z"),
+        ("https://example.com/p?a=1&irclickid=a%3Ab#top", "a:b"),
+        ("https://example.com/", None),
+        ("", None),
+        (None, None),
+        (5, None),
+    ],
+)
+def test_the_click_id_of_a_landing_page(url: Any, found: str | None) -> None:
+    assert click_id("landing_page_url")({"landing_page_url": url}) == found
+
+
+@pytest.fixture
+def no_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vendors, "_registered", {})
+
+
+@pytest.mark.usefixtures("no_registered")
+def test_a_preset_of_ones_own_is_known_once_it_is_registered() -> None:
+    with pytest.raises(InvalidOption, match="there is no preset 'acme'"):
+        CallMapping(vendor="acme")
+    vendors.register(acme())
+    assert CallMapping(constants=IDS, vendor="Acme").record(row()).CallSessionId == "a-1"
+    own = acme(name="CallRail", title="Ours")
+    vendors.register(own)
+    assert vendors.preset("callrail") is own
+
+
+@pytest.mark.usefixtures("no_registered")
+def test_a_preset_of_an_installed_package_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("acme", f"{__name__}:ACME", vendors.ENTRY_POINTS)
+    monkeypatch.setattr(vendors, "entry_points", lambda group: [point] if group == vendors.ENTRY_POINTS else [])
+    assert vendors.preset("acme") is ACME
+
+
+@pytest.mark.usefixtures("no_registered")
+def test_what_is_no_preset_is_refused() -> None:
+    for given in ({"name": "acme"}, "acme", None):
+        with pytest.raises(InvalidOption, match="must be a VendorPreset"):
+            vendors.register(given)  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption, match="vendor must be a preset's name, and is a value of type int"):
+        vendors.preset(5)  # type: ignore[arg-type]
+
+
+ACME = acme()
