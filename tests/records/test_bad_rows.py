@@ -256,6 +256,8 @@ PHONE_ROWS = [
     bad("phone-second-number", {"CallerId": "2125550142,3035550191"}, ("CallerId", NOT_DIGITS)),
     bad("phone-second-number-written-out", {"CallerId": "212-555-0142, 303-555-0191"}, ("CallerId", NOT_DIGITS)),
     bad("phone-second-number-after-slash", {"CallerId": "212-555-0142 / 303-555-0191"}, ("CallerId", NOT_DIGITS)),
+    *[bad(f"phone-masked-{value}", {"CallerId": value}, ("CallerId", NOT_DIGITS))
+      for value in ("212-555-****", "+49 30 2312****", "+49302312####", "+49302312xxxx", "+49302312…")],
     bad("phone-extension-of-letters", {"CallerId": "212-555-0142 x"}, ("CallerId", NOT_DIGITS)),
     bad("phone-extension-alone", {"CallerId": "x42"}, ("CallerId", NOT_DIGITS)),
     bad("phone-extension-of-ten-digits", {"CallerId": "212-555-0142 x3035550191"}, ("CallerId", NOT_DIGITS)),

@@ -18,6 +18,8 @@ _BETWEEN_WORDS = re.compile(r"[ ,()'\u2019-]+")
 # What people write and ISO 3166-1 does not. Great Britain's code is GB; UK is reserved for it, and for no other.
 _OTHER_NAMES = {
     "AE": "UAE",
+    "BN": "Brunei",
+    "CC": "Cocos Islands",
     "CD": "DR Congo, Democratic Republic of Congo, Congo-Kinshasa",
     "CG": "Republic of the Congo, Congo-Brazzaville",
     "CI": "Ivory Coast",
@@ -36,13 +38,15 @@ _OTHER_NAMES = {
     "PS": "Palestinian Territories",
     "RU": "Russia",
     "ST": "São Tomé and Príncipe",
+    "SJ": "Svalbard",
     "SX": "Sint Maarten",
     "SY": "Syria",
     "SZ": "Swaziland",
     "TL": "East Timor",
     "TR": "Turkey, Turkiye",
-    "US": "United States, USA",
+    "US": "United States, US",
     "VA": "Vatican, Vatican City",
+    "VC": "Saint Vincent",
     "VG": "British Virgin Islands",
     "VI": "US Virgin Islands, United States Virgin Islands",
     "VN": "Vietnam",
@@ -94,6 +98,6 @@ def _codes() -> Mapping[str, str]:
 
 
 def _folded(name: str) -> str:
-    bare = unicodedata.normalize("NFKD", name).casefold().replace("&", " and ").replace(".", "")
+    bare = unicodedata.normalize("NFD", name).casefold().replace("&", " and ").replace(".", "")
     words = _BETWEEN_WORDS.split("".join(letter for letter in bare if not unicodedata.combining(letter)))
     return " ".join("saint" if word == "st" else word for word in words if word not in ("", "the"))

@@ -1,0 +1,121 @@
+"""What holds for every reader of values: it reads or says why not, and what it read is read again as itself."""
+
+from __future__ import annotations
+
+import string
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_impactcall.records import normalize
+from tests.records.test_any_rows import values
+
+NEW_YORK = ZoneInfo("America/New_York")
+READERS: dict[str, Callable[[Any], Any]] = {
+    "text": normalize.text,
+    "integer": normalize.integer,
+    "number": normalize.number,
+    "amount": normalize.amount,
+    "seconds": normalize.seconds,
+    "event_date": normalize.event_date,
+    "event_date-in-a-zone": partial(normalize.event_date, zone=NEW_YORK),
+    "country": normalize.country,
+    "boolean": normalize.boolean,
+    "one_of": partial(normalize.one_of, allowed=("Landline", "Mobile")),
+    **{
+        f"phone_number-{country}-{form}": partial(normalize.phone_number, country=country, form=form)
+        for country in (None, "US", "GB", "DE", "CN", "SC")
+        for form in ("national", "e164")
+    },
+}
+
+
+def message_of(read: Callable[[Any], Any], value: Any) -> str:
+    try:
+        read(value)
+    except normalize.UnfitValue as unfit:
+        return str(unfit)
+    return ""
+
+
+# Pieces of which vendors' values are made, so that chance meets the edges of each form.
+pieces = st.sampled_from([
+    "0", "00", "1", "12", "59", "60", "0123", "555", "2026", "7378742833", "266696687", "86282452253", "+", "-", "(",
+    ")", ".", ",", ":", ";", "#", "*", "'", "/", "@", "%", "%2B", "x", "ext.", ";ext=", "w", "sip:", "sips:",
+    "tel:", ";phone-context=", "@example.com", ";user=phone", "anonymous", "T", "Z", "UTC", "EST", "AM", "PM", "P", "PT",
+    "D", "H", "M", "S", "W", "$", "€", "USD", "Fri, ", " Oct ", "-0400", "+0000", " days ", "true", "US", "USA", "Korea",
+    "the", " ", "\u00a0", "\u2011", "\u0662", "\uff12", "\u202a", "\u2212",
+])  # fmt: skip
+vendor_texts = st.lists(st.one_of(pieces, st.text(string.digits, max_size=4)), max_size=10).map("".join)
+anything = st.one_of(values, vendor_texts)
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@settings(max_examples=150, deadline=None)
+@given(value=anything)
+@example(value="7378742833 x42")
+@example(value="282452253")
+@example(value="PT999999H999999999M999999999S")
+@example(value="P999999W999999DT999999H")
+def test_a_reader_reads_or_says_why_not_and_reads_what_it_read_as_itself(read, value):
+    try:
+        once = read(value)
+    except normalize.UnfitValue:  # any other error fails the test
+        return
+    assert read(once) == once
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@settings(max_examples=100, deadline=None)
+@given(value=st.text("0123456789+-().,:;@#* ", min_size=6, max_size=300))
+def test_a_message_never_holds_the_value(read, value):
+    for held in (value, value + "?", [value], {value: value}, value.encode()):
+        assert value not in message_of(read, held)
+
+
+@given(anything)
+def test_whether_a_caller_is_anonymous_can_be_asked_of_anything(value):
+    if normalize.is_anonymous(value):
+        with pytest.raises(normalize.UnfitValue, match="anonymous caller"):
+            normalize.phone_number(value)
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.0, Decimal(1), np.bool_(True), np.int64(1), "true", "TRUE", "True", "t",
+                                   "yes", "Yes", "y", "Y", "1", np.str_("yes")])  # fmt: skip
+def test_what_is_true(value):
+    assert normalize.boolean(value) is True
+
+
+@pytest.mark.parametrize("value", [False, 0, 0.0, Decimal(0), np.bool_(False), np.int64(0), "false", "FALSE", "f", "no",
+                                   "No", "n", "N", "0"])  # fmt: skip
+def test_what_is_false(value):
+    assert normalize.boolean(value) is False
+
+
+@pytest.mark.parametrize("value", [None, "", 2, -1, 0.5, "on", "off", "maybe", " true", "1.0", "ｙ", "İ", [True], {},
+                                   b"true", float("nan"), float("inf"), np.array([True])])  # fmt: skip
+def test_what_is_neither(value):
+    with pytest.raises(normalize.UnfitValue):
+        normalize.boolean(value)
+
+
+def test_what_is_neither_is_not_quoted():
+    assert message_of(normalize.boolean, "212-555-0142") == "must be true or false, and is text of 12 characters"
+
+
+def test_two_letters_need_no_list_of_names():
+    """Reading the list costs ten milliseconds, and rows that hold codes never need it."""
+    code = (
+        "import sys; from airflow_provider_impactcall.records import normalize as n; assert n.country('us') == 'US'; "
+        "assert 'iso3166' not in sys.modules; assert n.country('USA') == 'US'; assert 'iso3166' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
