@@ -65,11 +65,15 @@ def is_anonymous(value: Any) -> bool:
 
 def _is_withheld(written: str) -> bool:
     try:
-        return re.sub(r"[^0-9]", "", _dialled(written)) in _KEYPAD
+        return _digits(_dialled(written)) in _KEYPAD
     except UnfitValue:
-        address = _ADDRESS.fullmatch(written)
-        named = unquote(address["user"]) if address else written
-        return _WITHHELD.fullmatch(re.sub(r"[ _<>()\"'.-]", "", named)) is not None
+        return _is_withheld_word(written)
+
+
+def _is_withheld_word(written: str) -> bool:
+    address = _ADDRESS.fullmatch(written)
+    named = unquote(address["user"]) if address else written
+    return _WITHHELD.fullmatch(re.sub(r"[ _<>()\"'.-]", "", named)) is not None
 
 
 @reader
@@ -99,10 +103,15 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
 @lru_cache(maxsize=65_536)
 def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> str:
     readable = _readable(written)
-    if _is_withheld(readable):
+    try:
+        dialled = _dialled(readable)
+    except UnfitValue:
+        if _is_withheld_word(readable):
+            raise UnfitValue(_ANONYMOUS) from None
+        raise
+    digits = _digits(dialled)
+    if digits in _KEYPAD:
         raise UnfitValue(_ANONYMOUS)
-    dialled = _dialled(readable)
-    digits = re.sub(r"[^0-9]", "", dialled)
     international = dialled.startswith("+")
     nanp_country = country is None or phonenumbers.country_code_for_region(country) == _NANP
     if not international and nanp_country:
@@ -153,16 +162,22 @@ def _ascii(letter: str) -> str:
 
 def _dialled(written: str) -> str:
     """The number itself: ``+`` if it has one, and what is dialled after it."""
-    if (address := _ADDRESS.fullmatch(written)) is not None:
-        written = _of_address(address)
-    elif len(written) <= LONGEST_NUMBER and (extended := _EXTENSION.fullmatch(written)) is not None:
-        written = extended[1]
-    if (bracketed := _PLUS_IN_BRACKETS.fullmatch(written)) is not None:
-        written = f"+{bracketed[1]} {bracketed[2]}"
-    written = _FLOAT.sub(r"\1", written) if _FLOAT.fullmatch(written) else written
+    if not _DIALLED.fullmatch(written):  # the common case is the number alone
+        if (address := _ADDRESS.fullmatch(written)) is not None:
+            written = _of_address(address)
+        elif len(written) <= LONGEST_NUMBER and (extended := _EXTENSION.fullmatch(written)) is not None:
+            written = extended[1]
+        if (bracketed := _PLUS_IN_BRACKETS.fullmatch(written)) is not None:
+            written = f"+{bracketed[1]} {bracketed[2]}"
+    if (from_float := _FLOAT.fullmatch(written)) is not None:
+        written = from_float[1]
     if len(written) > LONGEST_NUMBER or not _DIALLED.fullmatch(written):
         raise UnfitValue(_NOT_DIGITS)
     return written
+
+
+def _digits(dialled: str) -> str:
+    return re.sub(r"[^0-9]", "", dialled)
 
 
 def _of_address(address: re.Match[str]) -> str:
