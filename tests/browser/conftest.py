@@ -80,10 +80,12 @@ def page(browser: BrowserContext, tmp_path: Path) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="package")
-def connection(airflow_up: Running, browser: BrowserContext) -> str:
-    """The id of a connection that leads to the sandbox, made in the form."""
+def connection(airflow_up: Running, browser: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The id of a connection that leads to the sandbox, made in the form, whose looks are kept in a folder."""
+    looks = tmp_path_factory.mktemp("connection")
     page = browser.new_page()
     form = ConnectionForm.new(page)
+    page.screenshot(path=looks / "empty.png")
     standard = {
         "connection_id": "impactcall_default",
         "host": f"http://{airflow_up.sandbox.host}",
@@ -92,6 +94,8 @@ def connection(airflow_up: Running, browser: BrowserContext) -> str:
         "port": str(airflow_up.sandbox.port),
     }
     form.fill(standard, OWN_FIELDS)
+    page.screenshot(path=looks / "filled.png")
     form.save()
+    page.screenshot(path=looks / "saved.png")
     page.close()
     return standard["connection_id"]

@@ -30,8 +30,9 @@ UPSTREAM_CALLERS = ["+12125550123", "(617) 555-0148"]
 
 @dataclass(frozen=True)
 class Shown:
-    """The text of a task's pages."""
+    """The text of a task's pages, and of its run's."""
 
+    run: str
     log: str
     xcom: str
     rendered: str
@@ -56,6 +57,7 @@ def shown(
     page, address = browser.new_page(), addresses[request.param]
     looks = tmp_path_factory.mktemp(request.param)
     yield Shown(
+        run=text_of(page, address.partition("/tasks/")[0], "Task Instances", looks / "run.png"),
         log=log_of(page, address, looks / "log.png"),
         xcom=xcom_of(page, address, looks / "xcom.png"),
         rendered=text_of(page, f"{address}/rendered_templates", "impactcall_conn_id", looks / "rendered.png"),
