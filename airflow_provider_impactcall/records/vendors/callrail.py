@@ -1,0 +1,114 @@
+"""CallRail: the calls of its API v3, and of its post-call and call-modified webhooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.sources import Row, folded
+from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset, anonymous, click_id, latest
+
+_NOT_ANSWERED = ("missed", "abandoned", "voicemail")
+
+
+def answer(row: Row) -> Any:
+    """``voicemail`` if that flag is set, else ``call_type``; without one, what the flag ``answered`` says."""
+    if _flag(row, "voicemail"):
+        return "voicemail"
+    if not normalize.is_absent(row.get("call_type")):
+        return row["call_type"]
+    answered = _flag(row, "answered")
+    return None if answered is None else "answered" if answered else "missed"
+
+
+def talk_duration(row: Row) -> Any:
+    """``duration`` if the call was answered, and not by a voicemail; else 0."""
+    word = folded(answer(row) or "")
+    answered = _flag(row, "answered")
+    talked = word == "answered" if answered is None else answered
+    return row.get("duration") if talked and word not in _NOT_ANSWERED else 0
+
+
+def repeat_caller(row: Row) -> str | None:
+    """``new`` or ``repeat``, by the flag ``first_call``."""
+    first = _flag(row, "first_call")
+    return None if first is None else "new" if first else "repeat"
+
+
+def not_connected_yet(row: Row) -> bool:
+    """Whether it is what the pre-call webhook says of a call before it is connected: missed, of no length."""
+    return (
+        "resource_id" in row
+        and folded(row.get("call_type") or "") == "missed"
+        and folded(row.get("duration") or 0) == "0"
+    )
+
+
+def _flag(row: Row, column: str) -> bool | None:
+    value = row.get(column)
+    return None if normalize.is_absent(value) else normalize.boolean(value)
+
+
+PRESET = VendorPreset(
+    name="callrail",
+    title="CallRail",
+    facts=(
+        "CallRail API v3, Calls, https://apidocs.callrail.com/#calls: the fields of a call, and those sent on request",
+        "CallRail API v3, Security, https://apidocs.callrail.com/#security: a whole post-call webhook",
+        "CallRail support, Webhooks, https://support.callrail.com/hc/en-us/articles/5711246459149-Webhooks: what each "
+        "webhook holds, and when it is sent",
+        "CallRail support, Call answer status, "
+        "https://support.callrail.com/hc/en-us/articles/5712088951437-Call-answer-status: answered, missed, voicemail, "
+        "outbound and abandoned calls",
+    ),
+    mapping={
+        "EventDate": "start_time",
+        "CallSessionId": {"first_of": ["resource_id", "id"]},
+        "CallerId": "customer_phone_number",
+        "CalledPhoneNumber": "tracking_phone_number",
+        "CallDuration": "duration",
+        "TalkDuration": talk_duration,
+        "CallStatus": {
+            "from": answer,
+            "values": {
+                "answered": "ANSWER",
+                "missed": "CANCEL",
+                "abandoned": "CANCEL",
+                "voicemail": "IVR_DROPOFF",
+            },
+        },
+        "CallerPhoneNumberCountry": "customer_country",
+        "ClickId": {"first_of": [click_id("landing_page_url"), click_id("last_requested_url")]},
+        "City": "customer_city",
+        "Region": "customer_state",
+        "Zip": "zip_code",
+        "RepeatCaller": repeat_caller,
+        "CallRecording": "recording",
+        "TrafficSource": {"first_of": ["source", "formatted_tracking_source"]},
+        "PromoNumberDescription": "source_name",
+    },
+    session_ids=("resource_id", "id"),
+    filters=(
+        Filter("an outbound call", "direction", ("outbound",)),
+        Filter("a call that has not ended", not_connected_yet, (True,)),
+        Filter("a call marked as spam", "spam", ("true", "t", "yes", "y", "1")),
+        anonymous("customer_phone_number"),
+    ),
+    join=latest(),
+    notes=(
+        "MediaId has no source: give the partner of each tracking number, as in mapping={'MediaId': {'from': "
+        "'tracking_phone_number', 'lookup': {...}}}.",
+        "CallRail gives no talk time: that of an answered call is its whole duration, an IVR and the ringing included.",
+        "A webhook's id is another one than the API's; its resource_id is the API's id, so that a call that came by "
+        "both has one CallSessionId.",
+        "The pre-call webhook tells of every call as missed. Keep only the post-call and call-modified ones: a call "
+        "whose pre-call version was delivered is not corrected by itself.",
+        "Of the versions of a call in one input the last one counts: CallRail gives no time of a change.",
+        "zip_code, first_call, source, source_name and the page URLs come from the API only when it is asked for them "
+        "(fields=).",
+        "Inferred, as neither CallRail nor impact.com says it: missed and abandoned calls are CANCEL, voicemails are "
+        "IVR_DROPOFF.",
+        "Not mapped: value, which may be an estimate (mapping={'SaleAmount': 'value'} if yours are sales), and "
+        "keypad_entries, whose form is not documented.",
+    ),
+)

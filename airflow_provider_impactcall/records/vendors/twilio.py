@@ -1,0 +1,200 @@
+"""Twilio: Call resources of its REST API and its call webhooks, a call's legs brought together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.sources import Row, Source, folded, reader_of
+from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset, anonymous, latest
+
+_CALLER: Source = {"first_of": ["from", "From", "Caller"]}
+_OWN_STATUS: Source = {"first_of": ["status", "CallStatus"]}
+_PARENT: Source = {"first_of": ["parent_call_sid", "ParentCallSid"]}
+_SID: Source = {"first_of": ["sid", "CallSid"]}
+
+_own_status = reader_of(_OWN_STATUS)
+_parent = reader_of(_PARENT)
+_sid = reader_of(_SID)
+_answered_by = reader_of({"first_of": ["answered_by", "AnsweredBy"]})
+_duration = reader_of({"first_of": ["duration", "CallDuration"]})
+_changed_at = reader_of({"first_of": ["date_updated", "Timestamp"]})
+
+_ANSWERED = ("completed", "answered")
+_MACHINES = ("machine start", "machine end beep", "machine end silence", "machine end other", "machine", "fax")
+_NOT_ANSWERED = ("busy", "no answer", "canceled", "failed")
+
+
+def start(row: Row) -> str | None:
+    """``Timestamp`` less ``CallDuration``: a status callback tells when the call ended."""
+    ended = row.get("Timestamp")
+    if normalize.is_absent(ended):
+        return None
+    lasted = timedelta(seconds=normalize.seconds(call_duration(row) or 0))
+    return (datetime.fromisoformat(normalize.event_date(ended)) - lasted).isoformat()
+
+
+def call_duration(row: Row) -> Any:
+    """``duration`` or ``CallDuration``; 0 where Twilio leaves it out, as for a call that was not answered."""
+    lasted = _duration.read(row)
+    return 0 if normalize.is_absent(lasted) and _word(_own_status.read(row)) in _NOT_ANSWERED else lasted
+
+
+def talk_duration(row: Row) -> Any:
+    """What the dialled legs lasted that were answered; without a dialled leg the call's duration if it was; else 0."""
+    if _word(status(row)) not in _ANSWERED:
+        return 0
+    return call_duration(row) if normalize.is_absent(row.get("DialCallStatus")) else row.get("DialCallDuration")
+
+
+def status(row: Row) -> Any:
+    """What came of the dialled legs, else of the call; ``answered_by`` in place of it if a machine answered."""
+    dialled = row.get("DialCallStatus")
+    word = _own_status.read(row) if normalize.is_absent(dialled) else dialled
+    machine = _answered_by.read(row)
+    return machine if _word(word) in _ANSWERED and _word(machine) in _MACHINES else word
+
+
+def is_leg(row: Row) -> bool:
+    """Whether another call dialled it."""
+    return not normalize.is_absent(_parent.read(row))
+
+
+def legs(rows: Sequence[Row]) -> Sequence[Row | str]:
+    """The last version of each leg, and those that a call dialled told of in the call itself.
+
+    They are told as the action of ``<Dial>`` would: in ``DialCallStatus`` and ``DialCallDuration``.
+    """
+    results = _last_versions(rows)
+    dialled = {str(_sid.read(row)): row for row in results if not isinstance(row, str) and is_leg(row)}
+    if not dialled or all(isinstance(row, str) or is_leg(row) for row in results):
+        return results
+    return [
+        row
+        if isinstance(row, str)
+        else "a leg of a call that stands for it"
+        if is_leg(row)
+        else {**row, **_outcome(row, dialled.values())}
+        for row in results
+    ]
+
+
+def _outcome(call: Row, dialled: Iterable[Row]) -> Mapping[str, Any]:
+    by_word: Mapping[str, list[Row]] = defaultdict(list)
+    for leg in dialled:
+        by_word[_word(status(leg)) or "no status"].append(leg)
+    known = (*_ANSWERED, *_MACHINES, *_NOT_ANSWERED)
+    # A word that does not say how the leg ended goes first: the call is rejected, and names it.
+    unknown = [word for word in by_word if word not in known]
+    word = next(word for word in (*unknown, *known) if word in by_word)
+    try:
+        talked = sum(normalize.seconds(_duration.read(leg)) for word in _ANSWERED for leg in by_word[word])
+        lasted = normalize.seconds(call_duration(call))
+    except normalize.UnfitValue:
+        return {"DialCallStatus": word, "DialCallDuration": None}
+    return {"DialCallStatus": word, "DialCallDuration": min(talked, lasted)}
+
+
+def _last_versions(rows: Sequence[Row]) -> list[Row | str]:
+    results: list[Row | str] = list(rows)
+    places_by_sid: Mapping[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        places_by_sid[str(_sid.read(row))].append(place)
+    for places in places_by_sid.values():
+        for place, version in zip(places, _last([rows[place] for place in places]), strict=True):
+            results[place] = version
+    return results
+
+
+def _change(row: Row) -> str | None:
+    try:
+        return normalize.event_date(_changed_at.read(row), UTC)
+    except normalize.UnfitValue:
+        return None
+
+
+_last = latest(_change)
+
+
+def _word(value: Any) -> str:
+    return "" if normalize.is_absent(value) else folded(value)
+
+
+PRESET = VendorPreset(
+    name="twilio",
+    title="Twilio",
+    facts=(
+        "Twilio, Call resource, https://www.twilio.com/docs/voice/api/call-resource: the properties, the statuses, the "
+        "directions, and that duration is empty for busy, failed, unanswered and ongoing calls",
+        "Twilio, OpenAPI, https://github.com/twilio/twilio-oai/blob/main/spec/json/twilio_api_v2010.json: a whole Call "
+        "resource",
+        "Twilio, TwiML for Programmable Voice, https://www.twilio.com/docs/voice/twiml: the parameters of a webhook "
+        "(CallSid, From, FromCity and so on)",
+        "Twilio, TwiML <Dial>, https://www.twilio.com/docs/voice/twiml/dial: DialCallStatus and DialCallDuration",
+        "Twilio, Voice webhooks, https://www.twilio.com/docs/usage/webhooks/voice-webhooks: the status callback "
+        "(CallDuration, RecordingUrl, Timestamp)",
+        "Twilio, Answering Machine Detection, https://www.twilio.com/docs/voice/answering-machine-detection: the words "
+        "of AnsweredBy",
+    ),
+    mapping={
+        "EventDate": {"first_of": ["start_time", start, "date_created"]},
+        "CallSessionId": _SID,
+        "CallerId": _CALLER,
+        "CalledPhoneNumber": {"first_of": ["to", "To", "Called"]},
+        "CallDuration": call_duration,
+        "TalkDuration": talk_duration,
+        "CallStatus": {
+            "from": status,
+            "values": {
+                "completed": "ANSWER",
+                "answered": "ANSWER",
+                "busy": "CONGESTION",
+                "no-answer": "CANCEL",
+                "canceled": "CANCEL",
+                "failed": "FAILURE",
+                "machine_start": "IVR_DROPOFF",
+                "machine_end_beep": "IVR_DROPOFF",
+                "machine_end_silence": "IVR_DROPOFF",
+                "machine_end_other": "IVR_DROPOFF",
+                "machine": "IVR_DROPOFF",
+                "fax": "IVR_DROPOFF",
+            },
+        },
+        "CallerPhoneNumberCountry": {"first_of": ["FromCountry", "CallerCountry"]},
+        "CalledPhoneNumberCountry": {"first_of": ["ToCountry", "CalledCountry"]},
+        "City": {"first_of": ["FromCity", "CallerCity"]},
+        "Region": {"first_of": ["FromState", "CallerState"]},
+        "Zip": {"first_of": ["FromZip", "CallerZip"]},
+        "CallRecording": "RecordingUrl",
+    },
+    session_ids=("sid", "CallSid"),
+    filters=(
+        Filter("a leg whose call is not in this input", is_leg, (True,)),
+        Filter(
+            "an outbound call",
+            {"first_of": ["direction", "Direction"]},
+            ("outbound-api", "outbound-dial", "outbound", "trunking-terminating"),
+        ),
+        Filter("a call that has not ended", _OWN_STATUS, ("queued", "initiated", "ringing", "in-progress")),
+        anonymous(_CALLER),
+    ),
+    join=legs,
+    call={"first_of": ["parent_call_sid", "ParentCallSid", "sid", "CallSid"]},
+    notes=(
+        "MediaId has no source: give the partner of each number, as in mapping={'MediaId': {'from': 'to', 'lookup': "
+        "{...}}}.",
+        "A call that <Dial> connects is two Call resources or more. Give them in one input: the call's status and talk "
+        "time are then those of the legs that it dialled, and the legs themselves are left out.",
+        "Of several legs those that were answered count together, never as more than the call. If none was, the call "
+        "ended as the one did that came furthest: a machine, busy, no-answer, canceled, failed.",
+        "A call without a dialled leg in the input counts as answered if Twilio answered it, and its talk time is its "
+        "whole duration, menus included.",
+        "A status callback tells when the call ended: EventDate is that time less CallDuration.",
+        "The Duration of a webhook is in minutes, and is not read.",
+        "A caller who is a client or a SIP user without a number is rejected: impact.com matches by number.",
+        "Inferred, as neither Twilio nor impact.com says it: the impact.com status of each of Twilio's.",
+    ),
+)

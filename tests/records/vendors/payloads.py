@@ -1,0 +1,52 @@
+"""The vendors' published payloads, and what a row becomes by a vendor's preset."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from airflow_provider_impactcall.delivery.engine import Item
+from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records.vendors import preset
+
+
+def load(name: str) -> dict[str, Any]:
+    """The record in a file of this folder, which also says where it was published."""
+    return json.loads((Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8"))["record"]
+
+
+def wire(row: Any, vendor: str, **options: Any) -> dict[str, str]:
+    """The parameters that leave for a row."""
+    return _mapping(vendor, options).record(row).parameters()
+
+
+def items(rows: Any, vendor: str, **options: Any) -> list[Item]:
+    """What comes of each row where the rows of one call are brought together."""
+    return list(read(rows, _mapping(vendor, options)))
+
+
+def _mapping(vendor: str, options: dict[str, Any]) -> CallMapping:
+    defaults = {"CampaignId": 1000, "ActionTrackerId": 4000, "CallProvider": "ExampleVendor"}
+    known = _known(vendor)
+    if "MediaId" not in known.mapping:
+        defaults["MediaId"] = 10000
+    return CallMapping(vendor=known, defaults=defaults, **options)
+
+
+_known = cache(preset)  # Each time, it asks every installed package.
+
+
+def junk() -> st.SearchStrategy[Any]:
+    """Values as no vendor gives them: unset, of another type, nested, half right."""
+    near = ["", "0", "-1", "true", "completed", "answered", "anonymous", "inbound", "+12125550123", "{}", "[", "NaN"]
+    leaves = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(near)
+    )
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2)
+    )
