@@ -10,11 +10,26 @@ from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Reader, Row, Source, folded, object_in, reader_of
+from airflow_provider_impactcall.records.sources import (
+    Reader,
+    Row,
+    Source,
+    folded,
+    from_json,
+    in_words,
+    object_in,
+    reader_of,
+)
 
 Join = Callable[[Sequence[Row]], Sequence[Row | str]]
 """The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
 it is left out."""
+
+YES = ("true", "t", "yes", "y", "1")
+"""What a column of yes or no may hold for yes, a boolean or a number as text."""
+
+NO = ("false", "f", "no", "n", "0")
+"""And for no."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +68,12 @@ class VendorPreset:
     :param facts: where each thing that it says of the vendor can be read
     :param mapping: a source by parameter name; a user's own mapping goes before it
     :param filters: the calls that are left out
-    :param session_ids: the columns that may hold a call's id. A row that has none of them, and a JSON object with one
-        in another column (``call``, ``payload``), is read as that object
+    :param session_ids: the columns by which a call's record is known, such as its id. A row that has none of them, and
+        a JSON object with one in another column (``call``, ``payload``), is read as that object
     :param join: how the rows of one call become one; None if the vendor never has two of one call
     :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
     :param notes: what a user has to know, a sentence each
+    :param blanks: the words that the vendor writes where there is no value
     """
 
     name: str
@@ -69,16 +85,16 @@ class VendorPreset:
     join: Join | None = None
     call: Source | None = None
     notes: Sequence[str] = ()
+    blanks: Collection[str] = ()
 
     def opened(self, row: Row) -> Row:
-        """The row with the call's own columns in it, wherever they lay."""
-        if any(name in row for name in self.session_ids):
-            return row
-        for value in row.values():
-            found = object_in(value)
-            if found is not None and any(name in found for name in self.session_ids):
-                return {**row, **found}
-        return row
+        """The row with the call's own columns in it, wherever they lay, and nothing in them where there is no value."""
+        found = self._unwrapped(row)
+        if not self.blanks:
+            return found
+        return {
+            name: None if isinstance(value, str) and value in self.blanks else value for name, value in found.items()
+        }
 
     def left_out(self, row: Row) -> str | None:
         """Why a call is left out, or None if it is not.
@@ -97,6 +113,15 @@ class VendorPreset:
         except Exception:
             # What is wrong with it is said when the row is read as a call.
             return None
+
+    def _unwrapped(self, row: Row) -> Row:
+        if any(name in row for name in self.session_ids):
+            return row
+        for value in row.values():
+            found = object_in(value)
+            if found is not None and any(name in found for name in self.session_ids):
+                return {**row, **found}
+        return row
 
     @cached_property
     def _call(self) -> Reader:
@@ -127,12 +152,86 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
     reader = reader_of(landing_page)
 
     def irclickid(row: Row) -> str | None:
-        """The ``irclickid`` of the landing page's URL."""
         url = reader.read(row)
         query = parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
         return query.get("irclickid", [None])[0]
 
+    irclickid.__doc__ = f"the ``irclickid`` in the URL of {in_words(landing_page)}"
     return irclickid
+
+
+def country_beside(number: Source, country: Source) -> Callable[[Row], Any]:
+    """A source of a number's country: what the vendor says, where the number does not tell it.
+
+    The vendor's may be of an address, and a number must not be refused or read otherwise for that.
+
+    :param number: the phone number
+    :param country: what the vendor says
+    """
+    number_reader, country_reader = reader_of(number), reader_of(country)
+
+    def unless_known(row: Row) -> Any:
+        try:
+            known = normalize.country_of(normalize.phone_number(number_reader.read(row)))
+        except normalize.UnfitValue:
+            known = None
+        return country_reader.read(row) if known is None else None
+
+    unless_known.__doc__ = f"{in_words(country)}, where the number does not tell its own"
+    return unless_known
+
+
+def zero_of_unanswered(word: Callable[[Row], Any], statuses: Mapping[str, str]) -> Callable[[Row], int | None]:
+    """A source of a duration: 0 of a call that nobody answered, and nothing of any other.
+
+    :param word: gives the vendor's word for how a call ended
+    :param statuses: impact.com's status by such a word; those of other than ``ANSWER`` were not answered
+    """
+    unanswered = frozenset(folded(each) for each, status in statuses.items() if status != "ANSWER")
+
+    def zero(row: Row) -> int | None:
+        """0 of a call that nobody answered"""
+        try:
+            said = word(row)
+            return None if normalize.is_absent(said) or folded(said) not in unanswered else 0
+        except normalize.UnfitValue:
+            return None  # CallStatus says so.
+
+    return zero
+
+
+def unique(values: Source) -> Callable[[Row], Any]:
+    """A source of a list in which nothing stands twice.
+
+    :param values: a list, as such or as JSON; any other value is left as it is
+    """
+    reader = reader_of(values)
+
+    def each_once(row: Row) -> Any:
+        found = from_json(reader.read(row))
+        return list(dict.fromkeys(map(normalize.text, found))) if isinstance(found, (list, tuple)) else found
+
+    each_once.__doc__ = f"{in_words(values)}, each once"
+    return each_once
+
+
+def flag(row: Row, column: str) -> bool | None:
+    """What a column of yes or no says; None without a value.
+
+    :raises UnfitValue: if it says neither
+    """
+    value = row.get(column)
+    return None if normalize.is_absent(value) else normalize.boolean(value)
+
+
+def yes_or_no(column: str, yes: str, no: str) -> Source:
+    """A source of one of two words, by a column that holds yes or no.
+
+    :param column: its name
+    :param yes: the word for yes
+    :param no: the word for no
+    """
+    return {"from": column, "values": {**dict.fromkeys(YES, yes), **dict.fromkeys(NO, no)}}
 
 
 def latest(updated_at: Source | None = None) -> Join:
