@@ -1,14 +1,15 @@
-"""Rows that an upstream task returns go to impact.com.
+"""A call-tracking vendor's calls, as an upstream task returns them, go to impact.com.
 
-The upstream task stands for whatever you have: a call platform's API, a file, a message queue. It returns the
-rows as the platform spells them, and the options of the operator say what they mean.
+The upstream task stands for whatever fetches your calls: a vendor's API, a file, a message queue. A preset knows how
+the vendor spells a call, which ones are not to be sent (outbound, not ended, anonymous), and what its statuses mean.
 
 WHAT TO CHANGE
 
-- ``finished_calls``: fetch your calls, and leave out those that are still running.
-- ``mapping``: the platform's name for each parameter, or a function of the row where the value has to be computed.
+- ``finished_calls``: fetch your calls, as your vendor gives them. It may also return the path of a file of them.
+- ``vendor``: the preset of your vendor. Without one, columns are found by name, and ``mapping`` says the rest.
+- ``mapping``: what no preset can know. Here the partner of each tracking number; the table may also be a CSV file or
+  a query.
 - ``constants``: what is the same for every call, here your program and event type at impact.com.
-- ``timezone``: the zone of times that carry no offset; leave it out if yours do.
 - Airflow keeps in its own database what a task returns, callers' numbers included. For many calls, or where that
   must not be, see ``impactcall_taskflow.py``, whose rows never leave their task.
 """
@@ -22,13 +23,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 
-
-def call_status(call: dict[str, Any]) -> str:
-    return "ANSWER" if call["answered"] and not call["voicemail"] else "CANCEL"
-
-
-def talk_seconds(call: dict[str, Any]) -> int:
-    return call["duration"] if call_status(call) == "ANSWER" else 0
+PARTNERS = {"+13035550191": 20417, "+13035550192": 20533}
 
 
 @task
@@ -36,25 +31,37 @@ def finished_calls() -> list[dict[str, Any]]:
     return [
         {
             "id": "CAL8154748ae6bd4e278a7cddd38a662f4f",
-            "start_time": "2026-11-20T11:27:48",
+            "start_time": "2026-11-20T11:27:48.119-05:00",
+            "direction": "inbound",
             "customer_phone_number": "+12125550123",
             "tracking_phone_number": "+13035550191",
             "duration": 184,
             "answered": True,
             "voicemail": False,
-            "partner_id": "20417",
             "customer_city": "New York",
             "customer_state": "NY",
         },
         {
             "id": "CALb2b6fd0d7f2c4f1b8d5f0a1e6c3d9e42",
-            "start_time": "2026-11-20T11:41:02",
-            "customer_phone_number": "(617) 555-0148",
+            "start_time": "2026-11-20T11:41:02.730-05:00",
+            "direction": "inbound",
+            "customer_phone_number": "+16175550148",
             "tracking_phone_number": "+13035550192",
             "duration": 21,
             "answered": False,
             "voicemail": False,
-            "partner_id": "20533",
+            "customer_city": "Cambridge",
+            "customer_state": "MA",
+        },
+        {
+            "id": "CAL5e0c4a7f1b9d4c52a3f60b8de7714c90",
+            "start_time": "2026-11-20T11:58:15.006-05:00",
+            "direction": "outbound",
+            "customer_phone_number": "+16175550148",
+            "tracking_phone_number": "+13035550192",
+            "duration": 95,
+            "answered": True,
+            "voicemail": False,
             "customer_city": "Cambridge",
             "customer_state": "MA",
         },
@@ -63,7 +70,7 @@ def finished_calls() -> list[dict[str, Any]]:
 
 with DAG(
     dag_id="impactcall_from_upstream",
-    description="Calls from an upstream task to impact.com",
+    description="A call-tracking vendor's calls from an upstream task to impact.com",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -74,18 +81,7 @@ with DAG(
     ImpactCallOperator(
         task_id="deliver_calls",
         calls=finished_calls(),
-        mapping={
-            "MediaId": "partner_id",
-            "CallSessionId": "id",
-            "EventDate": "start_time",
-            "CallerId": "customer_phone_number",
-            "CalledPhoneNumber": "tracking_phone_number",
-            "CallDuration": "duration",
-            "TalkDuration": talk_seconds,
-            "CallStatus": call_status,
-            "City": "customer_city",
-            "Region": "customer_state",
-        },
+        vendor="callrail",
+        mapping={"MediaId": {"from": "tracking_phone_number", "lookup": PARTNERS}},
         constants={"CampaignId": 4101, "ActionTrackerId": 40110, "CallProvider": "CallRail"},
-        timezone="America/New_York",
     )

@@ -266,9 +266,9 @@ class _Looks:
 
     def suspicions(self) -> Iterator[str]:
         if self._future:
-            yield f"{self._future} calls are of the future: is their time zone right?"
+            yield f"calls of the future: {self._future}. Is their time zone right?"
         if self._old:
-            yield f"{self._old} calls are older than {_OLD.days} days, which impact.com advises against"
+            yield f"calls older than {_OLD.days} days: {self._old}. impact.com advises against sending such"
         if self._calls >= _ALIKE:
             if list(self._statuses) == ["ANSWER"]:
                 yield "every call is an ANSWER: are there no missed ones, or does CallStatus not tell them?"
@@ -278,8 +278,8 @@ class _Looks:
                 yield "TalkDuration equals CallDuration in every call: is it the time of actual talk?"
         for names, calls in self.known_otherwise.most_common():
             yield (
-                f"{calls} of the first calls are in the ledger under another {names}: sent like this, they are other "
-                "calls to it, and leave again"
+                f"calls that the ledger has under another {names}: {calls} of the first {_BATCH}. Under this one they are "
+                "others to it, and would be sent again"
             )
 
 

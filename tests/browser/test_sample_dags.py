@@ -25,7 +25,7 @@ SAMPLES = {
     "impactcall_taskflow": "paid_calls",
     "impactcall_from_upstream": "deliver_calls",
 }
-UPSTREAM_CALLERS = ["+12125550123", "(617) 555-0148"]
+UPSTREAM_CALLERS = ["+12125550123", "+16175550148"]
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def test_by_partner(scene: Scene) -> None:
 def test_from_upstream(scene: Scene) -> None:
     (report,) = scene.run("impactcall_from_upstream")
     arrived = scene.arrived()
-    assert report["rows"] == report["delivered"] == len(arrived) == 2
+    assert (report["rows"], report["delivered"], report["filtered"], len(arrived)) == (3, 2, 1, 2)
     answered = arrived["CAL8154748ae6bd4e278a7cddd38a662f4f"]
     assert (answered["CallStatus"], answered["TalkDuration"], answered["CallDuration"]) == ("ANSWER", "184", "184")
     assert (answered["EventDate"], answered["CallerId"]) == ("2026-11-20T11:27:48-05:00", "2125550123")

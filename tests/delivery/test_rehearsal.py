@@ -139,8 +139,8 @@ def test_parameters_that_are_always_empty_are_named() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"EventDate": datetime.now(UTC) + timedelta(hours=5)}, "6 calls are of the future"),
-        ({"EventDate": datetime.now(UTC) - timedelta(days=89)}, "6 calls are older than 88 days"),
+        ({"EventDate": datetime.now(UTC) + timedelta(hours=5)}, "calls of the future: 6"),
+        ({"EventDate": datetime.now(UTC) - timedelta(days=89)}, "calls older than 88 days: 6"),
         ({"CallStatus": "ANSWER"}, "every call is an ANSWER"),
         ({"MediaId": 5}, "every call has the same MediaId"),
         ({"CallDuration": 7, "TalkDuration": 7}, "TalkDuration equals CallDuration in every call"),
@@ -164,7 +164,7 @@ def test_a_provider_under_which_the_ledger_does_not_know_the_calls_is_said() -> 
     renamed = rehearse([call(name, CallProvider="Renamed") for name in ("a", "b", "c")], ledger)
     assert renamed.would_send == 3
     (suspicion,) = renamed.suspicions
-    assert suspicion.startswith("2 of the first calls are in the ledger under another CallProvider")
+    assert suspicion.startswith("calls that the ledger has under another CallProvider: 2 of the first 500")
 
 
 def test_the_first_requests_are_shown_without_the_caller_and_the_recording() -> None:
