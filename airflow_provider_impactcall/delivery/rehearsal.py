@@ -278,8 +278,8 @@ class _Looks:
                 yield "TalkDuration equals CallDuration in every call: is it the time of actual talk?"
         for names, calls in self.known_otherwise.most_common():
             yield (
-                f"calls that the ledger has under another {names}: {calls} of the first {_BATCH}. Under this one they are "
-                "others to it, and would be sent again"
+                f"calls that the ledger has under another {names}: {calls} of the first {_BATCH}. Under this one they "
+                "are others to it, and would be sent again"
             )
 
 
