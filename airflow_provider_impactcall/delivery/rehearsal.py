@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_impactcall.delivery.claims import Claim, InputClaims, identify
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
-from airflow_provider_impactcall.delivery.engine import Call, Item, Listener, Rejection, claim_of
+from airflow_provider_impactcall.delivery.engine import Call, Item, Listener, Omission, Rejection, claim_of
 from airflow_provider_impactcall.delivery.ledger import Ledger, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
@@ -93,6 +93,7 @@ class Rehearsal:
         self._row: Row = {}
         self._columns: dict[str, None] = {}
         self._read: set[str] = set()
+        self._any_mapped = False
         self._rows_of: Counter[tuple[State, str]] = Counter()
         self._examples: dict[tuple[State, str], list[Example]] = defaultdict(list)
         self._looks = _Looks()
@@ -145,8 +146,8 @@ class Rehearsal:
 
     @property
     def unmapped_columns(self) -> list[str]:
-        """The columns that nothing reads, in the order of the input."""
-        return [column for column in self._columns if column not in self._read]
+        """The columns that nothing reads, in the order of the input; none if every row is left out."""
+        return [column for column in self._columns if self._any_mapped and column not in self._read]
 
     @property
     def always_empty(self) -> list[str]:
@@ -185,6 +186,7 @@ class Rehearsal:
     ) -> Iterator[tuple[Call, Claim]]:
         for row in rows:
             self.report.rows += 1
+            self._any_mapped = self._any_mapped or not isinstance(row, Omission)
             claimed = claim_of(row, claims, partial(identify, namespace, claims.key))
             if isinstance(claimed, Outcome):
                 settle(row, claimed)

@@ -33,7 +33,8 @@ def page_of(rehearsal: Rehearsal, width: int = 120) -> str:
 
 def _parts(rehearsal: Rehearsal) -> Iterator[RenderableType]:
     yield from _section("Rows", _pairs(_counts(rehearsal)))
-    yield Padding(Text(_how_long(rehearsal)), _INDENT)
+    if rehearsal.would_send:
+        yield Padding(Text(_how_long(rehearsal)), _INDENT)
     if rehearsal.reasons:
         yield from _section("Not sent, and why", _table_of(rehearsal.reasons))
     if rehearsal.suspicions:
