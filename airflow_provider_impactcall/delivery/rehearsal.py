@@ -201,7 +201,7 @@ class Rehearsal:
         if isinstance(row, Rejection):
             values = self._mapping.values_of(self._row) if self._room_for(row) else {}
             for problem in row.problems:
-                shape = _shape(values[problem.parameter]) if problem.parameter in values else None
+                shape = shape_of(values[problem.parameter]) if problem.parameter in values else None
                 self._explain(outcome.state, str(problem), Example(row.row, row.call_session_id, shape))
         else:
             session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id
@@ -312,7 +312,8 @@ def _masked(record: CallRecord) -> dict[str, str]:
     return parameters
 
 
-def _shape(value: Any) -> str:
+def shape_of(value: Any) -> str:
+    """What a value looks like: with 9 for each digit, and ``a`` or ``A`` for each letter; its type if it is no text."""
     if isinstance(value, (bool, bytes, Mapping)) or not isinstance(value, (str, int, float)):
         return normalize.described(value)
     text = str(value)

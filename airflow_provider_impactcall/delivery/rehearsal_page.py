@@ -11,32 +11,36 @@ from rich.table import Table
 from rich.text import Text
 
 from airflow_provider_impactcall.delivery.outcome import ENDS
-from airflow_provider_impactcall.delivery.rehearsal import Reason, Rehearsal
+from airflow_provider_impactcall.delivery.rehearsal import Reason, Rehearsal, shape_of
 
 # impact.com states it for api.impact.com, and none for the endpoint of calls.
 _USUAL_REQUESTS_PER_HOUR = 1000
 _MOST_REASONS = 20
+_PUBLIC = ("CampaignId", "MediaId", "EventDate", "ActionTrackerId", "CallProvider", "CallDuration", "TalkDuration",
+           "CallStatus", "CallerPhoneNumberCountry", "CalledPhoneNumberCountry")  # fmt: skip
 _INDENT = (0, 0, 0, 2)
 
 
-def page_of(rehearsal: Rehearsal, width: int = 120) -> str:
+def page_of(rehearsal: Rehearsal, width: int = 120, *, anyone: bool = False) -> str:
     """The page, as plain text.
 
     :param width: of a line, in characters
+    :param anyone: whether anyone may read it, as a task's log: calls go without their ids, and requests without the
+        text in them
     """
     console = Console(file=StringIO(), width=width, color_system=None)
     with console.capture() as written:
-        for part in _parts(rehearsal):
+        for part in _parts(rehearsal, anyone):
             console.print(part)
     return "\n".join(line.rstrip() for line in written.get().strip().splitlines())
 
 
-def _parts(rehearsal: Rehearsal) -> Iterator[RenderableType]:
+def _parts(rehearsal: Rehearsal, anyone: bool) -> Iterator[RenderableType]:
     yield from _section("Rows", _pairs(_counts(rehearsal)))
     if rehearsal.would_send:
         yield Padding(Text(_how_long(rehearsal)), _INDENT)
     if rehearsal.reasons:
-        yield from _section("Not sent, and why", _table_of(rehearsal.reasons))
+        yield from _section("Not sent, and why", _table_of(rehearsal.reasons, anyone))
     if rehearsal.suspicions:
         yield from _section("Looks wrong", *(Text(f"! {suspicion}") for suspicion in rehearsal.suspicions))
     if rehearsal.unmapped_columns:
@@ -48,7 +52,8 @@ def _parts(rehearsal: Rehearsal) -> Iterator[RenderableType]:
     for number, request in enumerate(rehearsal.requests, start=1):
         where = "the URL" if rehearsal.endpoint.parameters_in == "query" else "the body"
         title = f"Request {number}: POST {rehearsal.endpoint.url}, with these in {where}"
-        yield from _section(title, _pairs(request.items()))
+        shown = {name: shape_of(value) if anyone and name not in _PUBLIC else value for name, value in request.items()}
+        yield from _section(title, _pairs(shown.items()))
 
 
 def _section(title: str, *parts: RenderableType) -> Iterator[RenderableType]:
@@ -95,14 +100,14 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def _table_of(reasons: Sequence[Reason]) -> Table:
+def _table_of(reasons: Sequence[Reason], anyone: bool) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right")
     for reason in reasons[:_MOST_REASONS]:
         table.add_row(str(reason.rows), Text(reason.outcome), Text(reason.reason, overflow="fold"))
         examples = [
             f"row {example.row}"
-            + (f", CallSessionId {example.call_session_id}" if example.call_session_id else "")
+            + (f", CallSessionId {example.call_session_id}" if example.call_session_id and not anyone else "")
             + (f", looks like {example.shape}" if example.shape else "")
             for example in reason.examples
         ]

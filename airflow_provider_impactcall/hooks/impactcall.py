@@ -190,8 +190,8 @@ class ImpactCallHook(BaseHook):
         :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate
             limit imposes, after which the run stops
         :param limit: send at most so many calls; None for all
-        :param dry_run: send nothing; what would be sent counts as ``not_sent``, and the log shows all that
-            :meth:`rehearse` gives
+        :param dry_run: send nothing; what would be sent counts as ``not_sent``, and the log shows what :meth:`rehearse`
+            gives, without ids and text of the calls
         :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row
         :param concurrency: requests in flight at once; the connection's (8) if None
         :param requests_per_second: the connection's (no limit) if None
@@ -248,7 +248,7 @@ class ImpactCallHook(BaseHook):
                 _conclude(rehearsal.report, rejects, rejects_path)
                 if on_report is not None:
                     on_report(rehearsal.report)
-            for line in filter(None, page_of(rehearsal).splitlines()):
+            for line in filter(None, page_of(rehearsal, anyone=True).splitlines()):
                 log.info("%s", line)
             if on_rehearsal is not None:
                 on_rehearsal(rehearsal)

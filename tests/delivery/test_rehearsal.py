@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -216,4 +217,16 @@ def test_the_page_says_it_all() -> None:
 
 
 def test_a_page_of_nothing() -> None:
-    assert page_of(rehearse([])).startswith("Rows\n  read           0\n  would be sent  0\n")
+    assert page_of(rehearse([])) == "Rows\n  read           0\n  would be sent  0"
+
+
+def test_a_page_that_anyone_may_read_holds_no_id_and_no_text_of_a_call() -> None:
+    rows = [call("private-1", City="Springfield"), call("private-2", CallerId="canary-no-number")]
+    rehearsal = rehearse(rows)
+    page = page_of(rehearsal, anyone=True)
+    assert "private" not in page
+    assert "Springfield" not in page
+    assert "row 2, looks like" in page
+    assert re.search(r"City +Aaaaaaaaaaa\n", page)
+    assert re.search(r"MediaId +10000\n", page)
+    assert "private-1" in page_of(rehearsal)
