@@ -36,7 +36,7 @@ test-matrix: ## The tests with every Airflow and Python that people run, and the
 	@.ci/matrix.py make test
 
 e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
-	$(BIN)/python -m pytest tests/e2e tests/packaging -m e2e
+	$(BIN)/python -m pytest tests/e2e tests/packaging -m "e2e or wheel"
 
 browser: $(INSTALLED) ## The connection form and the sample DAGs in a real browser; needs Debian's chromium (5 minutes)
 	$(BIN)/python -m pytest tests/browser -m browser

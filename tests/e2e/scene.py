@@ -149,7 +149,7 @@ def leading_to(sandbox: Sandbox) -> dict[str, str]:
     return {"AIRFLOW_CONN_IMPACTCALL_DEFAULT": connection(sandbox)}
 
 
-def wait_until(happened: Callable[[], object], seconds: float = 240, every: float = 0.02) -> None:
+def wait_until(happened: Callable[[], object], seconds: float = 600, every: float = 0.02) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,11 +93,11 @@ class Standalone:
             "POST", f"dags/{dag_id}/clearTaskInstances", dag_run_id=run_id, dry_run=False, only_failed=False, **which
         )
 
-    def kill_task(self, dag_id: str, day: str) -> None:
-        """End the process of a task with -9, as an operating system that is out of memory does."""
-        pid = self.task(dag_id, day)["pid"]
+    def process_of(self, dag_id: str, day: str) -> int:
+        """The operating system's id of a task's process."""
+        pid: int = self.task(dag_id, day)["pid"]
         assert os.getsid(pid) == self._process_session, "a process of this Airflow"
-        os.kill(pid, signal.SIGKILL)
+        return pid
 
     def task(self, dag_id: str, day: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._ask("GET", f"dags/{dag_id}/dagRuns/{day}/taskInstances/deliver")

@@ -92,7 +92,7 @@ def test_two_dags_with_the_same_calls_at_once(scene: Scene) -> None:
     with endpoint(latency=0.5) as sandbox, ExitStack() as running:
         for dag_id in ("hold", "hold_too"):
             process = running.enter_context(scene.started("dags", "test", dag_id, "2026-04-02", **leading_to(sandbox)))
-            running.callback(process.wait, timeout=240)
+            running.callback(process.wait, timeout=600)
     reports = [scene.reports(dag_id)[0] for dag_id in ("hold", "hold_too")]
     assert session_ids(sandbox) == sorted(calls)
     assert sum(report["delivered"] for report in reports) == len(calls)

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.e2e
 
 # Half of the grace, and more than any: nobody waits for such an answer.
 NEAR, FAR = 2.0, 25.0
-CALLS = 100
+# More than are answered before a busy machine's Airflow tells its task to stop.
+CALLS = 500
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def stopped(running: Standalone, dag_id: str, day: str, latency: float, stop: Ca
         running.trigger(dag_id, day)
         wait_until(lambda: sandbox.counts["requests"] >= CONCURRENCY)
         stop()
-        wait_until(lambda: runs_ended(running.scene, dag_id, day) == 1, seconds=60)
+        wait_until(lambda: runs_ended(running.scene, dag_id, day) == 1)
         requests = sandbox.counts["requests"]
         delivered, unknown = (running.scene.ledger_has(state, day) for state in ("delivered", "unknown"))
         left = Left(session_ids(sandbox), delivered, unknown)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 
 import pytest
@@ -21,8 +23,11 @@ def test_killed_with_calls_in_flight_and_retried(running: Standalone) -> None:
     """Those in flight had all arrived, which only the endpoint can know: they are unknown, and held."""
     scene, day = running.scene, "2026-01-12"
     calls = scene.calls_of(day, 60)
-    with endpoint(1.0, running.endpoint_port) as sandbox:
+    # So long that a busy machine sees all in flight, and kills the task before the first is answered.
+    with endpoint(3.0, running.endpoint_port) as sandbox:
         running.trigger("retried", day)
+        wait_until(lambda: sandbox.counts["requests"])
+        process = running.process_of("retried", day)
 
         def all_in_flight_have_arrived() -> bool:
             open_calls = scene.ledger_has("open", day)
@@ -30,7 +35,7 @@ def test_killed_with_calls_in_flight_and_retried(running: Standalone) -> None:
             return len(open_calls) == CONCURRENCY and bool(settled) and open_calls | settled == {*session_ids(sandbox)}
 
         wait_until(all_in_flight_have_arrived)
-        running.kill_task("retried", day)
+        os.kill(process, signal.SIGKILL)  # As an operating system that is out of memory does.
         in_flight, delivered = (scene.ledger_has(state, day) for state in ("open", "delivered"))
         running.wait_for_run("retried", day)
         assert session_ids(sandbox) == sorted(calls)

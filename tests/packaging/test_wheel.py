@@ -27,8 +27,7 @@ from uv import find_uv_bin
 from airflow_provider_impactcall import __version__
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR, HOOK_NAME
 
-# It installs from PyPI, which the ordinary tests do without.
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.wheel
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

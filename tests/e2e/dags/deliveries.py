@@ -38,7 +38,7 @@ with dag("resend"):
 with dag("in_ten_seconds"):
     deliver(max_unknown=CONCURRENCY, execution_timeout=timedelta(seconds=10))
 with dag("retried"):
-    deliver(max_unknown=CONCURRENCY, max_wait=3, retries=2, retry_delay=timedelta(seconds=5))
+    deliver(max_unknown=CONCURRENCY, max_wait=3, retries=2, retry_delay=timedelta(seconds=15))
 
 with dag("parts"):
     SqlToImpactCallOperator.partial(task_id="deliver", sql_conn_id="calls").expand(
