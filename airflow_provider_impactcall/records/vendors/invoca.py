@@ -8,8 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Row, folded
-from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset, anonymous, click_id
+from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.vendors.preset import (
+    Filter,
+    VendorPreset,
+    anonymous,
+    click_id,
+    flag,
+    word,
+)
 
 _EVENTS = ("post call event", "reported conversion", "signal", "sale")
 _NOT_CONNECTED = (
@@ -41,7 +48,7 @@ def end_of_call(row: Row) -> Any:
     connected = row.get("connect_duration")
     if not normalize.is_absent(connected) and normalize.seconds(connected) > 0:
         return "Connected"
-    if _word(cause) != "caller: hang up":
+    if word(cause) != "caller: hang up":
         return cause
     if normalize.is_absent(connected):
         raise normalize.UnfitValue("cannot be known of a caller who hung up, without connect_duration")
@@ -52,18 +59,14 @@ def end_of_call(row: Row) -> Any:
 def talk_duration(row: Row) -> Any:
     """``connect_duration``; 0 where it is left out of a call that did not reach anyone."""
     connected = row.get("connect_duration")
-    return 0 if normalize.is_absent(connected) and _word(row.get("hangup_cause")) in _NOT_CONNECTED else connected
+    return 0 if normalize.is_absent(connected) and word(row.get("hangup_cause")) in _NOT_CONNECTED else connected
 
 
 def repeat_caller(row: Row) -> Any:
     """``repeat`` or ``new`` if ``repeat_calling_phone_number`` is a flag, else what it says."""
     repeat = row.get("repeat_calling_phone_number")
-    if normalize.is_absent(repeat):
-        return None
-    try:
-        return "repeat" if normalize.boolean(repeat) else "new"
-    except normalize.UnfitValue:
-        return repeat
+    said = flag(repeat)
+    return repeat if said is None else "repeat" if said else "new"
 
 
 def opt_in_sms(row: Row) -> int | None:
@@ -82,7 +85,7 @@ def reference_id(row: Row) -> str | None:
 
 def is_event(row: Row) -> bool:
     """Whether it is no call but what became of one."""
-    return _word(row.get("transaction_type")) in _EVENTS
+    return word(row.get("transaction_type")) in _EVENTS
 
 
 def transactions(rows: Sequence[Row]) -> Sequence[Row | str]:
@@ -112,10 +115,10 @@ def transactions(rows: Sequence[Row]) -> Sequence[Row | str]:
 
 
 def _as_corrected(rows: Sequence[Row]) -> list[Row | str]:
-    corrects = {_word(row.get("transaction_id")): _word(row.get("corrects_transaction_id")) for row in rows}
+    corrects = {word(row.get("transaction_id")): word(row.get("corrects_transaction_id")) for row in rows}
     versions: Mapping[str | int, list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
-        transaction = _word(row.get("transaction_id"))
+        transaction = word(row.get("transaction_id"))
         versions[_original(transaction, corrects) if transaction else place].append(place)
     results: list[Row | str] = ["a transaction that this input has corrected or again"] * len(rows)
     for places in versions.values():
@@ -144,7 +147,7 @@ def _version(row: Row) -> tuple[bool, datetime]:
 
 
 def _told(call: Row, event: Row) -> Row:
-    if _word(event.get("signal_value")) in ("false", "f", "no", "n", "0"):
+    if flag(event.get("signal_value")) is False:
         return {**call, "signal_name": None} if call.get("signal_name") == event.get("signal_name") else call
     return _over(call, {column: event[column] for column in _TOLD_BY_EVENTS if column in event})
 
@@ -159,10 +162,6 @@ def _seconds(row: Row, column: str) -> int:
         return normalize.seconds(row.get(column))
     except normalize.UnfitValue:
         return 0
-
-
-def _word(value: Any) -> str:
-    return "" if normalize.is_absent(value) else folded(value)
 
 
 PRESET = VendorPreset(

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Row, Source, folded, reader_of
-from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset, anonymous, click_id, latest
+from airflow_provider_impactcall.records.sources import Row, Source, reader_of
+from airflow_provider_impactcall.records.vendors.preset import (
+    Filter,
+    VendorPreset,
+    anonymous,
+    click_id,
+    flag,
+    latest,
+    spam,
+    word,
+)
 
 _NOT_ANSWERED = (
     "missed",
@@ -29,31 +38,24 @@ _duration = reader_of(_DURATION)
 def answer(row: Row) -> Any:
     """``voicemail`` if the caller left one, else ``answer_status``, else ``call_status``."""
     voicemail = row.get("voicemail")
-    if not normalize.is_absent(voicemail) and folded(voicemail) not in ("false", "f", "no", "n", "0"):
-        return "voicemail"
-    return _answer_status.read(row)
+    left_one = not normalize.is_absent(voicemail) and flag(voicemail) is not False
+    return "voicemail" if left_one else _answer_status.read(row)
 
 
 def call_duration(row: Row) -> Any:
     """``call_duration_seconds`` or ``call_duration``; 0 where a call that was not answered has none."""
     lasted = _duration.read(row)
-    return 0 if normalize.is_absent(lasted) and _word(row) in _NOT_ANSWERED else lasted
+    return 0 if normalize.is_absent(lasted) and word(answer(row)) in _NOT_ANSWERED else lasted
 
 
 def talk_duration(row: Row) -> Any:
     """The call's duration if it was answered, and not by a voicemail; else 0."""
-    return call_duration(row) if _word(row) == "answered" else 0
+    return call_duration(row) if word(answer(row)) == "answered" else 0
 
 
 def is_no_call(row: Row) -> bool:
     """Whether the lead is of another type than ``Phone Call``, such as ``Web Form``."""
-    kind = row.get("lead_type")
-    return not normalize.is_absent(kind) and folded(kind) != "phone call"
-
-
-def _word(row: Row) -> str:
-    word = answer(row)
-    return "" if normalize.is_absent(word) else folded(word)
+    return word(row.get("lead_type")) not in ("phone call", "")
 
 
 PRESET = VendorPreset(
@@ -109,7 +111,7 @@ PRESET = VendorPreset(
         Filter("a lead that is no phone call", is_no_call, (True,)),
         Filter("a call that has not ended", "call_status", _IN_PROGRESS),
         Filter("a call that has not ended", "lead_state", _IN_PROGRESS),
-        Filter("a call marked as spam", "spam", ("true", "t", "yes", "y", "1")),
+        spam("spam"),
         anonymous("caller_number"),
     ),
     join=latest("last_updated"),
