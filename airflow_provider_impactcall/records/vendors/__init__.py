@@ -16,6 +16,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     click_id,
     latest,
     preset_of,
+    spam,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "latest",
     "preset",
     "register",
+    "spam",
 ]
 
 VENDORS = ("callrail", "calltrackingmetrics", "invoca", "retreaver", "ringba", "twilio", "whatconverts")

@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Row, folded
-from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset, anonymous, click_id, latest
+from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.vendors.preset import (
+    Filter,
+    VendorPreset,
+    anonymous,
+    click_id,
+    latest,
+    spam,
+    word,
+)
 
 _NOT_ANSWERED = ("missed", "abandoned", "voicemail")
 
@@ -23,10 +31,10 @@ def answer(row: Row) -> Any:
 
 def talk_duration(row: Row) -> Any:
     """``duration`` if the call was answered, and not by a voicemail; else 0."""
-    word = folded(answer(row) or "")
+    kind = word(answer(row))
     answered = _flag(row, "answered")
-    talked = word == "answered" if answered is None else answered
-    return row.get("duration") if talked and word not in _NOT_ANSWERED else 0
+    talked = kind == "answered" if answered is None else answered
+    return row.get("duration") if talked and kind not in _NOT_ANSWERED else 0
 
 
 def repeat_caller(row: Row) -> str | None:
@@ -37,11 +45,8 @@ def repeat_caller(row: Row) -> str | None:
 
 def not_connected_yet(row: Row) -> bool:
     """Whether it is what the pre-call webhook says of a call before it is connected: missed, of no length."""
-    return (
-        "resource_id" in row
-        and folded(row.get("call_type") or "") == "missed"
-        and folded(row.get("duration") or 0) == "0"
-    )
+    webhook = not normalize.is_absent(row.get("resource_id"))
+    return webhook and word(row.get("call_type")) == "missed" and word(row.get("duration")) in ("", "0")
 
 
 def _flag(row: Row, column: str) -> bool | None:
@@ -91,7 +96,7 @@ PRESET = VendorPreset(
     filters=(
         Filter("an outbound call", "direction", ("outbound",)),
         Filter("a call that has not ended", not_connected_yet, (True,)),
-        Filter("a call marked as spam", "spam", ("true", "t", "yes", "y", "1")),
+        spam("spam"),
         anonymous("customer_phone_number"),
     ),
     join=latest(),

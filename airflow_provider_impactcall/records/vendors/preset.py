@@ -142,6 +142,33 @@ def anonymous(caller: Source) -> Filter:
     return Filter("an anonymous caller", hidden, (True,))
 
 
+def spam(marked: Source) -> Filter:
+    """The filter of calls that the vendor marks as spam.
+
+    :param marked: the mark, true or false in any form
+    """
+    reader = reader_of(marked)
+
+    def is_spam(row: Row) -> bool:
+        """Whether it is marked as spam."""
+        return flag(reader.read(row)) is True
+
+    return Filter("a call marked as spam", is_spam, (True,))
+
+
+def word(value: Any) -> str:
+    """A vendor's word, as :func:`folded` has it; ``''`` if there is none."""
+    return "" if normalize.is_absent(value) else folded(value)
+
+
+def flag(value: Any) -> bool | None:
+    """Yes or no, in any form; None if it is neither."""
+    try:
+        return normalize.boolean(value)
+    except normalize.UnfitValue:
+        return None
+
+
 def click_id(landing_page: Source) -> Callable[[Row], str | None]:
     """A source of ``ClickId``: the ``irclickid`` in the URL of the page that the visitor came to.
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Row, Source, folded, reader_of
-from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset, anonymous, latest
+from airflow_provider_impactcall.records.sources import Row, Source, reader_of
+from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset, anonymous, latest, word
 
 _CALLER: Source = {"first_of": ["from", "From", "Caller"]}
 _OWN_STATUS: Source = {"first_of": ["status", "CallStatus"]}
@@ -40,12 +40,12 @@ def start(row: Row) -> str | None:
 def call_duration(row: Row) -> Any:
     """``duration`` or ``CallDuration``; 0 where Twilio leaves it out, as for a call that was not answered."""
     lasted = _duration.read(row)
-    return 0 if normalize.is_absent(lasted) and _word(_own_status.read(row)) in _NOT_ANSWERED else lasted
+    return 0 if normalize.is_absent(lasted) and word(_own_status.read(row)) in _NOT_ANSWERED else lasted
 
 
 def talk_duration(row: Row) -> Any:
     """What the dialled legs lasted that were answered; without a dialled leg the call's duration if it was; else 0."""
-    if _word(status(row)) not in _ANSWERED:
+    if word(status(row)) not in _ANSWERED:
         return 0
     return call_duration(row) if normalize.is_absent(row.get("DialCallStatus")) else row.get("DialCallDuration")
 
@@ -53,9 +53,9 @@ def talk_duration(row: Row) -> Any:
 def status(row: Row) -> Any:
     """What came of the dialled legs, else of the call; ``answered_by`` in place of it if a machine answered."""
     dialled = row.get("DialCallStatus")
-    word = _own_status.read(row) if normalize.is_absent(dialled) else dialled
+    outcome = _own_status.read(row) if normalize.is_absent(dialled) else dialled
     machine = _answered_by.read(row)
-    return machine if _word(word) in _ANSWERED and _word(machine) in _MACHINES else word
+    return machine if word(outcome) in _ANSWERED and word(machine) in _MACHINES else outcome
 
 
 def is_leg(row: Row) -> bool:
@@ -83,19 +83,19 @@ def legs(rows: Sequence[Row]) -> Sequence[Row | str]:
 
 
 def _outcome(call: Row, dialled: Iterable[Row]) -> Mapping[str, Any]:
-    by_word: Mapping[str, list[Row]] = defaultdict(list)
+    by_outcome: Mapping[str, list[Row]] = defaultdict(list)
     for leg in dialled:
-        by_word[_word(status(leg)) or "no status"].append(leg)
+        by_outcome[word(status(leg)) or "no status"].append(leg)
     known = (*_ANSWERED, *_MACHINES, *_NOT_ANSWERED)
     # A word that does not say how the leg ended goes first: the call is rejected, and names it.
-    unknown = [word for word in by_word if word not in known]
-    word = next(word for word in (*unknown, *known) if word in by_word)
+    unknown = [outcome for outcome in by_outcome if outcome not in known]
+    outcome = next(outcome for outcome in (*unknown, *known) if outcome in by_outcome)
     try:
-        talked = sum(normalize.seconds(_duration.read(leg)) for word in _ANSWERED for leg in by_word[word])
-        lasted = normalize.seconds(call_duration(call))
+        talked = sum(normalize.seconds(_duration.read(leg)) for answered in _ANSWERED for leg in by_outcome[answered])
+        talk = min(talked, normalize.seconds(call_duration(call)))
     except normalize.UnfitValue:
-        return {"DialCallStatus": word, "DialCallDuration": None}
-    return {"DialCallStatus": word, "DialCallDuration": min(talked, lasted)}
+        return {"DialCallStatus": outcome, "DialCallDuration": None}
+    return {"DialCallStatus": outcome, "DialCallDuration": talk}
 
 
 def _last_versions(rows: Sequence[Row]) -> list[Row | str]:
@@ -117,10 +117,6 @@ def _change(row: Row) -> str | None:
 
 
 _last = latest(_change)
-
-
-def _word(value: Any) -> str:
-    return "" if normalize.is_absent(value) else folded(value)
 
 
 PRESET = VendorPreset(

@@ -132,6 +132,7 @@ def test_a_status_callback_parameter_by_parameter() -> None:
         ({"status": "failed", "duration": ""}, "FAILURE", ("0", "0")),
         ({"status": "failed", "answered_by": "machine_start", "duration": ""}, "FAILURE", ("0", "0")),
         ({"DialCallStatus": "completed", "DialCallDuration": "3"}, "ANSWER", ("4", "3")),  # a <Dial> action's
+        ({"DialCallStatus": "answered", "DialCallDuration": "3"}, "ANSWER", ("4", "3")),  # into a conference
         ({"DialCallStatus": "no-answer"}, "CANCEL", ("4", "0")),
         ({"DialCallStatus": ""}, "ANSWER", ("4", "4")),
     ],

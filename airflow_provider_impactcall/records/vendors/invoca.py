@@ -1,0 +1,267 @@
+"""Invoca: transactions of its Transactions API and its webhooks, those of one call brought together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.vendors.preset import (
+    Filter,
+    VendorPreset,
+    anonymous,
+    click_id,
+    flag,
+    word,
+)
+
+_EVENTS = ("post call event", "reported conversion", "signal", "sale")
+_NOT_CONNECTED = (
+    "destination: busy",
+    "destination: no answer",
+    "destination: number not in service",
+    "destination: error (503 or fast busy)",
+    "invoca: hang up",
+    "invoca: hang up (unknown promo number)",
+    "ivr: hang up",
+)
+_TOLD_BY_EVENTS = (
+    "transaction_id",
+    "signal_name",
+    "signal_partner_unique_id",
+    "signal_custom_parameter_1",
+    "signal_custom_parameter_2",
+    "signal_custom_parameter_3",
+    "sale_amount",
+    "revenue",
+    "reason_code",
+    "original_order_id",
+)
+
+
+def end_of_call(row: Row) -> Any:
+    """``Connected`` if ``connect_duration`` is above 0, else ``hangup_cause``; a caller's in the IVR is the IVR's."""
+    cause = row.get("hangup_cause")
+    connected = row.get("connect_duration")
+    if not normalize.is_absent(connected) and normalize.seconds(connected) > 0:
+        return "Connected"
+    if word(cause) != "caller: hang up":
+        return cause
+    if normalize.is_absent(connected):
+        raise normalize.UnfitValue("cannot be known of a caller who hung up, without connect_duration")
+    in_ivr = _seconds(row, "ivr_duration")
+    return "IVR: Hang-up" if in_ivr and in_ivr >= _seconds(row, "duration") else cause
+
+
+def talk_duration(row: Row) -> Any:
+    """``connect_duration``; 0 where it is left out of a call that did not reach anyone."""
+    connected = row.get("connect_duration")
+    return 0 if normalize.is_absent(connected) and word(row.get("hangup_cause")) in _NOT_CONNECTED else connected
+
+
+def repeat_caller(row: Row) -> Any:
+    """``repeat`` or ``new`` if ``repeat_calling_phone_number`` is a flag, else what it says."""
+    repeat = row.get("repeat_calling_phone_number")
+    said = flag(repeat)
+    return repeat if said is None else "repeat" if said else "new"
+
+
+def opt_in_sms(row: Row) -> int | None:
+    """1 or 0, by the flag ``opt_in_SMS``."""
+    opted = row.get("opt_in_SMS")
+    return None if normalize.is_absent(opted) else int(normalize.boolean(opted))
+
+
+def reference_id(row: Row) -> str | None:
+    """``reason_code`` if it is a number, which is all that impact.com takes."""
+    try:
+        return normalize.number(row.get("reason_code"))
+    except normalize.UnfitValue:
+        return None
+
+
+def is_event(row: Row) -> bool:
+    """Whether it is no call but what became of one."""
+    return word(row.get("transaction_type")) in _EVENTS
+
+
+def transactions(rows: Sequence[Row]) -> Sequence[Row | str]:
+    """The Call transaction as it was last corrected, with what later events tell of its conversion.
+
+    Of several Call transactions, as where a campaign passes a call on to another, the one that was connected longest
+    stands for the call, and takes from the others what it lacks.
+    """
+    results = _as_corrected(rows)
+    current = {place: row for place, row in enumerate(results) if not isinstance(row, str)}
+    legs = sorted(
+        (place for place, row in current.items() if not is_event(row)),
+        key=lambda place: (_seconds(current[place], "connect_duration"), -place),
+    )
+    if not legs:
+        return results
+    call: Row = {}
+    for place in legs:
+        call = _over(call, current[place])
+        results[place] = "a leg of a call that stands for it"
+    for place in current.keys() - legs:
+        results[place] = "an event that its call tells of"
+    for row in filter(is_event, current.values()):
+        call = _told(call, row)
+    results[legs[-1]] = call
+    return results
+
+
+def _as_corrected(rows: Sequence[Row]) -> list[Row | str]:
+    corrects = {word(row.get("transaction_id")): word(row.get("corrects_transaction_id")) for row in rows}
+    versions: Mapping[str | int, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        transaction = word(row.get("transaction_id"))
+        versions[_original(transaction, corrects) if transaction else place].append(place)
+    results: list[Row | str] = ["a transaction that this input has corrected or again"] * len(rows)
+    for places in versions.values():
+        merged: Row = {}
+        places.sort(key=lambda place: _version(rows[place]))
+        for place in places:
+            merged = _over(merged, rows[place])
+        results[places[-1]] = merged
+    return results
+
+
+def _original(transaction: str, corrects: Mapping[str, str]) -> str:
+    seen = set()
+    while transaction not in seen and corrects.get(transaction):
+        seen.add(transaction)
+        transaction = corrects[transaction]
+    return transaction
+
+
+def _version(row: Row) -> tuple[bool, datetime]:
+    try:
+        corrected_at = datetime.fromisoformat(normalize.event_date(row.get("corrected_at"), UTC))
+    except normalize.UnfitValue:
+        corrected_at = datetime.min.replace(tzinfo=UTC)
+    return not normalize.is_absent(row.get("corrects_transaction_id")), corrected_at
+
+
+def _told(call: Row, event: Row) -> Row:
+    if flag(event.get("signal_value")) is False:
+        return {**call, "signal_name": None} if call.get("signal_name") == event.get("signal_name") else call
+    return _over(call, {column: event[column] for column in _TOLD_BY_EVENTS if column in event})
+
+
+def _over(lower: Row, upper: Row) -> Row:
+    present = {column: value for column, value in upper.items() if not normalize.is_absent(value)}
+    return {**upper, **lower, **present}
+
+
+def _seconds(row: Row, column: str) -> int:
+    try:
+        return normalize.seconds(row.get(column))
+    except normalize.UnfitValue:
+        return 0
+
+
+PRESET = VendorPreset(
+    name="invoca",
+    title="Invoca",
+    facts=(
+        "Invoca, Transactions API, "
+        "https://developers.invoca.net/en/latest/api_documentation/transactions_api/network_user.html: each field, "
+        "corrections, signals that are met or not",
+        "Invoca Community, What is a transaction in your Invoca reports, "
+        "https://community.invoca.com/t5/invoca-reporting-suite/what-is-a-transaction-in-your-invoca-reports/ta-p/468: "
+        "several transactions of one call, among them several of the type Call",
+        "Invoca Community, How to access Invoca call data programmatically, https://community.invoca.com/t5/"
+        "developer-features/how-to-access-invoca-call-data-programmatically-via-transactions/ta-p/602: a transaction "
+        "is written when the call has ended",
+        "Invoca Community, Understanding End of Call Reason, https://community.invoca.com/t5/dashboards/"
+        "understanding-quot-end-of-call-reason-quot-in-your-call-details/ta-p/559: the words of hangup_cause",
+    ),
+    mapping={
+        "CampaignId": "advertiser_campaign_id_from_network",
+        "MediaId": "affiliate_id_from_network",
+        "EventDate": {
+            "first_of": [
+                "start_time_utc",
+                "start_time_xml",
+                "start_time_network_timezone_xml",
+                "start_time_local",
+                "start_time_network_timezone",
+            ]
+        },
+        "CallSessionId": "complete_call_id",
+        "CallerId": "calling_phone_number",
+        "CalledPhoneNumber": "destination_phone_number",
+        "CallDuration": "duration",
+        "TalkDuration": talk_duration,
+        "CallStatus": {
+            "from": end_of_call,
+            "values": {
+                "Connected": "ANSWER",
+                "Caller: Hang-up": "CANCEL",
+                "Destination: Hang-up": "ANSWER",
+                "Destination: Busy": "CONGESTION",
+                "Destination: No Answer": "CANCEL",
+                "Destination: Number Not in Service": "INCOMPLETE",
+                "Destination: Error (503 or Fast Busy)": "CONGESTION",
+                "Invoca: Hang-up": "NO_TRANSFER_ATTEMPT",
+                "Invoca: Hang-up (Unknown Promo Number)": "NO_TRANSFER_ATTEMPT",
+                "Invoca: Max Call Duration": "ANSWER",
+                "IVR: Hang-up": "IVR_DROPOFF",
+            },
+        },
+        "ClickId": {"first_of": ["irclickid", click_id("landing_page"), click_id("calling_page")]},
+        "City": "city",
+        "Region": "region",
+        "Zip": "verified_zip",
+        "RepeatCaller": repeat_caller,
+        "PhoneType": "mobile",
+        "CallRecording": "recording",
+        "IvrDuration": "ivr_duration",
+        "Keypresses": "keypresses",
+        "Key1": "keypress_1",
+        "Key2": "keypress_2",
+        "Key3": "keypress_3",
+        "Key4": "keypress_4",
+        "TrafficSource": "call_source_description",
+        "OptInSms": opt_in_sms,
+        "DispositionName": "signal_name",
+        "SaleAmount": {"first_of": ["sale_amount", "revenue"]},
+        "ReferenceId": reference_id,
+        "VendorEventId": "transaction_id",
+        "PromoNumberDescription": {"first_of": ["promo_line_description", "advertiser_promo_line_description"]},
+    },
+    session_ids=("complete_call_id",),
+    filters=(
+        Filter("an event whose call is not in this input", is_event, (True,)),
+        Filter(
+            "a call that Invoca blocked",
+            "hangup_cause",
+            ("Invoca: Hang-up (Blacklisted Caller)", "Invoca: Hang-up (Call Confidence Blocked)"),
+        ),
+        anonymous("calling_phone_number"),
+    ),
+    join=transactions,
+    notes=(
+        "MediaId and CampaignId are affiliate_id_from_network and advertiser_campaign_id_from_network: impact.com's "
+        "ids where impact.com is your Invoca network. Where they are ids of another kind, give both in constants or "
+        "mapping.",
+        "The transactions of one complete_call_id are one call: a correction takes the place of what it corrects, and "
+        "keeps what it leaves empty; of Post Call Events, Reported Conversions and Signals, the conversion is told in "
+        "the call, the last of several.",
+        "An event that comes in a later input than its call is left out: impact.com has no way to add it to a call.",
+        "Of several Call transactions of one call, the one that was connected longest counts (inferred).",
+        "destination_phone_number is where the call went. It is empty for a call that was passed on to nobody: name a "
+        "column with the promo number, as in mapping={'CalledPhoneNumber': {'first_of': ['destination_phone_number', "
+        "...]}}.",
+        "A reason_code that is no number is not sent.",
+        "A call in progress has no transaction. A webhook sent during one is rejected, as it has no duration.",
+        "Inferred, as neither Invoca nor impact.com says it: the impact.com status of each hangup_cause, and that a "
+        "caller who hung up after as much time in the IVR as in the call dropped off there.",
+        "Not mapped: signal_custom_parameter_1 to 3 and marketing data, whose meaning is each customer's own, such as "
+        "mapping={'CustomConversionEvent1Value': 'signal_custom_parameter_1'}; media_type; notes, names and addresses.",
+    ),
+)
