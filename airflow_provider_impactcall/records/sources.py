@@ -21,7 +21,9 @@ Where a source names another (``from``, ``first_of``), that may be any of these.
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +36,7 @@ Row = Mapping[str, Any]
 Source = str | Callable[[Row], Any] | Mapping[str, Any]
 
 _ABSENT = object()
+_PLACE = re.compile(r"-?[0-9]{1,9}")
 _FORMS = (("constant",), ("first_of",), ("from", "values"), ("from", "lookup"))
 _KEYS = ("constant", "first_of", "from", "values", "lookup", "default")
 
@@ -54,7 +57,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Column:
-    """A column, or a dotted path that begins with one and leads into its JSON."""
+    """A column, or a dotted path that begins with one and leads into its JSON; ``-1`` is the last item of a list."""
 
     name: str
 
@@ -245,29 +248,54 @@ def folded(word: Any) -> str:
     return " ".join(normalize.text(word).casefold().replace("-", " ").replace("_", " ").split())
 
 
+def in_words(source: Source) -> str:
+    """A source as documentation says it: names in double backticks, of a function the first of its docstring."""
+    if isinstance(source, str):
+        return f"``{source}``"
+    if callable(source):
+        sentence = (inspect.getdoc(source) or "a function of the row").partition("\n\n")[0]
+        said = " ".join(sentence.split()).removesuffix(".")
+        return said[:1].lower() + said[1:] if said[1:2].islower() else said
+    if "constant" in source:
+        return f"always ``{source['constant']}``"
+    if "first_of" in source:
+        return ", else ".join(map(in_words, source["first_of"]))
+    if "lookup" in source:
+        return f"by {in_words(source['from'])}, from a table"
+    words: dict[Any, list[str]] = {}
+    for word, value in source["values"].items():
+        words.setdefault(value, []).append(f"``{word}``")
+    table = [f"{', '.join(each)} → ``{value}``" for value, each in words.items()]
+    if "default" in source:
+        default = source["default"]
+        table.append("any other is not sent" if default is None else f"any other → ``{default}``")
+    return f"{in_words(source['from'])}: {'; '.join(table)}"
+
+
 def object_in(value: Any) -> Mapping[str, Any] | None:
     """The JSON object that a value is or, being text, holds; None if there is none."""
-    found = _from_json(value)
+    found = from_json(value)
     return found if isinstance(found, Mapping) else None
 
 
-def _led_to(value: Any, steps: Sequence[str]) -> Any:
-    for step in steps:
-        value = _from_json(value)
-        if isinstance(value, Mapping):
-            value = value.get(step)
-        elif isinstance(value, (list, tuple)) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return None
-    return value
-
-
-def _from_json(value: Any) -> Any:
+def from_json(value: Any) -> Any:
+    """The list or object that a value holds, being JSON text; any other value as it is."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
+            return None
+    return value
+
+
+def _led_to(value: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        value = from_json(value)
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, (list, tuple)) and _PLACE.fullmatch(step) and -len(value) <= int(step) < len(value):
+            value = value[int(step)]
+        else:
             return None
     return value
 

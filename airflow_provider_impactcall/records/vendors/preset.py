@@ -10,7 +10,16 @@ from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Reader, Row, Source, folded, object_in, reader_of
+from airflow_provider_impactcall.records.sources import (
+    Reader,
+    Row,
+    Source,
+    folded,
+    from_json,
+    in_words,
+    object_in,
+    reader_of,
+)
 
 Join = Callable[[Sequence[Row]], Sequence[Row | str]]
 """The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
@@ -53,11 +62,12 @@ class VendorPreset:
     :param facts: where each thing that it says of the vendor can be read
     :param mapping: a source by parameter name; a user's own mapping goes before it
     :param filters: the calls that are left out
-    :param session_ids: the columns that may hold a call's id. A row that has none of them, and a JSON object with one
-        in another column (``call``, ``payload``), is read as that object
+    :param session_ids: the columns by which a call's record is known, such as its id. A row that has none of them, and
+        a JSON object with one in another column (``call``, ``payload``), is read as that object
     :param join: how the rows of one call become one; None if the vendor never has two of one call
     :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
     :param notes: what a user has to know, a sentence each
+    :param blanks: the words that the vendor writes where there is no value
     """
 
     name: str
@@ -69,16 +79,16 @@ class VendorPreset:
     join: Join | None = None
     call: Source | None = None
     notes: Sequence[str] = ()
+    blanks: Collection[str] = ()
 
     def opened(self, row: Row) -> Row:
-        """The row with the call's own columns in it, wherever they lay."""
-        if any(name in row for name in self.session_ids):
-            return row
-        for value in row.values():
-            found = object_in(value)
-            if found is not None and any(name in found for name in self.session_ids):
-                return {**row, **found}
-        return row
+        """The row with the call's own columns in it, wherever they lay, and nothing in them where there is no value."""
+        found = self._unwrapped(row)
+        if not self.blanks:
+            return found
+        return {
+            name: None if isinstance(value, str) and value in self.blanks else value for name, value in found.items()
+        }
 
     def left_out(self, row: Row) -> str | None:
         """Why a call is left out, or None if it is not.
@@ -98,6 +108,15 @@ class VendorPreset:
             # What is wrong with it is said when the row is read as a call.
             return None
 
+    def _unwrapped(self, row: Row) -> Row:
+        if any(name in row for name in self.session_ids):
+            return row
+        for value in row.values():
+            found = object_in(value)
+            if found is not None and any(name in found for name in self.session_ids):
+                return {**row, **found}
+        return row
+
     @cached_property
     def _call(self) -> Reader:
         return reader_of(self.mapping["CallSessionId"] if self.call is None else self.call)
@@ -111,24 +130,32 @@ def anonymous(caller: Source) -> Filter:
     reader = reader_of(caller)
 
     def hidden(row: Row) -> bool:
-        """Whether a marker such as ``anonymous`` stands in the place of the caller's number."""
         return normalize.is_anonymous(reader.read(row))
 
+    hidden.__doc__ = f"Whether {in_words(caller)} is a marker such as ``anonymous`` and no number"
     return Filter("an anonymous caller", hidden, (True,))
 
 
-def spam(marked: Source) -> Filter:
+def marked(reason: str, column: str) -> Filter:
+    """The filter of calls that a column of yes or no marks.
+
+    :param reason: what such a call is
+    :param column: its name; where it says neither, the call is rejected
+    """
+
+    def is_marked(row: Row) -> bool:
+        return stated(row, column) is True
+
+    is_marked.__doc__ = f"Whether ``{column}`` says yes"
+    return Filter(reason, is_marked, (True,))
+
+
+def spam(column: str) -> Filter:
     """The filter of calls that the vendor marks as spam.
 
-    :param marked: the mark, true or false in any form
+    :param column: the mark
     """
-    reader = reader_of(marked)
-
-    def is_spam(row: Row) -> bool:
-        """Whether it is marked as spam."""
-        return flag(reader.read(row)) is True
-
-    return Filter("a call marked as spam", is_spam, (True,))
+    return marked("a call marked as spam", column)
 
 
 def word(value: Any) -> str:
@@ -154,12 +181,91 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
     reader = reader_of(landing_page)
 
     def irclickid(row: Row) -> str | None:
-        """The ``irclickid`` of the landing page's URL."""
         url = reader.read(row)
         query = parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
         return query.get("irclickid", [None])[0]
 
+    irclickid.__doc__ = f"``irclickid`` of the URL in {in_words(landing_page)}"
     return irclickid
+
+
+def country_beside(number: Source, country: Source) -> Callable[[Row], Any]:
+    """A source of a number's country: what the vendor says, where the number does not tell it.
+
+    The vendor's may be of an address, and a number must not be refused or read otherwise for that.
+
+    :param number: the phone number
+    :param country: what the vendor says
+    """
+    number_reader, country_reader = reader_of(number), reader_of(country)
+
+    def unless_known(row: Row) -> Any:
+        try:
+            known = normalize.country_of(normalize.phone_number(number_reader.read(row)))
+        except normalize.UnfitValue:
+            known = None
+        return country_reader.read(row) if known is None else None
+
+    unless_known.__doc__ = f"{in_words(country)}, where the number does not tell its own"
+    return unless_known
+
+
+def zero_of_unanswered(ended: Callable[[Row], Any], statuses: Mapping[str, str]) -> Callable[[Row], int | None]:
+    """A source of a duration: 0 of a call that nobody answered, and nothing of any other.
+
+    :param ended: gives the vendor's word for how a call ended
+    :param statuses: impact.com's status by such a word; those of other than ``ANSWER`` were not answered
+    """
+    unanswered = frozenset(folded(each) for each, status in statuses.items() if status != "ANSWER")
+
+    def zero(row: Row) -> int | None:
+        """0 if nobody answered the call"""
+        try:
+            return 0 if word(ended(row)) in unanswered else None
+        except normalize.UnfitValue:
+            return None  # CallStatus says so.
+
+    return zero
+
+
+def unique(values: Source) -> Callable[[Row], Any]:
+    """A source of a list in which nothing stands twice.
+
+    :param values: a list, as such or as JSON; any other value is left as it is
+    """
+    reader = reader_of(values)
+
+    def each_once(row: Row) -> Any:
+        found = from_json(reader.read(row))
+        return list(dict.fromkeys(map(normalize.text, found))) if isinstance(found, (list, tuple)) else found
+
+    each_once.__doc__ = f"{in_words(values)}, each once"
+    return each_once
+
+
+def stated(row: Row, column: str) -> bool | None:
+    """What a column of yes or no says; None without a value.
+
+    :raises UnfitValue: if it says neither
+    """
+    value = row.get(column)
+    return None if normalize.is_absent(value) else normalize.boolean(value)
+
+
+def yes_or_no(column: str, yes: str, no: str) -> Callable[[Row], str | None]:
+    """A source of one of two words, by a column of yes or no.
+
+    :param column: its name
+    :param yes: the word for yes
+    :param no: the word for no
+    """
+
+    def chosen(row: Row) -> str | None:
+        said = stated(row, column)
+        return None if said is None else yes if said else no
+
+    chosen.__doc__ = f"``{yes}`` if ``{column}`` says yes, ``{no}`` if it says no"
+    return chosen
 
 
 def latest(updated_at: Source | None = None) -> Join:
@@ -177,6 +283,8 @@ def latest(updated_at: Source | None = None) -> Join:
             for place, row in enumerate(rows)
         ]
 
+    by = "that comes last in the input" if updated_at is None else f"with the latest {in_words(updated_at)}"
+    join.__doc__ = f"Of a call that comes again, the version {by} counts; the others are left out."
     return join
 
 
