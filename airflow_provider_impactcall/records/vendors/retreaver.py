@@ -1,0 +1,128 @@
+"""Retreaver: the calls of its Core API, versions 2 to 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.vendors.preset import (
+    Filter,
+    VendorPreset,
+    anonymous,
+    click_id,
+    country_beside,
+    latest,
+    unique,
+    word,
+    yes_or_no,
+    zero_of_unanswered,
+)
+
+_STATUSES = {
+    "finished: connected": "ANSWER",
+    "finished: not connected": "CANCEL",
+    "finished: in the IVR": "IVR_DROPOFF",
+}
+
+
+def status(row: Row) -> Any:
+    """``status``, and of ``finished`` how: ``finished: connected`` by ``connected`` (without it, if
+    ``dialed_call_duration`` is above 0), ``finished: in the IVR`` if not, with an ``ivr_duration`` and a
+    ``hold_duration`` of 0, else ``finished: not connected``.
+    """
+    said = row.get("status")
+    if word(said) != "finished":
+        return said
+    connected = row.get("connected")
+    if normalize.is_absent(connected):
+        # Version 1 has no such column.
+        if normalize.is_absent(row.get("dialed_call_duration")):
+            raise normalize.UnfitValue("cannot be known: the call has neither connected nor dialed_call_duration")
+        connected = _lasted(row, "dialed_call_duration")
+    if normalize.boolean(connected):
+        return "finished: connected"
+    in_ivr = _lasted(row, "ivr_duration") and _lasted(row, "hold_duration") is False
+    return "finished: in the IVR" if in_ivr else "finished: not connected"
+
+
+def not_ended(row: Row) -> bool:
+    """Whether ``status`` is ``in_progress``, or is not ``finished`` while ``end_time`` is empty."""
+    said = word(row.get("status"))
+    if said in ("finished", ""):
+        return False
+    return said == "in progress" or ("end_time" in row and normalize.is_absent(row["end_time"]))
+
+
+def outbound(row: Row) -> bool:
+    """Whether ``via`` begins with ``outbound``; it is ``inbound-dial`` of a call that came in."""
+    return word(row.get("via")).startswith("outbound")
+
+
+def _lasted(row: Row, column: str) -> bool | None:
+    seconds = row.get(column)
+    return None if normalize.is_absent(seconds) else normalize.seconds(seconds) > 0
+
+
+_zero = zero_of_unanswered(status, _STATUSES)
+
+PRESET = VendorPreset(
+    name="retreaver",
+    title="Retreaver",
+    facts=(
+        "Retreaver Core API, Calls, https://retreaver.github.io/core-api-docs/#calls: the call in versions 1 to 4",
+        "Retreaver Core API, Our IDs vs Customer IDs, and Create an Affiliate: afid and cid",
+        "Retreaver Core API, Data Retrieval & Real-Time Sync: a call is updated as it goes on",
+        "https://github.com/berrydev-ai/retreaver-api-client, models/call-v1.ts: the status in_progress",
+        "Retreaver, Webhooks, https://learn.retreaver.com/guides/webhooks: each account chooses its names",
+    ),
+    mapping={
+        "MediaId": "afid",
+        "EventDate": "start_time",
+        "CallSessionId": "uuid",
+        "CallerId": "caller",
+        "CalledPhoneNumber": {"first_of": ["number.number", "number"]},
+        "CallDuration": {"first_of": ["total_duration", _zero]},
+        "TalkDuration": {"first_of": [_zero, "dialed_call_duration"]},
+        "CallStatus": {"from": status, "values": _STATUSES},
+        "CallerPhoneNumberCountry": country_beside("caller", "caller_country"),
+        "SubId1": "sid",
+        "ClickId": {"first_of": [click_id("visitor_url"), "tags.irclickid"]},
+        "City": "caller_city",
+        "Region": "caller_state",
+        "Zip": "caller_zip",
+        "RepeatCaller": yes_or_no("repeat", "repeat", "new"),
+        "CallRecording": "recording_url",
+        "IvrDuration": "ivr_duration",
+        "Keypresses": unique("keys_pressed"),
+        "Key1": "keys_pressed.0",
+        "Key2": "keys_pressed.1",
+        "Key3": "keys_pressed.2",
+        "Key4": "keys_pressed.3",
+        "PromoNumberDescription": "number.name",
+    },
+    session_ids=("uuid",),
+    filters=(
+        Filter("an outbound call", outbound, (True,)),
+        Filter("a call that has not ended", not_ended, (True,)),
+        anonymous("caller"),
+    ),
+    join=latest("updated_at"),
+    notes=(
+        "``MediaId`` is ``afid``, the affiliate's id that you chose, which Retreaver advises to take from the "
+        "external tracking system. If your ``afid`` is not impact.com's media id, map ``MediaId`` yourself: a number "
+        "of another kind would credit another partner.",
+        "``CampaignId`` is not ``cid``, your own number of a Retreaver campaign, which is often just 1 and would go "
+        "before the connection's ``campaign_id``. If yours is impact.com's program id: ``mapping={\"CampaignId\": "
+        '"cid"}``.',
+        "Read version 2 of the API or later. Version 1 lacks the number that was called (``dialed_number`` is where "
+        "the call went on to): there, map ``CalledPhoneNumber``.",
+        "A webhook has the names that your account gave it: give them those of the API, or map them.",
+        "Calls with ``duplicate``, or without ``payable`` or ``converted``, are delivered: impact.com's contract "
+        "decides what is paid. ``revenue`` and ``payout`` are what the call was worth between you and others, not a "
+        "sale's amount, and are not sent.",
+        "The click id is read from ``visitor_url`` before ``tags``, whose letters may have lost their case.",
+        "Inferred: impact.com's status of each word, as Retreaver lists no words but ``finished``; that an outbound "
+        "call's ``via`` begins with ``outbound``.",
+    ),
+)
