@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-matrix browser e2e soak bench lint types ci constraints clean
+.PHONY: help demo up test test-matrix browser e2e soak bench lint types docs-vendors ci constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,13 @@ lint: $(INSTALLED) ## Check style and format
 
 types: $(INSTALLED) ## Check types
 	$(BIN)/mypy
+
+docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
+	@set -e; for page in docs/vendors/[a-z]*.md; do \
+	  $(BIN)/python -m airflow_provider_impactcall.records.vendors $$(basename $$page .md) > $$page.new; \
+	  mv $$page.new $$page; \
+	  echo $$page; \
+	done
 
 ci: ## Everything that has to pass before a change lands
 	.ci/run

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_impactcall.records import vendors
 from tests.documentation import (
     PAGES,
     README,
@@ -48,7 +49,8 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_block_runs(block: str) -> None:
+def test_block_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vendors, "_registered", {})
     exec(compile(block, "documentation", "exec"), {})
 
 

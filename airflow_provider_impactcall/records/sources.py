@@ -254,7 +254,8 @@ def in_words(source: Source) -> str:
         return f"``{source}``"
     if callable(source):
         sentence = (inspect.getdoc(source) or "a function of the row").partition("\n\n")[0]
-        return " ".join(sentence.split()).removesuffix(".")
+        said = " ".join(sentence.split()).removesuffix(".")
+        return said[:1].lower() + said[1:] if said[1:2].islower() else said
     if "constant" in source:
         return f"always ``{source['constant']}``"
     if "first_of" in source:
@@ -264,9 +265,11 @@ def in_words(source: Source) -> str:
     words: dict[Any, list[str]] = {}
     for word, value in source["values"].items():
         words.setdefault(value, []).append(f"``{word}``")
-    return f"{in_words(source['from'])}: " + "; ".join(
-        f"{', '.join(each)} → ``{value}``" for value, each in words.items()
-    )
+    table = [f"{', '.join(each)} → ``{value}``" for value, each in words.items()]
+    if "default" in source:
+        default = source["default"]
+        table.append("any other is not sent" if default is None else f"any other → ``{default}``")
+    return f"{in_words(source['from'])}: {'; '.join(table)}"
 
 
 def object_in(value: Any) -> Mapping[str, Any] | None:

@@ -47,7 +47,7 @@ CALLS = {
     "twilio": Vendor(
         "twilio_call", "sid", "from", {"direction": "inbound", "parent_call_sid": None, "answered_by": None}
     ),
-    "whatconverts": Vendor("whatconverts_call", "lead_id", "caller_number"),
+    "whatconverts": Vendor("whatconverts_lead", "lead_id", "caller_number"),
 }
 OPTIONS = {"constants": {"CampaignId": 1000, "ActionTrackerId": 4000, "CallProvider": "ExampleVendor"}}
 

@@ -14,9 +14,12 @@ from airflow_provider_impactcall.records.vendors.preset import (
     VendorPreset,
     anonymous,
     click_id,
+    country_beside,
     latest,
+    marked,
     preset_of,
     spam,
+    yes_or_no,
 )
 
 __all__ = [
@@ -27,10 +30,13 @@ __all__ = [
     "VendorPreset",
     "anonymous",
     "click_id",
+    "country_beside",
     "latest",
+    "marked",
     "preset",
     "register",
     "spam",
+    "yes_or_no",
 ]
 
 VENDORS = ("callrail", "calltrackingmetrics", "invoca", "retreaver", "ringba", "twilio", "whatconverts")

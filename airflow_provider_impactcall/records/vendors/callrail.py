@@ -13,6 +13,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     click_id,
     latest,
     spam,
+    stated,
     word,
 )
 
@@ -21,25 +22,25 @@ _NOT_ANSWERED = ("missed", "abandoned", "voicemail")
 
 def answer(row: Row) -> Any:
     """``voicemail`` if that flag is set, else ``call_type``; without one, what the flag ``answered`` says."""
-    if _flag(row, "voicemail"):
+    if stated(row, "voicemail"):
         return "voicemail"
     if not normalize.is_absent(row.get("call_type")):
         return row["call_type"]
-    answered = _flag(row, "answered")
+    answered = stated(row, "answered")
     return None if answered is None else "answered" if answered else "missed"
 
 
 def talk_duration(row: Row) -> Any:
     """``duration`` if the call was answered, and not by a voicemail; else 0."""
     kind = word(answer(row))
-    answered = _flag(row, "answered")
+    answered = stated(row, "answered")
     talked = kind == "answered" if answered is None else answered
     return row.get("duration") if talked and kind not in _NOT_ANSWERED else 0
 
 
 def repeat_caller(row: Row) -> str | None:
     """``new`` or ``repeat``, by the flag ``first_call``."""
-    first = _flag(row, "first_call")
+    first = stated(row, "first_call")
     return None if first is None else "new" if first else "repeat"
 
 
@@ -47,11 +48,6 @@ def not_connected_yet(row: Row) -> bool:
     """Whether it is what the pre-call webhook says of a call before it is connected: missed, of no length."""
     webhook = not normalize.is_absent(row.get("resource_id"))
     return webhook and word(row.get("call_type")) == "missed" and word(row.get("duration")) in ("", "0")
-
-
-def _flag(row: Row, column: str) -> bool | None:
-    value = row.get(column)
-    return None if normalize.is_absent(value) else normalize.boolean(value)
 
 
 PRESET = VendorPreset(

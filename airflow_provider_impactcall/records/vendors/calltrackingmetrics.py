@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Row, folded, reader_of
+from airflow_provider_impactcall.records.sources import Row, reader_of
 from airflow_provider_impactcall.records.vendors.preset import (
-    NO,
-    YES,
     Filter,
     VendorPreset,
     anonymous,
     click_id,
     country_beside,
+    flag,
     latest,
+    marked,
+    word,
     yes_or_no,
     zero_of_unanswered,
 )
@@ -47,30 +48,30 @@ _sale = reader_of("sale.value")
 
 
 def status(row: Row) -> Any:
-    """``dial_status``, else ``call_status``, else ``status``; of a call that one of these says was taken,
-    ``voice menu`` if its path ended in one and no agent took it, and ``... without talk`` if ``talk_time`` is 0.
+    """``dial_status``, else ``call_status``, else ``status``. Of ``completed``, ``answered`` and ``hangup`` more is
+    told: ``voice menu`` if the call's path ended in one and no agent took it, else, if ``talk_time`` is 0, the word
+    and ``without talk``.
     """
     said = _said.read(row)
-    if normalize.is_absent(said) or folded(said) not in ("completed", "answered", "hangup"):
+    if word(said) not in ("completed", "answered", "hangup"):
         return said
     last_step = _last_step.read(row)
-    if isinstance(last_step, str) and folded(last_step) == "voicemenu" and normalize.is_absent(_agent.read(row)):
+    if word(last_step) == "voicemenu" and normalize.is_absent(_agent.read(row)):
         return "voice menu"
     talk = row.get("talk_time")
     without_talk = not normalize.is_absent(talk) and normalize.seconds(talk) == 0
-    return f"{folded(said)} without talk" if without_talk else said
+    return f"{word(said)} without talk" if without_talk else said
 
 
 def other_than_inbound(row: Row) -> bool:
     """Whether ``direction`` is there and is neither inbound nor outbound: a text (``msg_inbound``), a form, a chat."""
-    direction = row.get("direction")
-    return not normalize.is_absent(direction) and folded(direction) not in ("inbound", "outbound")
+    return word(row.get("direction")) not in ("inbound", "outbound", "")
 
 
 def sale_amount(row: Row) -> Any:
     """``sale.value``, unless ``sale.conversion`` says that it was no sale."""
     converted = _converted.read(row)
-    lost = not normalize.is_absent(converted) and folded(converted) in (*NO, "off")
+    lost = flag(converted) is False or word(converted) == "off"
     return None if lost else _sale.read(row)
 
 
@@ -111,20 +112,20 @@ PRESET = VendorPreset(
         Filter("an outbound call", "direction", ("outbound",)),
         Filter("an activity other than an inbound call", other_than_inbound, (True,)),
         Filter("a call that has not ended", _SAID, ("in-progress", "ringing", "queued", "initiated")),
-        Filter("a call excluded from CallTrackingMetrics' own reports", "excluded", YES),
+        marked("a call excluded from CallTrackingMetrics' own reports", "excluded"),
         anonymous(_CALLER),
     ),
     join=latest("indexed_at"),
     notes=(
-        "CallTrackingMetrics has no id of impact.com's: give MediaId, as a lookup by tracking_number.",
-        "CallSessionId is id, which every published form of a call has, before sid. Deliver a call always with the "
-        "same of the two: under the other it would be another call, and be sent again.",
-        "A webhook at a call's start has no status yet and is rejected: send those of its end.",
-        "No list of the words of dial_status is published. Those in the table are what users of the API report, and "
-        "how they become impact.com's is inferred.",
-        "Voicemail comes as completed or answered. That a call whose path ends in a voice menu, without an agent, was "
-        "one (or ended in the menu) is inferred. No talk is counted for it.",
-        "That a call has sale in it is reported by a user of the API; the API documents it as a request of its own.",
-        "extended_lookup (who owns the caller's number), notes, names and transcripts are never read.",
+        "CallTrackingMetrics has no id of impact.com's: give ``MediaId``, as above by ``tracking_number``.",
+        "``CallSessionId`` is ``id``, which every published form of a call has, before ``sid``. Always deliver with "
+        "the same of the two: under the other, a call would be another one, and be sent again.",
+        "Use the webhook at a call's end. That at its start has no status yet, and is rejected.",
+        "Voicemail comes as completed or answered, and its length as ``talk_time``; no talk is counted for it.",
+        "The owner of the caller's number (``extended_lookup``), names, notes and transcripts are never read.",
+        "Inferred: impact.com's status of each word, and the words themselves, as CallTrackingMetrics lists none and "
+        "users of its API report these; that a call whose path ends in a voice menu without an agent was a voicemail, "
+        "or ended in the menu; that a call holds its ``sale``, which the API documents as a request of its own; that "
+        "the version with the latest ``indexed_at`` is the latest.",
     ),
 )

@@ -25,12 +25,6 @@ Join = Callable[[Sequence[Row]], Sequence[Row | str]]
 """The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
 it is left out."""
 
-YES = ("true", "t", "yes", "y", "1")
-"""What a column of yes or no may hold for yes, a boolean or a number as text."""
-
-NO = ("false", "f", "no", "n", "0")
-"""And for no."""
-
 
 @dataclass(frozen=True)
 class Filter:
@@ -136,24 +130,32 @@ def anonymous(caller: Source) -> Filter:
     reader = reader_of(caller)
 
     def hidden(row: Row) -> bool:
-        """Whether a marker such as ``anonymous`` stands in the place of the caller's number."""
         return normalize.is_anonymous(reader.read(row))
 
+    hidden.__doc__ = f"Whether {in_words(caller)} is a marker such as ``anonymous`` and no number"
     return Filter("an anonymous caller", hidden, (True,))
 
 
-def spam(marked: Source) -> Filter:
+def marked(reason: str, column: str) -> Filter:
+    """The filter of calls that a column of yes or no marks.
+
+    :param reason: what such a call is
+    :param column: its name; where it says neither, the call is rejected
+    """
+
+    def is_marked(row: Row) -> bool:
+        return stated(row, column) is True
+
+    is_marked.__doc__ = f"Whether ``{column}`` says yes"
+    return Filter(reason, is_marked, (True,))
+
+
+def spam(column: str) -> Filter:
     """The filter of calls that the vendor marks as spam.
 
-    :param marked: the mark, true or false in any form
+    :param column: the mark
     """
-    reader = reader_of(marked)
-
-    def is_spam(row: Row) -> bool:
-        """Whether it is marked as spam."""
-        return flag(reader.read(row)) is True
-
-    return Filter("a call marked as spam", is_spam, (True,))
+    return marked("a call marked as spam", column)
 
 
 def word(value: Any) -> str:
@@ -183,7 +185,7 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
         query = parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
         return query.get("irclickid", [None])[0]
 
-    irclickid.__doc__ = f"the ``irclickid`` in the URL of {in_words(landing_page)}"
+    irclickid.__doc__ = f"``irclickid`` of the URL in {in_words(landing_page)}"
     return irclickid
 
 
@@ -208,19 +210,18 @@ def country_beside(number: Source, country: Source) -> Callable[[Row], Any]:
     return unless_known
 
 
-def zero_of_unanswered(word: Callable[[Row], Any], statuses: Mapping[str, str]) -> Callable[[Row], int | None]:
+def zero_of_unanswered(ended: Callable[[Row], Any], statuses: Mapping[str, str]) -> Callable[[Row], int | None]:
     """A source of a duration: 0 of a call that nobody answered, and nothing of any other.
 
-    :param word: gives the vendor's word for how a call ended
+    :param ended: gives the vendor's word for how a call ended
     :param statuses: impact.com's status by such a word; those of other than ``ANSWER`` were not answered
     """
     unanswered = frozenset(folded(each) for each, status in statuses.items() if status != "ANSWER")
 
     def zero(row: Row) -> int | None:
-        """0 of a call that nobody answered"""
+        """0 if nobody answered the call"""
         try:
-            said = word(row)
-            return None if normalize.is_absent(said) or folded(said) not in unanswered else 0
+            return 0 if word(ended(row)) in unanswered else None
         except normalize.UnfitValue:
             return None  # CallStatus says so.
 
@@ -242,7 +243,7 @@ def unique(values: Source) -> Callable[[Row], Any]:
     return each_once
 
 
-def flag(row: Row, column: str) -> bool | None:
+def stated(row: Row, column: str) -> bool | None:
     """What a column of yes or no says; None without a value.
 
     :raises UnfitValue: if it says neither
@@ -251,14 +252,20 @@ def flag(row: Row, column: str) -> bool | None:
     return None if normalize.is_absent(value) else normalize.boolean(value)
 
 
-def yes_or_no(column: str, yes: str, no: str) -> Source:
-    """A source of one of two words, by a column that holds yes or no.
+def yes_or_no(column: str, yes: str, no: str) -> Callable[[Row], str | None]:
+    """A source of one of two words, by a column of yes or no.
 
     :param column: its name
     :param yes: the word for yes
     :param no: the word for no
     """
-    return {"from": column, "values": {**dict.fromkeys(YES, yes), **dict.fromkeys(NO, no)}}
+
+    def chosen(row: Row) -> str | None:
+        said = stated(row, column)
+        return None if said is None else yes if said else no
+
+    chosen.__doc__ = f"``{yes}`` if ``{column}`` says yes, ``{no}`` if it says no"
+    return chosen
 
 
 def latest(updated_at: Source | None = None) -> Join:
@@ -276,6 +283,8 @@ def latest(updated_at: Source | None = None) -> Join:
             for place, row in enumerate(rows)
         ]
 
+    by = "that comes last in the input" if updated_at is None else f"with the latest {in_words(updated_at)}"
+    join.__doc__ = f"Of a call that comes again, the version {by} counts; the others are left out."
     return join
 
 

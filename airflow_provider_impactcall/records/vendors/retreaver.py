@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Row, folded
+from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.vendors.preset import (
     Filter,
     VendorPreset,
@@ -14,6 +14,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     country_beside,
     latest,
     unique,
+    word,
     yes_or_no,
     zero_of_unanswered,
 )
@@ -26,11 +27,12 @@ _STATUSES = {
 
 
 def status(row: Row) -> Any:
-    """``status``; if it is ``finished``, with ``connected`` (else whether ``dialed_call_duration`` is above 0), and if
-    not, with whether the call had an ``ivr_duration`` and no ``hold_duration``.
+    """``status``, and of ``finished`` how: ``finished: connected`` by ``connected`` (without it, if
+    ``dialed_call_duration`` is above 0), ``finished: in the IVR`` if not, with an ``ivr_duration`` and a
+    ``hold_duration`` of 0, else ``finished: not connected``.
     """
     said = row.get("status")
-    if normalize.is_absent(said) or folded(said) != "finished":
+    if word(said) != "finished":
         return said
     connected = row.get("connected")
     if normalize.is_absent(connected):
@@ -46,16 +48,15 @@ def status(row: Row) -> Any:
 
 def not_ended(row: Row) -> bool:
     """Whether ``status`` is ``in_progress``, or is not ``finished`` while ``end_time`` is empty."""
-    said = row.get("status")
-    if normalize.is_absent(said) or folded(said) == "finished":
+    said = word(row.get("status"))
+    if said in ("finished", ""):
         return False
-    return folded(said) == "in progress" or ("end_time" in row and normalize.is_absent(row["end_time"]))
+    return said == "in progress" or ("end_time" in row and normalize.is_absent(row["end_time"]))
 
 
 def outbound(row: Row) -> bool:
     """Whether ``via`` begins with ``outbound``; it is ``inbound-dial`` of a call that came in."""
-    via = row.get("via")
-    return isinstance(via, str) and folded(via).startswith("outbound")
+    return word(row.get("via")).startswith("outbound")
 
 
 def _lasted(row: Row, column: str) -> bool | None:
@@ -108,19 +109,20 @@ PRESET = VendorPreset(
     ),
     join=latest("updated_at"),
     notes=(
-        "MediaId is afid, the affiliate's id that you chose, which Retreaver advises to take from the external "
-        "tracking system. If your afid is not impact.com's media id, map MediaId yourself: a number of another kind "
-        "would credit another partner.",
-        "CampaignId is not cid, which is your own number of a Retreaver campaign and often just 1: one of those would "
-        "go before the connection's campaign_id. If yours are impact.com's program ids, map CampaignId to cid.",
-        "Version 1 of the API lacks the number that was called (dialed_number is where the call went): read version 2 "
-        "or later, or map CalledPhoneNumber.",
+        "``MediaId`` is ``afid``, the affiliate's id that you chose, which Retreaver advises to take from the "
+        "external tracking system. If your ``afid`` is not impact.com's media id, map ``MediaId`` yourself: a number "
+        "of another kind would credit another partner.",
+        "``CampaignId`` is not ``cid``, your own number of a Retreaver campaign, which is often just 1 and would go "
+        "before the connection's ``campaign_id``. If yours is impact.com's program id: ``mapping={\"CampaignId\": "
+        '"cid"}``.',
+        "Read version 2 of the API or later. Version 1 lacks the number that was called (``dialed_number`` is where "
+        "the call went on to): there, map ``CalledPhoneNumber``.",
         "A webhook has the names that your account gave it: give them those of the API, or map them.",
-        "Retreaver publishes no list of the words of status. Only finished is in its documentation; how it becomes "
-        "impact.com's status, and that via begins with outbound for an outbound call, is inferred.",
-        "The click id is read from visitor_url before tags, whose letters may have lost their case.",
-        "Calls with duplicate, or without payable or converted, are delivered: impact.com's contract decides what is "
-        "paid. revenue and payout are what the call was worth between you and others, no sale's amount, and are not "
-        "sent.",
+        "Calls with ``duplicate``, or without ``payable`` or ``converted``, are delivered: impact.com's contract "
+        "decides what is paid. ``revenue`` and ``payout`` are what the call was worth between you and others, not a "
+        "sale's amount, and are not sent.",
+        "The click id is read from ``visitor_url`` before ``tags``, whose letters may have lost their case.",
+        "Inferred: impact.com's status of each word, as Retreaver lists no words but ``finished``; that an outbound "
+        "call's ``via`` begins with ``outbound``.",
     ),
 )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.sources import Row, reader_of
 from airflow_provider_impactcall.records.vendors.preset import (
-    YES,
-    Filter,
     VendorPreset,
     anonymous,
-    flag,
     latest,
+    marked,
+    stated,
     zero_of_unanswered,
 )
 
@@ -28,9 +27,9 @@ def status(row: Row) -> str | None:
     """``voicemail`` if ``hasVoiceMail``; ``connected`` if ``hasConnected`` (without it, if the connected call length is
     above 0); else ``not connected``.
     """
-    if flag(row, "hasVoiceMail"):
+    if stated(row, "hasVoiceMail"):
         return "voicemail"
-    connected = flag(row, "hasConnected")
+    connected = stated(row, "hasConnected")
     if connected is None:
         talk = _talk.read(row)
         if normalize.is_absent(talk):
@@ -41,7 +40,7 @@ def status(row: Row) -> str | None:
 
 def repeat_caller(row: Row) -> str | None:
     """``repeat`` if ``isDuplicate`` or ``hasPreviouslyConnected``; ``new`` if either says no and neither yes."""
-    said = [flag(row, "isDuplicate"), flag(row, "hasPreviouslyConnected")]
+    said = [stated(row, "isDuplicate"), stated(row, "hasPreviouslyConnected")]
     return "repeat" if True in said else "new" if False in said else None
 
 
@@ -85,26 +84,24 @@ PRESET = VendorPreset(
     session_ids=("inboundCallId",),
     blanks=("-no value-",),
     filters=(
-        Filter("a call that has not ended", "isLive", YES),
-        Filter("a call that Ringba blocked", "wasBlocked", YES),
+        marked("a call that has not ended", "isLive"),
+        marked("a call that Ringba blocked", "wasBlocked"),
         anonymous("inboundPhoneNumber"),
     ),
     join=latest(),
     notes=(
-        "Ringba has no id of impact.com's: its campaignId (CA and 32 characters) is not impact.com's. Give MediaId, "
-        "as a lookup by number or publisherId, or from publisherSubId if you keep it there.",
-        "Ask for these columns in valueColumns; a tag is a column such as tag:User:irclickid.",
-        "Leave formatDateTime off: callDt is then exact, in epoch milliseconds. Formatted, it is a local time without "
-        "an offset. Durations may be formatted (formatTimespans, HH:MM:SS).",
+        "Ringba has no id of impact.com's: its ``campaignId`` (CA and 32 characters) is none. Give ``MediaId`` by "
+        "``number`` as above, by ``publisherId`` in the same way, or from ``publisherSubId`` if you keep it there.",
+        "Ask the API for the columns below, in ``valueColumns``; a tag is one too, as ``tag:User:irclickid``.",
+        "Leave ``formatDateTime`` off: ``callDt`` is then exact, in epoch milliseconds. Formatted, it is a local time "
+        "without an offset. Durations may be formatted (``formatTimespans``, HH:MM:SS).",
         "A pixel has the names that your account gave it: give them those of the API, or map them. Fire it on "
-        "Finalized, which every call reaches, connected or not.",
-        "The log holds inbound calls only, and corrects them later: of a call that comes again, the last of the input "
-        "counts.",
-        "How hasConnected and hasVoiceMail become impact.com's status is inferred; Ringba publishes no list of "
-        "reasons why a call did not connect, so that each such call is CANCEL.",
-        "Calls with isDuplicate, and those not converted, are delivered: impact.com's contract decides what is paid. "
-        "conversionAmount and payoutAmount are what the call was worth between you and others, no sale's amount, and "
-        "are not sent.",
-        "The older form with a list of columns in each call has to be flattened first.",
+        "*Finalized*, which every call reaches, connected or not.",
+        "The older form of the API, with a list of columns in each call, has to be flattened first.",
+        "Calls with ``isDuplicate``, and those that did not convert, are delivered: impact.com's contract decides "
+        "what is paid. ``conversionAmount`` and ``payoutAmount`` are what the call was worth between you and others, "
+        "not a sale's amount, and are not sent.",
+        "Inferred: impact.com's status of each word, and what ``hasVoiceMail`` means. Ringba lists no reasons why a "
+        "call did not connect, so that each such call is ``CANCEL``.",
     ),
 )

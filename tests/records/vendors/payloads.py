@@ -7,10 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.engine import Item
 from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.exceptions import InvalidCall
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.vendors import preset
 
@@ -23,6 +25,21 @@ def load(name: str) -> dict[str, Any]:
 def wire(row: Any, vendor: str, **options: Any) -> dict[str, str]:
     """The parameters that leave for a row."""
     return _mapping(vendor, options).record(row).parameters()
+
+
+def problems(row: Any, vendor: str, **options: Any) -> list[tuple[str, str]]:
+    """Why a row is rejected, as (parameter, message)."""
+    with pytest.raises(InvalidCall) as invalid:
+        wire(row, vendor, **options)
+    return [(each.parameter, each.message) for each in invalid.value.problems]
+
+
+def as_csv(row: dict[str, Any]) -> dict[str, str]:
+    """A row as a CSV file holds it: text, and nested values as JSON."""
+    return {
+        name: "" if value is None else json.dumps(value) if isinstance(value, (list, dict, bool)) else str(value)
+        for name, value in row.items()
+    }
 
 
 def items(rows: Any, vendor: str, **options: Any) -> list[Item]:

@@ -16,6 +16,9 @@ ROWS = [
     ("twilio", {**load("twilio_call"), "direction": "inbound", "parent_call_sid": None}),
     ("invoca", load("invoca_transaction")),
     ("whatconverts", load("whatconverts_lead")),
+    ("calltrackingmetrics", load("calltrackingmetrics_call")),
+    ("retreaver", {**load("retreaver_call"), "afid": "20001"}),
+    ("ringba", load("ringba_call")),
 ]
 MEANT = {"mobile"}  # Invoca's '' is a word: of an unknown type.
 COLUMNS = [(vendor, row, column) for vendor, row in ROWS for column in row if column not in MEANT]

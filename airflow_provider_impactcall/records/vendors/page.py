@@ -1,0 +1,159 @@
+"""A preset as a page of documentation, in Markdown."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from airflow_provider_impactcall.records.call_record import PARAMETERS
+from airflow_provider_impactcall.records.sources import Source, in_words
+from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset
+
+_YOURS = "you give it"
+_ELSE = {
+    "CampaignId": "the connection's ``campaign_id``",
+    "ActionTrackerId": "the connection's ``action_tracker_id``",
+    "CallProvider": "the connection's ``call_provider``",
+    "CallerPhoneNumberCountry": "derived from ``CallerId``",
+    "CalledPhoneNumberCountry": "derived from ``CalledPhoneNumber``",
+}
+
+
+def page(preset: VendorPreset) -> str:
+    """All that a preset does, for those who use it."""
+    parts = (
+        f"# {preset.title}",
+        f"<!-- Written by: python -m airflow_provider_impactcall.records.vendors {preset.name} -->",
+        f'``vendor="{preset.name}"`` reads rows as {preset.title} gives them. [What a preset is](README.md), and how '
+        "your own mapping, other words and own presets combine with it.",
+        f"```python\n{_example(preset)}```",
+        *_rows(preset),
+        *(["## What to know", _list(preset.notes)] if preset.notes else []),
+        "## Where each parameter comes from",
+        *_parameters(preset.mapping),
+        "## How a call ended",
+        *_status(preset.mapping.get("CallStatus")),
+        "## Calls that are left out",
+        *_left_out(preset.filters),
+        "## Rows of one call",
+        *_joined(preset),
+        "## Where it can be read",
+        _list(preset.facts),
+    )
+    return "\n\n".join(part if part.startswith(("```", "<!--")) else _in_markdown(part) for part in parts) + "\n"
+
+
+def _example(preset: VendorPreset) -> str:
+    called = preset.mapping.get("CalledPhoneNumber")
+    lines = [
+        "from airflow.providers.common.compat.sdk import DAG",
+        "from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator",
+        "",
+        f'with DAG("{preset.name}_to_impact", schedule=None):',
+        "    SqlToImpactCallOperator(",
+        '        task_id="deliver_calls",',
+        '        sql_conn_id="warehouse",',
+        '        sql="SELECT * FROM finished_calls WHERE day = :day",',
+        '        parameters={"day": "{{ ds }}"},',
+        f'        vendor="{preset.name}",',
+        *([] if "MediaId" in preset.mapping else [f"        mapping={_by_number(called)},"]),
+        "    )",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _by_number(called: Source | None) -> str:
+    try:
+        return json.dumps({"MediaId": {"from": called or "called_number", "lookup": {"3035550191": 10000}}})
+    except TypeError:  # A function has no literal.
+        return _by_number(None)
+
+
+def _rows(preset: VendorPreset) -> Iterator[str]:
+    known_by = " or ".join(f"``{name}``" for name in preset.session_ids)
+    yield (
+        "A row has the call in its own columns, or as JSON in one of them, such as ``payload``: it is looked for there "
+        f"if the row has no column {known_by}."
+    )
+    if preset.blanks:
+        yield f"{', '.join(f'``{word}``' for word in preset.blanks)} counts as no value."
+
+
+def _parameters(mapping: Mapping[str, Source]) -> Iterator[str]:
+    shown = [name for name in PARAMETERS if name in mapping or name in _ELSE or PARAMETERS[name].required]
+    yield _table(
+        ("parameter", "where it comes from"),
+        [(f"**{name}**" if PARAMETERS[name].required else name, _origin(name, mapping)) for name in shown],
+    )
+    families: dict[str, list[str]] = {}
+    for name in PARAMETERS:
+        if name not in shown:
+            families.setdefault(re.sub("[0-9]", "", name), []).append(name)
+    others = ", ".join(names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" for names in families.values())
+    yield (
+        "impact.com requires those in bold. Names in the table are columns; a dot leads into JSON. "
+        f"The preset has nothing for {others}: map what you have of them."
+    )
+
+
+def _origin(name: str, mapping: Mapping[str, Source]) -> str:
+    if name == "CallStatus" and name in mapping:
+        return "see below"
+    own = [in_words(mapping[name])] if name in mapping else [_YOURS] if PARAMETERS[name].required else []
+    return ", else ".join([*own, _ELSE[name]] if name in _ELSE else own)
+
+
+def _status(source: Source | None) -> Iterator[str]:
+    if not isinstance(source, Mapping) or "values" not in source:
+        yield "You give ``CallStatus``." if source is None else f"``CallStatus`` is {in_words(source)}."
+        return
+    yield f"The word that tells it is {in_words(source['from'])}."
+    yield _table(("word", "CallStatus"), [(f"``{word}``", status) for word, status in source["values"].items()])
+    if "default" in source:
+        yield f"Any other word is ``{source['default']}``."
+    else:
+        yield (
+            "Case does not matter, nor do ``-`` and ``_`` for spaces. Any other word rejects the row and is named; add "
+            'it, or have one mean another status, with ``mapping={"CallStatus": {"values": {"word": "ANSWER"}}}``.'
+        )
+
+
+def _left_out(filters: Iterable[Filter]) -> Iterator[str]:
+    rows = [(each.reason, _told(each)) for each in filters]
+    if rows:
+        yield "They count as ``filtered``, each with its reason."
+        yield _table(("what it is", "how it is told"), rows)
+    else:
+        yield "None."
+
+
+def _told(each: Filter) -> str:
+    if callable(each.source):
+        return in_words(each.source).removeprefix("whether ")
+    return f"{in_words(each.source)} is {' or '.join(f'``{value}``' for value in each.values)}"
+
+
+def _joined(preset: VendorPreset) -> Iterator[str]:
+    if preset.join is None:
+        yield "Each row is a call."
+        return
+    call = preset.mapping["CallSessionId"] if preset.call is None else preset.call
+    yield f"Rows of one input are of one call if they agree in {in_words(call)}."
+    yield " ".join((inspect.getdoc(preset.join) or "They are brought together.").split())
+
+
+def _in_markdown(text: str) -> str:
+    """Code in single backticks, and no ``<`` outside of it that would begin a tag."""
+    parts = text.split("``")
+    return "`".join(part if place % 2 else part.replace("<", "\\<") for place, part in enumerate(parts))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (head, ["---"] * len(head), *rows)
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _list(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
