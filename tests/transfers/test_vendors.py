@@ -17,6 +17,7 @@ from airflow_provider_impactcall.records.vendors import VENDORS
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests.databases import as_connection, empty_database
+from tests.examples import connection
 from tests.records.vendors.payloads import load, wire
 
 
@@ -49,7 +50,13 @@ CALLS = {
     ),
     "whatconverts": Vendor("whatconverts_lead", "lead_id", "caller_number"),
 }
-OPTIONS = {"constants": {"CampaignId": 1000, "ActionTrackerId": 4000, "CallProvider": "ExampleVendor"}}
+IDS = {"campaign_id": 1000, "action_tracker_id": 4000, "call_provider": "ExampleVendor"}
+
+
+@pytest.fixture(autouse=True)
+def configured(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection with the ids that no vendor has."""
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", connection(sandbox, **IDS))
 
 
 @pytest.fixture(params=VENDORS)
@@ -60,7 +67,7 @@ def vendor(request: pytest.FixtureRequest) -> str:
 def options(vendor: str) -> dict[str, Any]:
     """What a task says of a vendor's calls."""
     partner = {} if vendor in ("invoca", "retreaver") else {"MediaId": {"constant": 10000}}
-    return {"task_id": "deliver", "vendor": vendor, "mapping": partner, "max_rejected": 1, **OPTIONS}
+    return {"task_id": "deliver", "vendor": vendor, "mapping": partner, "max_rejected": 1}
 
 
 def check(report: dict[str, Any], sandbox: Sandbox, vendor: str) -> None:
