@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
+from os import PathLike
 from typing import Any, Literal, TextIO, cast
 
 import requests
@@ -28,6 +29,7 @@ from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.connection import Account, account, session
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable, source
+from airflow_provider_impactcall.hooks.mapping import loaded
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.sources import Row, Source
@@ -129,7 +131,7 @@ class ImpactCallHook(BaseHook):
         self,
         rows: Any,
         *,
-        mapping: Mapping[str, Source] | None = None,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
@@ -153,7 +155,8 @@ class ImpactCallHook(BaseHook):
 
         :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened
         :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a
-            dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`
+            dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path
+            of a YAML or JSON file of them; see :func:`~airflow_provider_impactcall.hooks.mapping.loaded`
         :param constants: parameter name to the value that every call gets
         :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
@@ -188,7 +191,7 @@ class ImpactCallHook(BaseHook):
         settings = self._account()
         extra = settings.extra
         endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
-        call_mapping = CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults, vendor)
+        call_mapping = CallMapping(loaded(mapping), constants, timezone, extra.caller_id_format, extra.defaults, vendor)
         if isinstance(rows, Spool) and (problems := call_mapping.problems_with(rows.columns)):
             raise InvalidOption("; ".join(problems))
         per_second = positive("requests_per_second", requests_per_second) or extra.requests_per_second
