@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 AFTER_THE_FACT = ROOT / "docs" / "after-the-fact.md"
+REHEARSAL = ROOT / "docs" / "rehearsal.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
 
 

@@ -19,7 +19,8 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.cli.conftest import Command, states
-from tests.documentation import AFTER_THE_FACT, README, commands, sessions
+from tests.documentation import AFTER_THE_FACT, README, REHEARSAL, blocks, commands, sessions
+from tests.records.vendors.payloads import PAYLOADS, load
 
 DAY = 24 * 60 * 60
 
@@ -68,6 +69,22 @@ def test_after_the_fact(endpoint: Sandbox, impactcall: Command) -> None:
         assert done.status == int("and were not adopted" in done.err)
         assert words[1] == "runs" or lines_of(done.out, done.err) == lines_of(*shown), words
     assert runs
+
+
+def test_rehearsal(impactcall: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ids = {"campaign_id": 1000, "action_tracker_id": 4000, "call_provider": "ExampleVendor", "requests_per_hour": 1000}
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", json.dumps({"conn_type": "impactcall", "extra": ids}))
+    monkeypatch.chdir(tmp_path)
+    Path("messy.csv").write_text(blocks(REHEARSAL, "csv")[0])
+    Path("messy.yaml").write_text(blocks(REHEARSAL, "yaml")[0])
+    for vendor in PAYLOADS:
+        Path(f"{vendor}.jsonl").write_text(json.dumps(load(PAYLOADS[vendor])))
+    shown = list(sessions(REHEARSAL))
+    assert {words[2] for words, _ in shown} == {"messy.csv", *(f"{vendor}.jsonl" for vendor in PAYLOADS)}
+    for words, printed in shown:
+        done = impactcall(*words[1:])
+        assert [*done.out.splitlines(), *done.err.splitlines()] == printed, words
+        assert done.status == int("would be rejected" in done.err)
 
 
 def test_readme(endpoint: Sandbox, impactcall: Command, monkeypatch: pytest.MonkeyPatch) -> None:

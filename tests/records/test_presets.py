@@ -168,6 +168,7 @@ def test_every_required_parameter_without_a_source_is_named_before_any_row() -> 
         ("https://example.com/?irclickid=QiiW:x-Y_z&utm_source=a", "QiiW:x-Y_z"),
         ("https://example.com/p?a=1&irclickid=a%3Ab#top", "a:b"),
         ("https://example.com/", None),
+        ("https://[example.com/?irclickid=a", None),
         ("", None),
         (None, None),
         (5, None),

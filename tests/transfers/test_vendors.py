@@ -18,20 +18,19 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests.databases import as_connection, empty_database
 from tests.examples import connection
-from tests.records.vendors.payloads import load, wire
+from tests.records.vendors.payloads import PAYLOADS, load, wire
 
 
 class Vendor(NamedTuple):
-    """A published payload, what makes it an ended inbound call, and the columns of its id and its caller."""
+    """The columns of a call's id and its caller, and what makes the vendor's payload an ended inbound call."""
 
-    payload: str
     session_id: str
     caller: str
     ended: Mapping[str, Any] = MappingProxyType({})
 
-    def rows(self) -> list[dict[str, Any]]:
-        """That call, one of an anonymous caller, and one of a caller who is none."""
-        call = {**load(self.payload), **self.ended}
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The payload's call, one of an anonymous caller, and one of a caller who is none."""
+        call = {**load(PAYLOADS[name]), **self.ended}
         return [
             call,
             {**call, self.session_id: "100002", self.caller: "anonymous"},
@@ -40,15 +39,13 @@ class Vendor(NamedTuple):
 
 
 CALLS = {
-    "callrail": Vendor("callrail_call", "id", "customer_phone_number"),
-    "calltrackingmetrics": Vendor("calltrackingmetrics_call", "id", "caller_number_complete"),
-    "invoca": Vendor("invoca_transaction", "complete_call_id", "calling_phone_number"),
-    "retreaver": Vendor("retreaver_call", "uuid", "caller", {"afid": "10000"}),
-    "ringba": Vendor("ringba_call", "inboundCallId", "inboundPhoneNumber"),
-    "twilio": Vendor(
-        "twilio_call", "sid", "from", {"direction": "inbound", "parent_call_sid": None, "answered_by": None}
-    ),
-    "whatconverts": Vendor("whatconverts_lead", "lead_id", "caller_number"),
+    "callrail": Vendor("id", "customer_phone_number"),
+    "calltrackingmetrics": Vendor("id", "caller_number_complete"),
+    "invoca": Vendor("complete_call_id", "calling_phone_number"),
+    "retreaver": Vendor("uuid", "caller", {"afid": "10000"}),
+    "ringba": Vendor("inboundCallId", "inboundPhoneNumber"),
+    "twilio": Vendor("sid", "from", {"direction": "inbound", "parent_call_sid": None, "answered_by": None}),
+    "whatconverts": Vendor("lead_id", "caller_number"),
 }
 IDS = {"campaign_id": 1000, "action_tracker_id": 4000, "call_provider": "ExampleVendor"}
 
@@ -74,7 +71,7 @@ def check(report: dict[str, Any], sandbox: Sandbox, vendor: str) -> None:
     """What arrived is what the tests of the vendor's preset expect of its payload, and the others are accounted for."""
     assert (report["rows"], report["delivered"], report["filtered"], report["rejected"]) == (3, 1, 1, 1)
     (arrived,) = sandbox.calls
-    assert arrived["parameters"] == wire(CALLS[vendor].rows()[0], vendor)
+    assert arrived["parameters"] == wire(CALLS[vendor].rows(vendor)[0], vendor)
 
 
 def as_json_lines(rows: list[dict[str, Any]], path: Path) -> str:
@@ -101,7 +98,7 @@ def as_csv(rows: list[dict[str, Any]], path: Path) -> str:
 def test_from_a_file(
     written: Callable[[list[dict[str, Any]], Path], str], name: str, vendor: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    path = written(CALLS[vendor].rows(), tmp_path / name)
+    path = written(CALLS[vendor].rows(vendor), tmp_path / name)
     check(ImpactCallOperator(calls=path, **options(vendor)).execute({}), sandbox, vendor)
 
 
@@ -134,7 +131,7 @@ def type_of(values: list[Any]) -> Any:
 
 
 def test_from_columns_of_a_warehouse(vendor: str, sandbox: Sandbox, warehouse: sa.engine.URL) -> None:
-    rows = CALLS[vendor].rows()
+    rows = CALLS[vendor].rows(vendor)
     types = {column: type_of([row[column] for row in rows]) for column in rows[0]}
     texts = [
         {name: str(value) if types[name] is sa.Text and value is not None else value for name, value in row.items()}
@@ -146,7 +143,7 @@ def test_from_columns_of_a_warehouse(vendor: str, sandbox: Sandbox, warehouse: s
 
 
 def test_from_a_table_of_webhooks(vendor: str, sandbox: Sandbox, warehouse: sa.engine.URL) -> None:
-    rows = [{"received": number, "payload": row} for number, row in enumerate(CALLS[vendor].rows())]
+    rows = [{"received": number, "payload": row} for number, row in enumerate(CALLS[vendor].rows(vendor))]
     filled(warehouse, rows, {"received": sa.Integer, "payload": sa.JSON})
     sql = "SELECT received, payload FROM calls ORDER BY received"
     operator = SqlToImpactCallOperator(sql=sql, sql_conn_id="warehouse", **options(vendor))

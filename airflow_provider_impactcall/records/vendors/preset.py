@@ -182,7 +182,10 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
 
     def irclickid(row: Row) -> str | None:
         url = reader.read(row)
-        query = parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
+        try:
+            query = parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
+        except ValueError:
+            return None  # What is no URL has no click id, and must not cost the call.
         return query.get("irclickid", [None])[0]
 
     irclickid.__doc__ = f"``irclickid`` of the URL in {in_words(landing_page)}"

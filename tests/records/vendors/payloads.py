@@ -16,6 +16,17 @@ from airflow_provider_impactcall.exceptions import InvalidCall
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.vendors import preset
 
+PAYLOADS = {
+    "callrail": "callrail_call",
+    "calltrackingmetrics": "calltrackingmetrics_call",
+    "invoca": "invoca_transaction",
+    "retreaver": "retreaver_call",
+    "ringba": "ringba_call",
+    "twilio": "twilio_call",
+    "whatconverts": "whatconverts_lead",
+}
+"""The file of an ended call, by vendor."""
+
 
 def load(name: str) -> dict[str, Any]:
     """The record in a file of this folder, which also says where it was published."""
