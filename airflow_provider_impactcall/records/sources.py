@@ -15,7 +15,7 @@ source                                                         the value
 =============================================================  =======================================================
 
 Where a source names another (``from``, ``first_of``), that may be any of these. ``values`` and ``lookup`` take a
-``default``, the value of what the table lacks.
+``default``, the value of what the table lacks. Files and queries are read before, by the hooks: here a table is a dict.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from airflow_provider_impactcall.exceptions import InvalidOption
@@ -227,17 +227,16 @@ def reader_of(source: Any, inherited: Source | None = None) -> Reader:
     if "first_of" in source:
         return FirstOf(_readers(source["first_of"]))
     default = source.get("default", _ABSENT)
-    table = source.get("values", source.get("lookup"))
-    if not isinstance(table, Mapping) or not table:
-        kind = "values" if "values" in source else "lookup"
-        raise InvalidOption(f"{kind} must be a dict with at least one entry, and is {normalize.described(table)}")
     if "lookup" in source:
-        return Lookup(reader_of(source["from"]), _with_text_keys(table), default)
+        reader, lookup = _reader_and_table(source, "lookup", normalize.text)
+        return Lookup(reader, lookup, default)
     if "from" in source:
-        return Values(reader_of(source["from"]), _with_text_keys(table), default)
+        reader, values = _reader_and_table(source, "values", folded)
+        return Values(reader, values, default)
+    values = _table(source, "values", folded)
     if not isinstance(inherited, Mapping) or "values" not in inherited:
         raise InvalidOption("has values and no 'from' that says of what: only a vendor's table can be added to")
-    extended = {folded(word): value for word, value in {**inherited["values"], **table}.items()}
+    extended = {folded(word): value for word, value in {**inherited["values"], **values}.items()}
     return Values(reader_of(inherited["from"]), extended, source.get("default", inherited.get("default", _ABSENT)))
 
 
@@ -281,11 +280,17 @@ def object_in(value: Any) -> Mapping[str, Any] | None:
 def from_json(value: Any) -> Any:
     """The list or object that a value holds, being JSON text; any other value as it is."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return None
+        return _parsed(normalize.plain(value))
     return value
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Any:
+    """What JSON text holds; remembered, since the paths of a mapping lead into the same text of a row one by one."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _led_to(value: Any, steps: Sequence[str]) -> Any:
@@ -310,7 +315,33 @@ def _number(text: str) -> str | None:
 def _readers(sources: Any) -> Sequence[Reader]:
     if isinstance(sources, str) or not isinstance(sources, Sequence) or not sources:
         raise InvalidOption(f"first_of must be a list of sources, and is {normalize.described(sources)}")
-    return tuple(reader_of(source) for source in sources)
+    readers: list[Reader] = []
+    problems: list[str] = []
+    for number, source in enumerate(sources, start=1):
+        try:
+            readers.append(reader_of(source))
+        except InvalidOption as error:
+            problems.append(f"first_of: source {number} {error}")
+    if problems:
+        raise InvalidOption(", ".join(problems))
+    return tuple(readers)
+
+
+def _reader_and_table(
+    source: Mapping[str, Any], kind: str, spelled: Callable[[Any], str]
+) -> tuple[Reader, Mapping[Any, Any]]:
+    problems: list[str] = []
+    try:
+        reader = reader_of(source["from"])
+    except InvalidOption as error:
+        problems.append(f"from {error}")
+    try:
+        table = _table(source, kind, spelled)
+    except InvalidOption as error:
+        problems.append(str(error))
+    if problems:
+        raise InvalidOption(", ".join(problems))
+    return reader, table
 
 
 def _check_keys(source: Mapping[str, Any]) -> None:
@@ -328,10 +359,26 @@ def _check_keys(source: Mapping[str, Any]) -> None:
         raise InvalidOption(f"{', '.join(problems)} (a source has {forms}; the last two may have 'default')")
 
 
-def _with_text_keys(table: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    try:
-        for key in table:
-            folded(key)
-    except ValueError as error:
-        raise InvalidOption(f"has a key in its table that {error}") from None
+def _table(source: Mapping[str, Any], kind: str, spelled: Callable[[Any], str]) -> Mapping[Any, Any]:
+    """The table of a source, every key of which can be found, and has one value.
+
+    :param kind: its key in the source
+    :param spelled: what of a key tells it from another
+    """
+    table = source[kind]
+    if not isinstance(table, Mapping) or not table:
+        found = "has none" if isinstance(table, Mapping) else f"is {normalize.described(table)}"
+        raise InvalidOption(f"{kind} must be a dict with at least one entry, and {found}")
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, value in table.items():
+        try:
+            first = values.setdefault(spelled(key), value)
+        except normalize.UnfitValue as error:
+            problems.append(f"has a key in its {kind} that {error}")
+        else:
+            if first is not value and first != value:
+                problems.append(f"has two values for {normalize.word(key)} in its {kind}")
+    if problems:
+        raise InvalidOption(", ".join(dict.fromkeys(problems)))
     return table
