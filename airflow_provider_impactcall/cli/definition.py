@@ -19,6 +19,9 @@ from airflow.cli.cli_config import (
     string_list_type,
 )
 
+MAPPING_FILES = (".yaml", ".yml", ".json")
+"""What the file of a mapping ends in."""
+
 _LONGEST_AGE = 36_500
 
 
@@ -46,6 +49,11 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ArgumentTypeError("must be a JSON object by parameter name")
     return value
+
+
+def _mapping(text: str) -> dict[str, Any] | str:
+    # Whoever reads the file says what is wrong with it.
+    return text if text.lower().endswith(MAPPING_FILES) else _object(text)
 
 
 def _days(text: str) -> float:
@@ -140,9 +148,10 @@ _READING = (
     ),
     _argument(
         "--mapping",
-        type=_object,
+        type=_mapping,
         metavar="JSON",
-        help="as the delivering task has it: columns by parameter name",
+        help="as the delivering task has it: columns by parameter name, or the path of a .yaml, .yml or .json file of "
+        "them",
     ),
     _argument(
         "--constants",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
+from os import PathLike
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -26,6 +27,7 @@ from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.hooks.connection import Account, account, session
 from airflow_provider_impactcall.hooks.files import opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
+from airflow_provider_impactcall.hooks.mapping import loaded
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.sources import Source
 
@@ -124,7 +126,7 @@ class ImpactCallLedgerHook(BaseHook):
         rows: Any,
         author: Author,
         *,
-        mapping: Mapping[str, Source] | None = None,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
@@ -158,7 +160,7 @@ class ImpactCallLedgerHook(BaseHook):
         author: Author,
         *,
         api_conn_id: str = DEFAULT_API_CONN_ID,
-        mapping: Mapping[str, Source] | None = None,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
@@ -227,7 +229,7 @@ class _Rows:
         self,
         settings: Account,
         rows: Any,
-        mapping: Mapping[str, Source] | None,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None,
         constants: Mapping[str, Any] | None,
         timezone: str | tzinfo | None,
         vendor: str | None,
@@ -235,7 +237,7 @@ class _Rows:
     ) -> None:
         extra = settings.extra
         self._items = read(
-            rows, CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults, vendor)
+            rows, CallMapping(loaded(mapping), constants, timezone, extra.caller_id_format, extra.defaults, vendor)
         )
         self._key = InputClaims(key).key
         self._rejects = Rejects()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import tzinfo
+from os import PathLike
 from typing import Any, Literal, TextIO, cast
 
 import requests
@@ -33,6 +34,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.connection import Account, account, session
 from airflow_provider_impactcall.hooks.files import FileRows, opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable, source
+from airflow_provider_impactcall.hooks.mapping import loaded
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.sources import Row, Source
@@ -148,7 +150,7 @@ class ImpactCallHook(BaseHook):
         self,
         rows: Any,
         *,
-        mapping: Mapping[str, Source] | None = None,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
@@ -176,7 +178,8 @@ class ImpactCallHook(BaseHook):
             ``ObjectStoragePath`` or its URL), or paths among the rows; files are read to their end before anything is
             sent, except those that a generator names
         :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a
-            dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`
+            dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path
+            of a YAML or JSON file of them; see :func:`~airflow_provider_impactcall.hooks.mapping.loaded`
         :param constants: parameter name to the value that every call gets
         :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
@@ -213,7 +216,7 @@ class ImpactCallHook(BaseHook):
         settings = self._account()
         extra = settings.extra
         endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
-        call_mapping = CallMapping(mapping, constants, timezone, extra.caller_id_format, extra.defaults, vendor)
+        call_mapping = CallMapping(loaded(mapping), constants, timezone, extra.caller_id_format, extra.defaults, vendor)
         read_ahead = isinstance(rows, (Spool, FileRows))
         columns = rows.columns if read_ahead else None
         if columns and (problems := call_mapping.problems_with(columns)):

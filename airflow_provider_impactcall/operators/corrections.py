@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
+from os import PathLike
 from typing import Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
@@ -101,7 +102,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         sql: str,
         sql_conn_id: str,
         parameters: Mapping[str, Any] | Iterable[Any] | None = None,
-        mapping: Mapping[str, Source] | None = None,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import tzinfo
+from os import PathLike
 from typing import Any, Literal
 
 from airflow.providers.common.compat.sdk import (
@@ -31,7 +32,8 @@ class DeliverCallsOperator(BaseOperator):
 
     :param impactcall_conn_id: the connection of type ``impactcall`` (templated)
     :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a dict
-        such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`
+        such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path of a YAML
+        or JSON file of them; see :func:`~airflow_provider_impactcall.hooks.mapping.loaded`
     :param constants: parameter name to the value that every call gets (templated)
     :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         (templated)
@@ -79,7 +81,7 @@ class DeliverCallsOperator(BaseOperator):
         self,
         *,
         impactcall_conn_id: str = ImpactCallHook.default_conn_name,
-        mapping: Mapping[str, Source] | None = None,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,

@@ -182,6 +182,24 @@ def test_the_same_calls_are_read_from_every_source(sandbox: Sandbox, impactcall:
     assert len(impactcall("list", "-o", "json").rows) == 2
 
 
+def test_the_mapping_may_be_the_file_that_the_task_has(sandbox: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+    rows = [{**examples.call(name), "tracking_number": "+1 303-555-0191", "MediaId": ""} for name in ("a", "b")]
+    rows[1]["tracking_number"] = "+1 303-555-0100"
+    (tmp_path / "partners.csv").write_text("number,media_id\n3035550191,20001\n")
+    mapping = tmp_path / "calls.yaml"
+    mapping.write_text("MediaId: {from: tracking_number, lookup: partners.csv}")
+    calls = ("adopt", "--file", csv_file(tmp_path / "calls.csv", rows), *WHY, "-o", "json", "--mapping")
+    done = impactcall(*calls, str(mapping))
+    assert (done.status, done.rows[0]["adopted"], done.rows[0]["rejected"]) == (1, "1", "1")
+    assert "MediaId has no entry for what 'tracking_number' holds; add it to its lookup" in done.err
+    assert [row["MediaId"] for row in impactcall("list", "-o", "json").rows] == ["20001"]
+    as_json = {"MediaId": {"from": "tracking_number", "lookup": str(tmp_path / "partners.csv")}}
+    assert impactcall(*calls, json.dumps(as_json)).rows[0]["already_delivered"] == "1"
+    mapping.write_text(f"CallerId: a\nCity: [{examples.CALLER}")
+    done = impactcall(*calls, str(mapping))
+    assert (done.status, done.err) == (1, f"impactcall: mapping: {mapping}, line 2: is no YAML\n")
+
+
 @pytest.mark.parametrize(
     ("name", "good", "bad", "reason"),
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
@@ -123,6 +124,102 @@ def test_parameters_are_the_drivers_own(
     condition = "" if parameters is None else " WHERE call_session_id >= :first"
     transfer(f"SELECT * FROM calls{condition}", parameters)
     assert session_ids(sandbox) == expected
+
+
+PARTNERS = """
+CREATE TABLE partners (tracking_number TEXT, media_id INTEGER, campaign TEXT);
+INSERT INTO partners VALUES
+    ('+13035550191', 20001, 'spring'), ('303-555-0192', 20002, 'spring'), ('3035550193', 20003, NULL);
+"""
+BY_NUMBER = {"sql": "SELECT tracking_number, media_id FROM partners", "sql_conn_id": "warehouse"}
+
+
+def partners(warehouse: Path) -> None:
+    """Five calls to four tracking numbers; the partners of three are known, in another form of the number."""
+    with sqlite3.connect(warehouse) as database:
+        database.executescript(PARTNERS)
+        database.execute(
+            "UPDATE calls SET media_id = NULL, called_phone_number = '303555019' || substr(call_session_id, 6)"
+        )
+        database.execute("UPDATE calls SET called_phone_number = '3035550193' WHERE call_session_id = 'call-0'")
+    database.close()
+
+
+def credited(sandbox: Sandbox) -> dict[str, str]:
+    return {each["parameters"]["CallSessionId"]: each["parameters"]["MediaId"] for each in sandbox.calls}
+
+
+def test_each_call_is_credited_to_the_partner_of_its_tracking_number(sandbox: Sandbox, warehouse: Path) -> None:
+    partners(warehouse)
+    mapping = {"MediaId": {"from": "called_phone_number", "lookup": BY_NUMBER}}
+    report = transfer("SELECT * FROM calls", mapping=mapping, max_rejected=1)
+    assert (report["delivered"], report["rejected"]) == (4, 1)
+    assert credited(sandbox) == {"call-0": "20003", "call-1": "20001", "call-2": "20002", "call-3": "20003"}
+
+
+def test_partners_of_postgresql(
+    sandbox: Sandbox, postgres: str, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The calls of one database, the partners of another."""
+    partners(warehouse)
+    monkeypatch.setenv("AIRFLOW_CONN_PARTNERS", postgres)
+    values = "VALUES ('303-555-0191', 7), ('+1 303 555 0192', 8)"
+    lookup = {"sql": f"SELECT * FROM ({values}) AS partners (number, media_id)", "sql_conn_id": "partners"}
+    transfer(
+        "SELECT * FROM calls WHERE call_session_id IN ('call-1', 'call-2')",
+        mapping={"MediaId": {"from": "called_phone_number", "lookup": lookup}},
+    )
+    assert credited(sandbox) == {"call-1": "7", "call-2": "8"}
+
+
+@pytest.mark.parametrize("given_as", [str, Path])
+def test_a_mapping_kept_in_a_file(
+    sandbox: Sandbox, warehouse: Path, tmp_path: Path, given_as: type[str] | type[Path]
+) -> None:
+    partners(warehouse)
+    file = tmp_path / "calls.yaml"
+    file.write_text(
+        """
+        MediaId:
+          from: called_phone_number
+          lookup: {sql: "SELECT tracking_number, media_id FROM partners", sql_conn_id: warehouse}
+        City: town
+        RepeatCaller: {constant: no}
+        """
+    )
+    operator = SqlToImpactCallOperator(
+        task_id="deliver", sql="SELECT * FROM calls", sql_conn_id="warehouse", mapping=given_as(file), max_rejected=1
+    )
+    file.write_text(file.read_text().replace("constant: no", "constant: off"))
+    assert operator.execute({})["delivered"] == 4, "what counts is the file as the task runs"
+    assert credited(sandbox)["call-2"] == "20002"
+    assert {(each["parameters"]["City"], each["parameters"]["RepeatCaller"]) for each in sandbox.calls} == {
+        ("Springfield", "off")
+    }
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ("nowhere/calls.yaml", "mapping: nowhere/calls.yaml cannot be read: No such file or directory"),
+        ({"MediaId": {"from": "town", "lookup": {**BY_NUMBER, "sql": "SELECT 1 AS one"}}}, "must give two columns"),
+        ({"MediaId": {"from": "town", "lookup": "partners"}}, "MediaId has a lookup that cannot be used"),
+    ],
+)
+def test_a_mapping_that_cannot_be_right_fails_for_good_before_anything_is_sent(
+    sandbox: Sandbox, warehouse: Path, mapping: Any, message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        transfer("SELECT * FROM calls", mapping=mapping)
+    assert not sandbox.requests
+
+
+def test_a_lookup_whose_database_fails_may_be_tried_again(sandbox: Sandbox, warehouse: Path) -> None:
+    mapping = {"MediaId": {"from": "town", "lookup": BY_NUMBER}}
+    with pytest.raises(AirflowException, match="the query of a lookup failed") as raised:
+        transfer("SELECT * FROM calls", mapping=mapping)
+    assert not isinstance(raised.value, AirflowFailException)
+    assert not sandbox.requests
 
 
 def test_no_rows_is_a_good_end(sandbox: Sandbox, warehouse: Path) -> None:
