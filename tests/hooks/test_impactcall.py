@@ -5,8 +5,10 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -69,6 +71,13 @@ class TestDeliver:
         parameters = sandbox.calls[0]["parameters"]
         assert (parameters["MediaId"], parameters["SubId2"]) == ("77", "x")
         assert parameters["EventDate"] == "2026-09-10T22:55:32-04:00"
+
+    def test_a_table_may_have_keys_of_any_kind(self, sandbox: Sandbox) -> None:
+        lookup = {3035550191: 20001, "partner-7": 20002, UUID(int=7): 20003, Decimal("5.5"): 20004}
+        rows = [examples.call(str(number), publisher=key) for number, key in enumerate(lookup)]
+        report = ImpactCallHook().deliver(rows, mapping={"MediaId": {"from": "publisher", "lookup": lookup}})
+        assert report.delivered == 4
+        assert {each["parameters"]["MediaId"] for each in sandbox.calls} == {"20001", "20002", "20003", "20004"}
 
     @pytest.mark.parametrize(("option", "connections", "most"), [(None, 3, 3), (5, 3, 5), (1, 3, 1), (None, None, 8)])
     def test_concurrency(self, option: int | None, connections: int | None, most: int, connect: Connect) -> None:
