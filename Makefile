@@ -44,9 +44,10 @@ browser: $(INSTALLED) ## The connection form and the sample DAGs in a real brows
 soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"
 
-bench: $(INSTALLED) ## What is measured, side by side with peers (20 minutes)
+bench: $(INSTALLED) ## What is measured, side by side with peers (25 minutes)
 	$(BIN)/python -m benchmarks.ledgers
 	$(BIN)/python -m benchmarks.skipping
+	$(BIN)/python -m benchmarks.mapping
 
 lint: $(INSTALLED) ## Check style and format
 	$(BIN)/ruff check .

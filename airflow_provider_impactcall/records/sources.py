@@ -284,6 +284,15 @@ def from_json(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Any:
+    """What JSON text holds; remembered, since the paths of a mapping lead into the same text of a row one by one."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _led_to(value: Any, steps: Sequence[str]) -> Any:
     for step in steps:
         value = from_json(value)
@@ -294,15 +303,6 @@ def _led_to(value: Any, steps: Sequence[str]) -> Any:
         else:
             return None
     return value
-
-
-@lru_cache(maxsize=4)
-def _parsed(text: str) -> Any:
-    """What JSON text holds; remembered, since the paths of a mapping lead into the same text of a row one by one."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _number(text: str) -> str | None:

@@ -1,0 +1,204 @@
+"""What mapping and validating a row costs, side by side with plain pydantic: ``python -m benchmarks.mapping``.
+
+Both make of a row with 20 parameters a valid object or every reason why not. The package's also leaves as impact.com
+takes it: a name in any style, times with their offset, phone numbers in one form, countries derived.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
+
+from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records.call_record import PARAMETERS
+from airflow_provider_impactcall.records.sources import Source
+from airflow_provider_impactcall.records.vendors import VendorPreset
+from airflow_provider_impactcall.records.vendors.preset import Filter
+from benchmarks.rows import row, rows
+
+PEER = "plain pydantic"
+
+Text64 = Annotated[str, Field(min_length=1, max_length=64)]
+Country = Annotated[str, Field(pattern="^[A-Z]{2}$")]
+
+
+class Call(BaseModel):
+    """The same 20 parameters, as an engineer who needs no more than these rows would write them."""
+
+    campaign_id: PositiveInt
+    media_id: PositiveInt
+    event_date: AwareDatetime
+    action_tracker_id: PositiveInt
+    call_provider: Text64
+    call_session_id: Annotated[str, Field(min_length=1)]
+    caller_id: Annotated[str, Field(pattern=r"^\d{10}$")]
+    called_phone_number: Annotated[str, Field(pattern=r"^\+?[\d() .-]{10,20}$")]
+    call_duration: NonNegativeInt
+    talk_duration: NonNegativeInt
+    call_status: Literal["ANSWER", "CANCEL", "INCOMPLETE", "FAILURE", "CONGESTION", "IVR_DROPOFF"]
+    caller_phone_number_country: Country
+    called_phone_number_country: Country
+    sub_id1: Text64 | None = None
+    sub_id2: Text64 | None = None
+    click_id: str | None = None
+    city: str | None = None
+    region: str | None = None
+    zip: str | None = None
+    repeat_caller: str | None = None
+
+    @model_validator(mode="after")
+    def talk_is_part_of_the_call(self) -> Call:
+        """impact.com: the talk never exceeds the call."""
+        if self.talk_duration > self.call_duration:
+            raise ValueError("talk_duration must not exceed call_duration")
+        return self
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to read rows.
+
+    :param read: one row into an object; an exception fails the benchmark, as all rows are good
+    :param rows: the same calls, in the columns that it is for
+    """
+
+    title: str
+    read: Callable[[Mapping[str, Any]], Any]
+    rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a contender took, a round a number: seconds of CPU for all rows."""
+
+    contender: Contender
+    seconds: Sequence[float]
+
+    def line(self, peer: Result) -> str:
+        """Rows a second, microseconds a row, and the ratio to the peer of the same round, with its spread."""
+        count, taken = len(self.contender.rows), median(self.seconds)
+        ratios = [theirs / ours for ours, theirs in zip(self.seconds, peer.seconds, strict=True)]
+        return (
+            f"{self.contender.title:<34} {count / taken:>9,.0f} rows/s {taken / count * 1e6:>7.2f} us a row   "
+            f"ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+        )
+
+
+def contenders(count: int) -> list[Contender]:
+    """Plain pydantic, and the package's mapping in each way to write it."""
+    read = list(rows(count))
+    columns = dict(zip(row(0), _parameters(row(0)), strict=True))
+    renamed = [{f"c_{name}": value for name, value in each.items()} for each in read]
+    payloads = [_payload(each) for each in read]
+    texts = [{"payload": json.dumps(each, default=str)} for each in payloads]
+    sources = _SOURCES | _rest(columns)
+    named: dict[str, Source] = {parameter: f"c_{column}" for column, parameter in columns.items()}
+    return [
+        Contender(PEER, Call.model_validate, read),
+        Contender("CallMapping, by name", CallMapping().record, read),
+        Contender("CallMapping, a mapping of columns", CallMapping(named).record, renamed),
+        Contender("CallMapping, paths and tables", CallMapping(sources).record, payloads),
+        Contender("the same, a preset's", CallMapping(vendor=_preset(columns)).record, payloads),
+        Contender("the same, from JSON text", CallMapping(_within("payload", sources)).record, texts),
+    ]
+
+
+_SOURCES: Mapping[str, Source] = {
+    "MediaId": {
+        "from": "tracking.number",
+        "lookup": {f"+1866555{number:04d}": 20000 + number for number in range(200)},
+    },
+    "CalledPhoneNumber": "tracking.number",
+    "CallStatus": {"from": "status", "values": {"completed": "ANSWER", "busy": "CANCEL", "no-answer": "CANCEL"}},
+    "City": {"first_of": ["geo.city", "billing_city"]},
+    "Region": "geo.region",
+    "Zip": "geo.zip",
+}
+
+
+def _rest(columns: Mapping[str, str]) -> Mapping[str, Source]:
+    return {parameter: column for column, parameter in columns.items() if parameter not in _SOURCES}
+
+
+def _within(column: str, source: Any) -> Any:
+    """The same source, for rows that have all of it in a column of JSON."""
+    if isinstance(source, str):
+        return f"{column}.{source}"
+    if isinstance(source, list):
+        return [_within(column, each) for each in source]
+    tables = ("lookup", "values")
+    return {name: each if name in tables else _within(column, each) for name, each in source.items()}
+
+
+def _payload(each: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same call as a vendor gives it: places and numbers nested, a status in the vendor's words."""
+    nested = {"called_phone_number", "call_status", "city", "region", "zip", "media_id"}
+    return {name: value for name, value in each.items() if name not in nested} | {
+        "direction": "inbound",
+        "status": "completed",
+        "tracking": {"number": each["called_phone_number"]},
+        "geo": {"city": None, "region": each["region"], "zip": each["zip"]},
+        "billing_city": each["city"],
+    }
+
+
+def _preset(columns: Mapping[str, str]) -> VendorPreset:
+    return VendorPreset(
+        name="example",
+        title="Example",
+        facts=(),
+        mapping=_SOURCES | _rest(columns),
+        session_ids=("call_session_id",),
+        filters=(Filter("an outbound call", "direction", ("outbound",)),),
+    )
+
+
+def _parameters(names: Iterable[str]) -> list[str]:
+    by_folded = {name.lower(): name for name in PARAMETERS}
+    return [by_folded[name.replace("_", "")] for name in names]
+
+
+def measure(count: int, rounds: int) -> list[Result]:
+    """Every contender once a round, in turn, so that other work on the machine falls on all alike."""
+    each = contenders(count)
+    for contender in each:
+        list(map(contender.read, contender.rows[:1000]))  # caches and pydantic's own are warm
+    seconds: dict[str, list[float]] = {contender.title: [] for contender in each}
+    for number in range(rounds):
+        for contender in each[number % len(each) :] + each[: number % len(each)]:
+            seconds[contender.title].append(cpu_of(contender))
+    return [Result(contender, seconds[contender.title]) for contender in each]
+
+
+def cpu_of(contender: Contender) -> float:
+    """Seconds of CPU, which other processes do not add to as they do to those by the clock."""
+    gc.collect()
+    before = time.process_time()
+    for each in contender.rows:
+        contender.read(each)
+    return time.process_time() - before
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mapping", description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000, help="rows a round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (default: %(default)s)")
+    options = parser.parse_args()
+    if options.rows < 1 or options.rounds < 1:
+        parser.error("--rows and --rounds must be at least 1")
+    results = measure(options.rows, options.rounds)
+    print(f"{options.rows:,} rows, {options.rounds} rounds, seconds of CPU, median (spread)")
+    for result in results:
+        print(result.line(results[0]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
