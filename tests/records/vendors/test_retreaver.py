@@ -133,9 +133,10 @@ def test_a_call_that_says_nothing_of_its_end_is_rejected() -> None:
     assert ("CallStatus", "cannot be known: the call has neither connected nor dialed_call_duration") in problems(
         changed(connected=None, dialed_call_duration=None), VENDOR
     )
-    assert ("CallStatus", "must be true or false, and is text of 5 characters") in problems(
-        changed(connected="maybe"), VENDOR
-    )
+    assert (
+        "CallStatus",
+        "cannot be known: the column 'connected' must be true or false, and is text of 5 characters",
+    ) in problems(changed(connected="maybe"), VENDOR)
 
 
 def test_an_unknown_status_is_rejected_and_named() -> None:
