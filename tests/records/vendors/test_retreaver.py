@@ -179,6 +179,8 @@ def test_a_call_from_britain() -> None:
     parameters = wire(changed(caller="+442079460199", caller_country="GB", caller_zip=None), VENDOR)
     assert (parameters["CallerId"], parameters["CallerPhoneNumberCountry"]) == ("+442079460199", "GB")
     assert "Zip" not in parameters
+    elsewhere = changed(caller="+442079460199", caller_country="US")
+    assert wire(elsewhere, VENDOR)["CallerPhoneNumberCountry"] == "GB"  # the number's own goes before
 
 
 def test_version_1_lacks_the_number_that_was_called() -> None:
