@@ -97,19 +97,19 @@ PRESET = VendorPreset(
     ),
     join=latest(),
     notes=(
-        "MediaId has no source: give the partner of each tracking number, as in mapping={'MediaId': {'from': "
-        "'tracking_phone_number', 'lookup': {...}}}.",
+        '``MediaId`` has no source: give the partner of each tracking number, as in ``mapping={"MediaId": {"from": '
+        '"tracking_phone_number", "lookup": {...}}}``.',
         "CallRail gives no talk time: that of an answered call is its whole duration, an IVR and the ringing included.",
-        "A webhook's id is another one than the API's; its resource_id is the API's id, so that a call that came by "
-        "both has one CallSessionId.",
+        "A webhook's id is another one than the API's; its ``resource_id`` is the API's id, so that a call that came "
+        "by both has one ``CallSessionId``.",
         "The pre-call webhook tells of every call as missed. Keep only the post-call and call-modified ones: a call "
         "whose pre-call version was delivered is not corrected by itself.",
         "Of the versions of a call in one input the last one counts: CallRail gives no time of a change.",
-        "zip_code, first_call, source, source_name and the page URLs come from the API only when it is asked for them "
-        "(fields=).",
-        "Inferred, as neither CallRail nor impact.com says it: missed and abandoned calls are CANCEL, voicemails are "
-        "IVR_DROPOFF.",
-        "Not mapped: value, which may be an estimate (mapping={'SaleAmount': 'value'} if yours are sales), and "
-        "keypad_entries, whose form is not documented.",
+        "``zip_code``, ``first_call``, ``source``, ``source_name`` and the page URLs come from the API only when it "
+        "is asked for them (fields=).",
+        "Inferred, as neither CallRail nor impact.com says it: missed and abandoned calls are ``CANCEL``, voicemails "
+        "are ``IVR_DROPOFF``.",
+        'Not mapped: ``value``, which may be an estimate (``mapping={"SaleAmount": "value"}`` if yours are sales), '
+        "and ``keypad_entries``, whose form is not documented.",
     ),
 )

@@ -15,6 +15,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     anonymous,
     click_id,
     flag,
+    stated,
     word,
 )
 
@@ -71,8 +72,8 @@ def repeat_caller(row: Row) -> Any:
 
 def opt_in_sms(row: Row) -> int | None:
     """1 or 0, by the flag ``opt_in_SMS``."""
-    opted = row.get("opt_in_SMS")
-    return None if normalize.is_absent(opted) else int(normalize.boolean(opted))
+    opted = stated(row, "opt_in_SMS")
+    return None if opted is None else int(opted)
 
 
 def reference_id(row: Row) -> str | None:
@@ -246,22 +247,23 @@ PRESET = VendorPreset(
     ),
     join=transactions,
     notes=(
-        "MediaId and CampaignId are affiliate_id_from_network and advertiser_campaign_id_from_network: impact.com's "
-        "ids where impact.com is your Invoca network. Where they are ids of another kind, give both in constants or "
-        "mapping.",
-        "The transactions of one complete_call_id are one call: a correction takes the place of what it corrects, and "
-        "keeps what it leaves empty; of Post Call Events, Reported Conversions and Signals, the conversion is told in "
-        "the call, the last of several.",
+        "``MediaId`` and ``CampaignId`` are ``affiliate_id_from_network`` and "
+        "``advertiser_campaign_id_from_network``: impact.com's ids where impact.com is your Invoca network. Where "
+        "they are ids of another kind, give both in constants or mapping.",
+        "The transactions of one ``complete_call_id`` are one call: a correction takes the place of what it corrects, "
+        "and keeps what it leaves empty; of Post Call Events, Reported Conversions and Signals, the conversion is "
+        "told in the call, the last of several.",
         "An event that comes in a later input than its call is left out: impact.com has no way to add it to a call.",
         "Of several Call transactions of one call, the one that was connected longest counts (inferred).",
-        "destination_phone_number is where the call went. It is empty for a call that was passed on to nobody: name a "
-        "column with the promo number, as in mapping={'CalledPhoneNumber': {'first_of': ['destination_phone_number', "
-        "...]}}.",
-        "A reason_code that is no number is not sent.",
+        "``destination_phone_number`` is where the call went. It is empty for a call that was passed on to nobody: "
+        'name a column with the promo number, as in ``mapping={"CalledPhoneNumber": {"first_of": '
+        '["destination_phone_number", ...]}}``.',
+        "A ``reason_code`` that is no number is not sent.",
         "A call in progress has no transaction. A webhook sent during one is rejected, as it has no duration.",
-        "Inferred, as neither Invoca nor impact.com says it: the impact.com status of each hangup_cause, and that a "
-        "caller who hung up after as much time in the IVR as in the call dropped off there.",
-        "Not mapped: signal_custom_parameter_1 to 3 and marketing data, whose meaning is each customer's own, such as "
-        "mapping={'CustomConversionEvent1Value': 'signal_custom_parameter_1'}; media_type; notes, names and addresses.",
+        "Inferred, as neither Invoca nor impact.com says it: the impact.com status of each ``hangup_cause``, and that "
+        "a caller who hung up after as much time in the IVR as in the call dropped off there.",
+        "Not mapped: ``signal_custom_parameter_1`` to 3 and marketing data, whose meaning is each customer's own, "
+        'such as ``mapping={"CustomConversionEvent1Value": "signal_custom_parameter_1"}``; ``media_type``; notes, '
+        "names and addresses.",
     ),
 )

@@ -252,7 +252,10 @@ def stated(row: Row, column: str) -> bool | None:
     :raises UnfitValue: if it says neither
     """
     value = row.get(column)
-    return None if normalize.is_absent(value) else normalize.boolean(value)
+    try:
+        return None if normalize.is_absent(value) else normalize.boolean(value)
+    except normalize.UnfitValue as error:
+        raise normalize.UnfitValue(f"cannot be known: the column {column!r} {error}") from None
 
 
 def yes_or_no(column: str, yes: str, no: str) -> Callable[[Row], str | None]:

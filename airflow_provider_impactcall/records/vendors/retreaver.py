@@ -13,6 +13,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     click_id,
     country_beside,
     latest,
+    stated,
     unique,
     word,
     yes_or_no,
@@ -34,13 +35,13 @@ def status(row: Row) -> Any:
     said = row.get("status")
     if word(said) != "finished":
         return said
-    connected = row.get("connected")
-    if normalize.is_absent(connected):
+    connected = stated(row, "connected")
+    if connected is None:
         # Version 1 has no such column.
         if normalize.is_absent(row.get("dialed_call_duration")):
             raise normalize.UnfitValue("cannot be known: the call has neither connected nor dialed_call_duration")
         connected = _lasted(row, "dialed_call_duration")
-    if normalize.boolean(connected):
+    if connected:
         return "finished: connected"
     in_ivr = _lasted(row, "ivr_duration") and _lasted(row, "hold_duration") is False
     return "finished: in the IVR" if in_ivr else "finished: not connected"

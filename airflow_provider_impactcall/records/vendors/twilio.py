@@ -180,15 +180,15 @@ PRESET = VendorPreset(
     join=legs,
     call={"first_of": ["parent_call_sid", "ParentCallSid", "sid", "CallSid"]},
     notes=(
-        "MediaId has no source: give the partner of each number, as in mapping={'MediaId': {'from': 'to', 'lookup': "
-        "{...}}}.",
-        "A call that <Dial> connects is two Call resources or more. Give them in one input: the call's status and talk "
-        "time are then those of the legs that it dialled, and the legs themselves are left out.",
+        '``MediaId`` has no source: give the partner of each number, as in ``mapping={"MediaId": {"from": "to", '
+        '"lookup": {...}}}``.',
+        "A call that ``<Dial>`` connects is two Call resources or more. Give them in one input: the call's status and "
+        "talk time are then those of the legs that it dialled, and the legs themselves are left out.",
         "Of several legs those that were answered count together, never as more than the call. If none was, the call "
         "ended as the one did that came furthest: a machine, busy, no-answer, canceled, failed.",
         "A call without a dialled leg in the input counts as answered if Twilio answered it, and its talk time is its "
         "whole duration, menus included.",
-        "A status callback tells when the call ended: EventDate is that time less CallDuration.",
+        "A status callback tells when the call ended: ``EventDate`` is that time less ``CallDuration``.",
         "The Duration of a webhook is in minutes, and is not read.",
         "A caller who is a client or a SIP user without a number is rejected: impact.com matches by number.",
         "Inferred, as neither Twilio nor impact.com says it: the impact.com status of each of Twilio's.",

@@ -116,17 +116,18 @@ PRESET = VendorPreset(
     ),
     join=latest("last_updated"),
     notes=(
-        "MediaId has no source: give the partner of each tracking number, as in mapping={'MediaId': {'from': "
-        "'tracking_number', 'lookup': {...}}}.",
+        '``MediaId`` has no source: give the partner of each tracking number, as in ``mapping={"MediaId": {"from": '
+        '"tracking_number", "lookup": {...}}}``.',
         "WhatConverts gives no talk time: that of an answered call is its whole duration, menus included.",
-        "A call_status of Completed says that a call has ended, not that anyone answered: without answer_status it is "
-        "rejected. If yours are answered, mapping={'CallStatus': {'values': {'Completed': 'ANSWER'}}, 'TalkDuration': "
-        "'call_duration_seconds'}.",
-        "Of the versions of a lead in one input the one with the latest last_updated counts.",
-        "A lead that WhatConverts calls a duplicate is a call of its own, and is sent: impact.com has its own rule for "
-        "repeated callers.",
-        "A line_type other than Landline and Mobile is not sent, as impact.com knows no other.",
-        "Inferred, as WhatConverts publishes no list: the words of answer_status, and the impact.com status of each.",
-        "Not mapped: quote_value, which is no sale, and notes, messages, names and e-mail addresses.",
+        "A ``call_status`` of ``Completed`` says that a call has ended, not that anyone answered: without "
+        '``answer_status`` it is rejected. If yours are answered, ``mapping={"CallStatus": {"values": {"Completed": '
+        '"ANSWER"}}, "TalkDuration": "call_duration_seconds"}``.',
+        "Of the versions of a lead in one input the one with the latest ``last_updated`` counts.",
+        "A lead that WhatConverts calls a duplicate is a call of its own, and is sent: impact.com has its own rule "
+        "for repeated callers.",
+        "A ``line_type`` other than Landline and Mobile is not sent, as impact.com knows no other.",
+        "Inferred, as WhatConverts publishes no list: the words of ``answer_status``, and the impact.com status of "
+        "each.",
+        "Not mapped: ``quote_value``, which is no sale, and notes, messages, names and e-mail addresses.",
     ),
 )

@@ -133,9 +133,10 @@ def test_a_call_that_says_nothing_of_its_end_is_rejected() -> None:
     assert ("CallStatus", "cannot be known: the call has neither connected nor dialed_call_duration") in problems(
         changed(connected=None, dialed_call_duration=None), VENDOR
     )
-    assert ("CallStatus", "must be true or false, and is text of 5 characters") in problems(
-        changed(connected="maybe"), VENDOR
-    )
+    assert (
+        "CallStatus",
+        "cannot be known: the column 'connected' must be true or false, and is text of 5 characters",
+    ) in problems(changed(connected="maybe"), VENDOR)
 
 
 def test_an_unknown_status_is_rejected_and_named() -> None:
@@ -178,6 +179,8 @@ def test_a_call_from_britain() -> None:
     parameters = wire(changed(caller="+442079460199", caller_country="GB", caller_zip=None), VENDOR)
     assert (parameters["CallerId"], parameters["CallerPhoneNumberCountry"]) == ("+442079460199", "GB")
     assert "Zip" not in parameters
+    elsewhere = changed(caller="+442079460199", caller_country="US")
+    assert wire(elsewhere, VENDOR)["CallerPhoneNumberCountry"] == "GB"  # the number's own goes before
 
 
 def test_version_1_lacks_the_number_that_was_called() -> None:

@@ -102,9 +102,16 @@ def test_a_call_that_says_nothing_of_its_end_is_rejected() -> None:
         "CallStatus",
         "cannot be known: the call has neither hasConnected nor a connected call length",
     ) in problems(changed(hasConnected=None, connectedCallLengthInSeconds=None), VENDOR)
-    assert ("CallStatus", "must be true or false, and is text of 5 characters") in problems(
-        changed(hasConnected="maybe"), VENDOR
-    )
+    assert (
+        "CallStatus",
+        "cannot be known: the column 'hasConnected' must be true or false, and is text of 5 characters",
+    ) in problems(changed(hasConnected="maybe"), VENDOR)
+
+
+def test_whether_a_call_has_ended_is_not_guessed() -> None:
+    assert problems(changed(isLive="maybe"), VENDOR) == [
+        ("row", "cannot be known: the column 'isLive' must be true or false, and is text of 5 characters")
+    ]
 
 
 def test_a_status_can_be_overridden_and_an_own_one_added() -> None:
