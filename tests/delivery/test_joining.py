@@ -26,7 +26,7 @@ def preset(join: Join | None) -> VendorPreset:
         title="Example",
         facts=(),
         mapping={name: name for name in PARAMETERS},
-        session_ids=("CallSessionId",),
+        known_by=("CallSessionId",),
         filters=(Filter("an outbound call", "direction", ("outbound",)),),
         join=join,
     )

@@ -32,7 +32,7 @@ def acme(**changes: Any) -> VendorPreset:
                 "TalkDuration": {"first_of": ["talk", "seconds"]},
                 "CallStatus": {"from": "status", "values": {"done": "ANSWER", "no-answer": "CANCEL"}},
             },
-            "session_ids": ("uid",),
+            "known_by": ("uid",),
             "filters": (Filter("a call that has not ended", "status", ("ringing",)), anonymous("from")),
             **changes,
         }

@@ -11,6 +11,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     VendorPreset,
     anonymous,
     click_id,
+    country_beside,
     latest,
     spam,
     stated,
@@ -78,7 +79,7 @@ PRESET = VendorPreset(
                 "voicemail": "IVR_DROPOFF",
             },
         },
-        "CallerPhoneNumberCountry": "customer_country",
+        "CallerPhoneNumberCountry": country_beside("customer_phone_number", "customer_country"),
         "ClickId": {"first_of": [click_id("landing_page_url"), click_id("last_requested_url")]},
         "City": "customer_city",
         "Region": "customer_state",
@@ -88,7 +89,7 @@ PRESET = VendorPreset(
         "TrafficSource": {"first_of": ["source", "formatted_tracking_source"]},
         "PromoNumberDescription": "source_name",
     },
-    session_ids=("resource_id", "id"),
+    known_by=("resource_id", "customer_phone_number"),  # Not id: a table of webhooks has one of its own.
     filters=(
         Filter("an outbound call", "direction", ("outbound",)),
         Filter("a call that has not ended", not_connected_yet, (True,)),

@@ -107,7 +107,7 @@ PRESET = VendorPreset(
         "SaleAmount": sale_amount,
         "PromoNumberDescription": "tracking_label",
     },
-    session_ids=("sid", "tracking_number"),  # Not id: a table of webhooks has one of its own.
+    known_by=("sid", "tracking_number"),  # Not id: a table of webhooks has one of its own.
     filters=(
         Filter("an outbound call", "direction", ("outbound",)),
         Filter("an activity other than an inbound call", other_than_inbound, (True,)),

@@ -235,7 +235,7 @@ PRESET = VendorPreset(
         "VendorEventId": "transaction_id",
         "PromoNumberDescription": {"first_of": ["promo_line_description", "advertiser_promo_line_description"]},
     },
-    session_ids=("complete_call_id",),
+    known_by=("complete_call_id",),
     filters=(
         Filter("an event whose call is not in this input", is_event, (True,)),
         Filter(

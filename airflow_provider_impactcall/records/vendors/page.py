@@ -72,7 +72,7 @@ def _by_number(called: Source | None) -> str:
 
 
 def _rows(preset: VendorPreset) -> Iterator[str]:
-    known_by = " or ".join(f"``{name}``" for name in preset.session_ids)
+    known_by = " or ".join(f"``{name}``" for name in preset.known_by)
     yield (
         "A row has the call in its own columns, or as JSON in one of them, such as ``payload``: it is looked for there "
         f"if the row has no column {known_by}."

@@ -62,7 +62,7 @@ class VendorPreset:
     :param facts: where each thing that it says of the vendor can be read
     :param mapping: a source by parameter name; a user's own mapping goes before it
     :param filters: the calls that are left out
-    :param session_ids: the columns by which a call's record is known, such as its id. A row that has none of them, and
+    :param known_by: the columns by which a call's record is known, such as its id. A row that has none of them, and
         a JSON object with one in another column (``call``, ``payload``), is read as that object
     :param join: how the rows of one call become one; None if the vendor never has two of one call
     :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
@@ -74,7 +74,7 @@ class VendorPreset:
     title: str
     facts: Sequence[str]
     mapping: Mapping[str, Source]
-    session_ids: Sequence[str]
+    known_by: Sequence[str]
     filters: Sequence[Filter] = ()
     join: Join | None = None
     call: Source | None = None
@@ -109,11 +109,11 @@ class VendorPreset:
             return None
 
     def _unwrapped(self, row: Row) -> Row:
-        if any(name in row for name in self.session_ids):
+        if any(name in row for name in self.known_by):
             return row
         for value in row.values():
             found = object_in(value)
-            if found is not None and any(name in found for name in self.session_ids):
+            if found is not None and any(name in found for name in self.known_by):
                 return {**row, **found}
         return row
 

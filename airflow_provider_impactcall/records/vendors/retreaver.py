@@ -102,7 +102,7 @@ PRESET = VendorPreset(
         "Key4": "keys_pressed.3",
         "PromoNumberDescription": "number.name",
     },
-    session_ids=("uuid",),
+    known_by=("uuid",),
     filters=(
         Filter("an outbound call", outbound, (True,)),
         Filter("a call that has not ended", not_ended, (True,)),

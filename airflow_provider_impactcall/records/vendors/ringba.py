@@ -81,7 +81,7 @@ PRESET = VendorPreset(
         "CallRecording": "recordingUrl",
         "UserAgent": "tag:Technology:UserAgentString",
     },
-    session_ids=("inboundCallId",),
+    known_by=("inboundCallId",),
     blanks=("-no value-",),
     filters=(
         marked("a call that has not ended", "isLive"),

@@ -166,7 +166,7 @@ PRESET = VendorPreset(
         "Zip": {"first_of": ["FromZip", "CallerZip"]},
         "CallRecording": "RecordingUrl",
     },
-    session_ids=("sid", "CallSid"),
+    known_by=("sid", "CallSid"),
     filters=(
         Filter("a leg whose call is not in this input", is_leg, (True,)),
         Filter(

@@ -146,6 +146,11 @@ def test_a_caller_from_abroad_keeps_the_country_code() -> None:
     assert parameters["CallerPhoneNumberCountry"] == "GB"
 
 
+def test_the_country_of_an_address_is_not_held_against_the_number() -> None:
+    found = wire(changed(customer_phone_number="+442079460958", customer_country="US"), "callrail")
+    assert (found["CallerId"], found["CallerPhoneNumberCountry"]) == ("+442079460958", "GB")
+
+
 def test_an_unset_country_is_derived() -> None:
     assert wire(changed(customer_country=""), "callrail")["CallerPhoneNumberCountry"] == "US"
 
@@ -179,6 +184,7 @@ def test_a_call_without_a_duration_is_rejected() -> None:
     [
         {"call": CALL},
         {"received_at": "2017-01-24T16:30:00Z", "payload": json.dumps(CALL)},
+        {"id": 1, "payload": CALL},
         {**CALL, "received_at": "2017-01-24T16:30:00Z"},
     ],
 )

@@ -55,7 +55,7 @@ def test_all_of_a_preset_is_on_its_page() -> None:
                 "City": {"from": "pool", "lookup": {"a": "Rolla"}},
                 "CallStatus": {"from": "result", "values": {"won": "ANSWER"}, "default": "CANCEL"},
             },
-            session_ids=["ref"],
+            known_by=["ref"],
             filters=[Filter("a test call", "kind", ["test", "demo"])],
             join=once,
             call="group",
@@ -98,7 +98,7 @@ def test_the_least_that_a_preset_can_say() -> None:
             title="Acme Calls",
             facts=["a fact"],
             mapping={"CallSessionId": "ref", "CalledPhoneNumber": lambda row: row["dialled"]},
-            session_ids=["ref"],
+            known_by=["ref"],
         )
     )
     assert '        mapping={"MediaId": {"from": "called_number", "lookup": {"3035550191": 10000}}},' in written
