@@ -384,7 +384,7 @@ async def test_pages_that_lead_in_a_circle_end() -> None:
         {"EventDate": ""},
         {"EventDate": "2026-09-11T06:55:32"},
         {"EventDate": "2026-09-11"},
-        {"EventDate": 1789109732},
+        {"EventDate": 17891097320},
         {"CampaignId": None},
         {"ActionTrackerId": "x"},
         {"Id": None},
