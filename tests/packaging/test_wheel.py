@@ -120,16 +120,18 @@ def test_the_source_distribution_holds_what_it_takes_to_build_and_test(source_na
     assert package_files() <= source_names
     assert {"PKG-INFO", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"} <= source_names
     kinds = {Path(name).suffix for name in source_names if "/" in name}
-    assert kinds <= {".py", ".md", ".typed"}, "nothing that a run left behind"
+    assert kinds <= {".py", ".md", ".typed", ".golden", ".json"}, "nothing that a run left behind"
 
 
 def test_the_metadata_says_what_the_project_says(metadata: Message) -> None:
     assert (metadata["Name"], metadata["Version"]) == (NAME, __version__)
     assert metadata["Summary"] == PROJECT["description"]
     assert (metadata["License-Expression"], metadata.get_all("License-File")) == ("Apache-2.0", ["LICENSE"])
+    extras = PROJECT["optional-dependencies"]
     wanted = {Requirement(text) for text in PROJECT["dependencies"]}
+    wanted |= {Requirement(f'{text}; extra == "{extra}"') for extra, texts in extras.items() for text in texts}
     assert {Requirement(text) for text in metadata.get_all("Requires-Dist", [])} == wanted
-    assert metadata.get_all("Provides-Extra") is None
+    assert metadata.get_all("Provides-Extra") == list(extras)
 
 
 def test_the_classifiers_say_what_the_requirement_allows(metadata: Message) -> None:
