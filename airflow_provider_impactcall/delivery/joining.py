@@ -62,12 +62,24 @@ def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset,
     call = preset.call_of(rows[0])
     results: Sequence[Any]
     try:
-        results = join(rows)
-        if len(results) != len(rows):
-            raise ValueError("a join gives a result for each row")
+        results = _joined(rows, preset, join)
     except Exception as error:
         # Only the type: what it says may quote the rows.
         problem = Problem("row", f"could not be joined with the others of its call: {type(error).__name__}")
         results = [Rejection(number, call, (problem,)) for number in numbers]
     for number, result in zip(numbers, results, strict=True):
         yield Omission(number, call, result) if isinstance(result, str) else result
+
+
+def _joined(rows: Sequence[Any], preset: VendorPreset, join: Join) -> Sequence[Any]:
+    """What a join makes of the rows. One that is unfinished is left to it only if all are."""
+    unfinished = [preset.unfinished(row) for row in rows]
+    finished = [row for row, reason in zip(rows, unfinished, strict=True) if reason is None]
+    given = finished or rows
+    results = join(given) if len(given) > 1 else given
+    if len(results) != len(given):
+        raise ValueError("a join gives a result for each row")
+    if not finished:
+        return results
+    kept = iter(results)
+    return [next(kept) if reason is None else reason for reason in unfinished]

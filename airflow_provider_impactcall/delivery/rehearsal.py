@@ -251,6 +251,7 @@ class _Looks:
         self._future = 0
         self._old = 0
         self._only_talk = 0
+        self._fractional = 0
         self._statuses: Counter[str] = Counter()
         self._partners: set[int] = set()
 
@@ -263,6 +264,7 @@ class _Looks:
             self._future += at > now
             self._old += at < now - _OLD
             self._only_talk += record.TalkDuration == record.CallDuration
+            self._fractional += record.CallSessionId.endswith(".0")
             self._statuses[record.CallStatus] += 1
             self._partners.add(record.MediaId)
 
@@ -271,6 +273,8 @@ class _Looks:
             yield f"calls of the future: {self._future}. Is their time zone right?"
         if self._old:
             yield f"calls older than {_OLD.days} days: {self._old}. impact.com advises against sending such"
+        if self._fractional:
+            yield f"CallSessionIds that end in .0: {self._fractional}. Read as numbers, they are other calls without it"
         if self._calls >= _ALIKE:
             if list(self._statuses) == ["ANSWER"]:
                 yield "every call is an ANSWER: are there no missed ones, or does CallStatus not tell them?"

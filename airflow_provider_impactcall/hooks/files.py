@@ -231,6 +231,8 @@ def _json_lines(stream: IO[bytes], name: str) -> _Contents:
         for number, line in enumerate(_lines(stream, name), start=1):
             if not line.strip():
                 continue
+            if number == 1 and line.lstrip().startswith("["):
+                raise InvalidOption(f"{name}: begins with a list, and JSON Lines has an object on each line")
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
@@ -247,6 +249,8 @@ def _csv(stream: IO[bytes], name: str) -> _Contents:
     if _repeated(columns):
         # Without the name: if the header is missing, it is a call's.
         raise InvalidOption(f"{name}: two columns of one name in its header")
+    if len(columns) == 1 and any(separator in columns[0] for separator in ";\t|"):
+        raise InvalidOption(f"{name}: its header is one column; values must be separated by commas")
 
     def rows() -> Iterator[_Row]:
         for number, values in records:

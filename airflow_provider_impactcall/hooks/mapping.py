@@ -134,6 +134,8 @@ def _without_doubt(name: str, entries: Iterable[tuple[str, Sequence[Any]]]) -> M
     for place, entry in entries:
         if len(entry) != 2:
             problems.append(f"{place} has {len(entry)} values, and must have two, a key and its value")
+        elif any(isinstance(value, str) and value != value.strip() for value in entry):
+            problems.append(f"{place} has spaces around its key or its value")
         elif not normalize.is_absent(entry[0]):
             try:
                 key = normalize.text(entry[0])

@@ -163,9 +163,8 @@ class Lookup(Table):
     """
 
     def _find(self, key: Any) -> Any:
-        text = normalize.text(key)
-        value = self._by_text.get(text, _ABSENT)
-        return self._by_number.get(_number(text) or text, self.default) if value is _ABSENT else value
+        value = self._by_text.get(normalize.text(key), _ABSENT)
+        return self._by_key.get(_key(key), self.default) if value is _ABSENT else value
 
     def _lacks(self, key: Any) -> str:
         # Without the key: it may be a caller's number that stands in the wrong column.
@@ -177,14 +176,8 @@ class Lookup(Table):
         return {normalize.text(key): value for key, value in self.table.items()}
 
     @cached_property
-    def _by_number(self) -> Mapping[str, Any]:
-        found: dict[str, Any] = {}
-        ambiguous = set()
-        for text, value in self._by_text.items():
-            number = _number(text)
-            if number is not None and found.setdefault(number, value) != value:
-                ambiguous.add(number)
-        return {number: value for number, value in found.items() if number not in ambiguous}
+    def _by_key(self) -> Mapping[str, Any]:
+        return {_key(key): value for key, value in self.table.items()}
 
 
 @dataclass(frozen=True)
@@ -228,7 +221,7 @@ def reader_of(source: Any, inherited: Source | None = None) -> Reader:
         return FirstOf(_readers(source["first_of"]))
     default = source.get("default", _ABSENT)
     if "lookup" in source:
-        reader, lookup = _reader_and_table(source, "lookup", normalize.text)
+        reader, lookup = _reader_and_table(source, "lookup", _key)
         return Lookup(reader, lookup, default)
     if "from" in source:
         reader, values = _reader_and_table(source, "values", folded)
@@ -305,11 +298,13 @@ def _led_to(value: Any, steps: Sequence[str]) -> Any:
     return value
 
 
-def _number(text: str) -> str | None:
+def _key(value: Any) -> str:
+    """What of a lookup's key tells it from another: of a phone number, the number in whatever form."""
+    text = normalize.text(value)
     try:
         return normalize.phone_number(text)
     except ValueError:
-        return None
+        return text
 
 
 def _readers(sources: Any) -> Sequence[Reader]:

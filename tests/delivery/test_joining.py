@@ -27,7 +27,10 @@ def preset(join: Join | None) -> VendorPreset:
         facts=(),
         mapping={name: name for name in PARAMETERS},
         known_by=("CallSessionId",),
-        filters=(Filter("an outbound call", "direction", ("outbound",)),),
+        filters=(
+            Filter("an outbound call", "direction", ("outbound",)),
+            Filter("a call that has not ended", "state", ("ringing",), unfinished=True),
+        ),
         join=join,
     )
 
@@ -62,9 +65,34 @@ def test_without_a_time_the_last_of_the_input_counts() -> None:
     assert cities(items(rows)) == {1: EARLIER, 2: "last"}
 
 
-def test_epochs_sort_as_numbers() -> None:
-    rows = [examples.call("a", City=str(at), updated_at=at) for at in (1000, 999)]
-    assert cities(items(rows)) == {1: "1000", 2: EARLIER}
+@pytest.mark.parametrize(("later", "earlier"), [(1000, 999), (1751906685, 1751906684), (1751906684561, 1751906683)])
+def test_epochs_sort_as_numbers(later: int, earlier: int) -> None:
+    rows = [examples.call("a", City=str(at), updated_at=at) for at in (later, earlier)]
+    assert cities(items(rows)) == {1: str(later), 2: EARLIER}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_version_before_the_end_never_takes_the_place_of_the_call(order: tuple[int, ...]) -> None:
+    rows = [
+        examples.call("a", City="first", updated_at="2026-01-01"),
+        examples.call("a", City="last", updated_at="2026-01-02"),
+        examples.call("a", City="ringing", updated_at="2026-01-03", state="ringing"),
+    ]
+    found = cities(items([rows[place] for place in order]))
+    assert [found[order.index(place) + 1] for place in range(3)] == [EARLIER, "last", "a call that has not ended"]
+
+
+def test_versions_before_the_end_alone_are_left_out() -> None:
+    rows = [examples.call("a", City=city, state="ringing") for city in ("first", "second")]
+    assert cities(items(rows)) == {1: EARLIER, 2: "a call that has not ended"}
+
+
+def test_times_of_a_change_sort_as_times() -> None:
+    rows = [
+        examples.call("a", City="later", updated_at="2026-01-01T10:00:00-05:00"),
+        examples.call("a", City="earlier", updated_at="2026-01-01T14:59:59Z"),
+    ]
+    assert cities(items(rows)) == {1: "later", 2: EARLIER}
 
 
 def test_the_same_row_twice_is_left_to_be_a_duplicate() -> None:

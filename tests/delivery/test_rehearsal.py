@@ -144,6 +144,7 @@ def test_parameters_that_are_always_empty_are_named() -> None:
         ({"EventDate": datetime.now(UTC) - timedelta(days=89)}, "calls older than 88 days: 6"),
         ({"CallStatus": "ANSWER"}, "every call is an ANSWER"),
         ({"MediaId": 5}, "every call has the same MediaId"),
+        ({"CallSessionId": "77.0"}, "CallSessionIds that end in .0: 1"),
         ({"CallDuration": 7, "TalkDuration": 7}, "TalkDuration equals CallDuration in every call"),
     ],
 )

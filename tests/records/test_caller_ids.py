@@ -64,7 +64,7 @@ def test_what_is_no_anonymous_caller_s_mark(value):
 
 
 def test_marks_with_an_extension_are_marks_too():
-    for value in ("7378742833 x42", "+266696687,,1", "sip:+86282452253;ext=1@example.com"):
+    for value in ("+7378742833 x42", "+266696687,,1", "sip:+86282452253;ext=1@example.com"):
         assert normalize.is_anonymous(value) is True
         with pytest.raises(normalize.UnfitValue, match="anonymous caller"):
             normalize.phone_number(value)

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption
 from airflow_provider_impactcall.records import CallMapping, vendors
 from airflow_provider_impactcall.records.vendors import Filter, VendorPreset, anonymous, click_id
+from airflow_provider_impactcall.records.vendors.preset import whole_id
 
 IDS = {"CampaignId": 1000, "ActionTrackerId": 4000, "CallProvider": "ExampleVendor"}
 
@@ -137,6 +138,22 @@ def test_calls_are_left_out_with_a_reason(changes: dict[str, Any], reason: str) 
 def test_a_filter_without_its_column_leaves_nothing_out() -> None:
     preset = acme(filters=(Filter("an outbound call", "direction", ("outbound",)),))
     assert wire(row(), vendor=preset)["CallSessionId"] == "a-1"
+
+
+def test_a_filter_may_name_what_stays() -> None:
+    preset = acme(filters=(Filter("an outbound call", "direction", ("outbound",), stays=("inbound",)),))
+    assert wire(row(direction="Inbound"), vendor=preset)["CallSessionId"] == "a-1"
+    assert wire(row(direction=""), vendor=preset)["CallSessionId"] == "a-1"
+    assert problems(row(direction="sideways"), vendor=preset) == [
+        "row may be an outbound call: direction is 'sideways'"
+    ]
+
+
+def test_an_id_that_is_a_number_loses_the_fraction_that_a_column_of_floats_gives_it() -> None:
+    read = whole_id("id")
+    assert [read({"id": given}) for given in ("729485.0", "729485", 729485, "a.0", "7.50", None)] == [
+        "729485", "729485", 729485, "a.0", "7.50", None,
+    ]  # fmt: skip
 
 
 def test_a_filter_that_cannot_be_read_rejects_the_row() -> None:

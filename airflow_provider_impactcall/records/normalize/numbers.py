@@ -103,7 +103,7 @@ def amount(value: Any) -> str:
     digits groups thousands: ``$1,234.50``, ``1 234,50``, ``1.234,50 €``, ``USD 12.50``, ``12,50``. A currency is its
     sign or its three letters of ISO 4217 in capitals. Brackets make an amount negative: ``(12.50)``.
 
-    :raises UnfitValue: for anything else, such as ``1.234,500`` or ``0,125``
+    :raises UnfitValue: for anything else, such as ``1.234,500``, ``0,125``, ``1.234 €`` or two currencies
     """
     if isinstance(value, str) and len(value) <= _LONGEST_DECIMAL and not _DECIMAL_NUMBER.fullmatch(value):
         plain = _plain_amount(value)
@@ -116,6 +116,11 @@ def _plain_amount(written: str) -> str | None:
     bracketed = _IN_BRACKETS.fullmatch(written)
     money = _MONEY.fullmatch(bracketed["money"] if bracketed else written)
     if money is None:
+        return None
+    figures = money["figure"]
+    if figures != written and re.fullmatch(r"[0-9]{1,3}\.[0-9]{3}", figures) and re.search(_CURRENCY, written):
+        return None  # A price has no three decimals, and where a point groups thousands it is a thousand times more.
+    if any(len(set(re.findall(kind, written))) > 1 for kind in ("[A-Z]{3}", "[$\u00a2-\u00a5\u20a0-\u20c0]")):
         return None
     signs = sum(map(bool, (bracketed, money["minus"], money["inner"])))
     for shape in _FIGURES:

@@ -38,7 +38,9 @@ _WITHHELD = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 # ANONYMOUS, RESTRICTED, UNAVAILABLE, UNKNOWN and BLOCKED on a keypad; of 464 only Twilio knows what it spells.
-_KEYPAD = frozenset({"266696687", "7378742833", "17378742833", "86282452253", "8656696", "2562533", "464"})
+_KEYPAD = frozenset({"266696687", "86282452253", "8656696", "2562533", "464"})
+# The ten digits of RESTRICTED are also those of a number in Austin, Texas: it is the mark only with nothing but a plus.
+_RESTRICTED = "+7378742833"
 
 _NOT_DIGITS = "must be a phone number of digits, + ( ) - . and spaces, and holds something else"
 _ANONYMOUS = "is the mark of an anonymous caller; such a call cannot be matched, and is not to be sent"
@@ -50,8 +52,9 @@ def is_anonymous(value: Any) -> bool:
     The words are those of SIP (RFC 3323, ``sip:anonymous@anonymous.invalid``) and of caller id, in any case. The
     digits are those words on a keypad, with or without ``+``, as Twilio gives them: support.twilio.com, article
     223179988, "Why am I getting calls from these strange numbers?". Five of them are no number of any country as they
-    stand; RESTRICTED has the ten digits of one in Austin, Texas, and comes with the 1 of North America too. A
-    subscriber abroad whose national number has such digits is told apart by ``+`` and the calling code.
+    stand. RESTRICTED has the ten digits of one in Austin, Texas: it is the mark as ``+7378742833``, and with the 1 of
+    North America, or with no ``+``, the number. A subscriber abroad whose national number has such digits is told apart
+    by ``+`` and the calling code.
 
     An absent value (``None``, ``''``) is no such mark. Raises nothing.
     """
@@ -65,9 +68,14 @@ def is_anonymous(value: Any) -> bool:
 
 def _is_withheld(written: str) -> bool:
     try:
-        return _digits(_dialled(written)) in _KEYPAD
+        return _is_keypad(_dialled(written))
     except UnfitValue:
         return _is_withheld_word(written)
+
+
+def _is_keypad(dialled: str) -> bool:
+    digits = _digits(dialled)
+    return digits in _KEYPAD or (dialled.startswith("+") and f"+{digits}" == _RESTRICTED)
 
 
 def _is_withheld_word(written: str) -> bool:
@@ -110,7 +118,7 @@ def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> st
             raise UnfitValue(_ANONYMOUS) from None
         raise
     digits = _digits(dialled)
-    if digits in _KEYPAD:
+    if _is_keypad(dialled):
         raise UnfitValue(_ANONYMOUS)
     international = dialled.startswith("+")
     nanp_country = country is None or phonenumbers.country_code_for_region(country) == _NANP

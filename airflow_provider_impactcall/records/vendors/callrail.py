@@ -46,9 +46,11 @@ def repeat_caller(row: Row) -> str | None:
 
 
 def not_connected_yet(row: Row) -> bool:
-    """Whether it is what the pre-call webhook says of a call before it is connected: missed, of no length."""
-    webhook = not normalize.is_absent(row.get("resource_id"))
-    return webhook and word(row.get("call_type")) == "missed" and word(row.get("duration")) in ("", "0")
+    """Whether it is what the pre-call webhook says of every call before it is connected: missed, of no length. The
+    API, whose ids begin with ``CAL``, lists no call before it has ended.
+    """
+    webhook = not normalize.is_absent(row.get("resource_id")) or not str(row.get("id")).startswith("CAL")
+    return webhook and word(answer(row)) == "missed" and word(row.get("duration")) in ("", "0", "0.0")
 
 
 PRESET = VendorPreset(
@@ -91,8 +93,8 @@ PRESET = VendorPreset(
     },
     known_by=("resource_id", "customer_phone_number"),  # Not id: a table of webhooks has one of its own.
     filters=(
-        Filter("an outbound call", "direction", ("outbound",)),
-        Filter("a call that has not ended", not_connected_yet, (True,)),
+        Filter("an outbound call", "direction", ("outbound",), stays=("inbound",)),
+        Filter("a call that has not ended", not_connected_yet, (True,), unfinished=True),
         spam("spam"),
         anonymous("customer_phone_number"),
     ),
@@ -103,8 +105,8 @@ PRESET = VendorPreset(
         "CallRail gives no talk time: that of an answered call is its whole duration, an IVR and the ringing included.",
         "A webhook's id is another one than the API's; its ``resource_id`` is the API's id, so that a call that came "
         "by both has one ``CallSessionId``.",
-        "The pre-call webhook tells of every call as missed. Keep only the post-call and call-modified ones: a call "
-        "whose pre-call version was delivered is not corrected by itself.",
+        "The pre-call webhook tells of every call as missed, and of no length. Such versions of a webhook are left "
+        "out: delivered, one would keep the call from being corrected.",
         "Of the versions of a call in one input the last one counts: CallRail gives no time of a change.",
         "``zip_code``, ``first_call``, ``source``, ``source_name`` and the page URLs come from the API only when it "
         "is asked for them (fields=).",

@@ -15,6 +15,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     flag,
     latest,
     marked,
+    whole_id,
     word,
     yes_or_no,
     zero_of_unanswered,
@@ -89,7 +90,7 @@ PRESET = VendorPreset(
     ),
     mapping={
         "EventDate": {"first_of": ["unix_time", "called_at"]},
-        "CallSessionId": {"first_of": ["id", "sid"]},
+        "CallSessionId": {"first_of": [whole_id("id"), "sid"]},
         "CallerId": _CALLER,
         "CalledPhoneNumber": "tracking_number",
         "CallDuration": {"first_of": ["duration", _zero]},
@@ -111,7 +112,7 @@ PRESET = VendorPreset(
     filters=(
         Filter("an outbound call", "direction", ("outbound",)),
         Filter("an activity other than an inbound call", other_than_inbound, (True,)),
-        Filter("a call that has not ended", _SAID, ("in-progress", "ringing", "queued", "initiated")),
+        Filter("a call that has not ended", _SAID, ("in-progress", "ringing", "queued", "initiated"), unfinished=True),
         marked("a call excluded from CallTrackingMetrics' own reports", "excluded"),
         anonymous(_CALLER),
     ),

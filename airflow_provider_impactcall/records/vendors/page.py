@@ -132,7 +132,11 @@ def _left_out(filters: Iterable[Filter]) -> Iterator[str]:
 def _told(each: Filter) -> str:
     if callable(each.source):
         return in_words(each.source).removeprefix("whether ")
-    return f"{in_words(each.source)} is {' or '.join(f'``{value}``' for value in each.values)}"
+    told = f"{in_words(each.source)} is {' or '.join(f'``{value}``' for value in each.values)}"
+    if each.stays is None:
+        return told
+    staying = " or ".join(f"``{value}``" for value in each.stays)
+    return f"{told}; if it is neither that nor {staying}, the row is rejected"
 
 
 def _joined(preset: VendorPreset) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -33,16 +35,31 @@ class Filter:
     :param reason: what such a call is, for the report: ``an outbound call``
     :param source: what tells it
     :param values: the values that do, whatever their case; a call without one stays
+    :param stays: the values of calls that stay, if any other is to reject the row and be named; all others stay if None
+    :param unfinished: whether such a row is one version of a call that will come again: another version of the same
+        input always goes before it
     """
 
     reason: str
     source: Source
     values: Collection[Any]
+    stays: Collection[Any] | None = None
+    unfinished: bool = False
 
     def leaves_out(self, row: Row) -> bool:
-        """Whether it is such a call."""
+        """Whether it is such a call.
+
+        :raises UnfitValue: if nobody knows
+        """
         value = self._reader.read(row)
-        return not normalize.is_absent(value) and folded(value) in self._values
+        if normalize.is_absent(value):
+            return False
+        if folded(value) in self._values:
+            return True
+        if self._staying is not None and folded(value) not in self._staying:
+            told = in_words(self.source).replace("`", "")
+            raise normalize.UnfitValue(f"may be {self.reason}: {told} is {normalize.word(value)}")
+        return False
 
     @cached_property
     def _reader(self) -> Reader:
@@ -51,6 +68,10 @@ class Filter:
     @cached_property
     def _values(self) -> Collection[str]:
         return frozenset(map(folded, self.values))
+
+    @cached_property
+    def _staying(self) -> Collection[str] | None:
+        return None if self.stays is None else frozenset(map(folded, self.stays))
 
 
 @dataclass(frozen=True)
@@ -97,6 +118,17 @@ class VendorPreset:
         """
         return next((each.reason for each in self.filters if each.leaves_out(row)), None)
 
+    def unfinished(self, row: Row) -> str | None:
+        """Why a row is only a version of a call that will come again, or None if it is not, or nobody knows.
+
+        :param row: opened
+        """
+        try:
+            return next((each.reason for each in self.filters if each.unfinished and each.leaves_out(row)), None)
+        except Exception:
+            # What is wrong with it is said when the row is read as a call.
+            return None
+
     def call_of(self, row: Row) -> str | None:
         """By what a row is known to be of the same call as another; None if it has nothing of that kind.
 
@@ -136,18 +168,19 @@ def anonymous(caller: Source) -> Filter:
     return Filter("an anonymous caller", hidden, (True,))
 
 
-def marked(reason: str, column: str) -> Filter:
+def marked(reason: str, column: str, *, unfinished: bool = False) -> Filter:
     """The filter of calls that a column of yes or no marks.
 
     :param reason: what such a call is
     :param column: its name; where it says neither, the call is rejected
+    :param unfinished: as :class:`Filter` has it
     """
 
     def is_marked(row: Row) -> bool:
         return stated(row, column) is True
 
     is_marked.__doc__ = f"Whether ``{column}`` says yes"
-    return Filter(reason, is_marked, (True,))
+    return Filter(reason, is_marked, (True,), unfinished=unfinished)
 
 
 def spam(column: str) -> Filter:
@@ -190,6 +223,21 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
 
     irclickid.__doc__ = f"``irclickid`` of the URL in {in_words(landing_page)}"
     return irclickid
+
+
+def whole_id(source: Source) -> Callable[[Row], Any]:
+    """A source of an id that is a number, without the ``.0`` that a column of numbers with gaps gives it.
+
+    :param source: the id
+    """
+    reader = reader_of(source)
+
+    def without_fraction(row: Row) -> Any:
+        value = reader.read(row)
+        return re.sub(r"(?<=[0-9])\.0+$", "", value) if isinstance(value, str) else value
+
+    without_fraction.__doc__ = in_words(source)
+    return without_fraction
 
 
 def country_beside(number: Source, country: Source) -> Callable[[Row], Any]:
@@ -277,7 +325,7 @@ def yes_or_no(column: str, yes: str, no: str) -> Callable[[Row], str | None]:
 def latest(updated_at: Source | None = None) -> Join:
     """A join for a vendor that gives a call again with corrections: the last version of it counts.
 
-    :param updated_at: what tells which version is later: text or numbers that sort as their times do; the order of the
+    :param updated_at: what tells which version is later: a time, or text that sorts as its time does; the order of the
         input if None, or if a row has none
     """
     reader = None if updated_at is None else reader_of(updated_at)
@@ -296,9 +344,12 @@ def latest(updated_at: Source | None = None) -> Join:
 
 def _sortable(reader: Reader | None, row: Row) -> tuple[float, str]:
     value = None if reader is None else reader.read(row)
-    if isinstance(value, (int, float)) and value == value:
-        return float(value), ""
-    return 0.0, "" if normalize.is_absent(value) else normalize.text(value)
+    if normalize.is_absent(value):
+        return 0.0, ""
+    try:
+        return datetime.fromisoformat(normalize.event_date(value, UTC)).timestamp(), normalize.text(value)
+    except normalize.UnfitValue:
+        return float(value) if isinstance(value, (int, float)) else 0.0, normalize.text(value)
 
 
 def preset_of(given: Any) -> VendorPreset:

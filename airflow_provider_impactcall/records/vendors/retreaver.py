@@ -105,7 +105,7 @@ PRESET = VendorPreset(
     known_by=("uuid",),
     filters=(
         Filter("an outbound call", outbound, (True,)),
-        Filter("a call that has not ended", not_ended, (True,)),
+        Filter("a call that has not ended", not_ended, (True,), unfinished=True),
         anonymous("caller"),
     ),
     join=latest("updated_at"),

@@ -84,7 +84,7 @@ PRESET = VendorPreset(
     known_by=("inboundCallId",),
     blanks=("-no value-",),
     filters=(
-        marked("a call that has not ended", "isLive"),
+        marked("a call that has not ended", "isLive", unfinished=True),
         marked("a call that Ringba blocked", "wasBlocked"),
         anonymous("inboundPhoneNumber"),
     ),

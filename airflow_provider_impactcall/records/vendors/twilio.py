@@ -25,6 +25,7 @@ _changed_at = reader_of({"first_of": ["date_updated", "Timestamp"]})
 
 _ANSWERED = ("completed", "answered")
 _MACHINES = ("machine start", "machine end beep", "machine end silence", "machine end other", "machine", "fax")
+_NOT_ENDED = ("queued", "initiated", "ringing", "in progress")
 _NOT_ANSWERED = ("busy", "no answer", "canceled", "failed")
 
 
@@ -104,7 +105,10 @@ def _last_versions(rows: Sequence[Row]) -> list[Row | str]:
     for place, row in enumerate(rows):
         places_by_sid[str(_sid.read(row))].append(place)
     for places in places_by_sid.values():
-        for place, version in zip(places, _last([rows[place] for place in places]), strict=True):
+        ended = [place for place in places if word(_own_status.read(rows[place])) not in _NOT_ENDED] or places
+        for place in places:
+            results[place] = "a version of a call before it ended"
+        for place, version in zip(ended, _last([rows[place] for place in ended]), strict=True):
             results[place] = version
     return results
 
@@ -173,8 +177,10 @@ PRESET = VendorPreset(
             "an outbound call",
             {"first_of": ["direction", "Direction"]},
             ("outbound-api", "outbound-dial", "outbound", "trunking-terminating"),
+            stays=("inbound", "trunking-originating"),
         ),
-        Filter("a call that has not ended", _OWN_STATUS, ("queued", "initiated", "ringing", "in-progress")),
+        Filter("a call that has not ended", _OWN_STATUS, _NOT_ENDED),
+        Filter("a call of which a leg has not ended", "DialCallStatus", _NOT_ENDED),
         anonymous(_CALLER),
     ),
     join=legs,

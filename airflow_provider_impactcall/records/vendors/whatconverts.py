@@ -15,6 +15,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     flag,
     latest,
     spam,
+    whole_id,
     word,
 )
 
@@ -71,7 +72,7 @@ PRESET = VendorPreset(
     ),
     mapping={
         "EventDate": "date_created",
-        "CallSessionId": "lead_id",
+        "CallSessionId": whole_id("lead_id"),
         "CallerId": "caller_number",
         "CalledPhoneNumber": "tracking_number",
         "CallDuration": call_duration,
@@ -110,8 +111,8 @@ PRESET = VendorPreset(
     known_by=("lead_id",),
     filters=(
         Filter("a lead that is no phone call", is_no_call, (True,)),
-        Filter("a call that has not ended", "call_status", _IN_PROGRESS),
-        Filter("a call that has not ended", "lead_state", _IN_PROGRESS),
+        Filter("a call that has not ended", "call_status", _IN_PROGRESS, unfinished=True),
+        Filter("a call that has not ended", "lead_state", _IN_PROGRESS, unfinished=True),
         spam("spam"),
         anonymous("caller_number"),
     ),

@@ -118,6 +118,8 @@ def test_status_and_talk(changes: dict[str, Any], status: str, talk: str) -> Non
         # The pre-call webhook, sent while it still rings.
         ({"resource_id": "CAL1", "call_type": "missed", "duration": 0}, "a call that has not ended"),
         ({"resource_id": "CAL1", "call_type": "missed", "duration": "0"}, "a call that has not ended"),
+        ({"id": "7", "call_type": "missed", "duration": None}, "a call that has not ended"),
+        ({"id": 7, "answered": False, "duration": "0"}, "a call that has not ended"),
     ],
 )
 def test_left_out(changes: dict[str, Any], reason: str) -> None:
@@ -214,6 +216,22 @@ def test_a_version_before_the_call_ended_gives_way_to_the_one_after() -> None:
     after = {**WEBHOOK, "resource_id": "CAL1", "call_type": "answered", "answered": True}
     found = items([ringing, after], "callrail")
     assert [type(item) for item in found] == [Omission, Call]
+
+
+def test_a_version_before_the_call_ended_never_takes_the_place_of_the_call() -> None:
+    after = {**WEBHOOK, "call_type": "answered", "answered": True, "voicemail": False, "duration": "100"}
+    for unfinished in ({"duration": "0"}, {"duration": None}, {"resource_id": "CAL1", "duration": "0"}):
+        ringing = {**after, "call_type": "missed", "answered": False, **unfinished}
+        same = {name: ringing[name] for name in ("resource_id",) if name in ringing}
+        found = items([{**after, **same}, ringing], "callrail")
+        assert isinstance(found[0], Call)
+        assert (found[0].record.CallStatus, found[0].record.TalkDuration) == ("ANSWER", 100)
+        assert found[1].reason == "a call that has not ended"
+
+
+def test_an_unknown_direction_is_named() -> None:
+    with pytest.raises(InvalidCall, match="may be an outbound call: direction is 'outgoing'"):
+        wire(changed(direction="outgoing"), "callrail")
 
 
 def test_the_same_version_twice_is_left_to_the_count_of_duplicates() -> None:

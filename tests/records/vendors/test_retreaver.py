@@ -211,7 +211,7 @@ def test_the_last_version_of_a_call_counts() -> None:
     first, second, third = items([CALL, in_progress, changed(uuid="another")], VENDOR)
     assert isinstance(first, Call)  # updated at 16:53
     assert isinstance(second, Omission)
-    assert second.reason == "an earlier version of a call that this input has again"
+    assert second.reason == "a call that has not ended"
     assert isinstance(third, Call)
 
 

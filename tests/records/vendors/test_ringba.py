@@ -185,7 +185,7 @@ def test_the_last_version_of_a_call_counts() -> None:
     live = changed(isLive=True, hasConnected=False, connectedCallLengthInSeconds=0)
     first, second, third = items([live, CALL, changed(inboundCallId="RGB2")], VENDOR)
     assert isinstance(first, Omission)
-    assert first.reason == "an earlier version of a call that this input has again"
+    assert first.reason == "a call that has not ended"
     assert isinstance(second, Call)
     assert second.record.TalkDuration == 5
     assert isinstance(third, Call)

@@ -274,9 +274,16 @@ def test_the_legs_of_an_outbound_call() -> None:
     assert [item.reason for item in found] == ["an outbound call", LEG]
 
 
-def test_a_leg_that_has_not_ended_or_cannot_be_read_rejects_the_call() -> None:
+def test_a_call_of_which_a_leg_has_not_ended_is_left_out() -> None:
+    for status in ("in-progress", "ringing", "queued"):
+        found = items(
+            [PARENT, dialled("CAleg1", duration="5"), dialled("CAleg2", status=status, duration="")], "twilio"
+        )
+        assert [item.reason for item in found] == ["a call of which a leg has not ended", LEG, LEG]
+
+
+def test_a_leg_that_cannot_be_read_rejects_the_call() -> None:
     for changes, problem in [
-        ({"status": "in-progress", "duration": ""}, "CallStatus has no value for 'in progress'; add it to its values"),
         ({"status": ""}, "CallStatus has no value for 'no status'; add it to its values"),
         ({"duration": ""}, "TalkDuration is missing"),
         ({"duration": "long"}, "TalkDuration is missing"),
@@ -308,7 +315,26 @@ def test_of_the_versions_of_a_call_the_last_one_counts() -> None:
         found = {item.row: item for item in items(rows, "twilio")}
         last = found.pop(rows.index(corrected) + 1)
         assert last.record.CallDuration == 7
-        assert {item.reason for item in found.values()} == {"an earlier version of a call that this input has again"}
+        assert {item.reason for item in found.values()} == {
+            "an earlier version of a call that this input has again",
+            "a version of a call before it ended",
+        }
+
+
+def test_a_version_before_the_end_never_takes_the_place_of_the_call() -> None:
+    leg = dialled("CAleg", duration="30")
+    late = "Sat, 19 Oct 2019 07:00:00 +0000"
+    running = {**PARENT, "status": "in-progress", "duration": None, "date_updated": late}
+    ringing = {**leg, "status": "ringing", "duration": None, "date_updated": late}
+    for rows in permutations([PARENT, leg, running, ringing]):
+        (call,) = [item for item in items(rows, "twilio") if isinstance(item, Call)]
+        assert (call.record.CallStatus, call.record.TalkDuration) == ("ANSWER", 30)
+
+
+def test_an_unknown_direction_is_named() -> None:
+    with pytest.raises(InvalidCall, match="may be an outbound call: direction, else Direction is 'sideways'"):
+        wire(changed(direction="sideways"), "twilio")
+    assert wire(changed(direction="trunking-originating"), "twilio")["CallStatus"] == "ANSWER"
 
 
 def test_a_leg_given_twice_counts_once() -> None:
