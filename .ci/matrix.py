@@ -4,8 +4,9 @@
 Two run at a time. What each printed follows when it has ended, and at the end a table of what passed with each.
 
 The newest Airflow on the oldest Python runs all tests, with the command as it stands if that Python is ``python3``. The
-others leave out what takes long and hardly touches Airflow: deliveries that are killed, benchmarks, the ledger's thousands
-of simulated runs, years of local times and 100,000 rows of anything. They install the wheel as well, which make e2e does for that first one.
+others leave out what takes long and hardly touches Airflow: deliveries that are killed, benchmarks, the ledger's
+thousands of simulated runs, years of local times and 100,000 rows of anything. They install the wheel as well, which
+make e2e does for that first one.
 """
 
 from __future__ import annotations
