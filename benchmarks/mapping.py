@@ -156,7 +156,7 @@ def _preset(columns: Mapping[str, str]) -> VendorPreset:
         title="Example",
         facts=(),
         mapping=_SOURCES | _rest(columns),
-        session_ids=("call_session_id",),
+        known_by=("call_session_id",),
         filters=(Filter("an outbound call", "direction", ("outbound",)),),
     )
 
