@@ -29,12 +29,17 @@ def test_killed_with_calls_in_flight_and_retried(running: Standalone) -> None:
         wait_until(lambda: sandbox.counts["requests"])
         process = running.process_of("retried", day)
 
-        def all_in_flight_have_arrived() -> bool:
+        def stopped_when_all_in_flight_have_arrived() -> bool:
+            # Stopped, so that what is seen is still so when it is killed, however long a busy machine takes to look.
+            os.kill(process, signal.SIGSTOP)
             open_calls = scene.ledger_has("open", day)
             settled = scene.ledger_has("delivered", day)
-            return len(open_calls) == CONCURRENCY and bool(settled) and open_calls | settled == {*session_ids(sandbox)}
+            if len(open_calls) == CONCURRENCY and settled and open_calls | settled == {*session_ids(sandbox)}:
+                return True
+            os.kill(process, signal.SIGCONT)
+            return False
 
-        wait_until(all_in_flight_have_arrived)
+        wait_until(stopped_when_all_in_flight_have_arrived)
         os.kill(process, signal.SIGKILL)  # As an operating system that is out of memory does.
         in_flight, delivered = (scene.ledger_has(state, day) for state in ("open", "delivered"))
         running.wait_for_run("retried", day)
