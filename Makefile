@@ -79,6 +79,7 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	echo "# The lowest versions that pyproject.toml allows, and what make installs with them. Written by: make constraints" \
 	  > $$file.new; \
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --resolution lowest-direct pyproject.toml \
+	  | { cat; echo "universal-pathlib<0.3 # Airflow 2.11.0 does not bound it, and cannot open file:// with a later one"; } \
 	  | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group dev pyproject.toml - \
 	  >> $$file.new; \
 	mv $$file.new $$file; \
