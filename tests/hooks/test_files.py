@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from fsspec.implementations.memory import MemoryFileSystem
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -441,10 +442,22 @@ def test_what_csv_writes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, table: tuple[list[str], list[list[str]]], dialect: str
 ) -> None:
     columns, rows = table
+    assume(len(columns) > 1 or not re.search(r"[;\t|]", columns[0]))
     path = tmp_path_factory.getbasetemp() / "rows.csv"
     with path.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, dialect).writerows([columns, *rows])
     assert read_back(path) == [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_values_that_are_separated_otherwise_are_refused_at_once(separator: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="its header is one column; values must be separated by commas"):
+        read_back(Path(text(tmp_path, "c.csv", separator.join(canary.row()), "1")))
+
+
+def test_a_list_of_objects_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="begins with a list, and JSON Lines has an object on each line"):
+        read_back(Path(text(tmp_path, "c.jsonl", "[", '{"a": 1}', "]")))
 
 
 @given(st.binary(max_size=300), st.sampled_from(NAMES))
