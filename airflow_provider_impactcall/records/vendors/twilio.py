@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
@@ -21,7 +21,7 @@ _parent = reader_of(_PARENT)
 _sid = reader_of(_SID)
 _answered_by = reader_of({"first_of": ["answered_by", "AnsweredBy"]})
 _duration = reader_of({"first_of": ["duration", "CallDuration"]})
-_changed_at = reader_of({"first_of": ["date_updated", "Timestamp"]})
+_last = latest({"first_of": ["date_updated", "Timestamp"]})
 
 _ANSWERED = ("completed", "answered")
 _MACHINES = ("machine start", "machine end beep", "machine end silence", "machine end other", "machine", "fax")
@@ -111,16 +111,6 @@ def _last_versions(rows: Sequence[Row]) -> list[Row | str]:
         for place, version in zip(ended, _last([rows[place] for place in ended]), strict=True):
             results[place] = version
     return results
-
-
-def _change(row: Row) -> str | None:
-    try:
-        return normalize.event_date(_changed_at.read(row), UTC)
-    except normalize.UnfitValue:
-        return None
-
-
-_last = latest(_change)
 
 
 PRESET = VendorPreset(
