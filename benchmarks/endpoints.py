@@ -1,0 +1,216 @@
+"""An endpoint that is never what a sender waits for: nginx, which answers every call at once, or after 50 ms.
+
+Needs Debian's ``nginx-light`` and ``libnginx-mod-http-echo``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl
+from urllib.request import urlopen
+
+from airflow_provider_impactcall.delivery.endpoint import PATH
+
+LATENCY = 0.05
+
+_PLACES = (os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin")
+_ECHO_MODULE = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
+_PATIENCE = 10.0
+
+# One worker: a second would take the core that the sender has to itself. No connection is closed for what it carried.
+_CONFIGURATION = """\
+load_module {module};
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;
+  default_type application/json;
+  log_format requests escape=json
+    '{{"method": "$request_method", "path": "$uri", "query": "$args", "body": "$request_body",'
+    ' "authorization": "$http_authorization", "status": $status}}';
+  server {{
+    listen 127.0.0.1:{prompt} backlog=4096;
+    location = {path} {{ return 200 '{answer}'; }}
+  }}
+  server {{
+    listen 127.0.0.1:{slow} backlog=4096;
+    location = {path} {{ echo_sleep {latency}; echo_exec @answer; }}
+    location @answer {{ return 200 '{answer}'; }}
+  }}
+  server {{
+    listen 127.0.0.1:{logged};
+    location = {path} {{ access_log {folder}/requests.log requests; return 200 '{answer}'; }}
+    location = /requests {{ stub_status; }}
+  }}
+}}
+"""
+_ANSWER = '{"Status": "OK"}'
+
+
+class NotInstalled(Exception):
+    """A program that the benchmark needs is missing; the text says which package has it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came.
+
+    :param parameters: those of its query and of its form together
+    """
+
+    method: str
+    path: str
+    parameters: tuple[tuple[str, str], ...]
+    authorization: str
+    status: int
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """A running nginx.
+
+    :param prompt: the origin of the server that answers at once
+    :param slow: of the one that answers after :data:`LATENCY`
+    :param logged: of the one that answers at once and keeps what came
+    :param version: of nginx
+    """
+
+    prompt: str
+    slow: str
+    logged: str
+    version: str
+    _log: Path
+
+    def answered(self) -> int:
+        """The requests that all servers have had so far, those of this method among them."""
+        with urlopen(f"{self.logged}/requests", timeout=_PATIENCE) as answer:
+            status = answer.read().decode()
+        found = re.search(r"^\s*\d+\s+\d+\s+(\d+)\s*$", status, re.MULTILINE)
+        if found is None:
+            raise RuntimeError(f"nginx says nothing of its requests: {status}")
+        return int(found[1])
+
+    def requests(self) -> list[Request]:
+        """What came to the server that keeps it, since it was last asked."""
+        lines = self._log.read_text(encoding="utf-8").splitlines()
+        os.truncate(self._log, 0)
+        return [_request(json.loads(line)) for line in lines]
+
+
+def programs() -> tuple[str, Path]:
+    """Where nginx and its echo module are.
+
+    :raises NotInstalled: if one is missing
+    """
+    nginx = shutil.which("nginx", path=os.pathsep.join(_PLACES))
+    missing = [
+        package
+        for package, is_there in (("nginx-light", nginx), ("libnginx-mod-http-echo", _ECHO_MODULE.exists()))
+        if not is_there
+    ]
+    if missing or nginx is None:
+        raise NotInstalled(f"install Debian's {' and '.join(missing)}: the endpoint of this benchmark is nginx")
+    return nginx, _ECHO_MODULE
+
+
+@contextmanager
+def endpoints() -> Iterator[Endpoints]:
+    """The endpoint, on free ports of 127.0.0.1, for as long as the context lasts.
+
+    :raises NotInstalled: if a program is missing
+    """
+    nginx, module = programs()
+    said = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
+    prompt, slow, logged = _free_ports(3)
+    with tempfile.TemporaryDirectory(prefix="impactcall-nginx-") as name:
+        folder = Path(name)
+        # nginx gives up root's rights.
+        folder.chmod(0o755)
+        configuration = folder / "nginx.conf"
+        configuration.write_text(
+            _CONFIGURATION.format(
+                module=module,
+                folder=folder,
+                prompt=prompt,
+                slow=slow,
+                logged=logged,
+                path=PATH,
+                latency=LATENCY,
+                answer=_ANSWER,
+            ),
+            encoding="utf-8",
+        )
+        process = subprocess.Popen([nginx, "-e", "stderr", "-p", name, "-c", str(configuration)])
+        try:
+            for port in (prompt, slow, logged):
+                _wait_for(process, port)
+            origins = [f"http://127.0.0.1:{port}" for port in (prompt, slow, logged)]
+            yield Endpoints(*origins, said.strip().rpartition("/")[2], folder / "requests.log")
+        finally:
+            process.terminate()
+            process.wait(_PATIENCE)
+
+
+def _request(line: dict[str, str]) -> Request:
+    parameters = parse_qsl(line["query"], True, True) + parse_qsl(line["body"], True)
+    return Request(line["method"], line["path"], tuple(parameters), line["authorization"], int(line["status"]))
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("nginx did not start") from None
+            time.sleep(0.02)
+
+
+def main() -> None:
+    """Run it until Ctrl-C, to send to by hand."""
+    try:
+        with endpoints() as running:
+            print(f"at once: {running.prompt}{PATH}\nafter {LATENCY * 1000:.0f} ms: {running.slow}{PATH}", flush=True)
+            while True:
+                time.sleep(3600)
+    except NotInstalled as problem:
+        sys.exit(str(problem))
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Ways to send the same calls, each as a process of its own: ``python -m benchmarks.senders NAME``.
+
+A :class:`Job` comes on standard input, a :class:`Spent` goes to standard output. Imports, the calls' parameters (the
+peers have them ready) and a first few calls come before the clock starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from airflow_provider_impactcall.delivery.endpoint import PATH
+
+LOGIN, PASSWORD = "benchmark", "benchmark-password"
+# Connections that a job's process finds in its environment.
+WAREHOUSE, LEDGER, ENDPOINT, HTTP = "warehouse", "ledger", "impactcall_default", "http_endpoint"
+
+# What sends so many calls of the table, from this number on.
+Send = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be sent.
+
+    :param origin: where to: scheme, host and port
+    :param warm: so many calls, the first of the table, are sent before the clock starts
+    :param calls: so many come after them
+    :param concurrency: requests in flight at once, for those who have more than one
+    """
+
+    origin: str
+    warm: int
+    calls: int
+    concurrency: int
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a job took, its first few calls aside.
+
+    :param wall: seconds by the clock
+    :param cpu: seconds of the sending process, all of its threads together
+    """
+
+    wall: float
+    cpu: float
+
+
+def ours(job: Job) -> Send:
+    """The package's whole pipeline, as a task runs it, with the embedded ledger."""
+    return _operator(job, "embedded")
+
+
+def ours_on_postgresql(job: Job) -> Send:
+    """The same, with the ledger on PostgreSQL."""
+    return _operator(job, LEDGER)
+
+
+def _operator(job: Job, ledger_conn_id: str) -> Send:
+    from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+
+    def send(first: int, count: int) -> None:
+        report = SqlToImpactCallOperator(
+            task_id=f"deliver_{first}",
+            sql="SELECT * FROM calls LIMIT ? OFFSET ?",
+            parameters=(count, first),
+            sql_conn_id=WAREHOUSE,
+            ledger_conn_id=ledger_conn_id,
+            concurrency=job.concurrency,
+        ).execute({})
+        if report["delivered"] != count:
+            raise RuntimeError(f"{count} calls were to be delivered, and the report says {report}")
+
+    return send
+
+
+def bare_aiohttp(job: Job) -> Send:
+    """A loop on aiohttp as one would write it: no ledger, no mapping, nothing kept of what came of a call."""
+    return _aiohttp(job, asyncio.run)
+
+
+def bare_aiohttp_on_uvloop(job: Job) -> Send:
+    """The same on the event loop that Airflow 3 brings along."""
+    import uvloop
+
+    return _aiohttp(job, uvloop.run)
+
+
+def _aiohttp(job: Job, run: Callable[[Any], None]) -> Send:
+    import aiohttp
+
+    ready = _parameters(job)
+    url = job.origin + PATH
+
+    async def work(session: aiohttp.ClientSession, some: Iterator[Mapping[str, str]]) -> None:
+        for parameters in some:
+            async with session.post(url, params=parameters) as response:
+                _expect_ok(response.status, await response.json())
+
+    async def send_all(some: Iterator[Mapping[str, str]]) -> None:
+        headers = {"Authorization": aiohttp.BasicAuth(LOGIN, PASSWORD).encode()}
+        connector = aiohttp.TCPConnector(limit=job.concurrency)
+        async with aiohttp.ClientSession(headers=headers, connector=connector) as session, asyncio.TaskGroup() as group:
+            for _ in range(job.concurrency):
+                group.create_task(work(session, some))
+
+    return lambda first, count: run(send_all(iter(ready[first : first + count])))
+
+
+def _expect_ok(status: int, answer: Any) -> None:
+    if status != 200 or answer["Status"] != "OK":
+        raise RuntimeError(f"the endpoint answered {status} {answer}")
+
+
+def _parameters(job: Job) -> list[dict[str, str]]:
+    """What is sent of each call: the very text that this package sends."""
+    from airflow_provider_impactcall.records import CallMapping
+    from benchmarks.rows import rows
+
+    record = CallMapping().record
+    return [record(row).parameters() for row in islice(rows(job.warm + job.calls), job.warm + job.calls)]
+
+
+SENDERS: Mapping[str, Callable[[Job], Send]] = {
+    each.__name__: each for each in (ours, ours_on_postgresql, bare_aiohttp, bare_aiohttp_on_uvloop)
+}
+
+
+def timed(send: Send, job: Job) -> Spent:
+    """Send a job's calls, and say what it took."""
+    if job.warm:
+        send(0, job.warm)
+    wall, cpu = time.perf_counter(), time.process_time()
+    send(job.warm, job.calls)
+    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def main(name: str) -> None:
+    job = Job(**json.load(sys.stdin))
+    print(json.dumps(asdict(timed(SENDERS[name](job), job))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
