@@ -11,6 +11,7 @@ CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS_INSTALLED := $(VENV)/.peers-installed
 
 # As pip does: behind a proxy that looks into TLS, only the system knows its certificate.
 export UV_SYSTEM_CERTS := true
@@ -44,7 +45,9 @@ browser: $(INSTALLED) ## The connection form and the sample DAGs in a real brows
 soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"
 
-bench: $(INSTALLED) ## What is measured, side by side with peers (25 minutes)
+bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs Debian's nginx-light (45 minutes)
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.profile
 	$(BIN)/python -m benchmarks.ledgers
 	$(BIN)/python -m benchmarks.skipping
 	$(BIN)/python -m benchmarks.mapping
@@ -71,7 +74,7 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	  file=constraints/airflow-$$version.txt; \
 	  echo "# What make installs with Airflow $$version, resolved for Python 3.11. Written by: make constraints" > $$file.new; \
 	  echo "apache-airflow==$$version" | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
-	    --group dev pyproject.toml - >> $$file.new; \
+	    --group dev --group bench pyproject.toml - >> $$file.new; \
 	  mv $$file.new $$file; \
 	  echo $$file; \
 	done; \
@@ -91,6 +94,11 @@ clean: ## Remove everything that make made
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	@echo "Installing this package with Airflow $(AIRFLOW) into $(VENV)"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --exact --constraint $(CONSTRAINTS) --group dev --editable .
+	@touch $@
+
+$(PEERS_INSTALLED): $(INSTALLED)
+	@echo "Installing what the benchmarks compare with"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group bench
 	@touch $@
 
 $(BIN)/uv:
