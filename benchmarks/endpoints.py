@@ -77,7 +77,7 @@ class NotInstalled(Exception):
 class Request:
     """A request as it came.
 
-    :param parameters: those of its query and of its form together
+    :param parameters: those of its query and of its form together, sorted
     """
 
     method: str
@@ -175,7 +175,7 @@ def endpoints() -> Iterator[Endpoints]:
 
 def _request(line: dict[str, str]) -> Request:
     parameters = parse_qsl(line["query"], True, True) + parse_qsl(line["body"], True)
-    return Request(line["method"], line["path"], tuple(parameters), line["authorization"], int(line["status"]))
+    return Request(line["method"], line["path"], tuple(sorted(parameters)), line["authorization"], int(line["status"]))
 
 
 def _free_ports(count: int) -> list[int]:

@@ -7,6 +7,7 @@ peers have them ready) and a first few calls come before the clock starts.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any
 from airflow_provider_impactcall.delivery.endpoint import PATH
 
 LOGIN, PASSWORD = "benchmark", "benchmark-password"
+AUTHORIZATION = "Basic " + base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()
 # Connections that a job's process finds in its environment.
 WAREHOUSE, LEDGER, ENDPOINT, HTTP = "warehouse", "ledger", "impactcall_default", "http_endpoint"
 
@@ -96,7 +98,7 @@ def bare_aiohttp_on_uvloop(job: Job) -> Send:
 def _aiohttp(job: Job, run: Callable[[Any], None]) -> Send:
     import aiohttp
 
-    ready = _parameters(job)
+    ready = parameters_of(job)
     url = job.origin + PATH
 
     async def work(session: aiohttp.ClientSession, some: Iterator[Mapping[str, str]]) -> None:
@@ -105,7 +107,7 @@ def _aiohttp(job: Job, run: Callable[[Any], None]) -> Send:
                 _expect_ok(response.status, await response.json())
 
     async def send_all(some: Iterator[Mapping[str, str]]) -> None:
-        headers = {"Authorization": aiohttp.BasicAuth(LOGIN, PASSWORD).encode()}
+        headers = {"Authorization": AUTHORIZATION}
         connector = aiohttp.TCPConnector(limit=job.concurrency)
         async with aiohttp.ClientSession(headers=headers, connector=connector) as session, asyncio.TaskGroup() as group:
             for _ in range(job.concurrency):
@@ -114,12 +116,69 @@ def _aiohttp(job: Job, run: Callable[[Any], None]) -> Send:
     return lambda first, count: run(send_all(iter(ready[first : first + count])))
 
 
+def http_hook(job: Job) -> Send:
+    """A loop over the HTTP provider's HttpHook, as a task of one's own would have it."""
+    from airflow.providers.http.hooks.http import HttpHook
+
+    ready = parameters_of(job)
+
+    def send(first: int, count: int) -> None:
+        hook = HttpHook(method="POST", http_conn_id=HTTP)
+        for parameters in ready[first : first + count]:
+            response = hook.run(PATH, params=parameters)
+            _expect_ok(response.status_code, response.json())
+
+    return send
+
+
+def requests_session(job: Job) -> Send:
+    """A loop over one session of requests."""
+    import requests
+
+    ready = parameters_of(job)
+    url = job.origin + PATH
+
+    def send(first: int, count: int) -> None:
+        with requests.Session() as session:
+            session.auth = (LOGIN, PASSWORD)
+            for parameters in ready[first : first + count]:
+                response = session.post(url, params=parameters)
+                _expect_ok(response.status_code, response.json())
+
+    return send
+
+
+def dlt_destination(job: Job) -> Send:
+    """A custom destination of dlt, with a session of requests; dlt extracts, normalizes and loads."""
+    import dlt
+    import requests
+
+    ready = parameters_of(job)
+    url = job.origin + PATH
+    session = requests.Session()
+    session.auth = (LOGIN, PASSWORD)
+
+    # Nothing of dlt's own is sent, and a parameter keeps its name and its text: dlt would write times in its own way.
+    @dlt.destination(batch_size=100, naming_convention="direct", skip_dlt_columns_and_tables=True)
+    def impactcall(items: list[dict[str, str]], table: Any) -> None:
+        for parameters in items:
+            response = session.post(url, params=parameters)
+            _expect_ok(response.status_code, response.json())
+
+    def send(first: int, count: int) -> None:
+        pipeline = dlt.pipeline(f"calls_{first}", destination=impactcall, dataset_name="calls")
+        text: Any = {name: {"data_type": "text"} for name in ready[first]}
+        pipeline.run(ready[first : first + count], table_name="calls", columns=text).raise_on_failed_jobs()
+
+    return send
+
+
 def _expect_ok(status: int, answer: Any) -> None:
     if status != 200 or answer["Status"] != "OK":
         raise RuntimeError(f"the endpoint answered {status} {answer}")
 
 
-def _parameters(job: Job) -> list[dict[str, str]]:
+def parameters_of(job: Job) -> list[dict[str, str]]:
     """What is sent of each call: the very text that this package sends."""
     from airflow_provider_impactcall.records import CallMapping
     from benchmarks.rows import rows
@@ -129,7 +188,16 @@ def _parameters(job: Job) -> list[dict[str, str]]:
 
 
 SENDERS: Mapping[str, Callable[[Job], Send]] = {
-    each.__name__: each for each in (ours, ours_on_postgresql, bare_aiohttp, bare_aiohttp_on_uvloop)
+    each.__name__: each
+    for each in (
+        ours,
+        ours_on_postgresql,
+        bare_aiohttp,
+        bare_aiohttp_on_uvloop,
+        http_hook,
+        requests_session,
+        dlt_destination,
+    )
 }
 
 
