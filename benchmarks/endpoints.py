@@ -66,7 +66,7 @@ http {{
   }}
 }}
 """
-_ANSWER = '{"Status": "OK"}'
+ANSWER = '{"Status": "OK"}'
 
 
 class NotInstalled(Exception):
@@ -158,7 +158,7 @@ def endpoints() -> Iterator[Endpoints]:
                 logged=logged,
                 path=PATH,
                 latency=LATENCY,
-                answer=_ANSWER,
+                answer=ANSWER,
             ),
             encoding="utf-8",
         )
