@@ -37,7 +37,7 @@ _STARTING = 15.0
 
 
 def calls_a_second(folder: Path, server: sa.URL, origin: str, count: int) -> float:
-    """From the start of the first task to the end of the last. Airflow is as it comes, its database on PostgreSQL.
+    """From the start of the first task to the end of the last, with LocalExecutor, Airflow's database on PostgreSQL.
 
     :param folder: for an Airflow home; empty
     :param server: for Airflow's database
@@ -53,7 +53,8 @@ def calls_a_second(folder: Path, server: sa.URL, origin: str, count: int) -> flo
     connection = {"conn_type": "http", "host": origin, "login": LOGIN, "password": PASSWORD}
     settings = {
         **listening_on(port, free_port(0), free_port(0)),
-        "AIRFLOW__CORE__PARALLELISM": "32",  # Airflow's default
+        # A task imports its DAG file anew, and several do so at once.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata.render_as_string(hide_password=False),
         f"AIRFLOW_CONN_{HTTP.upper()}": json.dumps(connection),
     }
@@ -73,6 +74,11 @@ def calls_a_second(folder: Path, server: sa.URL, origin: str, count: int) -> flo
         if running.poll() is not None or triggered.returncode != 0:
             raise RuntimeError(f"Airflow did not start the calls: {triggered.stdout[-3000:]}")
         return _rate(metadata, count)
+    except RuntimeError as error:
+        logs = (file.read_text(errors="replace") for file in airflow.home.glob("logs/dag_id=*/**/*.log"))
+        for log_of_one in [text for text in logs if '"error"' in text][:1]:
+            error.add_note(log_of_one[-3000:])
+        raise
     finally:
         end(running)
 
@@ -91,7 +97,8 @@ def _rate(metadata: sa.URL, count: int) -> float:
     finally:
         engine.dispose()
     if any(task.state != "success" for task in ended):
-        raise RuntimeError("a task of the mapped HttpOperator failed")
+        failed = sum(task.state != "success" for task in ended)
+        raise RuntimeError(f"{failed} of {count} tasks of the mapped HttpOperator failed")
     seconds = max(task.end_date for task in ended) - min(task.start_date for task in ended)
     return count / seconds.total_seconds()
 

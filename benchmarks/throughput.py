@@ -290,19 +290,27 @@ class Stage:
 
         :raises RuntimeError: if they are not what everyone sends
         """
-        few = replace(contender, calls=_CHECKED)
-        sent = parameters_of(Job("", warm=_warm(few), calls=few.calls, concurrency=1))
-        expected = Counter(
-            Request("POST", PATH, tuple(sorted(parameters.items())), AUTHORIZATION, 200) for parameters in sent
-        )
         if contender.sender == "wrk":
-            self._wrk(len(sent), self.endpoints.logged, 1)
-            came = Counter(set(self.endpoints.requests()))
+            self._wrk(_CHECKED, self.endpoints.logged, 1)
+            self.compare(contender, set(self.endpoints.requests()), _CHECKED)
         else:
+            few = replace(contender, calls=_CHECKED)
             self.spent(few, self.endpoints.logged)
-            came = Counter(self.endpoints.requests())
-        if came != expected:
-            raise RuntimeError(f"{contender} sends other requests than the rest: {next(iter(came - expected), None)}")
+            self.compare(contender, self.endpoints.requests(), _warm(few) + few.calls)
+
+    def compare(self, contender: Contender, came: Iterable[Request], calls: int) -> None:
+        """Expect that these are the first so many calls, each once.
+
+        :raises RuntimeError: if they are not
+        """
+        expected = Counter(
+            Request("POST", PATH, tuple(sorted(parameters.items())), AUTHORIZATION, 200)
+            for parameters in parameters_of(Job("", warm=0, calls=calls, concurrency=1))
+        )
+        more, fewer = Counter(came) - expected, expected - Counter(came)
+        if more or fewer:
+            example = next(iter(more or fewer))
+            raise RuntimeError(f"{contender}: {more.total()} requests too many, {fewer.total()} missing; {example}")
 
     def mapped(self, calls: int) -> float:
         """Calls a second of a mapped HttpOperator; the requests are looked at as well."""
@@ -311,23 +319,17 @@ class Stage:
         folder = self.folder / "mapped"
         folder.mkdir()
         rate = mapped_operator.calls_a_second(folder, self.postgresql, self.endpoints.logged, calls)
-        came = self.endpoints.requests()
-        if not len(came) == len(set(came)) == calls:
-            raise RuntimeError(f"the mapped HttpOperator had {calls} calls to send, and {len(came)} requests came")
+        self.compare(Contender("mapped HttpOperator", "mapped", calls), self.endpoints.requests(), calls)
         return rate
 
     def spent(self, contender: Contender, origin: str) -> Spent:
         """What a sender took in a process of its own, with an Airflow home and a ledger that are new."""
         job = Job(origin, _warm(contender), contender.calls, self.concurrency)
         with tempfile.TemporaryDirectory(prefix="sender-", dir=self.folder) as home:
-            environment = self.environment(Path(home), origin)
-            if contender.sender == "ours_on_postgresql":
-                if self.postgresql is None:
-                    raise RuntimeError(f"{contender} needs PostgreSQL")
-                environment[f"AIRFLOW_CONN_{LEDGER.upper()}"] = as_connection(empty_database(self.postgresql))
+            others = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks.senders", contender.sender],
-                env={name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | environment,
+                env=others | self.environment(contender.sender, Path(home), origin),
                 input=json.dumps(asdict(job)),
                 capture_output=True,
                 text=True,
@@ -339,10 +341,15 @@ class Stage:
             raise RuntimeError(f"{contender}: ended with {done.returncode}: {done.stderr[-3000:]}")
         return Spent(**json.loads(done.stdout.splitlines()[-1]))
 
-    def environment(self, home: Path, origin: str) -> dict[str, str]:
-        """What leads a process to the warehouse and to an endpoint, and keeps in a folder what it writes."""
+    def environment(self, sender: str, home: Path, origin: str) -> dict[str, str]:
+        """What leads a sender to the warehouse, a ledger and an endpoint, and keeps in a folder what it writes."""
         address = {"host": origin, "login": LOGIN, "password": PASSWORD}
-        return {
+        ledger = {}
+        if sender == "ours_on_postgresql":
+            if self.postgresql is None:
+                raise RuntimeError(f"{sender} needs PostgreSQL")
+            ledger[f"AIRFLOW_CONN_{LEDGER.upper()}"] = as_connection(empty_database(self.postgresql))
+        return ledger | {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
