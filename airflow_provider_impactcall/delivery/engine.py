@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple, Protocol, cast
@@ -98,8 +97,11 @@ class Accounts(Protocol):
     async def take(self, claim: Claim) -> Decision:
         """Record durably that a call is about to be sent, if it may be."""
 
-    async def settle(self, settlement: Settlement) -> str:
-        """Record durably what came of an attempt; the state that the ledger has its call in from now on."""
+    def settle(self, settlement: Settlement) -> Awaitable[str]:
+        """Record durably what came of an attempt, before anything that is taken after this was called.
+
+        :return: to be awaited: the state that the ledger has its call in from now on
+        """
 
 
 class _Pending(NamedTuple):
@@ -117,6 +119,18 @@ class _Attempted(NamedTuple):
     claim: Claim
     fence: int
     uncertain: bool
+
+
+class _Told(NamedTuple):
+    """What the ledger was told of an attempt; what it answers is still to be awaited.
+
+    :param held_back: it is not the last word on the call
+    """
+
+    attempted: _Attempted
+    outcome: Outcome
+    answer: Awaitable[str]
+    held_back: bool = False
 
 
 class Engine:
@@ -173,18 +187,14 @@ class Engine:
         started = time.monotonic()
         beside = [asyncio.create_task(self._log_progress(started)), asyncio.create_task(self._heed_interrupt())]
         in_hand = asyncio.Semaphore(self._concurrency * _IN_HAND)
-
-        def free(_: asyncio.Task[None]) -> None:
-            in_hand.release()
-
         try:
             async with asyncio.TaskGroup() as deliveries:
                 async for batch in batches:
                     self.report.rows += len(batch)
                     for pending in await self._to_send(batch, books):
                         await in_hand.acquire()
-                        deliveries.create_task(self._deliver(send, books, pending)).add_done_callback(free)
-            await self._confirm_refusals(books)
+                        deliveries.create_task(self._deliver(send, books, pending, in_hand))
+            await self._hear([_tell(books, *refused) for refused in self._refusals.confirm()])
         finally:
             for task in beside:
                 task.cancel()
@@ -227,22 +237,26 @@ class Engine:
             return None
         if self._allowance is not None and not takes_over:
             self._allowance -= 1
-        return _Pending(call, claim, uncertain=takes_over or decision.uncertain)
+        return _Pending(call, claim._replace(unseen=entry is None), uncertain=takes_over or decision.uncertain)
 
     def _leave(self, call: Call, reason: str, *, uncertain: bool = False) -> None:
         """Settle a call that a later run may send."""
         self.report.given_up += 1
         self._settle(call, _given_up(uncertain, reason))
 
-    async def _deliver(self, send: Send, books: Accounts, pending: _Pending) -> None:
-        with self._pacing.in_hand():
-            await self._send_until_settled(send, books, *pending)
+    async def _deliver(self, send: Send, books: Accounts, pending: _Pending, in_hand: asyncio.Semaphore) -> None:
+        try:
+            with self._pacing.in_hand():
+                await self._send_until_settled(send, books, *pending)
+        finally:
+            in_hand.release()
 
     async def _send_until_settled(self, send: Send, books: Accounts, call: Call, claim: Claim, uncertain: bool) -> None:
         attempts = 0
         waited = 0.0
         while True:
-            async with self._slots.one_for(attempts):
+            await self._slots.enter(attempts)
+            try:
                 if not await self._pacing.admit():
                     return self._leave(call, str(self._pacing.stopped), uncertain=uncertain)
                 decision = await self._take(books, claim)
@@ -255,21 +269,30 @@ class Engine:
                     outcome = await self._attempt(send, call)
                     self._pacing.observe(outcome)
                     uncertain = uncertain or outcome.state is State.UNKNOWN
-                    settled = outcome.state not in (State.AGAIN, State.NOT_SENT, *([State.UNKNOWN] * books.resend))
                     attempted = _Attempted(call, claim, decision.fence, uncertain)
-                    if settled:
-                        return await self._judge(books, attempted, _known(outcome, uncertain))
-                    recorded = await self._record(books, attempted, outcome)
-                    if recorded is not outcome:
-                        return self._conclude(attempted, recorded or _unrecorded(outcome))
-            if decision.fence is not None:
-                attempts += 1
-                await self._pacing.rest(attempts)
-            elif waited >= LEASE_SECONDS or self._pacing.stopped is not None:
-                return self._leave(call, decision.reason, uncertain=uncertain)
-            else:
+                    again = outcome.state in (State.AGAIN, State.NOT_SENT, *([State.UNKNOWN] * books.resend))
+                    # The ledger is told before the place is free, and listened to afterwards: what the next call
+                    # takes is recorded with this or after it, so that never more intents are open than places.
+                    told = (
+                        [_tell(books, attempted, outcome)]
+                        if again
+                        else self._judge(books, attempted, _known(outcome, uncertain))
+                    )
+            finally:
+                self._slots.leave()
+            if decision.fence is None:
+                if waited >= LEASE_SECONDS or self._pacing.stopped is not None:
+                    return self._leave(call, decision.reason, uncertain=uncertain)
                 await self._pacing.rest_for(_OTHER_RUN_EVERY)
                 waited += _OTHER_RUN_EVERY
+            elif again:
+                recorded = await self._heard(told[0])
+                if recorded is not outcome:
+                    return self._conclude(attempted, recorded or _unrecorded(outcome))
+                attempts += 1
+                await self._pacing.rest(attempts)
+            else:
+                return await self._hear(told, attempted)
 
     async def _take(self, books: Accounts, claim: Claim) -> Decision | None:
         """Record that an admitted call is about to leave; if it may not, its admission is given back.
@@ -294,7 +317,7 @@ class Engine:
             "the endpoint asked to wait before it left" if self._pacing.stopped is None else str(self._pacing.stopped)
         )
         stayed = Settlement(claim.key, decision.fence, Outcome(State.NOT_SENT, reason))
-        if await self._settle_in(books, stayed) is None:
+        if await self._answer(books.settle(stayed)) is None:
             return Decision(State.UNKNOWN, reason=reason)
         return Decision(uncertain=decision.uncertain, reason=reason) if self.stopped else None
 
@@ -311,40 +334,48 @@ class Engine:
         finally:
             self._in_flight.discard(task)
 
-    async def _judge(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> None:
-        """Settle what is clear now. A refusal may be held back until others show whose fault it is."""
+    def _judge(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> list[_Told]:
+        """Tell the ledger what is clear now. A refusal may be held back until others show whose fault it is."""
         verdicts = self._refusals.judge(attempted, outcome)
+        told = []
         if all(judged is not attempted for judged, _ in verdicts):
             # As long as it may be the set-up that is refused, the next run is to try again.
-            await self._record(books, attempted, Outcome(State.NOT_SENT, outcome.reason, outcome.status))
+            told.append(
+                _tell(books, attempted, Outcome(State.NOT_SENT, outcome.reason, outcome.status), held_back=True)
+            )
         for judged, verdict in verdicts:
             if verdict.state is State.ABORT:
                 self._aborted = self._aborted or verdict.reason
                 self._pacing.stop(Stop(verdict.reason))
                 verdict = Outcome(State.NOT_SENT, verdict.reason)
-            recorded = await self._record(books, judged, verdict)
+            told.append(_tell(books, judged, verdict))
+        return told
+
+    async def _hear(self, told: Sequence[_Told], just_attempted: _Attempted | None = None) -> None:
+        """Settle calls as the ledger has them now."""
+        for each in told:
+            recorded = await self._heard(each)
+            if each.held_back:
+                continue
             if recorded is None:
                 # The ledger has what was held back as not sent.
-                recorded = _unrecorded(verdict) if judged is attempted else Outcome(State.NOT_SENT, verdict.reason)
-            self._conclude(judged, recorded)
+                this = each.attempted is just_attempted
+                recorded = _unrecorded(each.outcome) if this else Outcome(State.NOT_SENT, each.outcome.reason)
+            self._conclude(each.attempted, recorded)
 
-    async def _confirm_refusals(self, books: Accounts) -> None:
-        for attempted, outcome in self._refusals.confirm():
-            recorded = await self._record(books, attempted, outcome)
-            self._conclude(attempted, recorded or Outcome(State.NOT_SENT, outcome.reason))
-
-    async def _record(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> Outcome | None:
-        """Have the ledger record an attempt's outcome; what the call's is then, or None if it could not be recorded."""
-        state = await self._settle_in(books, Settlement(attempted.claim.key, attempted.fence, outcome))
+    async def _heard(self, told: _Told) -> Outcome | None:
+        """What a call's outcome is now that the ledger was told of an attempt, or None if it could not be recorded."""
+        outcome = told.outcome
+        state = await self._answer(told.answer)
         if state == State.DELIVERED and outcome.state is not State.DELIVERED:
             return Outcome(State.ALREADY_DELIVERED, "delivered by another run")
         if state == State.UNKNOWN and outcome.state is State.REJECTED:
             return Outcome(State.UNKNOWN, outcome.reason, outcome.status)
         return None if state is None else outcome
 
-    async def _settle_in(self, books: Accounts, settlement: Settlement) -> str | None:
+    async def _answer(self, answer: Awaitable[str]) -> str | None:
         try:
-            return await books.settle(settlement)
+            return await answer
         except LedgerUnusable as error:
             self._pacing.stop(Stop(str(error)))
             return None
@@ -389,6 +420,11 @@ def claim_of(row: Item, claims: InputClaims, identify: Callable[[CallRecord], Cl
     return (row, claim) if earlier is None else Outcome(earlier, "an earlier row of this input holds the same call")
 
 
+def _tell(books: Accounts, attempted: _Attempted, outcome: Outcome, *, held_back: bool = False) -> _Told:
+    answer = books.settle(Settlement(attempted.claim.key, attempted.fence, outcome))
+    return _Told(attempted, outcome, answer, held_back)
+
+
 def _given_up(uncertain: bool, reason: str) -> Outcome:
     return Outcome(State.UNKNOWN if uncertain else State.NOT_SENT, reason)
 
@@ -415,24 +451,20 @@ class _Slots:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
 
-    @asynccontextmanager
-    async def one_for(self, attempts: int) -> AsyncIterator[None]:
-        """A place, for as long as the context lasts.
+    async def enter(self, attempts: int) -> None:
+        """Wait for a place, which is to be left.
 
         :param attempts: how often the call was tried so far
         """
         if self._free:
             self._free -= 1
-        else:
-            handed_over = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (attempts, next(self._order), handed_over))
-            await handed_over
-        try:
-            yield
-        finally:
-            self._release()
+            return
+        handed_over = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (attempts, next(self._order), handed_over))
+        await handed_over
 
-    def _release(self) -> None:
+    def leave(self) -> None:
+        """Hand the place over to the next."""
         while self._waiting:
             *_, waiting = heapq.heappop(self._waiting)
             if not waiting.done():  # It is done if its call was cancelled.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from airflow_provider_impactcall.delivery.claims import Claim
-from airflow_provider_impactcall.delivery.entries import DIED, OPEN, REQUEUED, Changes, Entry, look_up
+from airflow_provider_impactcall.delivery.entries import DIED, OPEN, REQUEUED, Changes, Entry, lock, look_up
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.schema import LONGEST_REASON, Now, calls, create_or_migrate, runs
 
@@ -42,23 +42,32 @@ class Decision:
     reason: str = ""
 
 
+_FIRST = Decision(fence=1)
 _KNOWN = Decision(State.ALREADY_DELIVERED, reason="delivered by an earlier run")
 _CHANGED = Decision(State.CHANGED, reason="delivered by an earlier run")
 
 
-@dataclass(frozen=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What came of an attempt."""
 
     key: str
     fence: int
     outcome: Outcome
 
+    @property
+    def is_first_delivery(self) -> bool:
+        """Whether the first attempt that there ever was delivered the call."""
+        return self.fence == 1 and self.outcome.state is State.DELIVERED
+
+
+class _NotAsTrusted(Exception):
+    """A call is not as this run left it."""
+
 
 def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> Decision:
     """What may be done with a call, given what the ledger holds of it. Pure: the rules of the promise are here."""
     if entry is None:
-        return Decision(fence=1)
+        return _FIRST
     same = entry.fingerprint == claim.fingerprint
     match entry.state:
         case State.DELIVERED:
@@ -170,20 +179,49 @@ class Ledger:
         :return: a decision a claim, or None if the lease had run out: nothing was taken then, but all was settled;
             and a state a settlement, that of its call from now on: another run may know more of it
         """
-        with self.writing() as connection:
-            held = connection.execute(
-                sa.update(runs)
-                .where(runs.c.run_id == run_id, runs.c.lease_until > Now())
-                .values(lease_until=Now() + LEASE_SECONDS)
-            ).rowcount
-            keys = sorted({claim.key for claim in claims} | {settlement.key for settlement in settlements})
-            entries = look_up(connection, keys, lock=True)
-            changes = Changes(run_id, self.namespace, connection.execute(sa.select(Now())).scalar_one())
-            states = [_settle(changes, entries.get(each.key), each, resend=resend) for each in settlements]
-            decisions = (
-                [_take(changes, entries.get(each.key), each, resend=resend) for each in claims] if held else None
-            )
-            changes.write(connection)
+        for trusting in (True, False):
+            with suppress(_NotAsTrusted, *([IntegrityError] if trusting else [])), self.writing() as connection:
+                return self._record(connection, run_id, claims, settlements, resend=resend, trusting=trusting)
+        raise AssertionError
+
+    def _record(
+        self,
+        connection: Connection,
+        run_id: str,
+        claims: Sequence[Claim],
+        settlements: Sequence[Settlement],
+        *,
+        resend: bool,
+        trusting: bool,
+    ) -> tuple[list[Decision] | None, list[str]]:
+        """What :meth:`record` says.
+
+        :param trusting: take it, without looking them up, that calls which were never seen are still not there, and
+            that calls which were opened are as this run left them
+        :raises _NotAsTrusted: if that is not so; what was written until then must not be committed
+        :raises IntegrityError: the same
+        """
+        renewal = sa.update(runs).where(runs.c.run_id == run_id, runs.c.lease_until > Now())
+        held = connection.execute(renewal.values(lease_until=Now() + LEASE_SECONDS)).rowcount
+        changes = Changes(run_id, self.namespace, connection.execute(sa.select(Now())).scalar_one())
+        delivered = [trusting and settlement.is_first_delivery for settlement in settlements]
+        asked = {each.key for each, known in zip(settlements, delivered, strict=True) if not known}
+        asked.update(claim.key for claim in claims if not (trusting and claim.unseen))
+        entries: dict[str, Entry] = {}
+        if asked:
+            # All that are there, so that two runs which change the same calls wait for each other and do not deadlock.
+            there = lock(connection, asked.union(settlement.key for settlement in settlements))
+            entries = look_up(connection, [key for key in there if key in asked])
+        states = []
+        for settlement, known in zip(settlements, delivered, strict=True):
+            if known:
+                changes.deliver(settlement.key, settlement.outcome)
+                states.append(State.DELIVERED.value)
+            else:
+                states.append(_settle(changes, entries, settlement, resend=resend))
+        decisions = [_take(changes, entries, claim, resend=resend) for claim in claims] if held else None
+        if not changes.write(connection):
+            raise _NotAsTrusted
         return decisions, states
 
     @contextmanager
@@ -201,9 +239,10 @@ class Ledger:
                 yield reader
 
 
-def _settle(changes: Changes, entry: Entry | None, settlement: Settlement, *, resend: bool) -> str:
+def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement, *, resend: bool) -> str:
     """Note what came of an attempt; the state that its call is in from now on."""
     outcome = settlement.outcome
+    entry = entries.get(settlement.key)
     if entry is None:  # A person has purged it.
         changes.note(settlement.key, settlement.fence, outcome.state, outcome.reason, outcome.status)
         return outcome.state
@@ -223,16 +262,17 @@ def _settle(changes: Changes, entry: Entry | None, settlement: Settlement, *, re
     late_proof = outcome.state is State.DELIVERED and entry.state != State.DELIVERED
     if not (mine or late_proof):
         return entry.state
-    changes.change(settlement.key, entry, state=state, reason=outcome.reason, uncertain=uncertain)
+    changed = {"state": state, "reason": outcome.reason, "uncertain": uncertain}
+    entries[settlement.key] = changes.change(settlement.key, entry, **changed)
     return state
 
 
-def _take(changes: Changes, entry: Entry | None, claim: Claim, *, resend: bool) -> Decision:
+def _take(changes: Changes, entries: Mapping[str, Entry], claim: Claim, *, resend: bool) -> Decision:
     """Open a call, if it may be sent."""
+    entry = entries.get(claim.key)
     decision = decide(entry, claim, changes.run_id, resend=resend)
     if entry is None:
-        changes.note(claim.key, 1, OPEN, "")
-        changes.add(claim, OPEN, "", attempts=1, fence=1)
+        changes.open(claim)
         return decision
     died = entry.died and entry.run_id != changes.run_id
     if died:

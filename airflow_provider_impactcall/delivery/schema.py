@@ -14,7 +14,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from airflow_provider_impactcall.delivery.outcome import ENDS
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 
-VERSION = 2
+VERSION = 3
 LONGEST_REASON = 250
 LONGEST_ACTOR = 250
 
@@ -63,8 +63,11 @@ calls = sa.Table(
     sa.Column("run_id", sa.String(32), nullable=False),
     sa.Column("first_at", _moment, nullable=False),
     sa.Column("changed_at", _moment, nullable=False),
+    sa.Column("first_answer", sa.Integer),
 )
-"""A row a call: what it is known by, and its state."""
+"""A row a call: what it is known by, and its state. ``first_answer`` is NULL if the call's events tell all that
+happened to it. If not, it was sent once and the row alone tells of that: 0 while it is open, then the answer's status.
+"""
 
 events = sa.Table(
     "impactcall_event",
@@ -81,7 +84,10 @@ events = sa.Table(
 )
 """A row for whatever happened to a call, only ever added; ``actor`` is the person who made it happen, if one did."""
 
-_ADDED: Mapping[int, Sequence[sa.Column[Any]]] = {2: (runs.c.kind, runs.c.actor, runs.c.why)}
+_ADDED: Mapping[int, Sequence[sa.Column[Any]]] = {
+    2: (runs.c.kind, runs.c.actor, runs.c.why),
+    3: (calls.c.first_answer,),
+}
 """The columns that a version has over the one before; all of them may be NULL, as older rows have none."""
 
 

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.entries import OPEN
-from airflow_provider_impactcall.delivery.schema import calls, events, runs
+from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN
+from airflow_provider_impactcall.delivery.schema import calls, runs
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
 
 _OF_KNOWN_FATE = ("429-", "500", "503", "400-", "slow")
@@ -23,8 +23,8 @@ class Story:
         self.processed = Counter(session_id for session_id in processed if session_id.startswith(prefix))
         self.requested = Counter(session_id for session_id in requested if session_id.startswith(prefix))
         ours = calls.c.CallSessionId.startswith(prefix, autoescape=True)
-        intents = sa.select(calls.c.CallSessionId, sa.func.count()).join(events, events.c.key == calls.c.key)
-        intents = intents.where(ours, events.c.state == OPEN).group_by(calls.c.CallSessionId)
+        intents = sa.select(calls.c.CallSessionId, sa.func.count()).join(HISTORY, HISTORY.c.key == calls.c.key)
+        intents = intents.where(ours, HISTORY.c.state == OPEN).group_by(calls.c.CallSessionId)
         states = sa.select(calls.c.CallSessionId, calls.c.state, calls.c.deaths)
         engine = sa.create_engine(ledger_url)
         with engine.connect() as connection:

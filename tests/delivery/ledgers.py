@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
@@ -74,8 +74,7 @@ class DirectBooks:
             self.open_at_once = max(self.open_at_once, len(self._open))
         return decisions[0]
 
-    async def settle(self, settlement: Settlement) -> str:
-        await asyncio.sleep(0)
+    def settle(self, settlement: Settlement) -> Awaitable[str]:
         self._open.discard(settlement.key)
         _, states = self._ledger.record(self.run_id, [], [settlement], resend=self.resend)
-        return states[0]
+        return asyncio.sleep(0, states[0])

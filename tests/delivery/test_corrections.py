@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
+from airflow_provider_impactcall.delivery.entries import HISTORY
 from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
-from airflow_provider_impactcall.delivery.schema import calls, events, runs
+from airflow_provider_impactcall.delivery.schema import calls, runs
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
@@ -230,7 +231,7 @@ def test_purge_forgets_settled_calls_of_that_age_with_their_history(ledger: Ledg
     assert purged == {"delivered": 1, "rejected": 1, "not_sent": 1, "runs": 3}
     assert states(ledger).keys() == kept
     with ledger.reading() as connection:
-        assert set(connection.execute(sa.select(events.c.key)).scalars()) == {claim_of(name).key for name in kept}
+        assert set(connection.execute(sa.select(HISTORY.c.key)).scalars()) == {claim_of(name).key for name in kept}
         assert connection.execute(sa.select(sa.func.count()).select_from(runs)).scalar_one() == runs_before - 3 + 1
     assert what_a_run_does(ledger, "delivered") is None, "what is forgotten is sent again"
 

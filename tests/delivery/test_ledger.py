@@ -7,10 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
-from airflow_provider_impactcall.delivery.entries import OPEN, Entry
+from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN, Entry
 from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
-from airflow_provider_impactcall.delivery.schema import events, runs
+from airflow_provider_impactcall.delivery.schema import runs
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 from tests.delivery.ledgers import in_memory
@@ -32,7 +32,8 @@ CLAIM = claim_of("a")
 
 def entry(state: str, **fields: Any) -> Entry:
     known = {"reason": "why", "fingerprint": CLAIM.fingerprint, "uncertain": False, "attempts": 1, "deaths": 0}
-    return Entry(**{"state": state, **known, "fence": 3, "run_id": "other", "alive": False, **fields})
+    told = {"first_answer": None, "first_at": 1.0, "changed_at": 2.0}
+    return Entry(**{"state": state, **known, **told, "fence": 3, "run_id": "other", "alive": False, **fields})
 
 
 def state_of(ledger: Ledger, claim: Claim = CLAIM) -> str:
@@ -88,7 +89,7 @@ def test_an_intent_is_there_before_anything_is_settled() -> None:
     settle(ledger, run_id, 1, DELIVERED)
     assert state_of(ledger) == "delivered"
     with ledger.engine.connect() as connection:
-        kept = connection.execute(sa.select(events.c.state, events.c.fence).order_by(events.c.event_id)).all()
+        kept = connection.execute(sa.select(HISTORY.c.state, HISTORY.c.fence).order_by(HISTORY.c.event_id)).all()
     assert [tuple(row) for row in kept] == [(OPEN, 1), ("delivered", 1)]
 
 

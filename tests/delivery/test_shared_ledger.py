@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import sqlalchemy as sa
 
@@ -94,9 +94,9 @@ class SlowBooks(DirectBooks):
         await asyncio.sleep(1.0)
         return await super().take(claim)
 
-    async def settle(self, settlement: Settlement) -> str:
+    def settle(self, settlement: Settlement) -> Awaitable[str]:
         self.settled = settlement.outcome.state
-        return await super().settle(settlement)
+        return super().settle(settlement)
 
 
 def test_nothing_leaves_once_the_run_was_asked_to_stop_while_its_intent_was_written() -> None:

@@ -21,11 +21,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
-from airflow_provider_impactcall.delivery.entries import OPEN
+from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN
 from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS, Decision
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
-from airflow_provider_impactcall.delivery.schema import Now, events, runs
+from airflow_provider_impactcall.delivery.schema import Now, runs
 from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
@@ -519,8 +519,8 @@ class Deliveries(RuleBasedStateMachine):
 
     def _history_is_kept(self) -> None:
         world = self.world
-        query = sa.select(events.c.key, events.c.fence, events.c.run_id).where(events.c.state == OPEN)
-        intents = world.ask(query.order_by(events.c.event_id))
+        query = sa.select(HISTORY.c.key, HISTORY.c.fence, HISTORY.c.run_id).where(HISTORY.c.state == OPEN)
+        intents = world.ask(query.order_by(HISTORY.c.event_id))
         for row in world.ask(_ROWS):
             fences = [intent.fence for intent in intents if intent.key == row.key]
             assert fences == list(range(1, row.fence + 1)), "each intent has one fence and one owner"

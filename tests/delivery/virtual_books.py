@@ -5,7 +5,7 @@ database's. Commits take what time they are told to, and the database can be out
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, tzinfo
 from types import SimpleNamespace, TracebackType
@@ -110,15 +110,21 @@ class VirtualBooks(Books):
             self.open_at_once = max(self.open_at_once, len(self._open))
         return decision
 
-    async def settle(self, settlement: Settlement) -> str:
+    def settle(self, settlement: Settlement) -> Awaitable[str]:
         self._open.discard(settlement.key)
-        return await super().settle(settlement)
+        return super().settle(settlement)
 
-    async def _ask(self, item: Any) -> Any:
+    def _gather(self) -> None:
+        self._asked.set()
+
+    def _ask(self, item: Any) -> Awaitable[Any]:
+        return self._loop.create_task(self._ask_in_time(item))
+
+    async def _ask_in_time(self, item: Any) -> Any:
         before, after = self._commit
         await asyncio.sleep(before)
         answer = self._loop.create_future()
-        self._jobs.put(books_module._Job(item, answer))
+        self._waiting.append(books_module._Job(item, answer))
         self._asked.set()
         answered = await answer
         await asyncio.sleep(after)
@@ -132,5 +138,5 @@ class VirtualBooks(Books):
             self._asked.clear()
             if (away := self.away_until - self._loop.time()) > 0:
                 await asyncio.sleep(away)
-            jobs: list[Any] = [self._jobs.get() for _ in range(self._jobs.qsize())]
+            jobs, self._waiting = self._waiting, []
             self._answer(jobs)
