@@ -89,6 +89,14 @@ def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> D
             return Decision(State.UNKNOWN, reason=entry.reason) if held else again
 
 
+_NOW = sa.select(Now())
+_RENEW = (
+    sa.update(runs)
+    .where(runs.c.run_id == sa.bindparam("run"), runs.c.lease_until > Now())
+    .values(lease_until=Now() + sa.bindparam("lease", type_=sa.Float))
+)
+
+
 class Ledger:
     """The tables in one database, for the calls of one namespace.
 
@@ -201,9 +209,8 @@ class Ledger:
         :raises _NotAsTrusted: if that is not so; what was written until then must not be committed
         :raises IntegrityError: the same
         """
-        renewal = sa.update(runs).where(runs.c.run_id == run_id, runs.c.lease_until > Now())
-        held = connection.execute(renewal.values(lease_until=Now() + LEASE_SECONDS)).rowcount
-        changes = Changes(run_id, self.namespace, connection.execute(sa.select(Now())).scalar_one())
+        held = connection.execute(_RENEW, {"run": run_id, "lease": LEASE_SECONDS}).rowcount
+        changes = Changes(run_id, self.namespace, connection.execute(_NOW).scalar_one())
         delivered = [trusting and settlement.is_first_delivery for settlement in settlements]
         asked = {each.key for each, known in zip(settlements, delivered, strict=True) if not known}
         asked.update(claim.key for claim in claims if not (trusting and claim.unseen))

@@ -35,6 +35,7 @@ def as_version_1_left_it(ledger_url: str) -> None:
     with ledger.writing() as connection:
         for column in ("kind", "actor", "why"):
             connection.execute(sa.text(f"ALTER TABLE impactcall_run DROP COLUMN {column}"))
+        connection.execute(sa.text("ALTER TABLE impactcall_call DROP COLUMN first_answer"))
         connection.execute(sa.text("UPDATE impactcall_schema SET version = 1"))
     ledger.engine.dispose()
 
@@ -47,7 +48,7 @@ def versions(ledger: Ledger) -> list[int]:
 def test_a_ledger_of_an_earlier_version_is_migrated_and_keeps_what_it_knew(ledger_url: str) -> None:
     as_version_1_left_it(ledger_url)
     ledger = prepared(ledger_url)
-    assert versions(ledger) == [1, 2]
+    assert versions(ledger) == [1, 2, 3]
     decisions, _ = ledger.record(ledger.start("dag/task", ""), [CLAIM], [], resend=False)
     assert [decision.state for decision in decisions or []] == [State.ALREADY_DELIVERED]
     corrections = Corrections(ledger)
@@ -71,5 +72,5 @@ def test_eight_may_start_at_once(ledger_url: str, made: object) -> None:
 def test_a_ledger_of_a_newer_version_is_refused(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared(ledger_url)
     monkeypatch.setattr(schema, "VERSION", schema.VERSION - 1)
-    with pytest.raises(LedgerUnusable, match="version 2, and this package knows 1: update it"):
+    with pytest.raises(LedgerUnusable, match="version 3, and this package knows 2: update it"):
         prepared(ledger_url)
