@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -16,7 +15,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from urllib.parse import parse_qsl
 from urllib.request import urlopen
@@ -48,8 +48,7 @@ http {{
   keepalive_timeout 1h;
   default_type application/json;
   log_format requests escape=json
-    '{{"method": "$request_method", "path": "$uri", "query": "$args", "body": "$request_body",'
-    ' "authorization": "$http_authorization", "status": $status}}';
+    '{{"method": "$request_method", "path": "$uri", "query": "$args", "authorization": "$http_authorization", "status": $status}}';
   server {{
     listen 127.0.0.1:{prompt} backlog=4096;
     location = {path} {{ return 200 '{answer}'; }}
@@ -62,7 +61,7 @@ http {{
   server {{
     listen 127.0.0.1:{logged};
     location = {path} {{ access_log {folder}/requests.log requests; return 200 '{answer}'; }}
-    location = /requests {{ stub_status; }}
+    location = /status {{ stub_status; }}
   }}
 }}
 """
@@ -77,7 +76,7 @@ class NotInstalled(Exception):
 class Request:
     """A request as it came.
 
-    :param parameters: those of its query and of its form together, sorted
+    :param parameters: those of its query, sorted
     """
 
     method: str
@@ -102,21 +101,37 @@ class Endpoints:
     logged: str
     version: str
     _log: Path
+    _asked: Iterator[int] = field(default_factory=lambda: count(1))
 
     def answered(self) -> int:
-        """The requests that all servers have had so far, those of this method among them."""
-        with urlopen(f"{self.logged}/requests", timeout=_PATIENCE) as answer:
-            status = answer.read().decode()
-        found = re.search(r"^\s*\d+\s+\d+\s+(\d+)\s*$", status, re.MULTILINE)
-        if found is None:
-            raise RuntimeError(f"nginx says nothing of its requests: {status}")
-        return int(found[1])
+        """The requests that were answered so far by those who are to be measured, once none is under way.
+
+        :raises RuntimeError: if one is under way for longer than any takes
+        """
+        self._wait_until_idle()
+        return self._status()[0]
 
     def requests(self) -> list[Request]:
         """What came to the server that keeps it, since it was last asked."""
+        self._wait_until_idle()
         lines = self._log.read_text(encoding="utf-8").splitlines()
         os.truncate(self._log, 0)
         return [_request(json.loads(line)) for line in lines]
+
+    def _wait_until_idle(self) -> None:
+        """A sender that leaves when its time is up leaves requests behind."""
+        until = time.monotonic() + _PATIENCE
+        while self._status()[1]:
+            if time.monotonic() > until:
+                raise RuntimeError("nginx is still answering")
+            time.sleep(0.01)
+
+    def _status(self) -> tuple[int, int]:
+        """The requests so far and those under way, in both the requests for the status itself aside."""
+        with urlopen(f"{self.logged}/status", timeout=_PATIENCE) as answer:
+            numbers = [int(word) for word in answer.read().split() if word.isdigit()]
+        _, _, _, requests, reading, writing, _ = numbers  # after connections: active, accepted, handled
+        return requests - next(self._asked), reading + writing - 1
 
 
 def programs() -> tuple[str, Path]:
@@ -174,7 +189,7 @@ def endpoints() -> Iterator[Endpoints]:
 
 
 def _request(line: dict[str, str]) -> Request:
-    parameters = parse_qsl(line["query"], True, True) + parse_qsl(line["body"], True)
+    parameters = parse_qsl(line["query"], keep_blank_values=True, strict_parsing=bool(line["query"]))
     return Request(line["method"], line["path"], tuple(sorted(parameters)), line["authorization"], int(line["status"]))
 
 
