@@ -48,7 +48,8 @@ http {{
   keepalive_timeout 1h;
   default_type application/json;
   log_format requests escape=json
-    '{{"method": "$request_method", "path": "$uri", "query": "$args", "authorization": "$http_authorization", "status": $status}}';
+    '{{"method": "$request_method", "path": "$uri", "query": "$args",'
+    ' "authorization": "$http_authorization", "status": $status}}';
   server {{
     listen 127.0.0.1:{prompt} backlog=4096;
     location = {path} {{ return 200 '{answer}'; }}
