@@ -336,7 +336,12 @@ class World:
         return any(request.processed for request in self.requests if request.key == key)
 
     def advance(self, seconds: float) -> None:
-        self.loop.run_until_complete(asyncio.sleep(seconds))
+        self.loop.run_until_complete(self._pass(seconds))
+
+    async def _pass(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        for _ in range(10):  # A pause of the books may have taken all of it in one step, and what comes of that is due.
+            await asyncio.sleep(0)
 
     def end(self) -> None:
         for task in asyncio.all_tasks(self.loop):
