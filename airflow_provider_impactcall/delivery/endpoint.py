@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of
+from airflow_provider_impactcall.delivery.claims import digest
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
@@ -82,6 +83,11 @@ class Endpoint:
     def url(self) -> str:
         """Where a call is posted."""
         return self.origin + PATH
+
+    @cached_property
+    def account(self) -> str:
+        """A digest of what impact.com knows the account by, however its address is spelled."""
+        return digest([str(URL(self.origin).origin()), self.login], 16).hex()
 
     @cached_property
     def authorization(self) -> str:

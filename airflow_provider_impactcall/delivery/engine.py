@@ -188,7 +188,7 @@ class Engine:
         beside = [asyncio.create_task(self._log_progress(started)), asyncio.create_task(self._heed_interrupt())]
         in_hand = asyncio.Semaphore(self._concurrency * _IN_HAND)
         try:
-            async with asyncio.TaskGroup() as deliveries:
+            async with self._pacing.open(), asyncio.TaskGroup() as deliveries:
                 async for batch in batches:
                     self.report.rows += len(batch)
                     for pending in await self._to_send(batch, books):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from airflow_provider_impactcall.delivery.limiter import Demand, Limiter
 from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
 
 _FIRST_BACK_OFF = 0.5
@@ -21,48 +21,8 @@ _UNKNOWN_IN_A_ROW = 100
 _A_YEAR = 365 * 86_400.0
 
 
-class RateLimit:
-    """At most so many requests in any window of time, as the endpoint sees them.
-
-    A request holds its place from when it leaves until a window after its answer. Nobody knows when in
-    between the endpoint counted it, so anything shorter could let one more into some window there. It costs
-    throughput where answers are slow: 2 a second and answers after a second make one a second.
-
-    :param requests: how many; a fraction is left out, and below one the window grows instead
-    :param seconds: the window
-    """
-
-    def __init__(self, requests: float, seconds: float) -> None:
-        self.description = f"{requests:g} requests in {seconds:g} s"
-        self._places = max(1, int(requests))
-        self._window = seconds / min(1.0, requests)
-        self._in_flight = 0
-        self._ended: deque[float] = deque()
-
-    def wait(self, now: float) -> float:
-        """Seconds until a place is free; infinite if only the end of a request in flight can free one."""
-        while self._ended and self._ended[0] + self._window <= now:
-            self._ended.popleft()
-        if self._in_flight + len(self._ended) < self._places:
-            return 0.0
-        return self._ended[0] + self._window - now if self._ended else math.inf
-
-    def begin(self) -> None:
-        """One request leaves."""
-        self._in_flight += 1
-
-    def withdraw(self) -> None:
-        """One request does not leave after all."""
-        self._in_flight -= 1
-
-    def end(self, now: float) -> None:
-        """One request came to an end."""
-        self._in_flight -= 1
-        self._ended.append(now)
-
-
 class Pacing:
-    """Lets requests leave one by one: within the rate limits, after the waits the endpoint asks for, and with
+    """Lets requests leave one by one: within the account's rate limit, after the waits the endpoint asks for, and with
     back-off while it is in trouble. Stops the run for good when that takes too long.
 
     Only an attempt that was not sent or is to be sent again slows anything down. One answer of 500 or 503 is
@@ -70,21 +30,24 @@ class Pacing:
     failures without an answer in between are everybody's: then nothing leaves until the wait is over, and one
     request at a time, until one is answered.
 
-    :param limits: rate limits, all of which hold
+    :param limiter: keeps the account's rate limit, if there is one
     :param max_wait: seconds without an answer that settles a call, or of a wait that is asked for, after
         which the run stops
     :param random: where the jitter comes from
     """
 
-    def __init__(self, limits: Sequence[RateLimit] = (), max_wait: float = 60.0, random: Random | None = None) -> None:
+    def __init__(
+        self, limiter: Limiter | None = None, max_wait: float = 60.0, random: Random | None = None
+    ) -> None:
         self.stopped: Stop | None = None
-        self._limits = limits
+        self._limiter = limiter
         self._max_wait = max_wait
         self._random = random or Random()  # noqa: S311 - jitter is no secret
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._in_hand = 0
+        self._waiting = 0
         self._idle_since = 0.0
         self._in_flight = 0
         self._failures = 0
@@ -95,6 +58,15 @@ class Pacing:
         self._resume_at = -math.inf
         self._trouble = ""
         self._stuck_since: float | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Only within it may a request leave, if there is a rate limit."""
+        if self._limiter is None:
+            yield
+        else:
+            async with self._limiter.serving(self):
+                yield
 
     @contextmanager
     def in_hand(self) -> Iterator[None]:
@@ -110,18 +82,37 @@ class Pacing:
 
     async def admit(self) -> bool:
         """Wait until one request may leave. False means that none may any more: the run has stopped."""
-        async with self._turn:
-            while self.stopped is None:
-                self._changed.clear()
-                wait = self._wait()
-                if self.stopped is None and wait <= 0:
-                    self._in_flight += 1
-                    for limit in self._limits:
-                        limit.begin()
-                    return True
-                if self.stopped is None:
-                    await _wait_for(self._changed, wait)
-            return False
+        self._waiting += 1
+        if self._limiter is not None:
+            self._limiter.look_again()
+        try:
+            async with self._turn:
+                while self.stopped is None:
+                    self._changed.clear()
+                    wait = self._wait()
+                    if self.stopped is None and wait <= 0:
+                        self._in_flight += 1
+                        if self._limiter is not None:
+                            self._limiter.begin()
+                        return True
+                    if self.stopped is None:
+                        await _wait_for(self._changed, wait)
+                return False
+        finally:
+            self._waiting -= 1
+
+    def demand(self) -> Demand:
+        """How many places of the rate limit can be used now, and how many soon."""
+        if self.stopped is not None or max(self._asked_until, self._resume_at) > _now():
+            return Demand(0, 0)
+        if self._one_at_a_time:
+            return Demand(*[min(1, self._waiting) if not self._in_flight else 0] * 2)
+        followers = min(self._in_flight, self._in_hand - self._in_flight - self._waiting)
+        return Demand(self._waiting, self._waiting + max(0, followers))
+
+    def look_again(self) -> None:
+        """There may be places of the rate limit that were not there before."""
+        self._changed.set()
 
     @property
     def holds_up(self) -> bool:
@@ -133,8 +124,8 @@ class Pacing:
         """Take note of what came of a request that was admitted."""
         now = _now()
         self._in_flight -= 1
-        for limit in self._limits:
-            limit.end(now)
+        if self._limiter is not None:
+            self._limiter.end(now)
         if outcome.state in (State.AGAIN, State.NOT_SENT):
             self._back_off(outcome, now)
         elif outcome.state is State.UNKNOWN:
@@ -152,8 +143,8 @@ class Pacing:
     def withdraw(self) -> None:
         """A request that was admitted does not leave after all."""
         self._in_flight -= 1
-        for limit in self._limits:
-            limit.withdraw()
+        if self._limiter is not None:
+            self._limiter.withdraw(_now())
         self._changed.set()
 
     async def rest(self, attempts: int) -> None:
@@ -178,9 +169,10 @@ class Pacing:
         now = _now()
         if self._one_at_a_time and self._in_flight:
             return math.inf
-        waits = [(self._asked_until - now, f"the endpoint asks to wait ({self._trouble})")]
-        waits += [(limit.wait(now), f"the limit of {limit.description} is used up") for limit in self._limits]
-        imposed, reason = max(waits)
+        imposed, reason = self._asked_until - now, f"the endpoint asks to wait ({self._trouble})"
+        if self._limiter is not None and max(self._asked_until, self._resume_at) <= now:
+            self._limiter.look_again()
+            imposed, reason = self._limiter.wait(now), f"the limit of {self._limiter.used_up} is used up"
         wait = max(imposed, self._resume_at - now)
         ahead = wait if 0 < wait < math.inf else 0.0
         if self._max_wait < imposed < math.inf:

@@ -84,6 +84,39 @@ events = sa.Table(
 )
 """A row for whatever happened to a call, only ever added; ``actor`` is the person who made it happen, if one did."""
 
+rate_accounts = sa.Table(
+    "impactcall_rate_account",
+    _tables,
+    sa.Column("account", sa.String(32), primary_key=True),
+    sa.Column("keep", _moment, nullable=False),
+)
+"""A row an account with a rate limit: whoever takes places locks it. ``keep``: its longest window, in seconds."""
+
+rate_runs = sa.Table(
+    "impactcall_rate_run",
+    _tables,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    sa.Column("account", sa.String(32), nullable=False, index=True),
+    sa.Column("timeout", _moment, nullable=False),
+    sa.Column("turn", sa.Integer, nullable=False),
+    sa.Column("held", sa.Integer, nullable=False),
+    sa.Column("waiting", sa.Integer, nullable=False),
+    sa.Column("since", _moment, nullable=False),
+    sa.Column("asks_by", _moment, nullable=False),
+)
+"""A row a run with a rate limit: the places of its account that it holds, and how many more it waits for."""
+
+rate_ended = sa.Table(
+    "impactcall_rate_ended",
+    _tables,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("account", sa.String(32), nullable=False),
+    sa.Column("at", _moment, nullable=False),
+    sa.Column("places", sa.Integer, nullable=False),
+    sa.Index("ix_impactcall_rate_ended", "account", "at"),
+)
+"""When requests of an account with a rate limit ended, and how many."""
+
 _ADDED: Mapping[int, Sequence[sa.Column[Any]]] = {
     2: (runs.c.kind, runs.c.actor, runs.c.why),
     3: (calls.c.first_answer,),

@@ -23,7 +23,9 @@ from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
 from airflow_provider_impactcall.delivery.engine import Engine, Item, Listener
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
+from airflow_provider_impactcall.delivery.limiter import Limiter
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.rate_limit import Places, RateLimit
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
 from airflow_provider_impactcall.delivery.rehearsal_page import page_of
@@ -197,8 +199,9 @@ class ImpactCallHook(BaseHook):
             gives, without ids and text of the calls
         :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row
         :param concurrency: requests in flight at once; the connection's (8) if None
-        :param requests_per_second: the connection's (no limit) if None
-        :param requests_per_hour: the connection's (no limit) if None
+        :param requests_per_second: of the account (the endpoint's origin and the login), by all runs with such a limit
+            that share the ledger's database, each by its own; the connection's (no limit) if None
+        :param requests_per_hour: likewise
         :param on_settled: told of every row's outcome, from the sending thread; it must be quick
         :param on_report: given the report, also if reading ``rows`` fails or is interrupted
         :param on_rehearsal: given what a dry run found
@@ -224,7 +227,7 @@ class ImpactCallHook(BaseHook):
         per_second = positive("requests_per_second", requests_per_second) or extra.requests_per_second
         per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour
         limits = [RateLimit(rate, window) for rate, window in ((per_second, 1.0), (per_hour, 3600.0)) if rate]
-        pacing = Pacing(limits, at_least_zero("max_wait", max_wait))
+        at_least_zero("max_wait", max_wait)
         claims = InputClaims(key)
         at_once = whole("concurrency", positive("concurrency", concurrency)) or extra.concurrency
         allowance = whole("limit", limit)
@@ -259,10 +262,11 @@ class ImpactCallHook(BaseHook):
         with reachable():
             run_id = ledger.start(source(), _configuration(mapping, constants, timezone, vendor, key, on_unknown))
         books = Books(ledger, run_id, claims.key, resend=resend)
+        limiter = Limiter(Places(ledger, run_id, endpoint.account, limits, endpoint.timeout)) if limits else None
         interrupt = interrupt or threading.Event()
         engine = Engine(
             claims=claims,
-            pacing=pacing,
+            pacing=Pacing(limiter, max_wait),
             on_settled=note,
             concurrency=at_once,
             limit=allowance,

@@ -11,15 +11,18 @@ from typing import Any
 from unittest.mock import patch
 
 from airflow_provider_impactcall.delivery import engine as engine_module
+from airflow_provider_impactcall.delivery import ledger as ledger_module
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.rate_limit import RateLimit
 from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time
 from tests.delivery.ledgers import DirectBooks, in_memory
+from tests.delivery.virtual_books import VirtualLedger, VirtualLimiter
 
 OK = Outcome(State.DELIVERED, "200 Status OK", 200)
 REFUSED = Outcome(State.REJECTED, "400 Validation Failed", 400)
@@ -122,7 +125,6 @@ def deliver(
     ledger: Ledger | None = None,
 ) -> Run:
     """Run an engine in virtual time, and check what must hold in every run."""
-    books = DirectBooks(ledger or in_memory(), key)
     settled: dict[int, Outcome] = {}
     taken: list[Call | Rejection] = []
 
@@ -141,9 +143,13 @@ def deliver(
             yield batch
 
     async def main() -> Run:
+        # A rate limit is counted by the database's clock, which then has to be the virtual one.
+        kept = VirtualLedger(asyncio.get_running_loop()) if limits else ledger or in_memory()
+        books = DirectBooks(kept, key)
+        limiter = VirtualLimiter(kept, books.run_id, limits) if limits else None
         engine = Engine(
             claims=InputClaims(key),
-            pacing=Pacing(limits, max_wait, Random(1)),
+            pacing=Pacing(limiter, max_wait, Random(1)),
             on_settled=note,
             concurrency=concurrency,
             limit=limit,
@@ -154,10 +160,12 @@ def deliver(
         except DeliveryAborted as error:
             aborted, report = str(error), error.report
         assert not canary.found_in(aborted or "")
+        assert books.open_at_once <= concurrency, "open intents never exceed requests in flight"
         return Run(report, settled, aborted, virtual_time.now())
 
     # In virtual time, what is looked at every few seconds would be most of the work.
-    with patch.multiple(engine_module, _PROGRESS_EVERY=1e9, _INTERRUPT_EVERY=1e9):
+    beside = patch.multiple(engine_module, _PROGRESS_EVERY=1e9, _INTERRUPT_EVERY=1e9)
+    with beside, patch.object(ledger_module, "LEASE_SECONDS", 1e9):  # which nobody here renews
         run = virtual_time.run(main())
     counts = Counter(outcome.state.value for outcome in settled.values())
     assert sorted(settled) == sorted(row.row for row in taken), "each row is settled"
@@ -166,7 +174,6 @@ def deliver(
     assert run.report.delivered == sum(endpoint.processed.values())
     assert set(endpoint.processed.values()) <= {1}, "no call is processed twice"
     assert endpoint.in_flight == 0
-    assert books.open_at_once <= concurrency, "open intents never exceed requests in flight"
     assert all(request.in_flight <= concurrency for request in endpoint.requests)
     if limit is not None:
         assert len(endpoint.attempts) <= limit

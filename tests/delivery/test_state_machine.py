@@ -24,7 +24,8 @@ from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
 from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN
 from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS, Decision
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.pacing import Pacing, RateLimit
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.rate_limit import RateLimit
 from airflow_provider_impactcall.delivery.schema import Now, runs
 from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
 from airflow_provider_impactcall.exceptions import DeliveryAborted
@@ -42,7 +43,7 @@ from tests.delivery.scripted import (
     invalid,
     too_many,
 )
-from tests.delivery.virtual_books import VirtualBooks, VirtualLedger, one_clock
+from tests.delivery.virtual_books import VirtualBooks, VirtualLedger, VirtualLimiter, one_clock
 from tests.delivery.virtual_time import VirtualTimeLoop
 
 SESSIONS = 4
@@ -134,6 +135,7 @@ class Request:
     run: Run
     key: str
     fence: int
+    began: float
     answer: asyncio.Future[Outcome]
     heard: Outcome | None = None
     ended: float | None = None
@@ -142,6 +144,11 @@ class Request:
     @property
     def in_flight(self) -> bool:
         return self.ended is None
+
+    @property
+    def counted_by(self) -> float | None:
+        """By when the endpoint has counted it at the latest, or None if that is not known yet."""
+        return self.began + REQUEST_SECONDS if self.run.killed and self.heard is None else self.ended
 
     @property
     def lost(self) -> bool:
@@ -165,10 +172,13 @@ class Run:
         self.must_end_by: float | None = None
         self.ended_at: float | None = None
         self.killed = False
-        pacing = Pacing([RateLimit(*limit) for limit in order.limits], order.max_wait, Random(order.seed))
+        limits = [RateLimit(*limit) for limit in order.limits]
+        self.limiter = (
+            VirtualLimiter(world.ledger, self.books.run_id, limits, REQUEST_SECONDS, order.commit) if limits else None
+        )
         self.engine = Engine(
             claims=InputClaims(),
-            pacing=pacing,
+            pacing=Pacing(self.limiter, order.max_wait, Random(order.seed)),
             on_settled=self.note,
             concurrency=order.concurrency,
             limit=order.limit,
@@ -211,6 +221,8 @@ class Run:
 
     def lose_the_ledger(self, seconds: float) -> None:
         self.books.away_until = self.world.now + seconds
+        if self.limiter is not None:
+            self.limiter.away_until = self.books.away_until
         self.be_patient(seconds)
 
     def be_patient(self, seconds: float) -> None:
@@ -224,7 +236,7 @@ class Run:
     async def send(self, record: CallRecord) -> Outcome:
         """One request, as the network carries it; it is looked at before the first byte leaves."""
         key = self.books.identify(record).key
-        request = Request(self, key, self.fences.get(key, 0), self.world.loop.create_future())
+        request = Request(self, key, self.fences.get(key, 0), self.world.now, self.world.loop.create_future())
         self._check_departure(request)
         self.world.requests.append(request)
         self.sent.add(key)
@@ -258,14 +270,13 @@ class Run:
             unproven = [o for o in earlier if o.heard is None or o.heard.state not in PROVES_NOT_PROCESSED]
             assert not unproven, "under hold, only what was provably not processed is sent again"
             assert not any(other.processed for other in earlier), "under hold, no call is processed twice"
-        own = self.requests
-        assert sum(other.in_flight for other in own) < self.order.concurrency
+        assert sum(other.in_flight for other in self.requests) < self.order.concurrency
+        limited = [other for other in world.requests if other.run.order.limits and other.heard is not NO_CONNECTION]
         for places, seconds in self.order.limits:
             window = seconds / min(1.0, places)
             # The endpoint may count a request at any moment from its departure to its answer.
-            recent = [o for o in own if o.ended is None or o.ended + window - A_TICK > world.now]
-            counted = [other for other in recent if other.heard is not NO_CONNECTION]
-            assert len(counted) < max(1, int(places)), "no window holds more than the rate limit"
+            recent = [o for o in limited if o.counted_by is None or o.counted_by + window - A_TICK > world.now]
+            assert len(recent) < max(1, int(places)), "no window holds more than the account's rate limit"
         assert self.order.limit is None or len(self.sent | {request.key}) <= self.order.limit
 
     def note(self, row: Call | Rejection, outcome: Outcome) -> None:
@@ -427,6 +438,9 @@ class Deliveries(RuleBasedStateMachine):
             lost[pick % len(lost)].processed = True
         elif what == "acknowledgement":
             self.world.ledger.acknowledgements_to_lose = 1
+            for run in self.world.live:
+                if run.limiter is not None:
+                    run.limiter.acknowledgements_to_lose = 1
         elif what == "commit" and not self.world.ledger.next_commit_takes:
             self.world.ledger.next_commit_takes = LEASE_SECONDS + 1
             for run in self.world.live:

@@ -1,12 +1,12 @@
-"""The real books, ledger and lease on a virtual clock, which is then everybody's: the engine's, the books' and the
-database's. Commits take what time they are told to, and the database can be out of reach.
+"""The real books, ledger, lease and rate limit on a virtual clock, which is then everybody's: the engine's, the books'
+and the database's. Commits take what time they are told to, and the database can be out of reach.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, tzinfo
 from types import SimpleNamespace, TracebackType
 from typing import Any
@@ -23,6 +23,8 @@ from airflow_provider_impactcall.delivery import pacing as pacing_module
 from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim
 from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement
+from airflow_provider_impactcall.delivery.limiter import Customer, Limiter
+from airflow_provider_impactcall.delivery.rate_limit import Grant, Places, RateLimit
 from tests.delivery.virtual_time import VirtualTimeLoop
 
 _EPOCH_AS_JULIAN_DAY = 2440587.5
@@ -140,3 +142,55 @@ class VirtualBooks(Books):
                 await asyncio.sleep(away)
             jobs, self._waiting = self._waiting, []
             self._answer(jobs)
+
+
+class VirtualLimiter(Limiter):
+    """A run's places, without the thread that takes them.
+
+    :param timeout: seconds in which each request ends
+    :param commit: seconds until a transaction is durable, and from then until that is known
+    :ivar away_until: until then, the database is out of this run's reach
+    :ivar acknowledgements_to_lose: so many transactions are reported as failed, though they were committed
+    :ivar transactions: how many there were
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        run_id: str,
+        limits: Sequence[RateLimit],
+        timeout: float = 30.0,
+        commit: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        super().__init__(Places(ledger, run_id, "the account", limits, timeout))
+        self.away_until = 0.0
+        self.acknowledgements_to_lose = 0
+        self.transactions = 0
+        self._commit = commit
+
+    @asynccontextmanager
+    async def serving(self, customer: Customer) -> AsyncIterator[None]:
+        self._killed = False
+        async with super().serving(customer):
+            try:
+                yield
+            except asyncio.CancelledError:
+                self._killed = True
+                raise
+
+    async def _leave(self) -> None:
+        if not self._killed:
+            await super()._leave()
+
+    async def _in_the_thread(self, act: Callable[[], Grant]) -> Grant:
+        before, after = self._commit
+        await asyncio.sleep(before)
+        if asyncio.get_running_loop().time() < self.away_until:
+            raise OperationalError("BEGIN", {}, Exception("the database is away"))
+        granted = act()
+        self.transactions += 1
+        await asyncio.sleep(after)
+        if self.acknowledgements_to_lose:
+            self.acknowledgements_to_lose -= 1
+            raise OperationalError("COMMIT", {}, Exception("the connection was lost"))
+        return granted
