@@ -8,8 +8,8 @@ WHAT TO CHANGE
 - Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
 - ``PARTNERS`` and ``CALLS``: your table, and the column that divides it. ``:name`` is how SQLite names a parameter;
   PostgreSQL and MySQL write ``%(name)s``.
-- ``max_active_tis_per_dagrun``: each task keeps its own rate, so this many times the connection's
-  ``requests_per_second`` and ``concurrency`` may reach impact.com.
+- ``max_active_tis_per_dagrun``: this many times the connection's ``concurrency`` may reach impact.com at once. Its
+  ``requests_per_second`` holds for all tasks together.
 - ``mapping``: as in ``impactcall_from_warehouse.py``.
 - ``max_rejected``: how many bad rows you tolerate; a count here, as one row is a large share of a small partner.
 """

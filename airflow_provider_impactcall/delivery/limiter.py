@@ -24,6 +24,8 @@ _IDLE_SECONDS = 1.0
 _TIDY_EVERY = 10.0
 _PATIENCE_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+# A timer may fire so much early, and a wait for the rest would not let the clock move on.
+_AN_INSTANT = 1e-6
 
 
 class Demand(NamedTuple):
@@ -74,9 +76,10 @@ class Limiter:
 
     def wait(self, now: float) -> float:
         """Seconds until a request may leave; infinite while that is not known."""
-        if self._ready:
-            return max(0.0, self._ready[0] - now)
-        return self._free_at - now if self._free_at > now else math.inf
+        wait = (self._ready[0] if self._ready else self._free_at) - now
+        if wait > _AN_INSTANT:
+            return wait
+        return 0.0 if self._ready else math.inf
 
     def begin(self) -> None:
         """One request leaves, as it may."""
@@ -115,7 +118,7 @@ class Limiter:
         while True:
             self._woken.clear()
             wait = self._due_at(customer.demand()) - _now()
-            if wait > 0:
+            if wait > _AN_INSTANT:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait if wait < math.inf else None):
                         await self._woken.wait()
@@ -154,7 +157,7 @@ class Limiter:
             self._noting, self._ended = self._ended, []
             self._in_doubt = True
         now = _now()
-        while len(self._ready) > demand.soon and self._ready[0] + _IDLE_SECONDS <= now:
+        while len(self._ready) > demand.soon and self._ready[0] + _IDLE_SECONDS <= now + _AN_INSTANT:
             self._ready.pop(0)
         request = Request(
             self._turn,

@@ -36,9 +36,7 @@ class Pacing:
     :param random: where the jitter comes from
     """
 
-    def __init__(
-        self, limiter: Limiter | None = None, max_wait: float = 60.0, random: Random | None = None
-    ) -> None:
+    def __init__(self, limiter: Limiter | None = None, max_wait: float = 60.0, random: Random | None = None) -> None:
         self.stopped: Stop | None = None
         self._limiter = limiter
         self._max_wait = max_wait

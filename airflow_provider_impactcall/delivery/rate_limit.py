@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -158,7 +158,7 @@ class _Used:
 
 
 class Request(NamedTuple):
-    """What a run tells and asks in one transaction. All of it may be repeated, if nobody knows whether it was committed.
+    """What a run tells and asks in one transaction, which may be repeated if nobody knows whether it was committed.
 
     :param turn: its number; one that is repeated keeps it
     :param ended: when requests ended, by the run's own clock; the same at each repetition
@@ -187,9 +187,7 @@ class Places:
         died may be in use
     """
 
-    def __init__(
-        self, ledger: Ledger, run_id: str, account: str, limits: Sequence[RateLimit], timeout: float
-    ) -> None:
+    def __init__(self, ledger: Ledger, run_id: str, account: str, limits: Sequence[RateLimit], timeout: float) -> None:
         self._ledger = ledger
         self._run_id = run_id
         self._account = account
@@ -258,7 +256,7 @@ class Places:
         rows = [{"account": self._account, "at": at * _TOGETHER, "places": n} for at, n in sorted(together.items())]
         connection.execute(sa.insert(rate_ended), rows)
 
-    def _usage(self, connection: Connection, now: float, held: int, others: Sequence[sa.Row[tuple[object]]]) -> Usage:
+    def _usage(self, connection: Connection, now: float, held: int, others: Sequence[Any]) -> Usage:
         query = sa.select(rate_ended.c.at, rate_ended.c.places).where(
             rate_ended.c.account == self._account, rate_ended.c.at > now - self._longest
         )
@@ -277,7 +275,11 @@ class Places:
         of_account = rate_ended.c.account == self._account
         connection.execute(sa.delete(rate_ended).where(of_account, rate_ended.c.at < now - kept))
         # A fraction of a second is nothing to a window that reaches so far back.
-        fine = (of_account, rate_ended.c.at < now - _A_WHILE, sa.cast(rate_ended.c.at, sa.BigInteger) != rate_ended.c.at)
+        fine = (
+            of_account,
+            rate_ended.c.at < now - _A_WHILE,
+            sa.cast(rate_ended.c.at, sa.BigInteger) != rate_ended.c.at,
+        )
         by_second: Counter[int] = Counter()
         for at, places in connection.execute(sa.select(rate_ended.c.at, rate_ended.c.places).where(*fine)):
             by_second[math.ceil(at)] += places
@@ -295,7 +297,7 @@ class Places:
 _WITH_RUNS = rate_runs.outerjoin(runs, runs.c.run_id == rate_runs.c.run_id)
 
 
-def _gone_at(row: sa.Row[tuple[object]]) -> float:
+def _gone_at(row: Any) -> float:
     """When the last request of a run without a lease was over, at the latest."""
     if row.ended_at is not None:
         return float(row.ended_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from airflow_provider_impactcall.delivery.outcome import ENDS
 from airflow_provider_impactcall.exceptions import LedgerUnusable
+
+log = logging.getLogger(__name__)
 
 VERSION = 3
 LONGEST_REASON = 250
@@ -123,6 +126,9 @@ _ADDED: Mapping[int, Sequence[sa.Column[Any]]] = {
 }
 """The columns that a version has over the one before; all of them may be NULL, as older rows have none."""
 
+_SHARED_RATE_LIMIT = 3
+"""The first version whose runs share their account's rate limit."""
+
 
 class Now(FunctionElement):  # type: ignore[type-arg] # SQLAlchemy 1.4, Airflow 2.11's, has no type for it
     """The database's own clock, in seconds since 1970: the clocks of workers differ."""
@@ -146,6 +152,9 @@ def _mysql_now(*_: Any, **__: Any) -> str:
     return "UNIX_TIMESTAMP(SYSDATE(6))"
 
 
+_UNDER_WAY = sa.select(sa.func.count()).select_from(runs).where(runs.c.lease_until > Now())
+
+
 def create_or_migrate(connection: Connection) -> None:
     """Create the tables, or add what those of an earlier version lack. Of two at once, one may fail, and try again.
 
@@ -163,3 +172,5 @@ def create_or_migrate(connection: Connection) -> None:
             definition = CreateColumn(column).compile(dialect=connection.dialect)
             connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}"))
         connection.execute(sa.insert(_schema).values(version=later))
+    if version < _SHARED_RATE_LIMIT <= VERSION and (older := connection.execute(_UNDER_WAY).scalar()):
+        log.warning("Deliveries of an earlier version keep to a rate limit of their own until they end: %d", older)

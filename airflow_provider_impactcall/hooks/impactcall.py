@@ -22,8 +22,8 @@ from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, digest
 from airflow_provider_impactcall.delivery.engine import Engine, Item, Listener
 from airflow_provider_impactcall.delivery.ledger import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.limiter import Limiter
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit import Places, RateLimit
 from airflow_provider_impactcall.delivery.reading import read
@@ -199,8 +199,9 @@ class ImpactCallHook(BaseHook):
             gives, without ids and text of the calls
         :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row
         :param concurrency: requests in flight at once; the connection's (8) if None
-        :param requests_per_second: of the account (the endpoint's origin and the login), by all runs with such a limit
-            that share the ledger's database, each by its own; the connection's (no limit) if None
+        :param requests_per_second: of the account (the endpoint's origin and the login), over all runs that share the
+            ledger's database and have such a limit, each of which counts them against its own; below one the second
+            grows, else a fraction is left out; the connection's (no limit) if None
         :param requests_per_hour: likewise
         :param on_settled: told of every row's outcome, from the sending thread; it must be quick
         :param on_report: given the report, also if reading ``rows`` fails or is interrupted

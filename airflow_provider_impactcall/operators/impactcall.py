@@ -56,8 +56,8 @@ class DeliverCallsOperator(BaseOperator):
     :param dry_run: send nothing; what would be sent counts as ``not_sent`` (templated)
     :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row (templated)
     :param concurrency: requests in flight at once; the connection's (8) if None
-    :param requests_per_second: the connection's (no limit) if None
-    :param requests_per_hour: the connection's (no limit) if None
+    :param requests_per_second: of the account, over all tasks that share a ledger; the connection's (no limit) if None
+    :param requests_per_hour: likewise
     """
 
     template_fields: Sequence[str] = (

@@ -21,8 +21,10 @@ from airflow_provider_impactcall.delivery import books, engine, ledger
 from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.limiter import Limiter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.rate_limit import Places, RateLimit
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -43,6 +45,8 @@ class Delivery:
     """What is to be delivered, and how.
 
     :param prefix: of the calls' ids
+    :param per_second: the account's rate limit, or None
+    :param timeout: seconds for a whole request
     """
 
     endpoint_url: str
@@ -52,6 +56,8 @@ class Delivery:
     on_unknown: str = "hold"
     concurrency: int = 8
     lease: float = ledger.LEASE_SECONDS
+    per_second: float | None = None
+    timeout: float = 15.0
 
 
 def deliver(delivery: Delivery, database: sa.Engine | None = None) -> DeliveryReport:
@@ -62,17 +68,22 @@ def deliver(delivery: Delivery, database: sa.Engine | None = None) -> DeliveryRe
     kept = ledger.Ledger(database or sa.create_engine(delivery.ledger_url), NAMESPACE)
     kept.prepare()
     run_id = kept.start("chaos", "")
+    endpoint = Endpoint(delivery.endpoint_url, LOGIN, PASSWORD, timeout=delivery.timeout)
+    limiter = None
+    if delivery.per_second is not None:
+        limits = [RateLimit(delivery.per_second, 1.0)]
+        limiter = Limiter(Places(kept, run_id, endpoint.account, limits, delivery.timeout))
     interrupt = threading.Event()
     sender = Engine(
         claims=InputClaims(),
-        pacing=Pacing(max_wait=20),
+        pacing=Pacing(limiter, max_wait=20),
         on_settled=lambda *_: None,
         interrupt=interrupt,
         concurrency=delivery.concurrency,
     )
     report = run(
         sender,
-        Endpoint(delivery.endpoint_url, LOGIN, PASSWORD, timeout=15.0),
+        endpoint,
         books.Books(kept, run_id, DEFAULT_KEY, resend=delivery.on_unknown == "resend"),
         calls(delivery.count, delivery.prefix),
         CallMapping(),

@@ -76,9 +76,10 @@ def sandbox() -> Iterator[Sandbox]:
 class Run:
     """A delivery in a thread, and the same once more."""
 
-    def __init__(self, sandbox: Sandbox, database: sa.Engine) -> None:
+    def __init__(self, sandbox: Sandbox, database: sa.Engine, per_second: float | None = None) -> None:
         self.sandbox = sandbox
-        self.delivery = Delivery(sandbox.url, database.url.render_as_string(False), "call-", CALLS)
+        url = database.url.render_as_string(False)
+        self.delivery = Delivery(sandbox.url, url, "call-", CALLS, per_second=per_second)
         self._thread = ThreadPoolExecutor(1)
         self._report = self._thread.submit(deliver, self.delivery, database)
 
@@ -136,12 +137,13 @@ def everything_arrived_once(run: Run) -> None:
     assert story.twice == set()
 
 
+@pytest.mark.parametrize("per_second", [None, 60])
 @pytest.mark.parametrize("fault", AWAY, indirect=True)
 def test_a_ledger_that_comes_back_in_time(
-    fault: Fault, database: sa.Engine, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    fault: Fault, database: sa.Engine, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, per_second: float | None
 ) -> None:
     with leases_of(60.0):
-        run = Run(sandbox, database)
+        run = Run(sandbox, database, per_second)
         run.has_sent(20)
         fault.begin()
         until(lambda: "The ledger did not answer" in caplog.text)
@@ -155,13 +157,16 @@ def test_a_ledger_that_comes_back_in_time(
     everything_arrived_once(run)
 
 
+@pytest.mark.parametrize("per_second", [None, 60])
 @pytest.mark.parametrize("fault", AWAY, indirect=True)
-def test_a_ledger_that_stays_away(fault: Fault, database: sa.Engine, sandbox: Sandbox) -> None:
+def test_a_ledger_that_stays_away(
+    fault: Fault, database: sa.Engine, sandbox: Sandbox, per_second: float | None
+) -> None:
     with (
         patch.object(books, "_PATIENCE_SECONDS", 0.5),
         patch.object(Ledger, "end"),  # It could not write, either.
     ):
-        run = Run(sandbox, database)
+        run = Run(sandbox, database, per_second)
         run.has_sent(20)
         fault.begin()
         report = run.report()

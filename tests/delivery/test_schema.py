@@ -36,6 +36,8 @@ def as_version_1_left_it(ledger_url: str) -> None:
         for column in ("kind", "actor", "why"):
             connection.execute(sa.text(f"ALTER TABLE impactcall_run DROP COLUMN {column}"))
         connection.execute(sa.text("ALTER TABLE impactcall_call DROP COLUMN first_answer"))
+        for table in ("account", "run", "ended"):
+            connection.execute(sa.text(f"DROP TABLE impactcall_rate_{table}"))
         connection.execute(sa.text("UPDATE impactcall_schema SET version = 1"))
     ledger.engine.dispose()
 
@@ -67,6 +69,17 @@ def test_eight_may_start_at_once(ledger_url: str, made: object) -> None:
     with ThreadPoolExecutor(8) as threads:
         run_ids = list(threads.map(start, range(8)))
     assert len({row["run_id"] for row in Corrections(prepared(ledger_url)).runs(100)} & set(run_ids)) == 8
+
+
+def test_deliveries_of_an_earlier_version_that_share_no_rate_limit_are_told_of(
+    ledger_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    as_version_1_left_it(ledger_url)  # with the lease of its run
+    prepared(ledger_url)
+    assert "keep to a rate limit of their own until they end: 1" in caplog.text
+    caplog.clear()
+    prepared(ledger_url)
+    assert caplog.text == ""
 
 
 def test_a_ledger_of_a_newer_version_is_refused(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

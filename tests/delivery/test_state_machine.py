@@ -271,7 +271,8 @@ class Run:
             assert not unproven, "under hold, only what was provably not processed is sent again"
             assert not any(other.processed for other in earlier), "under hold, no call is processed twice"
         assert sum(other.in_flight for other in self.requests) < self.order.concurrency
-        limited = [other for other in world.requests if other.run.order.limits and other.heard is not NO_CONNECTION]
+        limited = [other for other in world.requests if other.run.order.limits == self.order.limits]
+        limited = [other for other in limited if other.heard is not NO_CONNECTION]
         for places, seconds in self.order.limits:
             window = seconds / min(1.0, places)
             # The endpoint may count a request at any moment from its departure to its answer.

@@ -102,6 +102,17 @@ class TestDeliver:
         assert report.stop is not None
         assert report.stop.come_back is not None
 
+    def test_an_hour_s_limit_holds_over_runs_and_namespaces(self, sandbox: Sandbox, connect: Connect) -> None:
+        hook = connect(sandbox.url, requests_per_hour=5)
+        rows = [canary.row(number) for number in range(8)]
+        assert hook.deliver(rows[:4]).delivered == 4
+        report = hook.deliver(rows, ledger_namespace="another")
+        assert (report.delivered, report.not_sent) == (1, 7)
+        assert "5 requests in 3600 s" in str(report.stop)
+        assert hook.deliver(rows[6:], requests_per_hour=6).delivered == 1
+        assert hook.deliver(rows[7:]).not_sent == 1
+        assert sandbox.counts["requests"] == 6
+
     @pytest.mark.parametrize(
         "wrong",
         [
