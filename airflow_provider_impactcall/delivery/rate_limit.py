@@ -275,18 +275,16 @@ class Places:
         of_account = rate_ended.c.account == self._account
         connection.execute(sa.delete(rate_ended).where(of_account, rate_ended.c.at < now - kept))
         # A fraction of a second is nothing to a window that reaches so far back.
-        fine = (
-            of_account,
-            rate_ended.c.at < now - _A_WHILE,
-            sa.cast(rate_ended.c.at, sa.BigInteger) != rate_ended.c.at,
-        )
-        by_second: Counter[int] = Counter()
-        for at, places in connection.execute(sa.select(rate_ended.c.at, rate_ended.c.places).where(*fine)):
-            by_second[math.ceil(at)] += places
-        if by_second:
-            connection.execute(sa.delete(rate_ended).where(*fine))
-            rows = [{"account": self._account, "at": float(at), "places": n} for at, n in sorted(by_second.items())]
-            connection.execute(sa.insert(rate_ended), rows)
+        fraction = sa.cast(rate_ended.c.at, sa.BigInteger) != rate_ended.c.at
+        fine = sa.select(rate_ended.c.at).where(of_account, rate_ended.c.at < now - _A_WHILE, fraction)
+        seconds = {math.ceil(at) for at in connection.execute(fine).scalars()}
+        for second in sorted(seconds):
+            within = (of_account, rate_ended.c.at > second - 1, rate_ended.c.at <= second)
+            places = connection.execute(sa.select(sa.func.sum(rate_ended.c.places)).where(*within)).scalar_one()
+            connection.execute(sa.delete(rate_ended).where(*within))
+            connection.execute(
+                sa.insert(rate_ended).values(account=self._account, at=float(second), places=int(places))
+            )
         gone = sa.select(rate_runs, runs.c.lease_until, runs.c.ended_at).select_from(_WITH_RUNS)
         gone = gone.where(rate_runs.c.account == self._account, sa.func.coalesce(runs.c.lease_until, 0.0) <= now)
         for row in connection.execute(gone).all():

@@ -229,10 +229,10 @@ def test_two_runs_take_turns_at_a_limit_of_one() -> None:
 
 
 def test_what_one_run_does_not_want_another_gets() -> None:
-    idle = Plan(((50, 1.0),), calls=30, concurrency=1, rest=0.2)
-    world, (busy, _) = happens(Plan(((50, 1.0),), calls=250, concurrency=64), idle)
-    arrivals = sorted(world.arrivals(busy))
-    assert (250 - 50) / (arrivals[-1] - arrivals[0]) >= 0.9 * 45
+    idle = Plan(((50, 1.0),), calls=5, concurrency=1, rest=0.2)
+    world, (busy, other) = happens(Plan(((50, 1.0),), calls=250, concurrency=64), idle)
+    assert max(world.arrivals(busy)) < 1.1 * 250 / 50
+    assert max(world.arrivals(other)) < 1.1 * 5, "and that one gets a place in each second"
 
 
 def test_transactions_serve_many_requests() -> None:
@@ -349,7 +349,7 @@ def test_each_run_counts_all_places_against_its_own_limit(loop: virtual_time.Vir
     ledger = VirtualLedger(loop)
     assert len(asks(places(ledger), loop, wanted=7).starts) == 7
     assert len(asks(places(ledger, RateLimit(20, 1.0)), loop, wanted=20).starts) == 13
-    assert asks(places(ledger), loop).starts == ()
+    assert list(asks(places(ledger), loop).starts) == []
 
 
 def test_what_is_repeated_counts_once(loop: virtual_time.VirtualTimeLoop) -> None:
@@ -370,7 +370,7 @@ def test_the_places_of_a_run_that_died_are_free_when_no_request_of_it_can_be_und
     other = places(ledger)
     loop.jump(11.0)
     given = asks(other, loop)
-    assert given.starts == ()
+    assert list(given.starts) == []
     assert given.free_at == pytest.approx(1000.0 + 10.0 + 30.0 + 1.0, abs=0.01)
     loop.jump(given.free_at - loop.time())
     assert len(asks(other, loop, turn=2).starts) == 10
