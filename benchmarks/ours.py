@@ -12,8 +12,9 @@ import threading
 
 import sqlalchemy as sa
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import books, engine, ledger
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
+from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.pacing import Pacing

@@ -26,7 +26,7 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 from rich.markup import escape
 
 from airflow_provider_impactcall.cli.definition import SELECTION
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.corrections import (
     CALL_COLUMNS,
     PURGEABLE,

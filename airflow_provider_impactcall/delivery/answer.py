@@ -13,14 +13,9 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from airflow_provider_impactcall.defaults import RETRY_STATUSES
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.records import PARAMETERS
-
-RETRY_STATUSES = (429, 500, 503)
-"""Answers that impact.com asks to retry (its pages: 429, and "any 5XX"), and that are taken as "not processed".
-
-502 and 504 are not among them: they are a gateway's words, and the call may have been processed behind it.
-"""
 
 _REFUSED = frozenset({400, 403, 409, 413, 414, 422})
 _MISCONFIGURED = {

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import PARAMETERS, CallRecord
-
-DEFAULT_KEY = ("CampaignId", "ActionTrackerId", "CallProvider", "CallSessionId")
 
 
 class Claim(NamedTuple):

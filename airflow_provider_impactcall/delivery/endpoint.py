@@ -17,7 +17,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of
+from airflow_provider_impactcall.defaults import RETRY_STATUSES
+from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.claims import digest
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.exceptions import InvalidOption

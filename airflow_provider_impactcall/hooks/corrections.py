@@ -14,8 +14,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_KEY
 from airflow_provider_impactcall.delivery import read_back
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, InputClaims, identify
+from airflow_provider_impactcall.delivery.claims import Claim, InputClaims, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections
 from airflow_provider_impactcall.delivery.engine import NO_KEY, Item, Omission, Rejection
 from airflow_provider_impactcall.delivery.entries import KEYS_A_QUERY
@@ -33,7 +34,6 @@ from airflow_provider_impactcall.records.sources import Source
 
 log = logging.getLogger(__name__)
 
-DEFAULT_API_CONN_ID = "impact_api_default"
 
 # Clocks differ: an action may seem to be older than its call.
 _MARGIN = timedelta(days=1)

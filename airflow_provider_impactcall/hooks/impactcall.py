@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
@@ -17,9 +16,10 @@ import requests
 from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of
+from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
+from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, digest
+from airflow_provider_impactcall.delivery.claims import InputClaims, digest
 from airflow_provider_impactcall.delivery.engine import Engine, Item, Listener
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.limiter import Limiter
@@ -37,6 +37,7 @@ from airflow_provider_impactcall.hooks.connection import Account, account, sessi
 from airflow_provider_impactcall.hooks.files import FileRows, opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable, source
 from airflow_provider_impactcall.hooks.mapping import loaded
+from airflow_provider_impactcall.hooks.options import at_least_zero, positive, whole
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.sources import Row, Source
@@ -54,7 +55,7 @@ class ImpactCallHook(BaseHook):
     """
 
     conn_name_attr = "impactcall_conn_id"
-    default_conn_name = "impactcall_default"
+    default_conn_name = DEFAULT_CONN_ID
     conn_type = CONNECTION_TYPE
     hook_name = HOOK_NAME
 
@@ -290,38 +291,6 @@ class ImpactCallHook(BaseHook):
 
     def _account(self) -> Account:
         return account(self.get_connection(self.impactcall_conn_id))
-
-
-def positive(option: str, value: float | None) -> float | None:
-    """The value of an option that is a finite number over zero, or None.
-
-    :raises InvalidOption: naming the option
-    """
-    if value is not None and not 0 < at_least_zero(option, value) < math.inf:
-        raise InvalidOption(f"{option} must be more than zero, and finite")
-    return value
-
-
-def whole(option: str, value: float | None) -> int | None:
-    """The value of an option that is a whole number of zero or more, or None.
-
-    :raises InvalidOption: naming the option
-    """
-    if value is None:
-        return None
-    if isinstance(at_least_zero(option, value), float) and not value.is_integer():
-        raise InvalidOption(f"{option} must be a whole number")
-    return int(value)
-
-
-def at_least_zero(option: str, value: float) -> float:
-    """The value of an option that is a number of zero or more.
-
-    :raises InvalidOption: naming the option
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-        raise InvalidOption(f"{option} must be a number of zero or more")
-    return value
 
 
 def _statuses(statuses: Collection[int]) -> frozenset[int]:

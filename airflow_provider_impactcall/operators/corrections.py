@@ -7,20 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from os import PathLike
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
 
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.corrections import Author
-from airflow_provider_impactcall.delivery.schema import LONGEST_ACTOR
+from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_CONN_ID, DEFAULT_KEY
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable, ReadBackFailed
-from airflow_provider_impactcall.hooks.corrections import DEFAULT_API_CONN_ID, ImpactCallLedgerHook
-from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.hooks.ledger import source
-from airflow_provider_impactcall.hooks.sql import drained
 from airflow_provider_impactcall.operators.signature import names_options_of
-from airflow_provider_impactcall.records.sources import Source
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.corrections import Author
+    from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
+    from airflow_provider_impactcall.records.sources import Source
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +40,7 @@ class CorrectLedgerOperator(BaseOperator):
         self,
         *,
         why: str,
-        impactcall_conn_id: str = ImpactCallHook.default_conn_name,
+        impactcall_conn_id: str = DEFAULT_CONN_ID,
         ledger_conn_id: str | None = None,
         ledger_namespace: str | None = None,
         **kwargs: Any,
@@ -59,6 +57,12 @@ class CorrectLedgerOperator(BaseOperator):
         :raises AirflowFailException: an option or a connection is wrong
         :raises AirflowException: the ledger or impact.com cannot be reached; what was changed before that is kept
         """
+        # Not at the top: every parse of a DAG file would pay for them.
+        from airflow_provider_impactcall.delivery.corrections import Author
+        from airflow_provider_impactcall.delivery.schema import LONGEST_ACTOR
+        from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
+        from airflow_provider_impactcall.hooks.ledger import source
+
         hook = ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
         try:
             return act(hook, Author(source()[:LONGEST_ACTOR], self.why))
@@ -128,6 +132,8 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         """
 
         def with_rows(hook: ImpactCallLedgerHook, author: Author) -> _T:
+            from airflow_provider_impactcall.hooks.sql import drained
+
             with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
                 return act(
                     hook,
@@ -155,6 +161,8 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
         :return: ``rows``, and of them ``adopted``, ``already_delivered``, ``in_flight``, ``filtered`` and ``rejected``
         :raises AirflowFailException: also if rows are no valid call, once all others were adopted
         """
+        from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
+
         adoption = self.correct_from_sql(ImpactCallLedgerHook.adopt).as_dict()
         log.info("Adopted: %s", adoption)
         if adoption["rejected"]:
@@ -191,6 +199,8 @@ class ReconcileCallsOperator(CorrectFromSqlOperator):
 
         :return: ``rows``, ``filtered``, ``rejected``, and of calls ``unknown`` before, ``proven`` and ``ambiguous``
         """
+        from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
+
         reconcile = partial(ImpactCallLedgerHook.reconcile, api_conn_id=self.api_conn_id)
         reconciliation = self.correct_from_sql(reconcile).as_dict()
         log.info("Reconciled: %s", reconciliation)

@@ -7,8 +7,6 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import XComArg
 
-from airflow_provider_impactcall.hooks.files import is_path
-
 
 class Hidden:
     """A value of a template field that shows no more of itself than how much there is of it, unless it is a path.
@@ -25,6 +23,8 @@ class Hidden:
         self.value = value
 
     def __repr__(self) -> str:
+        from airflow_provider_impactcall.hooks.files import is_path
+
         if is_path(self.value):
             return str(self.value)
         size = f" of {len(self.value)}" if isinstance(self.value, Sized) and not isinstance(self.value, str) else ""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import tzinfo
 from os import PathLike
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -16,15 +16,16 @@ from airflow.providers.common.compat.sdk import (
     Context,
 )
 
-from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerUnusable
-from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook, at_least_zero
+from airflow_provider_impactcall.hooks.options import at_least_zero
 from airflow_provider_impactcall.operators.come_back import CallsNotSent
 from airflow_provider_impactcall.operators.hidden import hide, reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
-from airflow_provider_impactcall.records.sources import Source
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+    from airflow_provider_impactcall.records.sources import Source
 
 
 class DeliverCallsOperator(BaseOperator):
@@ -80,7 +81,7 @@ class DeliverCallsOperator(BaseOperator):
     def __init__(
         self,
         *,
-        impactcall_conn_id: str = ImpactCallHook.default_conn_name,
+        impactcall_conn_id: str = DEFAULT_CONN_ID,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
@@ -147,6 +148,9 @@ class DeliverCallsOperator(BaseOperator):
 
     def _deliver(self, rows: Any, on_report: Callable[[DeliveryReport], None]) -> DeliveryReport:
         self._interrupted = threading.Event()
+        # Not at the top: every parse of a DAG file would pay for aiohttp, phonenumbers and all that sending needs.
+        from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+
         try:
             rejected = _tolerance("max_rejected", self.max_rejected)
             unknown = _tolerance("max_unknown", self.max_unknown)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.hooks.sql import drained
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from airflow_provider_impactcall.operators.signature import names_options_of
 
@@ -50,6 +49,8 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
 
         :raises AirflowFailException: also if the query gives no rows, or two columns of one name
         """
+        from airflow_provider_impactcall.hooks.sql import drained
+
         try:
             with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
                 return self.deliver(rows, context)

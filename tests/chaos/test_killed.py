@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.entries import Changes
 from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS, Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import Outcome, State

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
+from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.entries import Entry
 from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement
 from airflow_provider_impactcall.delivery.schema import runs

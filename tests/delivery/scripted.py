@@ -10,9 +10,10 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery import ledger as ledger_module
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims
+from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State

@@ -14,7 +14,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from airflow_provider_impactcall.delivery.answer import RETRY_STATUSES, outcome_of, scrubbed, wait_asked_for
+from airflow_provider_impactcall.defaults import RETRY_STATUSES
+from airflow_provider_impactcall.delivery.answer import outcome_of, scrubbed, wait_asked_for
 from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.records import PARAMETERS
 from tests import examples

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
 from airflow_provider_impactcall.delivery.entries import HISTORY
 from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement

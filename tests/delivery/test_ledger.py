@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim, identify
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN, Entry
 from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import entries
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, identify
+from airflow_provider_impactcall.delivery.claims import InputClaims, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import schema
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, identify
+from airflow_provider_impactcall.delivery.claims import identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
 from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import Outcome, State

@@ -17,11 +17,12 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import books as books_module
 from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery import pacing as pacing_module
 from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, Claim
+from airflow_provider_impactcall.delivery.claims import Claim
 from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement
 from airflow_provider_impactcall.delivery.limiter import Customer, Limiter
 from airflow_provider_impactcall.delivery.rate_limit import Grant, Places, RateLimit

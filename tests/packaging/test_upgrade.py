@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_impactcall.cli.__main__ import main
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import schema
 from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, identify
+from airflow_provider_impactcall.delivery.claims import InputClaims, identify
 from airflow_provider_impactcall.delivery.corrections import Corrections
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine

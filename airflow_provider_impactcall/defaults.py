@@ -1,0 +1,15 @@
+"""Defaults of options that operators show. It imports nothing, as DAG files read it when they are parsed."""
+
+from __future__ import annotations
+
+DEFAULT_CONN_ID = "impactcall_default"
+DEFAULT_API_CONN_ID = "impact_api_default"
+
+DEFAULT_KEY = ("CampaignId", "ActionTrackerId", "CallProvider", "CallSessionId")
+"""The parameters that tell two calls apart."""
+
+RETRY_STATUSES = (429, 500, 503)
+"""Answers that impact.com asks to retry (its pages: 429, and "any 5XX"), and that are taken as "not processed".
+
+502 and 504 are not among them: they are a gateway's words, and the call may have been processed behind it.
+"""
