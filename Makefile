@@ -12,12 +12,14 @@ VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS_INSTALLED := $(VENV)/.peers-installed
+GROUP := dev
 
 # As pip does: behind a proxy that looks into TLS, only the system knows its certificate.
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-matrix browser e2e soak bench lint types docs-vendors ci constraints clean
+.PHONY: help demo up test test-matrix browser e2e celery celery-proof soak bench lint types docs-vendors ci \
+  constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +43,12 @@ e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflo
 
 browser: $(INSTALLED) ## The connection form and the sample DAGs in a real browser; needs Debian's chromium (5 minutes)
 	$(BIN)/python -m pytest tests/browser -m browser
+
+celery: ## Airflow on Celery, Redis and PostgreSQL, a worker killed; needs Debian's redis-server and postgresql (10 minutes)
+	@$(MAKE) --no-print-directory celery-proof GROUP=celery VENV=.venv-celery CONSTRAINTS=constraints/celery.txt
+
+celery-proof: $(INSTALLED)
+	$(BIN)/python -m benchmarks.celery_proof
 
 soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"
@@ -78,6 +86,12 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	  mv $$file.new $$file; \
 	  echo $$file; \
 	done; \
+	file=constraints/celery.txt; \
+	echo "# What make celery installs, with Airflow $(NEWEST). Written by: make constraints" > $$file.new; \
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group celery pyproject.toml \
+	  --constraint constraints/airflow-$(NEWEST).txt >> $$file.new; \
+	mv $$file.new $$file; \
+	echo $$file; \
 	file=constraints/airflow-lowest.txt; \
 	echo "# The lowest versions that pyproject.toml allows, and what make installs with them. Written by: make constraints" \
 	  > $$file.new; \
@@ -93,7 +107,7 @@ clean: ## Remove everything that make made
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	@echo "Installing this package with Airflow $(AIRFLOW) into $(VENV)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --exact --constraint $(CONSTRAINTS) --group dev --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --exact --constraint $(CONSTRAINTS) --group $(GROUP) --editable .
 	@touch $@
 
 $(PEERS_INSTALLED): $(INSTALLED)

@@ -16,26 +16,28 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.results import load_average, markdown_table, measured_on, write_section
+
 ROOT = Path(__file__).resolve().parent.parent
 DAGS = ROOT / "dags"
 ENTRY_POINT = "airflow_provider_impactcall.provider_info"
 
-# What a DAG file of anyone imports and does: Airflow loads its own providers for the first task that is made.
+# What anyone's DAG file does: Airflow loads more of itself for the first decorator, timetable and mapped task.
 AIRFLOW = """
 from airflow.providers.common.compat.sdk import DAG, BaseHook, BaseOperator, task
 from airflow.timetables.interval import CronDataIntervalTimetable
-with DAG("anyone", schedule=None):
+with DAG("anyone", schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC")):
     @task
     def function(): ...
     BaseOperator.partial(task_id="mapped", max_active_tis_per_dagrun=2).expand(doc=function())
 """
 ASKED = """
-import sys, time
+import json, sys, time
+import runpy
 {before}
 known, started, wall = set(sys.modules), time.process_time(), time.perf_counter()
 {imported}
 seconds, wall = time.process_time() - started, time.perf_counter() - wall
-import json
 print(json.dumps(dict(cpu=seconds, wall=wall, modules=sorted(set(sys.modules) - known))))
 """
 
@@ -62,31 +64,37 @@ def entry_point(home: Path) -> dict[str, Any]:
 
 def parsed(dag: Path, home: Path) -> dict[str, Any]:
     """A DAG file, once Airflow is imported."""
-    code = f"import runpy; runpy.run_path({str(dag)!r})"
-    return imported(code, home, before=AIRFLOW)
+    return imported(f"runpy.run_path({str(dag)!r})", home, before=AIRFLOW)
 
 
-def line(title: str, found: list[dict[str, Any]]) -> str:
+def cells(title: str, found: list[dict[str, Any]]) -> list[str]:
     cpu, wall = ([each[kind] * 1000 for each in found] for kind in ("cpu", "wall"))
-    return (
-        f"{title:<32} {median(cpu):>7.1f} ms of CPU ({min(cpu):.1f} to {max(cpu):.1f})   "
-        f"{median(wall):>7.1f} ms by the clock   {len(found[0]['modules']):>4} modules"
-    )
+    spread = f"{median(cpu):,.1f} ({min(cpu):,.1f} to {max(cpu):,.1f})"
+    return [title, spread, f"{median(wall):,.1f}", str(len(found[0]["modules"]))]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.importing", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="interpreters for each (default: %(default)s)")
     rounds = range(parser.parse_args().rounds)
+    load, samples = load_average(), sorted(DAGS.glob("*.py"))
     with tempfile.TemporaryDirectory(prefix="impactcall-importing-") as folder:
         home = Path(folder)
-        print(line(ENTRY_POINT.rpartition(".")[2], [entry_point(home) for _ in rounds]), flush=True)
-        samples = sorted(DAGS.glob("*.py"))
+        parsed(samples[0], home)  # Airflow writes its own settings, and Python its bytecode, the first time
         # In turn, so that other work on the machine falls on all alike.
-        found = [{dag: parsed(dag, home) for dag in samples} for _ in rounds]
-        for dag in samples:
-            print(line(dag.stem, [each[dag] for each in found]), flush=True)
-        print(line("Airflow itself, for comparison", [imported(AIRFLOW, home) for _ in rounds]))
+        found = [
+            {
+                f"`{ENTRY_POINT}`": entry_point(home),
+                **{f"`{dag.name}`": parsed(dag, home) for dag in samples},
+                "Airflow itself, for comparison": imported(AIRFLOW, home),
+            }
+            for _ in rounds
+        ]
+    head = ("imported", "ms of CPU (least to most)", "ms by the clock", "modules")
+    table = markdown_table(head, (cells(title, [each[title] for each in found]) for title in found[0]))
+    command = f"python -m benchmarks.importing --rounds {len(rounds)}"
+    write_section("What imports cost", f"{measured_on(command, load)}\n\n{table}")
+    print(table)
 
 
 if __name__ == "__main__":

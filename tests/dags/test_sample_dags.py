@@ -8,6 +8,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -54,20 +55,19 @@ class Scene:
         self.airflow.test_dag(dag_id, UNTIL.isoformat(), **self.environment)
         return [dict(report) for report in self.airflow.reports(dag_id).values()]
 
-    def good_rows(self, window: timedelta) -> dict[str, dict[str, Any]]:
-        """The first row of each valid call of a window, by its id."""
-        connection = sqlite3.connect(self.warehouse)
-        connection.row_factory = sqlite3.Row
-        since, until = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (UNTIL - window, UNTIL))
-        rows = connection.execute(
-            "SELECT * FROM calls WHERE started_at_utc >= ? AND started_at_utc < ? ORDER BY started_at_utc",
-            (since, until),
-        )
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, in the order of time."""
+        with closing(sqlite3.connect(self.warehouse)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute("SELECT * FROM calls ORDER BY started_at_utc")]
+
+    def good_rows(self, window: timedelta | None = None) -> dict[str, dict[str, Any]]:
+        """The first row of each valid call of a window that ends at UNTIL, or of all, by its id."""
+        since, until = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (UNTIL - (window or DAY), UNTIL))
         found: dict[str, dict[str, Any]] = {}
-        for row in map(dict, rows):
-            if is_good(row):
+        for row in self.rows():
+            if is_good(row) and (window is None or since <= row["started_at_utc"] < until):
                 found.setdefault(row["call_session_id"], row)
-        connection.close()
         return found
 
     def arrived(self) -> dict[str, dict[str, str]]:
@@ -179,6 +179,30 @@ def test_by_partner(scene: Scene) -> None:
     assert total(reports, "delivered") == len(good)
 
 
+def test_backlog(scene: Scene) -> None:
+    reports = scene.run("impactcall_backlog")
+    rows, good = scene.rows(), scene.good_rows()
+    assert differences(scene.arrived(), good) == {}
+    assert len(good) > len(scene.good_rows(DAY + LOOK_BACK)), "nothing is left out, however old or new"
+    assert len(reports) == len({row["started_at_utc"][:10] for row in rows}) > 4, "a task a day"
+    assert (total(reports, "rows"), total(reports, "delivered")) == (len(rows), len(good))
+
+
+@pytest.mark.parametrize("column", ["started_at_utc", "call_session_id"])
+def test_the_backlog_notices_a_row_that_is_in_no_part(scene: Scene, column: str, tmp_path: Path) -> None:
+    """A row without a time is in none; one without an id is in its day's, to be rejected there."""
+    warehouse_file = tmp_path / "warehouse.db"
+    with closing(sqlite3.connect(warehouse_file)) as connection:
+        connection.execute("ATTACH ? AS whole", (str(scene.warehouse),))
+        connection.execute("CREATE TABLE calls AS SELECT * FROM whole.calls ORDER BY started_at_utc DESC LIMIT 5")
+        connection.execute(f"UPDATE calls SET {column} = NULL WHERE rowid = 3")
+        connection.commit()
+    changed = {"AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(warehouse_file)})}
+    done = scene.airflow.run("dags", "test", "impactcall_backlog", f"{UNTIL:%Y-%m-%d}", **scene.environment | changed)
+    missing = "The parts have 4 rows, and the backlog has 5"
+    assert (missing in done.stdout) == (column == "started_at_utc"), done.stdout[-5000:]
+
+
 def test_from_upstream(scene: Scene) -> None:
     (report,) = scene.run("impactcall_from_upstream")
     arrived = scene.arrived()
@@ -217,8 +241,8 @@ EXAMPLES = {"CampaignId", "campaign_id", ":name", "%(name)s"}
 SAMPLES = [pytest.param(*said_and_done(file), id=file.stem) for file in sorted(DAGS.glob("*.py"))]
 
 
-def test_there_are_four_samples() -> None:
-    assert len(SAMPLES) == 4
+def test_there_are_five_samples() -> None:
+    assert len(SAMPLES) == 5
 
 
 @pytest.mark.parametrize(("said", "code"), SAMPLES)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.e2e
 
 DAY, LOOK_BACK, PAID_SECONDS = timedelta(days=1), timedelta(days=3), 30
 FROM_WAREHOUSE, BY_PARTNER, TASKFLOW = "impactcall_from_warehouse", "impactcall_by_partner", "impactcall_taskflow"
-FROM_UPSTREAM = "impactcall_from_upstream"
+FROM_UPSTREAM, BACKLOG = "impactcall_from_upstream", "impactcall_backlog"
 
 
 class Warehouse:
@@ -82,6 +82,12 @@ def deliver_all(running: Standalone, calls: Warehouse, suffix: str) -> None:
         read = [calls.read(runs[0], LOOK_BACK), calls.read(runs[1]), calls.read(runs[2])]
         read[2] = [row for row in read[2] if row["talk_duration"] >= PAID_SECONDS]
         assert session_ids(sandbox) == sorted(good_ids(read[0]))
+        backlog = f"{BACKLOG}{suffix}"
+        running.switch_on(backlog)
+        running.trigger(backlog, "2026-11-20")
+        running.wait_for_run(backlog, "2026-11-20")
+        assert session_ids(sandbox) == sorted(good_ids(calls.rows)), "what no other sample has read, and only that"
+        parts = running.reports(backlog, "2026-11-20")
         for run in runs:
             running.clear(run["dag_id"], run["dag_run_id"])
         for run in runs:
@@ -89,7 +95,9 @@ def deliver_all(running: Standalone, calls: Warehouse, suffix: str) -> None:
         again = [running.reports(run["dag_id"], run["dag_run_id"]) for run in runs]
         assert len(session_ids(sandbox)) == sandbox.counts["requests"], "nothing was sent again, nor anything else"
     assert len(reports[1]) == len({row["partner"] for row in read[1]}) > 1, "a task a partner"
-    assert sum(total(each, "delivered") for each in reports) == len(session_ids(sandbox))
+    assert sum(total(each, "delivered") for each in (*reports, parts)) == len(session_ids(sandbox))
+    assert total(parts, "rows") == len(calls.rows)
+    assert len(parts) == len({row["started_at_utc"][:10] for row in calls.rows}) > 4, "a task a day"
     for rows, first, second in zip(read, reports, again, strict=True):
         assert total(first, "rows") == total(second, "rows") == len(rows)
         good = sum(map(is_good, rows))

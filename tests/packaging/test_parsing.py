@@ -6,14 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.importing import AIRFLOW, imported
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 EVERYTHING = Path(__file__).with_name("dags")
+
+HEAVY = {"aiohttp", "airflow.providers.common.sql", "phonenumbers", "requests", "yaml"}
 
 REACHES_OUT = """
 from contextlib import suppress
@@ -82,6 +87,25 @@ def test_what_reaches_out_is_seen(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "reaches_out.py").write_text(f"# airflow DAG\n{REACHES_OUT}")
     assert {"sqlalchemy.connect", "socket.getaddrinfo"} <= set(parsed(folder, tmp_path)["reached"])
+
+
+def test_parsing_a_sample_dag_imports_nothing_that_only_sending_needs(tmp_path: Path) -> None:
+    samples = sorted((ROOT / "dags").glob("*.py"))
+    found = imported("\n".join(f"runpy.run_path({str(sample)!r})" for sample in samples), tmp_path, before=AIRFLOW)
+    ours = {name.partition(".")[2] for name in found["modules"] if name.startswith("airflow_provider_impactcall.")}
+    rooms = {name.partition(".")[0] for name in ours - {"hooks", "hooks.options"}}
+    assert rooms == {"defaults", "exceptions", "operators", "transfers", "decorators"}
+    assert heavy_among(found["modules"]) == set()
+
+
+def test_what_only_sending_needs_is_known(tmp_path: Path) -> None:
+    """Else the test above would prove nothing."""
+    found = imported("import airflow_provider_impactcall.hooks.impactcall", tmp_path)
+    assert heavy_among(found["modules"]) == HEAVY
+
+
+def heavy_among(modules: Iterable[str]) -> set[str]:
+    return {heavy for heavy in HEAVY for module in modules if f"{module}.".startswith(f"{heavy}.")}
 
 
 @pytest.mark.parametrize("module", ["airflow_provider_impactcall", "airflow_provider_impactcall.provider_info"])

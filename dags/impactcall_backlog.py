@@ -1,0 +1,99 @@
+"""A backlog in parts: all calls of the warehouse go to impact.com, one task a day's calls, two tasks at once.
+
+The first task cuts the time of the backlog into windows that touch and never overlap, so that each row is in exactly
+one, and Airflow maps the delivery over them. The last compares the rows that all of them read with those in the table.
+
+The tasks share one delivery ledger, so a call is sent once even if windows do overlap, a part is killed and retried, or
+another DAG delivers the same calls. The connection's ``requests_per_second`` and ``requests_per_hour`` hold for all of
+them together, as they share that ledger; ``concurrency`` is each task's own.
+
+WHAT TO CHANGE
+
+- Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
+- ``EDGES``, ``CALLS`` and ``COUNT``: your table, and a column of UTC times that is never absent. ``:name`` is how
+  SQLite names a parameter; PostgreSQL and MySQL write ``%(name)s``.
+- ``PART``: how much time a part covers. Many small parts keep all tasks busy to the end, and a retry reads less again;
+  Airflow maps over 1,024 at most.
+- ``max_active_tis_per_dag``: how many tasks deliver at once. One a core of your workers is enough.
+- ``mapping``: as in ``impactcall_from_warehouse.py``.
+- ``max_rejected``: how many bad rows you tolerate; a count here, as one row is a large share of a small part.
+- Other ways to cut, by partner as in ``impactcall_by_partner.py`` or by a hash of the id, are in the package's
+  documentation of scale, which says when each is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseHook, task
+
+from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+
+PART = timedelta(days=1)
+
+EDGES = "SELECT MIN(started_at_utc), MAX(started_at_utc) FROM calls"
+
+CALLS = """
+SELECT *
+FROM calls
+WHERE started_at_utc >= :window_start
+  AND started_at_utc < :window_end
+ORDER BY started_at_utc
+"""
+
+COUNT = """
+SELECT COUNT(*)
+FROM calls
+WHERE started_at_utc < :window_end
+   OR started_at_utc IS NULL
+"""
+
+
+@task
+def parts() -> list[dict[str, str]]:
+    first, last = BaseHook.get_hook("warehouse").get_first(EDGES)
+    if first is None:
+        return []
+    edges = [datetime.fromisoformat(str(first)).replace(hour=0, minute=0, second=0, microsecond=0)]
+    while edges[-1] <= datetime.fromisoformat(str(last)):
+        edges.append(edges[-1] + PART)
+    texts = [f"{edge:%Y-%m-%d %H:%M:%S}" for edge in edges]
+    return [{"window_start": start, "window_end": end} for start, end in pairwise(texts)]
+
+
+@task
+def every_row_was_read(windows: list[dict[str, str]], reports: Iterable[Mapping[str, Any]]) -> None:
+    read = sum(report["rows"] for report in reports)
+    (expected,) = BaseHook.get_hook("warehouse").get_first(COUNT, parameters={"window_end": windows[-1]["window_end"]})
+    if read != expected:
+        raise AirflowFailException(f"The parts have {read} rows, and the backlog has {expected}")
+
+
+with DAG(
+    dag_id="impactcall_backlog",
+    description="All calls of the warehouse to impact.com, in parts",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=10)},
+    tags=["impactcall"],
+):
+    windows = parts()
+    deliver_calls = SqlToImpactCallOperator.partial(
+        task_id="deliver_calls",
+        sql_conn_id="warehouse",
+        sql=CALLS,
+        mapping={
+            "CallerPhoneNumberCountry": "caller_country",
+            "CalledPhoneNumberCountry": "called_country",
+            "CallRecording": "recording_url",
+        },
+        max_rejected=10,
+        max_active_tis_per_dag=2,
+        map_index_template="{{ task.parameters['window_start'][:10] }}",
+    ).expand(parameters=windows)
+    every_row_was_read(windows, deliver_calls.output)
