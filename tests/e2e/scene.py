@@ -92,7 +92,8 @@ class Scene:
     @contextmanager
     def started(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """One of Airflow's commands in a process group of its own, which is ended on the way out."""
-        with (self.airflow.home / f"{'-'.join(arguments)}.log").open("ab") as log:
+        named = "-".join(Path(argument).name for argument in arguments)
+        with (self.airflow.home / f"{named}.log").open("ab") as log:
             process = subprocess.Popen(
                 [AIRFLOW, *arguments],
                 env=self.airflow.environment(**self._settings, **environment),

@@ -95,7 +95,11 @@ class Standalone:
 
     def process_of(self, dag_id: str, day: str) -> int:
         """The operating system's id of a task's process."""
-        pid: int = self.task(dag_id, day)["pid"]
+        return self.own_process(self.task(dag_id, day))
+
+    def own_process(self, task: Mapping[str, Any]) -> int:
+        """The same, of a task that Airflow has told of."""
+        pid: int = task["pid"]
         assert os.getsid(pid) == self._process_session, "a process of this Airflow"
         return pid
 
@@ -200,7 +204,7 @@ def standalone(home: Path, server: sa.engine.URL) -> Iterator[Standalone]:
         "AIRFLOW_VAR_IMPACTCALL_REJECTS_DIR": str(home),
     }
     with scene.started("standalone", **settings) as process:
-        wait_until(lambda: process.poll() is not None or _is_healthy(url), seconds=300, every=0.5)
+        wait_until(lambda: process.poll() is not None or is_healthy(url), seconds=300, every=0.5)
         assert process.poll() is None, "Airflow did not start"
         running = Standalone(scene, endpoint_port, url, process.pid)
         address = {"host": "http://127.0.0.1", "port": endpoint_port, "login": LOGIN, "password": PASSWORD}
@@ -221,7 +225,7 @@ def dags_of(folder: Path) -> Path:
     return folder
 
 
-def _is_healthy(url: str) -> bool:
+def is_healthy(url: str) -> bool:
     try:
         health = requests.get(f"{url}/api/v2/monitor/health", timeout=5).json()
     except requests.RequestException:

@@ -14,9 +14,18 @@ from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactC
 from tests.examples import CALLER, RECORDING, call
 
 CONCURRENCY = 8
+PARTS = 8
 
 TWO_DAYS = "SELECT * FROM calls WHERE day BETWEEN '{{ macros.ds_add(ds, -1) }}' AND '{{ ds }}' ORDER BY number"
 A_PART = "SELECT * FROM calls WHERE day = '{{ ds }}' AND number BETWEEN %d AND %d ORDER BY number"
+# As docs/scale.md has it for PostgreSQL.
+BY_HASH = """
+SELECT *
+FROM calls
+WHERE day = '{{ ds }}'
+  AND ABS(MOD(HASHTEXT(COALESCE("CallSessionId", '')), %(parts)s)) = %(part)s
+ORDER BY number
+"""
 
 
 def dag(dag_id: str, schedule: CronDataIntervalTimetable | None = None, **options: Any) -> DAG:
@@ -44,6 +53,18 @@ with dag("parts"):
     SqlToImpactCallOperator.partial(task_id="deliver", sql_conn_id="calls").expand(
         sql=[A_PART % (0, 59), A_PART % (40, 99), A_PART % (0, 119)]
     )
+
+with dag("by_hash"):
+    SqlToImpactCallOperator.partial(
+        task_id="deliver",
+        sql=BY_HASH,
+        sql_conn_id="calls",
+        concurrency=CONCURRENCY,
+        max_unknown=CONCURRENCY,
+        max_active_tis_per_dag=2,
+        retries=3,
+        retry_delay=timedelta(seconds=5),
+    ).expand(parameters=[{"part": part, "parts": PARTS} for part in range(PARTS)])
 
 # Over since long, so that the scheduler makes no runs of its own.
 with dag(

@@ -1,0 +1,210 @@
+"""What a second task adds, and that both keep to one limit: ``python -m benchmarks.scaling``.
+
+Two processes, as two mapped tasks are, deliver disjoint parts to an endpoint that answers after 50 ms, and share one
+ledger; then one of them alone; and again, in turn. With ``--requests-per-second`` the two deliver at the limit of their
+connection, and the endpoint's own record says how many requests it had in the busiest second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import IO, Any
+
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.sandbox import Sandbox
+from benchmarks.databases import DATABASES, database
+from benchmarks.endpoints import LATENCY, NotInstalled, endpoints
+from benchmarks.results import load_average, markdown_table, measured_on, write_section
+from benchmarks.rows import rows
+from tests.databases import as_connection
+from tests.examples import LOGIN, PASSWORD
+
+ROOT = Path(__file__).resolve().parent.parent
+TASKS = 2
+
+
+class Task:
+    """A process that delivers what it is told to, through the hook, as a task does.
+
+    :param environment: of a home of Airflow's that both share
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "benchmarks.scaling", "--task"]
+        self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def begin(self, first: int, count: int, **options: Any) -> None:
+        """Have so many calls delivered, beginning with that number."""
+        _pipe(self._process.stdin).write(json.dumps([first, count, options]).encode() + b"\n")
+        _pipe(self._process.stdin).flush()
+
+    def end(self) -> Mapping[str, Any]:
+        """The report, once they are."""
+        report: Mapping[str, Any] = json.loads(_pipe(self._process.stdout).readline())
+        return report
+
+    def close(self) -> None:
+        _pipe(self._process.stdin).close()
+        self._process.wait(60)
+
+
+class Numbers:
+    """Numbers of calls that nobody has delivered yet."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take(self, count: int) -> int:
+        first, self._next = self._next, self._next + count
+        return first
+
+
+@contextmanager
+def tasks(folder: Path, origin: str, ledger: str, **extra: Any) -> Iterator[list[Task]]:
+    """Two tasks, warm, whose connection leads to this origin, and whose ledger is in this database."""
+    host, _, port = origin.rpartition(":")
+    home = folder / "airflow"
+    connection = {"conn_type": "impactcall", "host": host, "port": int(port), "login": LOGIN, "password": PASSWORD}
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "ledger",
+        "AIRFLOW_CONN_LEDGER": as_connection(sa.engine.make_url(ledger)),
+        "AIRFLOW_CONN_IMPACTCALL_DEFAULT": json.dumps({**connection, "extra": extra}),
+        "PYTHONPATH": str(ROOT),
+    }
+    if ledger.startswith("sqlite"):
+        # As a task has it without a ledger connection: the file in the Airflow home.
+        environment["AIRFLOW__IMPACTCALL__LEDGER_CONN_ID"] = "embedded"
+    started = [Task(environment) for _ in range(TASKS)]
+    try:
+        yield started
+    finally:
+        for each in started:
+            each.close()
+
+
+def delivered(each: Sequence[Task], numbers: Numbers, count: int, **options: Any) -> float:
+    """The calls a second of these tasks together, each of which delivers so many."""
+    started = time.perf_counter()
+    for task in each:
+        task.begin(numbers.take(count), count, **options)
+    reports = [task.end() for task in each]
+    seconds = time.perf_counter() - started
+    if any(report["delivered"] != count for report in reports):
+        raise RuntimeError(f"not all was delivered: {reports}")
+    return len(each) * count / seconds
+
+
+def compare(
+    kind: str, folder: Path, origin: str, concurrency: int, seconds: float, rounds: int
+) -> tuple[list[float], list[float]]:
+    """Calls a second of one task and of two, a round a number."""
+    # So many that a task takes this long at the endpoint's pace.
+    count = round(concurrency / LATENCY * seconds)
+    numbers, one, two = Numbers(), [], []
+    with database(kind, folder) as ledger, tasks(folder, origin, ledger) as both:
+        delivered(both, numbers, concurrency, concurrency=concurrency)
+        for number in range(rounds):
+            for size in (1, 2) if number % 2 else (2, 1):
+                speed = delivered(both[:size], numbers, count, concurrency=concurrency)
+                (one if size == 1 else two).append(speed)
+    return one, two
+
+
+def busiest_second(folder: Path, rate: float, seconds: float) -> tuple[int, int]:
+    """How many requests of two tasks whose connection has this limit the endpoint had in all, and in one second."""
+    with Sandbox(user=LOGIN, password=PASSWORD, latency=LATENCY).in_thread() as sandbox:
+        with (
+            database("postgresql", folder) as ledger,
+            tasks(folder, sandbox.url, ledger, requests_per_second=rate, concurrency=32) as both,
+        ):
+            delivered(both, Numbers(), round(rate * seconds / TASKS))
+        times = sorted(datetime.fromisoformat(call["received_at"]).timestamp() for call in sandbox.calls)
+    return len(times), max(bisect_left(times, time + 1) - index for index, time in enumerate(times))
+
+
+def serve() -> None:
+    """Be a task: deliver what is asked for on standard input, and answer with the report."""
+    # Airflow writes what it likes to standard output.
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+
+        for line in sys.stdin:
+            first, count, options = json.loads(line)
+            report = ImpactCallHook().deliver(rows(count, first), **options)
+            answers.write(json.dumps(report.as_dict()) + "\n")
+            answers.flush()
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise RuntimeError("the process has no pipe")
+    return pipe
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    least, middle, most = (format(each, form) for each in (min(values), median(values), max(values)))
+    return f"{middle} ({least} to {most})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
+    parser.add_argument("--task", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=8, help="a task takes at best (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--concurrency", type=int, action="append", help="in flight a task (default: 8 and 64)")
+    parser.add_argument("--requests-per-second", type=float, help="only measure the busiest second at this limit")
+    options = parser.parse_args()
+    if options.task:
+        serve()
+        return
+    load = load_average()
+    if options.requests_per_second:
+        with tempfile.TemporaryDirectory(prefix="impactcall-scaling-") as folder:
+            rate = options.requests_per_second
+            total, most = busiest_second(Path(folder), rate, options.seconds)
+        said = f"{total:,} requests of {TASKS} tasks at {rate:g} a second: {most} in the busiest second"
+        command = f"python -m benchmarks.scaling --requests-per-second {rate:g}"
+        write_section("Two tasks, one limit", f"{measured_on(command, load)}\n\n{said}.")
+        print(said)
+        sys.exit(most > rate)
+    lines = []
+    try:
+        with endpoints() as running:
+            for kind in DATABASES:
+                for concurrency in options.concurrency or (8, 64):
+                    with tempfile.TemporaryDirectory(prefix="impactcall-scaling-") as folder:
+                        one, two = compare(
+                            kind, Path(folder), running.slow, concurrency, options.seconds, options.rounds
+                        )
+                    ratios = [each / other for each, other in zip(two, one, strict=True)]
+                    speeds = (_spread(one, ",.0f"), _spread(two, ",.0f"), _spread(ratios, ".2f"))
+                    lines.append((kind, str(concurrency), *speeds))
+                    print("  ".join(lines[-1]), flush=True)
+            servers = (f"nginx {running.version}",)
+    except NotInstalled as problem:
+        sys.exit(str(problem))
+    head = ("ledger", "in flight a task", "calls/s, one task", "calls/s, two tasks", "ratio")
+    command = f"python -m benchmarks.scaling --rounds {options.rounds}"
+    body = f"{measured_on(command, load, servers=servers)}\n\n{markdown_table(head, lines)}"
+    write_section("Two tasks beside one", body)
+
+
+if __name__ == "__main__":
+    main()
