@@ -16,7 +16,7 @@ WHAT TO CHANGE
   Airflow maps over 1,024 at most.
 - ``max_active_tis_per_dag``: how many tasks deliver at once. One a core of your workers is enough.
 - ``mapping``: as in ``impactcall_from_warehouse.py``.
-- ``max_rejected``: how many bad rows you tolerate; a count here, as one row is a large share of a small part.
+- ``max_rejected``: the share of bad rows that you tolerate in a part; 0 is the default.
 - Other ways to cut, by partner as in ``impactcall_by_partner.py`` or by a hash of the id, are in the package's
   documentation of scale, which says when each is right.
 """
@@ -92,7 +92,7 @@ with DAG(
             "CalledPhoneNumberCountry": "called_country",
             "CallRecording": "recording_url",
         },
-        max_rejected=10,
+        max_rejected=0.05,
         max_active_tis_per_dag=2,
         map_index_template="{{ task.parameters['window_start'][:10] }}",
     ).expand(parameters=windows)
