@@ -59,6 +59,8 @@ bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs De
 	$(BIN)/python -m benchmarks.ledgers
 	$(BIN)/python -m benchmarks.skipping
 	$(BIN)/python -m benchmarks.mapping
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.importing
 
 lint: $(INSTALLED) ## Check style and format
 	$(BIN)/ruff check .

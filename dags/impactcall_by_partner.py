@@ -8,8 +8,8 @@ WHAT TO CHANGE
 - Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
 - ``PARTNERS`` and ``CALLS``: your table, and the column that divides it. ``:name`` is how SQLite names a parameter;
   PostgreSQL and MySQL write ``%(name)s``.
-- ``max_active_tis_per_dagrun``: this many times the connection's ``concurrency`` may reach impact.com at once. Its
-  ``requests_per_second`` holds for all tasks together.
+- ``max_active_tis_per_dagrun``: how many tasks deliver at once, each with the connection's ``concurrency``. Its
+  ``requests_per_second`` holds for all of them together, as they share a ledger.
 - ``mapping``: as in ``impactcall_from_warehouse.py``.
 - ``max_rejected``: how many bad rows you tolerate; a count here, as one row is a large share of a small partner.
 """
