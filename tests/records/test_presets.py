@@ -198,6 +198,7 @@ def test_the_click_id_of_a_landing_page(url: Any, found: str | None) -> None:
 @pytest.fixture
 def no_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vendors, "_registered", {})
+    monkeypatch.setattr(vendors, "_installed", vendors._installed.__wrapped__)
 
 
 @pytest.mark.usefixtures("no_registered")
