@@ -66,7 +66,7 @@ class Column:
         value = row.get(self.name, _ABSENT)
         if value is not _ABSENT:
             return value
-        column, *steps = self._path
+        column, steps = self._path
         return _led_to(row.get(column), steps) if steps else None
 
     def columns(self) -> Iterator[str]:
@@ -74,8 +74,9 @@ class Column:
         yield self.name
 
     @cached_property
-    def _path(self) -> Sequence[str]:
-        return self.name.split(".")
+    def _path(self) -> tuple[str, Sequence[str]]:
+        column, *steps = self.name.split(".")
+        return column, steps
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,12 @@ def folded(word: Any) -> str:
     """A word without what differs between one place of a vendor's and another: case, and ``-``, ``_`` for spaces."""
     if isinstance(word, bool):
         return str(word).casefold()
-    return " ".join(normalize.text(word).casefold().replace("-", " ").replace("_", " ").split())
+    return _folded(normalize.text(word))
+
+
+@lru_cache(maxsize=512)
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().replace("-", " ").replace("_", " ").split())
 
 
 def in_words(source: Source) -> str:
@@ -272,6 +278,8 @@ def object_in(value: Any) -> Mapping[str, Any] | None:
 
 def from_json(value: Any) -> Any:
     """The list or object that a value holds, being JSON text; any other value as it is."""
+    if type(value) is dict:  # the common case, for speed
+        return value
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         return _parsed(normalize.plain(value))
     return value
@@ -289,7 +297,7 @@ def _parsed(text: str) -> Any:
 def _led_to(value: Any, steps: Sequence[str]) -> Any:
     for step in steps:
         value = from_json(value)
-        if isinstance(value, Mapping):
+        if type(value) is dict or isinstance(value, Mapping):  # the common case, for speed
             value = value.get(step)
         elif isinstance(value, (list, tuple)) and _PLACE.fullmatch(step) and -len(value) <= int(step) < len(value):
             value = value[int(step)]
