@@ -69,6 +69,10 @@ class CallMapping:
         rest = {name: source for name, source in inherited.items() if name not in own and name not in self.constants}
         self._inherited, unreadable = _read_by(rest, _NOTHING)
         problems += unreadable
+        self._sourced = frozenset({*own, *self.constants})
+        self._reads = [
+            (name, reader.read) for readers in (self._inherited, self._own) for name, reader in readers.items()
+        ]
         if self.preset is not None and not problems:
             problems += self._without_source(self.preset.mapping, f"{self.preset.title} has none")
         if caller_id_format not in get_args(CallerIdFormat):
@@ -83,10 +87,13 @@ class CallMapping:
         :raises CallLeftOut: if the vendor's preset leaves such calls out
         :raises InvalidCall: with every problem of the row at once
         """
-        if isinstance(row, CallRecord):
-            return row
-        if not isinstance(row, Mapping):
-            raise InvalidCall((Problem("row", f"must be a dict by column name, and is {normalize.described(row)}"),))
+        if type(row) is not dict:  # the common case needs no look at classes, for speed
+            if isinstance(row, CallRecord):
+                return row
+            if not isinstance(row, Mapping):
+                raise InvalidCall(
+                    (Problem("row", f"must be a dict by column name, and is {normalize.described(row)}"),)
+                )
         try:
             if self.preset is not None:
                 row = self.preset.opened(row)
@@ -153,26 +160,20 @@ class CallMapping:
         values: dict[str, Any] = {}
         problems: list[Problem] = []
         if self.preset is None:
-            for name, columns in _columns_by_parameter(tuple(row)).items():
-                if name in self._own or name in self.constants:
-                    continue
-                values[name] = row[columns[0]]
-                if len(columns) > 1:
-                    named = " and ".join(map(repr, columns))
-                    problems.append(Problem(name, f"has two columns, {named}; name the right one in mapping"))
-        for readers in (self._inherited, self._own):
-            for name, reader in readers.items():
-                try:
-                    values[name] = reader.read(row)
-                except normalize.UnfitValue as error:
-                    problems.append(Problem(name, str(error)))
-                except Exception as error:
-                    # Only the type: what a callable says may quote the row.
-                    problems.append(Problem(name, f"could not be computed: its mapping raised {type(error).__name__}"))
+            by_name, ambiguous = _read_by_name(tuple(row), self._sourced)
+            values = {name: row[column] for name, column in by_name}
+            problems += ambiguous
+        for name, read in self._reads:
+            try:
+                values[name] = read(row)
+            except normalize.UnfitValue as error:
+                problems.append(Problem(name, str(error)))
+            except Exception as error:
+                # Only the type: what a callable says may quote the row.
+                problems.append(Problem(name, f"could not be computed: its mapping raised {type(error).__name__}"))
         values.update(self.constants)
         for name, default in self.defaults.items():
-            reader = self._own.get(name, _CONSTANT)
-            if any(not _is_among(column, row) for column in reader.columns()):
+            if name in self._own and any(not _is_among(column, row) for column in self._own[name].columns()):
                 continue  # The column is misspelled, and a default in its place would credit another program.
             if normalize.is_absent(values.get(name)):
                 values[name] = default
@@ -190,9 +191,6 @@ class CallMapping:
             return None if reader is None else _readable(reader.read(row))
         except Exception:
             return None
-
-
-_CONSTANT = reader_of({"constant": None})
 
 
 def _read_by(sources: Mapping[str, Source], inherited: Mapping[str, Source]) -> tuple[dict[str, Reader], list[str]]:
@@ -219,6 +217,23 @@ def _columns_by_parameter(columns: tuple[Any, ...]) -> Mapping[str, tuple[str, .
         if name is not None:
             found[name] = (*found.get(name, ()), column)
     return found
+
+
+@lru_cache(maxsize=1024)
+def _read_by_name(
+    columns: tuple[Any, ...], sourced: frozenset[str]
+) -> tuple[Sequence[tuple[str, str]], Sequence[Problem]]:
+    """The parameters that columns named like them give, each with its column, and those that two columns would give.
+
+    :param sourced: the parameters that have another source
+    """
+    found = {name: each for name, each in _columns_by_parameter(columns).items() if name not in sourced}
+    problems = tuple(
+        Problem(name, f"has two columns, {' and '.join(map(repr, each))}; name the right one in mapping")
+        for name, each in found.items()
+        if len(each) > 1
+    )
+    return tuple((name, each[0]) for name, each in found.items()), problems
 
 
 def _folded(name: str) -> str:

@@ -53,7 +53,6 @@ _OTHER_NAMES = {
 }
 
 
-@reader
 def country(value: Any) -> str:
     """A country as its two letters in capitals (ISO 3166-1 alpha-2, the codes that phone numbers use).
 
@@ -62,6 +61,13 @@ def country(value: Any) -> str:
 
     :raises UnfitValue: for anything else, and for a name of two countries (``Congo``, ``Korea``)
     """
+    if type(value) is str and value in phonenumbers.SUPPORTED_REGIONS:  # the common case, for speed
+        return value
+    return _country(value)
+
+
+@reader
+def _country(value: Any) -> str:
     written = value if isinstance(value, str) else ""
     code: str | None = written.upper() if written.isascii() else ""  # The capitals of a ß are those of South Sudan.
     if code not in phonenumbers.SUPPORTED_REGIONS:

@@ -22,7 +22,6 @@ _ISO = re.compile(r"P(?=[0-9T])(?:[0-9]{1,6}W)?(?:[0-9]{1,6}D)?(?:T(?=[0-9])(?:[
 _ISO_DURATION = TypeAdapter(timedelta)
 
 
-@reader
 def seconds(value: Any) -> int:
     """A duration in whole seconds, of zero or more.
 
@@ -32,6 +31,13 @@ def seconds(value: Any) -> int:
     :raises UnfitValue: for anything else: a fraction of a second, ``MM:SS`` (it may be ``HH:MM``), years and
         months, which have no one length, and a timedelta of numpy without a unit
     """
+    if type(value) is int or (type(value) is str and value.isdecimal()):  # the common cases, for speed
+        return integer(value, _WHAT)
+    return _seconds(value)
+
+
+@reader
+def _seconds(value: Any) -> int:
     if isinstance(value, str):
         return _of_text(value)
     if type(value).__name__ == "timedelta64":

@@ -55,7 +55,6 @@ _FIGURES = tuple(
 )
 
 
-@reader
 def integer(value: Any, what: str = "a whole number") -> int:
     """A whole number of zero or more: an integer, a whole float or decimal, or its digits as text.
 
@@ -64,6 +63,16 @@ def integer(value: Any, what: str = "a whole number") -> int:
     :param what: what it is to be, in a message
     :raises UnfitValue: for anything else, such as a float too large to be exact; a boolean is not a number here
     """
+    if type(value) is int:  # the common cases, for speed
+        if 0 <= value < _TOO_LARGE:
+            return value
+    elif type(value) is str and value.isdecimal() and value.isascii() and len(value) <= LONGEST_NUMBER:
+        return int(value)
+    return _integer(value, what)
+
+
+@reader
+def _integer(value: Any, what: str) -> int:
     if isinstance(value, bool):
         raise UnfitValue(f"must be {what}, and is a boolean")
     if is_number(value):

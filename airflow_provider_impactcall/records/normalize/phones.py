@@ -84,7 +84,6 @@ def _is_withheld_word(written: str) -> bool:
     return _WITHHELD.fullmatch(re.sub(r"[ _<>()\"'.-]", "", named)) is not None
 
 
-@reader
 def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = "national") -> str:
     """A phone number in the one form that it always leaves in.
 
@@ -101,14 +100,24 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
     :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), what is no phone number, or one
         whose country cannot be known, or that is not one of ``country``
     """
+    if type(value) is str and len(value) <= _LONGEST_ADDRESS:  # the common cases, for speed
+        if len(value) == 10 and country in (None, "US") and value.isascii() and value.isdecimal():
+            return value if form == "national" else f"+{_NANP}{value}"  # No mark of the keypad has ten digits alone.
+        return _phone_number(value, country, form)
+    return _phone_number(_written(value), country, form)
+
+
+@reader
+def _written(value: Any) -> str:
     # A number's sign or point must not pass for the punctuation of a phone number.
     written = value if isinstance(value, str) else str(integer(value, "a phone number"))
     if len(written) > _LONGEST_ADDRESS:
         raise UnfitValue(_NOT_DIGITS)
-    return _phone_number(written, country, form)
+    return written
 
 
 @lru_cache(maxsize=65_536)
+@reader
 def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> str:
     readable = _readable(written)
     try:

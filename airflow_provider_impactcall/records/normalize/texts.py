@@ -15,7 +15,6 @@ _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "0"})
 
 
-@reader
 def text(value: Any) -> str:
     """Text as it is, never trimmed or cut; numbers, dates and UUIDs in their plain spelling.
 
@@ -25,6 +24,13 @@ def text(value: Any) -> str:
     :raises UnfitValue: for a boolean (impact.com gives no words for it), bytes, a nested object, a float too
         large to be exact, or text that cannot be UTF-8 or holds a NUL
     """
+    if type(value) is str and value.isascii() and "\0" not in value:  # the common case, for speed
+        return value
+    return _text(value)
+
+
+@reader
+def _text(value: Any) -> str:
     if isinstance(value, str):
         spelled = value
     elif isinstance(value, (list, tuple)):
@@ -55,12 +61,18 @@ def _item(value: Any) -> str:
     return text(value)
 
 
-@reader
 def one_of(value: Any, allowed: Sequence[str]) -> str:
     """One word of a fixed vocabulary, letter for letter.
 
     :raises UnfitValue: for anything else
     """
+    if type(value) is str and value in allowed:  # the common case, for speed
+        return value
+    return _one_of(value, allowed)
+
+
+@reader
+def _one_of(value: Any, allowed: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in allowed:
         raise UnfitValue(f"must be one of {', '.join(map(repr, allowed))}, and is {word(value)}")
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -27,11 +27,11 @@ _RFC_2822 = re.compile(
 )
 _EPOCH = re.compile(r"([0-9]{10}|[0-9]{13})(?:\.[0-9]+)?")
 _DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_MINUTE = timedelta(minutes=1)
 _NO_TIME = "must be a time, and is a date without one"
 _OUTSIDE = "is outside the years 1 to 9999"
 
 
-@reader
 def event_date(value: Any, zone: tzinfo | None = None) -> str:
     """The time of a call as ``YYYY-MM-DDTHH:MM:SS±hh:mm``, at the offset it came with.
 
@@ -45,6 +45,15 @@ def event_date(value: Any, zone: tzinfo | None = None) -> str:
     :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, a time without
         an offset when there is no ``zone``, a local time that a clock change skips, or an epoch of other digits
     """
+    if type(value) is datetime:  # the common case, for speed
+        fixed = value.tzinfo
+        if fixed is UTC or (type(fixed) is timezone and not fixed.utcoffset(None) % _MINUTE):
+            return value.isoformat("T", "seconds")
+    return _event_date(value, zone)
+
+
+@reader
+def _event_date(value: Any, zone: tzinfo | None) -> str:
     if isinstance(value, str):
         moment = _of_text(value)
     elif isinstance(value, datetime):
@@ -55,8 +64,10 @@ def event_date(value: Any, zone: tzinfo | None = None) -> str:
         moment = _of_digits(format(decimal(value), "f"))
     else:
         raise UnfitValue(f"must be a datetime or ISO 8601 text, and is {described(value)}")
-    moment = datetime.combine(moment.date(), moment.time(), moment.tzinfo)
-    if moment.utcoffset() is None:
+    if type(moment) is not datetime:
+        moment = datetime.combine(moment.date(), moment.time(), moment.tzinfo)
+    offset = moment.utcoffset()
+    if offset is None:
         if zone is None:
             raise UnfitValue("has no offset from UTC; add one, or give the option timezone")
         moment = moment.replace(tzinfo=zone)
@@ -64,8 +75,8 @@ def event_date(value: Any, zone: tzinfo | None = None) -> str:
             raise UnfitValue("has no offset from UTC, and the option timezone gives none for this time")
         if _to_utc(moment).astimezone(zone).replace(tzinfo=None) != moment.replace(tzinfo=None):
             raise UnfitValue(f"is a local time that a clock change skips in {zone}")
-    offset = moment.utcoffset()
-    if offset is not None and offset % timedelta(minutes=1):
+        offset = moment.utcoffset()
+    if offset is not None and offset % _MINUTE:
         moment = _to_utc(moment)
     return moment.isoformat(timespec="seconds")
 

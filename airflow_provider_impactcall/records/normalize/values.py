@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,30}(: [A-Za-z][A-Za-z _-]{0,30})?")
+
+_SOMETHING = frozenset({int, bool, datetime})
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -50,7 +53,7 @@ def is_absent(value: Any) -> bool:
     """Whether a value stands for "nothing": ``None``, ``''``, NaN, NaT, pandas' ``NA``, or a list of only such."""
     if value is None or type(value) is str:  # the common cases, for speed
         return not value
-    if type(value) is int:
+    if type(value) in _SOMETHING:
         return False
     try:
         bare = plain(value)
