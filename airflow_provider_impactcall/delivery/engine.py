@@ -193,6 +193,8 @@ class Engine:
                     self.report.rows += len(batch)
                     for pending in await self._to_send(batch, books):
                         await in_hand.acquire()
+                        # Before there is a task: hundreds that wait are what garbage collection then looks at.
+                        await self._slots.enter(0)
                         deliveries.create_task(self._deliver(send, books, pending, in_hand))
             await self._hear([_tell(books, *refused) for refused in self._refusals.confirm()])
         finally:
@@ -252,20 +254,18 @@ class Engine:
             in_hand.release()
 
     async def _send_until_settled(self, send: Send, books: Accounts, call: Call, claim: Claim, uncertain: bool) -> None:
+        """Send a call that has a place, until something has come of it."""
         attempts = 0
         waited = 0.0
         while True:
-            await self._slots.enter(attempts)
             try:
                 if not await self._pacing.admit():
                     return self._leave(call, str(self._pacing.stopped), uncertain=uncertain)
                 decision = await self._take(books, claim)
-                if decision is None:
-                    continue
-                if decision.state is not None:
+                if decision is not None and decision.state is not None:
                     return self._settle(call, Outcome(decision.state, decision.reason))
-                uncertain = uncertain or decision.uncertain
-                if decision.fence is not None:
+                uncertain = uncertain or (decision is not None and decision.uncertain)
+                if decision is not None and decision.fence is not None:
                     outcome = await self._attempt(send, call)
                     self._pacing.observe(outcome)
                     uncertain = uncertain or outcome.state is State.UNKNOWN
@@ -280,19 +280,20 @@ class Engine:
                     )
             finally:
                 self._slots.leave()
-            if decision.fence is None:
+            if decision is not None and decision.fence is None:
                 if waited >= LEASE_SECONDS or self._pacing.stopped is not None:
                     return self._leave(call, decision.reason, uncertain=uncertain)
                 await self._pacing.rest_for(_OTHER_RUN_EVERY)
                 waited += _OTHER_RUN_EVERY
-            elif again:
+            elif decision is not None and not again:
+                return await self._hear(told, attempted)
+            elif decision is not None:
                 recorded = await self._heard(told[0])
                 if recorded is not outcome:
                     return self._conclude(attempted, recorded or _unrecorded(outcome))
                 attempts += 1
                 await self._pacing.rest(attempts)
-            else:
-                return await self._hear(told, attempted)
+            await self._slots.enter(attempts)
 
     async def _take(self, books: Accounts, claim: Claim) -> Decision | None:
         """Record that an admitted call is about to leave; if it may not, its admission is given back.

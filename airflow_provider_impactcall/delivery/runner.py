@@ -7,12 +7,13 @@ thread), and a signal that interrupts the caller never cuts through a request.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Sized
+from collections.abc import AsyncIterator, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -45,7 +46,7 @@ def run(
     """
     handover = _Handover()
     items = read(rows, mapping)
-    with ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
+    with _only_new_garbage(), ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
         delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, books, handover))
         delivery.add_done_callback(lambda _: handover.abandon())
         try:
@@ -63,6 +64,22 @@ def run(
             raise
         finally:
             handover.end()
+
+
+@contextmanager
+def _only_new_garbage() -> Iterator[None]:
+    """Within it, garbage is looked for among new objects alone.
+
+    An Airflow process has 160,000 others, and to look at them all took 100 us a call, a seventh of a run's time.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Handover:
