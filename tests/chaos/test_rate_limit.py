@@ -54,7 +54,7 @@ def test_one_that_is_killed_leaves_its_places_to_the_others(ledger_url: str, san
     assert held is None or int(held) <= 10, "only of the one that was killed"
 
 
-def test_without_a_limit_nobody_asks(ledger_url: str, sandbox: Sandbox) -> None:
-    assert Child(Delivery(sandbox.url, ledger_url, "call-", 5)).report()["delivered"] == 5
-    with sa.create_engine(ledger_url).connect() as connection:
+def test_without_a_limit_nobody_asks(sqlite: str, sandbox: Sandbox) -> None:
+    assert Child(Delivery(sandbox.url, sqlite, "call-", 5)).report()["delivered"] == 5
+    with sa.create_engine(sqlite).connect() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM impactcall_rate_account")).scalar() == 0
