@@ -44,7 +44,6 @@ runs = sa.Table(
 )
 """A row a run: a delivery (``kind`` is NULL), or a change that a person made, with who and why."""
 
-# No index but the keys: each would cost every call's commits, and a person's questions may take a second.
 calls = sa.Table(
     "impactcall_call",
     _tables,
@@ -119,6 +118,29 @@ rate_ended = sa.Table(
     sa.Index("ix_impactcall_rate_ended", "account", "at"),
 )
 """When requests of an account with a rate limit ended, and how many."""
+
+UNDELIVERED = calls.c.state != sa.literal_column("'delivered'")
+"""Holds of few calls. Their index serves only what says this in these words, without a parameter."""
+
+INDEXES = (
+    # A hash on PostgreSQL, where an id that is longer than a third of a page could not be kept in a tree.
+    sa.Index("impactcall_call_session", calls.c.CallSessionId, postgresql_using="hash", mysql_length=64),
+    # What most calls have in common never comes first: SQLite has no statistics, and would take it for rare.
+    sa.Index(
+        "impactcall_call_undelivered",
+        *(calls.c.state, calls.c.changed_at, calls.c.namespace, calls.c.reason),
+        postgresql_where=UNDELIVERED,
+        sqlite_where=UNDELIVERED,
+    ),
+    # With all that calls are counted by: to look at half a million rows for that takes SQLite many seconds.
+    sa.Index(
+        "impactcall_call_changed",
+        *(calls.c.changed_at, calls.c.namespace, calls.c.state, calls.c.CampaignId, calls.c.MediaId),
+    ),
+)
+"""What makes a person's questions quick; no delivery needs them. Each costs every call's commits: benchmarks/RESULTS.md
+has the figures. A new ledger has them from the start, see :mod:`.indexing` for an older one.
+"""
 
 _ADDED: Mapping[int, Sequence[sa.Column[Any]]] = {
     2: (runs.c.kind, runs.c.actor, runs.c.why),

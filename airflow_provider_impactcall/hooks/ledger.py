@@ -12,6 +12,7 @@ from airflow.configuration import get_airflow_home
 from airflow.providers.common.compat.sdk import conf
 from sqlalchemy.exc import SQLAlchemyError
 
+from airflow_provider_impactcall.delivery.indexing import build_missing
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.sql import sql_hook
@@ -21,7 +22,7 @@ _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
 
 def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
-    """The ledger, its tables created.
+    """The ledger, its tables created, and its indexes if nobody has to wait for them.
 
     :param ledger_conn_id: a SQL connection, or ``embedded``: a SQLite file in the Airflow home. None takes
         ``[impactcall] ledger_conn_id``, or ``embedded`` where all workers share one machine
@@ -33,6 +34,7 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     ledger = Ledger(engine, namespace)
     with reachable():
         ledger.prepare()
+    build_missing(ledger)
     return ledger
 
 

@@ -1,0 +1,143 @@
+"""The indexes of an earlier version's ledger: built by one of many, and in nobody's way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery import indexing
+from airflow_provider_impactcall.delivery.claims import Claim, identify
+from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
+from airflow_provider_impactcall.delivery.indexing import build_missing
+from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.schema import INDEXES, calls
+from airflow_provider_impactcall.records import CallRecord
+from tests import examples
+from tests.databases import empty_database
+
+NAMESPACE = "https://calls.example.com"
+ALL = {index.name for index in INDEXES}
+OK = Outcome(State.DELIVERED, "200 Status OK", 200)
+NUMBER_OF_CALLS = 50
+
+
+def claims(prefix: str) -> list[Claim]:
+    calls_of = (CallRecord.of(examples.call(f"{prefix}-{number}")) for number in range(NUMBER_OF_CALLS))
+    return [identify(NAMESPACE, DEFAULT_KEY, call) for call in calls_of]
+
+
+@pytest.fixture
+def older(ledger_url: str) -> Iterator[Ledger]:
+    """A ledger with calls, as a version left it that knew of no index."""
+    with as_it_was(ledger_url) as ledger:
+        yield ledger
+
+
+@contextmanager
+def as_it_was(ledger_url: str) -> Iterator[Ledger]:
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    ledger.prepare()
+    run_id = ledger.start("test", "")
+    taken = claims("call")
+    ledger.record(run_id, taken, [], resend=False)
+    ledger.record(run_id, [], [Settlement(claim.key, 1, OK) for claim in taken[:-1]], resend=False)
+    ledger.end(run_id, DeliveryReport())
+    with ledger.writing() as connection:
+        for index in INDEXES:
+            index.drop(connection)
+    yield ledger
+    ledger.close()
+
+
+def indexes(ledger: Ledger) -> set[str]:
+    with ledger.reading() as connection:
+        return {str(index["name"]) for index in sa.inspect(connection).get_indexes(calls.name)}
+
+
+def test_a_new_ledger_has_them(ledger_url: str) -> None:
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    ledger.prepare()
+    assert indexes(ledger) == ALL
+    ledger.close()
+
+
+def test_an_older_ledger_gets_them_and_keeps_its_calls(older: Ledger) -> None:
+    assert not indexes(older)
+    build_missing(older)
+    assert indexes(older) == ALL
+    assert Corrections(older).count(Selection()) == {"delivered": NUMBER_OF_CALLS - 1, "unknown": 1}
+    assert [row["CallSessionId"] for row in Corrections(older).each(Selection(states=["unknown"]))] == ["call-49"]
+
+
+def test_of_eight_at_once_none_fails(older: Ledger, ledger_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    def start(_: int) -> None:
+        ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+        ledger.prepare()
+        build_missing(ledger)
+        ledger.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(start, range(8)))
+    assert indexes(older) == ALL
+    built = [record.getMessage() for record in caplog.records]
+    assert built == [f"Building the index {index.name} of the ledger, once" for index in INDEXES]
+
+
+@contextmanager
+def a_delivering_run(ledger: Ledger) -> Iterator[str]:
+    run_id = ledger.start("test", "")
+    yield run_id
+    ledger.end(run_id, DeliveryReport())
+
+
+def test_while_a_run_delivers_only_postgresql_builds(older: Ledger) -> None:
+    with a_delivering_run(older):
+        build_missing(older)
+        assert indexes(older) == (ALL if older.engine.dialect.name == "postgresql" else set())
+    build_missing(older)
+    assert indexes(older) == ALL
+
+
+def test_postgresql_builds_while_others_write(postgres: sa.engine.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer in the midst of its transaction is waited for, and holds up nobody but the builder, nor for long."""
+    monkeypatch.setattr(indexing, "_LONGEST_WAIT", "200ms")
+    with as_it_was(empty_database(postgres).render_as_string(hide_password=False)) as older:
+        run_id = older.start("test", "")
+        with older.writing() as writer:
+            writer.execute(sa.update(calls).values(attempts=2))
+            build_missing(older)
+            assert "impactcall_call_session" in indexes(older), "begun, and not built to its end"
+            decisions, _ = older.record(run_id, claims("new"), [], resend=False)
+            assert decisions is not None
+        build_missing(older)
+        with older.reading() as connection:
+            assert indexing._postgresql_indexes(connection, valid=True) >= ALL
+
+
+def test_what_goes_wrong_is_a_warning(
+    older: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = sa.Index("impactcall_call_broken", sa.text("no_such_column"), _table=calls.to_metadata(sa.MetaData()))
+    monkeypatch.setattr(indexing, "INDEXES", (broken,))
+    with caplog.at_level(logging.WARNING):
+        build_missing(older)
+    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [
+        "An index of the ledger could not be built"
+    ]
+    assert older.start("test", "")
+
+
+def test_an_id_longer_than_a_page_is_kept_and_found(older: Ledger) -> None:
+    build_missing(older)
+    session_id = "".join(f"{number:x}" for number in range(20_000))
+    claim = identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call(session_id)))
+    decisions, _ = older.record(older.start("test", ""), [claim], [], resend=False)
+    assert [decision.fence for decision in decisions or []] == [1]
+    assert older.namesakes([session_id]).keys() == {session_id}
