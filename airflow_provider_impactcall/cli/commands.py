@@ -82,8 +82,8 @@ def _command(act: _Command) -> Callable[[Namespace], None]:
             # Whoever read the results has seen enough. Python would flush what is left once more, and complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), results.fileno())
             raise SystemExit(1) from None
-        except KeyboardInterrupt:
-            _exit(130, "interrupted")
+        except KeyboardInterrupt as interrupt:
+            _exit(130, "; ".join(["interrupted", *getattr(interrupt, "__notes__", ())]))
 
     return command
 

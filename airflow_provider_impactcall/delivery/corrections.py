@@ -33,7 +33,15 @@ from airflow_provider_impactcall.delivery.entries import (
 )
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import ENDS, State
-from airflow_provider_impactcall.delivery.schema import LONGEST_ACTOR, LONGEST_REASON, Now, calls, events, runs
+from airflow_provider_impactcall.delivery.schema import (
+    LONGEST_ACTOR,
+    LONGEST_REASON,
+    UNDELIVERED,
+    Now,
+    calls,
+    events,
+    runs,
+)
 from airflow_provider_impactcall.exceptions import InvalidOption
 
 STATES = ("delivered", "rejected", "unknown", "not_sent", "requeued", "open")
@@ -65,7 +73,13 @@ _SHOWN = (
 )
 _MOMENTS = ("first_at", "changed_at", "at", "started_at", "ended_at")
 
+_FEW = 100_000
+"""So many keys are held in memory: 10 MB."""
+_CALLS_A_STEP = 2_000
+_ROWS_A_FETCH = 1_000
+
 _ATTEMPTS = 10
+# On SQLite, which has one writer, others look every 0.1 s at most whether it is their turn.
 _PAUSE_SECONDS = 0.05
 
 _T = TypeVar("_T")
@@ -101,14 +115,26 @@ class Selection:
         if any(moment is not None and moment.tzinfo is None for moment in (self.since, self.until)):
             raise InvalidOption("since and until must have an offset from UTC")
 
+    @property
+    def stored_states(self) -> set[str]:
+        """The states that the ledger may hold such calls in; none for all."""
+        return {*self.states, OPEN} if State.UNKNOWN in self.states else set(self.states)
+
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """What holds of the calls, joined with their runs."""
         if self.states:
             yield _STATE.in_(tuple(self.states))
+            # What it means for the column itself, which indexes are of.
+            yield calls.c.state.in_(sorted(self.stored_states))
+            if State.DELIVERED not in self.states:
+                yield UNDELIVERED
         if self.reason is not None:
             yield sa.func.lower(calls.c.reason).contains(self.reason.lower(), autoescape=True)
         if self.run_id is not None:
             yield calls.c.run_id == self.run_id
+            # No run has changed a call before it began; when its last answer came, nothing says as surely.
+            began = sa.select(runs.c.started_at).where(runs.c.run_id == self.run_id).scalar_subquery()
+            yield calls.c.changed_at >= sa.func.coalesce(began, 0.0)
         if self.since is not None:
             yield calls.c.changed_at >= self.since.timestamp()
         if self.until is not None:
@@ -150,21 +176,47 @@ class Corrections:
 
     def latest(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
         """The calls that changed last, by column; times are ISO 8601 in UTC."""
-        query = self._query(selection).order_by(calls.c.changed_at.desc(), calls.c.key).limit(limit)
+        # One state after the other: an index has the last of each at hand, and the last of several only once all are
+        # sorted.
+        of_states = [[calls.c.state == state] for state in sorted(selection.stored_states)] or [[]]
+        found: list[Any] = []
         with self._ledger.reading() as connection:
-            return [_readable(row) for row in connection.execute(query).mappings()]
+            for of_state in of_states:
+                query = self._query(selection, *of_state).order_by(calls.c.changed_at.desc(), calls.c.key).limit(limit)
+                found += connection.execute(query).mappings()
+        found.sort(key=lambda row: (-row["changed_at"], row["key"]))
+        return [_readable(row) for row in found[:limit]]
 
     def each(self, selection: Selection) -> Iterator[dict[str, Any]]:
-        """All the calls, in no order that means anything, in short transactions."""
+        """All the calls, each once, in no order that means anything, in short transactions and little memory."""
+        for of_keys in self._pages(selection):
+            with self._ledger.reading() as connection:
+                page = [_readable(row) for row in connection.execute(self._query(selection, of_keys)).mappings()]
+            yield from page
+
+    def _pages(self, selection: Selection) -> Iterator[ColumnElement[bool]]:
+        """Conditions that hold of some of the calls each, and together of all.
+
+        Few calls are looked up by their keys. Of many, the whole ledger is walked through: in an order that no change
+        of a call changes, which is none in which an index could find them.
+        """
+        with self._ledger.reading() as connection:
+            some = self._query(selection).with_only_columns(calls.c.key).limit(_FEW + 1)
+            keys = sorted(connection.execute(some).scalars())
+        if len(keys) <= _FEW:
+            for start in range(0, len(keys), KEYS_A_QUERY):
+                yield calls.c.key.in_(keys[start : start + KEYS_A_QUERY])
+            return
+        del keys
         last = ""
         while True:
-            query = self._query(selection, calls.c.key > last).order_by(calls.c.key).limit(KEYS_A_QUERY)
+            following = sa.select(calls.c.key).where(calls.c.key > last).order_by(calls.c.key).limit(_CALLS_A_STEP)
             with self._ledger.reading() as connection:
-                page = [_readable(row) for row in connection.execute(query).mappings()]
-            if not page:
+                until = connection.execute(sa.select(sa.func.max(following.subquery().c.key))).scalar()
+            if until is None:
                 return
-            yield from page
-            last = page[-1]["key"]
+            yield sa.and_(calls.c.key > last, calls.c.key <= until)
+            last = until
 
     def count(self, selection: Selection) -> Counter[str]:
         """How many calls, by state."""
@@ -193,7 +245,7 @@ class Corrections:
             rows = [_readable(row) for row in connection.execute(query).mappings()]
         return [{**row, "kind": row["kind"] or "deliver"} for row in rows]
 
-    def possibly_arrived(self, campaign_id: str, first_day: date, last_day: date) -> list[tuple[str, str, str]]:
+    def possibly_arrived(self, campaign_id: str, first_day: date, last_day: date) -> Iterator[tuple[str, str, str]]:
         """Key, ActionTrackerId and EventDate of a campaign's calls that impact.com has, or may have.
 
         :param first_day: of EventDate as it was sent, at whatever offset
@@ -209,7 +261,8 @@ class Corrections:
         )
         query = sa.select(calls.c.key, calls.c.ActionTrackerId, calls.c.EventDate).where(*of_days)
         with self._ledger.reading() as connection:
-            return [(key, tracker_id, event_date) for key, tracker_id, event_date in connection.execute(query)]
+            rows = connection.execution_options(stream_results=True).execute(query).yield_per(_ROWS_A_FETCH)
+            yield from ((key, tracker_id, event_date) for key, tracker_id, event_date in rows)
 
     def requeue(self, selection: Selection, author: Author) -> int:
         """Have the next run that reads these calls send them: rejected ones anew, and unknown ones although they may
@@ -261,16 +314,24 @@ class Corrections:
 
         A delivered call that is forgotten and read again is sent again. Calls of unknown fate are never forgotten.
 
+        It is done in short transactions, between which live runs have their turn. What was forgotten before it is
+        stopped stays so, and is told as a note to what stopped it; beginning anew goes on from there.
+
         :param before: with an offset from UTC
         :return: how many calls, by state, and ``runs``
         """
-        purgeable = Selection(states=PURGEABLE, until=before)
         purged: Counter[str] = Counter()
-        keys = (row["key"] for row in self.each(purgeable))
         with self._run("purge", author, purged) as run_id:
-            while page := list(islice(keys, KEYS_A_QUERY)):
-                purged.update(self._repeatedly(partial(self._purge_page, page, before)))
-            purged["runs"] = self._repeatedly(partial(self._purge_runs, before, run_id))
+            try:
+                for page in self._aged(before):
+                    purged.update(self._repeatedly(partial(self._purge_page, page, before)))
+                    time.sleep(_PAUSE_SECONDS)
+                purged["runs"] = 0
+                for page in self._idle_runs(before, run_id):
+                    purged["runs"] += self._repeatedly(partial(self._purge_runs, page))
+            except BaseException as error:
+                error.add_note(f"forgotten so far: {purged.total() - purged['runs']} calls, {purged['runs']} runs")
+                raise
         return purged
 
     def _conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
@@ -332,29 +393,60 @@ class Corrections:
         changes.write(connection)
         return found
 
-    def _purge_page(self, keys: Sequence[str], before: datetime, connection: Connection) -> Counter[str]:
-        aged = sa.and_(
-            calls.c.key.in_(keys),
-            calls.c.state.in_(PURGEABLE),
-            calls.c.changed_at < before.timestamp(),
-            # A live run may have more to say of its calls.
-            calls.c.run_id.notin_(sa.select(runs.c.run_id).where(runs.c.lease_until > Now())),
-        )
-        locking = sa.select(calls.c.key, calls.c.state).where(aged).order_by(calls.c.key).with_for_update()
-        states = dict(connection.execute(locking).all())
-        connection.execute(sa.delete(events).where(events.c.key.in_(list(states))))
-        connection.execute(sa.delete(calls).where(calls.c.key.in_(list(states))))
-        return Counter(states.values())
+    def _aged(self, before: datetime) -> Iterator[list[str]]:
+        """The keys of calls that may be purged, the oldest first, some at a time."""
+        last_at, last = 0.0, ""
+        while True:
+            after = (calls.c.changed_at >= last_at, sa.or_(calls.c.changed_at > last_at, calls.c.key > last))
+            query = (
+                sa.select(calls.c.key, calls.c.changed_at)
+                .where(*self._conditions(Selection(until=before)), *after, calls.c.state.in_(PURGEABLE))
+                .order_by(calls.c.changed_at, calls.c.key)
+                .limit(_CALLS_A_STEP)
+            )
+            with self._ledger.reading() as connection:
+                page = connection.execute(query).all()
+            if not page:
+                return
+            yield [key for key, _ in page]
+            last, last_at = page[-1]
 
-    def _purge_runs(self, before: datetime, this: str, connection: Connection) -> int:
-        needed = sa.union(sa.select(calls.c.run_id), sa.select(events.c.run_id).where(events.c.run_id.isnot(None)))
-        idle = sa.and_(
+    def _purge_page(self, keys: Sequence[str], before: datetime, connection: Connection) -> Counter[str]:
+        purged: Counter[str] = Counter()
+        for of_keys in (sorted(keys)[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY)):
+            aged = sa.and_(
+                calls.c.key.in_(of_keys),
+                calls.c.state.in_(PURGEABLE),
+                calls.c.changed_at < before.timestamp(),
+                # A live run may have more to say of its calls.
+                calls.c.run_id.notin_(sa.select(runs.c.run_id).where(runs.c.lease_until > Now())),
+            )
+            locking = sa.select(calls.c.key, calls.c.state).where(aged).order_by(calls.c.key).with_for_update()
+            states = dict(connection.execute(locking).all())
+            connection.execute(sa.delete(events).where(events.c.key.in_(list(states))))
+            connection.execute(sa.delete(calls).where(calls.c.key.in_(list(states))))
+            purged.update(states.values())
+        return purged
+
+    def _idle_runs(self, before: datetime, this: str) -> Iterator[list[str]]:
+        """The runs that no call and no event is of, some at a time. Reads all of both: nobody waits for that."""
+        idle = sa.select(runs.c.run_id).where(
             runs.c.namespace == self._ledger.namespace,
             runs.c.started_at < before.timestamp(),
             runs.c.lease_until <= Now(),
             runs.c.run_id != this,
-            runs.c.run_id.notin_(needed),
         )
+        with self._ledger.reading() as connection:
+            ids = set(connection.execute(idle).scalars())
+            for column in (calls.c.run_id, events.c.run_id):
+                if ids:
+                    ids.difference_update(connection.execute(sa.select(column).distinct()).scalars())
+        unneeded = sorted(ids)
+        for start in range(0, len(unneeded), KEYS_A_QUERY):
+            yield unneeded[start : start + KEYS_A_QUERY]
+
+    def _purge_runs(self, run_ids: Sequence[str], connection: Connection) -> int:
+        idle = sa.and_(runs.c.run_id.in_(run_ids), runs.c.lease_until <= Now())
         return int(connection.execute(sa.delete(runs).where(idle)).rowcount)
 
     def _repeatedly(self, act: Callable[[Connection], _T]) -> _T:

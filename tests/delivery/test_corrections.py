@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery import corrections
 from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
 from airflow_provider_impactcall.delivery.entries import HISTORY
@@ -332,3 +334,61 @@ def test_corrections_and_deliveries_that_meet_wait_for_each_other(ledger_url: st
     assert set(states(ledgers[0]).values()) <= {"delivered", "rejected", "not_sent"}
     for each in ledgers:
         each.engine.dispose()
+
+
+def test_of_many_calls_each_is_given_once_and_all_are_changed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than are held in memory: the ledger is walked through instead."""
+    monkeypatch.setattr(corrections, "_FEW", 3)
+    monkeypatch.setattr(corrections, "_CALLS_A_STEP", 4)
+    names = [f"call-{number:02d}" for number in range(30)]
+    attempted(ledger, REFUSED, *names)
+    attempted(ledger, OK, "delivered")
+    found = [row["CallSessionId"] for row in Corrections(ledger).each(Selection(states=["rejected"]))]
+    assert sorted(found) == names
+    assert Corrections(ledger).requeue(Selection(states=["rejected"]), ALICE) == len(names)
+    assert Counter(states(ledger).values()) == {"not_sent": len(names), "delivered": 1}
+
+
+def test_a_purge_that_was_stopped_says_how_far_it_came_and_goes_on_from_there(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corrections, "_CALLS_A_STEP", 4)
+    names = [f"call-{number:02d}" for number in range(10)]
+    attempted(ledger, OK, *names)
+    age(ledger, *names)
+    purge_page = Corrections._purge_page
+    pages: list[int] = []
+
+    def stopped(self: Corrections, keys: Sequence[str], *rest: Any) -> Counter[str]:
+        if len(pages) == 2:
+            raise KeyboardInterrupt
+        pages.append(len(keys))
+        return purge_page(self, keys, *rest)
+
+    before = datetime.now(UTC) - timedelta(days=365)
+    monkeypatch.setattr(Corrections, "_purge_page", stopped)
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        Corrections(ledger).purge(before, ALICE)
+    monkeypatch.setattr(Corrections, "_purge_page", purge_page)
+    assert interrupted.value.__notes__ == ["forgotten so far: 8 calls, 0 runs"]
+    assert Corrections(ledger).runs(1)[0]["delivered_rows"] == 8
+    assert Corrections(ledger).purge(before, ALICE) == {"delivered": 2, "runs": 1}
+    assert not states(ledger)
+
+
+def test_calls_of_one_moment_are_all_purged(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrections, "_CALLS_A_STEP", 2)
+    names = [f"call-{number}" for number in range(7)]
+    attempted(ledger, OK, *names)
+    age(ledger, *names)
+    assert Corrections(ledger).purge(datetime.now(UTC) - timedelta(days=365), ALICE)["delivered"] == len(names)
+
+
+def test_the_calls_of_a_run_are_found_though_the_run_is_forgotten(ledger: Ledger) -> None:
+    run_id = attempted(ledger, OK, "a")
+    attempted(ledger, OK, "b")
+    selection = Selection(run_id=run_id)
+    assert [row["CallSessionId"] for row in Corrections(ledger).latest(selection, 10)] == ["a"]
+    with ledger.writing() as connection:
+        connection.execute(sa.delete(runs))
+    assert [row["CallSessionId"] for row in Corrections(ledger).latest(selection, 10)] == ["a"]
