@@ -1,0 +1,178 @@
+"""A million rows from PostgreSQL, in flat memory and at a steady pace: ``python -m benchmarks.million``.
+
+Each delivery is a process of its own: of 10,000 rows, to see what it takes at the least, and of all. By the clock, a
+machine that others use as well is never steady: what a row costs in CPU at the end and at the beginning tells more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from benchmarks.databases import DATABASES, database
+from benchmarks.delivering import ENDPOINT, TENTHS, WAREHOUSE, Course
+from benchmarks.endpoints import Endpoints, NotInstalled, endpoints
+from benchmarks.results import load_average, markdown_table, measured_on, write_section
+from benchmarks.rows import row, rows
+from benchmarks.senders import LEDGER, LOGIN, PASSWORD
+from tests.databases import as_connection, empty_database
+
+HEADING = "A million rows"
+MORE_MEMORY, SLOWER = 60, 0.10
+
+_ROOT = Path(__file__).resolve().parent.parent
+_ROWS_A_COPY = 50_000
+
+
+@dataclass(frozen=True)
+class Result:
+    """Two deliveries with a ledger in the same kind of database.
+
+    :param few: of as many rows as a process needs to have all its parts in memory
+    :param all: of all the rows
+    """
+
+    ledger: str
+    few: Course
+    all: Course
+
+    @property
+    def more_memory(self) -> float:
+        """How many MB all the rows take beyond the few."""
+        return self.all.peak - self.few.peak
+
+    @property
+    def slower(self) -> tuple[float, float]:
+        """By how much the last tenth took longer than the first: by the clock, and of CPU."""
+        return self.all.wall[-1] / self.all.wall[0] - 1, self.all.cpu[-1] / self.all.cpu[0] - 1
+
+    def cells(self) -> tuple[str, ...]:
+        wall, cpu = self.slower
+        tenth = self.all.rows / TENTHS
+        return (
+            self.ledger,
+            f"{self.all.rows / sum(self.all.wall):,.0f}",
+            f"{tenth / self.all.wall[0]:,.0f}",
+            f"{tenth / self.all.wall[-1]:,.0f} ({-wall / (1 + wall):+.0%})",
+            f"{self.all.cpu[0] / tenth * 1e6:,.0f}",
+            f"{self.all.cpu[-1] / tenth * 1e6:,.0f} ({cpu:+.0%})",
+            f"{self.few.peak:.0f}",
+            f"{self.all.peak:.0f} ({self.more_memory:+.0f})",
+        )
+
+
+HEAD = (
+    "ledger",
+    "rows/s",
+    "in the first tenth",
+    "in the last",
+    "us of CPU a row in the first tenth",
+    "in the last",
+    "peak MB of the few",
+    "of all",
+)
+
+
+@contextmanager
+def warehouse(folder: Path, count: int) -> Iterator[sa.URL]:
+    """A PostgreSQL server, by the URL of a database with a table of so many calls."""
+    with database("postgresql", folder) as url:
+        filled = empty_database(sa.make_url(url))
+        engine = sa.create_engine(filled)
+        columns = ", ".join(f"{name} {_type(value)}" for name, value in row(0).items())
+        with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(f"CREATE TABLE calls ({columns})")
+            for first in range(0, count, _ROWS_A_COPY):
+                text = io.StringIO()
+                csv.writer(text).writerows(each.values() for each in rows(min(_ROWS_A_COPY, count - first), first))
+                text.seek(0)
+                cursor.copy_expert("COPY calls FROM STDIN WITH CSV", text)
+            connection.commit()
+        engine.dispose()
+        yield filled
+
+
+def _type(value: object) -> str:
+    return {int: "bigint", str: "text"}.get(type(value), "timestamptz")
+
+
+def delivered(folder: Path, source: sa.URL, to: Endpoints, ledger: str, count: int, concurrency: int) -> Course:
+    """Deliver so many rows of the table with a new ledger, in a process of its own."""
+    before = to.answered()
+    conn_id = LEDGER if ledger == "postgresql" else "embedded"
+    with tempfile.TemporaryDirectory(prefix="home-", dir=folder) as home:
+        settings = _settings(Path(home), source, to.prompt)
+        if ledger == "postgresql":
+            settings[f"AIRFLOW_CONN_{LEDGER.upper()}"] = as_connection(empty_database(source))
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.delivering", conn_id, str(count), str(concurrency)],
+            env={name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | settings,
+            capture_output=True,
+            text=True,
+            cwd=_ROOT,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise RuntimeError(f"ended with {done.returncode}: {done.stderr[-3000:]}")
+    came = to.answered() - before - 1
+    if came != count:
+        raise RuntimeError(f"{count} calls were to be sent, and {came} requests came")
+    return Course(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _settings(home: Path, source: sa.URL, origin: str) -> dict[str, str]:
+    endpoint: Mapping[str, str] = {"conn_type": "impactcall", "host": origin, "login": LOGIN, "password": PASSWORD}
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        f"AIRFLOW_CONN_{WAREHOUSE.upper()}": as_connection(source),
+        f"AIRFLOW_CONN_{ENDPOINT.upper()}": json.dumps(endpoint),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.million", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
+    parser.add_argument("--few", type=int, default=10_000, help="rows to compare with (default: %(default)s)")
+    parser.add_argument("--concurrency", type=int, default=64, help="default: %(default)s")
+    parser.add_argument("--ledger", choices=DATABASES, action="append", help="where it is (default: sqlite)")
+    options = parser.parse_args()
+    load, results = load_average(), []
+    try:
+        with tempfile.TemporaryDirectory(prefix="impactcall-million-") as name, endpoints() as to:
+            folder = Path(name)
+            with warehouse(folder, options.rows) as source:
+                for ledger in options.ledger or ["sqlite"]:
+                    few, every = (
+                        delivered(folder, source, to, ledger, count, options.concurrency)
+                        for count in (options.few, options.rows)
+                    )
+                    results.append(Result(ledger, few, every))
+                    print(" | ".join(results[-1].cells()), flush=True)
+            nginx = f"nginx {to.version}"
+    except NotInstalled as problem:
+        sys.exit(str(problem))
+    command = f"python -m benchmarks.million {' '.join(sys.argv[1:])}".strip()
+    aims = (
+        f"{options.rows:,} rows, {options.concurrency} requests in flight; the few are {options.few:,} rows. Aims: at "
+        f"most {MORE_MEMORY} MB more than the few take, and the last tenth within {SLOWER:.0%} of the first."
+    )
+    table = markdown_table(HEAD, [result.cells() for result in results])
+    write_section(HEADING, f"{measured_on(command, load, ['psycopg2-binary'], [nginx])}\n\n{aims}\n\n{table}")
+
+
+if __name__ == "__main__":
+    main()
