@@ -1,0 +1,204 @@
+"""How long people's questions take of a ledger of ten million calls: ``python -m benchmarks.big_ledgers``.
+
+Each question is asked by the package's own code three times, and the plan of each of its statements is looked at: what
+reads a whole table is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
+from airflow_provider_impactcall.delivery.indexing import build_missing
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.schema import UNDELIVERED, calls, runs
+from benchmarks.databases import DATABASES, database
+from benchmarks.filled import LAST, NAMESPACE, RUNS, fill, key_of, run_id_of, session_id_of
+from benchmarks.results import load_average, markdown_table, measured_on, write_section
+
+HEADING = "Big ledgers"
+TARGET = 0.2
+TRIES = 3
+
+_WHOLE_TABLE = re.compile(
+    r"Seq Scan on (impactcall_(?:call|event)\b)|^SCAN (impactcall_(?:call|event))(?! USING)", re.M
+)
+_NOW = datetime.fromtimestamp(LAST, UTC)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question.
+
+    :param seconds: by the clock, each time that it was asked
+    :param reads_all: the tables that are read to their end for it
+    """
+
+    question: str
+    seconds: Sequence[float]
+    reads_all: Sequence[str]
+
+    def cells(self) -> tuple[str, ...]:
+        return (
+            self.question,
+            f"{min(self.seconds) * 1000:,.0f}",
+            f"{max(self.seconds) * 1000:,.0f}",
+            ", ".join(self.reads_all),
+        )
+
+
+HEAD = ("question", "ms at best", "at worst", "read whole")
+
+
+def questions(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
+    """What people, the page and the package ask."""
+    asked = Corrections(ledger)
+    some = total * 7 // 10
+    spread = [number * (total // 500) for number in range(500)]
+    week, month = (Selection(since=_NOW - timedelta(days=days), until=_NOW) for days in (7, 30))
+
+    def latest(**conditions: Any) -> Callable[[], Any]:
+        return lambda: asked.latest(Selection(**conditions), 100)
+
+    def by(*columns: Any, selection: Selection) -> Callable[[], Any]:
+        where = (calls.c.namespace == NAMESPACE, *selection.conditions())
+        query = sa.select(*columns, calls.c.state, sa.func.count()).where(*where).group_by(*columns, calls.c.state)
+        return lambda: rows_of(ledger, query)
+
+    undelivered = (calls.c.namespace == NAMESPACE, UNDELIVERED)
+    oldest = sa.select(calls.c.state, sa.func.min(calls.c.changed_at)).where(*undelivered).group_by(calls.c.state)
+    reasons = (
+        sa.select(calls.c.reason, sa.func.count())
+        .where(*undelivered, calls.c.state == "rejected")
+        .group_by(calls.c.reason)
+    )
+    partner = (
+        sa.select(calls)
+        .where(calls.c.namespace == NAMESPACE, calls.c.MediaId == "20123")
+        .order_by(calls.c.changed_at.desc())
+        .limit(100)
+    )
+    day = sa.cast(calls.c.changed_at / 86_400, sa.Integer)
+    delivered_by_day = sa.select(sa.cast(runs.c.started_at / 86_400, sa.Integer), sa.func.sum(runs.c.delivered_rows))
+    return {
+        "the last 100 calls": latest(),
+        "the last 100 unknown": latest(states=["unknown"]),
+        "the last 100 rejected for a reason": latest(states=["rejected"], reason="not active"),
+        "the last 100 of a partner": lambda: rows_of(ledger, partner),
+        "the last 100 of a week": lambda: asked.latest(week, 100),
+        "100 of a run of last week": latest(run_id=run_id_of(RUNS - 200)),
+        "a call by its CallSessionId": latest(call_session_ids=[session_id_of(some)]),
+        "a call's history": lambda: asked.history(Selection(call_session_ids=[session_id_of(some)])),
+        "the oldest that is not delivered, by state": lambda: rows_of(ledger, oldest),
+        "rejected by reason": lambda: rows_of(ledger, reasons),
+        "all that is not delivered, by state": lambda: asked.count(
+            Selection(states=["rejected", "unknown", "not_sent", "requeued", "open"])
+        ),
+        "a week by day and state": by(day, selection=week),
+        "a week by partner and state": by(calls.c.MediaId, selection=week),
+        "30 days by day and state": by(day, selection=month),
+        "30 days by partner and state": by(calls.c.MediaId, selection=month),
+        "30 days by campaign and state": by(calls.c.CampaignId, selection=month),
+        "18 months by day, of the runs' counts": lambda: rows_of(
+            ledger, delivered_by_day.group_by(sa.cast(runs.c.started_at / 86_400, sa.Integer))
+        ),
+        "the last 20 runs": lambda: asked.runs(20),
+        "all calls by state": lambda: asked.count(Selection()),
+        "500 keys, as a delivery asks": lambda: ledger.look_up([key_of(number) for number in spread]),
+        "500 CallSessionIds, as a rehearsal asks": lambda: ledger.namesakes([session_id_of(each) for each in spread]),
+        "the keys of all that is unknown": lambda: deque(asked.each(Selection(states=["unknown"])), 0),
+        "10,000 calls of an export": lambda: deque(islice(asked.each(Selection()), 10_000), 0),
+    }
+
+
+def rows_of(ledger: Ledger, query: Any) -> Sequence[Any]:
+    with ledger.reading() as connection:
+        return connection.execute(query).all()
+
+
+def answers(ledger: Ledger, total: int) -> Iterator[Answer]:
+    """Ask everything, and look at the plans."""
+    for question, ask in questions(ledger, total).items():
+        seconds = []
+        with noted(ledger.engine) as statements:
+            for _ in range(TRIES):
+                began = time.perf_counter()
+                ask()
+                seconds.append(time.perf_counter() - began)
+                if seconds[-1] > 10:
+                    break
+        yield Answer(question, seconds, whole_tables(ledger, statements))
+
+
+@contextmanager
+def noted(engine: sa.Engine) -> Iterator[dict[str, Any]]:
+    """The statements that are executed meanwhile, each with its last parameters."""
+    statements: dict[str, Any] = {}
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        statements[statement] = parameters
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+
+
+def whole_tables(ledger: Ledger, statements: Mapping[str, Any]) -> list[str]:
+    """The tables of calls and events that these statements read to their end."""
+    explain = "EXPLAIN QUERY PLAN " if ledger.engine.dialect.name == "sqlite" else "EXPLAIN "
+    found: set[str] = set()
+    with ledger.reading() as connection:
+        for statement, parameters in statements.items():
+            plan = connection.exec_driver_sql(explain + statement, parameters).all()
+            text = "\n".join(str(line[-1]) for line in plan)
+            found.update(first or second for first, second in _WHOLE_TABLE.findall(text))
+    return sorted(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.big_ledgers", description=__doc__)
+    parser.add_argument("--calls", type=int, default=10_000_000, help="default: %(default)s")
+    parser.add_argument("--database", choices=DATABASES, action="append", help="only this one (default: both)")
+    parser.add_argument("--folder", type=Path, help="where a ledger was filled before, or is to be kept")
+    options = parser.parse_args()
+    load, tables = load_average(), []
+    for kind in options.database or DATABASES:
+        with tempfile.TemporaryDirectory(prefix="impactcall-big-") as name:
+            folder = (options.folder or Path(name)) / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            with database(kind, folder) as url:
+                ledger = Ledger(sa.create_engine(url), NAMESPACE)
+                ledger.prepare()
+                if not Corrections(ledger).latest(Selection(), 1):
+                    fill(ledger.engine, options.calls)
+                build_missing(ledger)
+                print(kind, flush=True)
+                found = []
+                for answer in answers(ledger, options.calls):
+                    print("  " + " | ".join(answer.cells()), flush=True)
+                    found.append(answer.cells())
+                ledger.close()
+        tables.append(f"### {kind}\n\n{markdown_table(HEAD, found)}")
+    command = f"python -m benchmarks.big_ledgers {' '.join(sys.argv[1:])}".strip()
+    aim = f"{options.calls:,} calls. What a page asks is to take less than {TARGET * 1000:.0f} ms."
+    write_section(HEADING, "\n\n".join([measured_on(command, load, ["psycopg2-binary"]), aim, *tables]))
+
+
+if __name__ == "__main__":
+    main()
