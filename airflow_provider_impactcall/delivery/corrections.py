@@ -204,8 +204,7 @@ class Corrections:
             some = self._query(selection).with_only_columns(calls.c.key).limit(_FEW + 1)
             keys = sorted(connection.execute(some).scalars())
         if len(keys) <= _FEW:
-            for start in range(0, len(keys), KEYS_A_QUERY):
-                yield calls.c.key.in_(keys[start : start + KEYS_A_QUERY])
+            yield from map(calls.c.key.in_, _some(keys))
             return
         del keys
         last = ""
@@ -228,14 +227,18 @@ class Corrections:
     def history(self, selection: Selection) -> list[dict[str, Any]]:
         """All that happened to the calls, in its order: each intent, outcome and change, with who and why."""
         told = [HISTORY.c[name] for name in ("at", "state", "status", "reason", "actor")]
-        query = (
-            sa.select(calls.c.CallSessionId, *told, HISTORY.c.fence.label("attempt"), HISTORY.c.run_id, calls.c.key)
-            .select_from(WITH_RUNS.join(HISTORY, HISTORY.c.key == calls.c.key))
-            .where(*self._conditions(selection))
-            .order_by(calls.c.key, HISTORY.c.event_id)
-        )
-        with self._ledger.reading() as connection:
-            return [_readable(row) for row in connection.execute(query).mappings()]
+        query = sa.select(*told, HISTORY.c.fence.label("attempt"), HISTORY.c.run_id, HISTORY.c.key)
+        query = query.order_by(HISTORY.c.key, HISTORY.c.event_id)
+        found: list[dict[str, Any]] = []
+        for of_keys in self._pages(selection):
+            with self._ledger.reading() as connection:
+                known = self._query(selection, of_keys).with_only_columns(calls.c.key, calls.c.CallSessionId)
+                session_ids = dict(connection.execute(known.order_by(calls.c.key)).all())
+                # Of these keys, not of the calls: for those, SQLite would first gather the history of all.
+                for keys in _some(list(session_ids)):
+                    rows = connection.execute(query.where(HISTORY.c.key.in_(keys))).mappings()
+                    found += ({"CallSessionId": session_ids[row["key"]], **_readable(row)} for row in rows)
+        return found
 
     def runs(self, limit: int) -> list[dict[str, Any]]:
         """The runs that began last, of every namespace."""
@@ -413,7 +416,7 @@ class Corrections:
 
     def _purge_page(self, keys: Sequence[str], before: datetime, connection: Connection) -> Counter[str]:
         purged: Counter[str] = Counter()
-        for of_keys in (sorted(keys)[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY)):
+        for of_keys in _some(sorted(keys)):
             aged = sa.and_(
                 calls.c.key.in_(of_keys),
                 calls.c.state.in_(PURGEABLE),
@@ -441,9 +444,7 @@ class Corrections:
             for column in (calls.c.run_id, events.c.run_id):
                 if ids:
                     ids.difference_update(connection.execute(sa.select(column).distinct()).scalars())
-        unneeded = sorted(ids)
-        for start in range(0, len(unneeded), KEYS_A_QUERY):
-            yield unneeded[start : start + KEYS_A_QUERY]
+        yield from _some(sorted(ids))
 
     def _purge_runs(self, run_ids: Sequence[str], connection: Connection) -> int:
         idle = sa.and_(runs.c.run_id.in_(run_ids), runs.c.lease_until <= Now())
@@ -509,6 +510,11 @@ def _proven_by_answers(connection: Connection, keys: Sequence[str], entries: Map
     answered = (events.c.key.in_(keys), events.c.state == State.DELIVERED.value, events.c.actor.is_(None))
     told = connection.execute(sa.select(events.c.key).where(*answered)).scalars()
     return {*told, *(key for key, entry in entries.items() if entry.first_answer)}
+
+
+def _some(keys: list[str]) -> Iterator[list[str]]:
+    """As many at a time as a query may name."""
+    return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))
 
 
 def _readable(row: Any) -> dict[str, Any]:

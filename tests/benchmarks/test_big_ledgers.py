@@ -1,0 +1,43 @@
+"""What people ask of a ledger is found by its indexes. SQLite keeps no statistics: a big one has the same plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from benchmarks.big_ledgers import answers
+from benchmarks.filled import NAMESPACE, fill, session_id_of
+
+CALLS = 2_000
+
+
+def filled(url: str) -> Ledger:
+    ledger = Ledger(sa.create_engine(url), NAMESPACE)
+    ledger.prepare()
+    fill(ledger.engine, CALLS)
+    return ledger
+
+
+def test_no_question_but_that_for_everything_reads_a_whole_table(tmp_path: Path) -> None:
+    ledger = filled(f"sqlite:///{tmp_path}/ledger.db")
+    found = {answer.question: answer.reads_all for answer in answers(ledger, CALLS)}
+    ledger.close()
+    everything = {"all calls by state", "10,000 calls of an export"}
+    assert {question for question, tables in found.items() if tables} == everything
+    assert len(found) > 20
+
+
+def test_what_is_filled_is_a_ledger(ledger_url: str) -> None:
+    ledger = filled(ledger_url)
+    asked = Corrections(ledger)
+    counts = asked.count(Selection())
+    assert counts.total() == CALLS * 49 // 50
+    assert counts["delivered"] > 0.97 * counts.total()
+    told = asked.history(Selection(call_session_ids=[session_id_of(7)]))
+    assert told[0]["state"] == "open"
+    assert len(told) >= 2
+    assert len(asked.latest(Selection(states=["rejected"]), 1000)) == counts["rejected"] > 0
+    ledger.close()
