@@ -44,7 +44,7 @@ e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflo
 browser: $(INSTALLED) ## The connection form and the sample DAGs in a real browser; needs Debian's chromium (5 minutes)
 	$(BIN)/python -m pytest tests/browser -m browser
 
-celery: ## Airflow on Celery, Redis and PostgreSQL, a worker killed; needs Debian's redis-server and postgresql (10 minutes)
+celery: ## Airflow on Celery, Redis and PostgreSQL, a worker killed; needs Debian's redis-server (10 minutes)
 	@$(MAKE) --no-print-directory celery-proof GROUP=celery VENV=.venv-celery CONSTRAINTS=constraints/celery.txt
 
 celery-proof: $(INSTALLED)

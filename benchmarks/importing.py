@@ -26,7 +26,8 @@ ENTRY_POINT = "airflow_provider_impactcall.provider_info"
 AIRFLOW = """
 from airflow.providers.common.compat.sdk import DAG, BaseHook, BaseOperator, task
 from airflow.timetables.interval import CronDataIntervalTimetable
-with DAG("anyone", schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC")):
+from datetime import datetime
+with DAG("anyone", schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"), start_date=datetime(2026, 1, 1)):
     @task
     def function(): ...
     BaseOperator.partial(task_id="mapped", max_active_tis_per_dagrun=2).expand(doc=function())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,8 +28,11 @@ def prepared(ledger_url: str) -> Ledger:
     return ledger
 
 
-def as_version_1_left_it(ledger_url: str) -> None:
-    """A ledger of version 1, in which a run delivered one call."""
+def as_version_1_left_it(ledger_url: str, *, but_for: Sequence[str] = ()) -> None:
+    """A ledger of version 1, in which a run delivered one call.
+
+    :param but_for: columns of calls that it has all the same
+    """
     ledger = prepared(ledger_url)
     run_id = ledger.start("dag/task", "")
     ledger.record(run_id, [CLAIM], [], resend=False)
@@ -36,7 +40,8 @@ def as_version_1_left_it(ledger_url: str) -> None:
     with ledger.writing() as connection:
         for column in ("kind", "actor", "why"):
             connection.execute(sa.text(f"ALTER TABLE impactcall_run DROP COLUMN {column}"))
-        connection.execute(sa.text("ALTER TABLE impactcall_call DROP COLUMN first_answer"))
+        if "first_answer" not in but_for:
+            connection.execute(sa.text("ALTER TABLE impactcall_call DROP COLUMN first_answer"))
         for table in ("account", "run", "ended"):
             connection.execute(sa.text(f"DROP TABLE impactcall_rate_{table}"))
         connection.execute(sa.text("UPDATE impactcall_schema SET version = 1"))

@@ -17,7 +17,7 @@ from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import schema
 from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import InputClaims, identify
-from airflow_provider_impactcall.delivery.corrections import Corrections
+from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.ledger import Ledger
@@ -25,13 +25,14 @@ from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
-from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.chaos.story import Story
 from tests.delivery.test_schema import NAMESPACE, as_version_1_left_it, prepared, versions
 
 CALLS = 120
+SHOWN = ("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate")
 NEWER = schema.VERSION + 1
 
 
@@ -76,9 +77,15 @@ def has_sent(sandbox: Sandbox, requests: int) -> None:
         time.sleep(0.005)
 
 
-def test_a_run_under_way_goes_on_while_its_ledger_is_migrated(ledger_url: str, slow_sandbox: Sandbox) -> None:
-    """And its newer neighbour, which did that, has the same calls to deliver."""
-    as_version_1_left_it(ledger_url)
+def test_a_run_under_way_goes_on_while_its_ledger_is_migrated(
+    ledger_url: str, slow_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its newer neighbour, which did that, has the same calls to deliver.
+
+    It is a run of this version, so its calls have the column that it writes; what an earlier one writes is tried below.
+    """
+    as_version_1_left_it(ledger_url, but_for=["first_answer"])
+    monkeypatch.setattr(schema, "_ADDED", {**schema._ADDED, 3: ()})
     with ThreadPoolExecutor(1) as thread:
         under_way = thread.submit(deliver, opened_before(ledger_url), slow_sandbox)
         has_sent(slow_sandbox, 10)
@@ -109,8 +116,10 @@ def test_a_run_under_way_stops_if_a_newer_version_takes_its_tables_away(
         under_way = thread.submit(deliver, opened_before(ledger_url), slow_sandbox)
         has_sent(slow_sandbox, 10)
         with prepared(ledger_url).writing() as connection:
-            connection.execute(sa.text("ALTER TABLE impactcall_event RENAME COLUMN reason TO cause"))
+            connection.execute(sa.text("ALTER TABLE impactcall_call RENAME COLUMN reason TO cause"))
         report = under_way.result(60)
+        with prepared(ledger_url).writing() as connection:
+            connection.execute(sa.text("ALTER TABLE impactcall_call RENAME COLUMN cause TO reason"))
     story = Story(slow_sandbox, ledger_url, "upgrade")
     story.is_true()
     assert story.twice == set()
@@ -118,6 +127,30 @@ def test_a_run_under_way_stops_if_a_newer_version_takes_its_tables_away(
     assert report.given_up > 0
     assert report.rows == CALLS
     assert story.processed.total() < CALLS
+
+
+def test_calls_that_a_run_of_version_2_opens_and_delivers_beside_this_one_are_known_with_their_history(
+    ledger_url: str,
+) -> None:
+    """It writes an event for each intent and outcome, and knows nothing of a column that this version added."""
+    ledger = prepared(ledger_url)
+    run_id = ledger.start("of version 2", "")
+    claims = [identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call(name))) for name in ("open", "delivered")]
+    for claim, state in zip(claims, ("open", "delivered"), strict=True):
+        shown = {name: str(getattr(claim.call, name)) for name in SHOWN}
+        known = {"state": state, "reason": "", "uncertain": False, "attempts": 1, "deaths": 0, "fence": 1}
+        row = {**shown, **known, "key": claim.key, "namespace": NAMESPACE, "fingerprint": claim.fingerprint}
+        noted = {"key": claim.key, "at": 1.0, "fence": 1, "run_id": run_id, "reason": ""}
+        with ledger.writing() as connection:
+            connection.execute(sa.insert(schema.calls).values(**row, run_id=run_id, first_at=1.0, changed_at=2.0))
+            for event in ("open", "delivered") if state == "delivered" else ("open",):
+                connection.execute(sa.insert(schema.events).values(**noted, state=event))
+    with ledger.writing() as connection:
+        connection.execute(sa.update(schema.runs).values(lease_until=0.0))
+    decisions, _ = ledger.record(ledger.start("of this version", ""), claims, [], resend=False)
+    assert [decision.state for decision in decisions or []] == ["unknown", "already_delivered"]
+    history = [(row["CallSessionId"], row["state"]) for row in Corrections(ledger).history(Selection())]
+    assert sorted(history) == [("delivered", "delivered"), ("delivered", "open"), ("open", "open"), ("open", "unknown")]
 
 
 def delivered(report: dict[str, Any]) -> tuple[int, int]:
