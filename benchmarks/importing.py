@@ -29,8 +29,8 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from datetime import datetime
 with DAG("anyone", schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"), start_date=datetime(2026, 1, 1)):
     @task
-    def function(): ...
-    BaseOperator.partial(task_id="mapped", max_active_tis_per_dagrun=2).expand(doc=function())
+    def function(given): ...
+    function.override(max_active_tis_per_dagrun=2).expand(given=[1])
 """
 ASKED = """
 import json, sys, time
