@@ -18,7 +18,7 @@ from benchmarks.importing import AIRFLOW, imported
 ROOT = Path(__file__).resolve().parent.parent.parent
 EVERYTHING = Path(__file__).with_name("dags")
 
-HEAVY = {"aiohttp", "airflow.providers.common.sql", "phonenumbers", "requests", "yaml"}
+HEAVY = {"aiohttp", "airflow.providers.common.sql.hooks", "phonenumbers", "requests", "yaml"}
 
 REACHES_OUT = """
 from contextlib import suppress
