@@ -37,7 +37,8 @@ class Point:
     :param passing: how often it is passed until the delivery is killed there, that time included
     :param open: calls that are in the ledger as being sent, at that moment
     :param processed: how many of these the endpoint has processed; None if that is chance
-    :param quiet: it is passed before anything is taken or after everything was settled, however many are sent at once
+        With one at a time, the next call is taken in the transaction that settles the one before.
+    :param quiet: with many at a time, it is passed before anything is taken or after everything was settled
     :param faults: what the endpoint answers first
     """
 
@@ -55,23 +56,23 @@ POINTS = (
     Point("the tables are there", passing=1, quiet=True),
     Point("the run is started", passing=1, quiet=True),
     Point("the rows are looked up, and none is taken", passing=1, quiet=True),
-    Point("before the intent's transaction", quiet=True),
-    Point("before the intent's commit", quiet=True),
+    Point("before the intent's transaction", open=1, processed=1, quiet=True),
+    Point("before the intent's commit", open=1, processed=1, quiet=True),
     Point("after the intent's commit", open=1),
     Point("before a byte leaves", open=1),
     Point("the request has left", open=1, processed=None),
     Point("it is processed, and the answer unread", open=1, processed=1),
     Point("it is answered, and nothing recorded", open=1, processed=1),
     Point("before the outcome's commit", open=1, processed=1),
-    Point("after the outcome's commit"),
+    Point("after the outcome's commit", open=1),
     Point("before the commit of a lease's renewal", passing=1, open=1, processed=1, faults=("slow",)),
     Point("after the commit of a lease's renewal", passing=2, open=1, processed=1, faults=("slow",)),
-    Point("in a back-off's rest", passing=2, faults=("500",) * 3),
+    Point("in a back-off's rest", passing=2, open=1, faults=("500",) * 3),
     Point("in a wait that the endpoint asks for", passing=1, faults=("ok", "429-retry-after")),
     Point("a refusal is held back, and not recorded", passing=2, open=1, faults=_REFUSED),
-    Point("a refusal that is held back is recorded as not sent", faults=_REFUSED),
+    Point("a refusal that is held back is recorded as not sent", open=1, faults=_REFUSED),
     Point("refusals are confirmed by a delivery, and not recorded", passing=1, open=1, processed=1, faults=_REFUSED),
-    Point("a confirmed refusal is recorded", passing=2, open=1, processed=1, faults=_REFUSED),
+    Point("a confirmed refusal is recorded", passing=1, open=1, faults=_REFUSED),
     Point("refusals are confirmed by the end of the input", passing=1, quiet=True, faults=("400-errors",) * 99),
     Point("everything is settled, and the run is not ended", passing=1, quiet=True),
     Point("before the commit of the run's end", passing=1, quiet=True),

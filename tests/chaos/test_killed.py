@@ -101,8 +101,9 @@ def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str, monk
 
 
 def test_a_claim_that_was_inserted_meanwhile_is_not_taken_unlocked(postgres: str) -> None:
-    """READ COMMITTED: a row that another run inserts after ours are locked would be seen, and not be locked. It is looked
-    up again instead, and is locked then.
+    """READ COMMITTED: a row that another run inserts after ours are locked would be seen, and not be locked.
+
+    It is looked up again instead, and is locked then.
     """
     impatient = sa.create_engine(postgres, connect_args={"options": "-c lock_timeout=500"})
     engines = (impatient, sa.create_engine(postgres))
