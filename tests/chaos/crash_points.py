@@ -68,7 +68,7 @@ POINTS = (
     Point("before the commit of a lease's renewal", passing=1, open=1, processed=1, faults=("slow",)),
     Point("after the commit of a lease's renewal", passing=2, open=1, processed=1, faults=("slow",)),
     Point("in a back-off's rest", passing=2, open=1, faults=("500",) * 3),
-    Point("in a wait that the endpoint asks for", passing=1, faults=("ok", "429-retry-after")),
+    Point("in a wait that the endpoint asks for", passing=1, open=1, faults=("ok", "429-retry-after")),
     Point("a refusal is held back, and not recorded", passing=2, open=1, faults=_REFUSED),
     Point("a refusal that is held back is recorded as not sent", open=1, faults=_REFUSED),
     Point("refusals are confirmed by a delivery, and not recorded", passing=1, open=1, processed=1, faults=_REFUSED),
