@@ -6,10 +6,12 @@ A task that reads the last three days every hour skips nearly all of it, so this
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -27,8 +29,10 @@ from airflow_provider_impactcall.delivery.outcome import DeliveryReport, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from benchmarks.databases import DATABASES, database
+from benchmarks.results import load_average, measured_on, write_section
 from benchmarks.rows import row, rows, session_id
 
 T = TypeVar("T")
@@ -38,7 +42,10 @@ NAMESPACE = "https://calls.example.com"
 NOWHERE = "http://127.0.0.1:9"
 KEYS_A_QUERY = 500
 ROWS_AN_INSERT = 10_000
+ROWS_A_FETCH = 1000
+SAMPLE = 100_000
 TARGET = 20_000
+HEADING = "Skipping what the ledger knows"
 TRIES = 3
 
 
@@ -59,22 +66,25 @@ class Result:
     """What it took for all rows together.
 
     :param whole: ``delivery.runner.run``: mapping, duplicates, ledger, report
-    :param rooms: parts of it, each done alone
-    :param peer: a loop on the database's own driver that asks for the same keys, and does nothing else
+    :param sample: so many of the rows were enough to measure the rest by
+    :param rooms: parts of it, each done alone with the sample
+    :param peer: a loop on the database's own driver that asks for the sample's keys, and does nothing else
     """
 
     database: str
     rows: int
     whole: Spent
+    sample: int
     rooms: Mapping[str, Spent]
     peer: Spent
 
     def __str__(self) -> str:
-        cpu = {name: room.cpu for name, room in self.rooms.items()}
+        cpu = {name: room.cpu / self.sample * self.rows for name, room in self.rooms.items()}
         cpu["the rest (handing over, event loop, lease)"] = self.whole.cpu - sum(cpu.values())
+        rate, peer = self.rows / self.whole.wall, self.sample / self.peer.wall
         lines = [
-            f"{self.database}: {self.rows / self.whole.wall:,.0f} rows/s end to end (target {TARGET:,}), the peer "
-            f"{self.rows / self.peer.wall:,.0f}, ratio {self.peer.wall / self.whole.wall:.3f}",
+            f"{self.database}: {rate:,.0f} rows/s end to end (target {TARGET:,}), the peer {peer:,.0f}, "
+            f"ratio {rate / peer:.3f}",
             f"  {'end to end':<44} {self.whole.cpu / self.rows * 1e6:>7.1f} us of CPU a row",
         ]
         lines += [
@@ -90,22 +100,35 @@ def measure(kind: str, url: str, count: int, ledger_rows: int) -> Result:
     try:
         ledger.prepare()
         fill(ledger, ledger_rows, count)
-        read = list(rows(count, first=ledger_rows - count))
+        sample = min(count, SAMPLE)
+        read = list(rows(sample, first=ledger_rows - sample))
         skip(ledger, read)  # imports, caches and the database's own are warm, for the package and for the peer
-        whole, report = least(lambda: skip(ledger, read))
+        with spooled(rows(count, first=ledger_rows - count)) as spool:
+            whole, report = least(lambda: skip(ledger, spool))
         if report.already_delivered != count:
             raise RuntimeError(f"nothing was to be sent, and the report says {report}")
+        with spooled(read) as spool:
+            reading, _ = least(lambda: deque(spool, maxlen=0))
         mapping, records = least(lambda: list(map(CallMapping().record, read)))
         digests, claims = least(lambda: digested(records))
         batches = list(batched([claim.key for claim in claims], KEYS_A_QUERY))
         looking_up, found = least(lambda: sum(len(ledger.look_up(keys)) for keys in batches))
         peer, found_by_peer = least(lambda: asked(ledger.engine, batches))
-        if not found == found_by_peer == count:
-            raise RuntimeError(f"{count} calls are in the ledger; it shows {found}, and the peer {found_by_peer}")
+        if not found == found_by_peer == sample:
+            raise RuntimeError(f"{sample} calls are in the ledger; it shows {found}, and the peer {found_by_peer}")
     finally:
         ledger.engine.dispose()
-    rooms = {"mapping": mapping, "digests": digests, "looking up": looking_up}
-    return Result(kind, count, whole, rooms, peer)
+    rooms = {"reading": reading, "mapping": mapping, "digests": digests, "looking up": looking_up}
+    return Result(kind, count, whole, sample, rooms, peer)
+
+
+def spooled(read: Iterable[dict[str, Any]]) -> Spool:
+    """These rows on disk, as the hook has those of a query."""
+    spool = Spool(list(row(0)))
+    remaining = iter(read)
+    while some := list(islice(remaining, ROWS_A_FETCH)):
+        spool.write(list(each.values()) for each in some)
+    return spool
 
 
 def fill(ledger: Ledger, count: int, mapped: int) -> None:
@@ -149,7 +172,7 @@ def entry(claim: Claim, run_id: str) -> dict[str, Any]:
     }
 
 
-def skip(ledger: Ledger, read: Sequence[dict[str, Any]]) -> DeliveryReport:
+def skip(ledger: Ledger, read: Iterable[dict[str, Any]]) -> DeliveryReport:
     """Deliver these rows as the hook does."""
     claims, interrupt = InputClaims(), threading.Event()
     run_id = ledger.start("benchmark", "")
@@ -197,15 +220,21 @@ def least(act: Callable[[], T]) -> tuple[Spent, T]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.skipping", description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000, help="calls that are skipped (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="calls that are skipped (default: %(default)s)")
     parser.add_argument("--ledger", type=int, default=1_000_000, help="calls in the ledger (default: %(default)s)")
     parser.add_argument("--database", choices=DATABASES, action="append", help="only this one (default: both)")
     options = parser.parse_args()
     if not 0 < options.rows <= options.ledger:
         parser.error("--rows must be at least 1 and at most --ledger")
+    load, results = load_average(), []
     for kind in options.database or DATABASES:
         with tempfile.TemporaryDirectory(prefix="impactcall-skipping-") as folder, database(kind, Path(folder)) as url:
-            print(measure(kind, url, options.rows, options.ledger), flush=True)
+            results.append(measure(kind, url, options.rows, options.ledger))
+            print(results[-1], flush=True)
+    command = f"python -m benchmarks.skipping {' '.join(sys.argv[1:])}".strip()
+    told = "\n".join(map(str, results))
+    what = f"{options.rows:,} calls that a ledger of {options.ledger:,} knows; the parts alone with {SAMPLE:,} of them."
+    write_section(HEADING, f"{measured_on(command, load, ['psycopg2-binary'])}\n\n{what}\n\n```text\n{told}\n```")
 
 
 if __name__ == "__main__":
