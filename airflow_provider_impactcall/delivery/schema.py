@@ -138,8 +138,12 @@ INDEXES = (
         *(calls.c.changed_at, calls.c.namespace, calls.c.state, calls.c.CampaignId, calls.c.MediaId),
     ),
 )
-"""What makes a person's questions quick; no delivery needs them. Each costs every call's commits: benchmarks/RESULTS.md
-has the figures. A new ledger has them from the start, see :mod:`.indexing` for an older one.
+"""What makes a person's questions quick; no delivery needs them. A new ledger has them from the start, see
+:mod:`.indexing` for an older one.
+
+Each costs every call. SQLite writes 6.5 kB a delivered call in groups of 64; the first adds as much again, as ids come
+in no order, and 27 us of CPU to 103; the second 8 %, the third 9 %, and 5 us each. PostgreSQL writes 2.9 kB a call;
+each of them adds 5 to 12 %.
 """
 
 _ADDED: Mapping[int, Sequence[sa.Column[Any]]] = {

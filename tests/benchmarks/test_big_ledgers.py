@@ -21,12 +21,11 @@ def filled(url: str) -> Ledger:
     return ledger
 
 
-def test_no_question_but_that_for_everything_reads_a_whole_table(tmp_path: Path) -> None:
+def test_no_question_reads_a_whole_table_but_an_export_of_everything(tmp_path: Path) -> None:
     ledger = filled(f"sqlite:///{tmp_path}/ledger.db")
     found = {answer.question: answer.reads_all for answer in answers(ledger, CALLS)}
     ledger.close()
-    everything = {"all calls by state", "10,000 calls of an export"}
-    assert {question for question, tables in found.items() if tables} == everything
+    assert [question for question, tables in found.items() if tables] == ["10,000 calls of an export"]
     assert len(found) > 20
 
 

@@ -352,7 +352,7 @@ def test_of_many_calls_each_is_given_once_and_all_are_changed(ledger: Ledger, mo
 def test_a_purge_that_was_stopped_says_how_far_it_came_and_goes_on_from_there(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corrections, "_CALLS_A_STEP", 4)
+    monkeypatch.setattr(corrections, "_PURGED_AT_ONCE", 4)
     names = [f"call-{number:02d}" for number in range(10)]
     attempted(ledger, OK, *names)
     age(ledger, *names)
@@ -377,7 +377,7 @@ def test_a_purge_that_was_stopped_says_how_far_it_came_and_goes_on_from_there(
 
 
 def test_calls_of_one_moment_are_all_purged(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corrections, "_CALLS_A_STEP", 2)
+    monkeypatch.setattr(corrections, "_PURGED_AT_ONCE", 2)
     names = [f"call-{number}" for number in range(7)]
     attempted(ledger, OK, *names)
     age(ledger, *names)
