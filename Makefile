@@ -57,6 +57,7 @@ bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs De
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.profile
 	$(BIN)/python -m benchmarks.ledgers
+	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.skipping
 	$(BIN)/python -m benchmarks.mapping
 	$(BIN)/python -m benchmarks.scaling
