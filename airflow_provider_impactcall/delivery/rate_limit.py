@@ -206,8 +206,7 @@ class Places:
             before = clock()
             now = connection.execute(sa.select(Now())).scalar_one()
             after = clock()
-            query = sa.select(rate_runs, runs.c.lease_until, runs.c.ended_at).select_from(_WITH_RUNS)
-            known = {row.run_id: row for row in connection.execute(query.where(rate_runs.c.account == self._account))}
+            known = {row.run_id: row for row in connection.execute(_RUNS, {"account": self._account})}
             own = known.pop(self._run_id, None)
             if request.ended and (own is None or own.turn != request.turn):
                 self._note(connection, [now - (before - at) + _TICK for at in request.ended])
@@ -285,14 +284,18 @@ class Places:
             connection.execute(
                 sa.insert(rate_ended).values(account=self._account, at=float(second), places=int(places))
             )
-        gone = sa.select(rate_runs, runs.c.lease_until, runs.c.ended_at).select_from(_WITH_RUNS)
-        gone = gone.where(rate_runs.c.account == self._account, sa.func.coalesce(runs.c.lease_until, 0.0) <= now)
-        for row in connection.execute(gone).all():
+        gone = _RUNS.where(sa.func.coalesce(runs.c.lease_until, 0.0) <= now)
+        for row in connection.execute(gone, {"account": self._account}).all():
             if _gone_at(row) < now - kept:
                 connection.execute(sa.delete(rate_runs).where(rate_runs.c.run_id == row.run_id))
 
 
-_WITH_RUNS = rate_runs.outerjoin(runs, runs.c.run_id == rate_runs.c.run_id)
+_RUNS = (
+    sa.select(rate_runs, runs.c.lease_until, runs.c.ended_at)
+    .select_from(rate_runs.outerjoin(runs, runs.c.run_id == rate_runs.c.run_id))
+    .where(rate_runs.c.account == sa.bindparam("account"))
+)
+"""The runs of an account, and what is known of their leases."""
 
 
 def _gone_at(row: Any) -> float:
