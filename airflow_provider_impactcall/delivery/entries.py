@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Dialect
 
 from airflow_provider_impactcall.delivery.claims import Claim
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
@@ -217,7 +218,7 @@ _CALL = tuple(calls.c)
 _EVENT = tuple(column for column in events.c if column.name != "event_id")
 
 
-def _insert(connection: Connection, columns: Sequence[sa.Column[Any]], rows: Sequence[tuple[Any, ...]]) -> None:
+def _insert(connection: Connection, columns: tuple[sa.Column[Any], ...], rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows whose values are in the order of the columns.
 
     By the driver: SQLAlchemy's own insertion of 32 calls takes three times as long on SQLite, and on PostgreSQL sends a
@@ -226,11 +227,16 @@ def _insert(connection: Connection, columns: Sequence[sa.Column[Any]], rows: Seq
     if not rows:
         return
     dialect = connection.dialect
-    named = ", ".join(map(dialect.identifier_preparer.format_column, columns))
-    head = f"INSERT INTO {columns[0].table.name} ({named}) VALUES "  # noqa: S608 - names of ours
-    mark = "?" if dialect.paramstyle == "qmark" else "%s"
-    row = f"({', '.join([mark] * len(columns))})"
+    head, row = _insertion(dialect, columns)
     if dialect.name == "sqlite":
         connection.exec_driver_sql(head + row, list(rows))
     else:
         connection.exec_driver_sql(head + ", ".join([row] * len(rows)), tuple(chain.from_iterable(rows)))
+
+
+@lru_cache(maxsize=16)
+def _insertion(dialect: Dialect, columns: tuple[sa.Column[Any], ...]) -> tuple[str, str]:
+    """An insertion up to its values, and the marks of one row of these."""
+    named = ", ".join(map(dialect.identifier_preparer.format_column, columns))
+    mark = "?" if dialect.paramstyle == "qmark" else "%s"
+    return f"INSERT INTO {columns[0].table.name} ({named}) VALUES ", f"({', '.join([mark] * len(columns))})"  # noqa: S608
