@@ -180,7 +180,9 @@ def test_a_ledger_that_stays_away(
     expire_leases(run.delivery.ledger_url)
     found = run.story()
     found.is_true()
-    assert report.delivered == len(found.of_state("delivered"))
+    # A server that dies amid a commit may have made it, and not have told.
+    untold = len(found.of_state("delivered")) - report.delivered
+    assert 0 <= untold <= (report.unknown if database.dialect.name == "postgresql" else 0)
     again = run.again()
     story = run.story()
     story.is_complete(CALLS)
