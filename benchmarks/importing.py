@@ -7,18 +7,14 @@ already. Each is measured in interpreters of its own, by their CPU.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.processes import ROOT, environment, told
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
 
-ROOT = Path(__file__).resolve().parent.parent
 DAGS = ROOT / "dags"
 ENTRY_POINT = "airflow_provider_impactcall.provider_info"
 
@@ -45,16 +41,8 @@ print(json.dumps(dict(cpu=seconds, wall=wall, modules=sorted(set(sys.modules) - 
 
 def imported(code: str, home: Path, before: str = "", options: tuple[str, ...] = ()) -> dict[str, Any]:
     """What running this code costs in a new interpreter: seconds of CPU and by the clock, and the modules it loads."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    environment |= {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, *options, "-c", ASKED.format(before=before, imported=code)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    asked = ASKED.format(before=before, imported=code)
+    found: dict[str, Any] = told(*options, "-c", asked, env=environment(home))
     return found
 
 

@@ -10,8 +10,6 @@ import argparse
 import csv
 import io
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +22,7 @@ import sqlalchemy as sa
 from benchmarks.databases import DATABASES, database
 from benchmarks.delivering import ENDPOINT, TENTHS, WAREHOUSE, Course
 from benchmarks.endpoints import Endpoints, NotInstalled, endpoints
+from benchmarks.processes import environment, told
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
 from benchmarks.rows import row, rows
 from benchmarks.senders import LEDGER, LOGIN, PASSWORD
@@ -32,7 +31,6 @@ from tests.databases import as_connection, empty_database
 HEADING = "A million rows"
 MORE_MEMORY, SLOWER = 60, 0.10
 
-_ROOT = Path(__file__).resolve().parent.parent
 _ROWS_A_COPY = 50_000
 
 
@@ -116,31 +114,17 @@ def delivered(folder: Path, source: sa.URL, to: Endpoints, ledger: str, count: i
         settings = _settings(Path(home), source, to.prompt)
         if ledger == "postgresql":
             settings[f"AIRFLOW_CONN_{LEDGER.upper()}"] = as_connection(empty_database(source))
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.delivering", conn_id, str(count), str(concurrency)],
-            env={name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | settings,
-            capture_output=True,
-            text=True,
-            cwd=_ROOT,
-            check=False,
-        )
-    if done.returncode != 0:
-        raise RuntimeError(f"ended with {done.returncode}: {done.stderr[-3000:]}")
+        course = Course(**told("-m", "benchmarks.delivering", conn_id, str(count), str(concurrency), env=settings))
     came = to.answered() - before
     if came != count:
         raise RuntimeError(f"{count} calls were to be sent, and {came} requests came")
-    return Course(**json.loads(done.stdout.splitlines()[-1]))
+    return course
 
 
 def _settings(home: Path, source: sa.URL, origin: str) -> dict[str, str]:
     endpoint: Mapping[str, str] = {"conn_type": "impactcall", "host": origin, "login": LOGIN, "password": PASSWORD}
-    return {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        f"AIRFLOW_CONN_{WAREHOUSE.upper()}": as_connection(source),
-        f"AIRFLOW_CONN_{ENDPOINT.upper()}": json.dumps(endpoint),
-    }
+    connections = {WAREHOUSE: as_connection(source), ENDPOINT: json.dumps(endpoint)}
+    return environment(home, **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()})
 
 
 def main() -> None:

@@ -27,24 +27,24 @@ import sqlalchemy as sa
 from airflow_provider_impactcall.sandbox import Sandbox
 from benchmarks.databases import DATABASES, database
 from benchmarks.endpoints import LATENCY, NotInstalled, endpoints
+from benchmarks.processes import environment
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
 from benchmarks.rows import rows
 from tests.databases import as_connection
 from tests.examples import LOGIN, PASSWORD
 
-ROOT = Path(__file__).resolve().parent.parent
 TASKS = 2
 
 
 class Task:
     """A process that delivers what it is told to, through the hook, as a task does.
 
-    :param environment: of a home of Airflow's that both share
+    :param settings: its variables, with a home of Airflow's that both share
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "benchmarks.scaling", "--task"]
-        self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def begin(self, first: int, count: int, **options: Any) -> None:
         """Have so many calls delivered, beginning with that number."""
@@ -78,19 +78,14 @@ def tasks(folder: Path, origin: str, ledger: str, **extra: Any) -> Iterator[list
     host, _, port = origin.rpartition(":")
     home = folder / "airflow"
     connection = {"conn_type": "impactcall", "host": host, "port": int(port), "login": LOGIN, "password": PASSWORD}
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "ledger",
-        "AIRFLOW_CONN_LEDGER": as_connection(sa.engine.make_url(ledger)),
-        "AIRFLOW_CONN_IMPACTCALL_DEFAULT": json.dumps({**connection, "extra": extra}),
-        "PYTHONPATH": str(ROOT),
-    }
-    if ledger.startswith("sqlite"):
-        # As a task has it without a ledger connection: the file in the Airflow home.
-        environment["AIRFLOW__IMPACTCALL__LEDGER_CONN_ID"] = "embedded"
-    started = [Task(environment) for _ in range(TASKS)]
+    settings = environment(
+        home,
+        # On SQLite as a task has it without a ledger connection: the file in the Airflow home.
+        AIRFLOW__IMPACTCALL__LEDGER_CONN_ID="embedded" if ledger.startswith("sqlite") else "ledger",
+        AIRFLOW_CONN_LEDGER=as_connection(sa.engine.make_url(ledger)),
+        AIRFLOW_CONN_IMPACTCALL_DEFAULT=json.dumps({**connection, "extra": extra}),
+    )
+    started = [Task(settings) for _ in range(TASKS)]
     try:
         yield started
     finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from airflow_provider_impactcall.delivery.endpoint import PATH
 from benchmarks import mapped_operator
 from benchmarks.databases import database
 from benchmarks.endpoints import LATENCY, Endpoints, NotInstalled, Request, endpoints
+from benchmarks.processes import environment, told
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
 from benchmarks.rows import row, rows
 from benchmarks.senders import (
@@ -45,7 +45,6 @@ from benchmarks.senders import (
 from tests.databases import as_connection, empty_database
 
 HEADING = "Throughput"
-_ROOT = Path(__file__).resolve().parent.parent
 _LONGEST = 600.0
 _WARM = 100
 _CHECKED = 20
@@ -327,39 +326,30 @@ class Stage:
         """What a sender took in a process of its own, with an Airflow home and a ledger that are new."""
         job = Job(origin, _warm(contender), contender.calls, self.concurrency)
         with tempfile.TemporaryDirectory(prefix="sender-", dir=self.folder) as home:
-            others = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-            done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.senders", contender.sender],
-                env=others | self.environment(contender.sender, Path(home), origin),
-                input=json.dumps(asdict(job)),
-                capture_output=True,
-                text=True,
-                cwd=_ROOT,
-                timeout=_LONGEST,
-                check=False,
+            settings = self.environment(contender.sender, Path(home), origin)
+            given = json.dumps(asdict(job))
+            return Spent(
+                **told("-m", "benchmarks.senders", contender.sender, env=settings, given=given, timeout=_LONGEST)
             )
-        if done.returncode != 0:
-            raise RuntimeError(f"{contender}: ended with {done.returncode}: {done.stderr[-3000:]}")
-        return Spent(**json.loads(done.stdout.splitlines()[-1]))
 
     def environment(self, sender: str, home: Path, origin: str) -> dict[str, str]:
         """What leads a sender to the warehouse, a ledger and an endpoint, and keeps in a folder what it writes."""
         address = {"host": origin, "login": LOGIN, "password": PASSWORD}
-        ledger = {}
+        connections = {
+            WAREHOUSE: json.dumps({"conn_type": "sqlite", "host": str(self.warehouse)}),
+            ENDPOINT: json.dumps({"conn_type": "impactcall", **address}),
+            HTTP: json.dumps({"conn_type": "http", **address}),
+        }
         if sender == "ours_on_postgresql":
             if self.postgresql is None:
                 raise RuntimeError(f"{sender} needs PostgreSQL")
-            ledger[f"AIRFLOW_CONN_{LEDGER.upper()}"] = as_connection(empty_database(self.postgresql))
-        return ledger | {
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            f"AIRFLOW_CONN_{WAREHOUSE.upper()}": json.dumps({"conn_type": "sqlite", "host": str(self.warehouse)}),
-            f"AIRFLOW_CONN_{ENDPOINT.upper()}": json.dumps({"conn_type": "impactcall", **address}),
-            f"AIRFLOW_CONN_{HTTP.upper()}": json.dumps({"conn_type": "http", **address}),
-            "DLT_DATA_DIR": str(home),
-            "RUNTIME__DLTHUB_TELEMETRY": "false",
-        }
+            connections[LEDGER] = as_connection(empty_database(self.postgresql))
+        return environment(
+            home,
+            **{f"AIRFLOW_CONN_{name.upper()}": connection for name, connection in connections.items()},
+            DLT_DATA_DIR=str(home),
+            RUNTIME__DLTHUB_TELEMETRY="false",
+        )
 
     def _wrk(self, calls: int, origin: str, seconds: int) -> tuple[int, float]:
         """The requests that wrk has had answered, one call after the other over and over, and how many a second."""
