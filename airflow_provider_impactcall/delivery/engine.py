@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import NamedTuple, Protocol, cast
 
@@ -131,6 +131,18 @@ class _Told(NamedTuple):
     outcome: Outcome
     answer: Awaitable[str]
     held_back: bool = False
+
+
+class _Sent(NamedTuple):
+    """What the ledger was told after an attempt.
+
+    :param told: of this call or others; more than one if others show whose fault a refusal was
+    :param again: of this call, which is to be sent again
+    """
+
+    attempted: _Attempted
+    told: Sequence[_Told] = ()
+    again: _Told | None = None
 
 
 class Engine:
@@ -259,68 +271,73 @@ class Engine:
         waited = 0.0
         while True:
             try:
-                if not await self._pacing.admit():
-                    return self._leave(call, str(self._pacing.stopped), uncertain=uncertain)
-                decision = await self._take(books, claim)
-                if decision is not None and decision.state is not None:
-                    return self._settle(call, Outcome(decision.state, decision.reason))
-                uncertain = uncertain or (decision is not None and decision.uncertain)
-                if decision is not None and decision.fence is not None:
-                    outcome = await self._attempt(send, call)
-                    self._pacing.observe(outcome)
-                    uncertain = uncertain or outcome.state is State.UNKNOWN
-                    attempted = _Attempted(call, claim, decision.fence, uncertain)
-                    again = outcome.state in (State.AGAIN, State.NOT_SENT, *([State.UNKNOWN] * books.resend))
-                    # The ledger is told before the place is free, and listened to afterwards: what the next call
-                    # takes is recorded with this or after it, so that never more intents are open than places.
-                    told = (
-                        [_tell(books, attempted, outcome)]
-                        if again
-                        else self._judge(books, attempted, _known(outcome, uncertain))
-                    )
+                decision = await self._take(books, claim, uncertain)
+                sent = None
+                if decision.fence is not None:
+                    attempted = _Attempted(call, claim, decision.fence, decision.uncertain)
+                    sent = await self._send(send, books, attempted)
             finally:
                 self._slots.leave()
-            if decision is not None and decision.fence is None:
-                if waited >= LEASE_SECONDS or self._pacing.stopped is not None:
+            uncertain = decision.uncertain
+            if decision.state is not None:
+                return self._settle(call, Outcome(decision.state, decision.reason))
+            if sent is None:
+                if waited >= LEASE_SECONDS or self.stopped:
                     return self._leave(call, decision.reason, uncertain=uncertain)
                 await self._pacing.rest_for(_OTHER_RUN_EVERY)
                 waited += _OTHER_RUN_EVERY
-            elif decision is not None and not again:
-                return await self._hear(told, attempted)
-            elif decision is not None:
-                recorded = await self._heard(told[0])
-                if recorded is not outcome:
-                    return self._conclude(attempted, recorded or _unrecorded(outcome))
+            elif sent.again is None:
+                return await self._hear(sent.told, sent.attempted)
+            else:
+                recorded = await self._heard(sent.again)
+                if recorded is not sent.again.outcome:
+                    return self._conclude(sent.attempted, recorded or _unrecorded(sent.again.outcome))
+                uncertain = sent.attempted.uncertain
                 attempts += 1
                 await self._pacing.rest(attempts)
             await self._slots.enter(attempts)
 
-    async def _take(self, books: Accounts, claim: Claim) -> Decision | None:
-        """Record that an admitted call is about to leave; if it may not, its admission is given back.
+    async def _take(self, books: Accounts, claim: Claim, uncertain: bool) -> Decision:
+        """Have a call admitted, and record that it is about to leave; if it may not, its admission is given back.
 
-        :return: what may be done with it, or None if it has to be admitted anew
+        :param uncertain: whether an earlier attempt of unknown fate may have been processed; the decision says so too
         """
-        try:
-            decision = await books.take(claim)
-        except LedgerUnusable as error:
-            self._pacing.stop(Stop(str(error)))
-            decision = Decision(reason=str(error))
-        if decision.fence is None:
+        while await self._pacing.admit():
+            try:
+                decision = await books.take(claim)
+            except LedgerUnusable as error:
+                self._pacing.stop(Stop(str(error)))
+                decision = Decision(reason=str(error))
+            uncertain = uncertain or decision.uncertain
+            decision = replace(decision, uncertain=uncertain) if decision.uncertain != uncertain else decision
+            if decision.fence is None:
+                self._pacing.withdraw()
+                return decision
+            # Recording takes time, in which all may have changed.
+            if not books.may_send:
+                self._pacing.stop(Stop(LEASE_RAN_OUT))
+            if not (self.stopped or self._pacing.holds_up):
+                return decision
             self._pacing.withdraw()
-            return decision
-        # Recording takes time, in which all may have changed.
-        if not books.may_send:
-            self._pacing.stop(Stop(LEASE_RAN_OUT))
-        if not (self.stopped or self._pacing.holds_up):
-            return decision
-        self._pacing.withdraw()
-        reason = (
-            "the endpoint asked to wait before it left" if self._pacing.stopped is None else str(self._pacing.stopped)
-        )
-        stayed = Settlement(claim.key, decision.fence, Outcome(State.NOT_SENT, reason))
-        if await self._answer(books.settle(stayed)) is None:
-            return Decision(State.UNKNOWN, reason=reason)
-        return Decision(uncertain=decision.uncertain, reason=reason) if self.stopped else None
+            stop = self._pacing.stopped
+            reason = "the endpoint asked to wait before it left" if stop is None else str(stop)
+            stayed = Settlement(claim.key, decision.fence, Outcome(State.NOT_SENT, reason))
+            if await self._answer(books.settle(stayed)) is None:
+                return Decision(State.UNKNOWN, uncertain=uncertain, reason=reason)
+        return Decision(uncertain=uncertain, reason=str(self._pacing.stopped))
+
+    async def _send(self, send: Send, books: Accounts, attempted: _Attempted) -> _Sent:
+        """Send a call that was taken, and tell the ledger what came of it.
+
+        That is before its place is free, and the ledger's answer is listened to afterwards: what the next call takes is
+        recorded with this or after it, so that never more intents are open than places.
+        """
+        outcome = await self._attempt(send, attempted.call)
+        self._pacing.observe(outcome)
+        attempted = attempted._replace(uncertain=attempted.uncertain or outcome.state is State.UNKNOWN)
+        if outcome.state in (State.AGAIN, State.NOT_SENT, *([State.UNKNOWN] * books.resend)):
+            return _Sent(attempted, again=_tell(books, attempted, outcome))
+        return _Sent(attempted, told=self._judge(books, attempted, _known(outcome, attempted.uncertain)))
 
     async def _attempt(self, send: Send, call: Call) -> Outcome:
         task = cast("asyncio.Task[None]", asyncio.current_task())
