@@ -21,6 +21,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from airflow_provider_impactcall.delivery.claims import Claim
 from airflow_provider_impactcall.delivery.entries import (
     ALIVE,
+    DIED,
     HISTORY,
     KEYS_A_QUERY,
     OPEN,
@@ -55,7 +56,10 @@ UNSETTLED = ("unknown", "requeued")
 """What may have been processed, and nobody knows."""
 PURGEABLE = ("delivered", "rejected", "not_sent")
 
-_STATE = sa.case((sa.and_(calls.c.state == OPEN, sa.not_(ALIVE)), State.UNKNOWN.value), else_=calls.c.state)
+_LEFT_OPEN = sa.and_(calls.c.state == OPEN, sa.not_(ALIVE))
+STATE = sa.case((_LEFT_OPEN, State.UNKNOWN.value), else_=calls.c.state)
+"""The state of calls that are joined with their runs; what :data:`STATES` says of an open one."""
+
 _SHOWN = (
     calls.c.CallSessionId,
     calls.c.CampaignId,
@@ -63,15 +67,16 @@ _SHOWN = (
     calls.c.CallProvider,
     calls.c.MediaId,
     calls.c.EventDate,
-    _STATE.label("state"),
-    calls.c.reason,
+    STATE.label("state"),
+    sa.case((_LEFT_OPEN, DIED), else_=calls.c.reason).label("reason"),
     calls.c.attempts,
     calls.c.run_id,
     calls.c.first_at,
     calls.c.changed_at,
     calls.c.key,
 )
-_MOMENTS = ("first_at", "changed_at", "at", "started_at", "ended_at")
+MOMENTS = ("first_at", "changed_at", "at", "started_at", "ended_at")
+"""The columns that are times."""
 
 _FEW = 100_000
 """So many keys are held in memory: 10 MB."""
@@ -100,6 +105,8 @@ class Selection:
     :param since: changed at this time or later
     :param until: changed before this time
     :param call_session_ids: any of these; empty for all
+    :param media_ids: any of these partners; empty for all
+    :param campaign_ids: any of these; empty for all
     :raises InvalidOption: for a state that there is not, or a time without an offset from UTC
     """
 
@@ -109,6 +116,8 @@ class Selection:
     since: datetime | None = None
     until: datetime | None = None
     call_session_ids: Collection[str] = ()
+    media_ids: Collection[str] = ()
+    campaign_ids: Collection[str] = ()
 
     def __post_init__(self) -> None:
         strange = sorted(set(self.states) - set(STATES))
@@ -131,13 +140,15 @@ class Selection:
             yield calls.c.state != OPEN
         if self.states:
             if not settled:
-                yield _STATE.in_(tuple(self.states))
+                yield STATE.in_(tuple(self.states))
             # What it means for the column itself, which indexes are of.
             yield calls.c.state.in_(sorted(self.stored_states))
             if State.DELIVERED not in self.states:
                 yield UNDELIVERED
         if self.reason is not None:
-            yield sa.func.lower(calls.c.reason).contains(self.reason.lower(), autoescape=True)
+            of_reason = sa.func.lower(calls.c.reason).contains(self.reason.lower(), autoescape=True)
+            died = not settled and self.reason.lower() in DIED.lower()
+            yield sa.or_(of_reason, _LEFT_OPEN) if died else of_reason
         if self.run_id is not None:
             yield calls.c.run_id == self.run_id
             # No run has changed a call before it began; when its last answer came, nothing says as surely.
@@ -149,6 +160,10 @@ class Selection:
             yield calls.c.changed_at < self.until.timestamp()
         if self.call_session_ids:
             yield calls.c.CallSessionId.in_(tuple(self.call_session_ids))
+        if self.media_ids:
+            yield calls.c.MediaId.in_(tuple(self.media_ids))
+        if self.campaign_ids:
+            yield calls.c.CampaignId.in_(tuple(self.campaign_ids))
 
 
 @dataclass(frozen=True)
@@ -202,6 +217,25 @@ class Corrections:
                 page = [_readable(row) for row in connection.execute(self._query(selection, of_keys)).mappings()]
             yield from page
 
+    def newest(self, selection: Selection) -> Iterator[dict[str, Any]]:
+        """All the calls as they were when this began, those of one state after those of another and each the newest
+        first, in short transactions and little memory. One that changes meanwhile may be left out; none comes twice.
+        """
+        with self._ledger.reading() as connection:
+            began = connection.execute(sa.select(Now())).scalar_one()
+        of_states = [[calls.c.state == state] for state in sorted(selection.stored_states)] or [[]]
+        for of_state in of_states:
+            last_at, last = began, ""
+            while True:
+                before = (calls.c.changed_at <= last_at, sa.or_(calls.c.changed_at < last_at, calls.c.key > last))
+                query = self._query(selection, *of_state, *before).order_by(calls.c.changed_at.desc(), calls.c.key)
+                with self._ledger.reading() as connection:
+                    page = connection.execute(query.limit(_ROWS_A_FETCH)).mappings().all()
+                if not page:
+                    break
+                last_at, last = page[-1]["changed_at"], page[-1]["key"]
+                yield from map(_readable, page)
+
     def _pages(self, selection: Selection) -> Iterator[ColumnElement[bool]]:
         """Conditions that hold of some of the calls each, and together of all.
 
@@ -230,11 +264,11 @@ class Corrections:
         ours = calls.c.namespace == self._ledger.namespace
         # An index tells of nearly all; beside their runs, only those that are open have to be looked at.
         settled = sa.select(calls.c.state, sa.func.count()).where(ours, *selection.conditions(settled=True))
-        rest = sa.select(_STATE, sa.func.count()).select_from(WITH_RUNS).where(*self._conditions(selection))
+        rest = sa.select(STATE, sa.func.count()).select_from(WITH_RUNS).where(*self._conditions(selection))
         rest = rest.where(calls.c.state == OPEN, UNDELIVERED)
         counts: Counter[str] = Counter()
         with self._ledger.reading() as connection:
-            for query in (settled.group_by(calls.c.state), rest.group_by(_STATE)):
+            for query in (settled.group_by(calls.c.state), rest.group_by(STATE)):
                 for state, number in connection.execute(query):
                     counts[str(state)] += number
         return counts
@@ -531,7 +565,7 @@ def _some(keys: list[str]) -> Iterator[list[str]]:
 
 def _readable(row: Any) -> dict[str, Any]:
     # As str itself: SQLAlchemy's names of columns are a type of its own, which YAML's writers refuse.
-    return {str(name): _utc(value) if name in _MOMENTS and value is not None else value for name, value in row.items()}
+    return {str(name): _utc(value) if name in MOMENTS and value is not None else value for name, value in row.items()}
 
 
 def _utc(moment: float) -> str:

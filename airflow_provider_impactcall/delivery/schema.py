@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql.functions import FunctionElement
@@ -179,6 +179,15 @@ def _mysql_now(*_: Any, **__: Any) -> str:
 
 
 _UNDER_WAY = sa.select(sa.func.count()).select_from(runs).where(runs.c.lease_until > Now())
+
+
+def version_of(engine: Engine) -> int | None:
+    """The version of the ledger in a database, or None if there is none. Nothing is written."""
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table(_schema.name):
+            return None
+        version: int | None = connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
+        return version
 
 
 def create_or_migrate(connection: Connection) -> None:

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from airflow.configuration import get_airflow_home
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import conf, get_current_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.indexing import build_missing
 from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.schema import VERSION, version_of
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.sql import sql_hook
 
 EMBEDDED = "embedded"
+MAP_INDEX = "map_index="
+"""What a mapped task's index stands behind in :func:`source`."""
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
 
@@ -29,13 +32,41 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     :raises InvalidOption: if there is none, and workers of several machines would not know of each other
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
-    conn_id = ledger_conn_id or conf.get("impactcall", "ledger_conn_id", fallback="") or _default()
+    conn_id = ledger_conn_id or configured()
     engine = _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
     ledger = Ledger(engine, namespace)
     with reachable():
         ledger.prepare()
     build_missing(ledger)
     return ledger
+
+
+def existing_ledger(conn_id: str) -> Ledger | None:
+    """The ledger to look at, of no namespace, or None if no delivery has made one yet. Nothing is written.
+
+    :param conn_id: a SQL connection, or ``embedded``
+    :raises InvalidOption: if the connection is none of a SQL database
+    :raises LedgerUnusable: if it cannot be reached, or another version of this package made it
+    """
+    if conn_id == EMBEDDED:
+        if not _embedded_file().exists():
+            return None  # To connect would make it.
+        engine = _embedded()
+    else:
+        engine = sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine(engine_kwargs={"pool_pre_ping": True})
+    with reachable():
+        try:
+            version = version_of(engine)
+        finally:
+            engine.dispose()
+    if version is None:
+        return None
+    if version != VERSION:
+        raise LedgerUnusable(
+            f"the ledger is of version {version}, and this package knows {VERSION}: "
+            + ("update it" if version > VERSION else "its next delivery brings the ledger up to that")
+        )
+    return Ledger(engine, "")
 
 
 @contextmanager
@@ -51,9 +82,31 @@ def reachable() -> Iterator[None]:
 
 
 def source() -> str:
-    """Who is sending: the task try that this is, if it is one."""
+    """Who is sending: the task try that this is, if it is one.
+
+    :return: ``dag/task/run/try``, of a mapped task ``dag/task/run/map_index=3/try``; ``python`` outside a task
+    """
     names = ("DAG_ID", "TASK_ID", "DAG_RUN_ID", "TRY_NUMBER")
-    return "/".join(os.environ.get(f"AIRFLOW_CTX_{name}", "") for name in names).strip("/") or "python"
+    *instance, try_number = (os.environ.get(f"AIRFLOW_CTX_{name}", "") for name in names)
+    return "/".join([*instance, *_map_index(), try_number]).strip("/") or "python"
+
+
+def _map_index() -> list[str]:
+    """Which of a mapped task's instances this is: no variable of Airflow's says so."""
+    try:
+        index = getattr(get_current_context().get("ti"), "map_index", None)
+    except Exception:  # noqa: BLE001 - there is none, of which each version of Airflow has its own error
+        return []
+    return [f"{MAP_INDEX}{index}"] if isinstance(index, int) and index >= 0 else []
+
+
+def configured() -> str:
+    """The connection id of the configured ledger, or ``embedded``.
+
+    :raises InvalidOption: if there is none, and workers of several machines would not know of each other
+    """
+    conn_id: str = conf.get("impactcall", "ledger_conn_id", fallback="") or _default()
+    return conn_id
 
 
 def _default() -> str:
@@ -68,6 +121,10 @@ def _default() -> str:
 
 
 def _embedded() -> sa.Engine:
-    home = Path(get_airflow_home())
-    home.mkdir(parents=True, exist_ok=True)
-    return sa.create_engine(f"sqlite:///{home / 'impactcall_ledger.db'}")
+    file = _embedded_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return sa.create_engine(f"sqlite:///{file}")
+
+
+def _embedded_file() -> Path:
+    return Path(get_airflow_home()) / "impactcall_ledger.db"

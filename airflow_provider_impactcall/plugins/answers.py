@@ -1,0 +1,271 @@
+"""What the page asks for, and the data that it is given. No FastAPI here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_impactcall.delivery import advice
+from airflow_provider_impactcall.delivery.corrections import CALL_COLUMNS, Selection
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.outcome import ENDS
+from airflow_provider_impactcall.delivery.overview import (
+    TOLD,
+    Overview,
+    Period,
+    RunSelection,
+    latest_runs,
+    namespaces,
+    of_one_run,
+    zulu,
+)
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.hooks.ledger import MAP_INDEX
+
+DEFAULT_PERIOD = timedelta(days=7)
+DEFAULT_CALLS = 100
+MOST_CALLS = 1_000
+
+_MOST_VALUES = 50
+# As many characters as a column of the ledger may have; a CallSessionId has no limit there.
+_LONGEST_VALUE = 4_000
+# Of times beyond these, no clock is right, and not all have an equal in UTC.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
+
+_REASON_COLUMNS = ("reason", "calls", "last_at", "what_to_do", "command")
+COLUMNS = {
+    "over-time": ("at", *TOLD),
+    "partners": ("MediaId", "calls", *TOLD),
+    "campaigns": ("CampaignId", "calls", *TOLD),
+    "rejected": _REASON_COLUMNS,
+    "unknown": _REASON_COLUMNS,
+    "calls": CALL_COLUMNS,
+    "history": ("CallSessionId", "at", "state", "status", "reason", "actor", "attempt", "run_id", "key"),
+    "runs": (
+        *(
+            "run_id",
+            "kind",
+            "source",
+            "namespace",
+            "started_at",
+            "ended_at",
+            "seconds",
+            "alive",
+            "stop",
+            "actor",
+            "why",
+        ),
+        *ENDS,
+    ),
+}
+"""The columns of each listing, as it is written to CSV."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request's parameters; each that is absent is None or empty.
+
+    :param since: ISO 8601 with an offset from UTC
+    :param until: the same
+    :param limit: how many calls at most, 1 to 1,000
+    :raises InvalidOption: if a value cannot be what its parameter says
+    """
+
+    since: str | None = None
+    until: str | None = None
+    namespace: str | None = None
+    states: Sequence[str] = ()
+    reason: str | None = None
+    call_session_ids: Sequence[str] = ()
+    media_ids: Sequence[str] = ()
+    campaign_ids: Sequence[str] = ()
+    run_ids: Sequence[str] = ()
+    source: str | None = None
+    dag_id: str | None = None
+    dag_run_id: str | None = None
+    limit: int = DEFAULT_CALLS
+
+    def __post_init__(self) -> None:
+        several = (self.states, self.call_session_ids, self.media_ids, self.campaign_ids, self.run_ids)
+        single = (self.namespace, self.reason, self.source, self.dag_id, self.dag_run_id)
+        if any(len(values) > _MOST_VALUES for values in several):
+            raise InvalidOption(f"a parameter may be given at most {_MOST_VALUES} times")
+        texts = [*(value for value in single if value is not None), *(value for values in several for value in values)]
+        if any(len(text) > _LONGEST_VALUE or "\0" in text for text in texts):
+            raise InvalidOption(f"a parameter has at most {_LONGEST_VALUE} characters, and none of them is NUL")
+        if not 1 <= self.limit <= MOST_CALLS:
+            raise InvalidOption(f"limit must be 1 to {MOST_CALLS}")
+        if (self.dag_id is None) != (self.dag_run_id is None):
+            raise InvalidOption("dag_id and dag_run_id go together")
+
+    def period(self) -> Period:
+        """The period, by default the last seven days.
+
+        :raises InvalidOption: if it is none
+        """
+        until = datetime.now(UTC) if self.until is None else _time("until", self.until)
+        return Period(until - DEFAULT_PERIOD if self.since is None else _time("since", self.since), until)
+
+    def given_period(self) -> Period | None:
+        """The period, or None if nothing is said of it.
+
+        :raises InvalidOption: if it is none
+        """
+        return None if self.since is None and self.until is None else self.period()
+
+
+class Answers:
+    """The data for one request.
+
+    :param ledger: of whatever namespace
+    :param asked: the request's parameters
+    :param command: how the commands are called here
+    :raises InvalidOption: if the parameters do not go together
+    """
+
+    def __init__(self, ledger: Ledger, asked: Asked, command: Sequence[str]) -> None:
+        self._ledger = ledger
+        self._asked = asked
+        self._command = command
+        self._namespaces = namespaces(ledger)
+        self._namespace = asked.namespace if asked.namespace is not None else next(iter(self._namespaces), "")
+
+    def overview(self, name: str) -> dict[str, Any]:
+        """The figures at the top of the page.
+
+        :param name: of the ledger
+        """
+        period, of = self._asked.period(), self._of()
+        return {
+            "ledger": name,
+            "namespaces": self._namespaces,
+            "namespace": self._namespace or None,
+            "since": zulu(period.since),
+            "until": zulu(period.until),
+            "states": of.states(period),
+            "oldest_undelivered": of.oldest_undelivered(),
+            "open_unknowns": of.open_unknowns(),
+        }
+
+    def over_time(self) -> dict[str, Any]:
+        """The calls by outcome, over time."""
+        return self._of().over_time(self._asked.period())
+
+    def partners(self) -> list[dict[str, Any]]:
+        """The calls by outcome, for each ``MediaId``."""
+        return self._of().partners(self._asked.period())
+
+    def campaigns(self) -> list[dict[str, Any]]:
+        """The calls by outcome, for each ``CampaignId``."""
+        return self._of().campaigns(self._asked.period())
+
+    def rejected(self) -> list[dict[str, Any]]:
+        """The rejected calls by reason, each with what to do and the command for it."""
+        return self._reasons("rejected", advice.about_rejected, advice.requeue)
+
+    def unknown(self) -> list[dict[str, Any]]:
+        """The same of the calls of unknown fate."""
+        return self._reasons("unknown", advice.about_unknown, advice.resolve)
+
+    def calls(self) -> dict[str, Any]:
+        """The calls that changed last, and whether there are more."""
+        found: list[dict[str, Any]] = []
+        more = False
+        for of, selection in self._selections():
+            some, even_more = of.calls(selection, self._asked.limit)
+            found += some
+            more = more or even_more
+        found.sort(key=lambda call: str(call["changed_at"]), reverse=True)
+        limit = self._asked.limit
+        return {"calls": found[:limit], "more": more or len(found) > limit}
+
+    def each_call(self) -> Iterator[dict[str, Any]]:
+        """All the calls that there are."""
+        for of, selection in self._selections():
+            yield from of.each_call(selection)
+
+    def history(self) -> dict[str, Any]:
+        """The calls of an id, and all that happened to them.
+
+        :raises InvalidOption: if it is not of one id
+        """
+        if len(self._asked.call_session_ids) != 1:
+            raise InvalidOption("give one CallSessionId")
+        of = self._of()
+        calls, _ = of.calls(Selection(call_session_ids=self._asked.call_session_ids), MOST_CALLS)
+        return {"calls": calls, "history": of.history(self._asked.call_session_ids[0])}
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The last runs, each with where Airflow shows its task."""
+        asked = self._asked
+        dag_run = None if asked.dag_id is None or asked.dag_run_id is None else (asked.dag_id, asked.dag_run_id)
+        if asked.run_ids or asked.source is not None or dag_run is not None:
+            of_period, namespace = asked.given_period(), asked.namespace
+        else:
+            of_period, namespace = asked.period(), self._namespace
+        selection = RunSelection(namespace, of_period, tuple(asked.run_ids), asked.source, dag_run)
+        return [{**run, "task_url": _task_url(run)} for run in latest_runs(self._ledger, selection)]
+
+    def _of(self, namespace: str | None = None) -> Overview:
+        return Overview(Ledger(self._ledger.engine, self._namespace if namespace is None else namespace))
+
+    def _reasons(
+        self, state: str, about: Callable[[str], str], command: Callable[[Sequence[str], str, str, Period], str]
+    ) -> list[dict[str, Any]]:
+        period = self._asked.period()
+        return [
+            {
+                **each,
+                "what_to_do": about(each["reason"]),
+                "command": command(self._command, self._namespace, each["reason"], period),
+            }
+            for each in self._of().reasons(state, period)
+        ]
+
+    def _selections(self) -> Iterator[tuple[Overview, Selection]]:
+        asked = self._asked
+        period = asked.given_period() if asked.run_ids or asked.call_session_ids else asked.period()
+        selection = Selection(
+            states=tuple(asked.states),
+            reason=asked.reason or None,
+            since=None if period is None else period.since,
+            until=None if period is None else period.until,
+            call_session_ids=tuple(asked.call_session_ids),
+            media_ids=tuple(asked.media_ids),
+            campaign_ids=tuple(asked.campaign_ids),
+        )
+        if not asked.run_ids:
+            yield self._of(), selection
+        for run_id in asked.run_ids:
+            namespace, of_run = of_one_run(self._ledger, selection, run_id)
+            # A run's calls are of its namespace, whatever the page shows else.
+            if of_run is not None and asked.namespace in (None, namespace):
+                yield self._of(namespace), of_run
+
+
+def _task_url(run: Mapping[str, Any]) -> str | None:
+    """Where Airflow shows the task that a run is of, from the page's own address; None if it is of none."""
+    source = run["source"] if run["kind"] == "deliver" else run["actor"]
+    match str(source).split("/"):
+        case [dag_id, task_id, run_id, try_number] if try_number.isdecimal():
+            mapped = ""
+        case [dag_id, task_id, run_id, index, try_number] if try_number.isdecimal() and index.startswith(MAP_INDEX):
+            mapped = f"/mapped/{quote(index.removeprefix(MAP_INDEX), safe='')}"
+        case _:
+            return None
+    dag, of_run, task = (quote(part, safe="") for part in (dag_id, run_id, task_id))
+    return f"../dags/{dag}/runs/{of_run}/tasks/{task}{mapped}"
+
+
+def _time(name: str, text: str) -> datetime:
+    try:
+        # In a URL that nobody has encoded, the + of an offset is a space.
+        moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
+    except ValueError:
+        raise InvalidOption(f"{name} must be a time in ISO 8601, such as 2026-09-10T22:55:32Z") from None
+    if moment.tzinfo is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise InvalidOption(f"{name} must have an offset from UTC, and be of {_FIRST_YEAR} to {_LAST_YEAR}")
+    return moment

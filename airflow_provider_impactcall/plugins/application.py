@@ -1,0 +1,221 @@
+"""The page's application, which Airflow's API server mounts: who may see it, its headers, its files and its data.
+
+It only answers GET, and changes nothing. Only the API server imports this: it needs FastAPI, which Airflow 2 has not.
+"""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.resources import files
+from itertools import chain
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.plugins.answers import COLUMNS, DEFAULT_CALLS, Answers, Asked
+from airflow_provider_impactcall.plugins.impactcall import commands, login_url, page_url
+from airflow_provider_impactcall.plugins.kept import KeptLedger
+from airflow_provider_impactcall.plugins.tables import csv_lines
+
+log = logging.getLogger(__name__)
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Of the files too: they are few, and as little for those who have no right.
+    "Cache-Control": "no-store",
+}
+"""Of every answer, errors too."""
+
+_FILES = files("airflow_provider_impactcall.plugins") / "static"
+_FILE_NAME = re.compile(r"[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)+")
+
+
+class _Guarded:
+    """Adds the headers to every answer, and keeps what goes wrong to itself.
+
+    Around the application: what FastAPI answers to an error that nobody expected passes all its middlewares by.
+    """
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                ours = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                named = {name for name, _ in ours}
+                others = [header for header in message.get("headers", []) if header[0].lower() not in named]
+                message = {**message, "headers": [*others, *ours]}
+            await send(message)
+
+        try:
+            await self._application(scope, receive, send_with_headers)
+        except Exception as error:
+            # Not its text, which may hold a query's values or a connection's details.
+            log.error("The page failed (%s)", type(error).__name__)  # noqa: TRY400
+            if begun:
+                # The answer must not look as if it were whole.
+                raise ConnectionAbortedError("the answer was cut off") from None
+            await _failure(500, "the page failed; the API server's log says with what")(
+                scope, receive, send_with_headers
+            )
+
+
+def permitted(user: GetUserDep) -> None:
+    """Lets those through who may see plugins in Airflow and read all DAGs' runs: a ledger is of all of them.
+
+    Not Airflow's ``requires_access_dag``, which takes it for the runs of one DAG if the request names one.
+    """
+    manager = get_auth_manager()
+    if not (
+        manager.is_authorized_view(access_view=AccessView.PLUGINS, user=user)
+        and manager.is_authorized_dag(method="GET", access_entity=DagAccessEntity.RUN, user=user)
+    ):
+        raise HTTPException(403, "You have no right to see this: it takes those to read plugins and DAG runs.")
+
+
+def asked(
+    since: str | None = None,
+    until: str | None = None,
+    namespace: str | None = None,
+    state: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
+    reason: str | None = None,
+    call_session_id: Annotated[list[str], Query(alias="CallSessionId")] = [],  # noqa: B006
+    media_id: Annotated[list[str], Query(alias="MediaId")] = [],  # noqa: B006
+    campaign_id: Annotated[list[str], Query(alias="CampaignId")] = [],  # noqa: B006
+    run_id: Annotated[list[str], Query()] = [],  # noqa: B006
+    source: str | None = None,
+    dag_id: str | None = None,
+    dag_run_id: str | None = None,
+    limit: int = DEFAULT_CALLS,
+) -> Asked:
+    """What a request asks for; a parameter that is empty is as good as absent."""
+    return Asked(
+        since=since or None,
+        until=until or None,
+        namespace=namespace or None,
+        states=[each for each in state if each],
+        reason=reason or None,
+        call_session_ids=[each for each in call_session_id if each],
+        media_ids=[each for each in media_id if each],
+        campaign_ids=[each for each in campaign_id if each],
+        run_ids=[each for each in run_id if each],
+        source=(source or "").rstrip("/") or None,
+        dag_id=dag_id or None,
+        dag_run_id=dag_run_id or None,
+        limit=limit,
+    )
+
+
+_Asked = Annotated[Asked, Depends(asked)]
+_ANSWERS: Mapping[str, Callable[[Answers], Any]] = {
+    "over-time": Answers.over_time,
+    "partners": Answers.partners,
+    "campaigns": Answers.campaigns,
+    "rejected": Answers.rejected,
+    "unknown": Answers.unknown,
+    "calls": Answers.calls,
+    "history": Answers.history,
+    "runs": Answers.runs,
+}
+_ROWS: Mapping[str, Callable[[Answers], Iterable[Mapping[str, Any]]]] = {
+    **_ANSWERS,
+    "over-time": lambda answers: answers.over_time()["steps"],
+    "calls": Answers.each_call,
+    "history": lambda answers: answers.history()["history"],
+}
+"""What is written of each listing to CSV: of the calls all, and not only the last."""
+
+
+def create() -> FastAPI:
+    """The application, with a ledger of its own to look at."""
+    # No documentation of it, which would be there for everyone.
+    application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(permitted)])
+    application.add_middleware(_Guarded)
+    application.add_exception_handler(StarletteHTTPException, _refused)
+    application.add_exception_handler(RequestValidationError, lambda *_: _failure(400, "limit must be a whole number"))
+    application.add_exception_handler(InvalidOption, lambda _, error: _failure(400, str(error)))
+    application.add_exception_handler(LedgerUnusable, lambda _, error: _failure(503, str(error)))
+    application.add_api_route("/", _page, response_model=None)
+    application.add_api_route("/static/{name}", _file, response_model=None)
+    kept = KeptLedger()
+    command = commands()
+
+    # All of these are plain functions, which FastAPI calls in threads: databases are waited for.
+    def overview(asked: _Asked) -> Response:
+        with kept.opened() as ledger:
+            return JSONResponse(Answers(ledger, asked, command).overview(kept.name))
+
+    def as_json(answer: Callable[[Answers], Any]) -> Callable[[Asked], Response]:
+        def respond(asked: _Asked) -> Response:
+            with kept.opened() as ledger:
+                return JSONResponse(answer(Answers(ledger, asked, command)))
+
+        return respond
+
+    def as_csv(name: str, rows: Callable[[Answers], Iterable[Mapping[str, Any]]]) -> Callable[[Asked], Response]:
+        def chunks(asked: Asked) -> Iterator[str]:
+            with kept.opened() as ledger:
+                yield from csv_lines(COLUMNS[name], rows(Answers(ledger, asked, command)))
+
+        def respond(asked: _Asked) -> Response:
+            lines = chunks(asked)
+            # What cannot be answered at all is said so before the answer begins.
+            whole = chain([next(lines)], lines)
+            disposition = f'attachment; filename="impactcall-{name}.csv"'
+            return StreamingResponse(
+                whole, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": disposition}
+            )
+
+        return respond
+
+    application.add_api_route("/api/overview", overview, response_model=None)
+    for name, answer in _ANSWERS.items():
+        application.add_api_route(f"/api/{name}", as_json(answer), response_model=None)
+    for name, rows in _ROWS.items():
+        application.add_api_route(f"/api/{name}.csv", as_csv(name, rows), response_model=None)
+    return application
+
+
+def _page() -> Response:
+    return _file("index.html")
+
+
+def _file(name: str) -> Response:
+    file = _FILES / name
+    if not _FILE_NAME.fullmatch(name) or not file.is_file():
+        raise HTTPException(404, "There is no such file.")
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Response(file.read_bytes(), media_type=kind)
+
+
+def _refused(request: Request, error: StarletteHTTPException) -> Response:
+    if error.status_code == 401 and request.scope["path"] == page_url() and request.method == "GET":
+        # A link that a colleague sent: back to the page, once they have logged in.
+        return RedirectResponse(f"{login_url()}?next={quote(page_url(), safe='')}", 303)
+    return _failure(error.status_code, error.detail)
+
+
+def _failure(status: int, sentence: str) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status)

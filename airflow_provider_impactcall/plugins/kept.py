@@ -1,0 +1,101 @@
+"""The ledger that the page looks at: one, kept from request to request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.hooks.ledger import configured, existing_ledger, reachable
+
+log = logging.getLogger(__name__)
+
+_KEPT_SECONDS = 300.0
+"""So long, and not for ever: the connection may have been changed to lead elsewhere."""
+
+
+class KeptLedger:
+    """The configured ledger. Threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ledger: Ledger | None = None
+        self._since = 0.0
+
+    @contextmanager
+    def opened(self) -> Iterator[Ledger]:
+        """The ledger, of no namespace; an empty one in memory if no delivery has made one yet.
+
+        :raises LedgerUnusable: if there is none to be looked at, or it fails within the context
+        """
+        ledger = self._current()
+        if ledger is None:
+            with _nothing() as empty:
+                yield empty
+            return
+        try:
+            with reachable():
+                yield ledger
+        except LedgerUnusable:
+            self._forget(ledger)
+            raise
+
+    @property
+    def name(self) -> str:
+        """``embedded``, or the id of its connection.
+
+        :raises LedgerUnusable: if none is configured
+        """
+        try:
+            return configured()
+        except InvalidOption as error:
+            raise LedgerUnusable(str(error)) from None
+
+    def close(self) -> None:
+        """Give up its connections, until it is asked for again."""
+        self._forget(self._ledger)
+
+    def _current(self) -> Ledger | None:
+        with self._lock:
+            if self._ledger is not None and time.monotonic() - self._since < _KEPT_SECONDS:
+                return self._ledger
+            before, self._ledger = self._ledger, None
+            if before is not None:
+                before.close()  # What is being asked of it goes on to its end.
+            self._ledger = _look()
+            self._since = time.monotonic()
+            return self._ledger
+
+    def _forget(self, ledger: Ledger | None) -> None:
+        with self._lock:
+            if ledger is not None and ledger is self._ledger:
+                self._ledger = None
+                ledger.close()
+
+
+@contextmanager
+def _nothing() -> Iterator[Ledger]:
+    ledger = Ledger(sa.create_engine("sqlite://"), "")
+    try:
+        ledger.prepare()
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _look() -> Ledger | None:
+    try:
+        return existing_ledger(configured())
+    except LedgerUnusable:
+        raise
+    except InvalidOption as error:
+        raise LedgerUnusable(str(error)) from None
+    except Exception as error:  # A connection that there is not, or a driver: their texts may hold anything.
+        log.warning("The ledger cannot be looked at (%s)", type(error).__name__)
+        raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
