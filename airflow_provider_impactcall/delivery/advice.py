@@ -11,9 +11,8 @@ from airflow_provider_impactcall.delivery.overview import Period
 
 _BY_STATUS = {
     400: "impact.com refuses the call as it is: mend what the reason names in the row or its mapping",
-    403: "impact.com refuses this account or campaign for the call: have your CSM check the campaign's and the partner's "
-    "settings",
-    409: "impact.com refuses it as in conflict with a call that it has: look for that call there before sending it again",
+    403: "impact.com refuses the account, campaign or partner of the call: have your CSM check their settings",
+    409: "impact.com says that it conflicts with a call that it has: look for that one before you send this again",
     413: "the call is too long: shorten its texts in the mapping",
     414: "the URL is too long: set parameters_in to form in the connection",
     422: "impact.com cannot process the call as it is: mend what the reason names in the row or its mapping",

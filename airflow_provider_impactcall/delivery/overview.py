@@ -281,7 +281,7 @@ class RunSelection:
     :param namespace: of its calls
     :param period: in which it began
     :param run_ids: any of these; empty for all
-    :param source: who sent, such as ``dag/task/run/try``; or the beginning of it, up to a ``/``
+    :param source: the task that sent or corrected, as ``dag/task/run/try``, or the beginning of that, up to a ``/``
     :param dag_run: a DAG's id, and that of a run of it: all its tasks'
     """
 
@@ -300,11 +300,15 @@ class RunSelection:
         if self.run_ids:
             yield runs.c.run_id.in_(tuple(self.run_ids))
         if self.source is not None:
-            yield sa.or_(runs.c.source == self.source, _begins(runs.c.source, f"{self.source}/"))
+            of_tasks = (runs.c.source, runs.c.actor)
+            yield sa.or_(*(sa.or_(who == self.source, _begins(who, f"{self.source}/")) for who in of_tasks))
         if self.dag_run is not None:
             dag_id, run_id = self.dag_run
-            yield _begins(runs.c.source, f"{dag_id}/")
-            yield runs.c.source.contains(f"/{run_id}/", autoescape=True)
+            of_run = [
+                sa.and_(_begins(who, f"{dag_id}/"), who.contains(f"/{run_id}/", autoescape=True))
+                for who in (runs.c.source, runs.c.actor)
+            ]
+            yield sa.or_(*of_run)
 
 
 def namespaces(ledger: Ledger) -> list[str]:

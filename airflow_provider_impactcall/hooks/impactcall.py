@@ -35,9 +35,10 @@ from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.connection import Account, account, session
 from airflow_provider_impactcall.hooks.files import FileRows, opens_files
-from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable, source
+from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.hooks.mapping import loaded
 from airflow_provider_impactcall.hooks.options import at_least_zero, positive, whole
+from airflow_provider_impactcall.hooks.source import source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.sources import Row, Source

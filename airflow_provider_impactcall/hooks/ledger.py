@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 from airflow.configuration import get_airflow_home
-from airflow.providers.common.compat.sdk import conf, get_current_context
+from airflow.providers.common.compat.sdk import conf
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.indexing import build_missing
@@ -19,8 +18,6 @@ from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.sql import sql_hook
 
 EMBEDDED = "embedded"
-MAP_INDEX = "map_index="
-"""What a mapped task's index stands behind in :func:`source`."""
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
 
@@ -79,25 +76,6 @@ def reachable() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
-
-
-def source() -> str:
-    """Who is sending: the task try that this is, if it is one.
-
-    :return: ``dag/task/run/try``, of a mapped task ``dag/task/run/map_index=3/try``; ``python`` outside a task
-    """
-    names = ("DAG_ID", "TASK_ID", "DAG_RUN_ID", "TRY_NUMBER")
-    *instance, try_number = (os.environ.get(f"AIRFLOW_CTX_{name}", "") for name in names)
-    return "/".join([*instance, *_map_index(), try_number]).strip("/") or "python"
-
-
-def _map_index() -> list[str]:
-    """Which of a mapped task's instances this is: no variable of Airflow's says so."""
-    try:
-        index = getattr(get_current_context().get("ti"), "map_index", None)
-    except Exception:  # noqa: BLE001 - there is none, of which each version of Airflow has its own error
-        return []
-    return [f"{MAP_INDEX}{index}"] if isinstance(index, int) and index >= 0 else []
 
 
 def configured() -> str:

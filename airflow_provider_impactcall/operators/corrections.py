@@ -61,7 +61,7 @@ class CorrectLedgerOperator(BaseOperator):
         from airflow_provider_impactcall.delivery.corrections import Author
         from airflow_provider_impactcall.delivery.schema import LONGEST_ACTOR
         from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
-        from airflow_provider_impactcall.hooks.ledger import source
+        from airflow_provider_impactcall.hooks.source import source
 
         hook = ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
         try:

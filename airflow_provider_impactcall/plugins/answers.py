@@ -23,7 +23,7 @@ from airflow_provider_impactcall.delivery.overview import (
     zulu,
 )
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.hooks.ledger import MAP_INDEX
+from airflow_provider_impactcall.hooks.source import TaskInstance
 
 DEFAULT_PERIOD = timedelta(days=7)
 DEFAULT_CALLS = 100
@@ -248,16 +248,12 @@ class Answers:
 
 def _task_url(run: Mapping[str, Any]) -> str | None:
     """Where Airflow shows the task that a run is of, from the page's own address; None if it is of none."""
-    source = run["source"] if run["kind"] == "deliver" else run["actor"]
-    match str(source).split("/"):
-        case [dag_id, task_id, run_id, try_number] if try_number.isdecimal():
-            mapped = ""
-        case [dag_id, task_id, run_id, index, try_number] if try_number.isdecimal() and index.startswith(MAP_INDEX):
-            mapped = f"/mapped/{quote(index.removeprefix(MAP_INDEX), safe='')}"
-        case _:
-            return None
-    dag, of_run, task = (quote(part, safe="") for part in (dag_id, run_id, task_id))
-    return f"../dags/{dag}/runs/{of_run}/tasks/{task}{mapped}"
+    instance = TaskInstance.of(str(run["source"] if run["kind"] == "deliver" else run["actor"]))
+    if instance is None:
+        return None
+    dag_id, task_id, run_id = (quote(part, safe="") for part in instance[:3])
+    mapped = "" if instance.map_index < 0 else f"/mapped/{instance.map_index}"
+    return f"../dags/{dag_id}/runs/{run_id}/tasks/{task_id}{mapped}"
 
 
 def _time(name: str, text: str) -> datetime:

@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.plugins.answers import COLUMNS, DEFAULT_CALLS, Answers, Asked
-from airflow_provider_impactcall.plugins.impactcall import commands, login_url, page_url
 from airflow_provider_impactcall.plugins.kept import KeptLedger
+from airflow_provider_impactcall.plugins.places import commands, login_url, page_url
 from airflow_provider_impactcall.plugins.tables import csv_lines
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class _Guarded:
             await self._application(scope, receive, send_with_headers)
         except Exception as error:
             # Not its text, which may hold a query's values or a connection's details.
-            log.error("The page failed (%s)", type(error).__name__)  # noqa: TRY400
+            log.error("The page failed (%s)", type(error).__name__)
             if begun:
                 # The answer must not look as if it were whole.
                 raise ConnectionAbortedError("the answer was cut off") from None
@@ -210,7 +210,8 @@ def _file(name: str) -> Response:
     return Response(file.read_bytes(), media_type=kind)
 
 
-def _refused(request: Request, error: StarletteHTTPException) -> Response:
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)  # noqa: S101 - nothing else is handled so
     if error.status_code == 401 and request.scope["path"] == page_url() and request.method == "GET":
         # A link that a colleague sent: back to the page, once they have logged in.
         return RedirectResponse(f"{login_url()}?next={quote(page_url(), safe='')}", 303)

@@ -1,6 +1,6 @@
 """What Airflow is told of the page. Every Airflow process imports this, so it imports nothing that takes time.
 
-The one thing it cannot do without is the class that Airflow knows a plugin by.
+What it cannot do without are the classes that Airflow knows plugins and links by, which it has imported by then.
 """
 
 from __future__ import annotations
@@ -8,41 +8,15 @@ from __future__ import annotations
 import logging
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
-from airflow import __version__ as airflow_version
-from airflow.providers.common.compat.sdk import AirflowPlugin, conf
+from airflow.providers.common.compat.sdk import AirflowPlugin
+
+from airflow_provider_impactcall.plugins.links import LedgerLink
+from airflow_provider_impactcall.plugins.places import NAME, has_page, page_url
 
 log = logging.getLogger(__name__)
 
-NAME = "impactcall"
 TITLE = "impact.com calls"
-
-
-def page_url() -> str:
-    """The page's path on the API server, with its last ``/``: a deployment may have a base path."""
-    base: str = conf.get("api", "base_url", fallback="") or ""
-    return f"{urlsplit(base).path.rstrip('/')}/{NAME}/"
-
-
-def login_url() -> str:
-    """Where Airflow asks who you are."""
-    return f"{page_url().removesuffix(f'{NAME}/')}api/v2/auth/login"
-
-
-def commands() -> list[str]:
-    """How the commands are called in this Airflow: 3.3 was the first to have those of providers."""
-    return ["airflow", NAME] if _version() >= (3, 3) else [NAME]
-
-
-def has_page() -> bool:
-    """Whether this Airflow can show it: external views came with 3.1."""
-    return _version() >= (3, 1)
-
-
-def _version() -> tuple[int, int]:
-    major, minor = airflow_version.split(".")[:2]
-    return int(major), int(minor)
 
 
 @cache
@@ -57,7 +31,7 @@ def _application() -> Any:
         return None
 
 
-class ImpactCallPlugin(AirflowPlugin):  # type: ignore[misc] # Airflow has no types here
+class ImpactCallPlugin(AirflowPlugin):
     """The page, its two places in Airflow's navigation, and the link from a task to it.
 
     Airflow makes one of this, as its entry point is of the group ``airflow.plugins``: a provider's own list of plugins
@@ -66,14 +40,15 @@ class ImpactCallPlugin(AirflowPlugin):  # type: ignore[misc] # Airflow has no ty
 
     name = NAME
 
+    # Properties, so that only whoever wants them pays for them.
     @property
-    def fastapi_apps(self) -> list[dict[str, Any]]:
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """The page; asked for by the API server alone, which has FastAPI."""
         application = _application() if has_page() else None
         return [] if application is None else [{"app": application, "url_prefix": f"/{NAME}", "name": TITLE}]
 
     @property
-    def external_views(self) -> list[dict[str, Any]]:
+    def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Where Airflow's own pages show it."""
         if not has_page():
             return []
@@ -87,3 +62,8 @@ class ImpactCallPlugin(AirflowPlugin):  # type: ignore[misc] # Airflow has no ty
                 "url_route": f"{NAME}-run",
             },
         ]
+
+    @property
+    def operator_extra_links(self) -> list[Any]:  # type: ignore[override]
+        """What leads to it from a task instance: nothing, where there is no page."""
+        return [LedgerLink()] if has_page() else []

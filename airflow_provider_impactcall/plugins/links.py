@@ -1,0 +1,41 @@
+"""From a task instance in Airflow to its runs on the page."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink
+
+from airflow_provider_impactcall.hooks.source import TaskInstance
+from airflow_provider_impactcall.plugins.places import page_url
+
+_OPERATORS = {
+    "operators.impactcall": ("ImpactCallOperator",),
+    "operators.corrections": ("AdoptCallsOperator", "ReconcileCallsOperator", "PurgeLedgerOperator"),
+    "transfers.sql_to_impactcall": ("SqlToImpactCallOperator",),
+    "decorators.impactcall": ("ImpactCallDecoratedOperator",),
+}
+
+
+class LedgerLink(BaseOperatorLink):
+    """The runs of the ledger that a task instance made, in all its tries."""
+
+    name = "Calls in the ledger"
+    # Airflow compares their names with what it knows of a DAG's tasks. The classes themselves would have to be imported
+    # by every process that loads plugins.
+    operators: ClassVar[list[Any]] = [
+        SimpleNamespace(__name__=name, __module__=f"airflow_provider_impactcall.{module}")
+        for module, names in _OPERATORS.items()
+        for name in names
+    ]
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Where the page shows them.
+
+        :param operator: not looked at
+        :param ti_key: Airflow's ``TaskInstanceKey``
+        """
+        instance = TaskInstance(ti_key.dag_id, ti_key.task_id, ti_key.run_id, ti_key.map_index)
+        return f"{page_url()}#source={quote(str(instance), safe='/=')}"
