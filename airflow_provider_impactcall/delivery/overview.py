@@ -329,16 +329,18 @@ def of_one_run(ledger: Ledger, selection: Selection, run_id: str) -> tuple[str, 
     :param ledger: of any namespace
     :return: the run's namespace, and the selection, None if there is no such run
     """
-    columns = (runs.c.namespace, runs.c.ended_at, runs.c.lease_until)
+    columns = (runs.c.namespace, runs.c.started_at, runs.c.ended_at, runs.c.lease_until)
     with ledger.reading() as connection:
         row = connection.execute(sa.select(*columns).where(runs.c.run_id == run_id)).first()
     if row is None:
         return "", None
-    namespace, ended_at, lease_until = row
+    namespace, started_at, ended_at, lease_until = row
     if ended_at is None and not lease_until:  # A person's change, under way.
         return namespace, replace(selection, run_id=run_id)
     # A run that died may yet have been told of an answer, if only its lease was lost.
-    last = _moment(max(ended_at or 0.0, lease_until)) + (_AFTER_ITS_LEASE if ended_at is None else _AFTER_ITS_END)
+    last = _moment(max(started_at, ended_at or 0.0, lease_until)) + (
+        _AFTER_ITS_LEASE if ended_at is None else _AFTER_ITS_END
+    )
     until = last if selection.until is None else min(last, selection.until)
     return namespace, replace(selection, run_id=run_id, until=until)
 

@@ -1,0 +1,70 @@
+"""A ledger with a call in every state there is, of several partners, whose reasons are not what one would like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.claims import identify
+from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
+from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.schema import calls, runs
+from airflow_provider_impactcall.records import CallRecord
+from tests import examples
+
+NAMESPACE = "https://calls.example.com"
+SCRIPT = "400 <script>alert('it''s')</script>"
+TASK = "calls_to_impact/deliver/manual__2026-11-26T10:00:00+00:00"
+
+OK = Outcome(State.DELIVERED, "200 Status OK", 200)
+REFUSED = Outcome(State.REJECTED, SCRIPT, 400)
+NO_ANSWER = Outcome(State.UNKNOWN, "no complete answer (TimeoutError)")
+BUSY = Outcome(State.AGAIN, "429", 429)
+
+
+def attempted(ledger: Ledger, outcome: Outcome | None, *session_ids: str, source: str = "test", **changes: Any) -> str:
+    """Calls that a run sent and what came of them; None if that run is still at it. Returns the run's id."""
+    run_id = ledger.start(source, "")
+    records = [CallRecord.of(examples.call(session_id, **changes)) for session_id in session_ids]
+    claims = [identify(ledger.namespace, DEFAULT_KEY, record) for record in records]
+    decisions, _ = ledger.record(run_id, claims, [], resend=False)
+    if outcome is not None:
+        fences = [decision.fence or 0 for decision in decisions or []]
+        ended = [Settlement(claim.key, fence, outcome) for claim, fence in zip(claims, fences, strict=True)]
+        ledger.record(run_id, [], ended, resend=False)
+        report = DeliveryReport()
+        for _ in claims:
+            report.count(State.NOT_SENT if outcome.state is State.AGAIN else outcome.state)
+        ledger.end(run_id, report)
+    return run_id
+
+
+def fill(ledger: Ledger) -> dict[str, str]:
+    """Eight calls; ``died`` is one that a dead run left open. Returns the ids of the runs, by call."""
+    made = {
+        "delivered": attempted(ledger, OK, "delivered", "delivered-2", source=f"{TASK}/1"),
+        "rejected": attempted(ledger, REFUSED, "rejected", source=f"{TASK}/map_index=3/2", MediaId=20000),
+        "unknown": attempted(ledger, NO_ANSWER, "unknown", source=f"{TASK}/map_index=31/1", CampaignId=2000),
+        "not_sent": attempted(ledger, BUSY, "not_sent"),
+        "died": attempted(ledger, None, "died"),
+        "requeued": attempted(ledger, NO_ANSWER, "requeued"),
+        "open": attempted(ledger, None, "open"),
+    }
+    with ledger.writing() as connection:
+        connection.execute(sa.update(runs).where(runs.c.run_id == made["died"]).values(lease_until=1.0))
+    Corrections(ledger).requeue(Selection(call_session_ids=["requeued"]), Author("alice", "=cmd|' /C calc'!A0"))
+    return made
+
+
+def move(ledger: Ledger, session_ids: Sequence[str], seconds: float) -> None:
+    """Have calls, and the runs that changed them last, be of so much earlier."""
+    of_calls = calls.c.CallSessionId.in_(session_ids)
+    with ledger.writing() as connection:
+        run_ids = connection.execute(sa.select(calls.c.run_id).where(of_calls)).scalars().all()
+        connection.execute(sa.update(calls).where(of_calls).values(changed_at=calls.c.changed_at - seconds))
+        times = {"started_at": runs.c.started_at - seconds, "ended_at": runs.c.ended_at - seconds}
+        connection.execute(sa.update(runs).where(runs.c.run_id.in_(run_ids)).values(**times))

@@ -1,0 +1,264 @@
+"""What the page asks of a ledger, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.cli.definition import COMMANDS
+from airflow_provider_impactcall.delivery import advice
+from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
+from airflow_provider_impactcall.delivery.entries import DIED
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.overview import (
+    Overview,
+    Period,
+    RunSelection,
+    latest_runs,
+    namespaces,
+    of_one_run,
+)
+from airflow_provider_impactcall.exceptions import InvalidOption
+from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill, move
+
+DAY = 86_400
+EACH = {"delivered": 2, "rejected": 1, "unknown": 2, "not_sent": 1, "requeued": 1, "open": 1}
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Ledger:
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    ledger.prepare()
+    return ledger
+
+
+def last(days: float, until: float = 0.0) -> Period:
+    # Clocks of the database and of this machine are the same; their fractions of a millisecond are not.
+    now = datetime.now(UTC) + timedelta(seconds=1) - timedelta(days=until)
+    return Period(now - timedelta(days=days), now)
+
+
+@pytest.mark.parametrize("days", [1, 7, 31, 32, 400, 4000])
+def test_all_calls_of_a_period_are_counted_by_state(ledger: Ledger, days: int) -> None:
+    fill(ledger)
+    assert Overview(ledger).states(last(days)) == EACH
+    assert Overview(ledger).states(last(days, until=1)) == dict.fromkeys(EACH, 0)
+
+
+@pytest.mark.parametrize(
+    ("days", "step", "steps"),
+    [(1, "hour", {24, 25}), (2, "hour", {48, 49}), (7, "day", {7, 8}), (90, "day", {90, 91}), (93, "month", {4, 5})],
+)
+def test_every_step_of_a_period_is_there(ledger: Ledger, days: int, step: str, steps: set[int]) -> None:
+    fill(ledger)
+    move(ledger, ["delivered", "delivered-2", "rejected"], (days - 0.1) * DAY)
+    told = Overview(ledger).over_time(last(days))
+    assert told["step"] == step
+    assert len(told["steps"]) in steps
+    starts = [datetime.fromisoformat(each["at"]) for each in told["steps"]]
+    assert starts == sorted(set(starts))
+    assert all(each["at"].endswith("00:00Z") for each in told["steps"])
+    totals = {
+        name: sum(each[name] for each in told["steps"]) for name in ("delivered", "rejected", "unknown", "not_sent")
+    }
+    assert totals == {"delivered": 2, "rejected": 1, "unknown": 3, "not_sent": 1}
+    assert [each["delivered"] for each in told["steps"] if each["delivered"]] == [2]
+    assert [each["unknown"] for each in told["steps"] if each["unknown"]] == [3]
+    early, late = (
+        next(at for at, each in zip(starts, told["steps"], strict=True) if each[name])
+        for name in ("rejected", "unknown")
+    )
+    assert early < late
+    assert told["steps"][0]["at"] <= told["steps"][1]["at"]
+
+
+def test_a_month_begins_with_its_first_day(ledger: Ledger) -> None:
+    period = Period(datetime(2024, 12, 17, 5, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
+    steps = Overview(ledger).over_time(period)["steps"]
+    assert [each["at"][:10] for each in steps] == ["2024-12-01", "2025-01-01", "2025-02-01", "2025-03-01"]
+
+
+def test_partners_and_campaigns(ledger: Ledger) -> None:
+    fill(ledger)
+    overview = Overview(ledger)
+    assert overview.partners(last(7)) == [
+        {"MediaId": "10000", "calls": 7, "delivered": 2, "rejected": 0, "unknown": 3, "not_sent": 1},
+        {"MediaId": "20000", "calls": 1, "delivered": 0, "rejected": 1, "unknown": 0, "not_sent": 0},
+    ]
+    assert [(each["CampaignId"], each["calls"]) for each in overview.campaigns(last(7))] == [("1000", 7), ("2000", 1)]
+    with pytest.raises(InvalidOption, match="31 days"):
+        overview.partners(last(32))
+
+
+def test_the_oldest_that_waits(ledger: Ledger) -> None:
+    overview = Overview(ledger)
+    assert overview.oldest_undelivered() is None
+    fill(ledger)
+    move(ledger, ["rejected", "delivered"], 500 * DAY)
+    move(ledger, ["unknown"], 400 * DAY)
+    oldest = overview.oldest_undelivered()
+    assert oldest is not None
+    assert (oldest["CallSessionId"], oldest["state"]) == ("unknown", "unknown")
+    assert oldest["changed_at"].endswith("Z")
+    assert overview.open_unknowns() == 2
+
+
+def test_reasons(ledger: Ledger) -> None:
+    fill(ledger)
+    (rejected,) = Overview(ledger).reasons("rejected", last(7))
+    assert (rejected["reason"], rejected["calls"]) == (SCRIPT, 1)
+    unknown = {each["reason"]: each["calls"] for each in Overview(ledger).reasons("unknown", last(7))}
+    assert unknown == {"no complete answer (TimeoutError)": 1, DIED: 1}
+    assert Overview(ledger).reasons("unknown", last(7, until=1)) == []
+
+
+def test_calls_and_all_of_them(ledger: Ledger) -> None:
+    fill(ledger)
+    overview = Overview(ledger)
+    newest, more = overview.calls(Selection(), 3)
+    assert [call["CallSessionId"] for call in newest] == ["requeued", "open", "died"]
+    assert more
+    every, more = overview.calls(Selection(), 100)
+    assert (len(every), more) == (8, False)
+    assert {call["CallSessionId"]: call["reason"] for call in every}["died"] == DIED
+    for selection in (Selection(), Selection(states=["unknown", "rejected"]), Selection(media_ids=["20000"])):
+        listed, _ = overview.calls(selection, 100)
+        assert {call["key"] for call in overview.each_call(selection)} == {call["key"] for call in listed}
+    assert [call["CallSessionId"] for call in overview.calls(Selection(campaign_ids=["2000"]), 9)[0]] == ["unknown"]
+
+
+def test_all_calls_of_a_moment_come_once_each(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages end amid calls that changed at once."""
+    from airflow_provider_impactcall.delivery import corrections
+
+    monkeypatch.setattr(corrections, "_ROWS_A_FETCH", 7)
+    attempted(ledger, OK, *(f"call-{number}" for number in range(50)))
+    found = [call["CallSessionId"] for call in Corrections(ledger).newest(Selection())]
+    assert len(found) == len(set(found)) == 50
+
+
+def test_a_dead_runs_calls_are_selected_by_the_reason_that_is_shown(ledger: Ledger) -> None:
+    fill(ledger)
+    selection = Selection(states=["unknown"], reason=DIED)
+    assert [call["CallSessionId"] for call in Corrections(ledger).latest(selection, 9)] == ["died"]
+    assert Corrections(ledger).count(selection) == {"unknown": 1}
+
+
+def runs_of(ledger: Ledger, **conditions: Any) -> list[dict[str, Any]]:
+    return list(latest_runs(ledger, RunSelection(**conditions)))
+
+
+def test_runs(ledger: Ledger) -> None:
+    made = fill(ledger)
+    every = {run["run_id"]: run for run in runs_of(ledger)}
+    assert len(every) == 8
+    delivered = every[made["delivered"]]
+    assert (delivered["kind"], delivered["delivered"], delivered["rejected"]) == ("deliver", 2, 0)
+    assert delivered["seconds"] >= 0
+    assert not delivered["alive"]
+    assert every[made["open"]]["alive"]
+    died = every[made["died"]]
+    assert (died["alive"], died["ended_at"], died["delivered"]) == (False, None, None)
+    assert [run["run_id"] for run in runs_of(ledger, run_ids=[made["died"]])] == [made["died"]]
+    assert runs_of(ledger, period=last(7, until=1)) == []
+    assert runs_of(ledger, namespace="other") == []
+    assert namespaces(ledger) == [NAMESPACE]
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (TASK, {"delivered", "rejected", "unknown"}),
+        (f"{TASK}/map_index=3", {"rejected"}),
+        (f"{TASK}/map_index=3/2", {"rejected"}),
+        (f"{TASK}/1", {"delivered"}),
+        (TASK.upper(), set()),
+        (TASK[:-1], set()),
+        ("calls_to_impact", {"delivered", "rejected", "unknown"}),
+        ("calls%", set()),
+    ],
+)
+def test_runs_of_a_task(ledger: Ledger, source: str, found: set[str]) -> None:
+    made = {run_id: name for name, run_id in fill(ledger).items()}
+    assert {made[run["run_id"]] for run in runs_of(ledger, source=source)} == found
+
+
+def test_runs_of_a_dag_run(ledger: Ledger) -> None:
+    fill(ledger)
+    dag_id, _, run_id = TASK.split("/")
+    assert len(runs_of(ledger, dag_run=(dag_id, run_id))) == 3
+    assert runs_of(ledger, dag_run=(dag_id, run_id[:-1])) == []
+    assert runs_of(ledger, dag_run=("calls_to", run_id)) == []
+
+
+def test_calls_of_a_run_are_looked_for_in_its_time_only(ledger: Ledger) -> None:
+    made = fill(ledger)
+    for name in ("delivered", "died", "open"):
+        namespace, selection = of_one_run(ledger, Selection(), made[name])
+        assert namespace == NAMESPACE
+        assert selection is not None
+        assert selection.until is not None
+        listed, _ = Overview(ledger).calls(selection, 9)
+        assert {call["run_id"] for call in listed} == {made[name]}
+    assert of_one_run(ledger, Selection(), "0" * 32) == ("", None)
+
+
+def test_two_namespaces_are_apart(ledger: Ledger) -> None:
+    fill(ledger)
+    other = Ledger(ledger.engine, "sandbox")
+    attempted(other, OK, "rehearsed")
+    assert namespaces(ledger) == ["sandbox", NAMESPACE]
+    assert Overview(other).states(last(7))["delivered"] == 1
+    assert Overview(ledger).states(last(7)) == EACH
+    assert Overview(other).open_unknowns() == 0
+
+
+def test_the_commands_are_ones_that_select_the_very_calls(ledger: Ledger) -> None:
+    fill(ledger)
+    move(ledger, ["unknown"], 60)
+    period = last(7)
+    parsed = parsed_command(advice.requeue(["airflow", "impactcall"], NAMESPACE, SCRIPT, period))
+    assert parsed.reason == SCRIPT
+    assert parsed.ledger_namespace == NAMESPACE
+    selection = Selection(tuple(parsed.state), parsed.reason, since=parsed.since, until=parsed.until)
+    assert [call["CallSessionId"] for call in Corrections(ledger).each(selection)] == ["rejected"]
+    parsed = parsed_command(advice.resolve(["airflow", "impactcall"], NAMESPACE, DIED, period))
+    assert parsed.resolution == "delivered"
+    selection = Selection(tuple(parsed.state), parsed.reason, since=parsed.since, until=parsed.until)
+    assert [call["CallSessionId"] for call in Corrections(ledger).each(selection)] == ["died"]
+
+
+def test_a_reason_is_no_option_of_a_command() -> None:
+    parsed = parsed_command(advice.requeue(["airflow", "impactcall"], NAMESPACE, "--yes; rm -rf $HOME `id`", last(7)))
+    assert parsed.reason == "--yes; rm -rf $HOME `id`"
+    assert not parsed.yes
+
+
+@pytest.mark.parametrize("reason", ["400 Validation Failed", "409", "200 Status ERROR; no", "403", "999", ""])
+def test_there_is_something_to_do_about_every_reason(reason: str) -> None:
+    assert "requeue" in advice.about_rejected(reason)
+    assert "reconcile" in advice.about_unknown(reason)
+
+
+def parsed_command(line: str) -> argparse.Namespace:
+    """What the command line makes of it."""
+    airflow, group, name, *arguments = shlex.split(line)
+    assert (airflow, group) == ("airflow", "impactcall")
+    (command,) = [command for command in COMMANDS if command.name == name]
+    parser = argparse.ArgumentParser()
+    for argument in command.args:
+        argument.add_to_parser(parser)
+    return parser.parse_args(arguments)
+
+
+def test_a_period_is_one() -> None:
+    now = datetime.now(UTC)
+    with pytest.raises(InvalidOption, match="before"):
+        Period(now, now)
+    with pytest.raises(InvalidOption, match="offset"):
+        Period(now.replace(tzinfo=None), now)

@@ -1,0 +1,370 @@
+"""The page's application as Airflow's API server mounts it: who gets what, and how it is told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+pytest.importorskip("airflow.api_fastapi.core_api.security", reason="there is no page before Airflow 3")
+
+from airflow import settings
+from airflow.api_fastapi.app import create_auth_manager
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.plugins.application import HEADERS, create
+from benchmarks.big_ledgers import noted, whole_tables
+from tests import examples
+from tests.databases import as_connection
+from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill
+
+LISTINGS = ("over-time", "partners", "campaigns", "rejected", "unknown", "calls", "history", "runs")
+PATHS = (
+    "",
+    "static/index.html",
+    "api/overview",
+    *(f"api/{name}?CallSessionId=unknown" for name in LISTINGS),
+    *(f"api/{name}.csv?CallSessionId=unknown" for name in LISTINGS),
+)
+
+
+@pytest.fixture(scope="module")
+def auth_manager() -> SimpleAuthManager:
+    """Airflow's own, with what it needs of the metadata database."""
+    try:
+        from airflow.models.revoked_token import RevokedToken
+    except ImportError:  # before Airflow 3.2
+        pass
+    else:
+        RevokedToken.__table__.create(settings.engine, checkfirst=True)
+    manager = create_auth_manager()
+    assert isinstance(manager, SimpleAuthManager)
+    return manager
+
+
+@pytest.fixture
+def nobody(auth_manager: SimpleAuthManager) -> Iterator[TestClient]:
+    """Someone who has not logged in."""
+    server = FastAPI()
+    server.mount("/impactcall", create())
+    with TestClient(server, base_url="http://airflow.example.com", follow_redirects=False) as client:
+        yield client
+
+
+def log_in(client: TestClient, role: str | None) -> None:
+    """As a browser is logged in: by the cookie that Airflow gave it."""
+    manager = create_auth_manager()
+    client.cookies.set("_token", manager.generate_jwt(SimpleAuthManagerUser(username="ann", role=role)))
+
+
+@pytest.fixture
+def viewer(nobody: TestClient) -> TestClient:
+    """Someone who may look."""
+    log_in(nobody, "viewer")
+    return nobody
+
+
+@pytest.fixture
+def ledger(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    """The configured ledger, empty."""
+    monkeypatch.setenv("AIRFLOW__IMPACTCALL__LEDGER_CONN_ID", "ledger")
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", as_connection(sa.engine.make_url(ledger_url)))
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    ledger.prepare()
+    yield ledger
+    ledger.close()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nobody_gets_anything_without_a_login(nobody: TestClient, ledger: Ledger, path: str) -> None:
+    fill(ledger)
+    answer = nobody.get(f"/impactcall/{path}")
+    if path:
+        assert (answer.status_code, answer.json()) == (401, {"detail": "Not authenticated"})
+    else:
+        assert answer.status_code == 303
+        assert answer.headers["Location"] == "/api/v2/auth/login?next=%2Fimpactcall%2F"
+        assert answer.content == b""
+    nobody.cookies.set("_token", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm4ifQ.")
+    assert nobody.get(f"/impactcall/{path}").status_code in (401, 403, 303)
+    assert nobody.get(f"/impactcall/{path}", headers={"Authorization": "Bearer x.y.z"}).status_code in (401, 403, 303)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_who_has_no_right_gets_nothing(nobody: TestClient, ledger: Ledger, path: str) -> None:
+    fill(ledger)
+    log_in(nobody, None)
+    answer = nobody.get(f"/impactcall/{path}")
+    assert answer.status_code == 403
+    assert answer.json().keys() == {"detail"}
+
+
+@pytest.mark.parametrize("refused", ["is_authorized_view", "is_authorized_dag"])
+def test_it_takes_both_rights(viewer: TestClient, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    """As of an auth manager that has finer ones than Airflow's simple one; and naming a DAG does not narrow it."""
+    asked: list[dict[str, Any]] = []
+
+    def refuse(_: SimpleAuthManager, **question: Any) -> bool:
+        asked.append(question)
+        return False
+
+    assert viewer.get("/impactcall/").status_code == 200
+    monkeypatch.setattr(SimpleAuthManager, refused, refuse)
+    assert viewer.get("/impactcall/").status_code == 403
+    assert viewer.get("/impactcall/api/runs?dag_id=mine&dag_run_id=x").status_code == 403
+    assert all(question.get("details") is None for question in asked)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_viewer_gets_everything_and_nothing_is_written(viewer: TestClient, ledger: Ledger, path: str) -> None:
+    fill(ledger)
+    before = contents(ledger)
+    answer = viewer.get(f"/impactcall/{path}")
+    assert answer.status_code == 200
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    assert contents(ledger) == before
+    for private in (examples.CALLER, "3035550191", "555", examples.RECORDING):
+        assert private not in answer.text
+
+
+def contents(ledger: Ledger) -> dict[str, Any]:
+    with ledger.reading() as connection:
+        names = sorted(sa.inspect(connection).get_table_names())
+        return {name: connection.execute(sa.text(f"SELECT * FROM {name}")).all() for name in names}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "nothing", 404),
+        ("GET", "static/nothing.js", 404),
+        ("GET", "static/..%2Fimpactcall.py", 404),
+        ("GET", "static/__init__.py", 404),
+        ("GET", "openapi.json", 404),
+        ("GET", "docs", 404),
+        ("POST", "api/calls", 405),
+        ("DELETE", "api/calls", 405),
+        ("PUT", "", 405),
+        ("GET", "api/calls?limit=x", 400),
+        ("GET", "api/calls?limit=0", 400),
+        ("GET", "api/calls?limit=1001", 400),
+        ("GET", "api/calls?since=yesterday", 400),
+        ("GET", "api/calls?since=2026-09-10", 400),
+        ("GET", "api/calls?since=0001-01-01T00:00:00Z", 400),
+        ("GET", "api/calls?since=9999-12-31T23:59:59-12:00", 400),
+        ("GET", "api/calls?state=lost", 400),
+        ("GET", "api/calls?reason=%00", 400),
+        ("GET", "api/history", 400),
+        ("GET", "api/partners?since=2026-01-01T00:00:00Z&until=2026-03-01T00:00:00Z", 400),
+        ("GET", "api/runs?dag_id=a", 400),
+        ("GET", "api/calls.csv?limit=x", 400),
+        ("GET", "api/history.csv", 400),
+    ],
+)
+def test_errors_are_a_sentence_and_have_the_headers(
+    viewer: TestClient, ledger: Ledger, method: str, path: str, status: int
+) -> None:
+    answer = viewer.request(method, f"/impactcall/{path}")
+    assert answer.status_code == status
+    assert answer.json().keys() == {"detail"}
+    assert isinstance(answer.json()["detail"], str)
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+
+
+def test_where_there_is_no_ledger_yet_the_page_is_empty_and_makes_none(
+    viewer: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    told = viewer.get("/impactcall/api/overview").json()
+    assert (told["ledger"], told["namespaces"], told["namespace"]) == ("embedded", [], None)
+    assert set(told["states"].values()) == {0}
+    assert told["oldest_undelivered"] is None
+    for path in PATHS:
+        assert viewer.get(f"/impactcall/{path}").status_code == 200
+    assert list(tmp_path.iterdir()) == []
+    ledger = Ledger(sa.create_engine(f"sqlite:///{tmp_path}/impactcall_ledger.db"), NAMESPACE)
+    ledger.prepare()
+    fill(ledger)
+    assert viewer.get("/impactcall/api/overview").json()["states"]["delivered"] == 2, "as soon as there is one"
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"}, "no ledger"),
+        ({"AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "nowhere"}, "the ledger cannot be reached"),
+        (
+            {
+                "AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "away",
+                "AIRFLOW_CONN_AWAY": "postgresql://canary-login:canary-password@127.0.0.1:9/ledger",
+            },
+            "the ledger cannot be reached",
+        ),
+        ({"AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "web", "AIRFLOW_CONN_WEB": "http://canary-login@web"}, "no"),
+    ],
+)
+def test_a_ledger_that_cannot_be_reached_is_said_so_without_its_text(
+    viewer: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    setting: dict[str, str],
+    sentence: str,
+) -> None:
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    for path in ("api/overview", "api/calls", "api/calls.csv", "api/runs.csv"):
+        answer = viewer.get(f"/impactcall/{path}")
+        assert answer.status_code == 503
+        assert sentence in answer.json()["detail"]
+        assert "canary" not in answer.text
+        assert "127.0.0.1" not in answer.text
+    assert "canary" not in caplog.text
+
+
+def test_a_ledger_of_another_version_is_refused(viewer: TestClient, ledger: Ledger) -> None:
+    with ledger.writing() as connection:
+        connection.execute(sa.text("UPDATE impactcall_schema SET version = 99"))
+    answer = viewer.get("/impactcall/api/overview")
+    assert answer.status_code == 503
+    assert "version 99" in answer.json()["detail"]
+
+
+def test_a_ledger_that_breaks_later_shows_none_of_the_databases_words_and_comes_back(
+    viewer: TestClient, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(ledger)
+    assert viewer.get("/impactcall/api/calls").status_code == 200
+    with ledger.writing() as connection:
+        connection.execute(sa.text("ALTER TABLE impactcall_call RENAME TO elsewhere"))
+    answer = viewer.get("/impactcall/api/calls")
+    assert answer.status_code == 503
+    assert not {"SELECT", "impactcall_call", "sqlite", "psycopg2"} & set(answer.text.replace('"', " ").split())
+    assert "SELECT" not in caplog.text
+    with ledger.writing() as connection:
+        connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO impactcall_call"))
+    assert viewer.get("/impactcall/api/calls").status_code == 200
+
+
+def test_what_nobody_expected_is_told_without_its_text(
+    viewer: TestClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from airflow_provider_impactcall.plugins.answers import Answers
+
+    def fail(_: Answers, __: str) -> None:
+        raise RuntimeError("canary")
+
+    monkeypatch.setattr(Answers, "overview", fail)
+    answer = viewer.get("/impactcall/api/overview")
+    assert answer.status_code == 500
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    assert "canary" not in answer.text + caplog.text
+
+
+def rows(viewer: TestClient, path: str) -> list[dict[str, str]]:
+    answer = viewer.get(f"/impactcall/api/{path}")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
+    return list(csv.DictReader(io.StringIO(answer.text)))
+
+
+def test_csv_holds_what_is_listed_and_no_formula(viewer: TestClient, ledger: Ledger) -> None:
+    fill(ledger)
+    attempted(ledger, OK, "=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1")
+    listed = {row["CallSessionId"] for row in rows(viewer, "calls.csv")}
+    assert {"'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(1)"} <= listed
+    for name in LISTINGS:
+        for row in rows(viewer, f"{name}.csv?CallSessionId=requeued"):
+            assert not [cell for cell in row.values() if cell and (cell[0] in "=+-@" or not cell[0].isprintable())]
+    assert [row["why"] for row in rows(viewer, "runs.csv") if row["why"]] == ["'=cmd|' /C calc'!A0"]
+
+
+def test_csv_holds_all_calls_and_not_only_the_last(viewer: TestClient, ledger: Ledger) -> None:
+    attempted(ledger, OK, *(f"call-{number}" for number in range(2_500)))
+    assert len(viewer.get("/impactcall/api/calls").json()["calls"]) == 100
+    assert viewer.get("/impactcall/api/calls").json()["more"]
+    found = [row["CallSessionId"] for row in rows(viewer, "calls.csv")]
+    assert len(found) == len(set(found)) == 2_500
+
+
+def test_a_script_in_a_reason_stays_text(viewer: TestClient, ledger: Ledger) -> None:
+    fill(ledger)
+    answer = viewer.get("/impactcall/api/rejected")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    (told,) = answer.json()
+    assert told["reason"] == SCRIPT
+    assert told["command"].startswith(("airflow impactcall requeue ", "impactcall requeue "))
+
+
+def test_the_history_of_a_call(viewer: TestClient, ledger: Ledger) -> None:
+    fill(ledger)
+    told = viewer.get("/impactcall/api/history?CallSessionId=requeued").json()
+    assert [call["CallSessionId"] for call in told["calls"]] == ["requeued"]
+    assert [event["state"] for event in told["history"]] == ["open", "unknown", "requeued"]
+    assert told["history"][-1]["actor"] == "alice"
+    assert all(event["at"].endswith("Z") for event in told["history"])
+    assert viewer.get("/impactcall/api/history?CallSessionId=no").json() == {"calls": [], "history": []}
+
+
+def test_runs_lead_to_their_tasks_and_their_calls(viewer: TestClient, ledger: Ledger) -> None:
+    made = fill(ledger)
+    dag_id, _, run_id = TASK.split("/")
+    told = viewer.get("/impactcall/api/runs", params={"dag_id": dag_id, "dag_run_id": run_id}).json()
+    urls = {run["run_id"]: run["task_url"] for run in told}
+    task = "../dags/calls_to_impact/runs/manual__2026-11-26T10%3A00%3A00%2B00%3A00/tasks/deliver"
+    assert urls == {
+        made["delivered"]: task,
+        made["rejected"]: f"{task}/mapped/3",
+        made["unknown"]: f"{task}/mapped/31",
+    }
+    of_task = viewer.get("/impactcall/api/runs", params={"source": f"{TASK}/map_index=3"}).json()
+    assert [run["run_id"] for run in of_task] == [made["rejected"]]
+    calls = viewer.get("/impactcall/api/calls", params={"run_id": [made["rejected"], made["unknown"]]}).json()
+    assert [call["CallSessionId"] for call in calls["calls"]] == ["unknown", "rejected"]
+    assert [run["task_url"] for run in viewer.get("/impactcall/api/runs").json()].count(None) == 5
+
+
+def test_a_run_is_found_whatever_its_namespace(viewer: TestClient, ledger: Ledger) -> None:
+    made = fill(ledger)
+    attempted(Ledger(ledger.engine, "sandbox"), OK, "rehearsed")
+    assert viewer.get("/impactcall/api/overview").json()["namespace"] == "sandbox"
+    assert len(viewer.get("/impactcall/api/runs").json()) == 1
+    assert len(viewer.get("/impactcall/api/calls", params={"run_id": made["unknown"]}).json()["calls"]) == 1
+    assert viewer.get("/impactcall/api/overview", params={"namespace": NAMESPACE}).json()["states"]["delivered"] == 2
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_no_answer_reads_a_whole_table(viewer: TestClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite keeps no statistics: a big ledger has the same plans. The statements are those of the requests."""
+    from airflow_provider_impactcall.plugins import kept
+
+    made = fill(ledger)
+    monkeypatch.setattr(kept, "existing_ledger", lambda _: ledger)
+    year = "&since=2020-01-01T00:00:00Z"
+    several = f"state=unknown&state=rejected&reason=4&MediaId=1&CampaignId=2&run_id={made['died']}"
+    for path in (*PATHS, *(f"api/{name}?{several}" for name in ("calls", "calls.csv")), f"api/over-time?{year}"):
+        with noted(ledger.engine) as statements:
+            assert viewer.get(f"/impactcall/{path}").status_code == 200
+        assert whole_tables(ledger, statements) == [], path
+        assert statements or not path.startswith("api/")
+
+
+def test_answers_are_json_of_plain_values(viewer: TestClient, ledger: Ledger) -> None:
+    fill(ledger)
+    told = json.loads(viewer.get("/impactcall/api/overview").text)
+    assert told["namespace"] == NAMESPACE
+    assert told["states"] == {"delivered": 2, "rejected": 1, "unknown": 2, "not_sent": 1, "requeued": 1, "open": 1}
+    assert told["open_unknowns"] == 2
+    assert told["oldest_undelivered"]["CallSessionId"] == "unknown"
