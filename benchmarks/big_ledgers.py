@@ -14,8 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,14 @@ import sqlalchemy as sa
 from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
 from airflow_provider_impactcall.delivery.indexing import build_missing
 from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.overview import (
+    Overview,
+    Period,
+    RunSelection,
+    latest_runs,
+    namespaces,
+    of_one_run,
+)
 from airflow_provider_impactcall.delivery.schema import UNDELIVERED, calls, runs
 from benchmarks.databases import DATABASES, database
 from benchmarks.filled import LAST, NAMESPACE, RUNS, fill, key_of, run_id_of, session_id_of
@@ -65,7 +74,7 @@ HEAD = ("question", "ms at best", "at worst", "read whole")
 
 
 def questions(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
-    """What people, the page and the package ask."""
+    """What people and the package ask."""
     asked = Corrections(ledger)
     some = total * 7 // 10
     spread = [number * (total // 500) for number in range(500)]
@@ -125,6 +134,45 @@ def questions(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
     }
 
 
+def questions_of_the_page(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
+    """What each part of the page in Airflow asks."""
+    asked = Overview(ledger)
+    some = session_id_of(total * 7 // 10)
+    periods = {f"{days} days": Period(_NOW - timedelta(days=days), _NOW) for days in (2, 7, 31, 548)}
+    week = periods["7 days"]
+    of_week = Selection(since=week.since, until=week.until)
+
+    def of_run(number: int) -> Any:
+        _, selection = of_one_run(ledger, Selection(), run_id_of(number))
+        return None if selection is None else asked.calls(selection, 100)
+
+    of_periods: dict[str, Callable[[], Any]] = {}
+    for name, period in periods.items():
+        of_periods[f"page: {name}, by state"] = partial(asked.states, period)
+        of_periods[f"page: {name}, over time"] = partial(asked.over_time, period)
+        of_periods[f"page: {name}, rejected by reason"] = partial(asked.reasons, "rejected", period)
+        of_periods[f"page: {name}, unknown by reason"] = partial(asked.reasons, "unknown", period)
+        if period.countable:
+            of_periods[f"page: {name}, by partner"] = partial(asked.partners, period)
+            of_periods[f"page: {name}, by campaign"] = partial(asked.campaigns, period)
+    return {
+        "page: namespaces": lambda: namespaces(ledger),
+        "page: the oldest undelivered call": asked.oldest_undelivered,
+        "page: open unknowns": asked.open_unknowns,
+        **of_periods,
+        "page: the last 100 calls of a week": lambda: asked.calls(of_week, 100),
+        "page: the last 100 unknown of a week": lambda: asked.calls(replace(of_week, states=["unknown"]), 100),
+        "page: the last 100 of a partner of a week": lambda: asked.calls(replace(of_week, media_ids=["20123"]), 100),
+        "page: a partner that there is not, of a week": lambda: asked.calls(replace(of_week, media_ids=["7"]), 100),
+        "page: 100 of a run of a year ago": lambda: of_run(RUNS // 3),
+        "page: a call's history": lambda: asked.history(some),
+        "page: the last 50 runs": lambda: list(latest_runs(ledger, RunSelection(NAMESPACE, week))),
+        "page: the runs of a task": lambda: list(latest_runs(ledger, RunSelection(source="calls/deliver"))),
+        "page: the runs of a DAG run": lambda: list(latest_runs(ledger, RunSelection(dag_run=("calls", "monday")))),
+        "page: 10,000 calls of a CSV": lambda: deque(islice(asked.each_call(of_week), 10_000), 0),
+    }
+
+
 def rows_of(ledger: Ledger, query: Any) -> Sequence[Any]:
     with ledger.reading() as connection:
         return connection.execute(query).all()
@@ -132,7 +180,7 @@ def rows_of(ledger: Ledger, query: Any) -> Sequence[Any]:
 
 def answers(ledger: Ledger, total: int) -> Iterator[Answer]:
     """Ask everything, and look at the plans."""
-    for question, ask in questions(ledger, total).items():
+    for question, ask in {**questions(ledger, total), **questions_of_the_page(ledger, total)}.items():
         seconds = []
         with noted(ledger.engine) as statements:
             for _ in range(TRIES):

@@ -120,7 +120,9 @@ def test_the_source_distribution_holds_what_it_takes_to_build_and_test(source_na
     assert package_files() <= source_names
     assert {"PKG-INFO", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"} <= source_names
     kinds = {Path(name).suffix for name in source_names if "/" in name}
-    assert kinds <= {".py", ".md", ".typed", ".golden", ".json"}, "nothing that a run left behind"
+    assert kinds <= {".py", ".md", ".typed", ".golden", ".json", ".html", ".js", ".css", ".svg"}, (
+        "nothing that a run left behind"
+    )
 
 
 def test_the_metadata_says_what_the_project_says(metadata: Message) -> None:
