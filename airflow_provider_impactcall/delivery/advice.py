@@ -10,41 +10,36 @@ from airflow_provider_impactcall.delivery.entries import DIED
 from airflow_provider_impactcall.delivery.overview import Period
 
 _BY_STATUS = {
-    400: "impact.com refuses the call as it is: mend what the reason names in the row or its mapping",
-    403: "impact.com refuses the account, campaign or partner of the call: have your CSM check their settings",
-    409: "impact.com says that it conflicts with a call that it has: look for that one before you send this again",
-    413: "the call is too long: shorten its texts in the mapping",
-    414: "the URL is too long: set parameters_in to form in the connection",
-    422: "impact.com cannot process the call as it is: mend what the reason names in the row or its mapping",
+    400: "impact.com refuses the call as it is: mend what the reason names in the row or its mapping.",
+    403: "impact.com refuses the account, campaign or partner of the call: have your CSM check their settings.",
+    409: "impact.com says that it conflicts with a call that it has: look for that one before you send this again.",
+    413: "The call is too long: shorten its texts in the mapping.",
+    414: "The URL is too long: set parameters_in to form in the connection.",
+    422: "impact.com cannot process the call as it is: mend what the reason names in the row or its mapping.",
 }
-_THEN = "then requeue the calls and run the task again"
-_REFUSED = (
-    "impact.com answered with an error: mend what the reason names in the row, the mapping or the account's settings"
-)
+_REFUSED = "impact.com refuses the call: mend what the reason names in the row, the mapping or the account's settings."
+_THEN_REQUEUE = "Then requeue the calls, and run the task again."
 
-_ASK = "ask your CSM at impact.com with their list (the page's CSV), and resolve what you are told"
-_RECONCILE = "look first whether impact.com has them as actions: impactcall reconcile, with the delivering task's query"
-_DIED = "the task was killed, or its worker died, while the calls were in flight"
-_NO_ANSWER = "they left, and no complete answer came: impact.com may have them"
-_NO_VERDICT = "impact.com answered, and did not say whether it has them"
+_DIED = "The task was killed, or its worker died, while the calls were in flight: impact.com may have them."
+_NO_ANSWER = "The calls left, and no complete answer came: impact.com may have them."
+_NO_VERDICT = "impact.com answered, and did not say whether it has the calls."
+_FIND_OUT = (
+    "Look for them among its actions first: impactcall reconcile, with the delivering task's query. For those that are "
+    "not there, ask your CSM with their list, and resolve what you are told."
+)
 
 
 def about_rejected(reason: str) -> str:
-    """What to do about calls that were rejected for a reason."""
+    """What to do about calls that were rejected for a reason, in sentences."""
     status = re.match(r"(\d{3})\b", reason)
     known = None if status is None else _BY_STATUS.get(int(status.group(1)))
-    return f"{known or _REFUSED}; {_THEN}"
+    return f"{known or _REFUSED} {_THEN_REQUEUE}"
 
 
 def about_unknown(reason: str) -> str:
-    """What to do about calls of unknown fate."""
-    if reason == DIED:
-        told = _DIED
-    elif re.match(r"\d{3}\b", reason):
-        told = _NO_VERDICT
-    else:
-        told = _NO_ANSWER
-    return f"{told}; {_RECONCILE}; for those that are not there, {_ASK}"
+    """What to do about calls of unknown fate, in sentences."""
+    told = _DIED if reason == DIED else _NO_VERDICT if re.match(r"\d{3}\b", reason) else _NO_ANSWER
+    return f"{told} {_FIND_OUT}"
 
 
 def requeue(command: Sequence[str], namespace: str, reason: str, period: Period) -> str:

@@ -1,6 +1,7 @@
 """The page's application, which Airflow's API server mounts: who may see it, its headers, its files and its data.
 
-It only answers GET, and changes nothing. Only the API server imports this: it needs FastAPI, which Airflow 2 has not.
+Its files are for everyone who has logged in, and its data for who may look. It only answers GET, and changes nothing.
+Only the API server imports this: it needs FastAPI, which Airflow 2 has not.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -38,7 +40,7 @@ HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Of the files too: they are few, and as little for those who have no right.
+    # Of the files too: they are few, and are those of this version.
     "Cache-Control": "no-store",
 }
 """Of every answer, errors too."""
@@ -82,16 +84,21 @@ class _Guarded:
             )
 
 
-def permitted(user: GetUserDep) -> None:
-    """Lets those through who may see plugins in Airflow and read all DAGs' runs: a ledger is of all of them.
+def may_look(user: BaseUser) -> bool:
+    """Whether someone may see plugins in Airflow and read the runs of all DAGs, as a ledger is of all of them.
 
-    Not Airflow's ``requires_access_dag``, which takes it for the runs of one DAG if the request names one.
+    Not asked by Airflow's ``requires_access_dag``, which takes it for the runs of one DAG if the request names one.
     """
     manager = get_auth_manager()
-    if not (
+    return bool(
         manager.is_authorized_view(access_view=AccessView.PLUGINS, user=user)
         and manager.is_authorized_dag(method="GET", access_entity=DagAccessEntity.RUN, user=user)
-    ):
+    )
+
+
+def permitted(user: GetUserDep) -> None:
+    """Lets those through who may look."""
+    if not may_look(user):
         raise HTTPException(403, "You have no right to see this: it takes those to read plugins and DAG runs.")
 
 
@@ -151,7 +158,7 @@ _ROWS: Mapping[str, Callable[[Answers], Iterable[Mapping[str, Any]]]] = {
 def create() -> FastAPI:
     """The application, with a ledger of its own to look at."""
     # No documentation of it, which would be there for everyone.
-    application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(permitted)])
+    application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
     application.add_middleware(_Guarded)
     application.add_exception_handler(StarletteHTTPException, _refused)
     application.add_exception_handler(RequestValidationError, lambda *_: _failure(400, "limit must be a whole number"))
@@ -190,16 +197,21 @@ def create() -> FastAPI:
 
         return respond
 
-    application.add_api_route("/api/overview", overview, response_model=None)
+    data = APIRouter(prefix="/api", dependencies=[Depends(permitted)])
+    data.add_api_route("/overview", overview, response_model=None)
     for name, answer in _ANSWERS.items():
-        application.add_api_route(f"/api/{name}", as_json(answer), response_model=None)
+        data.add_api_route(f"/{name}", as_json(answer), response_model=None)
     for name, rows in _ROWS.items():
-        application.add_api_route(f"/api/{name}.csv", as_csv(name, rows), response_model=None)
+        data.add_api_route(f"/{name}.csv", as_csv(name, rows), response_model=None)
+    application.include_router(data)
     return application
 
 
-def _page() -> Response:
-    return _file("index.html")
+def _page(user: GetUserDep) -> Response:
+    # Whoever has no right is told so by the page, which gets no data. Airflow's frame would show them bare JSON.
+    page = _file("index.html")
+    page.status_code = 200 if may_look(user) else 403
+    return page
 
 
 def _file(name: str) -> Response:

@@ -241,8 +241,12 @@ def test_a_reason_is_no_option_of_a_command() -> None:
 
 @pytest.mark.parametrize("reason", ["400 Validation Failed", "409", "200 Status ERROR; no", "403", "999", ""])
 def test_there_is_something_to_do_about_every_reason(reason: str) -> None:
-    assert "requeue" in advice.about_rejected(reason)
-    assert "reconcile" in advice.about_unknown(reason)
+    rejected, unknown = advice.about_rejected(reason), advice.about_unknown(reason)
+    assert "requeue" in rejected
+    assert "reconcile" in unknown
+    assert all(
+        told.endswith(".") and (told[0].isupper() or told.startswith("impact.com")) for told in (rejected, unknown)
+    )
 
 
 def parsed_command(line: str) -> argparse.Namespace:
