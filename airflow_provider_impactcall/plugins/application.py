@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.plugins.answers import COLUMNS, DEFAULT_CALLS, Answers, Asked
 from airflow_provider_impactcall.plugins.kept import KeptLedger
-from airflow_provider_impactcall.plugins.places import commands, login_url, page_url
+from airflow_provider_impactcall.plugins.places import NAME, commands, login_url, page_url
 from airflow_provider_impactcall.plugins.tables import csv_lines
 
 log = logging.getLogger(__name__)
@@ -85,13 +85,14 @@ class _Guarded:
 
 
 def may_look(user: BaseUser) -> bool:
-    """Whether someone may see plugins in Airflow and read the runs of all DAGs, as a ledger is of all of them.
+    """Whether someone may see plugins in Airflow and read all DAGs and their runs, as a ledger is of all of them.
 
     Not asked by Airflow's ``requires_access_dag``, which takes it for the runs of one DAG if the request names one.
     """
     manager = get_auth_manager()
     return bool(
         manager.is_authorized_view(access_view=AccessView.PLUGINS, user=user)
+        and manager.is_authorized_dag(method="GET", user=user)
         and manager.is_authorized_dag(method="GET", access_entity=DagAccessEntity.RUN, user=user)
     )
 
@@ -224,7 +225,7 @@ def _file(name: str) -> Response:
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101 - nothing else is handled so
-    if error.status_code == 401 and request.scope["path"] == page_url() and request.method == "GET":
+    if error.status_code == 401 and request.scope["path"].endswith(f"/{NAME}/") and request.method == "GET":
         # A link that a colleague sent: back to the page, once they have logged in.
         return RedirectResponse(f"{login_url()}?next={quote(page_url(), safe='')}", 303)
     return _failure(error.status_code, error.detail)

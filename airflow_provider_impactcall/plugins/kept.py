@@ -20,6 +20,11 @@ _KEPT_SECONDS = 300.0
 """So long, and not for ever: the connection may have been changed to lead elsewhere."""
 
 
+_LONGEST_WAIT_SECONDS = 5.0
+"""Neither is a database that is away waited for by more requests than one, nor asked anew by each: Airflow's own pages
+are served by the same threads."""
+
+
 class KeptLedger:
     """The configured ledger. Threads share it."""
 
@@ -27,6 +32,7 @@ class KeptLedger:
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None
         self._since = 0.0
+        self._failure: tuple[float, str] | None = None
 
     @contextmanager
     def opened(self) -> Iterator[Ledger]:
@@ -62,15 +68,26 @@ class KeptLedger:
         self._forget(self._ledger)
 
     def _current(self) -> Ledger | None:
-        with self._lock:
-            if self._ledger is not None and time.monotonic() - self._since < _KEPT_SECONDS:
+        if not self._lock.acquire(timeout=_LONGEST_WAIT_SECONDS):
+            raise LedgerUnusable("the ledger cannot be reached: it does not answer")
+        try:
+            now = time.monotonic()
+            if self._ledger is not None and now - self._since < _KEPT_SECONDS:
                 return self._ledger
-            before, self._ledger = self._ledger, None
+            if self._failure is not None and now - self._failure[0] < _LONGEST_WAIT_SECONDS:
+                raise LedgerUnusable(self._failure[1])
+            before, self._ledger, self._failure = self._ledger, None, None
             if before is not None:
                 before.close()  # What is being asked of it goes on to its end.
-            self._ledger = _look()
+            try:
+                self._ledger = _look()
+            except LedgerUnusable as error:
+                self._failure = (time.monotonic(), str(error))
+                raise
             self._since = time.monotonic()
             return self._ledger
+        finally:
+            self._lock.release()
 
     def _forget(self, ledger: Ledger | None) -> None:
         with self._lock:
