@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.hooks.source import TaskInstance
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, get_provider_info
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -177,6 +178,10 @@ def test_by_partner(scene: Scene) -> None:
     assert differences(scene.arrived(), good) == {}
     assert len(reports) == len({row["partner"] for row in good.values()}) > 1
     assert total(reports, "delivered") == len(good)
+    with closing(sqlite3.connect(scene.airflow.home / "impactcall_ledger.db")) as connection:
+        senders = [TaskInstance.of(source) for (source,) in connection.execute("SELECT source FROM impactcall_run")]
+    assert {sender.map_index for sender in senders if sender is not None} == set(range(len(reports)))
+    assert len(senders) == len(reports), "each run of the ledger is of the very instance that made it"
 
 
 def test_backlog(scene: Scene) -> None:
