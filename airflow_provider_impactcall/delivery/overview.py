@@ -193,11 +193,13 @@ class Overview:
         query = sa.select(calls.c.reason, *told).where(*of_period, calls.c.state == state).group_by(calls.c.reason)
         query = query.order_by(sa.desc("calls")).limit(_MOST_REASONS)
         died = sa.select(sa.literal(DIED), *told).select_from(WITH_RUNS)
-        died = died.where(*of_period, calls.c.state == OPEN, sa.not_(ALIVE)).having(sa.func.count() > 0)
+        died = died.where(*of_period, calls.c.state == OPEN, sa.not_(ALIVE))
         found: dict[str, tuple[int, float]] = {}
         with self._ledger.reading() as connection:
             for each in (query, died) if state == State.UNKNOWN else (query,):
                 for reason, number, last_at in connection.execute(each):
+                    if not number:
+                        continue  # None died: that answer is a row nevertheless.
                     before, before_at = found.get(reason, (0, 0.0))
                     found[reason] = (before + number, max(before_at, last_at))
         return [
