@@ -1,0 +1,46 @@
+// Elements, and the text in them. Nothing here reads text as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") {
+      node.addEventListener(name, value);
+    } else if (value !== null && value !== undefined && value !== false) {
+      node.setAttribute(name, value === true ? "" : value);
+    }
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/**
+ * An element of HTML.
+ * @param attributes by name; a function listens to the event of that name, null and false are left out
+ * @param children nodes, and strings, which become text
+ */
+export function make(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** The same of SVG. */
+export function draw(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+/** The one element of this page that has an id. */
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+/** Tell those who do not see the page. */
+export function announce(text) {
+  byId("announcer").textContent = text;
+}
+
+/** Bring a section before the eyes, and the keyboard to its title. */
+export function goTo(section) {
+  const calmly = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  section.scrollIntoView({ behavior: calmly ? "auto" : "smooth", block: "start" });
+  section.querySelector("[tabindex='-1']")?.focus({ preventScroll: true });
+}

@@ -1,0 +1,26 @@
+// Links to Airflow's own pages. Airflow shows this one in a frame that must not navigate what is around it.
+
+import { make } from "./dom.js";
+
+// A link of the page around this one may do what none in here may.
+function throughAirflow(event) {
+  if (window.top === window) return;
+  try {
+    const twin = window.top.document.createElement("a");
+    twin.href = event.currentTarget.href;
+    if (event.ctrlKey || event.metaKey || event.shiftKey) twin.target = "_blank";
+    event.preventDefault();
+    twin.click();
+  } catch {
+    // of another origin: the browser decides
+  }
+}
+
+/**
+ * @param url relative to this page; one that leads elsewhere than to Airflow becomes text
+ */
+export function airflowLink(url, text) {
+  const target = new URL(url, document.baseURI);
+  if (target.origin !== window.location.origin) return make("span", {}, text);
+  return make("a", { href: target.href, target: "_top", click: throughAirflow }, text);
+}

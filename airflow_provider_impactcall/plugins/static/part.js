@@ -1,0 +1,72 @@
+// One part of the page: it waits, shows what came, or says why nothing did, whatever becomes of the others.
+
+import { make } from "./dom.js";
+
+// Milliseconds, after which a person wonders.
+const LONG = 5_000;
+
+/**
+ * @param section whose element of the class "part" is filled
+ */
+export class Part {
+  constructor(section) {
+    this.section = section;
+    this.place = section.querySelector(".part");
+    this.asked = null;
+  }
+
+  /**
+   * Ask, and show what comes. What was asked before is not waited for any more.
+   * @param read given an AbortSignal, promises the answer
+   * @param render makes a node of the answer
+   * @return the answer, or null if something else was asked meanwhile
+   * @throws whatever read throws, once it is shown
+   */
+  async show(read, render) {
+    this.asked?.abort();
+    const asked = new AbortController();
+    this.asked = asked;
+    this.#wait();
+    const slow = window.setTimeout(() => this.#stillWaiting(), LONG);
+    try {
+      const answer = await read(asked.signal);
+      if (asked.signal.aborted) return null;
+      this.place.replaceChildren(render(answer));
+      return answer;
+    } catch (error) {
+      if (asked.signal.aborted) return null;
+      this.place.replaceChildren(this.#apology(error, () => this.show(read, render).catch(() => {})));
+      throw error;
+    } finally {
+      window.clearTimeout(slow);
+      if (this.asked === asked) this.section.setAttribute("aria-busy", "false");
+    }
+  }
+
+  #wait() {
+    this.section.setAttribute("aria-busy", "true");
+    if (this.place.childElementCount === 0 || this.place.querySelector(".apology")) {
+      this.place.replaceChildren(make("div", { class: "skeleton", "aria-hidden": "true" }, make("span"), make("span"), make("span")));
+    }
+  }
+
+  #stillWaiting() {
+    this.place.querySelector(".skeleton")?.replaceWith(
+      make("p", { class: "muted", role: "status" }, "Still reading: a large ledger takes a while …"),
+    );
+  }
+
+  #apology(error, again) {
+    return make(
+      "div",
+      { class: "apology", role: "alert" },
+      make("p", {}, make("strong", {}, "This part could not be read. "), error.message),
+      make("button", { type: "button", click: again }, "Try again"),
+    );
+  }
+}
+
+/** What a part shows where there is nothing. */
+export function nothing(text) {
+  return make("p", { class: "muted nothing" }, text);
+}

@@ -1,0 +1,64 @@
+// Deliveries, and the changes that people made.
+
+import { change } from "./address.js";
+import { byId, goTo, make } from "./dom.js";
+import { airflowLink } from "./leaving.js";
+import { icon } from "./marks.js";
+import { nothing } from "./part.js";
+import { table } from "./table.js";
+import { duration, moment, number, stateName } from "./words.js";
+
+const ENDS = ["delivered", "already_delivered", "changed", "duplicate", "filtered", "rejected", "unknown", "not_sent"];
+
+function origin({ source, task_url: taskUrl, actor, why }) {
+  const task = taskUrl ? airflowLink(taskUrl, source) : source;
+  return make(
+    "div",
+    { class: "origin" },
+    make("span", {}, task),
+    actor || why ? make("span", { class: "muted" }, [actor, why].filter(Boolean).join(": ")) : null,
+  );
+}
+
+function counts(run) {
+  const ends = ENDS.filter((end) => run[end] > 0);
+  if (ends.length === 0) return make("span", { class: "muted" }, run.ended_at ? "none" : "not counted yet");
+  return make(
+    "ul",
+    { class: "counts" },
+    ends.map((end) => make("li", {}, icon(end), `${number(run[end])} ${stateName(end).toLowerCase()}`)),
+  );
+}
+
+function lasted(run) {
+  return make(
+    "div",
+    { class: "origin" },
+    make("span", {}, run.ended_at ? duration(run.seconds) : "not ended"),
+    run.stop ? make("span", { class: "muted" }, `Stopped early: ${run.stop}`) : null,
+  );
+}
+
+const show = (run) => () => {
+  change({ run: run.run_id, source: "", state: "", reason: "", MediaId: "", CampaignId: "" });
+  goTo(byId("calls"));
+};
+
+const COLUMNS = [
+  { title: "Started", class: "moment", cell: (run) => moment(run.started_at) },
+  { title: "Kind", cell: (run) => run.kind },
+  { title: "By", class: "grows", cell: origin },
+  { title: "Rows", cell: counts },
+  { title: "Took", class: "took", cell: lasted },
+  {
+    title: "Calls",
+    cell: (run) =>
+      make("button", { type: "button", class: "small", click: show(run), "aria-label": `Show the calls of the run that started ${moment(run.started_at)}` }, "Show"),
+  },
+];
+
+/** @param found of api/runs */
+export function runs(found) {
+  if (found.length === 0) return nothing("No run began in this period.");
+  return make("div", { class: "cards" }, table("Runs, the last first", COLUMNS, found));
+}

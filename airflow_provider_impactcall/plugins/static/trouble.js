@@ -1,0 +1,38 @@
+// When there is nothing to show at all, why, and who can mend it.
+
+import { byId, make } from "./dom.js";
+import { airflowLink } from "./leaving.js";
+
+const again = () => make("button", { type: "button", class: "solid", click: () => window.location.reload() }, "Try again");
+
+const KINDS = {
+  401: () => ({
+    title: "You are not logged in",
+    body: [make("p", {}, "The session has ended, or never began."), make("p", {}, airflowLink("../", "Log in to Airflow"))],
+  }),
+  403: () => ({
+    title: "You may not see the deliveries",
+    body: [make("p", {}, "Your Airflow user lacks the right to. Whoever administers this Airflow can give it.")],
+  }),
+  503: (detail) => ({
+    title: "There is no ledger to read",
+    body: [make("p", {}, detail), make("p", { class: "muted" }, "Nothing is lost by that: deliveries keep their own account, and stop while they cannot."), again()],
+  }),
+};
+
+const OTHER = (detail) => ({ title: "The deliveries cannot be shown", body: [make("p", {}, detail), again()] });
+
+/** @param error a Refused that every part met */
+export function showTrouble(error) {
+  const { title, body } = (KINDS[error.status] ?? OTHER)(error.message);
+  byId("trouble-title").textContent = title;
+  byId("trouble-body").replaceChildren(...body);
+  byId("trouble").hidden = false;
+  document.body.classList.add("troubled");
+  byId("trouble-title").focus();
+}
+
+export function hideTrouble() {
+  byId("trouble").hidden = true;
+  document.body.classList.remove("troubled");
+}
