@@ -7,7 +7,7 @@ import { nothing } from "./part.js";
 import { table } from "./table.js";
 import { moment, number } from "./words.js";
 
-export const PAGE = 100;
+export const PAGE = 50;
 export const MOST = 1000;
 
 const COLUMNS = [

@@ -7,7 +7,14 @@ import { ago, counted, moment, number, share, stateName } from "./words.js";
 
 const ALWAYS = ["delivered", "rejected", "unknown", "not_sent"];
 const SOMETIMES = ["requeued", "open", "changed"];
-const FILTERS = new Set(["delivered", "rejected", "unknown", "not_sent", "requeued", "open"]);
+const FILTERS = new Set(["requeued", "open"]);
+
+function show(state) {
+  return () => {
+    change({ state, reason: "" });
+    goTo(byId("calls"));
+  };
+}
 
 function tile(state, calls, total) {
   const inside = [
@@ -15,12 +22,15 @@ function tile(state, calls, total) {
     make("span", { class: "tile-number" }, number(calls)),
     make("span", { class: "muted" }, share(calls, total)),
   ];
-  if (calls === 0 || !FILTERS.has(state)) return make("div", { class: `tile ${state}` }, inside);
-  const show = () => {
-    change({ state, reason: "" });
-    goTo(byId("calls"));
-  };
-  return make("button", { type: "button", class: `tile ${state}`, click: show }, inside, make("span", { class: "unseen" }, "Show these calls"));
+  if (calls === 0) return make("div", { class: `tile ${state}` }, inside);
+  const button = { type: "button", class: `tile ${state}`, click: show(state) };
+  return make("button", button, inside, make("span", { class: "unseen" }, "Show these calls"));
+}
+
+function aside(state, calls) {
+  const words = `${number(calls)} ${stateName(state).toLowerCase()}`;
+  const inside = FILTERS.has(state) ? make("button", { type: "button", class: "link", click: show(state) }, words) : words;
+  return make("li", {}, icon(state), inside);
 }
 
 function headline(states, total, period) {
@@ -66,7 +76,7 @@ function tasks({ states, open_unknowns: unknowns, oldest_undelivered: oldest }, 
 export function glance(overview, period) {
   const { states } = overview;
   const total = Object.values(states).reduce((sum, calls) => sum + calls, 0);
-  const shown = [...ALWAYS, ...SOMETIMES.filter((state) => states[state] > 0)];
+  const asides = SOMETIMES.filter((state) => states[state] > 0);
   const found = tasks(overview, period);
   return make(
     "div",
@@ -75,7 +85,8 @@ export function glance(overview, period) {
       "div",
       { class: "card outcome" },
       headline(states, total, period),
-      make("div", { class: "tiles" }, shown.map((state) => tile(state, states[state] ?? 0, total))),
+      make("div", { class: "tiles" }, ALWAYS.map((state) => tile(state, states[state] ?? 0, total))),
+      asides.length === 0 ? null : make("ul", { class: "asides" }, make("li", { class: "muted" }, "and"), asides.map((state) => aside(state, states[state]))),
     ),
     make(
       "div",

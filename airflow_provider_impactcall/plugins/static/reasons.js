@@ -21,8 +21,12 @@ function item(state, { reason, calls, last_at: lastAt, what_to_do: whatToDo, com
       "div",
       { class: "reason-head" },
       icon(state),
-      make("h3", {}, reason || "No reason was given"),
-      make("span", { class: "muted" }, `${counted(calls, "call")}, the last ${ago(lastAt)}`),
+      make(
+        "div",
+        {},
+        make("h3", {}, reason || "No reason was given"),
+        make("span", { class: "muted" }, `${counted(calls, "call")}, ${calls === 1 ? "" : "the latest "}${ago(lastAt)}`),
+      ),
     ),
     make("p", {}, whatToDo),
     make(
