@@ -38,7 +38,7 @@ function link(id, path, parameters) {
   byId(id).querySelector(".csv").href = csv(path, parameters);
 }
 
-async function loadOverall() {
+function loadOverall() {
   const asked = common();
   const words = period().words;
   const overview = parts.answer.show(
@@ -80,30 +80,37 @@ function describe({ ledger, namespace, namespaces }) {
   document.body.classList.toggle("empty-ledger", namespaces.length === 0);
 }
 
-// The runs of a task instance come first: its calls are theirs.
-async function loadRunsAndCalls() {
-  const of = narrowed() ? { namespace: shown.namespace, run_id: shown.run, source: shown.source } : common();
+function loadRunsAndCalls() {
+  if (!narrowed()) {
+    const of = common();
+    link("runs", "runs", of);
+    return [parts.runs.show((signal) => ask("runs", of, signal), runs), loadCalls(of)];
+  }
+  const of = { namespace: shown.namespace, run_id: shown.run, source: shown.source };
   link("runs", "runs", of);
   const found = parts.runs.show((signal) => ask("runs", of, signal), runs);
-  if (shown.source === "") return [found, loadCalls()];
-  return [found, found.then((answer) => answer && loadCalls(answer.map((run) => run.run_id)))];
+  // The runs come first: the calls are theirs, and of their namespace.
+  return [found, found.then((answer) => answer && loadCallsOf(answer))];
 }
 
-function loadCalls(runIds = shown.run === "" ? [] : [shown.run]) {
-  const filters = Object.fromEntries(FILTERS.map((name) => [name, shown[name]]));
-  const of = runIds.length > 0 ? { namespace: shown.namespace, run_id: runIds, ...filters } : { ...common(), ...filters };
-  link("calls", "calls", of);
+function loadCallsOf(found) {
+  if (found.length === 0) {
+    return parts.calls.show(async () => [], () => nothing("There is no such run, so it has no calls."));
+  }
+  return loadCalls({ namespace: found[0].namespace, run_id: found.map((run) => run.run_id) });
+}
+
+function loadCalls(of) {
+  const filtered = { ...of, ...Object.fromEntries(FILTERS.map((name) => [name, shown[name]])) };
   const more = () => {
     limit = Math.min(MOST, limit + PAGE);
     const before = byId("calls").querySelectorAll("tbody tr").length;
-    loadCalls(runIds)
+    loadCalls(of)
       .then(() => byId("calls").querySelectorAll("tbody tr")[before]?.querySelector("a").focus())
       .catch(() => {});
   };
-  if (shown.source !== "" && runIds.length === 0) {
-    return parts.calls.show(async () => ({ calls: [], more: false }), (answer) => calls(answer, more));
-  }
-  return parts.calls.show((signal) => ask("calls", { ...of, limit }, signal), (answer) => calls(answer, more));
+  link("calls", "calls", filtered);
+  return parts.calls.show((signal) => ask("calls", { ...filtered, limit }, signal), (answer) => calls(answer, more));
 }
 
 async function loadHistory() {
@@ -138,20 +145,23 @@ function reflectControls() {
   const scope = byId("scope");
   scope.hidden = !narrowed();
   for (const section of document.querySelectorAll("[data-overall]")) section.hidden = narrowed();
+  document.querySelector(".segments").hidden = narrowed();
   scope.replaceChildren(
     make("p", {}, shown.run !== "" ? "One run: " : "The runs of one task: ", make("code", { class: "id" }, shown.run || shown.source)),
     make("button", { type: "button", click: () => change(EVERYTHING) }, "Show everything"),
   );
 }
 
+const forbidden = (error) => error.status === 401 || error.status === 403;
+
 // What every part met is shown once, and not in each.
 async function tellOf(loading) {
+  for (const each of loading) each.catch((error) => forbidden(error) && showTrouble(error));
   const settled = await Promise.allSettled(loading);
   const failed = settled.filter((each) => each.status === "rejected").map((each) => each.reason);
   const [first] = failed.filter((error) => error instanceof Refused);
-  const noRight = failed.find((error) => error.status === 401 || error.status === 403);
-  if (noRight) showTrouble(noRight);
-  else if (first && failed.length === settled.length) showTrouble(first);
+  if (failed.some(forbidden)) return;
+  if (first && failed.length === settled.length) showTrouble(first);
   else if (failed.length > 0) announce(`Loaded, but for ${failed.length} parts`);
   else announce("Loaded");
   for (const error of failed) if (!(error instanceof Refused)) console.error(error);
@@ -161,13 +171,13 @@ async function load() {
   until = new Date();
   hideTrouble();
   announce("Loading");
-  const overall = narrowed() ? [] : await loadOverall();
-  await tellOf([...overall, ...(await loadRunsAndCalls()), loadHistory()].filter(Boolean));
+  const call = shown.call === "" ? [] : [loadHistory()];
+  await tellOf([...(narrowed() ? [] : loadOverall()), ...loadRunsAndCalls(), ...call]);
 }
 
 function refilter() {
-  if (shown.source === "") loadCalls().catch(() => {});
-  else loadRunsAndCalls();
+  const [found, filtered] = narrowed() ? loadRunsAndCalls() : [Promise.resolve(), loadCalls(common())];
+  Promise.all([found, filtered]).catch(() => {});
 }
 
 function follow() {
@@ -176,13 +186,11 @@ function follow() {
   limit = PAGE;
   reflectControls();
   const changed = (names) => names.some((name) => before[name] !== shown[name]);
-  if (changed(["period", "namespace", "run", "source"])) {
-    load();
-  } else {
-    if (changed(FILTERS)) refilter();
-    if (changed(["call"])) loadHistory().catch(() => {});
-  }
-  if (changed(["call"]) && shown.call !== "") goTo(byId("history"));
+  if (changed(["period", "namespace", "run", "source"])) load();
+  else if (changed(FILTERS)) refilter();
+  if (!changed(["call"])) return;
+  loadHistory().catch(() => {});
+  if (shown.call !== "") goTo(byId("history"));
 }
 
 byId("controls").addEventListener("submit", (event) => event.preventDefault());

@@ -52,7 +52,7 @@ export class Part {
 
   #stillWaiting() {
     this.place.querySelector(".skeleton")?.replaceWith(
-      make("p", { class: "muted", role: "status" }, "Still reading: a large ledger takes a while …"),
+      make("p", { class: "skeleton muted" }, "Still reading: a large ledger takes a while …"),
     );
   }
 
