@@ -1,6 +1,6 @@
 // What the page shows is kept in the address, after the #, so that a view can be sent to a colleague.
 
-const NAMES = ["period", "namespace", "call", "run", "source", "state", "reason", "MediaId", "CampaignId"];
+const NAMES = ["period", "namespace", "call", "run", "source", "dag_run", "state", "reason", "MediaId", "CampaignId"];
 
 // Within Airflow, the address that people see and copy is that of the page around this one.
 function around() {
@@ -13,23 +13,34 @@ function around() {
 
 const airflow = around();
 
-if (airflow !== null && window.location.hash === "" && airflow.location.hash !== "") {
+if (airflow !== null && airflow.location.hash !== "") {
   window.history.replaceState(null, "", airflow.location.hash);
+}
+
+// Not URLSearchParams: Airflow writes a + of a run's id as it is, and does not mean a space by it.
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function said() {
+  const pairs = window.location.hash.slice(1).split("&");
+  return new Map(pairs.map((pair) => [pair.split("=", 1)[0], decode(pair.slice(pair.indexOf("=") + 1))]));
 }
 
 /** What the address says: text by name, '' for what it does not say. */
 export function current() {
-  const said = new URLSearchParams(window.location.hash.slice(1));
-  return Object.fromEntries(NAMES.map((name) => [name, said.get(name) ?? ""]));
+  const found = said();
+  return Object.fromEntries(NAMES.map((name) => [name, found.get(name) ?? ""]));
 }
 
 /** The address of the same page with some things changed, for a link. */
 export function fragment(changes) {
-  const said = new URLSearchParams();
-  for (const [name, value] of Object.entries({ ...current(), ...changes })) {
-    if (value !== "") said.set(name, value);
-  }
-  return `#${said}`;
+  const pairs = Object.entries({ ...current(), ...changes }).filter(([, value]) => value !== "");
+  return `#${pairs.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&")}`;
 }
 
 function reflect() {

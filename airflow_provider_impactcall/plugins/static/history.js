@@ -31,7 +31,7 @@ function what({ state, status, reason, actor, attempt }) {
 function event(each, before) {
   const since = before ? (new Date(each.at) - new Date(before.at)) / 1000 : null;
   const run = each.run_id
-    ? make("button", { type: "button", class: "link", click: () => change({ call: "", run: each.run_id, source: "" }) }, "Its run")
+    ? make("button", { type: "button", class: "link", click: () => change({ call: "", run: each.run_id, source: "", dag_run: "" }) }, "Its run")
     : null;
   return make(
     "li",

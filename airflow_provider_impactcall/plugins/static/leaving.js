@@ -1,13 +1,14 @@
-// Links to Airflow's own pages. Airflow shows this one in a frame that must not navigate what is around it.
+// Links to Airflow's own pages, and downloads. Airflow shows this page in a frame that may do neither by itself.
 
 import { make } from "./dom.js";
 
-// A link of the page around this one may do what none in here may.
-function throughAirflow(event) {
+/** What follows a link from within a frame: a link of the page around this one, which may do what none in here may. */
+export function throughAirflow(event) {
   if (window.top === window) return;
   try {
     const twin = window.top.document.createElement("a");
     twin.href = event.currentTarget.href;
+    if (event.currentTarget.hasAttribute("download")) twin.download = "";
     if (event.ctrlKey || event.metaKey || event.shiftKey) twin.target = "_blank";
     event.preventDefault();
     twin.click();

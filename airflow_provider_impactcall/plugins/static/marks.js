@@ -18,6 +18,6 @@ export function icon(state) {
   return draw("svg", { class: `icon ${state}`, viewBox: "0 0 16 16", "aria-hidden": "true" }, draw("circle", { cx: 8, cy: 8, r: 7 }), paths);
 }
 
-export function badge(state) {
-  return make("span", { class: `badge ${state}` }, icon(state), stateName(state));
+export function badge(state, words = stateName(state)) {
+  return make("span", { class: `badge ${state}` }, icon(state), words);
 }

@@ -8,6 +8,7 @@ import { announce, byId, goTo, make } from "./dom.js";
 import { glance } from "./glance.js";
 import { groups, suggest } from "./groups.js";
 import { history, inShort } from "./history.js";
+import { throughAirflow } from "./leaving.js";
 import { Part, nothing } from "./part.js";
 import { reasons } from "./reasons.js";
 import { runs } from "./runs.js";
@@ -16,7 +17,9 @@ import { PERIODS, moment } from "./words.js";
 
 const DAY = 86_400_000;
 const FILTERS = ["state", "reason", "MediaId", "CampaignId"];
-const EVERYTHING = { run: "", source: "" };
+const EVERYTHING = { run: "", source: "", dag_run: "" };
+// The server counts by partner and campaign for no longer.
+const LONGEST_COUNTED = 31;
 
 const sections = ["answer", "over-time", "rejected", "unknown", "partners", "campaigns", "runs", "calls", "history"];
 const parts = Object.fromEntries(sections.map((id) => [id, new Part(byId(id))]));
@@ -26,7 +29,7 @@ let until = new Date();
 let limit = PAGE;
 
 const period = () => PERIODS[shown.period] ?? PERIODS["7d"];
-const narrowed = () => shown.run !== "" || shown.source !== "";
+const narrowed = () => Object.keys(EVERYTHING).some((name) => shown[name] !== "");
 
 // One moment for all parts, so that they tell of the same calls.
 function common() {
@@ -49,17 +52,24 @@ function loadOverall() {
     ["over-time", "over-time", (answer) => (answer.steps.length === 0 ? nothing("Nothing happened in this period.") : chart(answer))],
     ["rejected", "rejected", (answer) => reasons("rejected", answer, `No call was rejected in ${words}.`)],
     ["unknown", "unknown", (answer) => reasons("unknown", answer, `No call of ${words} is of unknown fate.`)],
-    ["partners", "partners", (answer) => groups("MediaId", "partner", answer)],
-    ["campaigns", "campaigns", (answer) => groups("CampaignId", "campaign", answer)],
   ].map(([id, path, render]) => {
     link(id, path, asked);
     return parts[id].show((signal) => ask(path, asked, signal), render);
   });
-  const [, , , partners, campaigns] = simple;
-  partners.then((found) => found && suggest(byId("known-partners"), "MediaId", found)).catch(() => {});
-  campaigns.then((found) => found && suggest(byId("known-campaigns"), "CampaignId", found)).catch(() => {});
   overview.then((answer) => answer && describe(answer)).catch(() => {});
-  return [overview, ...simple];
+  return [overview, ...simple, loadGroups("partners", "MediaId", "partner", asked), loadGroups("campaigns", "CampaignId", "campaign", asked)];
+}
+
+async function loadGroups(path, name, what, asked) {
+  const uncounted = period().days > LONGEST_COUNTED;
+  byId(path).querySelector(".csv").hidden = uncounted;
+  if (uncounted) {
+    await parts[path].show(async () => [], () => nothing("Counted for at most 31 days: choose a shorter period above."));
+    return;
+  }
+  link(path, path, asked);
+  const found = await parts[path].show((signal) => ask(path, asked, signal), (answer) => groups(name, what, answer));
+  if (found) suggest(byId(`known-${path}`), name, found);
 }
 
 function emptyLedger() {
@@ -80,16 +90,22 @@ function describe({ ledger, namespace, namespaces }) {
   document.body.classList.toggle("empty-ledger", namespaces.length === 0);
 }
 
+// A DAG's id has no slash, and a run's may.
+function ofDagRun() {
+  const at = shown.dag_run.indexOf("/");
+  return at < 0 ? {} : { dag_id: shown.dag_run.slice(0, at), dag_run_id: shown.dag_run.slice(at + 1) };
+}
+
 function loadRunsAndCalls() {
   if (!narrowed()) {
     const of = common();
     link("runs", "runs", of);
     return [parts.runs.show((signal) => ask("runs", of, signal), runs), loadCalls(of)];
   }
-  const of = { namespace: shown.namespace, run_id: shown.run, source: shown.source };
+  const of = { run_id: shown.run, source: shown.source, ...ofDagRun() };
   link("runs", "runs", of);
   const found = parts.runs.show((signal) => ask("runs", of, signal), runs);
-  // The runs come first: the calls are theirs, and of their namespace.
+  // The runs come first: the calls are theirs.
   return [found, found.then((answer) => answer && loadCallsOf(answer))];
 }
 
@@ -97,7 +113,7 @@ function loadCallsOf(found) {
   if (found.length === 0) {
     return parts.calls.show(async () => [], () => nothing("There is no such run, so it has no calls."));
   }
-  return loadCalls({ namespace: found[0].namespace, run_id: found.map((run) => run.run_id) });
+  return loadCalls({ run_id: found.map((run) => run.run_id) });
 }
 
 function loadCalls(of) {
@@ -120,6 +136,11 @@ async function loadHistory() {
   const asked = { CallSessionId: id, namespace: shown.namespace };
   const answer = await parts.history.show((signal) => ask("history", asked, signal), (found) => history(found, id));
   if (answer) announce(inShort(answer));
+}
+
+function narrowedTo() {
+  if (shown.run !== "") return "One run";
+  return shown.source !== "" ? "The runs of one task" : "What one DAG run delivered";
 }
 
 function reflectControls() {
@@ -147,7 +168,7 @@ function reflectControls() {
   for (const section of document.querySelectorAll("[data-overall]")) section.hidden = narrowed();
   document.querySelector(".segments").hidden = narrowed();
   scope.replaceChildren(
-    make("p", {}, shown.run !== "" ? "One run: " : "The runs of one task: ", make("code", { class: "id" }, shown.run || shown.source)),
+    make("p", {}, `${narrowedTo()}: `, make("code", { class: "id" }, shown.run || shown.source || shown.dag_run)),
     make("button", { type: "button", click: () => change(EVERYTHING) }, "Show everything"),
   );
 }
@@ -186,7 +207,7 @@ function follow() {
   limit = PAGE;
   reflectControls();
   const changed = (names) => names.some((name) => before[name] !== shown[name]);
-  if (changed(["period", "namespace", "run", "source"])) load();
+  if (changed(["period", "namespace", ...Object.keys(EVERYTHING)])) load();
   else if (changed(FILTERS)) refilter();
   if (!changed(["call"])) return;
   loadHistory().catch(() => {});
@@ -215,6 +236,7 @@ byId("filters").addEventListener("submit", (event) => {
   change({ state: state.value, MediaId: MediaId.value.trim(), CampaignId: CampaignId.value.trim() });
 });
 byId("filters").elements.state.addEventListener("change", ({ target }) => change({ state: target.value, reason: "" }));
+for (const download of document.querySelectorAll(".csv")) download.addEventListener("click", throughAirflow);
 onChange(follow);
 
 reflectControls();

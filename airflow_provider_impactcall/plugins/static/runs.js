@@ -3,7 +3,7 @@
 import { change } from "./address.js";
 import { byId, goTo, make } from "./dom.js";
 import { airflowLink } from "./leaving.js";
-import { icon } from "./marks.js";
+import { badge, icon } from "./marks.js";
 import { nothing } from "./part.js";
 import { table } from "./table.js";
 import { duration, moment, number, stateName } from "./words.js";
@@ -22,7 +22,7 @@ function origin({ source, task_url: taskUrl, actor, why }) {
 
 function counts(run) {
   const ends = ENDS.filter((end) => run[end] > 0);
-  if (ends.length === 0) return make("span", { class: "muted" }, run.ended_at ? "none" : "not counted yet");
+  if (ends.length === 0) return make("span", { class: "muted" }, run.ended_at ? "none" : "not counted");
   return make(
     "ul",
     { class: "counts" },
@@ -30,17 +30,19 @@ function counts(run) {
   );
 }
 
+const unended = (run) => (run.alive ? badge("open", "Under way") : badge("unknown", "Died"));
+
 function lasted(run) {
   return make(
     "div",
     { class: "origin" },
-    make("span", {}, run.ended_at ? duration(run.seconds) : "not ended"),
+    make("span", {}, run.ended_at ? duration(run.seconds) : unended(run)),
     run.stop ? make("span", { class: "muted" }, `Stopped early: ${run.stop}`) : null,
   );
 }
 
 const show = (run) => () => {
-  change({ run: run.run_id, source: "", state: "", reason: "", MediaId: "", CampaignId: "" });
+  change({ run: run.run_id, source: "", dag_run: "", state: "", reason: "", MediaId: "", CampaignId: "" });
   goTo(byId("calls"));
 };
 

@@ -10,9 +10,9 @@ const KINDS = {
     title: "You are not logged in",
     body: [make("p", {}, "The session has ended, or never began."), make("p", {}, airflowLink("../", "Log in to Airflow"))],
   }),
-  403: () => ({
+  403: (detail) => ({
     title: "You may not see the deliveries",
-    body: [make("p", {}, "Your Airflow user lacks the right to. Whoever administers this Airflow can give it.")],
+    body: [make("p", {}, detail), make("p", { class: "muted" }, "Whoever administers this Airflow can give you the right.")],
   }),
   503: (detail) => ({
     title: "There is no ledger to read",
