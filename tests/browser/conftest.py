@@ -60,14 +60,18 @@ def browser(airflow_up: Running) -> Iterator[BrowserContext]:
         context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
         page = context.new_page()
-        page.goto("/")
-        page.locator("[name=username]").fill(airflow_up.user)
-        page.locator("[name=password]").fill(airflow_up.password)
-        page.get_by_role("button", name="Sign in").click()
+        log_in(page, airflow_up.user, airflow_up.password)
         page.get_by_test_id("nav-home-link").wait_for()
         page.close()
         yield context
         chromium.close()
+
+
+def log_in(page: Page, user: str, password: str) -> None:
+    page.goto("/")
+    page.locator("[name=username]").fill(user)
+    page.locator("[name=password]").fill(password)
+    page.get_by_role("button", name="Sign in").click()
 
 
 @pytest.fixture

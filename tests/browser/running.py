@@ -20,6 +20,10 @@ from tests.examples import LOGIN, PASSWORD
 
 CALLS = 300
 
+USER = "admin"
+NOBODY = "nobody"
+"""A user without a role, who may do nothing."""
+
 
 class Running:
     """A running Airflow, whose DAGs are started through its REST API.
@@ -35,7 +39,8 @@ class Running:
         self.expected = expected
         self.url = stage.settings["AIRFLOW__API__BASE_URL"]
         passwords = stage.airflow_home / "simple_auth_manager_passwords.json.generated"
-        [(self.user, self.password)] = json.loads(passwords.read_text()).items()
+        self.passwords: dict[str, str] = json.loads(passwords.read_text())
+        self.user, self.password = USER, self.passwords[USER]
         self._session = requests.Session()
         token = self._session.post(
             f"{self.url}/auth/token", json={"username": self.user, "password": self.password}, timeout=60
@@ -71,6 +76,7 @@ def running(home: Path) -> Iterator[Running]:
     settings = {
         **listening_on(port, free_port(0), free_port(0)),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin,{NOBODY}:",
         "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(home / "warehouse.db")}),
     }
     stage = Stage(home, settings)
