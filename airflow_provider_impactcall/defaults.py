@@ -8,6 +8,9 @@ DEFAULT_API_CONN_ID = "impact_api_default"
 DEFAULT_KEY = ("CampaignId", "ActionTrackerId", "CallProvider", "CallSessionId")
 """The parameters that tell two calls apart."""
 
+DEFAULT_ORIGIN = "https://twilio.ivr.impactradius.com"
+"""Where calls go if a connection names no host."""
+
 RETRY_STATUSES = (429, 500, 503)
 """Answers that impact.com asks to retry (its pages: 429, and "any 5XX"), and that are taken as "not processed".
 

@@ -50,6 +50,13 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
+ASSET_URI: dict[str, Any] = {
+    "schemes": ["impactcall"],
+    "handler": "airflow_provider_impactcall.assets.impactcall.sanitize_uri",
+    "to_openlineage_converter": "airflow_provider_impactcall.assets.impactcall.convert_asset_to_openlineage",
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """The provider's metadata, in the form of Airflow's ``provider_info.schema.json``."""
     integration = "impact.com Call Data"
@@ -89,6 +96,9 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "impactcall", "class-name": "airflow_provider_impactcall.decorators.impactcall.impactcall_task"}
         ],
+        # Airflow 3 reads the first, 2.11 the second.
+        "asset-uris": [dict(ASSET_URI)],
+        "dataset-uris": [dict(ASSET_URI)],
         "cli": ["airflow_provider_impactcall.cli.definition.get_commands"],
         "config": {
             "impactcall": {

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from airflow_provider_impactcall.defaults import RETRY_STATUSES
+from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN, RETRY_STATUSES
 from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.claims import digest
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
@@ -26,7 +26,6 @@ from airflow_provider_impactcall.records import CallRecord
 
 ParametersIn = Literal["query", "form"]
 
-DEFAULT_ORIGIN = "https://twilio.ivr.impactradius.com"
 PATH = "/calldata/logCallData"
 HEADERS = {"Accept": "application/json"}
 FORM = "application/x-www-form-urlencoded"

@@ -20,6 +20,9 @@ OPEN = "open"
 REQUEUED = "requeued"
 """A call's state from when a person asked for it to be sent though it may have been processed, until it is."""
 
+PENDING = (OPEN, State.NOT_SENT.value, State.UNKNOWN.value, REQUEUED)
+"""The states of a call that is still to be delivered, or may not have been."""
+
 DIED = "the run that sent it ended before it knew what came of it"
 
 KEYS_A_QUERY = 500

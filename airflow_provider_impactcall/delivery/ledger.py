@@ -14,9 +14,9 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from airflow_provider_impactcall.delivery.claims import Claim
-from airflow_provider_impactcall.delivery.entries import DIED, OPEN, REQUEUED, Changes, Entry, lock, look_up
+from airflow_provider_impactcall.delivery.entries import DIED, OPEN, PENDING, REQUEUED, Changes, Entry, lock, look_up
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.schema import LONGEST_REASON, Now, calls, create_or_migrate, runs
+from airflow_provider_impactcall.delivery.schema import LONGEST_REASON, UNDELIVERED, Now, calls, create_or_migrate, runs
 
 LEASE_SECONDS = 10.0
 
@@ -159,6 +159,20 @@ class Ledger:
                 .where(runs.c.run_id == run_id)
                 .values(ended_at=Now(), lease_until=0.0, stop=stop, **counts)
             )
+
+    def oldest_undelivered(self) -> float:
+        """How many seconds ago the oldest call was first taken up that is still to be delivered, or may not have been.
+
+        Rejected calls are none of these, as waiting brings them nowhere. Reads no more rows than there are such calls.
+
+        :return: zero if there is none
+        """
+        query = sa.select(Now() - sa.func.min(calls.c.first_at)).where(
+            UNDELIVERED, calls.c.state.in_(PENDING), calls.c.namespace == self.namespace
+        )
+        with self.reading() as connection:
+            age: float | None = connection.execute(query).scalar()
+        return 0.0 if age is None else max(0.0, age)
 
     def look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
         """What the ledger holds of these calls."""

@@ -114,6 +114,10 @@ class DeliveryReport:
         """The counts, ``seconds`` and ``rejects``, as a task returns them."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _INTERNAL}
 
+    def counts(self) -> dict[str, int]:
+        """The rows, and how they ended; integers alone."""
+        return {"rows": self.rows, **{end: getattr(self, end) for end in ENDS}}
+
     def __str__(self) -> str:
         ends = [f"{end}={getattr(self, end)}" for end in ENDS if getattr(self, end)]
         return " ".join([f"rows={self.rows}", *ends, f"seconds={self.seconds:.1f}"])

@@ -38,6 +38,8 @@ class Pacing:
 
     def __init__(self, limiter: Limiter | None = None, max_wait: float = 60.0, random: Random | None = None) -> None:
         self.stopped: Stop | None = None
+        self.limited_seconds = 0.0
+        """How long calls waited for nothing but a place of the rate limit; many that wait at once count once."""
         self._limiter = limiter
         self._max_wait = max_wait
         self._random = random or Random()  # noqa: S311 - jitter is no secret
@@ -94,7 +96,9 @@ class Pacing:
                             self._limiter.begin()
                         return True
                     if self.stopped is None:
+                        began, limited = _now(), self._is_limited
                         await _wait_for(self._changed, wait)
+                        self.limited_seconds += limited * (_now() - began)
                 return False
         finally:
             self._waiting -= 1
@@ -162,6 +166,12 @@ class Pacing:
         self.stopped = self.stopped or stop
         self._changed.set()
         self._stopping.set()
+
+    @property
+    def _is_limited(self) -> bool:
+        """Whether a request that waits has nothing to wait for but a place of the rate limit."""
+        held_up = max(self._asked_until, self._resume_at) > _now() or (self._one_at_a_time and self._in_flight)
+        return self._limiter is not None and not held_up
 
     def _wait(self) -> float:
         now = _now()

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine, Item
@@ -34,12 +35,19 @@ _LINGER_SECONDS = 0.005
 
 
 def run(
-    engine: Engine, endpoint: Endpoint, books: Books, rows: Any, mapping: CallMapping, interrupt: threading.Event
+    engine: Engine,
+    endpoint: Endpoint,
+    books: Books,
+    rows: Any,
+    mapping: CallMapping,
+    interrupt: threading.Event,
+    attempts: Attempts | None = None,
 ) -> DeliveryReport:
     """Deliver every row and report.
 
     :param rows: as :func:`read` takes them
     :param interrupt: the engine's; set here when the calling thread is interrupted, as by a signal or a timeout
+    :param attempts: where how long they take is added up
     :raises DeliveryAborted: when nothing can be delivered until a person changes something
     :raises InvalidOption: if ``rows`` is nothing that has rows
     :raises Exception: whatever reading ``rows`` raises, after what was read before has been delivered
@@ -47,7 +55,7 @@ def run(
     handover = _Handover()
     items = read(rows, mapping)
     with _only_new_garbage(), ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
-        delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, books, handover))
+        delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, books, handover, attempts or Attempts()))
         delivery.add_done_callback(lambda _: handover.abandon())
         try:
             for item in items:
@@ -130,6 +138,9 @@ class _Handover:
                 yield rows
 
 
-async def _deliver(engine: Engine, endpoint: Endpoint, books: Books, handover: _Handover) -> DeliveryReport:
+async def _deliver(
+    engine: Engine, endpoint: Endpoint, books: Books, handover: _Handover, attempts: Attempts
+) -> DeliveryReport:
     async with endpoint.session() as session, books:
-        return await engine.run(partial(endpoint.send, session), books, handover.batches())
+        send = attempts.timing(partial(endpoint.send, session))
+        return await engine.run(send, books, handover.batches())

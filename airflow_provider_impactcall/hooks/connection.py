@@ -15,7 +15,8 @@ import requests
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from requests.auth import HTTPBasicAuth
 
-from airflow_provider_impactcall.delivery.endpoint import DEFAULT_ORIGIN, HEADERS, PATH, Endpoint, ParametersIn
+from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN
+from airflow_provider_impactcall.delivery.endpoint import HEADERS, PATH, Endpoint, ParametersIn
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
 from airflow_provider_impactcall.delivery.answer import outcome_of
+from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import InputClaims, digest
 from airflow_provider_impactcall.delivery.engine import Engine, Item, Listener
@@ -33,11 +34,13 @@ from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.hooks import metrics
 from airflow_provider_impactcall.hooks.connection import Account, account, session
 from airflow_provider_impactcall.hooks.files import FileRows, opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.hooks.mapping import loaded
 from airflow_provider_impactcall.hooks.options import at_least_zero, positive, whole
+from airflow_provider_impactcall.hooks.run_line import run_line
 from airflow_provider_impactcall.hooks.source import source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
@@ -255,6 +258,15 @@ class ImpactCallHook(BaseHook):
                     rehearsal.run(items, claims, ledger, resend=resend, on_settled=note)
             finally:
                 _conclude(rehearsal.report, rejects, rejects_path)
+                _log_run(
+                    run_line(
+                        *(rehearsal.report, Attempts(), 0.0),
+                        run_id="",
+                        namespace=ledger.namespace,
+                        source=source(),
+                        dry_run=True,
+                    )
+                )
                 if on_report is not None:
                     on_report(rehearsal.report)
             for line in filter(None, page_of(rehearsal, anyone=True).splitlines()):
@@ -263,13 +275,16 @@ class ImpactCallHook(BaseHook):
                 on_rehearsal(rehearsal)
             return rehearsal.report
         with reachable():
-            run_id = ledger.start(source(), _configuration(mapping, constants, timezone, vendor, key, on_unknown))
+            sender = source()
+            run_id = ledger.start(sender, _configuration(mapping, constants, timezone, vendor, key, on_unknown))
         books = Books(ledger, run_id, claims.key, resend=resend)
         limiter = Limiter(Places(ledger, run_id, endpoint.account, limits, endpoint.timeout)) if limits else None
         interrupt = interrupt or threading.Event()
+        pacing = Pacing(limiter, max_wait)
+        attempts = Attempts()
         engine = Engine(
             claims=claims,
-            pacing=Pacing(limiter, max_wait),
+            pacing=pacing,
             on_settled=note,
             concurrency=at_once,
             limit=allowance,
@@ -278,16 +293,28 @@ class ImpactCallHook(BaseHook):
         )
         try:
             with rejects:
-                run(engine, endpoint, books, rows, call_mapping, interrupt)
+                run(engine, endpoint, books, rows, call_mapping, interrupt, attempts)
         except BaseException as error:
             error.add_note(f"What came of the rows before that: {engine.report}")
             raise
         finally:
             _log_reasons(rejects)
             _conclude(engine.report, rejects, rejects_path)
-            _end(ledger, run_id, engine.report)
+            _log_run(
+                run_line(
+                    *(engine.report, attempts, pacing.limited_seconds),
+                    run_id=run_id,
+                    namespace=ledger.namespace,
+                    source=sender,
+                )
+            )
+            # Airflow leaves a task that it stops no time for more than its report.
+            measured = metrics.are_wanted() and not interrupt.is_set()
+            oldest = _end(ledger, run_id, engine.report, look=measured)
             if on_report is not None:
                 on_report(engine.report)
+            limited = pacing.limited_seconds if limits else None
+            metrics.tell(engine.report, attempts, limited, oldest, ledger.namespace)
         return engine.report
 
     def _account(self) -> Account:
@@ -314,12 +341,18 @@ def _named(value: Any) -> str:
     return getattr(value, "__qualname__", None) or str(value)
 
 
-def _end(ledger: Ledger, run_id: str, report: DeliveryReport) -> None:
+def _end(ledger: Ledger, run_id: str, report: DeliveryReport, *, look: bool) -> float | None:
+    """End a run; the age of the ledger's oldest undelivered call, if that is to be looked for and can be."""
     try:
         ledger.end(run_id, report)
     except SQLAlchemyError as error:
         # The calls are settled, and the lease ends by itself; only the run's own counts are lost.
         log.error("The ledger could not keep this run's counts (%s)", type(error).__name__)
+    try:
+        return ledger.oldest_undelivered() if look else None
+    except SQLAlchemyError as error:
+        log.warning("The ledger did not say how old its oldest undelivered call is (%s)", type(error).__name__)
+        return None
     finally:
         ledger.close()
 
@@ -347,4 +380,8 @@ def _conclude(report: DeliveryReport, rejects: Rejects, rejects_path: str | None
         log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
     if report.stop is not None:
         log.warning("Stopped early: %s", report.stop)
-    log.info("impact.com calls: %s", report)
+
+
+def _log_run(line: str) -> None:
+    # Searches, alarms and documentation rely on these words.
+    log.info("impact.com calls: %s", line)

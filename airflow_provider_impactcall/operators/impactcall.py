@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
+    Asset,
     BaseOperator,
     Context,
 )
@@ -129,6 +130,9 @@ class DeliverCallsOperator(BaseOperator):
     def deliver(self, rows: Any, context: Context) -> dict[str, int | float | str | None]:
         """Deliver the rows, and judge by the report whether the task has succeeded.
 
+        The counts are also in the event of each outlet whose URI begins with ``impactcall://``, which Airflow sends if
+        the task succeeds.
+
         :return: the report's counts, ``seconds`` and ``rejects``
         :raises AirflowFailException: an option is wrong, nothing can be delivered until a person changes
             something, or more rows were rejected or unknown than the task tolerates
@@ -144,6 +148,7 @@ class DeliverCallsOperator(BaseOperator):
             for report in reports:
                 _push(context, report)
             raise
+        _announce(context, self.outlets, report)
         return report.as_dict()
 
     def _deliver(self, rows: Any, on_report: Callable[[DeliveryReport], None]) -> DeliveryReport:
@@ -273,6 +278,14 @@ def _rendered_flag(dry_run: bool | str) -> bool:
     if dry_run not in ("True", "False", "true", "false"):
         raise InvalidOption("dry_run must be True or False")
     return dry_run in ("True", "true")
+
+
+def _announce(context: Context, outlets: Iterable[Any], report: DeliveryReport) -> None:
+    """Have the counts in the events of the assets that stand for calls at impact.com."""
+    events = context.get("outlet_events")
+    for asset in outlets:
+        if events is not None and isinstance(asset, Asset) and asset.uri.startswith("impactcall://"):
+            events[asset].extra.update(report.counts())
 
 
 def _push(context: Context, report: DeliveryReport) -> None:

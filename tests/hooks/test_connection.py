@@ -11,7 +11,7 @@ import pytest
 import requests
 from airflow.providers.common.compat.sdk import Connection
 
-from airflow_provider_impactcall.delivery.endpoint import DEFAULT_ORIGIN
+from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.connection import Account, Extra, account
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS

@@ -1,0 +1,86 @@
+"""What came of a run, as metrics by Airflow's own way to StatsD, Datadog or OpenTelemetry.
+
+A run tells them once, when it has ended: some fifteen, whatever the number of its calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+
+from airflow.providers.common.compat.sdk import Stats, conf
+
+from airflow_provider_impactcall.delivery.attempts import Attempts
+from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport
+
+log = logging.getLogger(__name__)
+
+_SWITCHES = ("statsd_on", "statsd_datadog_enabled", "otel_on")
+_NOT_IN_A_TAG = re.compile(r"[^a-zA-Z0-9_.\-/]")
+# As a part of a name, as InfluxDB's StatsD has tags, which Airflow allows 250 characters in all.
+_LONGEST_NAMESPACE = 60
+
+
+def are_wanted() -> bool:
+    """Whether ``[metrics]`` of Airflow's configuration leads anywhere."""
+    return any(conf.getboolean("metrics", switch, fallback=False) for switch in _SWITCHES)
+
+
+def tell(
+    report: DeliveryReport,
+    attempts: Attempts,
+    limited_seconds: float | None,
+    oldest_undelivered: float | None,
+    namespace: str,
+) -> None:
+    """Hand a run's metrics to Airflow. What goes wrong with that is logged, and never raised.
+
+    :param report: counts what came of the rows
+    :param attempts: what the requests took
+    :param limited_seconds: how long calls waited for the account's rate limit; None if there is none
+    :param oldest_undelivered: seconds; None if it is not known
+    :param namespace: of the ledger
+    """
+    try:
+        for metric in _metrics(report, attempts, limited_seconds, oldest_undelivered, namespace):
+            metric()
+    except Exception as error:
+        # A backend of one's own may raise anything, and its text may hold its address.
+        log.warning("The metrics of this run could not be told (%s)", type(error).__name__)
+
+
+def _metrics(
+    report: DeliveryReport,
+    attempts: Attempts,
+    limited_seconds: float | None,
+    oldest_undelivered: float | None,
+    namespace: str,
+) -> Iterator[Callable[[], object]]:
+    of_the_ledger = {"namespace": _tag(re.sub(r"^\w+://", "", namespace))[:_LONGEST_NAMESPACE]}
+    of_the_task = {
+        name: _tag(value)
+        for name in ("dag_id", "task_id")
+        if (value := os.environ.get(f"AIRFLOW_CTX_{name.upper()}", ""))
+    }
+    tags = {**of_the_task, **of_the_ledger}
+    for end in ENDS:
+        # Those of zero too: a series that begins with the first failure has no rise to alarm about.
+        yield partial(Stats.incr, f"impactcall.calls.{end}", getattr(report, end), tags=tags)
+    yield partial(Stats.incr, "impactcall.attempts", attempts.count, tags=tags)
+    if attempts.count:
+        # As timedelta: a number has another unit from version to version, and from backend to backend.
+        yield partial(Stats.timing, "impactcall.attempt", timedelta(seconds=attempts.mean), tags=tags)
+        yield partial(Stats.timing, "impactcall.attempt.longest", timedelta(seconds=attempts.longest), tags=tags)
+    if limited_seconds is not None:
+        yield partial(Stats.timing, "impactcall.rate_limit.wait", timedelta(seconds=limited_seconds), tags=tags)
+    if oldest_undelivered is not None:
+        # Not by task: it is the ledger's, and the last word of a task that runs no more would stand for ever.
+        yield partial(Stats.gauge, "impactcall.oldest_undelivered", round(oldest_undelivered, 3), tags=of_the_ledger)
+
+
+def _tag(value: str) -> str:
+    return _NOT_IN_A_TAG.sub("_", value)

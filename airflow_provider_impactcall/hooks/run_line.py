@@ -1,0 +1,55 @@
+"""The one line of the log that says what came of a run, for people and for a log search."""
+
+from __future__ import annotations
+
+import re
+
+from airflow_provider_impactcall.delivery.attempts import Attempts
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+
+_PLAIN = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\xa0\u2028\u2029]+")
+_ESCAPED = {'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def run_line(
+    report: DeliveryReport,
+    attempts: Attempts,
+    limited_seconds: float,
+    *,
+    run_id: str,
+    namespace: str,
+    source: str,
+    dry_run: bool = False,
+) -> str:
+    """A run in logfmt: ``key=value``, always the same keys in the same order, with all counts, those of zero too.
+
+    New keys may come at the end; none is renamed or left out. It holds nothing of any call.
+
+    :param limited_seconds: how long calls waited for the account's rate limit
+    :param run_id: the ledger's id of the run; empty for a dry run, which the ledger does not keep
+    :param source: who sent: DAG id, task id, run id and try number, or ``python``
+    """
+    fields = {
+        **{name: str(count) for name, count in report.counts().items()},
+        "seconds": f"{report.seconds:.3f}",
+        "attempts": str(attempts.count),
+        "attempt_mean": f"{attempts.mean:.3f}",
+        "attempt_longest": f"{attempts.longest:.3f}",
+        "rate_limit_wait": f"{limited_seconds:.3f}",
+        "stopped_early": str(report.stop is not None).lower(),
+        "dry_run": str(dry_run).lower(),
+        "run": run_id,
+        "namespace": namespace,
+        "source": source,
+    }
+    return " ".join(f"{key}={_value(text)}" for key, text in fields.items())
+
+
+def _value(text: str) -> str:
+    if not text or _PLAIN.fullmatch(text):
+        return text
+    return '"' + "".join(_ESCAPED.get(each) or _visible(each) for each in text) + '"'
+
+
+def _visible(character: str) -> str:
+    return character if character == " " or character.isprintable() else f"\\u{ord(character):04x}"
