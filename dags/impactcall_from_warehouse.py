@@ -18,6 +18,7 @@ WHAT TO CHANGE
 - ``LOOK_BACK``: how late a call may reach your warehouse.
 - ``mapping``: the parameters whose columns are named otherwise.
 - ``max_rejected``: the share of bad rows that you tolerate; 0 is the default.
+- ``outlets``: what other DAGs may wait for, as ``impactcall_after_delivery.py`` does; nothing has to.
 - Variable ``impactcall_rejects_dir``: a directory that outlives the worker.
 - Before the first real run: add ``dry_run=True`` to see the counts, then ``limit=10`` to send ten calls.
 """
@@ -26,12 +27,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, Asset
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 
 LOOK_BACK = timedelta(days=3)
+
+CALLS_AT_IMPACT = Asset(uri="impactcall://twilio.ivr.impactradius.com/")
 
 CALLS = """
 SELECT *
@@ -67,5 +70,6 @@ with DAG(
             "CallRecording": "recording_url",
         },
         max_rejected=0.05,
+        outlets=[CALLS_AT_IMPACT],
         rejects_path="{{ var.value.get('impactcall_rejects_dir', '/tmp') }}/{{ dag.dag_id }}-{{ ts_nodash }}.jsonl",
     )

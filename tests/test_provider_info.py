@@ -48,6 +48,7 @@ def test_everything_it_names_can_be_imported(info: dict[str, Any]) -> None:
     modules += [each["python-module"] for each in info["transfers"]]
     classes = [each["hook-class-name"] for each in info["connection-types"]]
     classes += [each["class-name"] for each in info["task-decorators"]]
+    classes += [each[kind] for each in info["asset-uris"] for kind in ("handler", "to_openlineage_converter")]
     for module in modules:
         __import__(module)
     for name in classes:

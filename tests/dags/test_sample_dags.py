@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_impactcall.delivery.outcome import ENDS
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.source import TaskInstance
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
@@ -163,6 +164,12 @@ def test_from_warehouse(scene: Scene) -> None:
     assert again["already_delivered"] == scene.expected.delivered
     lines = [json.loads(line) for line in Path(report["rejects"]).read_text().splitlines()]
     assert len(lines) == scene.expected.rejected
+    kind = "dataset" if scene.airflow.query("SELECT 1 FROM sqlite_master WHERE name = 'dataset_event'") else "asset"
+    events = [json.loads(extra) for (extra,) in scene.airflow.query(f"SELECT extra FROM {kind}_event ORDER BY id")]
+    counts = {name: count for name, count in again.items() if name not in ("seconds", "rejects")}
+    assert [event["delivered"] for event in events] == [scene.expected.delivered, 0], "of each run"
+    assert events[-1].items() >= counts.items()
+    assert {type(count) for name, count in events[-1].items() if name in counts} == {int}
 
 
 def test_taskflow(scene: Scene) -> None:
@@ -220,6 +227,16 @@ def test_from_upstream(scene: Scene) -> None:
     assert (missed["CallStatus"], missed["TalkDuration"]) == ("CANCEL", "0")
 
 
+def test_after_delivery_by_hand(scene: Scene) -> None:
+    """Without an event there is nothing to do, and that is no failure."""
+    done = scene.airflow.run("dags", "test", "impactcall_after_delivery", UNTIL.isoformat(), **scene.environment)
+    assert done.returncode == 0, done.stdout[-5000:]
+    states = scene.airflow.query(
+        "SELECT task_id, state FROM task_instance WHERE dag_id = ?", "impactcall_after_delivery"
+    )
+    assert dict(states) == {"delivered": "skipped", "refresh": "skipped"}
+
+
 def said_and_done(file: Path) -> tuple[str, str]:
     """A sample's docstring, and its code without it."""
     tree = ast.parse(file.read_text())
@@ -236,6 +253,7 @@ def is_meant(name: str, code: str) -> bool:
         or name in {f"[{section}] {key}" for section, about in CONFIG.items() for key in about["options"]}
         or name == ImpactCallHook.default_conn_name
         or name in EXAMPLES
+        or name in ENDS
     )
 
 
@@ -246,8 +264,8 @@ EXAMPLES = {"CampaignId", "campaign_id", ":name", "%(name)s"}
 SAMPLES = [pytest.param(*said_and_done(file), id=file.stem) for file in sorted(DAGS.glob("*.py"))]
 
 
-def test_there_are_five_samples() -> None:
-    assert len(SAMPLES) == 5
+def test_there_are_six_samples() -> None:
+    assert len(SAMPLES) == 6
 
 
 @pytest.mark.parametrize(("said", "code"), SAMPLES)
@@ -259,8 +277,21 @@ def test_what_a_sample_says_is_to_be_changed_is_there(said: str, code: str) -> N
 
 @pytest.mark.parametrize(("said", "code"), SAMPLES)
 def test_a_sample_runs_when_it_says(said: str, code: str) -> None:
-    every_morning = "schedule=CronDataIntervalTimetable('0 6 * * *', timezone='UTC')"
-    assert (every_morning if said.startswith("Every morning at six (UTC)") else "schedule=None") in code
+    schedules = {
+        "Every morning at six (UTC)": "schedule=CronDataIntervalTimetable('0 6 * * *', timezone='UTC')",
+        "After each delivery": "schedule=[CALLS_AT_IMPACT]",
+    }
+    (schedule,) = [schedule for when, schedule in schedules.items() if said.startswith(when)] or ["schedule=None"]
+    assert schedule in code
+
+
+def test_the_sample_that_waits_and_the_one_that_delivers_mean_the_same_asset() -> None:
+    assets = [
+        re.findall(r"^CALLS_AT_IMPACT = (.+)$", (DAGS / f"impactcall_{name}.py").read_text(), flags=re.MULTILINE)
+        for name in ("from_warehouse", "after_delivery")
+    ]
+    assert assets[0] == assets[1]
+    assert len(assets[0]) == 1
 
 
 @pytest.mark.parametrize(("said", "code"), SAMPLES)

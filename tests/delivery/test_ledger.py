@@ -11,7 +11,7 @@ from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN, Entry
 from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
-from airflow_provider_impactcall.delivery.schema import runs
+from airflow_provider_impactcall.delivery.schema import Now, calls, runs
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 from tests.delivery.ledgers import in_memory
@@ -197,3 +197,40 @@ def test_a_late_answer_that_nothing_left_is_believed() -> None:
     assert take(ledger, second).state is State.UNKNOWN
     settle(ledger, first, 1, AGAIN)
     assert state_of(ledger) == "not_sent"
+
+
+@pytest.mark.parametrize("outcome", [UNKNOWN, AGAIN, None])
+def test_the_oldest_undelivered_call(ledger_url: str, outcome: Outcome | None) -> None:
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    ledger.prepare()
+    assert ledger.oldest_undelivered() == 0.0
+    run_id = ledger.start("test", "")
+    for session_id, settled in (("delivered", DELIVERED), ("rejected", REJECTED), ("a", outcome)):
+        claim = claim_of(session_id)
+        take(ledger, run_id, claim)
+        if settled is not None:
+            settle(ledger, run_id, 1, settled, claim)
+        with ledger.writing() as connection:
+            age = {"delivered": 300, "rejected": 200, "a": 100}[session_id]
+            older = sa.update(calls).where(calls.c.key == claim.key)
+            connection.execute(older.values(first_at=Now() - sa.literal(age, sa.Float)))
+    assert 100 <= ledger.oldest_undelivered() < 190, "what is delivered or rejected does not count"
+    elsewhere = Ledger(ledger.engine, "https://other.example.com")
+    assert elsewhere.oldest_undelivered() == 0.0
+    ledger.close()
+
+
+def test_the_oldest_undelivered_call_is_found_by_an_index(ledger_url: str) -> None:
+    """SQLite says which; of PostgreSQL it depends on how many calls there are."""
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    if ledger.engine.dialect.name != "sqlite":
+        pytest.skip("its planner takes a table this small as it is")
+    ledger.prepare()
+    asked: list[tuple[str, Any]] = []
+    sa.event.listen(ledger.engine, "before_cursor_execute", lambda *args: asked.append((args[2], args[3])))
+    ledger.oldest_undelivered()
+    (query,) = [each for each in asked if "first_at" in each[0]]
+    with ledger.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query[0]}", query[1]).fetchall()
+    assert any("USING INDEX impactcall_call_undelivered" in step[-1] for step in plan), plan
+    ledger.close()

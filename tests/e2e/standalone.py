@@ -19,6 +19,7 @@ from demo.stage import ROOT
 from demo.up import free_port, listening_on
 from tests.e2e.scene import FOLDER, Scene, wait_until
 from tests.examples import LOGIN, PASSWORD
+from tests.statsd import StatsD, statsd
 
 # By what a sample says is to be changed for PostgreSQL, and so that it can stand beside the original.
 FOR_POSTGRESQL = (
@@ -36,11 +37,13 @@ class Standalone:
     :param endpoint_port: where its connection leads; the tests listen there
     :param url: of its API server
     :param session: the operating system's id for it and all that it starts
+    :param metrics: where its parts tell theirs
     """
 
-    def __init__(self, scene: Scene, endpoint_port: int, url: str, session: int) -> None:
+    def __init__(self, scene: Scene, endpoint_port: int, url: str, session: int, metrics: StatsD) -> None:
         self.scene = scene
         self.endpoint_port = endpoint_port
+        self.metrics = metrics
         self._url = url
         self._process_session = session
         self._session = requests.Session()
@@ -153,6 +156,12 @@ class Standalone:
         path = "dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs".format_map(task)
         return _text(self._ask("GET", f"{path}/{try_number}?map_index={task['map_index']}&full_content=true"))
 
+    def log_messages(self, task: Mapping[str, Any], try_number: int) -> list[str]:
+        """The messages of a try's log, each by itself."""
+        path = "dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs".format_map(task)
+        found = self._ask("GET", f"{path}/{try_number}?map_index={task['map_index']}&full_content=true")
+        return [line["event"] for line in found["content"] if isinstance(line, dict)]
+
     def pages(self) -> Iterator[tuple[str, str, str]]:
         """What the UI shows of all runs, as kind, the task that it is of if it is of one, and text."""
         for kind, path, key in (
@@ -199,17 +208,20 @@ def standalone(home: Path, server: sa.engine.URL) -> Iterator[Standalone]:
     scene = Scene(home, server, dags_of(home / "dags"))
     endpoint_port, port = free_port(0), free_port(0)
     url = f"http://127.0.0.1:{port}"
-    settings = {
-        **listening_on(port, free_port(0), free_port(0)),
-        "AIRFLOW_VAR_IMPACTCALL_REJECTS_DIR": str(home),
-    }
-    with scene.started("standalone", **settings) as process:
-        wait_until(lambda: process.poll() is not None or is_healthy(url), seconds=300, every=0.5)
-        assert process.poll() is None, "Airflow did not start"
-        running = Standalone(scene, endpoint_port, url, process.pid)
-        address = {"host": "http://127.0.0.1", "port": endpoint_port, "login": LOGIN, "password": PASSWORD}
-        running.connect("impactcall_default", conn_type="impactcall", **address)
-        yield running
+    with statsd() as metrics:
+        settings = {
+            **listening_on(port, free_port(0), free_port(0)),
+            **metrics.environment,
+            "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+            "AIRFLOW_VAR_IMPACTCALL_REJECTS_DIR": str(home),
+        }
+        with scene.started("standalone", **settings) as process:
+            wait_until(lambda: process.poll() is not None or is_healthy(url), seconds=300, every=0.5)
+            assert process.poll() is None, "Airflow did not start"
+            running = Standalone(scene, endpoint_port, url, process.pid, metrics)
+            address = {"host": "http://127.0.0.1", "port": endpoint_port, "login": LOGIN, "password": PASSWORD}
+            running.connect("impactcall_default", conn_type="impactcall", **address)
+            yield running
 
 
 def dags_of(folder: Path) -> Path:

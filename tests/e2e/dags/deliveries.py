@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_impactcall.operators import come_back
@@ -48,6 +48,10 @@ with dag("in_ten_seconds"):
     deliver(max_unknown=CONCURRENCY, execution_timeout=timedelta(seconds=10))
 with dag("retried"):
     deliver(max_unknown=CONCURRENCY, max_wait=3, retries=2, retry_delay=timedelta(seconds=15))
+
+# What the sample waits for that comes after a delivery.
+with dag("announced"):
+    deliver(outlets=[Asset(uri="impactcall://twilio.ivr.impactradius.com/")])
 
 with dag("parts"):
     SqlToImpactCallOperator.partial(task_id="deliver", sql_conn_id="calls").expand(
