@@ -235,6 +235,13 @@ def test_what_one_run_does_not_want_another_gets() -> None:
     assert max(world.arrivals(other)) < 1.1 * 5, "and that one gets a place in each second"
 
 
+def test_how_long_a_limit_holds_a_run_up_is_known() -> None:
+    world, (held_up,) = happens(Plan(((1, 1.0),), calls=6, concurrency=6))
+    assert 4.9 <= held_up.pacing.limited_seconds <= max(world.arrivals()), "once, however many wait"
+    _, (free,) = happens(Plan(((1000, 1.0),), calls=6, concurrency=6))
+    assert free.pacing.limited_seconds < 0.1
+
+
 def test_transactions_serve_many_requests() -> None:
     _, (run,) = happens(Plan(((200, 1.0),), calls=1000, concurrency=64, commit=(0.002, 0.002)))
     assert run.limiter.transactions < 100

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def mail(told: list[str]) -> socketserver.ThreadingTCPServer:
                 verb = line[:4].upper().strip()
                 if verb == b"DATA":
                     self.wfile.write(b"354 go on\r\n")
-                    told.append(b"".join(iter(self.rfile.readline, b".\r\n")).decode())
+                    sent = message_from_bytes(b"".join(iter(self.rfile.readline, b".\r\n")))
+                    told.append("".join(str(part.get_payload(decode=True)) for part in sent.walk()))
                 self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
                 if verb == b"QUIT":
                     return
@@ -68,10 +70,8 @@ def test_slack_and_e_mail_are_told_the_counts(sandbox: Sandbox, tmp_path: Path) 
     rows = [*examples.calls(3), examples.call("bad", CallerId=f"{examples.CALLER}x")]
     with closing(sqlite3.connect(tmp_path / "warehouse.db")) as warehouse:
         warehouse.execute(f"CREATE TABLE finished_calls ({', '.join(rows[0])})")
-        warehouse.executemany(
-            f"INSERT INTO finished_calls VALUES ({', '.join('?' * len(rows[0]))})",
-            [tuple(row.values()) for row in rows],
-        )
+        places = ", ".join("?" * len(rows[0]))
+        warehouse.executemany(f"INSERT INTO finished_calls VALUES ({places})", [tuple(row.values()) for row in rows])
         warehouse.commit()
     slack_heard: list[str] = []
     mail_heard: list[str] = []
