@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 
-_PLAIN = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\xa0\u2028\u2029]+")
-_ESCAPED = {'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_TO_QUOTE = re.compile(r'[ "=\\]')
 
 
 def run_line(
@@ -46,10 +46,10 @@ def run_line(
 
 
 def _value(text: str) -> str:
-    if not text or _PLAIN.fullmatch(text):
+    if text.isprintable() and not _TO_QUOTE.search(text):
         return text
-    return '"' + "".join(_ESCAPED.get(each) or _visible(each) for each in text) + '"'
+    return '"' + "".join(_escaped(each) for each in text) + '"'
 
 
-def _visible(character: str) -> str:
-    return character if character == " " or character.isprintable() else f"\\u{ord(character):04x}"
+def _escaped(character: str) -> str:
+    return character if character.isprintable() and character not in '"\\' else json.dumps(character)[1:-1]

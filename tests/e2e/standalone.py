@@ -169,6 +169,7 @@ class Standalone:
             ("events", "eventLogs", "event_logs"),
             ("connections", "connections", "connections"),
             ("import errors", "importErrors", "import_errors"),
+            ("asset events", "assets/events", "asset_events"),
         ):
             for each in self._all(path, key):
                 yield kind, "", _text(each)

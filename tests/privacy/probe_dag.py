@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, Asset, task
 
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
@@ -44,7 +44,13 @@ with DAG(dag_id="probe", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=U
     ImpactCallOperator(task_id="literal", calls=rows("literal"), **options)
     ImpactCallOperator(task_id="from_mapped", calls=mapped, key=["CallSessionId", "SubId1"], **options)
     ImpactCallOperator.partial(task_id="expanded", constants={"SubId2": "expanded"}, **options).expand(calls=mapped)
-    SqlToImpactCallOperator(task_id="from_sql", sql="SELECT * FROM calls", sql_conn_id="warehouse", **options)
+    SqlToImpactCallOperator(
+        task_id="from_sql",
+        sql="SELECT * FROM calls",
+        sql_conn_id="warehouse",
+        outlets=[Asset(uri="impactcall://calls.example.com/1000")],
+        **options,
+    )
 
     @task.impactcall(**options)
     def from_function(given: list[dict[str, Any]], prefix: str = "") -> Iterator[dict[str, Any]]:

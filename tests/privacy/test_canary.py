@@ -148,6 +148,15 @@ def test_not_in_our_xcom(probe: Run) -> None:
     assert [found_in(str(value)) for value in ours] == [[]] * len(ours)
 
 
+def test_not_in_an_assets_event(probe: Run) -> None:
+    table = "dataset_event" if "dataset_event" in probe.texts else "asset_event"
+    [(event,)] = probe.airflow.query(f"SELECT extra FROM {table}")
+    report = probe.airflow.reports("probe")["from_sql", -1]
+    counts = {name: value for name, value in report.items() if name not in ("seconds", "rejects")}
+    assert json.loads(event).items() >= counts.items(), "the search looks at the right text"
+    assert found_in(event) == []
+
+
 def test_nowhere_else_in_the_metadata_database(probe: Run) -> None:
     holders = {table for table, text in probe.texts.items() if found_in(text)}
     assert holders == {"xcom"}, "only what upstream tasks returned, which is Airflow's own doing"
