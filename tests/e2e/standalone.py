@@ -27,6 +27,11 @@ FOR_POSTGRESQL = (
     (r'"warehouse"', '"warehouse_postgresql"'),
     (r'dag_id="(\w+)"', r'dag_id="\1_postgresql"'),
 )
+ANNOUNCED = "impactcall://calls.example.com/announced"
+FOR_AN_ASSET_OF_ITS_OWN = (
+    ('"impactcall://twilio.ivr.impactradius.com/"', f'"{ANNOUNCED}"'),
+    ('dag_id="impactcall_after_delivery"', 'dag_id="after_announced"'),
+)
 _ENDED = {"success", "failed"}
 
 
@@ -204,7 +209,8 @@ class Standalone:
 def standalone(home: Path, server: sa.engine.URL) -> Iterator[Standalone]:
     """Airflow with its scheduler, on free ports, once it is up; all of its databases on that server.
 
-    Its DAGs are those of this folder, the samples as they stand, and the samples as changed for PostgreSQL.
+    Its DAGs are those of this folder, the samples as they stand, and the samples as changed for PostgreSQL, or for an
+    asset of these tests.
     """
     scene = Scene(home, server, dags_of(home / "dags"))
     endpoint_port, port = free_port(0), free_port(0)
@@ -235,6 +241,12 @@ def dags_of(folder: Path) -> Path:
             for pattern, replacement in FOR_POSTGRESQL:
                 text = re.sub(pattern, replacement, text)
             (folder / f"{sample.stem}_postgresql.py").write_text(text)
+    # To wait for a delivery of these tests alone: the first run of such a DAG gets the events of all before it.
+    after = (folder / "impactcall_after_delivery.py").read_text()
+    for sample_has, instead in FOR_AN_ASSET_OF_ITS_OWN:
+        assert sample_has in after
+        after = after.replace(sample_has, instead)
+    (folder / "after_announced.py").write_text(after)
     return folder
 
 

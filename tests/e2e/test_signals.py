@@ -11,11 +11,11 @@ from tests.hooks.test_run_line import parsed
 
 pytestmark = pytest.mark.e2e
 
-AFTER = "impactcall_after_delivery"
+AFTER = "after_announced"
 
 
 def test_a_delivery_starts_the_dag_that_waits_for_it(running: Standalone) -> None:
-    """The sample that waits runs once, with the counts; the metrics and the log say the same."""
+    """The sample that waits, with another asset, runs once, with the counts; the metrics and the log say the same."""
     day = "2026-07-28"
     calls = running.scene.calls_of(day, 30)
     running.switch_on(AFTER)

@@ -49,9 +49,8 @@ with dag("in_ten_seconds"):
 with dag("retried"):
     deliver(max_unknown=CONCURRENCY, max_wait=3, retries=2, retry_delay=timedelta(seconds=15))
 
-# What the sample waits for that comes after a delivery.
 with dag("announced"):
-    deliver(outlets=[Asset(uri="impactcall://twilio.ivr.impactradius.com/")])
+    deliver(outlets=[Asset(uri="impactcall://calls.example.com/announced")])
 
 with dag("parts"):
     SqlToImpactCallOperator.partial(task_id="deliver", sql_conn_id="calls").expand(
