@@ -42,7 +42,7 @@ async def _serve(sandbox: Sandbox) -> None:
     async with sandbox:
         print(
             f"Sandbox for impact.com's Call Data API on {sandbox.url} "
-            f"(processed calls: {sandbox.url}/calls; Ctrl+C stops it)",
+            f"(open it in a browser; processed calls: {sandbox.url}/calls; Ctrl+C stops it)",
             flush=True,
         )
         await stopped.wait()

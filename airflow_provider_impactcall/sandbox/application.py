@@ -11,7 +11,9 @@ from airflow_provider_impactcall.sandbox import actions, answers
 from airflow_provider_impactcall.sandbox.credentials import read_basic
 from airflow_provider_impactcall.sandbox.faults import NO_FAULT, Fault, Moment
 from airflow_provider_impactcall.sandbox.journal import Journal, ReceivedRequest
+from airflow_provider_impactcall.sandbox.page import Page
 from airflow_provider_impactcall.sandbox.plan import FaultPlan
+from airflow_provider_impactcall.sandbox.recent import Passage
 from airflow_provider_impactcall.sandbox.validation import FORM, find_problems, read_pairs
 
 ENDPOINT = "/calldata/logCallData"
@@ -25,15 +27,18 @@ GET    {actions.PATH}  the processed calls that became actions, for the user {{a
 GET    /calls                          the calls that it processed
 GET    /counts                         how many requests, calls, answers and faults
 DELETE /calls                          forgets them all
+
+In a browser this address is a page that shows calls as they arrive.
 """
 
 
 class CallDataApplication:
     """Answers requests.
 
+    A call is processed before the plan's latency: a caller that leaves while it waits does not take the call back.
+
     :param credentials: user and password; with None any Basic credentials do
-    :param latency: seconds before each answer. A call is processed before them: a caller that leaves
-        while it waits does not take the call back.
+    :param host: the host that the sandbox was told to listen on
     :param actions_page_size: actions on a page of their list when the request does not say
     """
 
@@ -43,13 +48,13 @@ class CallDataApplication:
         plan: FaultPlan,
         *,
         credentials: tuple[str, str] | None,
-        latency: float,
+        host: str,
         actions_page_size: int,
     ) -> None:
         self._journal = journal
         self._plan = plan
         self._credentials = credentials
-        self._latency = latency
+        self._page = Page(journal, plan, credentials=credentials, host=host)
         self._actions = actions.Actions(journal, actions_page_size)
 
     def build(self) -> web.Application:
@@ -61,60 +66,83 @@ class CallDataApplication:
                 # impact.com's OpenAPI documents GET, too.
                 web.get(ENDPOINT, self._log_call, allow_head=False),
                 web.get(actions.PATH, self._actions.list, allow_head=False),
-                web.get("/", self._welcome),
-                web.get("/calls", self._list_calls),
-                web.delete("/calls", self._forget),
-                web.get("/counts", self._count),
+                web.get("/", self._home),
+                web.get("/calls", self._page.for_person(self._list_calls, may_be_linked=True)),
+                web.delete("/calls", self._page.for_person(self._forget)),
+                web.get("/counts", self._page.for_person(self._count, may_be_linked=True)),
+                *self._page.routes(),
             ]
         )
         return application
 
     async def _log_call(self, request: web.Request) -> web.StreamResponse:
-        received = self._journal.arrive(request)
+        received, passage = self._journal.arrive(request)
         fault = self._plan.next_fault()
         try:
-            refusal = await self._take(request, received, fault)
-            if refusal is None and fault is not NO_FAULT:
+            refusal = await self._take(request, received, passage, fault)
+            if refusal is not None:
+                self._journal.refuse(refusal.status)
+            elif fault is not NO_FAULT:
                 self._journal.strike(fault.name)
-            await asyncio.sleep(self._latency)
+                passage.fault = fault.name
+            self._journal.recent.changed(passage)
+            await asyncio.sleep(self._plan.latency)
             answer = await fault.answer(request) if refusal is None else refusal
             # A fault may have closed the connection; then nothing whole is answered.
             if request.transport is not None and not request.transport.is_closing():
                 self._journal.answer(answer.status, says_ok=refusal is None and fault.says_ok)
+                passage.status = answer.status
             return answer
         finally:
-            self._journal.leave()
+            self._journal.leave(passage)
 
-    async def _take(self, request: web.Request, received: ReceivedRequest, fault: Fault) -> web.Response | None:
+    async def _take(
+        self, request: web.Request, received: ReceivedRequest, passage: Passage, fault: Fault
+    ) -> web.Response | None:
         """Read and process the request as far as the fault lets it; the refusal, if it is refused."""
         if fault.moment is Moment.BEFORE_READING:
             return None
         try:
             received.body = await request.read()
         except web.HTTPRequestEntityTooLarge:
+            passage.refuse([Problem("body", f"has more than {MAX_BODY_BYTES} bytes")])
             return answers.body_too_long(request, MAX_BODY_BYTES)
+        passage.read(received.body, request.content_type)
         if fault.moment is Moment.BEFORE_PROCESSING:
             return None
-        return self._process(request, received.body)
+        return self._process(request, received.body, passage)
 
-    def _process(self, request: web.Request, body: bytes) -> web.Response | None:
+    def _process(self, request: web.Request, body: bytes, passage: Passage) -> web.Response | None:
         # Never waits: a call is processed whole, even if its caller dies on the last byte.
         if len(request.raw_path) > MAX_TARGET_BYTES:
+            passage.refuse([Problem("request target", f"has more than {MAX_TARGET_BYTES} bytes")])
             return answers.target_too_long(request, MAX_TARGET_BYTES)
         if not self._admits(request.headers.get(hdrs.AUTHORIZATION, "")):
+            passage.refuse(
+                [Problem("Authorization", "is missing, unreadable, or not what the sandbox was told to expect")]
+            )
             return answers.unauthorized(request)
         pairs = read_pairs(request.raw_path, body, request.content_type)
         problems = find_problems(pairs)
         if body and request.content_type != FORM:
             problems.insert(0, Problem("body", f"is not read: it is {request.content_type}, and not {FORM}"))
         if problems:
+            passage.refuse(problems)
             return answers.refused(request, problems)
-        self._journal.process(dict(pairs))
+        passage.processed = self._journal.process(dict(pairs))
         return None
 
     def _admits(self, authorization: str) -> bool:
         credentials = read_basic(authorization)
         return credentials is not None and self._credentials in (None, credentials)
+
+    async def _home(self, request: web.Request) -> web.StreamResponse:
+        # Only browsers ask for HTML by themselves; scripts and curl get what a terminal can show.
+        wants_page = "text/html" in request.headers.get(hdrs.ACCEPT, "").lower()
+        handler = self._page.own(self._page.show, may_be_linked=True) if wants_page else self._welcome
+        answer = await handler(request)
+        answer.headers[hdrs.VARY] = hdrs.ACCEPT
+        return answer
 
     async def _welcome(self, _: web.Request) -> web.Response:
         return web.Response(text=_WELCOME)

@@ -1,6 +1,6 @@
 """The ways in which the sandbox fails on demand, in one table.
 
-The command line's help, the checks of ``--fault`` and the tests are all made from it. The names are
+The command line's help, the page, the checks of ``--fault`` and the tests are all made from it. The names are
 stable: scripts use them.
 """
 
@@ -56,6 +56,11 @@ class Fault:
     def processed(self) -> bool:
         """Whether the call counts as processed."""
         return self.moment is Moment.AFTER_PROCESSING
+
+    @property
+    def sentence(self) -> str:
+        """What it does."""
+        return f"The caller sees {self.meaning}; the call is {'' if self.processed else 'not '}processed."
 
 
 def _error_body(message: str) -> str:

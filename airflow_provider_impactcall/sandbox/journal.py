@@ -11,6 +11,8 @@ from typing import TypedDict
 
 from aiohttp import web
 
+from airflow_provider_impactcall.sandbox.recent import Passage, Recent
+
 
 class ProcessedCall(TypedDict):
     """A call that was processed, whatever was answered.
@@ -63,12 +65,16 @@ class ReceivedRequest:
 class Journal:
     """What the sandbox remembers.
 
+    ``recent`` holds what the page shows of the latest requests, and ``refused`` how many were refused, by status,
+    apart from those that met a fault.
+
     :param keep_requests: whether to remember every request as it arrived; off, memory holds only the calls
     """
 
     def __init__(self, *, keep_requests: bool) -> None:
         self._keep_requests = keep_requests
         self._in_flight = 0
+        self.recent = Recent()
         self.reset()
 
     def reset(self) -> None:
@@ -79,6 +85,8 @@ class Journal:
         self._answered_ok = 0
         self._answered: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.recent.forget()
 
     @property
     def counts(self) -> Counts:
@@ -90,7 +98,7 @@ class Journal:
             "faults": dict(self._faults),
         }
 
-    def arrive(self, request: web.Request) -> ReceivedRequest:
+    def arrive(self, request: web.Request) -> tuple[ReceivedRequest, Passage]:
         self._received += 1
         self._in_flight += 1
         received = ReceivedRequest(
@@ -103,14 +111,21 @@ class Journal:
         )
         if self._keep_requests:
             self.requests.append(received)
-        return received
+        return received, self.recent.arrive(request)
 
-    def leave(self) -> None:
+    def leave(self, passage: Passage) -> None:
         self._in_flight -= 1
+        passage.over = True
+        self.recent.changed(passage)
 
-    def process(self, parameters: dict[str, str]) -> None:
+    def process(self, parameters: dict[str, str]) -> int:
+        """The call's place among those that were processed, from 0."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.calls.append({"parameters": parameters, "received_at": now})
+        return len(self.calls) - 1
+
+    def refuse(self, status: int) -> None:
+        self.refused[str(status)] += 1
 
     def strike(self, kind: str) -> None:
         self._faults[kind] += 1

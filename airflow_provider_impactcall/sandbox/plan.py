@@ -1,4 +1,4 @@
-"""Which fault comes next: the script's, or one drawn by its rate."""
+"""Which fault comes next, the script's or one drawn by its rate, and how long each answer takes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from random import Random
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.sandbox.faults import FAULTS, NO_FAULT, Fault
 
+LONGEST_LATENCY = 3600.0
+
 
 class FaultPlan:
     """Decides the fate of each request, in the order of their arrival.
 
+    ``version`` grows with each change of what can be changed.
+
     :param rates: the share of requests, 0 to 1, by the kind of fault that meets them
     :param seed: the same seed and rates give the same faults in the same order
-    :raises InvalidOption: for an unknown kind, a rate that is no share, or shares that add up to over 1
+    :param latency: seconds before each answer, at most an hour
+    :raises InvalidOption: for an unknown kind, a rate that is no share, shares that add up to over 1, or a latency
+        that is negative or too long
     """
 
-    def __init__(self, rates: Mapping[str, float], seed: int) -> None:
+    def __init__(self, rates: Mapping[str, float], seed: int, latency: float = 0.0) -> None:
         self._random = Random(seed)  # noqa: S311 - repeatable on purpose, and no secret
+        self.seed = seed
+        self.version = 0
         self.rates = rates
+        self.latency = latency
         self.script = ()
 
     @property
@@ -30,15 +39,26 @@ class FaultPlan:
 
     @rates.setter
     def rates(self, rates: Mapping[str, float]) -> None:
-        for kind, rate in rates.items():
-            _known(kind)
-            if not 0 <= rate <= 1:
-                raise InvalidOption(f"the rate of fault {kind} must be 0 to 1, and is {rate}")
-        total = math.fsum(rates.values())
-        if total > 1 and not math.isclose(total, 1):
-            raise InvalidOption(f"the rates of all faults must add up to at most 1, and make {total:g}")
-        # In the table's order, so that the order in which a person names the faults changes nothing.
-        self._rates = {kind: rates[kind] for kind in FAULTS if kind in rates}
+        self._rates = _checked_rates(rates)
+        self.version += 1
+
+    @property
+    def latency(self) -> float:
+        return self._latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._latency = _checked_latency(seconds)
+        self.version += 1
+
+    def change(self, rates: Mapping[str, float], latency: float) -> None:
+        """Replace both, or neither.
+
+        :raises InvalidOption: as the class does
+        """
+        checked = _checked_rates(rates)
+        self.latency = latency
+        self.rates = checked
 
     @property
     def script(self) -> Sequence[str]:
@@ -47,6 +67,7 @@ class FaultPlan:
     @script.setter
     def script(self, kinds: Sequence[str]) -> None:
         self._script = deque(NO_FAULT if kind == NO_FAULT.name else _known(kind) for kind in kinds)
+        self.version += 1
 
     def next_fault(self) -> Fault:
         """The next request's fault; the script goes before the rates."""
@@ -64,3 +85,21 @@ def _known(kind: str) -> Fault:
     if kind not in FAULTS:
         raise InvalidOption(f"there is no fault {kind!r}; the kinds are {', '.join(FAULTS)}")
     return FAULTS[kind]
+
+
+def _checked_rates(rates: Mapping[str, float]) -> dict[str, float]:
+    for kind, rate in rates.items():
+        _known(kind)
+        if not 0 <= rate <= 1:
+            raise InvalidOption(f"the rate of fault {kind} must be 0 to 1, and is {rate}")
+    total = math.fsum(rates.values())
+    if total > 1 and not math.isclose(total, 1):
+        raise InvalidOption(f"the rates of all faults must add up to at most 1, and make {total:g}")
+    # In the table's order, so that the order in which a person names the faults changes nothing.
+    return {kind: rates[kind] for kind in FAULTS if kind in rates}
+
+
+def _checked_latency(seconds: float) -> float:
+    if not 0 <= seconds <= LONGEST_LATENCY:
+        raise InvalidOption(f"the latency must be 0 to {LONGEST_LATENCY:g} seconds, and is {seconds:g}")
+    return seconds

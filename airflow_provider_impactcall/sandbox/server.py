@@ -42,7 +42,8 @@ class Sandbox:
     :param keep_requests: whether :attr:`requests` fills; off for runs whose memory matters
     :param actions_page_size: actions on a page of their list when the request does not say
     :raises InvalidOption: for an unknown kind of fault, for rates that add up to over 1, for a
-        password without a user, or for a page of no actions
+        password without a user, for a page of no actions, or for a latency that
+        is negative or over an hour
     """
 
     def __init__(
@@ -63,12 +64,12 @@ class Sandbox:
         self.host = host
         self.port = port
         self._journal = Journal(keep_requests=keep_requests)
-        self._plan = FaultPlan(faults or {}, seed)
+        self._plan = FaultPlan(faults or {}, seed, latency)
         self._application = CallDataApplication(
             self._journal,
             self._plan,
             credentials=None if user is None else (user, password or ""),
-            latency=latency,
+            host=host,
             actions_page_size=actions_page_size,
         )
         self._runner: web.AppRunner | None = None
@@ -101,6 +102,15 @@ class Sandbox:
     @faults.setter
     def faults(self, rates: Mapping[str, float]) -> None:
         self._plan.rates = rates
+
+    @property
+    def latency(self) -> float:
+        """Seconds before each answer; may be replaced at any time."""
+        return self._plan.latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._plan.latency = seconds
 
     @property
     def script(self) -> Sequence[str]:
