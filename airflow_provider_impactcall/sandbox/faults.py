@@ -59,8 +59,8 @@ class Fault:
 
     @property
     def sentence(self) -> str:
-        """What it does."""
-        return f"The caller sees {self.meaning}; the call is {'' if self.processed else 'not '}processed."
+        """What it does, but for :attr:`processed`."""
+        return f"The caller sees {self.meaning}."
 
 
 def _error_body(message: str) -> str:

@@ -18,8 +18,8 @@ function outcome(request) {
   const { processed, wrong, fault, status, over } = request;
   if (wrong) return { words: `refused: ${plural(wrong, "problem")}`, looks: "bad" };
   if (fault) {
-    const waits = over ? "" : ", waiting";
-    return { words: `${processed ? "processed, then fault" : "not processed, fault"} ${fault}${waits}`, looks: "odd" };
+    const waits = over ? "" : " (waiting)";
+    return { words: `${processed ? "processed, then" : "not processed:"} ${fault}${waits}`, looks: "odd" };
   }
   if (!over) return { words: processed ? "processed, to be answered" : "arriving", looks: "open" };
   if (request.number === null) return { words: "processed, earlier", looks: "good" };
