@@ -1,4 +1,4 @@
-"""One running Airflow, and one browser that is logged in to it."""
+"""One browser, and one running Airflow that it is logged in to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import airflow
 import pytest
 from packaging.version import Version
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.form import ConnectionForm
 from tests.browser.running import Running, running
@@ -49,22 +49,27 @@ def airflow_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="package")
-def browser(airflow_up: Running) -> Iterator[BrowserContext]:
-    """Chromium, logged in. It is the system's if there is one, else Playwright's own."""
+def chromium() -> Iterator[Browser]:
+    """Chromium: the system's if there is one, else Playwright's own."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=SWITCHES)
-        # High enough for every field and log line: what is out of sight, Airflow does not draw.
-        context = chromium.new_context(
-            base_url=airflow_up.url, locale="en-US", viewport={"width": 1400, "height": 2000}
-        )
-        context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
-        page = context.new_page()
-        log_in(page, airflow_up.user, airflow_up.password)
-        page.get_by_test_id("nav-home-link").wait_for()
-        page.close()
-        yield context
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=SWITCHES)
+        yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="package")
+def browser(airflow_up: Running, chromium: Browser) -> Iterator[BrowserContext]:
+    """Chromium, logged in to Airflow."""
+    # High enough for every field and log line: what is out of sight, Airflow does not draw.
+    context = chromium.new_context(base_url=airflow_up.url, locale="en-US", viewport={"width": 1400, "height": 2000})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    log_in(page, airflow_up.user, airflow_up.password)
+    page.get_by_test_id("nav-home-link").wait_for()
+    page.close()
+    yield context
+    context.close()
 
 
 def log_in(page: Page, user: str, password: str) -> None:

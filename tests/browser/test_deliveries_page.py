@@ -107,8 +107,7 @@ def number(text: str | None) -> int:
 def counted(ledger: MixedLedger, condition: str = "1 = 1", **parameters: Any) -> int:
     """The calls of a week that a condition holds of, as the ledger itself counts them."""
     query = (
-        "SELECT COUNT(*) FROM impactcall_call WHERE namespace = :namespace "
-        f"AND changed_at >= {WEEK} AND {condition}"
+        f"SELECT COUNT(*) FROM impactcall_call WHERE namespace = :namespace AND changed_at >= {WEEK} AND {condition}"
     )
     [(calls,)] = ledger.ask(query, namespace=NAMESPACE, **parameters)
     return int(calls)

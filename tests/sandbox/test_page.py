@@ -85,7 +85,7 @@ async def test_a_browser_gets_the_page_and_a_script_the_text():
         told = await look("/", Accept="*/*").of(sandbox)
 
     assert shown.headers["content-type"] == "text/html; charset=utf-8"
-    assert shown.body.startswith(b"<!DOCTYPE html>") or b"<!DOCTYPE html>" in shown.body
+    assert b"<!DOCTYPE html>" in shown.body
     assert told.headers["content-type"].startswith("text/plain")
     assert {reply.headers["vary"] for reply in (shown, told)} == {"Accept"}
 
@@ -122,7 +122,7 @@ def test_the_files_keep_to_their_own_policy():
     for script in STATIC.glob("*.js"):
         text = script.read_text()
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|\.style\b", text), script
-        assert not re.search(r"""["'`](/|https?:)""", text), script
+        assert not re.search(r"""["'`](/|https?://)""", text), script
         assert all((STATIC / name).is_file() for name in re.findall(r'from "\./([^"]+)"', text))
     assert "url(" not in (STATIC / "page.css").read_text()
     identifiers = re.findall(r'\sid="([^"]+)"', html)
@@ -233,7 +233,7 @@ async def test_only_the_latest_are_kept():
 
 
 async def test_what_is_kept_of_a_request_has_a_size():
-    names = "&".join(f"{'n' * 2000}{number}=1" for number in range(500))
+    names = "&".join(f"{'n' * 200}{number}=1" for number in range(150))
     long = Ask(body=f"{urlencode(CALL)}&{names}".encode(), headers={"Content-Type": FORM})
     async with Sandbox(keep_requests=False) as sandbox:
         assert (await long.of(sandbox)).status == 400
@@ -244,7 +244,7 @@ async def test_what_is_kept_of_a_request_has_a_size():
     assert (refused["too_long"], refused["parameters"], refused["wrong"], len(refused["problems"])) == (
         True,
         [],
-        500,
+        150,
         100,
     )
     assert (taken["too_long"], taken["processed"], taken["parameters"]) == (True, True, [])
@@ -282,7 +282,7 @@ async def test_so_many_pages_and_no_more(monkeypatch):
 async def test_a_page_that_reads_nothing_holds_up_nobody_and_is_given_up(monkeypatch):
     monkeypatch.setattr(page, "_PATIENCE", 0.3)
     monkeypatch.setattr(page, "_PAUSE", 0.001)
-    long = "x" * 8_000
+    long = "x" * 15_000
     async with Sandbox() as sandbox, opened(sandbox) as stuck, opened(sandbox) as reading:
         # Nothing of it is read from here on: the kernel's buffers fill, then the server's.
         stuck.reader._transport.pause_reading()  # type: ignore[attr-defined]
@@ -486,7 +486,7 @@ async def test_a_change_meets_the_next_request_and_every_open_page():
         ({"faults": {"nonsense": 0.1}}, "there is no fault 'nonsense'"),
         ({"faults": {"500": 1.5}}, "must be 0 to 1"),
         ({"faults": {"500": -0.5}}, "must be 0 to 1"),
-        (b'{"faults": {"500": NaN}}', "faults"),
+        (b'{"faults": {"500": NaN}}', "must be 0 to 1"),
         ({"faults": {"500": 0.6}}, "at most 1"),
         ({"faults": {"500": "0.5"}}, "faults.500"),
         ({"faults": {"500": True}}, "faults.500"),

@@ -14,11 +14,16 @@ const STATES = {
 
 const number = (count) => count.toLocaleString("en");
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
-const by = (counts) =>
-  Object.entries(counts)
+const MOST_NAMED = 3;
+
+/** The most frequent, by name. */
+function by(counts) {
+  const named = Object.entries(counts)
     .sort(([, one], [, other]) => other - one)
-    .map(([name, count]) => `${name} × ${number(count)}`)
-    .join(", ");
+    .map(([name, count]) => `${name} × ${number(count)}`);
+  const rest = named.splice(MOST_NAMED).length;
+  return [...named, ...(rest ? [`${rest} more`] : [])].join(", ");
+}
 
 function showCounts({ counts, refused }) {
   setText(byId("count-requests"), number(counts.requests));
