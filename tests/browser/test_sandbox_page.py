@@ -67,8 +67,10 @@ def send(sandbox: Sandbox, session_id: str, **changes: object) -> None:
     """A call as the client sends it, which may meet a fault; None leaves a parameter out."""
     parameters = call(session_id, CalledPhoneNumber="3035550191", **changes)
     parameters = {name: value for name, value in parameters.items() if value is not None}
+    # As bytes: requests makes Latin-1 of text, which the sandbox refuses.
+    credentials = LOGIN.encode(), PASSWORD.encode()
     with suppress(requests.RequestException):
-        requests.post(f"{sandbox.url}/calldata/logCallData", params=parameters, auth=(LOGIN, PASSWORD), timeout=5)
+        requests.post(f"{sandbox.url}/calldata/logCallData", params=parameters, auth=credentials, timeout=5)
 
 
 def a_day(sandbox: Sandbox) -> None:

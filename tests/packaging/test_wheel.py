@@ -112,15 +112,16 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         names = archive.namelist()
         licence = archive.read(f"{STEM}.dist-info/licenses/LICENSE")
     assert sorted(names) == sorted(package_files() | {f"{STEM}.dist-info/{name}" for name in about})
-    assert f"{PACKAGE}/py.typed" in names
+    assert {f"{PACKAGE}/py.typed", f"{PACKAGE}/sandbox/static/index.html"} <= set(names)
     assert licence == (ROOT / "LICENSE").read_bytes()
 
 
 def test_the_source_distribution_holds_what_it_takes_to_build_and_test(source_names: set[str]) -> None:
     assert package_files() <= source_names
     assert {"PKG-INFO", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"} <= source_names
+    assert f"{PACKAGE}/sandbox/static/index.html" in source_names
     kinds = {Path(name).suffix for name in source_names if "/" in name}
-    assert kinds <= {".py", ".md", ".typed", ".golden", ".json", ".html", ".js", ".css", ".svg"}, (
+    assert kinds <= {".py", ".md", ".typed", ".golden", ".json", ".html", ".css", ".js", ".svg", ".png"}, (
         "nothing that a run left behind"
     )
 
