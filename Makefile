@@ -41,7 +41,7 @@ test-matrix: ## The tests with every Airflow and Python that people run, and the
 e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
 	$(BIN)/python -m pytest tests/e2e tests/packaging -m "e2e or wheel"
 
-browser: $(INSTALLED) ## The connection form, the sample DAGs and the page of deliveries in a real browser; needs Debian's chromium (5 minutes)
+browser: $(INSTALLED) ## The form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
 	$(BIN)/python -m pytest tests/browser -m browser
 
 celery: ## Airflow on Celery, Redis and PostgreSQL, a worker killed; needs Debian's redis-server (10 minutes)

@@ -129,7 +129,7 @@ def welcome(stage: Stage, sandbox: Sandbox) -> None:
     [(user, password)] = passwords.items()
     print(f"""
   Airflow   {stage.settings["AIRFLOW__API__BASE_URL"]}   user {user}, password {password}
-  Sandbox   {sandbox.url}   user {USER}, password {PASSWORD}; /calls shows what it took
+  Sandbox   {sandbox.url}   user {USER}, password {PASSWORD}; shows calls as they arrive
   Rejects   {shown(stage.rejects)}
   Log       {shown(stage.airflow_log)}
 

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
 from airflow_provider_impactcall.sandbox.__main__ import main
-from tests.documentation import README, commands
+from tests.documentation import README, ROOT, commands
 
 from .wire import Ask, a_call, basic, until
 
@@ -56,9 +56,10 @@ def test_serves_as_told_and_stops_at_sigterm():
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
-def test_serves_as_documented():
+@pytest.mark.parametrize("documented", [README, ROOT / "docs" / "sandbox.md"], ids=lambda page: page.name)
+def test_serves_as_documented(documented):
     """But for the port, which may be taken here."""
-    (options,) = commands(README, *("python", "-m", "airflow_provider_impactcall.sandbox"))
+    (options,) = commands(documented, *("python", "-m", "airflow_provider_impactcall.sandbox"))
     with serving(*options, "--port", "0") as (_, line):
         assert address_in(line).port > 0
 
