@@ -12,13 +12,14 @@ VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS_INSTALLED := $(VENV)/.peers-installed
+DOCS_INSTALLED := $(VENV)/.docs-installed
 GROUP := dev
 
 # As pip does: behind a proxy that looks into TLS, only the system knows its certificate.
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-matrix browser e2e celery celery-proof soak bench lint types docs-vendors ci \
+.PHONY: help demo up test test-matrix browser e2e celery celery-proof soak bench lint types docs docs-vendors ci \
   constraints clean
 
 help: ## Show this list
@@ -70,6 +71,10 @@ lint: $(INSTALLED) ## Check style and format
 types: $(INSTALLED) ## Check types
 	$(BIN)/mypy
 
+docs: $(DOCS_INSTALLED) ## Build the documentation into site/; it needs no network to be read
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
 	@set -e; for page in docs/vendors/[a-z]*.md; do \
 	  $(BIN)/python -m airflow_provider_impactcall.records.vendors $$(basename $$page .md) > $$page.new; \
@@ -85,7 +90,7 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	  file=constraints/airflow-$$version.txt; \
 	  echo "# What make installs with Airflow $$version, resolved for Python 3.11. Written by: make constraints" > $$file.new; \
 	  echo "apache-airflow==$$version" | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
-	    --group dev --group bench pyproject.toml - >> $$file.new; \
+	    --group dev --group bench --group docs pyproject.toml - >> $$file.new; \
 	  mv $$file.new $$file; \
 	  echo $$file; \
 	done; \
@@ -106,7 +111,7 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	echo $$file
 
 clean: ## Remove everything that make made
-	rm -rf .venv .venv-* .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .demo build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	@echo "Installing this package with Airflow $(AIRFLOW) into $(VENV)"
@@ -116,6 +121,11 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 $(PEERS_INSTALLED): $(INSTALLED)
 	@echo "Installing what the benchmarks compare with"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group bench
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	@echo "Installing what the documentation is built with"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group docs
 	@touch $@
 
 $(BIN)/uv:
