@@ -12,7 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-AFTER_THE_FACT = ROOT / "docs" / "after-the-fact.md"
+START = ROOT / "docs" / "index.md"
+OPERATING = ROOT / "docs" / "operating.md"
 REHEARSAL = ROOT / "docs" / "rehearsal.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
 

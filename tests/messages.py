@@ -66,9 +66,9 @@ def _spoken(node: ast.AST) -> Iterator[ast.expr]:
         yield from node.value.elts
     elif isinstance(node, ast.Call):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name in _LEVELS and isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "log":
-            yield node.args[0]
-        elif name == "append" and getattr(getattr(node.func, "value", None), "id", "") == "problems":
+        if (
+            name in _LEVELS and isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "log"
+        ) or (name == "append" and getattr(getattr(node.func, "value", None), "id", "") == "problems"):
             yield node.args[0]
         elif name in _TEXT_OF:
             yield from node.args[_TEXT_OF[name] : _TEXT_OF[name] + 1]

@@ -12,14 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from demo.up import free_port
-from tests.documentation import ROOT
+from tests.documentation import START
 
-PAGE = ROOT / "docs" / "index.md"
 _BLOCK = re.compile(r"^(?:`(?P<file>[^`\n]+)`:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _END = "-- end of a command --"
 
 
-def steps(page: Path = PAGE) -> Iterator[tuple[str, str]]:
+def steps(page: Path = START) -> Iterator[tuple[str, str]]:
     """The page's commands, each with what it is shown to print; and its files, as commands that write them."""
     for block in _BLOCK.finditer(page.read_text()):
         if block["file"]:

@@ -1,6 +1,7 @@
 """The documentation's code runs as it stands there, and what it names and links to is there.
 
-Its ``impactcall`` commands are run in tests/cli, the sandbox's in tests/sandbox.
+Its ``impactcall`` commands are run in tests/cli, the sandbox's in tests/sandbox, and its first page as a whole in
+tests/packaging.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tests.documentation import (
     PAGES,
     README,
     ROOT,
+    START,
     blocks,
     commands,
     docstrings,
@@ -71,7 +73,7 @@ def test_there_are_blocks() -> None:
 
 
 def test_every_command_is_of_a_program_that_a_test_runs() -> None:
-    shown = [words for page in PAGES for words, _ in sessions(page)]
+    shown = [words for page in PAGES if page != START for words, _ in sessions(page)]
     assert len(shown) > 10
     assert [words for words in shown if not any(tuple(words[: len(each)]) == each for each in PROGRAMS)] == []
 
@@ -94,6 +96,30 @@ def test_what_is_installed_is_this_package() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     linked = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
     assert [link for link in linked if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    """The site has no links to what is not in it, and names it by its path."""
+    named = re.findall(
+        r"`((?:airflow_provider_impactcall|benchmarks|constraints|dags|demo|tests)/[^`\s]*)`", page.read_text()
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_site_has_every_page() -> None:
+    shown = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text())
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    assert len(shown) == len(set(shown))
+    assert set(shown) == pages
+
+
+def test_both_places_promise_the_same() -> None:
+    def promise(page: Path) -> str:
+        return page.read_text().partition("## What is promised\n\n")[2].partition("\n\n")[0].replace("> ", "")
+
+    assert promise(README).startswith("Every row read ends")
+    assert promise(README) == promise(ROOT / "docs" / "guarantees.md")
 
 
 def test_each_proof_of_the_promise_has_tests() -> None:

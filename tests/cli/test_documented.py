@@ -19,7 +19,7 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.cli.conftest import Command, states
-from tests.documentation import AFTER_THE_FACT, README, REHEARSAL, blocks, commands, sessions
+from tests.documentation import OPERATING, README, REHEARSAL, blocks, commands, sessions
 from tests.records.vendors.payloads import PAYLOADS, load
 
 DAY = 24 * 60 * 60
@@ -50,7 +50,7 @@ def lines_of(*texts: str) -> list[str]:
     return sorted(line for line in squeezed if line not in ("", "y"))
 
 
-def test_after_the_fact(endpoint: Sandbox, impactcall: Command) -> None:
+def test_operating(endpoint: Sandbox, impactcall: Command) -> None:
     made = [a_call(number) for number in range(7)]
     endpoint.script = ["ok", "ok", "ok", "400-errors", "502-after-processing", "reset-before-reading", "502"]
     report = ImpactCallHook().deliver(made)
@@ -59,7 +59,7 @@ def test_after_the_fact(endpoint: Sandbox, impactcall: Command) -> None:
     for name, rows in {"calls-of-the-week.jsonl": made, "before.jsonl": before}.items():
         Path(name).write_text("\n".join(map(json.dumps, rows)))
     runs: list[str] = []
-    for words, shown in sessions(AFTER_THE_FACT):
+    for words, shown in sessions(OPERATING):
         if words[1] == "runs":
             runs = shown
         if words[1] == "purge":

@@ -18,6 +18,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -26,6 +27,8 @@ from uv import find_uv_bin
 
 from airflow_provider_impactcall import __version__
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR, HOOK_NAME
+from tests import start_here
+from tests.documentation import START
 
 pytestmark = pytest.mark.wheel
 
@@ -120,10 +123,33 @@ def test_the_source_distribution_holds_what_it_takes_to_build_and_test(source_na
     assert package_files() <= source_names
     assert {"PKG-INFO", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"} <= source_names
     assert f"{PACKAGE}/sandbox/static/index.html" in source_names
-    kinds = {Path(name).suffix for name in source_names if "/" in name}
-    assert kinds <= {".py", ".md", ".typed", ".golden", ".json", ".html", ".css", ".js", ".svg", ".png"}, (
-        "nothing that a run left behind"
+    kinds = {Path(name).suffix for name in source_names if "/" in name and not name.startswith(".ci/")}
+    assert kinds <= {".py", ".md", ".typed", ".golden", ".json", ".html", ".js", ".css", ".svg", ".png", ".txt"}, (
+        "what a run left behind"
     )
+    assert {
+        "Makefile",
+        "mkdocs.yml",
+        ".airflow-registry.yaml",
+        ".ci/run",
+        "constraints/airflow-3.3.2.txt",
+    } <= source_names
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only git knows which files are the project's")
+def test_the_source_distribution_holds_no_stray_files(source_names: set[str]) -> None:
+    git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(git, capture_output=True, text=True, check=True).stdout.split("\0")
+    assert source_names - {"PKG-INFO"} <= set(listed)
+
+
+def test_the_source_distribution_and_the_repository_make_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """The one of the fixture was built from the source distribution."""
+    uv("build", "--quiet", "--wheel", "--out-dir", tmp_path, ROOT)
+    with ZipFile(wheel) as theirs, ZipFile(tmp_path / wheel.name) as ours:
+        assert {name: theirs.read(name) for name in theirs.namelist()} == {
+            name: ours.read(name) for name in ours.namelist()
+        }
 
 
 def test_the_metadata_says_what_the_project_says(metadata: Message) -> None:
@@ -256,6 +282,34 @@ def test_the_ui_is_given_the_form(installed: Installed) -> None:
 
 def test_its_metadata_follows_the_schema_of_that_airflow(installed: Installed) -> None:
     assert installed.run("python", "-c", VALIDATED).split() == [NAME, str(AIRFLOW)]
+
+
+def test_the_registry_is_told_what_is_there(installed: Installed) -> None:
+    registry = yaml.safe_load((ROOT / ".airflow-registry.yaml").read_text())
+    assert (registry["package-name"], registry["description"]) == (NAME, PROJECT["description"])
+    named = [each["module"] for kind in ("hooks", "operators", "transfers", "other") for each in registry[kind]]
+    assert len(named) >= 8
+    code = "\n".join(f"import {name.rpartition('.')[0]}\n{name}" for name in named)
+    installed.run("python", "-c", code)
+
+
+def test_the_first_page_can_be_followed_from_an_empty_folder(installed: Installed, tmp_path: Path) -> None:
+    """To a delivery, the requeue of a call after its mapping was mended, and the resolve of an unknown one."""
+    path = os.pathsep.join((str(installed.folder / "bin"), os.environ.get("PATH", os.defpath)))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
+    done = start_here.run(tmp_path, path, environment)
+    assert len(done) > 20
+    for command, shown, printed in done:
+        squeezed = [" ".join(line.split()) for line in printed.splitlines()]
+        missing = [line for line in shown.splitlines() if " ".join(line.split()) not in squeezed]
+        assert not any("=" not in line.replace("=+=", "") for line in missing), (command, missing, printed)
+    log = "".join(printed for _, _, printed in done)
+    said = re.findall(
+        r"`(\d+ rows are [^`]+|rows=[^`]+)`|^impact.com calls: (.+?) seconds", START.read_text(), re.MULTILINE
+    )
+    assert len(said) == 3
+    for text in map("".join, said):
+        assert text in log, text
 
 
 def test_its_command_runs(installed: Installed) -> None:
