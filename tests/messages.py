@@ -13,6 +13,7 @@ from tests.documentation import ROOT
 
 PACKAGE = ROOT / "airflow_provider_impactcall"
 _LEVELS = ("info", "warning", "error")
+_ERRORS = ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "_say")
 # Which argument of these holds the text.
 _TEXT_OF = {"Outcome": 1, "Problem": 1, "Stop": 0, "UnreadableRow": 0, "Decision": 3, "_given_up": 1}
 _NAMES = ("problem", "problems", "reason", "message", "wait", "_MISCONFIGURED", "_REASONS", "DIED", "LEASE_RAN_OUT")
@@ -22,7 +23,7 @@ _LEAST_LETTERS = 6
 
 @lru_cache(maxsize=1)
 def messages() -> dict[str, str]:
-    """Each text, with a NUL where a value is filled in, and the module that has it. The sandbox has a page of its own."""
+    """Each text, with a NUL where a value is filled in, and the module that has it. The sandbox has its own page."""
     found: dict[str, str] = {}
     for file in sorted(PACKAGE.rglob("*.py")):
         room = file.relative_to(PACKAGE)
@@ -65,16 +66,14 @@ def _spoken(node: ast.AST) -> Iterator[ast.expr]:
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.List):
         yield from node.value.elts
     elif isinstance(node, ast.Call):
+        of = node.func.value if isinstance(node.func, ast.Attribute) else None
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if (
-            name in _LEVELS and isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "log"
-        ) or (name == "append" and getattr(getattr(node.func, "value", None), "id", "") == "problems"):
-            yield node.args[0]
+        written_to = {"log": _LEVELS, "problems": ("append",)}.get(getattr(of, "id", ""), ())
+        if name in written_to or name in _ERRORS:
+            yield from node.args[:1]
         elif name in _TEXT_OF:
             yield from node.args[_TEXT_OF[name] : _TEXT_OF[name] + 1]
             yield from (keyword.value for keyword in node.keywords if keyword.arg == "reason")
-        elif name in ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "_say"):
-            yield from node.args[:1]
 
 
 def _assigned(target: ast.expr, value: ast.expr) -> Iterator[ast.expr]:

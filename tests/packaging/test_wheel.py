@@ -300,9 +300,10 @@ def test_the_first_page_can_be_followed_from_an_empty_folder(installed: Installe
     done = start_here.run(tmp_path, path, environment)
     assert len(done) > 20
     for command, shown, printed in done:
-        squeezed = [" ".join(line.split()) for line in printed.splitlines()]
-        missing = [line for line in shown.splitlines() if " ".join(line.split()) not in squeezed]
-        assert not any("=" not in line.replace("=+=", "") for line in missing), (command, missing, printed)
+        lines = {" ".join(line.split()) for line in printed.splitlines()}
+        # But for the rule below a table's head, which is as long as the widest cell.
+        wanted = [" ".join(line.split()) for line in shown.splitlines() if line.strip("=+")]
+        assert [line for line in wanted if line not in lines] == [], (command, printed)
     log = "".join(printed for _, _, printed in done)
     said = re.findall(
         r"`(\d+ rows are [^`]+|rows=[^`]+)`|^impact.com calls: (.+?) seconds", START.read_text(), re.MULTILINE
