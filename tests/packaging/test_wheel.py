@@ -184,7 +184,7 @@ def test_the_readme_renders_and_leads_to_what_is_there(metadata: Message, source
     assert "|---" not in prose, "a table that is none"
     assert "```" not in prose, "code that is none"
     assert shown.count("<table>") == len(re.findall(r"(?m)^\|---", text))
-    links = re.findall(r'href="([^"]+)"', shown)
+    links = re.findall(r'(?:href|src)="([^"]+)"', shown)
     local = {link.partition("#")[0] for link in links if not re.match(r"https?:|#", link)}
     there = source_names | {parent.as_posix() for name in source_names for parent in Path(name).parents}
     assert local <= there
