@@ -72,7 +72,7 @@ types: $(INSTALLED) ## Check types
 	$(BIN)/mypy
 
 docs: $(DOCS_INSTALLED) ## Build the documentation into site/; it needs no network to be read
-	$(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m mkdocs build --strict
 	@echo "site/index.html"
 
 docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
