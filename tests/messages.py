@@ -55,16 +55,16 @@ def _spoken(node: ast.AST) -> Iterator[ast.expr]:
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
         if getattr(node.exc.func, "id", "") != "TypeError":  # a mistake in this package
             yield from node.exc.args[:1]
-    elif isinstance(node, ast.FunctionDef) and node.name in ("_lacks", "_unreadable"):
-        yield from (each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value is not None)
+    elif isinstance(node, ast.FunctionDef) and node.name in ("_lacks", "_unreadable", "_without_source"):
+        for each in ast.walk(node):
+            if isinstance(each, ast.Return) and each.value is not None:
+                yield from each.value.elts if isinstance(each.value, ast.List) else [each.value]
     elif isinstance(node, ast.Assign):
         yield from _assigned(node.targets[0], node.value)
     elif isinstance(node, ast.AugAssign):
         yield from _assigned(node.target, node.value)
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2:
         yield node.value.elts[1]
-    elif isinstance(node, ast.Return) and isinstance(node.value, ast.List):
-        yield from node.value.elts
     elif isinstance(node, ast.Call):
         of = node.func.value if isinstance(node.func, ast.Attribute) else None
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
