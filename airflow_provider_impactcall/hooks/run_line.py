@@ -27,7 +27,7 @@ def run_line(
 
     :param limited_seconds: how long calls waited for the account's rate limit
     :param run_id: the ledger's id of the run; empty for a dry run, which the ledger does not keep
-    :param source: who sent: DAG id, task id, run id and try number, or ``python``
+    :param source: who sent: DAG id, task id, run id, map index if there is one, and try number, or ``python``
     """
     fields = {
         **{name: str(count) for name, count in report.counts().items()},
