@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import mimetypes
 import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
 from itertools import chain
@@ -75,7 +76,8 @@ class _Guarded:
             await self._application(scope, receive, send_with_headers)
         except Exception as error:
             # Not its text, which may hold a query's values or a connection's details.
-            log.error("The page failed (%s)", type(error).__name__)
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("The page failed (%s, %s:%s)", type(error).__name__, last.filename, last.lineno)
             if begun:
                 # The answer must not look as if it were whole.
                 raise ConnectionAbortedError("the answer was cut off") from None
