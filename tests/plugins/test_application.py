@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,17 @@ def test_errors_are_a_sentence_and_have_the_headers(viewer: TestClient, ledger: 
         assert answer.json().keys() == {"detail"}, path
         assert isinstance(answer.json()["detail"], str), path
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS, path
+
+
+def test_its_files_are_what_a_browser_takes_them_for(viewer: TestClient) -> None:
+    kinds = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+    names = [file.name for file in (files("airflow_provider_impactcall.plugins") / "static").iterdir()]
+    for name in names:
+        answer = viewer.get(f"/impactcall/static/{name}")
+        assert answer.status_code == 200, name
+        assert answer.headers["Content-Type"] == f"{kinds[Path(name).suffix]}; charset=utf-8"
+    page = viewer.get("/impactcall/").text
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=|javascript:", page), "nothing inline"
 
 
 def test_where_there_is_no_ledger_yet_the_page_is_empty_and_makes_none(
