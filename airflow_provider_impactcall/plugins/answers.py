@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -130,8 +131,6 @@ class Answers:
         self._ledger = ledger
         self._asked = asked
         self._command = command
-        self._namespaces = namespaces(ledger)
-        self._namespace = asked.namespace if asked.namespace is not None else next(iter(self._namespaces), "")
 
     def overview(self, name: str) -> dict[str, Any]:
         """The figures at the top of the page.
@@ -208,6 +207,14 @@ class Answers:
             of_period, namespace = asked.period(), self._namespace
         selection = RunSelection(namespace, of_period, tuple(asked.run_ids), asked.source, dag_run)
         return [{**run, "task_url": _task_url(run)} for run in latest_runs(self._ledger, selection)]
+
+    @cached_property
+    def _namespaces(self) -> list[str]:
+        return namespaces(self._ledger)
+
+    @cached_property
+    def _namespace(self) -> str:
+        return self._asked.namespace if self._asked.namespace is not None else next(iter(self._namespaces), "")
 
     def _of(self, namespace: str | None = None) -> Overview:
         return Overview(Ledger(self._ledger.engine, self._namespace if namespace is None else namespace))
