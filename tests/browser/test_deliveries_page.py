@@ -253,12 +253,12 @@ def test_calls_are_filtered_by_state_partner_and_campaign_and_shown_page_by_page
     calls.get_by_label("Partner (MediaId)").fill("10000")
     calls.get_by_label("Campaign (CampaignId)").fill("41022")
     calls.get_by_role("button", name="Filter", exact=True).click()
-    calls.get_by_label("State").select_option("Rejected")
+    calls.get_by_label("State", exact=True).select_option("Rejected")
     those = "state = 'rejected' AND MediaId = '10000' AND CampaignId = '41022'"
     expect(rows(deliveries, "calls")).to_have_count(counted(ledger, those))
     opened(deliveries, urlsplit(deliveries.url).fragment.join(("#", "")))
     expect(rows(deliveries, "calls")).to_have_count(counted(ledger, those))
-    expect(calls.get_by_label("State")).to_have_value("rejected")
+    expect(calls.get_by_label("State", exact=True)).to_have_value("rejected")
     deliveries.locator("#answer .tile.not_sent").click()
     expect(calls.get_by_role("heading")).to_be_focused()
     calls.get_by_role("button", name="Remove the filter Partner").click()
@@ -330,12 +330,12 @@ def test_periods_and_namespaces_are_kept_in_the_address(
 ) -> None:
     steps = {"24 hours": "Hour", "30 days": "Day", "12 months": "Month", "7 days": "Day"}
     for period, step in steps.items():
-        deliveries.get_by_text(period, exact=True).click()
+        deliveries.get_by_label(period).check()
         loaded(deliveries)
         expect(part(deliveries, "answer")).to_contain_text(f"in the last {period}")
         part(deliveries, "over-time").get_by_text("Show as a table").click()
         expect(part(deliveries, "over-time").get_by_role("columnheader").first).to_have_text(step)
-    deliveries.get_by_text("12 months", exact=True).click()
+    deliveries.get_by_label("12 months").check()
     loaded(deliveries)
     expect(part(deliveries, "partners")).to_contain_text("at most 31 days")
     deliveries.reload()
@@ -439,7 +439,7 @@ def test_from_the_frame_a_task_opens_in_airflow_and_a_file_is_saved(
     page.goto("/plugin/impactcall")
     frame = page.frame_locator(f"iframe[title='{TITLE}']")
     frame.get_by_label("Endpoint").select_option(f"http://{airflow_up.sandbox.host}:{airflow_up.sandbox.port}")
-    frame.get_by_text("30 days", exact=True).click()
+    frame.get_by_label("30 days").check()
     task = frame.locator("#runs").get_by_role("link", name="impactcall_from_upstream/deliver_calls")
     expect(task).to_be_visible()
     with page.expect_download() as downloading:
@@ -470,10 +470,9 @@ def test_a_dag_run_and_a_task_instance_lead_to_their_calls(
 
 
 @pytest.fixture
-def stranger(browser: BrowserContext, airflow_up: Running) -> Iterator[Page]:
+def stranger(chromium: Browser, airflow_up: Running) -> Iterator[Page]:
     """A browser without a session."""
-    assert isinstance(browser.browser, Browser)
-    context = browser.browser.new_context(base_url=airflow_up.url, locale="en-US")
+    context = chromium.new_context(base_url=airflow_up.url, locale="en-US")
     context.set_default_timeout(PATIENCE)
     yield context.new_page()
     context.close()
