@@ -14,7 +14,7 @@ function verdict(call) {
     "div",
     { class: `verdict ${call.state}` },
     make("p", { class: "verdict-line" }, badge(call.state), make("strong", {}, meaning(call.state))),
-    call.reason && call.reason !== "OK" ? make("p", {}, "Reason: ", make("q", {}, call.reason)) : null,
+    call.reason ? make("p", {}, "Reason: ", make("q", {}, call.reason)) : null,
     make("dl", { class: "facts" }, facts, make("div", {}, make("dt", {}, "Last changed"), make("dd", {}, moment(call.changed_at)))),
   );
 }
