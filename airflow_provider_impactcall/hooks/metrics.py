@@ -26,8 +26,12 @@ _LONGEST_NAMESPACE = 60
 
 
 def are_wanted() -> bool:
-    """Whether ``[metrics]`` of Airflow's configuration leads anywhere."""
-    return any(conf.getboolean("metrics", switch, fallback=False) for switch in _SWITCHES)
+    """Whether ``[metrics]`` of Airflow's configuration leads anywhere. Not if it cannot be read, which is logged."""
+    try:
+        return any(conf.getboolean("metrics", switch, fallback=False) for switch in _SWITCHES)
+    except Exception as error:  # A secrets backend may have the values, and raise anything.
+        log.warning("The configuration of metrics cannot be read (%s)", type(error).__name__)
+        return False
 
 
 def tell(

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Stats
 
 from airflow_provider_impactcall.delivery.ledger import Ledger
-from airflow_provider_impactcall.delivery.outcome import ENDS
+from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport
 from airflow_provider_impactcall.hooks import metrics
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -161,6 +161,17 @@ def test_a_broken_backend_costs_nothing(
     assert [record.getMessage() for record in caplog.records if "metrics" in record.getMessage()] == [
         "The metrics of this run could not be told (OSError)"
     ]
+
+
+def test_a_broken_configuration_costs_nothing(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_DATADOG_ENABLED", "perhaps")
+    reports: list[DeliveryReport] = []
+    with caplog.at_level(logging.WARNING, "airflow_provider_impactcall"):
+        report = ImpactCallHook().deliver(ROWS, on_report=reports.append)
+    assert (report.delivered, reports) == (3, [report])
+    assert "The configuration of metrics cannot be read (AirflowConfigException)" in caplog.messages
 
 
 def test_the_ledger_is_asked_only_if_someone_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
