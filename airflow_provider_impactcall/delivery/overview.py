@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -348,30 +348,50 @@ def of_one_run(ledger: Ledger, selection: Selection, run_id: str) -> tuple[str, 
 
 
 def latest_runs(ledger: Ledger, selection: RunSelection) -> Iterator[dict[str, Any]]:
-    """The last 50 runs, the one that began last first, with their counts by the names of :data:`ENDS`.
+    """The last 50 runs, as :func:`each_run` gives them."""
+    return islice(each_run(ledger, selection, _MOST_RUNS), _MOST_RUNS)
 
-    ``seconds`` is how long it took, None if it has not ended; ``alive`` whether it is under way. A run that is neither
-    has died.
+
+def each_run(ledger: Ledger, selection: RunSelection, at_once: int = 1_000) -> Iterator[dict[str, Any]]:
+    """All the runs, the one that began last first, with their counts by the names of :data:`ENDS`, in short
+    transactions.
+
+    ``seconds`` is how long it took, None if it has not ended; ``alive`` whether it is under way. A delivery that is
+    neither has died; of a person's change nobody knows.
 
     :param ledger: of any namespace
+    :param at_once: how many a transaction reads
     """
     shown = [column for column in runs.c if column.name not in ("config", "lease_until")]
     query = sa.select(*shown, (runs.c.lease_until > Now()).label("alive")).where(*selection.conditions())
-    with ledger.reading() as connection:
-        found = connection.execute(query.order_by(runs.c.started_at.desc()).limit(_MOST_RUNS)).mappings().all()
-    for row in found:
-        ended, began = row["ended_at"], row["started_at"]
-        yield {
-            "run_id": row["run_id"],
-            "kind": row["kind"] or "deliver",
-            **{name: row[name] for name in ("source", "namespace")},
-            "started_at": zulu(_moment(began)),
-            "ended_at": None if ended is None else zulu(_moment(ended)),
-            "seconds": None if ended is None else round(max(ended - began, 0.0), 3),
-            "alive": bool(row["alive"]),
-            **{name: row[name] for name in ("stop", "actor", "why")},
-            **{end: row[f"{end}_rows"] for end in ENDS},
-        }
+    query = query.order_by(runs.c.started_at.desc(), runs.c.run_id).limit(at_once)
+    before: tuple[ColumnElement[bool], ...] = ()
+    while True:
+        with ledger.reading() as connection:
+            found = connection.execute(query.where(*before)).mappings().all()
+        yield from map(_run, found)
+        if len(found) < at_once:
+            return
+        last_at, last = found[-1]["started_at"], found[-1]["run_id"]
+        before = (
+            runs.c.started_at <= last_at,
+            sa.or_(runs.c.started_at < last_at, runs.c.run_id > last),
+        )
+
+
+def _run(row: Mapping[str, Any]) -> dict[str, Any]:
+    ended, began = row["ended_at"], row["started_at"]
+    return {
+        "run_id": row["run_id"],
+        "kind": row["kind"] or "deliver",
+        **{name: row[name] for name in ("source", "namespace")},
+        "started_at": zulu(_moment(began)),
+        "ended_at": None if ended is None else zulu(_moment(ended)),
+        "seconds": None if ended is None else round(max(ended - began, 0.0), 3),
+        "alive": bool(row["alive"]),
+        **{name: row[name] for name in ("stop", "actor", "why")},
+        **{end: row[f"{end}_rows"] for end in ENDS},
+    }
 
 
 def _begins(column: sa.Column[Any], text: str) -> ColumnElement[bool]:

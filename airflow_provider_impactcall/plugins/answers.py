@@ -18,6 +18,7 @@ from airflow_provider_impactcall.delivery.overview import (
     Overview,
     Period,
     RunSelection,
+    each_run,
     latest_runs,
     namespaces,
     of_one_run,
@@ -199,14 +200,20 @@ class Answers:
 
     def runs(self) -> list[dict[str, Any]]:
         """The last runs, each with where Airflow shows its task."""
+        return [{**run, "task_url": _task_url(run)} for run in latest_runs(self._ledger, self._of_runs())]
+
+    def each_run(self) -> Iterator[dict[str, Any]]:
+        """All the runs that there are."""
+        return each_run(self._ledger, self._of_runs())
+
+    def _of_runs(self) -> RunSelection:
         asked = self._asked
         dag_run = None if asked.dag_id is None or asked.dag_run_id is None else (asked.dag_id, asked.dag_run_id)
         if asked.run_ids or asked.source is not None or dag_run is not None:
             of_period, namespace = asked.given_period(), asked.namespace
         else:
             of_period, namespace = asked.period(), self._namespace
-        selection = RunSelection(namespace, of_period, tuple(asked.run_ids), asked.source, dag_run)
-        return [{**run, "task_url": _task_url(run)} for run in latest_runs(self._ledger, selection)]
+        return RunSelection(namespace, of_period, tuple(asked.run_ids), asked.source, dag_run)
 
     @cached_property
     def _namespaces(self) -> list[str]:

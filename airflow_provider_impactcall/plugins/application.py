@@ -155,8 +155,9 @@ _ROWS: Mapping[str, Callable[[Answers], Iterable[Mapping[str, Any]]]] = {
     "over-time": lambda answers: answers.over_time()["steps"],
     "calls": Answers.each_call,
     "history": lambda answers: answers.history()["history"],
+    "runs": Answers.each_run,
 }
-"""What is written of each listing to CSV: of the calls all, and not only the last."""
+"""What is written of each listing to CSV: of the calls and the runs all, and not only the last."""
 
 
 def create() -> FastAPI:

@@ -15,14 +15,17 @@ from airflow_provider_impactcall.delivery import advice
 from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
 from airflow_provider_impactcall.delivery.entries import DIED
 from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.overview import (
     Overview,
     Period,
     RunSelection,
+    each_run,
     latest_runs,
     namespaces,
     of_one_run,
 )
+from airflow_provider_impactcall.delivery.schema import runs
 from airflow_provider_impactcall.exceptions import InvalidOption
 from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill, move
 
@@ -151,6 +154,17 @@ def test_a_dead_runs_calls_are_selected_by_the_reason_that_is_shown(ledger: Ledg
 
 def runs_of(ledger: Ledger, **conditions: Any) -> list[dict[str, Any]]:
     return list(latest_runs(ledger, RunSelection(**conditions)))
+
+
+def test_every_run_comes_once(ledger: Ledger) -> None:
+    fill(ledger)
+    with ledger.writing() as connection:
+        connection.execute(sa.update(runs).values(started_at=sa.func.round(runs.c.started_at / 60) * 60))
+    listed = runs_of(ledger)
+    for at_once in (1, 3, 4, 8, 9):
+        assert list(each_run(ledger, RunSelection(), at_once)) == listed
+    some = RunSelection(source=TASK)
+    assert list(each_run(ledger, some, 1)) == runs_of(ledger, source=TASK) != listed
 
 
 def test_runs(ledger: Ledger) -> None:

@@ -24,6 +24,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.plugins.application import HEADERS, create
 from benchmarks.big_ledgers import noted
 from tests import examples
@@ -319,6 +320,22 @@ def test_csv_holds_all_calls_and_not_only_the_last(viewer: TestClient, ledger: L
     assert viewer.get("/impactcall/api/calls").json()["more"]
     found = [row["CallSessionId"] for row in rows(viewer, "calls.csv")]
     assert len(found) == len(set(found)) == 2_500
+
+
+def test_csv_holds_all_runs_and_not_only_the_last(viewer: TestClient, ledger: Ledger) -> None:
+    for number in range(60):
+        ledger.start(f"dag/task[{number}]/run/1", "")
+    assert len(viewer.get("/impactcall/api/runs?dag_id=dag&dag_run_id=run").json()) == 50
+    assert len({row["run_id"] for row in rows(viewer, "runs.csv?dag_id=dag&dag_run_id=run")}) == 60
+
+
+def test_a_reason_selects_its_own_calls_alone(viewer: TestClient, ledger: Ledger) -> None:
+    attempted(ledger, Outcome(State.REJECTED, "400", 400), "bare")
+    attempted(ledger, Outcome(State.REJECTED, "400 MediaId", 400), "more")
+    for each in viewer.get("/impactcall/api/rejected").json():
+        found = viewer.get("/impactcall/api/calls", params={"state": "rejected", "reason": each["reason"]}).json()
+        assert len(found["calls"]) == each["calls"] == 1
+        assert {call["reason"] for call in found["calls"]} == {each["reason"]}
 
 
 def test_a_script_in_a_reason_stays_text(viewer: TestClient, ledger: Ledger) -> None:

@@ -8,6 +8,9 @@ import { nothing } from "./part.js";
 import { table } from "./table.js";
 import { duration, moment, number, stateName } from "./words.js";
 
+// The server gives no more of them.
+const MOST = 50;
+
 const ENDS = ["delivered", "already_delivered", "changed", "duplicate", "filtered", "rejected", "unknown", "not_sent"];
 
 function origin({ source, task_url: taskUrl, actor, why }) {
@@ -30,7 +33,11 @@ function counts(run) {
   );
 }
 
-const unended = (run) => (run.alive ? badge("open", "Under way") : badge("unknown", "Died"));
+// A person's change holds no lease.
+function unended(run) {
+  if (run.alive) return badge("open", "Under way");
+  return run.kind === "deliver" ? badge("unknown", "Died") : badge("open", "Not ended");
+}
 
 function lasted(run) {
   return make(
@@ -62,5 +69,11 @@ const COLUMNS = [
 /** @param found of api/runs */
 export function runs(found) {
   if (found.length === 0) return nothing("No run began in this period.");
-  return make("div", { class: "cards" }, table("Runs, the last first", COLUMNS, found));
+  const rest = `The last ${MOST} runs are shown. Of one DAG run or task, the calls below are those of the runs shown. The CSV has all runs.`;
+  return make(
+    "div",
+    { class: "cards" },
+    table("Runs, the last first", COLUMNS, found),
+    found.length < MOST ? null : make("p", { class: "rest" }, make("span", { class: "muted" }, rest)),
+  );
 }
