@@ -226,6 +226,7 @@ def _selection(args: Namespace) -> Selection:
     return Selection(
         states=tuple(args.state or ()),
         reason=args.reason,
+        exact_reason=args.exact_reason,
         run_id=args.run_id,
         since=args.since,
         until=args.until,

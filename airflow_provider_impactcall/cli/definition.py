@@ -90,6 +90,7 @@ SELECTION = (
         "several with commas, or given several times",
     ),
     _argument("--reason", type=_text, metavar="TEXT", help="calls with this text in their reason"),
+    _argument("--exact-reason", metavar="TEXT", help="calls whose reason is this text, and no more"),
     _argument("--run-id", type=_text, metavar="ID", help="calls that this run changed last"),
     _argument(
         "--since",

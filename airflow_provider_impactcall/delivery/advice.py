@@ -63,8 +63,9 @@ def resolve(command: Sequence[str], namespace: str, reason: str, period: Period)
 
 def _which(namespace: str, reason: str, period: Period) -> list[str]:
     since, until = (moment.isoformat(timespec="milliseconds") for moment in (period.since, period.until))
-    # An argument of its own must not look like an option.
-    of_reason = [f"--reason={reason}"] if reason.startswith("-") else ["--reason", reason] if reason.strip() else []
+    # Whole, as one may be a part of another: of "400 MediaId" in "400 MediaId; CallerId", only the first may be mended.
+    # And an argument of its own must not look like an option.
+    of_reason = [f"--exact-reason={reason}"] if reason.startswith("-") else ["--exact-reason", reason]
     return [*of_reason, "--since", since, "--until", until, "--ledger-namespace", namespace]
 
 

@@ -107,6 +107,7 @@ class Selection:
     :param call_session_ids: any of these; empty for all
     :param media_ids: any of these partners; empty for all
     :param campaign_ids: any of these; empty for all
+    :param exact_reason: the whole reason
     :raises InvalidOption: for a state that there is not, or a time without an offset from UTC
     """
 
@@ -118,6 +119,7 @@ class Selection:
     call_session_ids: Collection[str] = ()
     media_ids: Collection[str] = ()
     campaign_ids: Collection[str] = ()
+    exact_reason: str | None = None
 
     def __post_init__(self) -> None:
         strange = sorted(set(self.states) - set(STATES))
@@ -148,6 +150,10 @@ class Selection:
         if self.reason is not None:
             of_reason = sa.func.lower(calls.c.reason).contains(self.reason.lower(), autoescape=True)
             died = not settled and self.reason.lower() in DIED.lower()
+            yield sa.or_(of_reason, _LEFT_OPEN) if died else of_reason
+        if self.exact_reason is not None:
+            of_reason = calls.c.reason == self.exact_reason
+            died = not settled and self.exact_reason == DIED
             yield sa.or_(of_reason, _LEFT_OPEN) if died else of_reason
         if self.run_id is not None:
             yield calls.c.run_id == self.run_id

@@ -244,7 +244,7 @@ class Answers:
         period = asked.given_period() if asked.run_ids or asked.call_session_ids else asked.period()
         selection = Selection(
             states=tuple(asked.states),
-            reason=asked.reason or None,
+            exact_reason=asked.reason or None,
             since=None if period is None else period.since,
             until=None if period is None else period.until,
             call_session_ids=tuple(asked.call_session_ids),

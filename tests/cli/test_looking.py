@@ -41,6 +41,9 @@ def test_calls_are_found_by_all_that_they_are_known_by(ledger: Sandbox, impactca
     assert listed(impactcall, "--state", "unknown,rejected") == {"unknown", "rejected"}
     assert listed(impactcall, "--state", "unknown", "--state", "delivered") == {"unknown", "delivered"}
     assert listed(impactcall, "--reason", "502") == {"unknown"}
+    assert listed(impactcall, "--exact-reason", "502") == {"unknown"}
+    assert listed(impactcall, "--reason", "50") == {"unknown"}
+    assert listed(impactcall, "--exact-reason", "50") == set()
     assert listed(impactcall, "--run-id", run_id) == everything
     assert listed(impactcall, "--run-id", "another") == set()
     assert listed(impactcall, "--call-session-id", "unknown", "--call-session-id", "rejected") == {

@@ -235,21 +235,34 @@ def test_two_namespaces_are_apart(ledger: Ledger) -> None:
 def test_the_commands_are_ones_that_select_the_very_calls(ledger: Ledger) -> None:
     fill(ledger)
     move(ledger, ["unknown"], 60)
+    # One reason is a part of another, as that of one bad parameter is of that of two.
+    attempted(ledger, Outcome(State.REJECTED, f"{SCRIPT}; CallerId", 400), "rejected, and more")
+    attempted(ledger, Outcome(State.UNKNOWN, DIED[:20]), "unknown, and less")
     period = last(7)
     parsed = parsed_command(advice.requeue(["airflow", "impactcall"], NAMESPACE, SCRIPT, period))
-    assert parsed.reason == SCRIPT
+    assert parsed.exact_reason == SCRIPT
     assert parsed.ledger_namespace == NAMESPACE
-    selection = Selection(tuple(parsed.state), parsed.reason, since=parsed.since, until=parsed.until)
-    assert [call["CallSessionId"] for call in Corrections(ledger).each(selection)] == ["rejected"]
+    assert selected(ledger, parsed) == ["rejected"]
     parsed = parsed_command(advice.resolve(["airflow", "impactcall"], NAMESPACE, DIED, period))
     assert parsed.resolution == "delivered"
-    selection = Selection(tuple(parsed.state), parsed.reason, since=parsed.since, until=parsed.until)
-    assert [call["CallSessionId"] for call in Corrections(ledger).each(selection)] == ["died"]
+    assert selected(ledger, parsed) == ["died"]
+    parsed = parsed_command(advice.resolve(["airflow", "impactcall"], NAMESPACE, DIED[:20], period))
+    assert selected(ledger, parsed) == ["unknown, and less"]
+    # No reason at all is not any reason.
+    assert selected(ledger, parsed_command(advice.requeue(["airflow", "impactcall"], NAMESPACE, "", period))) == []
+
+
+def selected(ledger: Ledger, parsed: argparse.Namespace) -> list[str]:
+    """The calls that a command selects, by every way in which it looks."""
+    selection = Selection(tuple(parsed.state), since=parsed.since, until=parsed.until, exact_reason=parsed.exact_reason)
+    found = [call["CallSessionId"] for call in Corrections(ledger).each(selection)]
+    assert Corrections(ledger).count(selection).total() == len(found)
+    return found
 
 
 def test_a_reason_is_no_option_of_a_command() -> None:
     parsed = parsed_command(advice.requeue(["airflow", "impactcall"], NAMESPACE, "--yes; rm -rf $HOME `id`", last(7)))
-    assert parsed.reason == "--yes; rm -rf $HOME `id`"
+    assert parsed.exact_reason == "--yes; rm -rf $HOME `id`"
     assert not parsed.yes
 
 
