@@ -295,6 +295,7 @@ class Engine:
                 uncertain = sent.attempted.uncertain
                 attempts += 1
                 await self._pacing.rest(attempts)
+            claim = _seen(claim)
             await self._slots.enter(attempts)
 
     async def _take(self, books: Accounts, claim: Claim, uncertain: bool) -> Decision:
@@ -324,6 +325,7 @@ class Engine:
             stayed = Settlement(claim.key, decision.fence, Outcome(State.NOT_SENT, reason))
             if await self._answer(books.settle(stayed)) is None:
                 return Decision(State.UNKNOWN, uncertain=uncertain, reason=reason)
+            claim = _seen(claim)
         return Decision(uncertain=uncertain, reason=str(self._pacing.stopped))
 
     async def _send(self, send: Send, books: Accounts, attempted: _Attempted) -> _Sent:
@@ -436,6 +438,11 @@ def claim_of(row: Item, claims: InputClaims, identify: Callable[[CallRecord], Cl
     claim = identify(row.record)
     earlier = claims.state_of(claim)
     return (row, claim) if earlier is None else Outcome(earlier, "an earlier row of this input holds the same call")
+
+
+def _seen(claim: Claim) -> Claim:
+    """The claim for a call that the ledger has by now: else it would be inserted first, and its whole group refused."""
+    return claim._replace(unseen=False)
 
 
 def _tell(books: Accounts, attempted: _Attempted, outcome: Outcome, *, held_back: bool = False) -> _Told:

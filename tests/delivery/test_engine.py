@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Omission, Rejection
@@ -57,6 +58,16 @@ def test_delivers_all() -> None:
     assert (run.report.delivered, run.report.stop, len(endpoint.requests)) == (100, None, 100)
     assert max(request.in_flight for request in endpoint.requests) == 8, "all the concurrency is used"
     assert run.ended == pytest.approx(13 * 0.1), "and a hundred calls, eight at a time, take thirteen rounds"
+
+
+def test_a_call_that_is_sent_again_is_not_inserted_again() -> None:
+    ledger = in_memory()
+    refused: list[object] = []
+    event.listen(ledger.engine, "handle_error", lambda context: refused.append(context.original_exception))
+    endpoint = Endpoint(in_order(ERROR_500, NO_CONNECTION, TOO_MANY))
+    run = deliver(endpoint, calls(3), ledger=ledger)
+    assert (run.report.delivered, len(endpoint.requests)) == (3, 6)
+    assert refused == []
 
 
 def test_no_rows() -> None:
