@@ -324,6 +324,16 @@ def namespaces(ledger: Ledger) -> list[str]:
         return list(connection.execute(query).scalars())
 
 
+def namespaces_of_call(ledger: Ledger, call_session_id: str) -> set[str]:
+    """The namespaces that have a call of this id.
+
+    :param ledger: of any namespace
+    """
+    query = sa.select(calls.c.namespace).where(calls.c.CallSessionId == call_session_id).distinct()
+    with ledger.reading() as connection:
+        return set(connection.execute(query).scalars())
+
+
 def of_one_run(ledger: Ledger, selection: Selection, run_id: str) -> tuple[str, Selection | None]:
     """A selection of what a run changed last, within the time in which it can have: an index has the calls by when they
     changed, and not by their run.

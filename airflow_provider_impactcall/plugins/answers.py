@@ -21,6 +21,7 @@ from airflow_provider_impactcall.delivery.overview import (
     each_run,
     latest_runs,
     namespaces,
+    namespaces_of_call,
     of_one_run,
     zulu,
 )
@@ -188,7 +189,7 @@ class Answers:
             yield from of.each_call(selection)
 
     def history(self) -> dict[str, Any]:
-        """The calls of an id, and all that happened to them.
+        """The calls of an id, and all that happened to them; and ``elsewhere``, the other namespaces that have the id.
 
         :raises InvalidOption: if it is not of one id
         """
@@ -196,7 +197,12 @@ class Answers:
             raise InvalidOption("give one CallSessionId")
         of = self._of()
         calls, _ = of.calls(Selection(call_session_ids=self._asked.call_session_ids), MOST_CALLS)
-        return {"calls": calls, "history": of.history(self._asked.call_session_ids[0])}
+        elsewhere = namespaces_of_call(self._ledger, self._asked.call_session_ids[0]) - {self._namespace}
+        return {
+            "calls": calls,
+            "history": of.history(self._asked.call_session_ids[0]),
+            "elsewhere": sorted(elsewhere),
+        }
 
     def runs(self) -> list[dict[str, Any]]:
         """The last runs, each with where Airflow shows its task."""

@@ -355,7 +355,21 @@ def test_the_history_of_a_call(viewer: TestClient, ledger: Ledger) -> None:
     assert [event["state"] for event in told["history"]] == ["open", "unknown", "requeued"]
     assert told["history"][-1]["actor"] == "alice"
     assert all(event["at"].endswith("Z") for event in told["history"])
-    assert viewer.get("/impactcall/api/history?CallSessionId=no").json() == {"calls": [], "history": []}
+    assert viewer.get("/impactcall/api/history?CallSessionId=no").json() == {
+        "calls": [],
+        "history": [],
+        "elsewhere": [],
+    }
+
+
+def test_a_call_of_another_namespace_is_not_said_to_be_nowhere(viewer: TestClient, ledger: Ledger) -> None:
+    """The page shows the namespace of the last run, which may have been a rehearsal against a sandbox."""
+    fill(ledger)
+    attempted(Ledger(ledger.engine, "sandbox"), OK, "rehearsed")
+    told = viewer.get("/impactcall/api/history?CallSessionId=delivered").json()
+    assert (told["calls"], told["elsewhere"]) == ([], [NAMESPACE])
+    told = viewer.get("/impactcall/api/history", params={"CallSessionId": "delivered", "namespace": NAMESPACE}).json()
+    assert ([call["state"] for call in told["calls"]], told["elsewhere"]) == (["delivered"], [])
 
 
 def test_runs_lead_to_their_tasks_and_their_calls(viewer: TestClient, ledger: Ledger) -> None:

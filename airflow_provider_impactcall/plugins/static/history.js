@@ -52,18 +52,27 @@ function events(history, call) {
   );
 }
 
+function others(namespaces) {
+  if (namespaces.length === 0) return null;
+  const buttons = namespaces.map((namespace) =>
+    make("button", { type: "button", class: "link", click: () => change({ namespace }) }, namespace),
+  );
+  return make("p", {}, "The ledger has this id among the calls to ", buttons.flatMap((each, index) => (index === 0 ? [each] : [", ", each])), ".");
+}
+
 /**
  * @param answer of api/history
  * @param id the CallSessionId that was asked for
  */
-export function history({ calls: found, history: happened }, id) {
+export function history({ calls: found, history: happened, elsewhere }, id) {
   const title = make("p", { class: "id-line" }, make("code", { class: "id" }, id), copyButton(id, "the CallSessionId"));
   if (found.length === 0) {
     return make(
       "div",
       {},
       title,
-      make("p", {}, make("strong", {}, "The ledger has no call with this CallSessionId.")),
+      make("p", {}, make("strong", {}, elsewhere.length === 0 ? "The ledger has no call with this CallSessionId." : "No call with this CallSessionId went to the endpoint that is shown.")),
+      others(elsewhere),
       make(
         "ul",
         { class: "hints" },
@@ -75,7 +84,7 @@ export function history({ calls: found, history: happened }, id) {
     );
   }
   const several = found.length > 1 ? make("p", {}, `${found.length} calls have this id; they differ in campaign, action tracker or provider.`) : null;
-  return make("div", {}, title, several, found.map((call) => make("div", { class: "one" }, verdict(call), events(happened, call))));
+  return make("div", {}, title, several, others(elsewhere), found.map((call) => make("div", { class: "one" }, verdict(call), events(happened, call))));
 }
 
 /** For those who do not see the page. */
