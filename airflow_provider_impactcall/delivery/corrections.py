@@ -152,9 +152,9 @@ class Selection:
             died = not settled and self.reason.lower() in DIED.lower()
             yield sa.or_(of_reason, _LEFT_OPEN) if died else of_reason
         if self.exact_reason is not None:
-            of_reason = calls.c.reason == self.exact_reason
+            exactly = calls.c.reason == self.exact_reason
             died = not settled and self.exact_reason == DIED
-            yield sa.or_(of_reason, _LEFT_OPEN) if died else of_reason
+            yield sa.or_(exactly, _LEFT_OPEN) if died else exactly
         if self.run_id is not None:
             yield calls.c.run_id == self.run_id
             # No run has changed a call before it began; when its last answer came, nothing says as surely.

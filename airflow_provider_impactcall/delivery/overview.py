@@ -133,7 +133,7 @@ class Overview:
         return _shown(min(found, key=lambda row: row["changed_at"])) if found else None
 
     def open_unknowns(self) -> int:
-        """How many calls, of the whole ledger, are of unknown fate."""
+        """How many calls, of any time, are of unknown fate."""
         counts = Counter[str]()
         with self._ledger.reading() as connection:
             for (_, state), number in self._undelivered(connection, sa.literal(0), None, ["unknown"]).items():
@@ -389,7 +389,7 @@ def each_run(ledger: Ledger, selection: RunSelection, at_once: int = 1_000) -> I
         )
 
 
-def _run(row: Mapping[str, Any]) -> dict[str, Any]:
+def _run(row: Any) -> dict[str, Any]:
     ended, began = row["ended_at"], row["started_at"]
     return {
         "run_id": row["run_id"],

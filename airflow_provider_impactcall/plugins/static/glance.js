@@ -54,7 +54,7 @@ function tasks({ states, open_unknowns: unknowns, oldest_undelivered: oldest }, 
   const found = [];
   if (unknowns > 0) {
     const words = `${counted(unknowns, "call")} of unknown fate`;
-    found.push(task("unknown", words, "In the whole ledger. Nobody knows whether impact.com has them.", jump("unknown", "How to find out")));
+    found.push(task("unknown", words, "Of any time, not only of this period. Nobody knows whether impact.com has them.", jump("unknown", "How to find out")));
   }
   if (states.rejected > 0) {
     const words = `${counted(states.rejected, "call")} rejected in ${period}`;
