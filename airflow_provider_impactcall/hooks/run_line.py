@@ -8,7 +8,8 @@ import re
 from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 
-_TO_QUOTE = re.compile(r'[ "=\\]')
+# The apostrophe for those who read a line as a shell would.
+_TO_QUOTE = re.compile(r"""[ "'=\\]""")
 
 
 def run_line(

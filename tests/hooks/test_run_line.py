@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.run_line import run_line
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
+from tests.documentation import START
 from tests.privacy.test_canary import found_in
 
 KEYS = (
@@ -73,3 +75,15 @@ def test_whatever_a_namespace_holds_can_be_read_back(namespace: str, source: str
     assert tuple(found) == KEYS
     assert (found["namespace"], found["source"], found["rows"]) == (namespace, source, str(rows))
     assert (found["rate_limit_wait"], found["stopped_early"]) == ("0.250", "true")
+
+
+def test_the_first_page_shows_how_it_begins() -> None:
+    (shown,) = re.findall(r"^impact\.com calls: (.+) \.\.\.$", START.read_text(), re.MULTILINE)
+    report = DeliveryReport(rows=3, delivered=3)
+    assert run_line(report, Attempts(), 0.0, run_id="", namespace="", source="").startswith(f"{shown} seconds=")
+
+
+def test_it_can_be_split_as_the_documentation_does() -> None:
+    line = run_line(DeliveryReport(), Attempts(), 0.0, run_id="", namespace="the broker's, \\ new", source="don't")
+    found = dict(field.split("=", 1) for field in shlex.split(line))
+    assert (found["namespace"], found["source"]) == ("the broker's, \\ new", "don't")
