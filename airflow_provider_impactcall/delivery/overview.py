@@ -306,10 +306,11 @@ class RunSelection:
             yield sa.or_(*(sa.or_(who == self.source, _begins(who, f"{self.source}/")) for who in of_tasks))
         if self.dag_run is not None:
             dag_id, run_id = self.dag_run
-            of_run = [
-                sa.and_(_begins(who, f"{dag_id}/"), who.contains(f"/{run_id}/", autoescape=True))
-                for who in (runs.c.source, runs.c.actor)
-            ]
+            of_run = []
+            for who in (runs.c.source, runs.c.actor):
+                # Without the slash before the task, whose id may be another run's.
+                of_task = sa.func.substr(who, len(dag_id) + 2, type_=sa.String())
+                of_run.append(sa.and_(_begins(who, f"{dag_id}/"), of_task.contains(f"/{run_id}/", autoescape=True)))
             yield sa.or_(*of_run)
 
 

@@ -156,6 +156,13 @@ def runs_of(ledger: Ledger, **conditions: Any) -> list[dict[str, Any]]:
     return list(latest_runs(ledger, RunSelection(**conditions)))
 
 
+def test_a_task_is_no_dag_run(ledger: Ledger) -> None:
+    attempted(ledger, OK, "one", source="nightly/retry/again/1")
+    attempted(ledger, OK, "other", source="nightly/again/re_ry/map_index=3/1")
+    told = {run_id: len(runs_of(ledger, dag_run=("nightly", run_id))) for run_id in ("again", "retry", "re_ry", "1")}
+    assert told == {"again": 1, "retry": 0, "re_ry": 1, "1": 0}
+
+
 def test_every_run_comes_once(ledger: Ledger) -> None:
     fill(ledger)
     with ledger.writing() as connection:
