@@ -15,6 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route, expect
 
+from airflow_provider_impactcall.sandbox import Sandbox
 from tests.browser.conftest import PATIENCE, log_in
 from tests.browser.mixed_ledger import (
     ALICE,
@@ -26,7 +27,7 @@ from tests.browser.mixed_ledger import (
     MixedLedger,
 )
 from tests.browser.running import NOBODY, Running
-from tests.examples import CALLER
+from tests.examples import CALLER, LOGIN, PASSWORD
 
 pytestmark = pytest.mark.browser
 
@@ -42,8 +43,9 @@ OF_THE_FRAME = "allow-scripts and allow-same-origin"
 def ledger(airflow_up: Running, connection: str) -> MixedLedger:
     """A ledger of mixed outcomes; one DAG run of Airflow's own comes first, to the sandbox's own namespace."""
     airflow_up.run_of("impactcall_from_upstream")
-    ledger = MixedLedger(airflow_up.stage.airflow_home, airflow_up.sandbox)
-    ledger.fill()
+    with Sandbox(user=LOGIN, password=PASSWORD).in_thread() as sandbox:
+        ledger = MixedLedger(airflow_up.stage.airflow_home, sandbox)
+        ledger.fill()
     return ledger
 
 
@@ -253,12 +255,12 @@ def test_calls_are_filtered_by_state_partner_and_campaign_and_shown_page_by_page
     calls.get_by_label("Partner (MediaId)").fill("10000")
     calls.get_by_label("Campaign (CampaignId)").fill("41022")
     calls.get_by_role("button", name="Filter", exact=True).click()
-    calls.get_by_label("State", exact=True).select_option("Rejected")
+    calls.get_by_role("combobox", name="State", exact=True).select_option("Rejected")
     those = "state = 'rejected' AND MediaId = '10000' AND CampaignId = '41022'"
     expect(rows(deliveries, "calls")).to_have_count(counted(ledger, those))
     opened(deliveries, urlsplit(deliveries.url).fragment.join(("#", "")))
     expect(rows(deliveries, "calls")).to_have_count(counted(ledger, those))
-    expect(calls.get_by_label("State", exact=True)).to_have_value("rejected")
+    expect(calls.get_by_role("combobox", name="State", exact=True)).to_have_value("rejected")
     deliveries.locator("#answer .tile.not_sent").click()
     expect(calls.get_by_role("heading")).to_be_focused()
     calls.get_by_role("button", name="Remove the filter Partner").click()
@@ -458,7 +460,7 @@ def test_a_dag_run_and_a_task_instance_lead_to_their_calls(
     frame = page.frame_locator(f"iframe[title='{TITLE}']")
     expect(frame.locator("#runs tbody tr")).to_have_count(1)
     expect(frame.locator("#calls tbody tr").first).to_contain_text("Delivered")
-    page.goto(f"/dags/impactcall_from_upstream/runs/{quote(run, safe='')}/tasks/deliver_calls")
+    page.goto(f"/dags/impactcall_from_upstream/runs/{quote(run, safe='')}/tasks/deliver_calls/details")
     link = page.get_by_role("link", name="Calls in the ledger")
     address = link.get_attribute("href") or ""
     page.goto(address)
@@ -578,7 +580,7 @@ def test_a_namespace_without_calls_says_so_in_each_part(bare: Page) -> None:
 
 def test_a_slow_answer_is_waited_for_in_sight(bare: Page, tmp_path: Path) -> None:
     held: list[Route] = []
-    bare.route(re.compile("/impactcall/api/partners"), held.append)
+    bare.route(re.compile("/impactcall/api/partners"), lambda route: held.append(route))
     bare.goto(PAGE)
     partners = part(bare, "partners")
     expect(partners).to_have_attribute("aria-busy", "true")
