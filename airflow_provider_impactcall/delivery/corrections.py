@@ -148,13 +148,10 @@ class Selection:
             if State.DELIVERED not in self.states:
                 yield UNDELIVERED
         if self.reason is not None:
-            of_reason = sa.func.lower(calls.c.reason).contains(self.reason.lower(), autoescape=True)
-            died = not settled and self.reason.lower() in DIED.lower()
-            yield sa.or_(of_reason, _LEFT_OPEN) if died else of_reason
+            part = sa.func.lower(calls.c.reason).contains(self.reason.lower(), autoescape=True)
+            yield _or_left_open(part, not settled and self.reason.lower() in DIED.lower())
         if self.exact_reason is not None:
-            exactly = calls.c.reason == self.exact_reason
-            died = not settled and self.exact_reason == DIED
-            yield sa.or_(exactly, _LEFT_OPEN) if died else exactly
+            yield _or_left_open(calls.c.reason == self.exact_reason, not settled and self.exact_reason == DIED)
         if self.run_id is not None:
             yield calls.c.run_id == self.run_id
             # No run has changed a call before it began; when its last answer came, nothing says as surely.
@@ -170,6 +167,10 @@ class Selection:
             yield calls.c.MediaId.in_(tuple(self.media_ids))
         if self.campaign_ids:
             yield calls.c.CampaignId.in_(tuple(self.campaign_ids))
+
+
+def _or_left_open(of_reason: ColumnElement[bool], died: bool) -> ColumnElement[bool]:
+    return sa.or_(of_reason, _LEFT_OPEN) if died else of_reason
 
 
 @dataclass(frozen=True)
@@ -205,12 +206,9 @@ class Corrections:
 
     def latest(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
         """The calls that changed last, by column; times are ISO 8601 in UTC."""
-        # One state after the other: an index has the last of each at hand, and the last of several only once all are
-        # sorted.
-        of_states = [[calls.c.state == state] for state in sorted(selection.stored_states)] or [[]]
         found: list[Any] = []
         with self._ledger.reading() as connection:
-            for of_state in of_states:
+            for of_state in _one_after_the_other(selection):
                 query = self._query(selection, *of_state).order_by(calls.c.changed_at.desc(), calls.c.key).limit(limit)
                 found += connection.execute(query).mappings()
         found.sort(key=lambda row: (-row["changed_at"], row["key"]))
@@ -229,8 +227,7 @@ class Corrections:
         """
         with self._ledger.reading() as connection:
             began = connection.execute(sa.select(Now())).scalar_one()
-        of_states = [[calls.c.state == state] for state in sorted(selection.stored_states)] or [[]]
-        for of_state in of_states:
+        for of_state in _one_after_the_other(selection):
             last_at, last = began, ""
             while True:
                 before = (calls.c.changed_at <= last_at, sa.or_(calls.c.changed_at < last_at, calls.c.key > last))
@@ -562,6 +559,14 @@ def _proven_by_answers(connection: Connection, keys: Sequence[str], entries: Map
     answered = (events.c.key.in_(keys), events.c.state == State.DELIVERED.value, events.c.actor.is_(None))
     told = connection.execute(sa.select(events.c.key).where(*answered)).scalars()
     return {*told, *(key for key, entry in entries.items() if entry.first_answer)}
+
+
+def _one_after_the_other(selection: Selection) -> list[list[ColumnElement[bool]]]:
+    """What holds of the calls of one state at a time.
+
+    An index has the last of each at hand, and the last of several only once all are sorted.
+    """
+    return [[calls.c.state == state] for state in sorted(selection.stored_states)] or [[]]
 
 
 def _some(keys: list[str]) -> Iterator[list[str]]:

@@ -20,7 +20,7 @@ OPEN = "open"
 REQUEUED = "requeued"
 """A call's state from when a person asked for it to be sent though it may have been processed, until it is."""
 
-PENDING = (OPEN, State.NOT_SENT.value, State.UNKNOWN.value, REQUEUED)
+PENDING = (State.UNKNOWN.value, REQUEUED, State.NOT_SENT.value, OPEN)
 """The states of a call that is still to be delivered, or may not have been."""
 
 DIED = "the run that sent it ended before it knew what came of it"

@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
 from airflow_provider_impactcall.delivery.corrections import MOMENTS, STATE, STATES, Corrections, Selection
-from airflow_provider_impactcall.delivery.entries import ALIVE, DIED, OPEN, WITH_RUNS
+from airflow_provider_impactcall.delivery.entries import ALIVE, DIED, OPEN, PENDING, WITH_RUNS
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import ENDS, State
 from airflow_provider_impactcall.delivery.schema import UNDELIVERED, Now, calls, runs
@@ -30,7 +30,6 @@ TOLD = ("delivered", "rejected", "unknown", "not_sent")
 """The states that counts are broken down by; ``unknown`` has those that a person requeued as well."""
 
 _SETTLED_UNDELIVERED = ("rejected", "unknown", "not_sent", "requeued")
-_WAITING = ("unknown", "requeued", "not_sent", OPEN)
 
 _MOST_GROUPS = 200
 _MOST_REASONS = 100
@@ -127,7 +126,7 @@ class Overview:
         shown = (calls.c.CallSessionId, STATE.label("state"), calls.c.reason, calls.c.EventDate, calls.c.changed_at)
         found: list[Any] = []
         with self._ledger.reading() as connection:
-            for state in _WAITING:  # One after the other: of each, an index has the first at hand.
+            for state in PENDING:  # One after the other: of each, an index has the first at hand.
                 query = sa.select(*shown).select_from(WITH_RUNS).where(self._ours, calls.c.state == state, UNDELIVERED)
                 found += connection.execute(query.order_by(calls.c.changed_at).limit(1)).mappings()
         return _shown(min(found, key=lambda row: row["changed_at"])) if found else None

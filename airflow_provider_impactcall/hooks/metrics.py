@@ -8,9 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from functools import partial
 
 from airflow.providers.common.compat.sdk import Stats, conf
 
@@ -50,20 +48,19 @@ def tell(
     :param namespace: of the ledger
     """
     try:
-        for metric in _metrics(report, attempts, limited_seconds, oldest_undelivered, namespace):
-            metric()
+        _tell(report, attempts, limited_seconds, oldest_undelivered, namespace)
     except Exception as error:
         # A backend of one's own may raise anything, and its text may hold its address.
         log.warning("The metrics of this run could not be told (%s)", type(error).__name__)
 
 
-def _metrics(
+def _tell(
     report: DeliveryReport,
     attempts: Attempts,
     limited_seconds: float | None,
     oldest_undelivered: float | None,
     namespace: str,
-) -> Iterator[Callable[[], object]]:
+) -> None:
     of_the_ledger = {"namespace": _tag(re.sub(r"^\w+://", "", namespace))[:_LONGEST_NAMESPACE]}
     of_the_task = {
         name: _tag(value)
@@ -73,17 +70,17 @@ def _metrics(
     tags = {**of_the_task, **of_the_ledger}
     for end in ENDS:
         # Those of zero too: a series that begins with the first failure has no rise to alarm about.
-        yield partial(Stats.incr, f"impactcall.calls.{end}", getattr(report, end), tags=tags)
-    yield partial(Stats.incr, "impactcall.attempts", attempts.count, tags=tags)
+        Stats.incr(f"impactcall.calls.{end}", getattr(report, end), tags=tags)
+    Stats.incr("impactcall.attempts", attempts.count, tags=tags)
     if attempts.count:
         # As timedelta: a number has another unit from version to version, and from backend to backend.
-        yield partial(Stats.timing, "impactcall.attempt", timedelta(seconds=attempts.mean), tags=tags)
-        yield partial(Stats.timing, "impactcall.attempt.longest", timedelta(seconds=attempts.longest), tags=tags)
+        Stats.timing("impactcall.attempt", timedelta(seconds=attempts.mean), tags=tags)
+        Stats.timing("impactcall.attempt.longest", timedelta(seconds=attempts.longest), tags=tags)
     if limited_seconds is not None:
-        yield partial(Stats.timing, "impactcall.rate_limit.wait", timedelta(seconds=limited_seconds), tags=tags)
+        Stats.timing("impactcall.rate_limit.wait", timedelta(seconds=limited_seconds), tags=tags)
     if oldest_undelivered is not None:
         # Not by task: it is the ledger's, and the last word of a task that runs no more would stand for ever.
-        yield partial(Stats.gauge, "impactcall.oldest_undelivered", round(oldest_undelivered, 3), tags=of_the_ledger)
+        Stats.gauge("impactcall.oldest_undelivered", round(oldest_undelivered, 3), tags=of_the_ledger)
 
 
 def _tag(value: str) -> str:

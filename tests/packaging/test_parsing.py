@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.importing import AIRFLOW, imported
+from benchmarks.processes import environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EVERYTHING = Path(__file__).with_name("dags")
@@ -39,11 +39,9 @@ for reach in (
 def parsed(folder: Path, home: Path) -> dict[str, Any]:
     """What comes of parsing a folder with an Airflow home in which there is nothing."""
     result = home / "parsed.json"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    environment |= {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "tests.packaging.parse", folder, result],
-        env=environment,
+        env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
