@@ -24,7 +24,7 @@ _LONGEST_WAIT = "10s"
 
 _BUILT = """
 SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-WHERE indrelid = to_regclass('{table}') AND (indisvalid OR NOT :valid)
+WHERE indrelid IN (to_regclass('impactcall_call'), to_regclass('impactcall_run')) AND (indisvalid OR NOT :valid)
 """
 
 
@@ -54,13 +54,14 @@ def _lacking(connection: Connection) -> list[sa.Index]:
     if connection.dialect.name == "postgresql":
         there = _postgresql_indexes(connection, valid=True)
     else:
-        there = {str(index["name"]) for index in sa.inspect(connection).get_indexes(calls.name)}
+        found = sa.inspect(connection)
+        there = {str(index["name"]) for table in (calls, runs) for index in found.get_indexes(table.name)}
     return [index for index in INDEXES if index.name not in there]
 
 
 def _postgresql_indexes(connection: Connection, *, valid: bool) -> set[str]:
-    """The indexes of the calls; those that are valid, or as well those that were never built to their end."""
-    return set(connection.execute(sa.text(_BUILT.format(table=calls.name)), {"valid": valid}).scalars())
+    """The indexes of calls and runs; those that are valid, or as well those that were never built to their end."""
+    return set(connection.execute(sa.text(_BUILT), {"valid": valid}).scalars())
 
 
 def _build_beside_writers(ledger: Ledger) -> None:

@@ -49,8 +49,7 @@ class Running:
 
     def run_of(self, dag_id: str) -> str:
         """The id of a DAG's one run, which has succeeded; the DAG is switched on, and started if it has no schedule."""
-        wait_until(lambda: dag_id in [dag["dag_id"] for dag in self._ask("GET", "dags")["dags"]])
-        dag = self._ask("PATCH", f"dags/{dag_id}", is_paused=False)
+        dag = self.switch_on(dag_id)
         if dag["timetable_summary"] is None and not self._runs(dag_id):
             self._ask("POST", f"dags/{dag_id}/dagRuns", logical_date=None)
         wait_until(lambda: [run for run in self._runs(dag_id) if run["state"] in ("success", "failed")], every=1)
@@ -58,6 +57,11 @@ class Running:
         assert run["state"] == "success"
         found: str = run["dag_run_id"]
         return found
+
+    def switch_on(self, dag_id: str) -> Any:
+        """What Airflow says of a DAG, once it knows it."""
+        wait_until(lambda: dag_id in [dag["dag_id"] for dag in self._ask("GET", "dags")["dags"]])
+        return self._ask("PATCH", f"dags/{dag_id}", is_paused=False)
 
     def _runs(self, dag_id: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._ask("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]

@@ -27,6 +27,7 @@ SAMPLES = {
     "impactcall_from_upstream": "deliver_calls",
     "impactcall_backlog": "deliver_calls/mapped/0",
 }
+AFTER_DELIVERY = "impactcall_after_delivery"
 UPSTREAM_CALLERS = ["+12125550123", "+16175550148"]
 
 
@@ -43,7 +44,8 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def addresses(airflow_up: Running, connection: str) -> dict[str, str]:
-    """The page of each sample's delivering task, once all have run."""
+    """The page of each sample's delivering task, once all have run. One waits for another's delivery."""
+    airflow_up.switch_on(AFTER_DELIVERY)
     runs = {dag_id: quote(airflow_up.run_of(dag_id), safe="") for dag_id in SAMPLES}
     return {dag_id: f"/dags/{dag_id}/runs/{runs[dag_id]}/tasks/{task}" for dag_id, task in SAMPLES.items()}
 
@@ -144,6 +146,17 @@ def test_partners_have_tasks_by_their_names(addresses: dict[str, str], page: Pag
     page.goto(addresses["impactcall_by_partner"].removesuffix("/0"))
     for partner in warehouse.PARTNERS:
         expect(page.get_by_role("row").filter(has_text=partner)).to_contain_text("Success")
+
+
+def test_what_waits_for_a_delivery_gets_its_counts(
+    addresses: dict[str, str], airflow_up: Running, page: Page, tmp_path: Path
+) -> None:
+    assert addresses
+    run = f"/dags/{AFTER_DELIVERY}/runs/{quote(airflow_up.run_of(AFTER_DELIVERY), safe='')}"
+    assert "Asset Triggered" in text_of(page, run, "Task Instances", tmp_path / "run.png")
+    page.goto(f"{run}/tasks/refresh")
+    more = f"impact.com has {airflow_up.expected.delivered} more calls"
+    assert more in seen(page, more, tmp_path / "log.png")
 
 
 def test_together_they_delivered_each_call_once(addresses: dict[str, str], airflow_up: Running) -> None:

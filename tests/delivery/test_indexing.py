@@ -17,7 +17,7 @@ from airflow_provider_impactcall.delivery.corrections import Corrections, Select
 from airflow_provider_impactcall.delivery.indexing import build_missing
 from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.schema import INDEXES, calls
+from airflow_provider_impactcall.delivery.schema import INDEXES, calls, runs
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 from tests.databases import empty_database
@@ -58,7 +58,8 @@ def as_it_was(ledger_url: str) -> Iterator[Ledger]:
 
 def indexes(ledger: Ledger) -> set[str]:
     with ledger.reading() as connection:
-        return {str(index["name"]) for index in sa.inspect(connection).get_indexes(calls.name)}
+        found = sa.inspect(connection)
+        return {str(index["name"]) for table in (calls, runs) for index in found.get_indexes(table.name)}
 
 
 def test_a_new_ledger_has_them(ledger_url: str) -> None:
