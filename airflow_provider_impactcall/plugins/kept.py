@@ -7,8 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, ExceptionContext
 
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
@@ -23,6 +26,13 @@ _KEPT_SECONDS = 300.0
 _LONGEST_WAIT_SECONDS = 5.0
 """Neither is a database that is away waited for by more requests than one, nor asked anew by each: Airflow's own pages
 are served by the same threads."""
+
+
+_LONGEST_ANSWER_SECONDS = 30.0
+"""For the same reason no question takes longer: it is ended, and whoever asked is told."""
+
+_QUERY_CANCELED = "57014"
+_INSTRUCTIONS_A_LOOK = 100_000
 
 
 class KeptLedger:
@@ -108,7 +118,11 @@ def _nothing() -> Iterator[Ledger]:
 
 def _look() -> Ledger | None:
     try:
-        return existing_ledger(configured())
+        ledger = existing_ledger(configured())
+        if ledger is not None:
+            event.listen(ledger.engine, "begin", _bound)
+            event.listen(ledger.engine, "handle_error", _say_that_it_was_ended)
+        return ledger
     except LedgerUnusable:
         raise
     except InvalidOption as error:
@@ -116,3 +130,22 @@ def _look() -> Ledger | None:
     except Exception as error:  # A connection that there is not, or a driver: their texts may hold anything.
         log.warning("The ledger cannot be looked at (%s)", type(error).__name__)
         raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
+
+
+def _bound(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_LONGEST_ANSWER_SECONDS * 1000:.0f}")
+    elif connection.dialect.name == "sqlite":
+        end = time.monotonic() + _LONGEST_ANSWER_SECONDS
+        sqlite: Any = connection.connection.dbapi_connection
+        sqlite.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS_A_LOOK)
+
+
+def _say_that_it_was_ended(context: ExceptionContext) -> None:
+    error = context.original_exception
+    # psycopg2 and psycopg have two names for it.
+    code = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
+    if code == _QUERY_CANCELED or str(error) == "interrupted":
+        raise LedgerUnusable(
+            f"the ledger takes longer than {_LONGEST_ANSWER_SECONDS:.0f} s to answer this: choose a shorter period"
+        ) from None

@@ -9,6 +9,8 @@ from itertools import islice
 from typing import Any
 
 _ROWS_A_CHUNK = 1_000
+# Also as full-width letters, which spreadsheets of East Asia take for the same.
+_FORMULAS = "=+-@＝＋－＠"
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -31,6 +33,6 @@ def _lines(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value and (value[0] in "=+-@" or not value[0].isprintable()):
+    if isinstance(value, str) and value and (value[0] in _FORMULAS or not value[0].isprintable()):
         return f"'{value}"
     return value

@@ -305,9 +305,9 @@ def rows(viewer: TestClient, path: str) -> list[dict[str, str]]:
 
 def test_csv_holds_what_is_listed_and_no_formula(viewer: TestClient, ledger: Ledger) -> None:
     fill(ledger)
-    attempted(ledger, OK, "=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1")
+    attempted(ledger, OK, "=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\uff1d1")
     listed = {row["CallSessionId"] for row in rows(viewer, "calls.csv")}
-    assert {"'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(1)"} <= listed
+    assert {"'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(1)", "'\uff1d1"} <= listed
     for name in LISTINGS:
         for row in rows(viewer, f"{name}.csv?CallSessionId=requeued"):
             assert not [cell for cell in row.values() if cell and (cell[0] in "=+-@" or not cell[0].isprintable())]
@@ -425,6 +425,30 @@ def scans(ledger: Ledger, statements: Mapping[str, Any]) -> list[str]:
         ]
     whole = r"SCAN impactcall_(call|event|run(?! USING))\b"
     return [str(line[-1]) for plan in plans for line in plan if re.match(whole, str(line[-1]))]
+
+
+def test_a_question_that_takes_too_long_is_ended(
+    viewer: TestClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_impactcall.plugins import answers, kept
+
+    postgresql = ledger.engine.dialect.name == "postgresql"
+    forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    slow = sa.text("SELECT pg_sleep(60)" if postgresql else forever)
+
+    def ask(ledger: Ledger) -> list[str]:
+        with ledger.reading() as connection:
+            return [str(connection.execute(slow).scalar())]
+
+    monkeypatch.setattr(kept, "_LONGEST_ANSWER_SECONDS", 0.3)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(answers, "namespaces", ask)
+        answer = viewer.get("/impactcall/api/overview")
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"detail": "the ledger takes longer than 0 s to answer this: choose a shorter period"},
+    )
+    assert viewer.get("/impactcall/api/overview").status_code == 200
 
 
 def test_what_reads_a_whole_index_is_seen(tmp_path: Path) -> None:
