@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -36,9 +36,10 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     :param key: the parameters that tell two calls apart, in any order
     """
     names = _in_order(tuple(key))
-    identity = [namespace, *(part for pair in zip(names, call.key(names), strict=True) for part in pair)]
-    content = _measured_parameters(call.parameters())
-    return Claim(digest(identity, 16).hex(), int.from_bytes(_hashed(content, 2)), hash(content), call)
+    parameters = call.parameters()
+    identity = _measured((namespace,)) + _measured_pairs(names, call.key(names))
+    content = _measured_pairs(parameters, parameters.values())
+    return Claim(_hashed(identity, 16).hex(), int.from_bytes(_hashed(content, 2)), hash(content), call)
 
 
 class InputClaims:
@@ -92,9 +93,9 @@ def _measured(parts: Sequence[str]) -> bytes:
 _MEASURED_NAMES = {name: f"{len(name)}:{name}" for name in PARAMETERS}
 
 
-def _measured_parameters(parameters: Mapping[str, str]) -> bytes:
-    """Names and values in turn, as :func:`_measured` has them; three times as fast for the common case."""
-    text = "".join([f"{_MEASURED_NAMES[name]}{len(value)}:{value}" for name, value in parameters.items()])
+def _measured_pairs(names: Collection[str], values: Collection[str]) -> bytes:
+    """Names of parameters and values in turn, as :func:`_measured` has them; thrice as fast for the common case."""
+    text = "".join([f"{_MEASURED_NAMES[name]}{len(value)}:{value}" for name, value in zip(names, values, strict=True)])
     if text.isascii():
         return text.encode("ascii")
-    return _measured([part for pair in parameters.items() for part in pair])
+    return _measured([part for pair in zip(names, values, strict=True) for part in pair])

@@ -266,7 +266,8 @@ class CallRecord(BaseModel):
 
     def key(self, names: Sequence[str]) -> tuple[str, ...]:
         """The values of the parameters that tell this call from another, as text; ``''`` for an absent one."""
-        return tuple("" if (value := getattr(self, name)) is None else str(value) for name in names)
+        values = self.__dict__
+        return tuple(["" if (value := values[name]) is None else str(value) for name in names])
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         yield "CallSessionId", self.CallSessionId
