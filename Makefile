@@ -115,17 +115,17 @@ clean: ## Remove everything that make made
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	@echo "Installing this package with Airflow $(AIRFLOW) into $(VENV)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --exact --constraint $(CONSTRAINTS) --group $(GROUP) --editable .
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --exact --constraint $(CONSTRAINTS) --group $(GROUP) --editable .
 	@touch $@
 
 $(PEERS_INSTALLED): $(INSTALLED)
 	@echo "Installing what the benchmarks compare with"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group bench
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint $(CONSTRAINTS) --group bench
 	@touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)
 	@echo "Installing what the documentation is built with"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group docs
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint $(CONSTRAINTS) --group docs
 	@touch $@
 
 $(BIN)/uv:
