@@ -22,7 +22,7 @@ from airflow_provider_impactcall.delivery.schema import runs
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time
-from tests.delivery.ledgers import DirectBooks, in_memory
+from tests.delivery.ledgers import DirectBooks, empty, in_memory
 from tests.delivery.scripted import ERROR_500, NO_ANSWER, NO_CONNECTION, OK, REFUSED, TOO_MANY, calls
 
 SEEDS = range(1000)
@@ -86,19 +86,20 @@ def states(ledger: Ledger) -> dict[str, str]:
 @pytest.mark.parametrize("resend", [False, True], ids=["hold", "resend"])
 @pytest.mark.parametrize("hundred", range(0, len(SEEDS), 100))
 def test_whatever_happens(hundred: int, resend: bool) -> None:
+    ledger = in_memory()
     with patch.multiple(engine_module, _PROGRESS_EVERY=1e9, _INTERRUPT_EVERY=1e9):
         for seed in SEEDS[hundred : hundred + 100]:
-            simulate(seed, resend)
+            simulate(seed, empty(ledger), resend)
+    ledger.engine.dispose()
 
 
-def simulate(seed: int, resend: bool) -> None:
+def simulate(seed: int, ledger: Ledger, resend: bool) -> None:
     random = Random(seed)
-    endpoint, ledger = Endpoint(random), in_memory()
+    endpoint = Endpoint(random)
     for _ in range(random.randint(0, KILLS)):
         one_run(endpoint, ledger, resend, random.uniform(0.0, 4.0))
     report = one_run(endpoint, ledger, resend, None)
     found = states(ledger)
-    ledger.engine.dispose()
 
     def of(*wanted: str) -> set[str]:
         return {session_id for session_id, state in found.items() if state in wanted}
