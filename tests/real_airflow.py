@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -105,6 +106,32 @@ class RealAirflow:
             cells = [cell for row in self.query(f'SELECT * FROM "{table}"') for cell in row]
             texts[table] = "\n".join(_text(cell) for cell in cells)
         return texts
+
+
+@dataclass(frozen=True)
+class ResidentAirflow(RealAirflow):
+    """Runs its commands in one process, which they change for each other as little as tasks of one worker do.
+
+    :param process: runs :mod:`tests.airflow_commands`
+    """
+
+    process: subprocess.Popen[str]
+
+    @classmethod
+    @contextmanager
+    def started(cls, home: Path, dags: Path) -> Iterator[ResidentAirflow]:
+        command = (sys.executable, "-m", "tests.airflow_commands")
+        with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            yield cls(home, dags, process)
+            assert process.stdin is not None
+            process.stdin.close()
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        stdin, stdout, log = self.process.stdin, self.process.stdout, self.home / "command.log"
+        assert stdin is not None
+        assert stdout is not None
+        print(json.dumps([arguments, self.environment(**environment), str(log)]), file=stdin, flush=True)
+        return subprocess.CompletedProcess(arguments, int(stdout.readline()), log.read_text())
 
 
 @cache

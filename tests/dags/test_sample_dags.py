@@ -23,7 +23,7 @@ from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, get_pro
 from airflow_provider_impactcall.sandbox import Sandbox
 from demo import warehouse
 from tests import examples
-from tests.real_airflow import RealAirflow
+from tests.real_airflow import RealAirflow, ResidentAirflow
 
 DAGS = Path(__file__).resolve().parent.parent.parent / "dags"
 UNTIL = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -33,11 +33,12 @@ DAY, LOOK_BACK = timedelta(days=1), timedelta(days=3)
 class Scene:
     """A real Airflow with the sample DAGs, a warehouse that ends at UNTIL, and the sandbox."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+    def __init__(self, airflow: RealAirflow, sandbox: Sandbox) -> None:
+        folder = airflow.home
         self.sandbox = sandbox
         self.warehouse = folder / "warehouse.db"
         self.expected = warehouse.build(self.warehouse, UNTIL, calls=2_000)
-        self.airflow = RealAirflow(folder, DAGS)
+        self.airflow = airflow
         self.environment = {
             "AIRFLOW_CONN_IMPACTCALL_DEFAULT": examples.connection(sandbox),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self.warehouse)}),
@@ -80,8 +81,11 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as sandbox:
-        yield Scene(tmp_path_factory.mktemp("sample-dags"), sandbox)
+    with (
+        Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as sandbox,
+        ResidentAirflow.started(tmp_path_factory.mktemp("sample-dags"), DAGS) as airflow,
+    ):
+        yield Scene(airflow, sandbox)
 
 
 def is_good(row: dict[str, Any]) -> bool:
