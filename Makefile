@@ -33,8 +33,8 @@ demo: $(INSTALLED) ## Deliver a small warehouse through a real Airflow to the sa
 up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctrl-C
 	@$(BIN)/python -m demo.up
 
-test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run the tests, on all cores
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (30 minutes)
 	@.ci/matrix.py make test

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """``.ci/matrix.py COMMAND...``: a make command that tests, with every Airflow and Python that people run.
 
-Two run at a time. What each printed follows when it has ended, and at the end a table of what passed with each.
+What each printed follows when it has ended, and at the end a table of what passed with each.
 
 The newest Airflow on the oldest Python runs all tests, with the command as it stands if that Python is ``python3``. The
 others leave out what takes long and hardly touches Airflow: deliveries that are killed, benchmarks, the ledger's
@@ -17,14 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-AT_ONCE = 2
-# The longest first. Of Airflow, "lowest" is the lowest version that pyproject.toml allows, of everything.
+# Of Airflow, "lowest" is the lowest version that pyproject.toml allows, of everything.
 CELLS = [
     ("3.3.2", "3.11"),
     ("3.1.8", "3.11"),
@@ -66,8 +64,7 @@ class Cell:
 
 def run(airflow: str, python: str, command: Sequence[str]) -> Cell:
     """Run the command with one Airflow and one Python, and print what it printed once it has ended."""
-    # Without the cache: two that run in one folder would write over each other's.
-    options = "-q -p no:cacheprovider" if (airflow, python) == ALL_TESTS else f"-q -p no:cacheprovider {THE_OTHERS}"
+    options = "-q" if (airflow, python) == ALL_TESTS else f"-q {THE_OTHERS}"
     asked = [*command, *variables(airflow, python)]
     say(f"=== Airflow {airflow}, Python {python}: started, {' '.join(asked)}")
     started = time.monotonic()
@@ -126,8 +123,7 @@ def main(command: Sequence[str]) -> int:
     # `make test-matrix` must not hand on what it was itself told.
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
         os.environ.pop(name, None)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        cells = list(pool.map(lambda cell: run(*cell, command), CELLS))
+    cells = [run(*cell, command) for cell in CELLS]
     print(f"\n{'Airflow':8} {'Python':7} {'passed':>7} {'failed':>7} {'skipped':>8} {'seconds':>8}")
     print(*(cell.row for cell in cells), sep="\n")
     print(f"\n{sum(cell.passed for cell in cells)} passed, {sum(cell.failed for cell in cells)} failed")
