@@ -572,7 +572,9 @@ def test_a_record_says_which_parameter_an_unknown_name_may_mean():
     assert str(caught.value) == "CallerID is none of impact.com's 50 parameters; did you mean CallerId?"
 
 
-@pytest.mark.parametrize("no_values", [None, 5, "CampaignId", [("CampaignId", 1)], object()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "no_values", [None, 5, "CampaignId", [("CampaignId", 1)], object()], ids=lambda value: type(value).__name__
+)
 def test_a_record_of_no_mapping_is_refused(no_values):
     with pytest.raises(InvalidCall) as caught:
         CallRecord.of(no_values)
