@@ -208,7 +208,11 @@ async def test_accepted(dates):
         ({"StartDate": DATES["StartDate"]}, "both, or neither"),
         ({"EndDate": DATES["EndDate"]}, "both, or neither"),
         (DATES | {"StartDate": "yesterday"}, "StartDate must be in ISO 8601"),
-        (f"CampaignId=1&StartDate={DATES['StartDate']}&EndDate={DATES['EndDate']}", "StartDate must be in ISO 8601"),
+        pytest.param(
+            f"CampaignId=1&StartDate={DATES['StartDate']}&EndDate={DATES['EndDate']}",
+            "StartDate must be in ISO 8601",
+            id="the plus sign of a UTC offset unescaped",
+        ),
         (DATES | {"EndDate": (START + timedelta(days=45, seconds=1)).isoformat()}, "at most 45 days"),
         (DATES | {"EndDate": (START - timedelta(seconds=1)).isoformat()}, "EndDate must not be before"),
         ({"StartDate": days_ago(3 * 365 + 2), "EndDate": days_ago(3 * 365 - 1)}, "at most 3 years ago"),
