@@ -36,7 +36,7 @@ up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctr
 test: $(INSTALLED) ## Run the tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (30 minutes)
+test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (45 minutes)
 	@.ci/matrix.py make test
 
 e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
