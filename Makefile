@@ -17,6 +17,8 @@ GROUP := dev
 
 # As pip does: behind a proxy that looks into TLS, only the system knows its certificate.
 export UV_SYSTEM_CERTS := true
+# As pip does, too: else, where PYTHONDONTWRITEBYTECODE is set, each process compiles all of Airflow anew.
+export UV_COMPILE_BYTECODE := true
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-matrix browser e2e celery celery-proof soak bench lint types docs docs-vendors ci \
@@ -115,17 +117,17 @@ clean: ## Remove everything that make made
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	@echo "Installing this package with Airflow $(AIRFLOW) into $(VENV)"
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --exact --constraint $(CONSTRAINTS) --group $(GROUP) --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --exact --constraint $(CONSTRAINTS) --group $(GROUP) --editable .
 	@touch $@
 
 $(PEERS_INSTALLED): $(INSTALLED)
 	@echo "Installing what the benchmarks compare with"
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint $(CONSTRAINTS) --group bench
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group bench
 	@touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)
 	@echo "Installing what the documentation is built with"
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint $(CONSTRAINTS) --group docs
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group docs
 	@touch $@
 
 $(BIN)/uv:
