@@ -5,7 +5,7 @@ What each printed follows when it has ended, and at the end a table of what pass
 
 The newest Airflow on the oldest Python runs all tests, with the command as it stands if that Python is ``python3``. The
 others leave out what takes long and hardly touches Airflow: deliveries that are killed, benchmarks, the ledger's
-thousands of simulated runs, years of local times, 100,000 rows of anything and as many in files. They install the wheel
+thousands of simulated runs, years of local times, 100,000 rows of anything and files of 300,000. They install the wheel
 as well, which make e2e does for that first one.
 """
 
