@@ -35,7 +35,6 @@ if __name__ == "__main__":
         os.environ.update(environment)
         with open(log, "w") as stream:
             for own in (sys.stdout, sys.stderr):
-                own.flush()
                 os.dup2(stream.fileno(), own.fileno())
         status = run(wanted)
         for own in (sys.stdout, sys.stderr):

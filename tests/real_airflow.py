@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
+LONGEST_COMMAND = 600.0
 AIRFLOW = Path(sys.executable).with_name("airflow")
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,9 +43,15 @@ class RealAirflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=LONGEST_COMMAND,
             check=False,
         )
+
+    def succeed(self, *arguments: str, **environment: str) -> str:
+        """Run one of Airflow's commands to its end, which has to be a good one, and return its log."""
+        done = self.run(*arguments, **environment)
+        assert done.returncode == 0, done.stdout[-5000:]
+        return done.stdout
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a command of this Airflow."""
@@ -62,26 +70,23 @@ class RealAirflow:
     def prepare(self, **environment: str) -> None:
         """Create the metadata database and put the DAG files in it."""
         self.migrate(**environment)
-        done = self.run("dags", "reserialize", **environment)
-        assert done.returncode == 0, done.stdout
-        assert "Failed to import" not in done.stdout, done.stdout
+        log = self.succeed("dags", "reserialize", **environment)
+        assert "Failed to import" not in log, log
 
     def migrate(self, **environment: str) -> None:
         """Create the metadata database: in SQLite by a copy, as each Airflow command takes seconds."""
         if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in environment:
             shutil.copy(_migrated(), self.home / "airflow.db")
-            return
-        done = self.run("db", "migrate", **environment)
-        assert done.returncode == 0, done.stdout
+        else:
+            self.succeed("db", "migrate", **environment)
 
     def test_dag(self, dag_id: str, *arguments: str, **environment: str) -> str:
         """Run a DAG to its end, which has to be a good one, and return its log."""
-        done = self.run("dags", "test", dag_id, *arguments, **environment)
-        assert done.returncode == 0, done.stdout[-5000:]
+        log = self.succeed("dags", "test", dag_id, *arguments, **environment)
         states = self.query("SELECT task_id, map_index, state FROM task_instance WHERE dag_id = ?", dag_id)
         failed = [row for row in states if row[2] != "success"]
-        assert not failed, f"{failed}\n{done.stdout[-5000:]}"
-        return done.stdout
+        assert not failed, f"{failed}\n{log[-5000:]}"
+        return log
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Ask the metadata database."""
@@ -123,15 +128,21 @@ class ResidentAirflow(RealAirflow):
         command = (sys.executable, "-m", "tests.airflow_commands")
         with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             yield cls(home, dags, process)
-            assert process.stdin is not None
-            process.stdin.close()
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         stdin, stdout, log = self.process.stdin, self.process.stdout, self.home / "command.log"
         assert stdin is not None
         assert stdout is not None
-        print(json.dumps([arguments, self.environment(**environment), str(log)]), file=stdin, flush=True)
-        return subprocess.CompletedProcess(arguments, int(stdout.readline()), log.read_text())
+        log.touch()
+        watchdog = Timer(LONGEST_COMMAND, self.process.kill)
+        watchdog.start()
+        try:
+            print(json.dumps([arguments, self.environment(**environment), str(log)]), file=stdin, flush=True)
+            status = stdout.readline()
+        finally:
+            watchdog.cancel()
+        assert status, f"the process ended within {arguments}\n{log.read_text()[-5000:]}"
+        return subprocess.CompletedProcess(arguments, int(status), log.read_text())
 
 
 @cache
@@ -139,8 +150,7 @@ def _migrated() -> Path:
     """A metadata database as Airflow makes it, for all homes of this test run."""
     home = Path(tempfile.mkdtemp(prefix="impactcall-migrated-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    done = RealAirflow(home, home / "dags").run("db", "migrate")
-    assert done.returncode == 0, done.stdout
+    RealAirflow(home, home / "dags").succeed("db", "migrate")
     return home / "airflow.db"
 
 

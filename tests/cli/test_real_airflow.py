@@ -44,8 +44,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> _Airflow:
     airflow.migrate()
     (documented,) = (words for words in commands(README, "airflow") if words[0] == "connections")
     credentials = {"$IMPACT_CALL_LOGIN": examples.LOGIN, "$IMPACT_CALL_PASSWORD": examples.PASSWORD}
-    added = airflow.run(*(credentials.get(word, word) for word in documented))
-    assert added.returncode == 0, added.stdout
+    airflow.succeed(*(credentials.get(word, word) for word in documented))
     return airflow
 
 
