@@ -179,10 +179,10 @@ class Limiter:
 
     async def _leave(self) -> None:
         """Note what ended, and give up the rest. If that fails, the run's end stands for it."""
-        # What nobody is sure of is noted once more: rather one place too few than one too many.
-        ended = [*self._noting, *self._ended, *[_now()] * self._in_use]
-        last = Request(self._turn + 1, ended, last=True)
         with suppress(SQLAlchemyError):
+            if self._in_doubt:
+                await self._exchange(Demand(0, 0))
+            last = Request(self._turn + 1, [*self._ended, *[_now()] * self._in_use], last=True)
             await self._in_the_thread(partial(self._places.exchange, last, asyncio.get_running_loop().time))
         self._thread.shutdown(wait=False)
 

@@ -253,6 +253,15 @@ def test_a_run_that_pauses_gives_its_places_back() -> None:
     assert max(world.arrivals(other)) < 35
 
 
+@pytest.mark.parametrize("commit", [0.0, 0.001, 0.005, 0.01, 0.05, 0.1])
+def test_a_run_takes_no_more_places_than_it_makes_requests(commit: float) -> None:
+    few = ((5, 3600.0),)
+    for seed in range(10):
+        run = Plan(few, calls=4, commit=(commit, commit), latency=0.05, bad_luck=0.2)
+        world, _ = happens(run, replace(run, calls=1, starts=5.0), seed=seed)
+        assert max(world.arrivals()) < 10.0, "whatever its last transaction was about when it ended"
+
+
 # The rule
 
 
