@@ -22,8 +22,9 @@ from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.records import CallMapping
 from tests.examples import LOGIN, PASSWORD, calls
 
-# A run that was killed is to be seen as dead in a second, where a real one takes ten.
-LEASE = 1.5
+# A run that was killed is to be seen as dead in seconds, where a real one takes ten; one that merely waits for a busy
+# disk is not.
+LEASE = 4.0
 for module in (ledger, books, engine):
     module.LEASE_SECONDS = LEASE  # type: ignore[attr-defined]
 books._RENEW_SECONDS = 0.4

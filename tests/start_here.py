@@ -29,13 +29,13 @@ def steps(page: Path = START) -> Iterator[tuple[str, str]]:
 
 
 def run(folder: Path, path: str, environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Each command with what it is shown to print and what it printed, but for those that install, and wherever the
-    sandbox's port is free.
+    """Each command with what it is shown to print and what it printed, but for those that install, with a
+    port of its own for the sandbox.
 
     :param folder: empty
     :param path: for ``PATH``: where Airflow is, above all
     """
-    port = str(free_port(8900))
+    port = str(free_port(0))
     done = [step for step in steps() if "pip install" not in step[0] and ".venv" not in step[0]]
     script = "\n".join(f"{command.replace('8900', port)}\necho '{_END}'" for command, _ in done)
     (folder / "script").write_text(f"{script}\nwait\n")

@@ -120,11 +120,11 @@ def _read_json(text: str) -> _Said:
     try:
         # impact.com's page prints {"Status": "OK",}, which is not JSON.
         document = json.loads(re.sub(r",(\s*[}\]])", r"\1", text), object_pairs_hook=list)
+        pairs = document if isinstance(document, list) else []
+        statuses = [str(value) for name, value in _named(pairs) if name == "status"]
+        return _said(statuses, _messages(pairs))
     except (ValueError, RecursionError):
         return _Said(frozenset(), ())
-    pairs = document if isinstance(document, list) else []
-    statuses = [str(value) for name, value in _named(pairs) if name == "status"]
-    return _said(statuses, _messages(pairs))
 
 
 def _messages(document: Any) -> Iterable[str]:

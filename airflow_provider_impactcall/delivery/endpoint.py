@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -20,7 +21,7 @@ from yarl import URL
 from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN, RETRY_STATUSES
 from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.claims import digest
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import NothingLeft, Outcome, State
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 
@@ -106,7 +107,10 @@ class Endpoint:
             yield session
 
     async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Outcome:
-        """Post one call once, and say what came of it. Never raises for what happens on the wire."""
+        """Post one call once, and say what came of it. Never raises for what happens on the wire.
+
+        :raises NothingLeft: if it is cancelled before any of it can have left
+        """
         parameters = call.parameters()
         encoded = encode(parameters)
         if len(encoded) > _LONGEST[self.parameters_in]:
@@ -116,6 +120,10 @@ class Endpoint:
         try:
             async with session.post(**self._request(encoded), proxy=self.proxy, allow_redirects=False) as response:
                 body = await _read(response)
+        except asyncio.CancelledError:
+            if _connected.get():
+                raise
+            raise NothingLeft from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return _of_failure(error, left=_connected.get())
         return outcome_of(

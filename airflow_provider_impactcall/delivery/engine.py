@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, cast
 from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
 from airflow_provider_impactcall.delivery.entries import OPEN, Entry
 from airflow_provider_impactcall.delivery.ledger import LEASE_RAN_OUT, LEASE_SECONDS, Decision, Settlement, decide
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State, Stop
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import DeliveryAborted, LedgerUnusable, Problem
 from airflow_provider_impactcall.records import CallRecord
@@ -182,6 +182,7 @@ class Engine:
         self._refusals = _Refusals()
         self.report = DeliveryReport()
         self._aborted: str | None = None
+        self._without_ledger: str | None = None
 
     @property
     def stopped(self) -> bool:
@@ -200,15 +201,16 @@ class Engine:
         beside = [asyncio.create_task(self._log_progress(started)), asyncio.create_task(self._heed_interrupt())]
         in_hand = asyncio.Semaphore(self._concurrency * _IN_HAND)
         try:
-            async with self._pacing.open(), asyncio.TaskGroup() as deliveries:
-                async for batch in batches:
-                    self.report.rows += len(batch)
-                    for pending in await self._to_send(batch, books):
-                        await in_hand.acquire()
-                        # Before there is a task: hundreds that wait are what garbage collection then looks at.
-                        await self._slots.enter(0)
-                        deliveries.create_task(self._deliver(send, books, pending, in_hand))
-            await self._hear([_tell(books, *refused) for refused in self._refusals.confirm()])
+            async with self._pacing.open():
+                async with asyncio.TaskGroup() as deliveries:
+                    async for batch in batches:
+                        self.report.rows += len(batch)
+                        for pending in await self._to_send(batch, books):
+                            await in_hand.acquire()
+                            # Before there is a task: hundreds that wait are what garbage collection then looks at.
+                            await self._slots.enter(0)
+                            deliveries.create_task(self._deliver(send, books, pending, in_hand))
+                await self._hear([_tell(books, *refused) for refused in self._refusals.confirm()], books)
         finally:
             for task in beside:
                 task.cancel()
@@ -227,12 +229,16 @@ class Engine:
                 self._settle(row, claimed)
             else:
                 claims.append(claimed)
-        try:
-            entries = await books.look_up([claim.key for _, claim in claims]) if claims else {}
-        except LedgerUnusable as error:
-            self._pacing.stop(Stop(str(error)))
+        entries: Mapping[str, Entry] = {}
+        # To ask a database that is away takes minutes, and there may be thousands of batches.
+        if claims and self._without_ledger is None:
+            try:
+                entries = await books.look_up([claim.key for _, claim in claims])
+            except LedgerUnusable as error:
+                self._lose_ledger(error)
+        if self._without_ledger is not None:
             for call, _ in claims:
-                self._leave(call, str(error))
+                self._leave(call, self._without_ledger)
             return []
         pending = (self._pending(call, claim, entries.get(claim.key), books) for call, claim in claims)
         return [each for each in pending if each is not None]
@@ -287,11 +293,13 @@ class Engine:
                 await self._pacing.rest_for(_OTHER_RUN_EVERY)
                 waited += _OTHER_RUN_EVERY
             elif sent.again is None:
-                return await self._hear(sent.told, sent.attempted)
+                return await self._hear(sent.told, books, sent.attempted)
             else:
                 recorded = await self._heard(sent.again)
+                if recorded is None:
+                    return self._settle_unrecorded(sent.attempted, sent.again.outcome, books)
                 if recorded is not sent.again.outcome:
-                    return self._conclude(sent.attempted, recorded or _unrecorded(sent.again.outcome))
+                    return self._conclude(sent.attempted, recorded)
                 uncertain = sent.attempted.uncertain
                 attempts += 1
                 await self._pacing.rest(attempts)
@@ -307,7 +315,7 @@ class Engine:
             try:
                 decision = await books.take(claim)
             except LedgerUnusable as error:
-                self._pacing.stop(Stop(str(error)))
+                self._lose_ledger(error)
                 decision = Decision(reason=str(error))
             uncertain = uncertain or decision.uncertain
             decision = replace(decision, uncertain=uncertain) if decision.uncertain != uncertain else decision
@@ -346,11 +354,16 @@ class Engine:
         self._in_flight.add(task)
         try:
             return await send(call.record)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             if not self._cut:
                 raise
             task.uncancel()
+            if isinstance(cancelled, NothingLeft):
+                return Outcome(State.NOT_SENT, "the run was stopped before it left")
             return Outcome(State.UNKNOWN, "the run was stopped before an answer came")
+        except Exception as error:
+            # It is not to raise. If it does, that is one call's, and must not cut off the others in flight.
+            return Outcome(State.UNKNOWN, f"no complete answer ({type(error).__name__})")
         finally:
             self._in_flight.discard(task)
 
@@ -371,17 +384,17 @@ class Engine:
             told.append(_tell(books, judged, verdict))
         return told
 
-    async def _hear(self, told: Sequence[_Told], just_attempted: _Attempted | None = None) -> None:
+    async def _hear(self, told: Sequence[_Told], books: Accounts, just_attempted: _Attempted | None = None) -> None:
         """Settle calls as the ledger has them now."""
         for each in told:
             recorded = await self._heard(each)
             if each.held_back:
                 continue
-            if recorded is None:
+            if recorded is None and each.attempted is just_attempted:
+                self._settle_unrecorded(each.attempted, each.outcome, books)
+            else:
                 # The ledger has what was held back as not sent.
-                this = each.attempted is just_attempted
-                recorded = _unrecorded(each.outcome) if this else Outcome(State.NOT_SENT, each.outcome.reason)
-            self._conclude(each.attempted, recorded)
+                self._conclude(each.attempted, recorded or Outcome(State.NOT_SENT, each.outcome.reason))
 
     async def _heard(self, told: _Told) -> Outcome | None:
         """What a call's outcome is now that the ledger was told of an attempt, or None if it could not be recorded."""
@@ -397,14 +410,26 @@ class Engine:
         try:
             return await answer
         except LedgerUnusable as error:
-            self._pacing.stop(Stop(str(error)))
+            self._lose_ledger(error)
             return None
+
+    def _lose_ledger(self, error: LedgerUnusable) -> None:
+        self._without_ledger = self._without_ledger or str(error)
+        self._pacing.stop(Stop(str(error)))
 
     def _conclude(self, attempted: _Attempted, outcome: Outcome) -> None:
         if outcome.state is State.NOT_SENT:
             self._leave(attempted.call, outcome.reason, uncertain=attempted.uncertain)
         else:
             self._settle(attempted.call, outcome)
+
+    def _settle_unrecorded(self, attempted: _Attempted, outcome: Outcome, books: Accounts) -> None:
+        """Settle a call whose outcome the ledger could not record: a later run will find an attempt of unknown fate."""
+        reason = f"{outcome.reason}; the ledger could not record it"
+        if books.resend:
+            self._leave(attempted.call, reason, uncertain=True)
+        else:
+            self._settle(attempted.call, Outcome(State.UNKNOWN, reason, outcome.status))
 
     def _settle(self, row: Item, outcome: Outcome) -> None:
         self.report.count(outcome.state)
@@ -459,11 +484,6 @@ def _known(outcome: Outcome, uncertain: bool) -> Outcome:
     if uncertain and outcome.state not in (State.DELIVERED, State.ABORT):
         return Outcome(State.UNKNOWN, outcome.reason, outcome.status)
     return outcome
-
-
-def _unrecorded(outcome: Outcome) -> Outcome:
-    """What a call counts as whose outcome the ledger could not record: every later run will take it as unknown."""
-    return Outcome(State.UNKNOWN, f"{outcome.reason}; the ledger could not record it", outcome.status)
 
 
 class _Slots:

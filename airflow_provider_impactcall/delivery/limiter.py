@@ -179,7 +179,7 @@ class Limiter:
 
     async def _leave(self) -> None:
         """Note what ended, and give up the rest. If that fails, the run's end stands for it."""
-        with suppress(SQLAlchemyError):
+        with suppress(Exception):
             if self._in_doubt:
                 await self._exchange(Demand(0, 0))
             last = Request(self._turn + 1, [*self._ended, *[_now()] * self._in_use], last=True)

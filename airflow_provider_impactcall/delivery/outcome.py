@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -46,6 +47,10 @@ class Outcome:
     reason: str
     status: int | None = None
     retry_after: float | None = None
+
+
+class NothingLeft(asyncio.CancelledError):
+    """A request was cancelled while provably nothing of it had left."""
 
 
 @dataclass(frozen=True)

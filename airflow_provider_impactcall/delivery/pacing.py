@@ -136,7 +136,7 @@ class Pacing:
             self._unknown += 1
             if self._unknown >= _UNKNOWN_IN_A_ROW:
                 self.stop(Stop(f"{self._unknown} calls in a row got no answer that says what came of them"))
-        else:
+        elif outcome.status is not None:  # without one it was refused here, and says nothing of the endpoint
             self._failures = self._pauses = self._unknown = 0
             self._one_at_a_time = False
             self._stuck_since = None

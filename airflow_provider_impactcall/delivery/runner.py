@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterator, Sized
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -55,14 +55,19 @@ def run(
     handover = _Handover()
     items = read(rows, mapping)
     with _only_new_garbage(), ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
-        delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, books, handover, attempts or Attempts()))
-        delivery.add_done_callback(lambda _: handover.abandon())
         try:
-            for item in items:
-                if not handover.put(item):
-                    break  # The delivery has failed, and says why.
-                if engine.stopped and not isinstance(rows, Sized):
-                    break  # A generator may run for hours, and nothing of it would be sent.
+            delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, books, handover, attempts or Attempts()))
+            delivery.add_done_callback(lambda _: handover.abandon())
+            try:
+                for item in items:
+                    if not handover.put(item):
+                        break  # The delivery has failed, and says why.
+                    if engine.stopped and not isinstance(rows, Sized):
+                        break  # A generator may run for hours, and nothing of it would be sent.
+            except Exception:
+                handover.end()
+                wait([delivery])  # within reach of an interruption
+                raise
             handover.end()
             return delivery.result()
         except Exception:
@@ -141,6 +146,9 @@ class _Handover:
 async def _deliver(
     engine: Engine, endpoint: Endpoint, books: Books, handover: _Handover, attempts: Attempts
 ) -> DeliveryReport:
-    async with endpoint.session() as session, books:
-        send = attempts.timing(partial(endpoint.send, session))
-        return await engine.run(send, books, handover.batches())
+    try:
+        async with endpoint.session() as session, books:
+            send = attempts.timing(partial(endpoint.send, session))
+            return await engine.run(send, books, handover.batches())
+    finally:
+        handover.end()  # If that failed, a thread still waits for rows, and the loop would wait for it.

@@ -86,6 +86,7 @@ class Run:
 
     def has_sent(self, requests: int) -> None:
         until(lambda: self.sandbox.counts["requests"] >= requests or self._report.done())
+        self.sandbox.latency = 0.3  # To begin a fault takes time, in which the run is not to end.
 
     @property
     def done(self) -> bool:
@@ -261,7 +262,8 @@ def test_an_intent_that_took_longer_than_the_lease_is_not_sent(
 
 def test_two_runs_in_a_deadlock(postgres: str, sandbox: Sandbox, server: PostgresServer) -> None:
     """Both wait for a call that a third party holds, which then waits for both runs."""
-    database = sa.create_engine(postgres)
+    # A session looks for a deadlock once: when all wait for each other.
+    database = sa.create_engine(postgres, connect_args={"options": "-c deadlock_timeout=5s"})
     kept = Ledger(database, NAMESPACE)
     kept.prepare()
     claim = identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(call("deadlock-7")))

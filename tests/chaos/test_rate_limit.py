@@ -42,8 +42,8 @@ def test_several_deliveries_share_one_limit(ledger_url: str, sandbox: Sandbox, c
 
 def test_one_that_is_killed_leaves_its_places_to_the_others(ledger_url: str, sandbox: Sandbox) -> None:
     """Its own once nothing of it can be under way any more; and nobody takes them before."""
-    plan = Delivery(sandbox.url, ledger_url, "", CALLS, lease=SHORT_LEASE, per_second=10, timeout=3.0)
-    killed = Child(replace(plan, prefix="killed-"))
+    plan = Delivery(sandbox.url, ledger_url, "", CALLS, per_second=10, timeout=3.0)
+    killed = Child(replace(plan, prefix="killed-", lease=SHORT_LEASE))
     other = Child(replace(plan, prefix="other-", count=40))
     assert killed_in_flight(killed, sandbox, 5)
     third = Child(replace(plan, prefix="third-", count=10))

@@ -67,7 +67,7 @@ def test_it_stands_still_and_another_takes_over(
     random = Random(request.node.name)
     figures: Counter[str] = Counter()
     with Sandbox(user=LOGIN, password=PASSWORD, latency=0.01).in_thread() as sandbox:
-        while figures["taken_over"] < takeovers and figures["rounds"] < 3 * takeovers:
+        while figures["taken_over"] < takeovers and figures["rounds"] < 3 * takeovers + 10:
             figures += one_round(sandbox, ledger_url, f"{request.node.name}-{figures['rounds']}-", random)
     print(dict(figures))
     assert figures["taken_over"] >= takeovers

@@ -32,7 +32,7 @@ class Endpoint:
 
     def __init__(self) -> None:
         self._running = ExitStack()
-        self.sandbox = Sandbox(port=free_port(8900))
+        self.sandbox = Sandbox(port=free_port(0))
 
     def start(self, arguments: list[str]) -> None:
         faults = dict(re.findall(r"--fault (\S+)=(\S+)", " ".join(arguments)))

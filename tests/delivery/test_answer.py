@@ -84,6 +84,7 @@ def test_delivered(status: int, body: bytes) -> None:
         b'{"Status": "NOT OK"}',
         b'{"StatusOK": "OK"}',
         b'{"Status": ' + b"9" * 5000 + b"}",
+        b'{"Status": ' + b'{"a":' * 500 + b"1" + b"}" * 501,
         b"[" * 30_000,
         b'{"a":' * 10_000,
         b"<R><S>" * 3_000,

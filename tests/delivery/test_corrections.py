@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import corrections
+from airflow_provider_impactcall.delivery import ledger as ledger_module
 from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
 from airflow_provider_impactcall.delivery.entries import HISTORY
@@ -33,10 +35,10 @@ ENDS = {"delivered": OK, "rejected": REFUSED, "unknown": NO_ANSWER, "not_sent": 
 
 
 @pytest.fixture
-def ledger(ledger_url: str) -> Ledger:
-    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
-    ledger.prepare()
-    return ledger
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
+        ledger.prepare()
+        yield ledger
 
 
 def claim_of(session_id: str, **changes: Any) -> Claim:
@@ -288,8 +290,12 @@ def test_what_a_live_run_may_have_more_to_say_of_is_not_purged(ledger: Ledger) -
     assert ended == ["rejected"], "what is said of a call that was forgotten meanwhile costs no other"
 
 
-def test_corrections_and_deliveries_that_meet_wait_for_each_other(ledger_url: str) -> None:
+def test_corrections_and_deliveries_that_meet_wait_for_each_other(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Adoptions, purges and requeues against runs that take and settle the same calls, all at once."""
+    # SQLite lets those that wait for it wait as long as it likes.
+    monkeypatch.setattr(ledger_module, "LEASE_SECONDS", 1e6)
     names = [f"call-{number}" for number in range(120)]
     ledgers = [Ledger(sa.create_engine(ledger_url), NAMESPACE) for _ in range(6)]
     for each in ledgers:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from random import Random
 
 import pytest
@@ -13,8 +13,12 @@ from sqlalchemy import event
 
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Omission, Rejection
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.entries import Entry
+from airflow_provider_impactcall.delivery.ledger import Settlement
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.exceptions import LedgerUnusable
+from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import virtual_time
 from tests.delivery.ledgers import DirectBooks, in_memory
 from tests.delivery.scripted import (
@@ -434,6 +438,68 @@ def test_a_stop_from_outside_settles_what_is_in_flight_and_counts_the_rest() -> 
         assert virtual_time.now() == pytest.approx(4.0), "the second round is awaited, and a third never leaves"
 
     virtual_time.run(main())
+
+
+def test_a_request_that_raises_costs_no_other() -> None:
+    endpoint = Endpoint(lambda session_id, _: REFUSED if session_id == "2" else OK)
+    sends = endpoint.send
+
+    async def raising(record: CallRecord) -> Outcome:
+        if record.CallSessionId.endswith("-3"):
+            raise RecursionError
+        return await sends(record)
+
+    endpoint.send = raising  # type: ignore[method-assign]
+    run = deliver(endpoint, calls(10), concurrency=4)
+    assert run.states(1, 2, 3, 4) == [State.DELIVERED, State.REJECTED, State.UNKNOWN, State.DELIVERED]
+    assert run.report.delivered == 8
+    assert run.settled[3].reason == "no complete answer (RecursionError)"
+
+
+class FailingBooks(DirectBooks):
+    """A ledger that is away from the moment that a call of some number would be settled."""
+
+    def __init__(self, number: int, *, resend: bool) -> None:
+        super().__init__(in_memory(), resend=resend)
+        self.asked = 0
+        self._left = number
+
+    async def look_up(self, keys: Sequence[str]) -> Mapping[str, Entry]:
+        self.asked += 1
+        if self._left <= 0:
+            raise LedgerUnusable("the ledger cannot be used (OperationalError)")
+        return await super().look_up(keys)
+
+    def settle(self, settlement: Settlement) -> Awaitable[str]:
+        self._left -= 1
+        if self._left > 0:
+            return super().settle(settlement)
+
+        async def fail() -> str:
+            raise LedgerUnusable("the ledger cannot be used (OperationalError)")
+
+        return fail()
+
+
+def without_ledger(outcome: Outcome, *, resend: bool) -> tuple[FailingBooks, DeliveryReport]:
+    """Ten batches of one call each; the ledger is lost with the second."""
+
+    async def main() -> tuple[FailingBooks, DeliveryReport]:
+        books = FailingBooks(2, resend=resend)
+        engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None)
+        return books, await engine.run(Endpoint(in_order(OK, then=outcome)).send, books, spread(10, 1.0))
+
+    return virtual_time.run(main())
+
+
+@pytest.mark.parametrize("outcome", [OK, ERROR_500])
+@pytest.mark.parametrize("resend", [False, True])
+def test_without_its_ledger_a_run_asks_it_no_more(outcome: Outcome, resend: bool) -> None:
+    books, report = without_ledger(outcome, resend=resend)
+    assert (report.delivered, report.unknown, report.not_sent) == (1, 1, 8)
+    assert books.asked == 2, "a database that is away takes minutes to say so"
+    # With resend, the next try sends what could not be recorded, so Airflow has to make one.
+    assert report.given_up == 8 + resend
 
 
 def test_a_stop_from_outside_ends_a_back_off() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +28,7 @@ from airflow_provider_impactcall.delivery.overview import (
     namespaces,
     of_one_run,
 )
-from airflow_provider_impactcall.delivery.schema import runs
+from airflow_provider_impactcall.delivery.schema import calls, runs
 from airflow_provider_impactcall.exceptions import InvalidOption
 from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill, move
 
@@ -34,10 +37,10 @@ EACH = {"delivered": 2, "rejected": 1, "unknown": 2, "not_sent": 1, "requeued": 
 
 
 @pytest.fixture
-def ledger(ledger_url: str) -> Ledger:
-    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
-    ledger.prepare()
-    return ledger
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
+        ledger.prepare()
+        yield ledger
 
 
 def last(days: float, until: float = 0.0) -> Period:
@@ -60,6 +63,9 @@ def test_all_calls_of_a_period_are_counted_by_state(ledger: Ledger, days: int) -
 def test_every_step_of_a_period_is_there(ledger: Ledger, days: int, step: str, steps: set[int]) -> None:
     fill(ledger)
     move(ledger, ["delivered", "delivered-2", "rejected"], (days - 0.1) * DAY)
+    with ledger.writing() as connection:  # They would be of two hours, if one had just begun.
+        three = calls.c.CallSessionId.in_(["unknown", "died", "requeued"])
+        connection.execute(sa.update(calls).where(three).values(changed_at=time.time() - 0.5))
     told = Overview(ledger).over_time(last(days))
     assert told["step"] == step
     assert len(told["steps"]) in steps

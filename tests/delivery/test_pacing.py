@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import AsyncIterator, Sequence
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_impactcall.delivery.engine import Call, Rejection
 from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit import RateLimit
 from tests.delivery import virtual_time
-from tests.delivery.scripted import ERROR_500, NO_CONNECTION, OK, Endpoint, calls, deliver, too_many
+from tests.delivery.scripted import ERROR_500, NO_CONNECTION, OK, Endpoint, a_call, calls, deliver, too_many
 
 
 def most_in_a_window(times: list[float], seconds: float) -> int:
@@ -50,6 +52,20 @@ def test_no_window_holds_more_than_its_limit_as_the_endpoint_counts(
     assert run.report.delivered == 40
     assert most_in_a_window(counted, 1.0) <= per_second
     assert most_in_a_window(counted, 60.0) <= per_minute
+
+
+def test_a_call_that_is_refused_here_says_nothing_of_an_endpoint_in_trouble() -> None:
+    too_long = Outcome(State.REJECTED, "the request would hold 70000 bytes of parameters")
+    endpoint = Endpoint(lambda session_id, _: too_long if int(session_id) % 2 else NO_CONNECTION, lambda: (0.0, 0.0))
+
+    async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+        for number in range(2, 32):
+            yield [a_call(number)]
+            await asyncio.sleep(10.0)
+
+    run = deliver(endpoint, rows(), max_wait=60.0)
+    assert "no call could be settled within 60 s" in str(run.report.stop)
+    assert max(request.began for request in endpoint.requests) <= 61.0, "whatever is refused here meanwhile"
 
 
 def test_a_limit_is_used_to_the_full() -> None:

@@ -204,7 +204,7 @@ def test_a_source_that_raises_midway(error: BaseException, good: int, sandbox: S
 
 
 def test_what_is_in_flight_when_the_source_raises_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sandbox(latency=0.3).in_thread() as sandbox:
+    with Sandbox(latency=1.0).in_thread() as sandbox:  # An interrupt is seen within 0.2 s.
         delivery = Delivery(sandbox, concurrency=4)
 
         def rows() -> Iterator[dict[str, Any]]:
@@ -274,12 +274,36 @@ def test_an_interrupt_while_there_is_no_room_stops_at_once() -> None:
 def test_an_interrupt_while_the_last_calls_are_sent() -> None:
     with Sandbox(latency=0.1).in_thread() as sandbox:
         delivery = Delivery(sandbox, concurrency=2)
-        with pytest.raises(Stopped), interrupted(lambda: sandbox.counts["processed"] >= 4):
-            delivery.run([canary.row(number) for number in range(1000)])
+        read = threading.Event()
+
+        def rows() -> Iterator[dict[str, Any]]:
+            yield from (canary.row(number) for number in range(1000))
+            read.set()
+
+        with pytest.raises(Stopped), interrupted(lambda: read.is_set() and sandbox.counts["processed"] >= 4):
+            delivery.run([rows()])
         states = [outcome.state for outcome in delivery.settled.values()]
         assert len(states) == 1000
         assert 4 <= states.count(State.DELIVERED) == sandbox.counts["processed"] < 100
         assert states.count(State.NOT_SENT) == 1000 - states.count(State.DELIVERED)
+
+
+def test_an_interrupt_while_what_was_read_is_sent_after_its_source_has_failed() -> None:
+    with Sandbox(latency=0.1).in_thread() as sandbox:
+        delivery = Delivery(sandbox, concurrency=2)
+        failed = threading.Event()
+
+        def rows() -> Iterator[dict[str, Any]]:
+            yield from (canary.row(number) for number in range(900))
+            failed.set()
+            raise ValueError("page 7 is missing")
+
+        with pytest.raises(Stopped), interrupted(lambda: failed.is_set() and sandbox.counts["processed"] >= 4):
+            delivery.run(rows())
+        states = [outcome.state for outcome in delivery.settled.values()]
+        assert len(states) == 900
+        assert 4 <= states.count(State.DELIVERED) == sandbox.counts["processed"] < 100
+        assert states.count(State.NOT_SENT) == 900 - states.count(State.DELIVERED)
 
 
 # An engine that ends badly

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_impactcall.delivery import pacing
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, State
+from airflow_provider_impactcall.delivery import engine, pacing
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, State
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox, faults
@@ -69,7 +70,7 @@ LIES = {"500-after-processing"}
 
 def timeout(fault: str) -> float:
     """Seconds: few only where nothing else ends the request."""
-    return 0.4 if fault.startswith("hang") else 10.0
+    return 1.0 if fault.startswith("hang") else 10.0
 
 
 def lead_to(origin: str, monkeypatch: pytest.MonkeyPatch, **extra: object) -> ImpactCallHook:
@@ -185,10 +186,12 @@ def test_many_calls_among_all_kinds_of_faults(sandbox: Sandbox, monkeypatch: pyt
 # Faults of the connection itself
 
 
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections, and that nobody else can take meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield int(bound.getsockname()[1])
 
 
 async def deliver(hook: ImpactCallHook, **options: object) -> DeliveryReport:
@@ -198,11 +201,11 @@ async def deliver(hook: ImpactCallHook, **options: object) -> DeliveryReport:
 
 
 @pytest.mark.parametrize("kind", ["refused", "no such name"])
-async def test_no_connection_is_not_sent(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    origin = f"http://127.0.0.1:{free_port()}" if kind == "refused" else "http://nonexistent.invalid"
+async def test_no_connection_is_not_sent(kind: str, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin = f"http://127.0.0.1:{closed_port}" if kind == "refused" else "http://nonexistent.invalid"
     outcome = await send(endpoint(origin))
     assert outcome.state is State.NOT_SENT
-    assert outcome.reason.startswith("no connection (ClientConnector")
+    assert outcome.reason.startswith("no connection (")
     report = await deliver(lead_to(origin, monkeypatch))
     assert (report.not_sent, report.rows) == (2, 2)
     assert report.stop is not None
@@ -228,10 +231,40 @@ async def test_a_connection_that_hangs_is_not_sent(full_accept_queue: str) -> No
     assert "Timeout" in outcome.reason
 
 
+async def test_a_request_that_is_cancelled_while_it_connects_has_not_left(full_accept_queue: str) -> None:
+    connecting = asyncio.create_task(send(endpoint(full_accept_queue)))
+    await asyncio.sleep(0.2)
+    connecting.cancel()
+    with pytest.raises(NothingLeft):
+        await connecting
+
+
+async def test_a_request_that_is_cancelled_once_it_is_connected_may_have_left() -> None:
+    async with RawServer(never_answers) as server:
+        waiting = asyncio.create_task(send(endpoint(server.url)))
+        async with asyncio.timeout(10):
+            while not server.heads:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await waiting
+        assert not isinstance(cancelled.value, NothingLeft)
+
+
+async def test_a_run_that_is_stopped_while_it_connects_has_sent_nothing(
+    full_accept_queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_GRACE_SECONDS", 0.2)
+    interrupt = threading.Event()
+    asyncio.get_running_loop().call_later(0.3, interrupt.set)
+    report = await deliver(lead_to(full_accept_queue, monkeypatch), interrupt=interrupt)
+    assert (report.not_sent, report.unknown, report.given_up) == (2, 0, 2)
+
+
 async def test_an_endpoint_that_accepts_and_never_answers_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     async with RawServer(never_answers) as server:
-        assert (await send(endpoint(server.url, timeout=0.4))).state is State.UNKNOWN
-        report = await deliver(lead_to(server.url, monkeypatch, timeout=0.4))
+        assert (await send(endpoint(server.url, timeout=1.0))).state is State.UNKNOWN
+        report = await deliver(lead_to(server.url, monkeypatch, timeout=1.0))
         # With max_wait=0, the first unknown ends the run.
         assert (report.unknown, report.not_sent) == (1, 1)
 
@@ -344,8 +377,8 @@ class TestProxies:
             outcome = await send(endpoint("https://calls.example.com", proxy=proxy.url, timeout=0.4))
             assert outcome.state is State.NOT_SENT
 
-    async def test_that_is_not_there(self) -> None:
-        outcome = await send(endpoint("https://calls.example.com", proxy=f"http://127.0.0.1:{free_port()}"))
+    async def test_that_is_not_there(self, closed_port: int) -> None:
+        outcome = await send(endpoint("https://calls.example.com", proxy=f"http://127.0.0.1:{closed_port}"))
         assert outcome.state is State.NOT_SENT
 
     @pytest.mark.parametrize("origin", ["https://calls.example.com", "http://calls.example.com"])

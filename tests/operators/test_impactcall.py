@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,10 +249,12 @@ def test_a_long_wait_that_the_endpoint_asks_for_releases_the_worker_and_says_whe
 
 
 def test_an_unreachable_endpoint_is_tried_again_by_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sandbox().in_thread() as gone:
-        leads_nowhere = connection(gone)
-    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", leads_nowhere)
-    message, pushed = failure_of(calls(3), CallsNotSent, max_wait=0.2)
+    with socket.socket() as not_listening:
+        not_listening.bind(("127.0.0.1", 0))
+        nobody = {"conn_type": "impactcall", "schema": "http", "host": "127.0.0.1", "login": "a", "password": "b"}
+        port = not_listening.getsockname()[1]
+        monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", json.dumps(nobody | {"port": port}))
+        message, pushed = failure_of(calls(3), CallsNotSent, max_wait=0.2)
     assert pushed["report"]["not_sent"] == 3
     assert "no call could be settled within 0.2 s (no connection" in message
 
