@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.delivery.spool import Spool
@@ -41,9 +41,11 @@ def drained(sql_conn_id: str, sql: str, parameters: Any = None) -> Iterator[Spoo
     :param sql: one query; its transaction is rolled back
     :param parameters: in the driver's own style
     :raises InvalidOption: if it gives no rows, or two columns of one name
+    :raises AirflowException: if the database cannot compute a value; whatever else it says against the query is raised
+        as its driver has it
     """
     hook = sql_hook("sql_conn_id", sql_conn_id)
-    with closing(hook.get_conn()) as connection, closing(_cursor(connection)) as cursor:
+    with closing(hook.get_conn()) as connection, closing(_cursor(connection)) as cursor, _values_unquoted():
         # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
         cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
         # psycopg2 knows the columns of a server-side cursor only once rows were fetched.
@@ -55,6 +57,18 @@ def drained(sql_conn_id: str, sql: str, parameters: Any = None) -> Iterator[Spoo
     log.info("%d rows read", len(spool))
     with spool:
         yield spool
+
+
+@contextmanager
+def _values_unquoted() -> Iterator[None]:
+    """Within it, a DataError of DB-API 2.0 is raised by its name alone: it is about a value, and quotes it."""
+    try:
+        yield
+    except Exception as error:
+        if all(kind.__name__ != "DataError" for kind in type(error).__mro__):
+            raise
+        problem = f"the query fails for a value ({type(error).__name__}); the database's own client says which"
+        raise AirflowException(problem) from None
 
 
 def _cursor(connection: Any) -> Any:

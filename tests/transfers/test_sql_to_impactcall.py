@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,17 @@ def test_a_mapping_that_cannot_be_right_fails_for_good_before_anything_is_sent(
     with pytest.raises(AirflowFailException, match=message):
         transfer("SELECT * FROM calls", mapping=mapping)
     assert not sandbox.requests
+
+
+def test_a_value_that_the_database_cannot_cast_is_not_quoted(
+    sandbox: Sandbox, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", postgres)
+    with pytest.raises(AirflowException, match=r"fails for a value \(InvalidTextRepresentation\)") as raised:
+        transfer("SELECT *, substr(caller_id, 1)::uuid FROM calls")
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "2125550177" not in shown
+    assert not isinstance(raised.value, AirflowFailException)
 
 
 def test_a_lookup_whose_database_fails_may_be_tried_again(sandbox: Sandbox, warehouse: Path) -> None:
