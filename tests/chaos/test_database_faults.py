@@ -263,7 +263,7 @@ def test_an_intent_that_took_longer_than_the_lease_is_not_sent(
 def test_two_runs_in_a_deadlock(postgres: str, sandbox: Sandbox, server: PostgresServer) -> None:
     """Both wait for a call that a third party holds, which then waits for both runs."""
     # A session looks for a deadlock once: when all wait for each other.
-    database = sa.create_engine(postgres, connect_args={"options": "-c deadlock_timeout=5s"})
+    database = sa.create_engine(postgres, connect_args={"options": "-c deadlock_timeout=3s"})
     kept = Ledger(database, NAMESPACE)
     kept.prepare()
     claim = identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(call("deadlock-7")))
@@ -281,7 +281,7 @@ def test_two_runs_in_a_deadlock(postgres: str, sandbox: Sandbox, server: Postgre
     third = sa.create_engine(postgres).connect()
     third.exec_driver_sql("SET deadlock_timeout = '20s'")  # so that it is a run that is chosen to fail
     third.exec_driver_sql(f"SELECT key FROM impactcall_call WHERE key = '{claim.key}' FOR UPDATE")
-    with ThreadPoolExecutor(2) as threads:
+    with leases_of(60.0), ThreadPoolExecutor(2) as threads:
         reports = [threads.submit(deliver, delivery, database) for _ in range(2)]
         watcher = admin(server)
         with watcher.connect() as connection:
