@@ -155,7 +155,7 @@ class Engine:
     :param limit: send at most so many calls
     :param total: how many rows there are, if known, for the progress line
     :param interrupt: set from any thread to have the run stop well: nothing more leaves, and what is in flight is
-        awaited for 4 s, then counted as unknown
+        awaited for 4 s, then counted as unknown, or as not sent if it was still connecting
     """
 
     def __init__(
@@ -235,7 +235,8 @@ class Engine:
             try:
                 entries = await books.look_up([claim.key for _, claim in claims])
             except LedgerUnusable as error:
-                self._lose_ledger(error)
+                self._without_ledger = str(error)
+                self._pacing.stop(Stop(str(error)))
         if self._without_ledger is not None:
             for call, _ in claims:
                 self._leave(call, self._without_ledger)
@@ -315,7 +316,7 @@ class Engine:
             try:
                 decision = await books.take(claim)
             except LedgerUnusable as error:
-                self._lose_ledger(error)
+                self._pacing.stop(Stop(str(error)))
                 decision = Decision(reason=str(error))
             uncertain = uncertain or decision.uncertain
             decision = replace(decision, uncertain=uncertain) if decision.uncertain != uncertain else decision
@@ -332,7 +333,8 @@ class Engine:
             reason = "the endpoint asked to wait before it left" if stop is None else str(stop)
             stayed = Settlement(claim.key, decision.fence, Outcome(State.NOT_SENT, reason))
             if await self._answer(books.settle(stayed)) is None:
-                return Decision(State.UNKNOWN, uncertain=uncertain, reason=reason)
+                state = None if books.resend else State.UNKNOWN
+                return Decision(state, uncertain=True, reason=f"{reason}; the ledger could not record it")
             claim = _seen(claim)
         return Decision(uncertain=uncertain, reason=str(self._pacing.stopped))
 
@@ -410,12 +412,8 @@ class Engine:
         try:
             return await answer
         except LedgerUnusable as error:
-            self._lose_ledger(error)
+            self._pacing.stop(Stop(str(error)))
             return None
-
-    def _lose_ledger(self, error: LedgerUnusable) -> None:
-        self._without_ledger = self._without_ledger or str(error)
-        self._pacing.stop(Stop(str(error)))
 
     def _conclude(self, attempted: _Attempted, outcome: Outcome) -> None:
         if outcome.state is State.NOT_SENT:
@@ -424,9 +422,12 @@ class Engine:
             self._settle(attempted.call, outcome)
 
     def _settle_unrecorded(self, attempted: _Attempted, outcome: Outcome, books: Accounts) -> None:
-        """Settle a call whose outcome the ledger could not record: a later run will find an attempt of unknown fate."""
+        """Settle a call whose outcome the ledger could not record: a later run will find an attempt of unknown fate.
+
+        With resend that run sends it, so it is asked for; but not because of a call that is known to have arrived.
+        """
         reason = f"{outcome.reason}; the ledger could not record it"
-        if books.resend:
+        if books.resend and outcome.state is not State.DELIVERED:
             self._leave(attempted.call, reason, uncertain=True)
         else:
             self._settle(attempted.call, Outcome(State.UNKNOWN, reason, outcome.status))

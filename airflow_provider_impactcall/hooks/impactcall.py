@@ -212,7 +212,7 @@ class ImpactCallHook(BaseHook):
         :param on_report: given the report, also if reading ``rows`` fails or is interrupted
         :param on_rehearsal: given what a dry run found
         :param interrupt: set it from any thread to have the run stop well: nothing more leaves, and what is in flight
-            is awaited for 4 s, then counted as unknown
+            is awaited for 4 s, then counted as unknown, or as not sent if it was still connecting
         :return: what came of every row
         :raises DeliveryAborted: when no call can be delivered until a person changes something
         :raises InvalidOption: before anything is sent, if an option, the connection or a file is wrong

@@ -9,13 +9,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_impactcall.delivery import engine, pacing
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, State
+from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox, faults
 from tests import examples
 from tests.delivery import canary, wire
@@ -256,7 +259,13 @@ async def test_a_run_that_is_stopped_while_it_connects_has_sent_nothing(
 ) -> None:
     monkeypatch.setattr(engine, "_GRACE_SECONDS", 0.2)
     interrupt = threading.Event()
-    asyncio.get_running_loop().call_later(0.3, interrupt.set)
+    sends = Endpoint.send
+
+    async def interrupted(self: Endpoint, session: Any, call: CallRecord) -> Outcome:
+        asyncio.get_running_loop().call_later(0.2, interrupt.set)
+        return await sends(self, session, call)
+
+    monkeypatch.setattr(Endpoint, "send", interrupted)
     report = await deliver(lead_to(full_accept_queue, monkeypatch), interrupt=interrupt)
     assert (report.not_sent, report.unknown, report.given_up) == (2, 0, 2)
 
