@@ -271,39 +271,25 @@ def test_an_interrupt_while_there_is_no_room_stops_at_once() -> None:
         assert len(states) >= len(read) - 1, "what was read is settled, but for the row in the hand"
 
 
-def test_an_interrupt_while_the_last_calls_are_sent() -> None:
+@pytest.mark.parametrize(("count", "fails"), [(1000, False), (900, True)])
+def test_an_interrupt_while_the_last_calls_are_sent(count: int, fails: bool) -> None:
+    """Be it that the source has come to its end, or that it has failed."""
     with Sandbox(latency=0.1).in_thread() as sandbox:
         delivery = Delivery(sandbox, concurrency=2)
         read = threading.Event()
 
         def rows() -> Iterator[dict[str, Any]]:
-            yield from (canary.row(number) for number in range(1000))
+            yield from (canary.row(number) for number in range(count))
             read.set()
+            if fails:
+                raise ValueError("page 7 is missing")
 
         with pytest.raises(Stopped), interrupted(lambda: read.is_set() and sandbox.counts["processed"] >= 4):
             delivery.run([rows()])
         states = [outcome.state for outcome in delivery.settled.values()]
-        assert len(states) == 1000
+        assert len(states) == count
         assert 4 <= states.count(State.DELIVERED) == sandbox.counts["processed"] < 100
-        assert states.count(State.NOT_SENT) == 1000 - states.count(State.DELIVERED)
-
-
-def test_an_interrupt_while_what_was_read_is_sent_after_its_source_has_failed() -> None:
-    with Sandbox(latency=0.1).in_thread() as sandbox:
-        delivery = Delivery(sandbox, concurrency=2)
-        failed = threading.Event()
-
-        def rows() -> Iterator[dict[str, Any]]:
-            yield from (canary.row(number) for number in range(900))
-            failed.set()
-            raise ValueError("page 7 is missing")
-
-        with pytest.raises(Stopped), interrupted(lambda: failed.is_set() and sandbox.counts["processed"] >= 4):
-            delivery.run(rows())
-        states = [outcome.state for outcome in delivery.settled.values()]
-        assert len(states) == 900
-        assert 4 <= states.count(State.DELIVERED) == sandbox.counts["processed"] < 100
-        assert states.count(State.NOT_SENT) == 900 - states.count(State.DELIVERED)
+        assert states.count(State.NOT_SENT) == count - states.count(State.DELIVERED)
 
 
 # An engine that ends badly

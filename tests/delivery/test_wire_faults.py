@@ -189,14 +189,6 @@ def test_many_calls_among_all_kinds_of_faults(sandbox: Sandbox, monkeypatch: pyt
 # Faults of the connection itself
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that refuses connections, and that nobody else can take meanwhile."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield int(bound.getsockname()[1])
-
-
 async def deliver(hook: ImpactCallHook, **options: object) -> DeliveryReport:
     """Two calls, without patience, while the servers of this loop go on."""
     rows = [canary.row(1), canary.row(2)]

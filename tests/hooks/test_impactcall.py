@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -350,10 +349,8 @@ class TestTestConnection:
             good, message = await asyncio.to_thread(connect(server.url, timeout=0.3).test_connection)
         assert (good, "ReadTimeout" in message) == (False, True)
 
-    def test_nobody_is_there(self, connect: Connect) -> None:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            good, message = connect(f"http://127.0.0.1:{unused.getsockname()[1]}").test_connection()
+    def test_nobody_is_there(self, connect: Connect, closed_port: int) -> None:
+        good, message = connect(f"http://127.0.0.1:{closed_port}").test_connection()
         assert not good
         assert "No answer from http://127.0.0.1" in message
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from airflow_provider_impactcall.operators.come_back import CallsNotSent
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+from tests.delivery import wire
 from tests.examples import call, calls, connection, session_ids
 
 OPTIONS = {
@@ -248,13 +248,9 @@ def test_a_long_wait_that_the_endpoint_asks_for_releases_the_worker_and_says_whe
     assert "come back at 20" in message
 
 
-def test_an_unreachable_endpoint_is_tried_again_by_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as not_listening:
-        not_listening.bind(("127.0.0.1", 0))
-        nobody = {"conn_type": "impactcall", "schema": "http", "host": "127.0.0.1", "login": "a", "password": "b"}
-        port = not_listening.getsockname()[1]
-        monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", json.dumps(nobody | {"port": port}))
-        message, pushed = failure_of(calls(3), CallsNotSent, max_wait=0.2)
+def test_an_unreachable_endpoint_is_tried_again_by_airflow(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", wire.connection(f"http://127.0.0.1:{closed_port}"))
+    message, pushed = failure_of(calls(3), CallsNotSent, max_wait=0.2)
     assert pushed["report"]["not_sent"] == 3
     assert "no call could be settled within 0.2 s (no connection" in message
 

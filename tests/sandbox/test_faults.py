@@ -30,6 +30,13 @@ class Seen(NamedTuple):
     says_ok: bool = False
 
 
+async def has_met_a_fault(sandbox):
+    async def met():
+        return sandbox.counts["faults"]
+
+    await until(met)
+
+
 def _in_two_seconds(moment: datetime) -> bool:
     return 0 < moment.timestamp() - time.time() <= 2
 
@@ -141,11 +148,7 @@ async def test_faults_that_destroy_the_connection(kind, processed, holds, caplog
 async def test_faults_that_never_answer(kind, processed, caplog):
     async with Sandbox(faults={kind: 1}) as sandbox:
         hanging = asyncio.create_task(a_call().of(sandbox))
-
-        async def has_come():
-            return sandbox.counts["faults"]
-
-        await until(has_come)
+        await has_met_a_fault(sandbox)
         _, still = await asyncio.wait([hanging], timeout=0.2)
         assert still
         hanging.cancel()
@@ -164,11 +167,7 @@ async def test_a_hanging_request_ends_when_its_caller_leaves():
     async with Sandbox() as sandbox:
         sandbox.script = ["hang-before-processing"]
         hanging = asyncio.create_task(a_call().of(sandbox))
-
-        async def has_come():
-            return sandbox.counts["faults"]
-
-        await until(has_come)
+        await has_met_a_fault(sandbox)
         hanging.cancel()
 
         async def alone():
@@ -181,11 +180,7 @@ async def test_a_hanging_request_ends_when_its_caller_leaves():
 async def test_a_hanging_request_does_not_hold_up_the_end(caplog):
     async with Sandbox(faults={"hang-after-processing": 1}) as sandbox:
         hanging = asyncio.create_task(a_call().of(sandbox))
-
-        async def hangs():
-            return sandbox.counts["faults"]
-
-        await until(hangs)
+        await has_met_a_fault(sandbox)
         started = time.monotonic()
 
     assert time.monotonic() - started < 1
