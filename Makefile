@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-matrix browser e2e celery celery-proof soak bench lint types docs docs-vendors ci \
+.PHONY: help demo up test test-matrix browser e2e chaos celery celery-proof soak bench lint types docs docs-vendors ci \
   constraints clean
 
 help: ## Show this list
@@ -35,14 +35,17 @@ demo: $(INSTALLED) ## Deliver a small warehouse through a real Airflow to the sa
 up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctrl-C
 	@$(BIN)/python -m demo.up
 
-test: $(INSTALLED) ## Run the tests, on all cores
-	$(BIN)/python -m pytest -n auto --dist loadfile
+test: $(INSTALLED) ## Run the tests, on all cores; LANE=pure, ledger or airflow runs one lane
+	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(LANE),-m $(LANE))
 
 test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (45 minutes)
 	@.ci/matrix.py make test
 
 e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
-	$(BIN)/python -m pytest tests/e2e tests/packaging -m "e2e or wheel"
+	$(BIN)/python -m pytest -m "e2e or wheel"
+
+chaos: $(INSTALLED) ## Deliveries that are killed, memory with big inputs, the benchmarks in small (5 minutes)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not (browser or e2e or soak or wheel)"
 
 browser: $(INSTALLED) ## The form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
 	$(BIN)/python -m pytest tests/browser -m browser
