@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-matrix browser e2e chaos celery celery-proof soak bench lint types docs docs-vendors ci \
+.PHONY: help demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak bench lint types docs docs-vendors ci \
   constraints clean
 
 help: ## Show this list
@@ -37,6 +37,15 @@ up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctr
 
 test: $(INSTALLED) ## Run the tests, on all cores; LANE=pure, ledger or airflow runs one lane
 	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(LANE),-m $(LANE))
+
+coverage: $(INSTALLED) ## The tests, and the branches of the package that they reach, compared with the gate
+	@PYTEST_ADDOPTS="$(PYTEST_ADDOPTS) --cov --cov-report=" $(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory coverage-gate
+
+# Of the last run of the tests with --cov.
+coverage-gate: $(INSTALLED)
+	$(BIN)/python -m coverage report --include='*/records/*,*/delivery/*' --fail-under=97
+	$(BIN)/python -m coverage report --omit='*/records/*,*/delivery/*' --fail-under=90
 
 test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (45 minutes)
 	@.ci/matrix.py make test
