@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 import shutil
 import socket
@@ -33,12 +34,31 @@ os.environ.update(
 from airflow_provider_impactcall.sandbox import Sandbox  # noqa: E402
 from tests import examples  # noqa: E402
 from tests.databases import embedded_postgres, empty_database  # noqa: E402
+from tests.real_airflow import ResidentAirflow  # noqa: E402
+
+_HOMES = itertools.count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the resident Airflow comes first, so that one worker has all of it: others take from the end."""
+    items.sort(key=lambda item: "resident" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(autouse=True)
 def own_ledger(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """An embedded ledger for each test: sandboxes come and go, and two may listen on the same port."""
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow-home")))
+    """An embedded ledger for each test: sandboxes come and go, and two may listen on the same port.
+
+    Its folder is made with it: thousands of tests have none.
+    """
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.getbasetemp() / f"airflow-home-{next(_HOMES)}"))
+
+
+@pytest.fixture(scope="session")
+def resident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResidentAirflow]:
+    """A running Airflow, to be lent to one test or module after the other."""
+    with ResidentAirflow.started(tmp_path_factory.mktemp("resident")) as airflow:
+        airflow.migrate()
+        yield airflow
 
 
 @pytest.fixture

@@ -1,0 +1,16 @@
+"""How much a proof tries: ``HYPOTHESIS_PROFILE`` is ``quick`` (the default), ``ci`` or ``nightly``."""
+
+from __future__ import annotations
+
+import os
+
+FACTORS = {"quick": 0.2, "ci": 1.0, "nightly": 5.0}
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+
+
+def scaled(examples: int) -> int:
+    """So many examples, or seeds, where CI tries the given number.
+
+    :raises KeyError: if there is no such profile
+    """
+    return max(1, round(examples * FACTORS[PROFILE]))
