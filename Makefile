@@ -36,13 +36,13 @@ up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctr
 	@$(BIN)/python -m demo.up
 
 test: $(INSTALLED) ## Run the tests, on all cores
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (45 minutes)
 	@.ci/matrix.py make test
 
 e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
-	$(BIN)/python -m pytest tests/e2e tests/packaging -m "e2e or wheel"
+	$(BIN)/python -m pytest -m "e2e or wheel or long"
 
 browser: $(INSTALLED) ## The form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
 	$(BIN)/python -m pytest tests/browser -m browser

@@ -15,9 +15,11 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
+from tests.effort import PROFILE, scaled
+
 # Machines are shared and noisy: no test is late. In CI, the same change gives the same examples.
-settings.register_profile("impactcall", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("impactcall")
+settings.register_profile(PROFILE, deadline=None, derandomize="CI" in os.environ, max_examples=scaled(100))
+settings.load_profile(PROFILE)
 
 # Airflow reads its home when it is first imported, so this comes before any import of it.
 _HOME = tempfile.mkdtemp(prefix="impactcall-tests-")
