@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 import shutil
 import socket
@@ -14,14 +15,11 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
-from tests import effort
+from tests.effort import PROFILE, scaled
 
 # Machines are shared and noisy: no test is late. In CI, the same change gives the same examples.
-for profile in effort.PROFILES:
-    settings.register_profile(
-        profile, deadline=None, derandomize="CI" in os.environ, max_examples=effort.scaled(100, profile)
-    )
-settings.load_profile(effort.PROFILE)
+settings.register_profile(PROFILE, deadline=None, derandomize="CI" in os.environ, max_examples=scaled(100))
+settings.load_profile(PROFILE)
 
 # Airflow reads its home when it is first imported, so this comes before any import of it.
 _HOME = tempfile.mkdtemp(prefix="impactcall-tests-")
@@ -38,17 +36,33 @@ os.environ.update(
 from airflow_provider_impactcall.sandbox import Sandbox  # noqa: E402
 from tests import examples, lanes  # noqa: E402
 from tests.databases import embedded_postgres, empty_database  # noqa: E402
+from tests.real_airflow import ResidentAirflow  # noqa: E402
+
+_HOMES = itertools.count()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the resident Airflow comes first, so that one worker has all of it: others take from the end."""
     lanes.check(items)
+    items.sort(key=lambda item: "resident" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(autouse=True)
 def own_ledger(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """An embedded ledger for each test: sandboxes come and go, and two may listen on the same port."""
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow-home")))
+    """An embedded ledger for each test: sandboxes come and go, and two may listen on the same port.
+
+    Its folder is made with it: thousands of tests have none.
+    """
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.getbasetemp() / f"airflow-home-{next(_HOMES)}"))
+
+
+@pytest.fixture(scope="session")
+def resident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResidentAirflow]:
+    """A running Airflow, to be lent to one test or module after the other."""
+    with ResidentAirflow.started(tmp_path_factory.mktemp("resident")) as airflow:
+        airflow.migrate()
+        yield airflow
 
 
 @pytest.fixture

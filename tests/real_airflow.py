@@ -11,17 +11,23 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from threading import Timer
 from typing import Any
 
-LONGEST_COMMAND = 600.0
 AIRFLOW = Path(sys.executable).with_name("airflow")
 _ROOT = Path(__file__).resolve().parent.parent
+
+_LOGGING = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
+if version("apache-airflow").startswith("2."):
+    # By itself it names the file of each line, and not the logger, by which tests/privacy tells lines apart.
+    _LOGGING["AIRFLOW__LOGGING__COLORED_CONSOLE_LOG"] = "False"
+    _LOGGING["AIRFLOW__LOGGING__LOG_FORMAT"] = "[%(asctime)s] {%(name)s:%(lineno)d} %(levelname)s - %(message)s"
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,17 @@ class RealAirflow:
 
     :param home: the folder
     :param dags: its DAG files
+    :param longest_command: seconds after which a command is ended
     """
 
     home: Path
     dags: Path
+    longest_command: float = field(default=600.0, kw_only=True)
+
+    @property
+    def metadata(self) -> Path:
+        """The file of its metadata database."""
+        return self.home / "airflow.db"
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """One of Airflow's commands; its log, both streams in one, is the result's ``stdout``."""
@@ -43,7 +56,7 @@ class RealAirflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=LONGEST_COMMAND,
+            timeout=self.longest_command,
             check=False,
         )
 
@@ -70,13 +83,17 @@ class RealAirflow:
     def prepare(self, **environment: str) -> None:
         """Create the metadata database and put the DAG files in it."""
         self.migrate(**environment)
+        self.serialize(**environment)
+
+    def serialize(self, **environment: str) -> None:
+        """Put the DAG files in the metadata database; each has to be one that can be imported."""
         log = self.succeed("dags", "reserialize", **environment)
         assert "Failed to import" not in log, log
 
     def migrate(self, **environment: str) -> None:
         """Create the metadata database: in SQLite by a copy, as each Airflow command takes seconds."""
         if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in environment:
-            shutil.copy(_migrated(), self.home / "airflow.db")
+            shutil.copy(_migrated(), self.metadata)
         else:
             self.succeed("db", "migrate", **environment)
 
@@ -90,7 +107,7 @@ class RealAirflow:
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Ask the metadata database."""
-        connection = sqlite3.connect(self.home / "airflow.db")
+        connection = sqlite3.connect(self.metadata)
         try:
             return connection.execute(sql, parameters).fetchall()
         finally:
@@ -117,6 +134,9 @@ class RealAirflow:
 class ResidentAirflow(RealAirflow):
     """Runs its commands in one process, which they change for each other as little as tasks of one worker do.
 
+    In a process of its own, a command takes 3 s to begin, and one that runs tasks 20 s more: Airflow's API, which tasks
+    talk to, is made anew in each process. So there is one for all tests, at DEBUG for the one that searches its logs.
+
     :param process: runs :mod:`tests.airflow_commands`
     """
 
@@ -124,17 +144,43 @@ class ResidentAirflow(RealAirflow):
 
     @classmethod
     @contextmanager
-    def started(cls, home: Path, dags: Path) -> Iterator[ResidentAirflow]:
+    def started(cls, home: Path, **options: float) -> Iterator[ResidentAirflow]:
+        """Start the process. The metadata database is not made yet."""
         command = (sys.executable, "-m", "tests.airflow_commands")
+        (home / "dags").mkdir()
         with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            yield cls(home, dags, process)
+            try:
+                yield cls(home, home / "dags", process, **options)
+            finally:
+                process.kill()  # An orderly end takes seconds, and nothing is kept.
+
+    @contextmanager
+    def lent(self, home: Path, dags: Iterable[Path], **environment: str) -> Iterator[LentAirflow]:
+        """This Airflow with a home for the ledger, and DAG files, that are the borrower's alone.
+
+        :param home: the folder
+        :param dags: the DAG files, which are copied
+        :param environment: what the DAG files need to be imported
+        """
+        with tempfile.TemporaryDirectory(dir=self.dags) as folder:
+            for file in dags:
+                shutil.copy(file, folder)
+            airflow = LentAirflow(home, self.dags, self)
+            airflow.serialize(**environment)
+            yield airflow
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return super().environment(**{**_LOGGING, **more})
+
+    def migrate(self, **environment: str) -> None:
+        self.succeed("db", "migrate", **environment)
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         stdin, stdout, log = self.process.stdin, self.process.stdout, self.home / "command.log"
         assert stdin is not None
         assert stdout is not None
         log.touch()
-        watchdog = Timer(LONGEST_COMMAND, self.process.kill)
+        watchdog = Timer(self.longest_command, self.process.kill)
         watchdog.start()
         try:
             print(json.dumps([arguments, self.environment(**environment), str(log)]), file=stdin, flush=True)
@@ -143,6 +189,23 @@ class ResidentAirflow(RealAirflow):
             watchdog.cancel()
         assert status, f"the process ended within {arguments}\n{log.read_text()[-5000:]}"
         return subprocess.CompletedProcess(arguments, int(status), log.read_text())
+
+
+@dataclass(frozen=True)
+class LentAirflow(RealAirflow):
+    """A resident Airflow in the hands of one borrower.
+
+    :param resident: whose process and metadata database these are
+    """
+
+    resident: ResidentAirflow
+
+    @property
+    def metadata(self) -> Path:
+        return self.resident.metadata
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.resident.run(*arguments, **{"AIRFLOW_HOME": str(self.home), **environment})
 
 
 @cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from benchmarks.ledgers import STRATEGIES, Line, Strategy, table
 
 CALLS = 100
@@ -18,6 +20,7 @@ def delivered_with(strategy: Strategy) -> Line:
     return line
 
 
+@pytest.mark.long
 def test_only_an_intent_before_the_send_sends_nothing_twice() -> None:
     with ThreadPoolExecutor(len(STRATEGIES)) as threads:
         lines = {line.title: line for line in threads.map(delivered_with, STRATEGIES)}

@@ -23,7 +23,7 @@ from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, get_pro
 from airflow_provider_impactcall.sandbox import Sandbox
 from demo import warehouse
 from tests import examples
-from tests.real_airflow import RealAirflow, ResidentAirflow
+from tests.real_airflow import LentAirflow, ResidentAirflow
 
 DAGS = Path(__file__).resolve().parent.parent.parent / "dags"
 UNTIL = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -33,7 +33,7 @@ DAY, LOOK_BACK = timedelta(days=1), timedelta(days=3)
 class Scene:
     """A real Airflow with the sample DAGs, a warehouse that ends at UNTIL, and the sandbox."""
 
-    def __init__(self, airflow: RealAirflow, sandbox: Sandbox) -> None:
+    def __init__(self, airflow: LentAirflow, sandbox: Sandbox) -> None:
         folder = airflow.home
         self.sandbox = sandbox
         self.warehouse = folder / "warehouse.db"
@@ -44,7 +44,6 @@ class Scene:
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self.warehouse)}),
             "AIRFLOW_VAR_IMPACTCALL_REJECTS_DIR": str(folder),
         }
-        self.airflow.prepare(**self.environment)
 
     def run(self, dag_id: str) -> list[dict[str, Any]]:
         """Run a DAG for the day that ends at UNTIL, with an empty ledger; the reports of its delivering tasks."""
@@ -80,10 +79,10 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(resident: ResidentAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with (
         Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as sandbox,
-        ResidentAirflow.started(tmp_path_factory.mktemp("sample-dags"), DAGS) as airflow,
+        resident.lent(tmp_path_factory.mktemp("sample-dags"), DAGS.glob("*.py")) as airflow,
     ):
         yield Scene(airflow, sandbox)
 
@@ -169,7 +168,8 @@ def test_from_warehouse(scene: Scene) -> None:
     lines = [json.loads(line) for line in Path(report["rejects"]).read_text().splitlines()]
     assert len(lines) == scene.expected.rejected
     kind = "dataset" if scene.airflow.query("SELECT 1 FROM sqlite_master WHERE name = 'dataset_event'") else "asset"
-    events = [json.loads(extra) for (extra,) in scene.airflow.query(f"SELECT extra FROM {kind}_event ORDER BY id")]
+    of_events = f"SELECT extra FROM {kind}_event WHERE source_dag_id = ? ORDER BY id"
+    events = [json.loads(extra) for (extra,) in scene.airflow.query(of_events, "impactcall_from_warehouse")]
     counts = {name: count for name, count in again.items() if name not in ("seconds", "rejects")}
     assert [event["delivered"] for event in events] == [scene.expected.delivered, 0], "of each run"
     assert events[-1].items() >= counts.items()

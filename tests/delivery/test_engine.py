@@ -37,6 +37,7 @@ from tests.delivery.scripted import (
     invalid,
     too_many,
 )
+from tests.effort import scaled
 
 
 def always(outcome: Outcome) -> Callable[[str, int], Outcome]:
@@ -372,7 +373,7 @@ _OUTCOMES = st.sampled_from(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=scaled(200))
 @given(
     script=st.lists(st.lists(_OUTCOMES, max_size=4), min_size=1, max_size=40),
     rows=st.lists(st.tuples(st.integers(0, 25), st.sampled_from([1, 1, 1, 2]), st.integers(0, 9)), max_size=40),

@@ -15,6 +15,7 @@ from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit import RateLimit
 from tests.delivery import virtual_time
 from tests.delivery.scripted import ERROR_500, NO_CONNECTION, OK, Endpoint, a_call, calls, deliver, too_many
+from tests.effort import scaled
 
 
 def most_in_a_window(times: list[float], seconds: float) -> int:
@@ -29,7 +30,7 @@ LATENCIES = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=scaled(40))
 @given(
     latencies=LATENCIES,
     per_second=st.integers(1, 20),

@@ -29,6 +29,7 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.delivery import canary
 from tests.delivery.wire import RawServer, answer, says
+from tests.effort import scaled
 
 ACCOUNT = examples.LOGIN
 CAMPAIGN = "1000"
@@ -464,7 +465,7 @@ def test_two_calls_have_two_identities(data: st.DataObject, number: int, other: 
     assert one != CallIdentity.of_call(spelled(data, number, at, abroad=True))
 
 
-@settings(max_examples=50)
+@settings(max_examples=scaled(50))
 @given(st.data(), st.lists(st.tuples(st.integers(0, 99), _SECONDS, st.booleans()), max_size=5))
 def test_an_action_has_the_identity_of_its_call(
     shared: Sandbox, data: st.DataObject, written: list[tuple[int, int, bool]]

@@ -18,6 +18,7 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.delivery import canary
 from tests.delivery.wire import RawServer, answer, endpoint, says, send
+from tests.effort import scaled
 
 UNRESERVED = set(string.ascii_letters + string.digits + "-._~")
 PLACES: tuple[ParametersIn, ...] = ("query", "form")
@@ -88,7 +89,7 @@ def test_every_call_is_encoded_to_the_last_reserved_byte_and_back(record: CallRe
     assert decoded(encoded) == list(parameters.items())
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=scaled(40), suppress_health_check=list(HealthCheck), deadline=None)
 @given(records=st.lists(CALLS, min_size=1, max_size=2), place=st.sampled_from(PLACES))
 async def test_all_fifty_parameters_over_the_wire(
     records: list[CallRecord], place: ParametersIn, sandbox: Sandbox

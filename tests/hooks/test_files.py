@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -509,8 +510,30 @@ def write_many(path: Path, count: int) -> Path:
     return path
 
 
+FORMATS = ["c.jsonl", "c.csv.gz", "c.parquet"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_python_holds_no_more_of_a_longer_file(name: str, tmp_path: Path) -> None:
+    def most(count: int) -> float:
+        path = write_many(tmp_path / f"{count}-{name}", count)
+        tracemalloc.start()
+        try:
+            with files.opened(path) as rows:
+                assert sum(1 for _ in rows) == count
+            return tracemalloc.get_traced_memory()[1] / 1e6
+        finally:
+            tracemalloc.stop()
+
+    most(10)  # What is imported then stays.
+    few, many = most(2_000), most(8_000)
+    # A chunk of 1,000 rows is 3 MB, and all rows of the longer file are 10.
+    assert many < few + 0.5, f"{few} MB, and {many}"
+
+
 # All of these rows in memory are more than 300 MB. Arrow's allocator keeps up to 30 MB, however many rows there are.
-@pytest.mark.parametrize(("name", "most"), [("c.jsonl", 10), ("c.csv.gz", 10), ("c.parquet", 60)])
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "most"), zip(FORMATS, [10, 10, 60], strict=True))
 def test_memory_is_flat(name: str, most: float, tmp_path: Path) -> None:
     small, large = write_many(tmp_path / f"small-{name}", 3_000), write_many(tmp_path / f"large-{name}", 300_000)
     done = subprocess.run([sys.executable, "-c", PEAK, small, large], capture_output=True, text=True, check=False)

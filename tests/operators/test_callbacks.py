@@ -16,7 +16,7 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.documentation import ROOT, blocks
 from tests.privacy.test_canary import found_in
-from tests.real_airflow import RealAirflow
+from tests.real_airflow import ResidentAirflow
 
 
 @contextmanager
@@ -63,10 +63,10 @@ def mail(told: list[str]) -> socketserver.ThreadingTCPServer:
     return socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
 
 
-def test_slack_and_e_mail_are_told_the_counts(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_slack_and_e_mail_are_told_the_counts(resident: ResidentAirflow, sandbox: Sandbox, tmp_path: Path) -> None:
     (block,) = [each for each in blocks(ROOT / "docs" / "signals.md", "python") if "SlackWebhookNotifier" in each]
-    (tmp_path / "dags").mkdir()
-    (tmp_path / "dags" / "calls_with_alarms.py").write_text(block)
+    dag = tmp_path / "calls_with_alarms.py"
+    dag.write_text(block)
     rows = [*examples.calls(3), examples.call("bad", CallerId=f"{examples.CALLER}x")]
     with closing(sqlite3.connect(tmp_path / "warehouse.db")) as warehouse:
         warehouse.execute(f"CREATE TABLE finished_calls ({', '.join(rows[0])})")
@@ -75,7 +75,6 @@ def test_slack_and_e_mail_are_told_the_counts(sandbox: Sandbox, tmp_path: Path) 
         warehouse.commit()
     slack_heard: list[str] = []
     mail_heard: list[str] = []
-    airflow = RealAirflow(tmp_path, tmp_path / "dags")
     with serving(slack(slack_heard)) as slack_port, serving(mail(mail_heard)) as mail_port:
         webhook = {"conn_type": "slackwebhook", "host": f"http://127.0.0.1:{slack_port}", "password": "T0/B0/secret"}
         plain = {"disable_ssl": True, "disable_tls": True}
@@ -86,8 +85,8 @@ def test_slack_and_e_mail_are_told_the_counts(sandbox: Sandbox, tmp_path: Path) 
             "AIRFLOW_CONN_SLACK_CALLS": json.dumps(webhook),
             "AIRFLOW_CONN_SMTP_CALLS": json.dumps(mailer),
         }
-        airflow.prepare(**environment)
-        log = airflow.run("dags", "test", "calls_with_alarms", "2026-11-20", **environment).stdout
+        with resident.lent(tmp_path, [dag], **environment) as airflow:
+            log = airflow.run("dags", "test", "calls_with_alarms", "2026-11-20", **environment).stdout
     assert len(sandbox.calls) == 3
     assert len(slack_heard) == len(mail_heard) == 1, log[-8000:]
     for text in (*slack_heard, *mail_heard):

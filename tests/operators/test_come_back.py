@@ -13,7 +13,7 @@ from airflow_provider_impactcall.operators import come_back
 from airflow_provider_impactcall.operators.come_back import CallsNotSent, ComeBackPolicy
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
-from tests.real_airflow import RealAirflow
+from tests.real_airflow import ResidentAirflow
 
 pytestmark = pytest.mark.skipif(come_back.RetryDecision is None, reason="retry policies came with Airflow 3.3")
 
@@ -35,16 +35,14 @@ with DAG("put_off", schedule=None):
 """
 
 
-def test_the_next_try_starts_when_the_endpoint_said(tmp_path: Path) -> None:
-    airflow = RealAirflow(tmp_path / "home", tmp_path / "dags")
-    airflow.home.mkdir()
-    airflow.dags.mkdir()
-    (airflow.dags / "put_off.py").write_text(DAG)
+def test_the_next_try_starts_when_the_endpoint_said(resident: ResidentAirflow, tmp_path: Path) -> None:
+    dag = tmp_path / "put_off.py"
+    dag.write_text(DAG)
     with Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as sandbox:
         sandbox.script = ["429-retry-after-hour"] * 3
         environment = {"AIRFLOW_CONN_IMPACTCALL_DEFAULT": examples.connection(sandbox, concurrency=1)}
-        airflow.prepare(**environment)
-        log = airflow.run("tasks", "test", "put_off", "deliver", **environment).stdout
+        with resident.lent(tmp_path, [dag], **environment) as airflow:
+            log = airflow.run("tasks", "test", "put_off", "deliver", **environment).stdout
     assert re.search(r"Retry policy decision .*action=retry .*reason='come back at \d", log), log[-3000:]
     assert "new_state=up_for_retry" in log
 

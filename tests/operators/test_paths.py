@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
-from tests.real_airflow import RealAirflow
+from tests.real_airflow import LentAirflow, ResidentAirflow
 
 DAG = """
 import os
@@ -46,25 +46,27 @@ with DAG(dag_id="paths", schedule=None):
 NAMES = ("templated", "xcom", "storage", "mapped1", "mapped2", "expanded1", "expanded2", "decorated")
 
 
+Ran = tuple[LentAirflow, Mapping[tuple[str, int], Any], list[str]]
+
+
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[RealAirflow, Mapping[tuple[str, int], Any], list[str]]:
+def ran(resident: ResidentAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     folder = tmp_path_factory.mktemp("paths")
-    (folder / "dags").mkdir()
-    (folder / "dags" / "paths.py").write_text(DAG)
+    dag = folder / "paths.py"
+    dag.write_text(DAG)
     for name in NAMES:
         (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in examples.calls(2, name)))
-    airflow = RealAirflow(folder, folder / "dags")
     with Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as sandbox:
         environment = {
             "AIRFLOW_CONN_IMPACTCALL_DEFAULT": examples.connection(sandbox),
             "CALLS_FOLDER": str(folder),
         }
-        airflow.prepare(**environment)
-        airflow.test_dag("paths", **environment)
-        return airflow, airflow.reports("paths"), examples.session_ids(sandbox)
+        with resident.lent(folder, [dag], **environment) as airflow:
+            airflow.test_dag("paths", **environment)
+            yield airflow, airflow.reports("paths"), examples.session_ids(sandbox)
 
 
-def test_every_call_of_every_file_is_delivered(ran: tuple[RealAirflow, Any, list[str]]) -> None:
+def test_every_call_of_every_file_is_delivered(ran: Ran) -> None:
     _, reports, delivered = ran
     assert {task: report["delivered"] for task, report in reports.items()} == {
         ("templated", -1): 2,
@@ -78,9 +80,11 @@ def test_every_call_of_every_file_is_delivered(ran: tuple[RealAirflow, Any, list
     assert delivered == sorted(f"{name}-{number}" for name in NAMES for number in range(2))
 
 
-def test_a_path_is_shown_where_rows_are_hidden(ran: tuple[RealAirflow, Any, list[str]]) -> None:
+def test_a_path_is_shown_where_rows_are_hidden(ran: Ran) -> None:
     airflow = ran[0]
-    rendered = airflow.query("SELECT task_id, rendered_fields FROM rendered_task_instance_fields")
+    rendered = airflow.query(
+        "SELECT task_id, rendered_fields FROM rendered_task_instance_fields WHERE dag_id = 'paths'"
+    )
     shown = {task_id: json.loads(fields).get("calls") for task_id, fields in rendered}
     assert shown["templated"] == f"file://{airflow.home}/templated.jsonl"
     assert shown["xcom"] == f"{airflow.home}/xcom.jsonl"

@@ -1,6 +1,6 @@
-"""Parses a folder of DAG files as a DAG processor does, in a process that reaches nothing, and notes what it tried.
+"""Parses folders of DAG files as a DAG processor does, in a process that reaches nothing, and notes what each tried.
 
-``python -m tests.packaging.parse FOLDER RESULT`` writes the result as JSON.
+``python -m tests.packaging.parse RESULT FOLDER...`` writes the results, by folder, as JSON.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ def _guard(event: str, _: Any) -> None:
         _refuse(event)
 
 
-def _parse(folder: Path) -> dict[str, Any]:
+def _parse(folder: str) -> dict[str, Any]:
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # before Airflow 3.2
         from airflow.models.dagbag import DagBag
+    reached.clear()
     bag = DagBag(folder)
     return {
+        "reached": [*reached],
         "dags": {dag_id: sorted(dag.task_ids) for dag_id, dag in bag.dags.items()},
         "errors": {Path(file).name: error for file, error in bag.import_errors.items()},
     }
@@ -45,5 +47,5 @@ if __name__ == "__main__":
 
     # Drivers such as psycopg2 connect by themselves, unseen by Python.
     sa.event.listen(sa.engine.Engine, "do_connect", lambda *_: _refuse("sqlalchemy.connect"))
-    found = _parse(Path(sys.argv[1]))
-    Path(sys.argv[2]).write_text(json.dumps({**found, "reached": reached}))
+    result, *folders = sys.argv[1:]
+    Path(result).write_text(json.dumps({folder: _parse(folder) for folder in folders}))

@@ -16,6 +16,7 @@ from benchmarks.importing import AIRFLOW, imported
 from benchmarks.processes import environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SAMPLES = ROOT / "dags"
 EVERYTHING = Path(__file__).with_name("dags")
 
 HEAVY = {"aiohttp", "airflow.providers.common.sql.hooks", "phonenumbers", "requests", "yaml"}
@@ -36,11 +37,15 @@ for reach in (
 """
 
 
-def parsed(folder: Path, home: Path) -> dict[str, Any]:
-    """What comes of parsing a folder with an Airflow home in which there is nothing."""
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What comes of parsing each folder, one after the other, with an Airflow home in which there is nothing."""
+    home, reaching = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("dags")
+    (reaching / "reaches_out.py").write_text(f"# airflow DAG\n{REACHES_OUT}")
+    folders = {"samples": SAMPLES, "everything": EVERYTHING, "reaching": reaching}
     result = home / "parsed.json"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.packaging.parse", folder, result],
+        [sys.executable, "-m", "tests.packaging.parse", result, *folders.values()],
         env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -50,12 +55,12 @@ def parsed(folder: Path, home: Path) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stdout[-5000:]
     assert not list(home.glob("*.db")), "no database was made"
-    found: dict[str, Any] = json.loads(result.read_text())
-    return found
+    found = json.loads(result.read_text())
+    return {name: found[str(folder)] for name, folder in folders.items()}
 
 
-def test_everything_parses_and_reaches_nothing(tmp_path: Path) -> None:
-    found = parsed(EVERYTHING, tmp_path)
+def test_everything_parses_and_reaches_nothing(parsed: dict[str, dict[str, Any]]) -> None:
+    found = parsed["everything"]
     assert found["errors"] == {}
     assert found["dags"] == {
         "everything": [
@@ -72,23 +77,20 @@ def test_everything_parses_and_reaches_nothing(tmp_path: Path) -> None:
     assert found["reached"] == []
 
 
-def test_the_sample_dags_parse_and_reach_nothing(tmp_path: Path) -> None:
-    found = parsed(ROOT / "dags", tmp_path)
+def test_the_sample_dags_parse_and_reach_nothing(parsed: dict[str, dict[str, Any]]) -> None:
+    found = parsed["samples"]
     assert found["errors"] == {}
-    assert sorted(found["dags"]) == sorted(file.stem for file in (ROOT / "dags").glob("*.py"))
+    assert sorted(found["dags"]) == sorted(file.stem for file in SAMPLES.glob("*.py"))
     assert found["reached"] == []
 
 
-def test_what_reaches_out_is_seen(tmp_path: Path) -> None:
+def test_what_reaches_out_is_seen(parsed: dict[str, dict[str, Any]]) -> None:
     """Else the tests above would prove nothing."""
-    folder = tmp_path / "dags"
-    folder.mkdir()
-    (folder / "reaches_out.py").write_text(f"# airflow DAG\n{REACHES_OUT}")
-    assert {"sqlalchemy.connect", "socket.getaddrinfo"} <= set(parsed(folder, tmp_path)["reached"])
+    assert {"sqlalchemy.connect", "socket.getaddrinfo"} <= set(parsed["reaching"]["reached"])
 
 
 def test_parsing_a_sample_dag_imports_nothing_that_only_sending_needs(tmp_path: Path) -> None:
-    samples = sorted((ROOT / "dags").glob("*.py"))
+    samples = sorted(SAMPLES.glob("*.py"))
     found = imported("\n".join(f"runpy.run_path({str(sample)!r})" for sample in samples), tmp_path, before=AIRFLOW)
     ours = {name.partition(".")[2] for name in found["modules"] if name.startswith("airflow_provider_impactcall.")}
     # The last is what Airflow 2.11 looks at by itself.

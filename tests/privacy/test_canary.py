@@ -6,7 +6,6 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,7 +14,7 @@ import pytest
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.examples import call, connection
-from tests.real_airflow import RealAirflow
+from tests.real_airflow import LentAirflow, ResidentAirflow
 
 DELIVERING = [
     "from_upstream",
@@ -55,17 +54,10 @@ def found_in(text: str) -> list[str]:
     return [name for name, pattern in canaries().items() if pattern.search(text)]
 
 
-LOGGING = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
-if version("apache-airflow").startswith("2."):
-    # By itself it names the file of each line, and not the logger, by which lines are told apart here.
-    LOGGING["AIRFLOW__LOGGING__COLORED_CONSOLE_LOG"] = "False"
-    LOGGING["AIRFLOW__LOGGING__LOG_FORMAT"] = "[%(asctime)s] {%(name)s:%(lineno)d} %(levelname)s - %(message)s"
-
-
 class Run:
     """What the probe has left behind, by where."""
 
-    def __init__(self, airflow: RealAirflow, log: str, rejects: str, sandbox: Sandbox) -> None:
+    def __init__(self, airflow: LentAirflow, log: str, rejects: str, sandbox: Sandbox) -> None:
         self.airflow = airflow
         self.log = log
         self.rejects = rejects
@@ -77,11 +69,9 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def probe(resident: ResidentAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("probe")
-    (folder / "dags").mkdir()
     (folder / "rows.json").write_text(json.dumps(ROWS))
-    (folder / "dags" / "probe_dag.py").write_text(Path(__file__).with_name("probe_dag.py").read_text())
     with sqlite3.connect(folder / "warehouse.db") as warehouse:
         columns = list(ROWS[0] | {"City": None})
         warehouse.execute(f"CREATE TABLE calls ({', '.join(columns)})")
@@ -93,18 +83,17 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             ],
         )
     warehouse.close()
-    airflow = RealAirflow(folder, folder / "dags")
     with Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as sandbox:
         environment = {
             "PROBE_FOLDER": str(folder),
             "AIRFLOW_CONN_IMPACTCALL_DEFAULT": connection(sandbox),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
         }
-        airflow.prepare(**environment)
         sandbox.script = SCRIPT * 3
-        log = airflow.test_dag("probe", **LOGGING, **environment)
-        rejects = "".join(file.read_text() for file in folder.glob("rejects-*.jsonl"))
-        yield Run(airflow, log, rejects, sandbox)
+        with resident.lent(folder, [Path(__file__).with_name("probe_dag.py")], **environment) as airflow:
+            log = airflow.test_dag("probe", **environment)
+            rejects = "".join(file.read_text() for file in folder.glob("rejects-*.jsonl"))
+            yield Run(airflow, log, rejects, sandbox)
 
 
 def test_the_search_finds_what_upstream_tasks_wrote(probe: Run) -> None:
@@ -129,7 +118,9 @@ def test_every_way_in_was_used_and_met_faults(probe: Run) -> None:
 
 
 def test_not_in_rendered_templates(probe: Run) -> None:
-    stored = probe.airflow.query("SELECT task_id, rendered_fields FROM rendered_task_instance_fields")
+    stored = probe.airflow.query(
+        "SELECT task_id, rendered_fields FROM rendered_task_instance_fields WHERE dag_id = 'probe'"
+    )
     delivering = [fields for task_id, fields in stored if task_id in DELIVERING]
     assert len(delivering) == len(DELIVERING) + 2, "two tasks are mapped twice"
     assert [found_in(fields) for fields in delivering] == [[]] * len(delivering)
@@ -142,7 +133,7 @@ def test_not_in_the_serialized_dag(probe: Run) -> None:
 
 
 def test_not_in_our_xcom(probe: Run) -> None:
-    stored = probe.airflow.query("SELECT task_id, key, value FROM xcom")
+    stored = probe.airflow.query("SELECT task_id, key, value FROM xcom WHERE dag_id = 'probe'")
     ours = [value for task_id, _, value in stored if task_id in DELIVERING]
     assert len(ours) >= len(DELIVERING)
     assert [found_in(str(value)) for value in ours] == [[]] * len(ours)
@@ -150,7 +141,7 @@ def test_not_in_our_xcom(probe: Run) -> None:
 
 def test_not_in_an_assets_event(probe: Run) -> None:
     table = "dataset_event" if "dataset_event" in probe.texts else "asset_event"
-    [(event,)] = probe.airflow.query(f"SELECT extra FROM {table}")
+    [(event,)] = probe.airflow.query(f"SELECT extra FROM {table} WHERE source_dag_id = 'probe'")
     report = probe.airflow.reports("probe")["from_sql", -1]
     counts = {name: value for name, value in report.items() if name not in ("seconds", "rejects")}
     assert json.loads(event).items() >= counts.items(), "the search looks at the right text"

@@ -272,6 +272,7 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_result(sandbox: Sandbox, postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading 200,000 rows from PostgreSQL takes at most 50 MB more than reading 2,000."""
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", postgres)

@@ -30,6 +30,7 @@ from tests.delivery import virtual_time
 from tests.delivery.scripted import OK
 from tests.delivery.test_pacing import most_in_a_window
 from tests.delivery.virtual_books import VirtualLedger, VirtualLimiter
+from tests.effort import scaled
 
 TIMEOUT = 3.0
 A_TICK = 1e-6
@@ -189,7 +190,7 @@ PLANS = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=scaled(60))
 @given(plans=st.lists(PLANS, min_size=1, max_size=3), alike=st.none() | LIMITS, seed=st.integers(0, 1000))
 def test_no_window_holds_more_than_the_limit_whatever_becomes_of_the_runs(
     plans: list[Plan], alike: Sequence[tuple[float, float]] | None, seed: int
@@ -256,7 +257,7 @@ def test_a_run_that_pauses_gives_its_places_back() -> None:
 @pytest.mark.parametrize("commit", [0.0, 0.001, 0.005, 0.01, 0.05, 0.1])
 def test_a_run_takes_no_more_places_than_it_makes_requests(commit: float) -> None:
     few = ((5, 3600.0),)
-    for seed in range(10):
+    for seed in range(scaled(10)):
         run = Plan(few, calls=4, commit=(commit, commit), latency=0.05, bad_luck=0.2)
         world, _ = happens(run, replace(run, calls=1, starts=5.0), seed=seed)
         assert max(world.arrivals()) < 10.0, "whatever its last transaction was about when it ended"

@@ -24,8 +24,9 @@ from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time
 from tests.delivery.ledgers import DirectBooks, empty, in_memory
 from tests.delivery.scripted import ERROR_500, NO_ANSWER, NO_CONNECTION, OK, REFUSED, TOO_MANY, calls
+from tests.effort import scaled
 
-SEEDS = range(1000)
+SEEDS = range(scaled(1000))
 CALLS = 12
 CONCURRENCY = 3
 KILLS = 3

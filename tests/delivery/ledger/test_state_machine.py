@@ -45,6 +45,7 @@ from tests.delivery.scripted import (
 )
 from tests.delivery.virtual_books import VirtualBooks, VirtualLedger, VirtualLimiter, one_clock
 from tests.delivery.virtual_time import VirtualTimeLoop
+from tests.effort import scaled
 
 SESSIONS = 4
 LIVE_AT_ONCE = 3
@@ -555,7 +556,9 @@ class Deliveries(RuleBasedStateMachine):
 def test_whatever_happens_in_any_order() -> None:
     run_state_machine_as_test(
         Deliveries,
-        settings=settings(max_examples=150, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]),
+        settings=settings(
+            max_examples=scaled(150), stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
+        ),
     )
 
 
