@@ -2,9 +2,8 @@
 
 PYTHON ?= python3
 AIRFLOW ?= 3.3.2
-# Of the tests, those of one lane (pure, ledger, airflow), and those of these files.
+# Of the tests, those of a lane: pure, ledger or airflow.
 LANE ?=
-TESTS ?=
 # The soak of 20,000 calls for each policy once; the other two pairs of policy and database take as long again.
 ONLY ?= not short and not (two_hundred and (sqlite-resend or postgresql-hold))
 
@@ -28,8 +27,8 @@ export UV_SYSTEM_CERTS := true
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test long test-matrix e2e browser celery celery-proof soak bench lint lint-python lint-web \
-  types docs docs-vendors ci nightly constraints clean
+.PHONY: help install demo up test test-matrix browser e2e chaos celery celery-proof soak bench lint lint-python \
+  lint-web types docs docs-vendors ci nightly constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,17 +43,17 @@ demo: $(INSTALLED) ## Deliver a small warehouse through a real Airflow to the sa
 up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctrl-C
 	@$(BIN)/python -m demo.up
 
-test: $(INSTALLED) ## Run the tests, on all cores; LANE=pure, ledger or airflow: those of one lane
-	$(BIN)/python -m pytest -n auto --dist loadfile $(if $(LANE),-m "$(LANE)") $(TESTS)
-
-long: $(INSTALLED) ## What takes long and needs no scheduler: kills, memory, thousands of simulated runs, big examples
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "long and not (browser or e2e or soak or wheel)"
+test: $(INSTALLED) ## Run the tests, on all cores; LANE=pure, ledger or airflow runs one lane
+	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(LANE),-m "$(LANE)")
 
 test-matrix: ## The lanes of the tests with every Airflow and Python that people run, and the lowest versions
 	@.ci/run matrix
 
 e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
 	$(BIN)/python -m pytest -m "e2e or wheel"
+
+chaos: $(INSTALLED) ## Deliveries that are killed, memory with big inputs, the benchmarks in small (5 minutes)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not (browser or e2e or soak or wheel)"
 
 browser: $(INSTALLED) ## The form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
 	@command -v chromium > /dev/null || { echo "There is no chromium. As root: $(DEBIAN) chromium"; exit 1; }

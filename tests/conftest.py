@@ -14,9 +14,14 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
+from tests import effort
+
 # Machines are shared and noisy: no test is late. In CI, the same change gives the same examples.
-settings.register_profile("impactcall", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("impactcall")
+for profile in effort.PROFILES:
+    settings.register_profile(
+        profile, deadline=None, derandomize="CI" in os.environ, max_examples=effort.scaled(100, profile)
+    )
+settings.load_profile(effort.PROFILE)
 
 # Airflow reads its home when it is first imported, so this comes before any import of it.
 _HOME = tempfile.mkdtemp(prefix="impactcall-tests-")
@@ -31,8 +36,13 @@ os.environ.update(
 )
 
 from airflow_provider_impactcall.sandbox import Sandbox  # noqa: E402
-from tests import examples  # noqa: E402
+from tests import examples, lanes  # noqa: E402
 from tests.databases import embedded_postgres, empty_database  # noqa: E402
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    lanes.check(items)
 
 
 @pytest.fixture(autouse=True)

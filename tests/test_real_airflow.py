@@ -9,6 +9,8 @@ import pytest
 from tests import real_airflow
 from tests.real_airflow import RealAirflow, ResidentAirflow
 
+pytestmark = pytest.mark.airflow
+
 
 def test_a_dag_file_that_cannot_be_imported_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "dags").mkdir()

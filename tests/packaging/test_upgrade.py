@@ -29,7 +29,7 @@ from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.chaos.story import Story
-from tests.delivery.test_schema import NAMESPACE, as_version_1_left_it, prepared, versions
+from tests.delivery.ledger.test_schema import NAMESPACE, as_version_1_left_it, prepared, versions
 
 CALLS = 120
 SHOWN = ("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate")

@@ -19,6 +19,8 @@ from airflow_provider_impactcall.operators.corrections import (
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from tests.documentation import ROOT
 
+pytestmark = pytest.mark.airflow
+
 PAGE = (ROOT / "docs" / "operators.md").read_text()
 CONNECTION = (ROOT / "docs" / "connection.md").read_text()
 OPTIONS = re.findall(

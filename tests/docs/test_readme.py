@@ -50,12 +50,14 @@ PROGRAMS = [
 ]
 
 
+@pytest.mark.airflow
 @pytest.mark.parametrize("block", BLOCKS)
 def test_block_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vendors, "_registered", {})
     exec(compile(block, "documentation", "exec"), {})
 
 
+@pytest.mark.airflow
 @pytest.mark.parametrize(("path", "block"), DOCSTRING_BLOCKS)
 async def test_block_of_a_docstring_runs(path: Path, block: str) -> None:
     """With the names of its module, as its reader has them."""
