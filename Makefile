@@ -85,7 +85,7 @@ lint-python: $(INSTALLED)
 	$(BIN)/ruff format --check .
 
 lint-web: $(WEB_INSTALLED)
-	PATH="$(WEB_PATH)" node_modules/.bin/biome check --error-on-warnings
+	@PATH="$(WEB_PATH)" node_modules/.bin/biome check --error-on-warnings
 
 types: $(INSTALLED) ## Check types
 	$(BIN)/mypy
