@@ -2,32 +2,40 @@
 
 PYTHON ?= python3
 AIRFLOW ?= 3.3.2
+# Of the tests, those of a lane: pure, ledger or airflow.
+LANE ?=
 # The soak of 20,000 calls for each policy once; the other two pairs of policy and database take as long again.
-ONLY ?= not (two_hundred and (sqlite-resend or postgresql-hold))
+ONLY ?= not short and not (two_hundred and (sqlite-resend or postgresql-hold))
 
 NEWEST := 3.3.2
-VERSIONS := 3.3.2 3.1.8 2.11.2
+VERSIONS := 3.3.2 3.2.2 3.1.8 3.0.6 2.11.2
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS_INSTALLED := $(VENV)/.peers-installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
+WEB_INSTALLED := node_modules/.installed
 GROUP := dev
+# Debian's packages that a target needs, as a command; only `make debian` runs it.
+DEBIAN := apt-get update && apt-get install -y --no-install-recommends
 
 # As pip does: behind a proxy that looks into TLS, only the system knows its certificate.
 export UV_SYSTEM_CERTS := true
-# As pip does, too: else, where PYTHONDONTWRITEBYTECODE is set, each process compiles all of Airflow anew.
-export UV_COMPILE_BYTECODE := true
+# Else each process compiles all of Airflow anew. To compile everything when it is installed takes a minute, and most
+# of that is never imported.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak bench lint types docs docs-vendors ci \
-  constraints clean
+.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak bench lint \
+  lint-python lint-web types docs docs-vendors ci nightly constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 picks the interpreter, AIRFLOW=2.11.2 another version of: $(VERSIONS)"
+
+install: $(INSTALLED) $(DOCS_INSTALLED) $(WEB_INSTALLED) ## Everything that the other targets install, at once
 
 demo: $(INSTALLED) ## Deliver a small warehouse through a real Airflow to the sandbox, and compare the counts
 	@$(BIN)/python -m demo.run
@@ -36,7 +44,7 @@ up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctr
 	@$(BIN)/python -m demo.up
 
 test: $(INSTALLED) ## Run the tests, on all cores; LANE=pure, ledger or airflow runs one lane
-	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(LANE),-m $(LANE))
+	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(LANE),-m "$(LANE)")
 
 coverage: $(INSTALLED) ## The tests, and the branches of the package that they reach, compared with the gate
 	@PYTEST_ADDOPTS="$(PYTEST_ADDOPTS) --cov --cov-report=" $(MAKE) --no-print-directory test
@@ -47,8 +55,8 @@ coverage-gate: $(INSTALLED)
 	$(BIN)/python -m coverage report --include='*/records/*,*/delivery/*' --fail-under=97
 	$(BIN)/python -m coverage report --omit='*/records/*,*/delivery/*' --fail-under=90
 
-test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (45 minutes)
-	@.ci/matrix.py make test
+test-matrix: ## The lanes of the tests with every Airflow and Python that people run, and the lowest versions
+	@.ci/run matrix
 
 e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
 	$(BIN)/python -m pytest -m "e2e or wheel"
@@ -57,7 +65,8 @@ chaos: $(INSTALLED) ## Deliveries that are killed, memory with big inputs, the b
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not (browser or e2e or soak or wheel)"
 
 browser: $(INSTALLED) ## The form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
-	$(BIN)/python -m pytest tests/browser -m browser
+	@command -v chromium > /dev/null || { echo "There is no chromium. As root: $(DEBIAN) chromium"; exit 1; }
+	$(BIN)/python -m pytest -m browser
 
 celery: ## Airflow on Celery, Redis and PostgreSQL, a worker killed; needs Debian's redis-server (10 minutes)
 	@$(MAKE) --no-print-directory celery-proof GROUP=celery VENV=.venv-celery CONSTRAINTS=constraints/celery.txt
@@ -78,9 +87,14 @@ bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs De
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.importing
 
-lint: $(INSTALLED) ## Check style and format
+lint: lint-python lint-web ## Check style and format, of Python, JavaScript and CSS
+
+lint-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-web: $(WEB_INSTALLED)
+	@PATH="$(WEB_PATH)" node_modules/.bin/biome check --error-on-warnings
 
 types: $(INSTALLED) ## Check types
 	$(BIN)/mypy
@@ -96,8 +110,11 @@ docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
 	  echo $$page; \
 	done
 
-ci: ## Everything that has to pass before a change lands
+ci: ## Everything that has to pass before a change lands (40 minutes)
 	.ci/run
+
+nightly: ## Everything, however long it takes: the whole soak, Celery, all lanes on all versions, all examples, mutants
+	.ci/run nightly
 
 constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	@set -e; for version in $(VERSIONS); do \
@@ -125,7 +142,7 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	echo $$file
 
 clean: ## Remove everything that make made
-	rm -rf .venv .venv-* .demo build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .demo build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis node_modules
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	@echo "Installing this package with Airflow $(AIRFLOW) into $(VENV)"
@@ -142,6 +159,23 @@ $(DOCS_INSTALLED): $(INSTALLED)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group docs
 	@touch $@
 
+# npm and node: the machine's, else those that PyPI has as a wheel.
+WEB_PATH := $(PATH)$(if $(shell command -v npm),,:$(CURDIR)/$(BIN))
+
+$(WEB_INSTALLED): package.json | $(if $(shell command -v npm),,$(BIN)/npm)
+	@echo "Installing what lints JavaScript and CSS"
+	@PATH="$(WEB_PATH)" npm install --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
+
+$(BIN)/npm: | $(INSTALLED)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group web
+
+# With uv where there is one already, as venv and pip take ten times as long.
 $(BIN)/uv:
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) uv
+	@if [ -x .venv/bin/uv ]; then \
+	  .venv/bin/uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \
+	  .venv/bin/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) uv; \
+	else \
+	  $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) uv; \
+	fi

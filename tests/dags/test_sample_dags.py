@@ -156,6 +156,7 @@ def total(reports: list[dict[str, Any]], name: str) -> int:
     return sum(report[name] for report in reports)
 
 
+@pytest.mark.short
 def test_from_warehouse(scene: Scene) -> None:
     (report,) = scene.run("impactcall_from_warehouse")
     good = scene.good_rows(DAY + LOOK_BACK)

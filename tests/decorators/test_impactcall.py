@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from airflow.providers.common.compat.sdk import DAG, XComArg, task
 
 from airflow_provider_impactcall.operators.hidden import Hidden
@@ -12,6 +13,7 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from tests.examples import call, calls, session_ids
 
 
+@pytest.mark.short
 def test_delivers_what_the_function_returns(sandbox: Sandbox) -> None:
     with DAG(dag_id="decorated", schedule=None):
 

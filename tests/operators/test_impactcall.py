@@ -88,6 +88,7 @@ def test_an_unknown_option_is_refused() -> None:
         ImpactCallOperator(task_id="deliver", calls=[], max_rejectd=1)
 
 
+@pytest.mark.short
 def test_returns_the_counts_and_no_row(sandbox: Sandbox) -> None:
     rows = [*calls(3), call("call-0"), call("call-1", City="Boston")]
     report = deliver(rows)

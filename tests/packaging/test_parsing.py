@@ -15,6 +15,8 @@ import pytest
 from benchmarks.importing import AIRFLOW, imported
 from benchmarks.processes import environment
 
+pytestmark = pytest.mark.short
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLES = ROOT / "dags"
 EVERYTHING = Path(__file__).with_name("dags")

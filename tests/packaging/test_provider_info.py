@@ -14,6 +14,8 @@ from airflow_provider_impactcall import provider_info
 from airflow_provider_impactcall.hooks.connection import Extra
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 
+pytestmark = pytest.mark.short
+
 
 @pytest.fixture(scope="module")
 def info() -> dict[str, Any]:

@@ -78,6 +78,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.short
 def test_rows_of_sqlite_arrive_parameter_by_parameter(sandbox: Sandbox, warehouse: Path) -> None:
     report = transfer("SELECT * FROM calls", mapping={"City": "town"})
     assert (report["rows"], report["delivered"]) == (5, 5)

@@ -38,12 +38,16 @@ async function detailOf(answer) {
 export async function ask(path, parameters, signal) {
   let answer;
   try {
-    answer = await fetch(address(path, parameters), { signal, headers: { Accept: "application/json" }, cache: "no-store" });
+    answer = await fetch(address(path, parameters), {
+      signal,
+      headers: { Accept: "application/json" },
+      cache: "no-store",
+    });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new Refused(0, "Airflow does not answer. Is the network up?");
   }
-  if (!answer.ok) throw new Refused(answer.status, await detailOf(answer) || `Airflow answered ${answer.status}.`);
+  if (!answer.ok) throw new Refused(answer.status, (await detailOf(answer)) || `Airflow answered ${answer.status}.`);
   return answer.json();
 }
 

@@ -84,13 +84,19 @@ function picture({ step: size, steps }, width) {
     draw("rect", { class: "cursor", x: 0, y: 0, width: room, height: HEIGHT - 22, rx: 3 }),
     axis(delivered, mostDelivered, width),
     axis(troubled, mostTroubled, width),
-    steps.map((each, index) => [
-      ...bar(each, ["delivered"], delivered, mostDelivered, left(index), barWidth),
-      ...bar(each, TROUBLED, troubled, mostTroubled, left(index), barWidth),
-      index % every === 0
-        ? draw("text", { class: "axis", x: LEFT + (index + 0.5) * room, y: HEIGHT - 4, "text-anchor": "middle" }, tick(each.at, size))
-        : null,
-    ].filter(Boolean)),
+    steps.map((each, index) =>
+      [
+        ...bar(each, ["delivered"], delivered, mostDelivered, left(index), barWidth),
+        ...bar(each, TROUBLED, troubled, mostTroubled, left(index), barWidth),
+        index % every === 0
+          ? draw(
+              "text",
+              { class: "axis", x: LEFT + (index + 0.5) * room, y: HEIGHT - 4, "text-anchor": "middle" },
+              tick(each.at, size),
+            )
+          : null,
+      ].filter(Boolean),
+    ),
   );
 }
 
@@ -102,7 +108,13 @@ function legend(steps) {
     "ul",
     { class: "legend" },
     SHOWN.map((state) =>
-      make("li", {}, icon(state), `${stateName(state)} `, make("strong", {}, number(steps.reduce((total, each) => total + each[state], 0)))),
+      make(
+        "li",
+        {},
+        icon(state),
+        `${stateName(state)} `,
+        make("strong", {}, number(steps.reduce((total, each) => total + each[state], 0))),
+      ),
     ),
   );
 }
@@ -116,7 +128,11 @@ function asTable({ step: size, steps }) {
     "details",
     {},
     make("summary", {}, "Show as a table"),
-    make("div", { class: "wide", role: "region", tabindex: 0, "aria-label": "Calls over time, as a table" }, table("Calls by outcome over time", columns, steps)),
+    make(
+      "div",
+      { class: "wide", role: "region", tabindex: 0, "aria-label": "Calls over time, as a table" },
+      table("Calls by outcome over time", columns, steps),
+    ),
   );
 }
 

@@ -29,7 +29,9 @@ function tile(state, calls, total) {
 
 function aside(state, calls) {
   const words = `${number(calls)} ${stateName(state).toLowerCase()}`;
-  const inside = FILTERS.has(state) ? make("button", { type: "button", class: "link", click: show(state) }, words) : words;
+  const inside = FILTERS.has(state)
+    ? make("button", { type: "button", class: "link", click: show(state) }, words)
+    : words;
   return make("li", {}, icon(state), inside);
 }
 
@@ -46,7 +48,13 @@ function headline(states, total, period) {
 }
 
 function task(state, words, detail, action) {
-  return make("li", { class: `task ${state}` }, icon(state), make("div", {}, make("p", {}, words), make("p", { class: "muted" }, detail)), action);
+  return make(
+    "li",
+    { class: `task ${state}` },
+    icon(state),
+    make("div", {}, make("p", {}, words), make("p", { class: "muted" }, detail)),
+    action,
+  );
 }
 
 function tasks({ states, open_unknowns: unknowns, oldest_undelivered: oldest }, period) {
@@ -54,11 +62,25 @@ function tasks({ states, open_unknowns: unknowns, oldest_undelivered: oldest }, 
   const found = [];
   if (unknowns > 0) {
     const words = `${counted(unknowns, "call")} of unknown fate`;
-    found.push(task("unknown", words, "Of any time, not only of this period. Nobody knows whether impact.com has them.", jump("unknown", "How to find out")));
+    found.push(
+      task(
+        "unknown",
+        words,
+        "Of any time, not only of this period. Nobody knows whether impact.com has them.",
+        jump("unknown", "How to find out"),
+      ),
+    );
   }
   if (states.rejected > 0) {
     const words = `${counted(states.rejected, "call")} rejected in ${period}`;
-    found.push(task("rejected", words, "impact.com does not have them, and no run sends them again by itself.", jump("rejected", "What to do")));
+    found.push(
+      task(
+        "rejected",
+        words,
+        "impact.com does not have them, and no run sends them again by itself.",
+        jump("rejected", "What to do"),
+      ),
+    );
   }
   if (oldest !== null) {
     const id = make("a", { class: "id", href: fragment({ call: oldest.CallSessionId }) }, oldest.CallSessionId);
@@ -85,8 +107,19 @@ export function glance(overview, period) {
       "div",
       { class: "card outcome" },
       headline(states, total, period),
-      make("div", { class: "tiles" }, ALWAYS.map((state) => tile(state, states[state] ?? 0, total))),
-      asides.length === 0 ? null : make("ul", { class: "asides" }, make("li", { class: "muted" }, "and"), asides.map((state) => aside(state, states[state]))),
+      make(
+        "div",
+        { class: "tiles" },
+        ALWAYS.map((state) => tile(state, states[state] ?? 0, total)),
+      ),
+      asides.length === 0
+        ? null
+        : make(
+            "ul",
+            { class: "asides" },
+            make("li", { class: "muted" }, "and"),
+            asides.map((state) => aside(state, states[state])),
+          ),
     ),
     make(
       "div",

@@ -39,7 +39,16 @@ export function groups(name, what, found) {
       title: name,
       head: true,
       cell: (group) =>
-        make("button", { type: "button", class: "link id", click: show(group[name]), "aria-label": `Show the calls of ${what} ${group[name]}` }, group[name] || "none"),
+        make(
+          "button",
+          {
+            type: "button",
+            class: "link id",
+            click: show(group[name]),
+            "aria-label": `Show the calls of ${what} ${group[name]}`,
+          },
+          group[name] || "none",
+        ),
     },
     { title: "Calls", number: true, cell: (group) => number(group.calls) },
     ...OUTCOMES.slice(1).map((state) => ({

@@ -15,7 +15,12 @@ function verdict(call) {
     { class: `verdict ${call.state}` },
     make("p", { class: "verdict-line" }, badge(call.state), make("strong", {}, meaning(call.state))),
     call.reason ? make("p", {}, "Reason: ", make("q", {}, call.reason)) : null,
-    make("dl", { class: "facts" }, facts, make("div", {}, make("dt", {}, "Last changed"), make("dd", {}, moment(call.changed_at)))),
+    make(
+      "dl",
+      { class: "facts" },
+      facts,
+      make("div", {}, make("dt", {}, "Last changed"), make("dd", {}, moment(call.changed_at))),
+    ),
   );
 }
 
@@ -31,12 +36,21 @@ function what({ state, status, reason, actor, attempt }) {
 function event(each, before) {
   const since = before ? (new Date(each.at) - new Date(before.at)) / 1000 : null;
   const run = each.run_id
-    ? make("button", { type: "button", class: "link", click: () => change({ call: "", run: each.run_id, source: "", dag_run: "" }) }, "Its run")
+    ? make(
+        "button",
+        { type: "button", class: "link", click: () => change({ call: "", run: each.run_id, source: "", dag_run: "" }) },
+        "Its run",
+      )
     : null;
   return make(
     "li",
     {},
-    make("div", { class: "event-time" }, moment(each.at), since === null ? null : make("span", { class: "muted" }, ` +${duration(since)}`)),
+    make(
+      "div",
+      { class: "event-time" },
+      moment(each.at),
+      since === null ? null : make("span", { class: "muted" }, ` +${duration(since)}`),
+    ),
     make("div", { class: "event-what" }, badge(each.state), make("span", {}, what(each)), run),
   );
 }
@@ -48,7 +62,11 @@ function events(history, call) {
     "div",
     {},
     make("h3", {}, `All that happened: ${own.length === 1 ? "1 entry" : `${own.length} entries`}`),
-    make("ol", { class: "events" }, own.map((each, index) => event(each, own[index - 1]))),
+    make(
+      "ol",
+      { class: "events" },
+      own.map((each, index) => event(each, own[index - 1])),
+    ),
   );
 }
 
@@ -57,7 +75,13 @@ function others(namespaces) {
   const buttons = namespaces.map((namespace) =>
     make("button", { type: "button", class: "link", click: () => change({ namespace }) }, namespace),
   );
-  return make("p", {}, "The ledger has this id among the calls to ", buttons.flatMap((each, index) => (index === 0 ? [each] : [", ", each])), ".");
+  return make(
+    "p",
+    {},
+    "The ledger has this id among the calls to ",
+    buttons.flatMap((each, index) => (index === 0 ? [each] : [", ", each])),
+    ".",
+  );
 }
 
 /**
@@ -71,20 +95,44 @@ export function history({ calls: found, history: happened, elsewhere }, id) {
       "div",
       {},
       title,
-      make("p", {}, make("strong", {}, elsewhere.length === 0 ? "The ledger has no call with this CallSessionId." : "No call with this CallSessionId went to the endpoint that is shown.")),
+      make(
+        "p",
+        {},
+        make(
+          "strong",
+          {},
+          elsewhere.length === 0
+            ? "The ledger has no call with this CallSessionId."
+            : "No call with this CallSessionId went to the endpoint that is shown.",
+        ),
+      ),
       others(elsewhere),
       make(
         "ul",
         { class: "hints" },
         make("li", {}, "Ids are compared whole, and in their exact case."),
         make("li", {}, "No run may have read its row yet, or the query leaves it out."),
-        make("li", {}, "Its row may have been invalid, and never become a call: see the task's log, or its rejects_path."),
+        make(
+          "li",
+          {},
+          "Its row may have been invalid, and never become a call: see the task's log, or its rejects_path.",
+        ),
         make("li", {}, "It may have gone to another endpoint, or be in another ledger."),
       ),
     );
   }
-  const several = found.length > 1 ? make("p", {}, `${found.length} calls have this id; they differ in campaign, action tracker or provider.`) : null;
-  return make("div", {}, title, several, others(elsewhere), found.map((call) => make("div", { class: "one" }, verdict(call), events(happened, call))));
+  const several =
+    found.length > 1
+      ? make("p", {}, `${found.length} calls have this id; they differ in campaign, action tracker or provider.`)
+      : null;
+  return make(
+    "div",
+    {},
+    title,
+    several,
+    others(elsewhere),
+    found.map((call) => make("div", { class: "one" }, verdict(call), events(happened, call))),
+  );
 }
 
 /** For those who do not see the page. */

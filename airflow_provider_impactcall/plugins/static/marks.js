@@ -15,7 +15,12 @@ const SHAPES = {
 
 export function icon(state) {
   const paths = (SHAPES[state] ?? ["M7.9 8h.2"]).map((d) => draw("path", { d }));
-  return draw("svg", { class: `icon ${state}`, viewBox: "0 0 16 16", "aria-hidden": "true" }, draw("circle", { cx: 8, cy: 8, r: 7 }), paths);
+  return draw(
+    "svg",
+    { class: `icon ${state}`, viewBox: "0 0 16 16", "aria-hidden": "true" },
+    draw("circle", { cx: 8, cy: 8, r: 7 }),
+    paths,
+  );
 }
 
 export function badge(state, words = stateName(state)) {

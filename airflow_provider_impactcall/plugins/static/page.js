@@ -1,19 +1,19 @@
 // The page as a whole: what is asked when, and what each control does.
 
 import { change, current, onChange } from "./address.js";
-import { Refused, ask, csv } from "./api.js";
-import { MOST, PAGE, calls } from "./calls.js";
+import { ask, csv, Refused } from "./api.js";
+import { calls, MOST, PAGE } from "./calls.js";
 import { chart } from "./chart.js";
 import { announce, byId, goTo, make } from "./dom.js";
 import { glance } from "./glance.js";
 import { groups, suggest } from "./groups.js";
 import { history, inShort } from "./history.js";
 import { throughAirflow } from "./leaving.js";
-import { Part, nothing } from "./part.js";
+import { nothing, Part } from "./part.js";
 import { reasons } from "./reasons.js";
 import { runs } from "./runs.js";
 import { hideTrouble, showTrouble } from "./trouble.js";
-import { PERIODS, moment } from "./words.js";
+import { moment, PERIODS } from "./words.js";
 
 const DAY = 86_400_000;
 const FILTERS = ["state", "reason", "MediaId", "CampaignId"];
@@ -49,7 +49,11 @@ function loadOverall() {
     (answer) => (answer.namespaces.length === 0 ? emptyLedger() : glance(answer, words)),
   );
   const simple = [
-    ["over-time", "over-time", (answer) => (answer.steps.length === 0 ? nothing("Nothing happened in this period.") : chart(answer))],
+    [
+      "over-time",
+      "over-time",
+      (answer) => (answer.steps.length === 0 ? nothing("Nothing happened in this period.") : chart(answer)),
+    ],
     ["rejected", "rejected", (answer) => reasons("rejected", answer, `No call was rejected in ${words}.`)],
     ["unknown", "unknown", (answer) => reasons("unknown", answer, `No call of ${words} is of unknown fate.`)],
   ].map(([id, path, render]) => {
@@ -57,18 +61,29 @@ function loadOverall() {
     return parts[id].show((signal) => ask(path, asked, signal), render);
   });
   overview.then((answer) => answer && describe(answer)).catch(() => {});
-  return [overview, ...simple, loadGroups("partners", "MediaId", "partner", asked), loadGroups("campaigns", "CampaignId", "campaign", asked)];
+  return [
+    overview,
+    ...simple,
+    loadGroups("partners", "MediaId", "partner", asked),
+    loadGroups("campaigns", "CampaignId", "campaign", asked),
+  ];
 }
 
 async function loadGroups(path, name, what, asked) {
   const uncounted = period().days > LONGEST_COUNTED;
   byId(path).querySelector(".csv").hidden = uncounted;
   if (uncounted) {
-    await parts[path].show(async () => [], () => nothing("Counted for at most 31 days: choose a shorter period above."));
+    await parts[path].show(
+      async () => [],
+      () => nothing("Counted for at most 31 days: choose a shorter period above."),
+    );
     return;
   }
   link(path, path, asked);
-  const found = await parts[path].show((signal) => ask(path, asked, signal), (answer) => groups(name, what, answer));
+  const found = await parts[path].show(
+    (signal) => ask(path, asked, signal),
+    (answer) => groups(name, what, answer),
+  );
   if (found) suggest(byId(`known-${path}`), name, found);
 }
 
@@ -77,7 +92,11 @@ function emptyLedger() {
     "div",
     { class: "card empty" },
     make("h3", {}, "No calls yet"),
-    make("p", {}, "The ledger is empty. What a task delivers with SqlToImpactCallOperator, ImpactCallOperator or @task.impactcall appears here, from its first call on."),
+    make(
+      "p",
+      {},
+      "The ledger is empty. What a task delivers with SqlToImpactCallOperator, ImpactCallOperator or @task.impactcall appears here, from its first call on.",
+    ),
   );
 }
 
@@ -86,7 +105,9 @@ function describe({ ledger, namespace, namespaces }) {
   const about = namespace ? `Calls to ${namespace}, from ${kept}` : `From ${kept}`;
   byId("about").textContent = `${about}, as of ${moment(until.toISOString())}. All times are UTC.`;
   byId("namespace-field").hidden = namespaces.length < 2;
-  byId("namespace").replaceChildren(...namespaces.map((each) => make("option", { value: each, selected: each === namespace }, each)));
+  byId("namespace").replaceChildren(
+    ...namespaces.map((each) => make("option", { value: each, selected: each === namespace }, each)),
+  );
   document.body.classList.toggle("empty-ledger", namespaces.length === 0);
 }
 
@@ -111,7 +132,10 @@ function loadRunsAndCalls() {
 
 function loadCallsOf(found) {
   if (found.length === 0) {
-    return parts.calls.show(async () => [], () => nothing("There is no such run, so it has no calls."));
+    return parts.calls.show(
+      async () => [],
+      () => nothing("There is no such run, so it has no calls."),
+    );
   }
   return loadCalls({ run_id: found.map((run) => run.run_id) });
 }
@@ -126,7 +150,10 @@ function loadCalls(of) {
       .catch(() => {});
   };
   link("calls", "calls", filtered);
-  return parts.calls.show((signal) => ask("calls", { ...filtered, limit }, signal), (answer) => calls(answer, more));
+  return parts.calls.show(
+    (signal) => ask("calls", { ...filtered, limit }, signal),
+    (answer) => calls(answer, more),
+  );
 }
 
 async function loadHistory() {
@@ -134,7 +161,10 @@ async function loadHistory() {
   byId("history").hidden = id === "";
   if (id === "") return;
   const asked = { CallSessionId: id, namespace: shown.namespace };
-  const answer = await parts.history.show((signal) => ask("history", asked, signal), (found) => history(found, id));
+  const answer = await parts.history.show(
+    (signal) => ask("history", asked, signal),
+    (found) => history(found, id),
+  );
   if (answer) announce(inShort(answer));
 }
 
@@ -150,14 +180,20 @@ function reflectControls() {
   byId("call").value = shown.call;
   const chips = [];
   if (shown.reason !== "") chips.push(["Reason", shown.reason, { reason: "" }]);
-  if (shown.state !== "") chips.push(["State", form.elements.state.selectedOptions[0]?.textContent ?? shown.state, { state: "" }]);
+  if (shown.state !== "")
+    chips.push(["State", form.elements.state.selectedOptions[0]?.textContent ?? shown.state, { state: "" }]);
   if (shown.MediaId !== "") chips.push(["Partner", shown.MediaId, { MediaId: "" }]);
   if (shown.CampaignId !== "") chips.push(["Campaign", shown.CampaignId, { CampaignId: "" }]);
   byId("chips").replaceChildren(
     ...chips.map(([name, value, without]) =>
       make(
         "button",
-        { type: "button", class: "chip", click: () => change(without), "aria-label": `Remove the filter ${name}: ${value}` },
+        {
+          type: "button",
+          class: "chip",
+          click: () => change(without),
+          "aria-label": `Remove the filter ${name}: ${value}`,
+        },
         make("span", {}, `${name}: ${value}`),
         make("span", { "aria-hidden": "true" }, "×"),
       ),

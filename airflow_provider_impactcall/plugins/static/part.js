@@ -46,14 +46,16 @@ export class Part {
   #wait() {
     this.section.setAttribute("aria-busy", "true");
     if (this.place.childElementCount === 0 || this.place.querySelector(".apology")) {
-      this.place.replaceChildren(make("div", { class: "skeleton", "aria-hidden": "true" }, make("span"), make("span"), make("span")));
+      this.place.replaceChildren(
+        make("div", { class: "skeleton", "aria-hidden": "true" }, make("span"), make("span"), make("span")),
+      );
     }
   }
 
   #stillWaiting() {
-    this.place.querySelector(".skeleton")?.replaceWith(
-      make("p", { class: "skeleton muted" }, "Still reading: a large ledger takes a while …"),
-    );
+    this.place
+      .querySelector(".skeleton")
+      ?.replaceWith(make("p", { class: "skeleton muted" }, "Still reading: a large ledger takes a while …"));
   }
 
   #apology(error, again) {

@@ -25,16 +25,15 @@ function item(state, { reason, calls, last_at: lastAt, what_to_do: whatToDo, com
         "div",
         {},
         make("h3", {}, reason || "No reason was given"),
-        make("span", { class: "muted" }, `${counted(calls, "call")}, ${calls === 1 ? "" : "the latest "}${ago(lastAt)}`),
+        make(
+          "span",
+          { class: "muted" },
+          `${counted(calls, "call")}, ${calls === 1 ? "" : "the latest "}${ago(lastAt)}`,
+        ),
       ),
     ),
     make("p", {}, whatToDo),
-    make(
-      "div",
-      { class: "command" },
-      make("code", {}, command),
-      copyButton(command, `the command for: ${reason}`),
-    ),
+    make("div", { class: "command" }, make("code", {}, command), copyButton(command, `the command for: ${reason}`)),
     make("button", { type: "button", class: "link", click: show }, `Show ${calls === 1 ? "this call" : "these calls"}`),
   );
 }
@@ -46,7 +45,11 @@ function item(state, { reason, calls, last_at: lastAt, what_to_do: whatToDo, com
  */
 export function reasons(state, found, none) {
   if (found.length === 0) return nothing(none);
-  const list = make("ul", { class: "reasons" }, found.slice(0, FIRST).map((each) => item(state, each)));
+  const list = make(
+    "ul",
+    { class: "reasons" },
+    found.slice(0, FIRST).map((each) => item(state, each)),
+  );
   const rest = found.slice(FIRST);
   if (rest.length === 0) return list;
   const more = make("button", { type: "button" }, `Show ${counted(rest.length, "more reason")}`);

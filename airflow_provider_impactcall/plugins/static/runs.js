@@ -62,7 +62,16 @@ const COLUMNS = [
   {
     title: "Calls",
     cell: (run) =>
-      make("button", { type: "button", class: "small", click: show(run), "aria-label": `Show the calls of the run that started ${moment(run.started_at)}` }, "Show"),
+      make(
+        "button",
+        {
+          type: "button",
+          class: "small",
+          click: show(run),
+          "aria-label": `Show the calls of the run that started ${moment(run.started_at)}`,
+        },
+        "Show",
+      ),
   },
 ];
 

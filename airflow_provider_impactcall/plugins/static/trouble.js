@@ -3,20 +3,35 @@
 import { byId, make } from "./dom.js";
 import { airflowLink } from "./leaving.js";
 
-const again = () => make("button", { type: "button", class: "solid", click: () => window.location.reload() }, "Try again");
+const again = () =>
+  make("button", { type: "button", class: "solid", click: () => window.location.reload() }, "Try again");
 
 const KINDS = {
   401: () => ({
     title: "You are not logged in",
-    body: [make("p", {}, "The session has ended, or never began."), make("p", {}, airflowLink("../", "Log in to Airflow"))],
+    body: [
+      make("p", {}, "The session has ended, or never began."),
+      make("p", {}, airflowLink("../", "Log in to Airflow")),
+    ],
   }),
   403: (detail) => ({
     title: "You may not see the deliveries",
-    body: [make("p", {}, detail), make("p", { class: "muted" }, "Whoever administers this Airflow can give you the right.")],
+    body: [
+      make("p", {}, detail),
+      make("p", { class: "muted" }, "Whoever administers this Airflow can give you the right."),
+    ],
   }),
   503: (detail) => ({
     title: "There is no ledger to read",
-    body: [make("p", {}, detail), make("p", { class: "muted" }, "Nothing is lost by that: deliveries keep their own account, and stop while they cannot."), again()],
+    body: [
+      make("p", {}, detail),
+      make(
+        "p",
+        { class: "muted" },
+        "Nothing is lost by that: deliveries keep their own account, and stop while they cannot.",
+      ),
+      again(),
+    ],
   }),
 };
 

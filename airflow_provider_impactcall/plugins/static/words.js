@@ -2,7 +2,14 @@
 
 const NUMBER = new Intl.NumberFormat("en-US");
 const time = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
-const MOMENT = time({ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const MOMENT = time({
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 const STEPS = {
   hour: time({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }),
   day: time({ weekday: "short", day: "numeric", month: "short" }),
@@ -29,8 +36,10 @@ const STATES = {
 
 const MEANINGS = {
   delivered: "impact.com has this call.",
-  rejected: "impact.com refused this call, and does not have it. Once its cause is mended and it is requeued, the next run that reads it sends it anew.",
-  unknown: "This call left, and no answer says what came of it. It is held, as a second one might pay the partner twice, until someone finds out or decides.",
+  rejected:
+    "impact.com refused this call, and does not have it. Once its cause is mended and it is requeued, the next run that reads it sends it anew.",
+  unknown:
+    "This call left, and no answer says what came of it. It is held, as a second one might pay the partner twice, until someone finds out or decides.",
   not_sent: "impact.com does not have this call. The next run that reads it sends it.",
   requeued: "This call was of unknown fate, and someone released it: the next run that reads it sends it.",
   open: "A run is sending this call right now.",
@@ -65,7 +74,11 @@ export const tick = (text, size) => TICKS[size].format(new Date(text));
 /** How long ago, roughly. */
 export function ago(text) {
   const seconds = Math.max(0, (Date.now() - new Date(text)) / 1000);
-  for (const [size, one] of [[86_400, "day"], [3_600, "hour"], [60, "minute"]]) {
+  for (const [size, one] of [
+    [86_400, "day"],
+    [3_600, "hour"],
+    [60, "minute"],
+  ]) {
     if (seconds >= size) return `${counted(Math.floor(seconds / size), one)} ago`;
   }
   return "just now";

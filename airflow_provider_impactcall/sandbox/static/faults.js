@@ -99,7 +99,10 @@ export class Faults {
     const said = rates.length
       ? `${plural(rates.length, "kind")} on: together ${total} % of the requests, from the next one.`
       : "None on: every valid call is answered OK.";
-    setText(byId("faults-about"), scripted ? `${said} A script decides the next ${plural(scripted, "request")}.` : said);
+    setText(
+      byId("faults-about"),
+      scripted ? `${said} A script decides the next ${plural(scripted, "request")}.` : said,
+    );
   }
 
   async #send(settings) {

@@ -154,7 +154,11 @@ export class Requests {
     if (searched) return;
     if (this.#paused) setText(byId("about"), `Paused. ${plural(this.#missed.size, "new request")}.`);
     else if (this.#entries.size < this.#kept) setText(byId("about"), "Newest first.");
-    else setText(byId("about"), `The latest ${this.#kept}, newest first. The search finds processed calls of earlier ones, too.`);
+    else
+      setText(
+        byId("about"),
+        `The latest ${this.#kept}, newest first. The search finds processed calls of earlier ones, too.`,
+      );
   }
 
   #redraw() {
@@ -297,14 +301,23 @@ function parameters({ parameters }, wrong) {
       "tr",
       wrong.has(name) ? { class: "wrong" } : {},
       element("th", { scope: "row" }, name, wrong.has(name) ? element("span", { class: "unseen" }, " (wrong)") : null),
-      element("td", {}, value === "" ? element("em", {}, "empty") : value, hidden ? element("span", { class: "unseen" }, " (masked)") : null),
+      element(
+        "td",
+        {},
+        value === "" ? element("em", {}, "empty") : value,
+        hidden ? element("span", { class: "unseen" }, " (masked)") : null,
+      ),
     ),
   );
   return element(
     "table",
     {},
     element("caption", {}, plural(parameters.length, "parameter")),
-    element("thead", { class: "unseen" }, element("tr", {}, element("th", { scope: "col" }, "Parameter"), element("th", { scope: "col" }, "Value"))),
+    element(
+      "thead",
+      { class: "unseen" },
+      element("tr", {}, element("th", { scope: "col" }, "Parameter"), element("th", { scope: "col" }, "Value")),
+    ),
     element("tbody", {}, ...rows),
   );
 }

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""``.ci/run.py PLAN``: run the jobs of a plan (``ci``, ``matrix`` or ``nightly``), and say what came of each.
+
+What installs and what fails most often comes first, alone. Then there are two rows of jobs, each one after the other:
+those that compute, and beside them those that mostly wait, for an Airflow, a browser or a lease. Each line that a job
+prints begins with its name. A job that fails stops no other, but for what installs what the others need.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import matrix
+
+ROOT = Path(__file__).resolve().parent.parent
+# pytest ends its fixtures on an interrupt, and with them the Airflows and databases that it started.
+SECONDS_TO_END = 30.0
+
+
+class Job(NamedTuple):
+    """A command, with the minutes after which it is ended."""
+
+    name: str
+    command: Sequence[str]
+    minutes: float
+
+
+class Result(NamedTuple):
+    """What came of a job. One that runs no tests counts as one."""
+
+    name: str
+    seconds: int
+    passed: int
+    failed: int
+    end: str
+
+    @property
+    def row(self) -> str:
+        return f"{self.name:20} {self.seconds:8} {self.passed:7} {self.failed:7}  {self.end}"
+
+
+class Plan(NamedTuple):
+    """Jobs: one that installs, some alone, then rows of jobs at once.
+
+    No two jobs of several rows may install into one environment, listen on one port or write to ``.demo``.
+    """
+
+    install: Job
+    first: Sequence[Job]
+    rows: Sequence[Sequence[Job]]
+
+
+def make(*words: str, minutes: float) -> Job:
+    return Job(words[0], ("make", *words), minutes)
+
+
+def debian(*packages: str) -> Job:
+    """Install Debian's packages, those whose program of the same name is missing."""
+    missing = f"for each in {' '.join(packages)}; do command -v $each > /dev/null || echo $each; done"
+    install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends"
+    script = f'missing=$({missing}); [ -z "$missing" ] || ({install} $missing)'
+    return Job("debian", ("bash", "-c", script), 10)
+
+
+def cells(*markers: str, profile: str, minutes: float) -> list[Job]:
+    """The tests with each other Airflow and Python: each cell's own, or those with these markers."""
+    return [
+        Job(cell.name, (*matrix.command(cell, markers), f"HYPOTHESIS_PROFILE={profile}"), minutes)
+        for cell in matrix.OTHERS
+    ]
+
+
+INSTALL = make("install", minutes=10)
+CHECKS = [make("lint", minutes=3), make("types", minutes=5)]
+# Versions differ in what they do, and hardly in what they do with one example and not with another.
+CELLS = cells(profile="quick", minutes=15)
+PLANS = {
+    "ci": Plan(
+        INSTALL,
+        CHECKS,
+        [
+            [make("test", minutes=15), make("docs", minutes=3), *CELLS, make("chaos", minutes=15)],
+            [
+                debian("chromium"),
+                make("demo", minutes=5),
+                make("e2e", minutes=30),
+                make("browser", minutes=20),
+                make("soak", "ONLY=short", minutes=10),
+            ],
+        ],
+    ),
+    "matrix": Plan(INSTALL, [make("test", minutes=15), *CELLS], []),
+    "nightly": Plan(
+        INSTALL,
+        CHECKS,
+        [
+            [
+                make("test", minutes=120),
+                make("docs", minutes=3),
+                make("chaos", minutes=120),
+                *cells("pure", "ledger", "airflow", "wheel", profile="nightly", minutes=120),
+            ],
+            [
+                debian("chromium", "redis-server"),
+                make("demo", minutes=5),
+                make("e2e", minutes=60),
+                make("browser", minutes=30),
+                make("celery", minutes=30),
+                make("soak", "ONLY=not short", minutes=120),
+            ],
+        ],
+    ),
+}
+
+
+class Runner:
+    """Runs jobs, prints what they print, and can end those that run."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+
+    def run_all(self, jobs: Sequence[Job]) -> list[Result]:
+        return [self.run(job) for job in jobs]
+
+    def run(self, job: Job) -> Result:
+        """Run a job to its end, or end it when its time is over."""
+        started = time.monotonic()
+        process = self._start(job)
+        if process is None:
+            return Result(job.name, 0, 0, 1, "not started")
+        say(job.name, f"=== {shlex.join(job.command)}")
+        counts: Counter[str] = Counter()
+        # In a thread, as a child that got away from the group would keep the pipe open.
+        reader = threading.Thread(target=read, args=(job.name, process, counts), daemon=True)
+        reader.start()
+        ended = "failed"
+        try:
+            if process.wait(job.minutes * 60) == 0:
+                ended = "passed"
+        except subprocess.TimeoutExpired:
+            ended = f"ended after {job.minutes:g} minutes"
+        finally:
+            end(process)
+        reader.join(SECONDS_TO_END)
+        with self._lock:
+            self._running.discard(process)
+        seconds = round(time.monotonic() - started)
+        say(job.name, f"--- {ended}, {seconds} s")
+        failed = counts["failed"] + counts["error"]
+        if ended != "passed":
+            return Result(job.name, seconds, counts["passed"], max(failed, 1), ended)
+        return Result(job.name, seconds, counts["passed"] or 1, failed, ended)
+
+    def _start(self, job: Job) -> subprocess.Popen[str] | None:
+        with self._lock:
+            if self.stopped:
+                return None
+            process = subprocess.Popen(
+                job.command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                # A group of its own, so that its children can be ended with it.
+                start_new_session=True,
+            )
+            self._running.add(process)
+            return process
+
+    def stop(self) -> None:
+        """End all that runs, and start nothing more."""
+        with self._lock:
+            self.stopped = True
+            running = list(self._running)
+        for process in running:
+            end(process)
+
+
+def read(name: str, process: subprocess.Popen[str], counts: Counter[str]) -> None:
+    """Print what a job prints, and count the tests that its pytest names at its end."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        say(name, line.rstrip())
+        if re.search(r"\d (passed|failed|errors?)\b.* in \d[\d.]*s\b", line):
+            for number, kind in re.findall(r"(\d+) (passed|failed|error)", line):
+                counts[kind] += int(number)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a process, if it has not ended, and what is left of its group: politely, and then for good."""
+    with suppress(ProcessLookupError):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(SECONDS_TO_END)
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+_printing = threading.Lock()
+
+
+def say(name: str, text: str) -> None:
+    with _printing:
+        print(f"[{name}] {text}", flush=True)
+
+
+def run(plan: Plan, runner: Runner) -> int:
+    """The status: 0 if all jobs passed."""
+    results = [runner.run(plan.install)]
+    if results[0].failed:
+        runner.stop()
+    results += runner.run_all(plan.first)
+    with ThreadPoolExecutor() as threads:
+        for of_row in threads.map(runner.run_all, plan.rows):
+            results += of_row
+    failed = sum(result.failed for result in results)
+    print(f"\n{'job':20} {'seconds':>8} {'passed':>7} {'failed':>7}  result")
+    print(*(result.row for result in results), sep="\n")
+    print(f"\n{sum(result.passed for result in results)} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def main(plan: str = "ci") -> int:
+    # `make ci` must not hand on what it was itself told.
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
+        os.environ.pop(name, None)
+    if plan not in PLANS:
+        print(f"There is no plan {plan}. Plans: {', '.join(PLANS)}", file=sys.stderr)
+        return 2
+    if plan == "nightly":
+        os.environ["HYPOTHESIS_PROFILE"] = "nightly"
+    runner = Runner()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: threading.Thread(target=runner.stop).start())
+    return run(PLANS[plan], runner)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
