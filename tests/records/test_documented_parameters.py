@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from airflow_provider_impactcall.records import PARAMETERS, CallRecord, CallStatus
 from tests.records.rows import REQUIRED, good_row, wire_text
+from tests.tables import table
 
 # Name, placeholder, the limit "64 character UTF-8" where the page states one, "required" where it says so.
 DOCUMENTED = """
@@ -136,14 +135,16 @@ def test_the_table_has_the_50_parameters_in_the_page_s_order():
     assert [parameter.name for parameter in PARAMETERS.values()] == list(PARAMETERS)
 
 
-@pytest.mark.parametrize(("name", "placeholder", "limit", "required"), PAGE, ids=[name for name, *_ in PAGE])
-def test_each_parameter_is_what_the_page_says(name, placeholder, limit, required):
-    parameter = PARAMETERS[name]
-    assert parameter.type == placeholder
-    assert parameter.limit == (None if limit == "-" else int(limit))
-    assert parameter.required is (required == "required")
-    assert parameter.allowed == ALLOWED.get(name, ())
-    assert parameter.description.endswith(".")
+def test_each_parameter_is_what_the_page_says() -> None:
+    with table() as row:
+        for name, placeholder, limit, required in PAGE:
+            with row(name):
+                parameter = PARAMETERS[name]
+                assert parameter.type == placeholder
+                assert parameter.limit == (None if limit == "-" else int(limit))
+                assert parameter.required is (required == "required")
+                assert parameter.allowed == ALLOWED.get(name, ())
+                assert parameter.description.endswith(".")
 
 
 def test_the_ten_required_are_those_of_the_page():
