@@ -491,12 +491,12 @@ def test_a_bad_row_is_known_by_its_session_id_if_that_can_be_read() -> None:
         assert caught.value.call_session_id == known_as
 
 
-def test_a_call_record_in_a_row_s_place_is_taken_as_it_is():
+def test_a_call_record_in_a_row_s_place_is_taken_as_it_is() -> None:
     record = CallRecord.of(good_row())
     assert CallMapping(constants={"CampaignId": 2}).record(record) is record
 
 
-async def test_the_good_rows_beside_the_bad_ones_are_delivered():
+async def test_the_good_rows_beside_the_bad_ones_are_delivered() -> None:
     """Before, between and after the bad rows, the good ones arrive, each once and in full."""
     rows: list[Any] = []
     for case in chain.from_iterable(BAD_ROWS.values()):
@@ -606,13 +606,13 @@ UNKNOWN = "is none of impact.com's 50 parameters"
         ),
     ],
 )
-def test_an_option_that_cannot_be_is_refused_before_any_row(options, message):
+def test_an_option_that_cannot_be_is_refused_before_any_row(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         CallMapping(**options)
     assert str(caught.value) == message
 
 
-def test_missing_columns_are_known_before_any_row():
+def test_missing_columns_are_known_before_any_row() -> None:
     mapping = CallMapping({"CallerId": "phone", "City": "town", "MediaId": lambda row: 1})
     assert mapping.missing_columns(["phone", "Phone"]) == ["town"]
     assert mapping.missing_columns(["phone", "town"]) == []

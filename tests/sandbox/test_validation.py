@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -19,7 +20,7 @@ def wrong(**changes: str | None) -> dict[str, str]:
     return {problem.parameter: problem.message for problem in find_problems(list(call.items()))}
 
 
-def test_a_documented_call_has_no_problem():
+def test_a_documented_call_has_no_problem() -> None:
     assert wrong() == {}
 
 
@@ -107,12 +108,12 @@ def test_forms(name: str, good: list[str], bad: list[str]) -> None:
                 assert list(wrong(**{name: value})) == ([] if value in good else [name])
 
 
-def test_an_unencoded_plus_is_explained():
+def test_an_unencoded_plus_is_explained() -> None:
     pairs = read_pairs("/?EventDate=2026-09-10T22:55:32+00:00", b"", "")
     assert any("%2B" in problem.message for problem in find_problems(pairs) if problem.parameter == "EventDate")
 
 
-def test_an_unknown_name_is_refused_with_the_nearest():
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     assert wrong(campaign_id="1") == {"campaign_id": "is none of impact.com's 50 parameters; did you mean CampaignId?"}
     assert wrong(zzzz="1") == {"zzzz": "is none of impact.com's 50 parameters"}
 
@@ -125,13 +126,13 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         ("/", urlencode(CALL).encode() + b"&MediaId=1"),
     ],
 )
-def test_a_parameter_given_twice_is_refused(target, body):
+def test_a_parameter_given_twice_is_refused(target: str, body: bytes) -> None:
     problems = find_problems(read_pairs(target, body, FORM))
     assert [(problem.parameter, problem.message) for problem in problems] == [("MediaId", "is given 2 times")]
 
 
 @pytest.mark.parametrize("encoded", ["%FF", "caf%E9", "%ED%A0%80", "%C3"])
-def test_bytes_that_are_not_utf8_are_refused(encoded):
+def test_bytes_that_are_not_utf8_are_refused(encoded: str) -> None:
     query = f"{urlencode(CALL)}&City={encoded}&Nonsense{encoded}=1"
     from_query = find_problems(read_pairs(f"/?{query}", b"", ""))
     from_form = find_problems(read_pairs("/", query.encode(), FORM))
@@ -141,21 +142,21 @@ def test_bytes_that_are_not_utf8_are_refused(encoded):
     assert from_query[1].parameter.isascii()
 
 
-def test_raw_bytes_in_a_form_are_refused_too():
+def test_raw_bytes_in_a_form_are_refused_too() -> None:
     problems = find_problems(read_pairs("/", urlencode(CALL).encode() + b"&City=caf\xe9", FORM))
     assert [str(problem) for problem in problems] == ["City is not UTF-8"]
 
 
-def test_a_body_that_is_no_form_holds_no_parameters():
+def test_a_body_that_is_no_form_holds_no_parameters() -> None:
     assert read_pairs("/?City=a", b"Region=b", "application/octet-stream") == [("City", "a")]
 
 
-def test_every_problem_is_found_at_once_in_the_order_of_the_page():
+def test_every_problem_is_found_at_once_in_the_order_of_the_page() -> None:
     found = wrong(TalkDuration="500", Nonsense="1", CampaignId="x", CallStatus="?", MediaId=None)
     assert list(found) == ["CampaignId", "MediaId", "TalkDuration", "CallStatus", "Nonsense"]
 
 
-def test_no_message_quotes_a_value():
+def test_no_message_quotes_a_value() -> None:
     secret = "8055559876"
     messages = wrong(**dict.fromkeys(PARAMETERS, secret + "?" * 64))
     assert len(messages) > 10
@@ -186,7 +187,7 @@ TEXT = st.characters(codec="utf-8", exclude_characters="\0")
         }
     )
 )
-def test_what_the_client_calls_valid_is_valid_on_the_wire(values):
+def test_what_the_client_calls_valid_is_valid_on_the_wire(values: dict[Any, Any]) -> None:
     parameters = CallRecord.of(values).parameters()
     pairs = read_pairs("/?" + urlencode(parameters), b"", "")
     assert dict(pairs) == parameters

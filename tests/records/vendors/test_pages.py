@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from airflow_provider_impactcall.records.vendors import VENDORS, Filter, VendorPreset, preset
 from airflow_provider_impactcall.records.vendors.page import page
@@ -37,7 +39,7 @@ def test_all_of_a_preset_is_on_its_page() -> None:
         """
         return 0
 
-    def once(rows: object) -> object:
+    def once(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
         """The first <row>."""
         return rows
 
