@@ -67,7 +67,8 @@ def test_options_of_corrections(operator: type[BaseOperator]) -> None:
         named = set(re.findall(r"`(\w+)`", first)) - {"api_conn_id"}
     of_all = set(inspect.signature(CorrectLedgerOperator.__init__).parameters) - {"self", "kwargs", "why"}
     own: set[str] = set()
-    for each in operator.__mro__:
+    classes: tuple[Any, ...] = operator.__mro__
+    for each in classes:
         if each is not BaseOperator and each.__module__.startswith("airflow_provider_impactcall"):
             parameters = inspect.signature(inspect.unwrap(each.__init__)).parameters.values()
             own.update(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
