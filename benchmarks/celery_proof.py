@@ -34,9 +34,10 @@ from benchmarks.results import load_average, measured_on, write_section
 from demo.up import free_port, listening_on
 from tests.databases import embedded_postgres
 from tests.e2e.dags.deliveries import CONCURRENCY, PARTS
-from tests.e2e.scene import Scene, endpoint, leading_to, wait_until
+from tests.e2e.scene import FOLDER, Scene, endpoint, leading_to, wait_until
 from tests.e2e.standalone import Standalone, is_healthy
 from tests.examples import session_ids
+from tests.statsd import statsd
 
 DAG_ID = "by_hash"
 DAY = "2026-06-01"
@@ -168,7 +169,8 @@ def airflow(scene: Scene, url: str, sandbox: Sandbox) -> Iterator[tuple[Standalo
             pid_file = scene.airflow.home / f"{name}.pid"
             process = parts.enter_context(scene.started(*command, "--pid", str(pid_file), **leading_to(sandbox)))
             workers[name] = psutil.Process(process.pid)
-        yield Standalone(scene, sandbox.port, url, server.pid), workers
+        metrics = parts.enter_context(statsd())
+        yield Standalone(scene, sandbox.port, url, server.pid, metrics), workers
 
 
 def kill_one(running: Standalone, workers: Mapping[str, psutil.Process], sandbox: Sandbox, after: int) -> Kill:
@@ -187,7 +189,12 @@ def kill_one(running: Standalone, workers: Mapping[str, psutil.Process], sandbox
         return None
 
     found: list[tuple[str, list[psutil.Process], set[int]]] = []
-    running.wait_until(lambda: found.extend(filter(None, [delivering()])) or found)
+
+    def has_found() -> bool:
+        found.extend(filter(None, [delivering()]))
+        return bool(found)
+
+    running.wait_until(has_found)
     name, processes, tasks = found[0]
     requests = sandbox.counts["requests"]
     for process in processes:
@@ -201,7 +208,8 @@ def prove(count: int, folder: Path) -> Found:
     with redis(folder) as redis_port, embedded_postgres() as server, endpoint(LATENCY) as sandbox:
         port = free_port(0)
         say("Preparing Airflow")
-        scene = Scene(folder / "airflow", sa.engine.make_url(server.get_uri()), **settings(redis_port, port))
+        database = sa.engine.make_url(server.get_uri())
+        scene = Scene(folder / "airflow", database, FOLDER / "dags", **settings(redis_port, port))
         calls = scene.calls_of(DAY, count)
         say("Starting Airflow")
         with airflow(scene, f"http://127.0.0.1:{port}", sandbox) as (running, workers):

@@ -182,8 +182,9 @@ def endpoints() -> Iterator[Endpoints]:
         try:
             for port in (prompt, slow, logged):
                 _wait_for(process, port)
-            origins = [f"http://127.0.0.1:{port}" for port in (prompt, slow, logged)]
-            yield Endpoints(*origins, said.strip().rpartition("/")[2], folder / "requests.log")
+            origin = "http://127.0.0.1:{}".format
+            version = said.strip().rpartition("/")[2]
+            yield Endpoints(origin(prompt), origin(slow), origin(logged), version, folder / "requests.log")
         finally:
             process.terminate()
             process.wait(_PATIENCE)

@@ -100,7 +100,7 @@ def _rate(metadata: sa.URL, count: int) -> float:
         failed = sum(task.state != "success" for task in ended)
         raise RuntimeError(f"{failed} of {count} tasks of the mapped HttpOperator failed")
     seconds = max(task.end_date for task in ended) - min(task.start_date for task in ended)
-    return count / seconds.total_seconds()
+    return float(count / seconds.total_seconds())
 
 
 def _is_healthy(port: int) -> bool:

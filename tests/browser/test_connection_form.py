@@ -82,7 +82,7 @@ def test_saved_anew_it_keeps_the_password(airflow_up: Running, connection: str, 
 
 def test_the_test_button_says_yes_and_creates_no_call(airflow_up: Running, connection: str, page: Page) -> None:
     page.goto("/connections")
-    before = dict(airflow_up.sandbox.counts)
+    before = airflow_up.sandbox.counts.copy()
     press_test(page, connection, says="refused an empty call (400), as it should: no call was created.")
     assert airflow_up.sandbox.counts["requests"] == before["requests"] + 1
     assert airflow_up.sandbox.counts["processed"] == before["processed"]

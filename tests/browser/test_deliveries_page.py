@@ -553,7 +553,7 @@ def test_what_all_parts_meet_is_said_once(bare: Page, status: int, title: str, t
 
 
 def test_an_empty_ledger_says_what_will_be_there(bare: Page, tmp_path: Path) -> None:
-    overview = {"ledger": "embedded", "namespaces": [], "namespace": None, "states": {}}
+    overview: dict[str, Any] = {"ledger": "embedded", "namespaces": [], "namespace": None, "states": {}}
     answers(bare, "overview", 200, {**overview, "open_unknowns": 0, "oldest_undelivered": None})
     answers(bare, "(?!overview|over-time|calls)[a-z-]+", 200, [])
     answers(bare, "over-time", 200, {"step": "day", "steps": []})

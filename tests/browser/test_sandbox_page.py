@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect
 from playwright.sync_api import Error as PlaywrightError
+from requests.auth import HTTPBasicAuth
 
 from airflow_provider_impactcall.sandbox import Sandbox, recent
 from tests.browser.conftest import PATIENCE
@@ -22,7 +24,8 @@ pytestmark = pytest.mark.browser
 
 MASKED = f"••••••{CALLER[-2:]}"
 MARKUP = "<img src=x onerror=alert(1)>"
-WIDE, NARROW = {"width": 1360, "height": 900}, {"width": 360, "height": 780}
+WIDE: ViewportSize = {"width": 1360, "height": 900}
+NARROW: ViewportSize = {"width": 360, "height": 780}
 FAULTS = {"429-retry-after": 0.2, "reset-after-processing": 0.15}
 
 
@@ -69,7 +72,7 @@ def send(sandbox: Sandbox, session_id: str, **changes: object) -> None:
     parameters = call(session_id, CalledPhoneNumber="3035550191", **changes)
     parameters = {name: value for name, value in parameters.items() if value is not None}
     # As bytes: requests makes Latin-1 of text, which the sandbox refuses.
-    credentials = LOGIN.encode(), PASSWORD.encode()
+    credentials = HTTPBasicAuth(LOGIN.encode(), PASSWORD.encode())
     with suppress(requests.RequestException):
         requests.post(f"{sandbox.url}/calldata/logCallData", params=parameters, auth=credentials, timeout=5)
 
@@ -305,7 +308,9 @@ def test_it_is_used_with_the_keyboard_alone(page: Page, sandbox: Sandbox) -> Non
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_accessible_and_looks_well(page: Page, sandbox: Sandbox, scheme: str, tmp_path: Path) -> None:
+def test_it_is_accessible_and_looks_well(
+    page: Page, sandbox: Sandbox, scheme: Literal["light", "dark"], tmp_path: Path
+) -> None:
     page.emulate_media(color_scheme=scheme)
     settled(page)
     page.screenshot(path=tmp_path / f"{scheme}-empty.png")

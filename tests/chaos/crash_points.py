@@ -10,7 +10,7 @@ import functools
 import inspect
 import os
 import signal
-from asyncio.selector_events import _SelectorSocketTransport
+from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count

@@ -238,7 +238,7 @@ def test_commits_that_take_a_second(kind: str, database: sa.Engine, sandbox: San
 def test_an_intent_that_took_longer_than_the_lease_is_not_sent(
     kind: str, database: sa.Engine, sandbox: Sandbox
 ) -> None:
-    taken = []
+    taken: list[Any] = []
     record = Ledger.record
 
     def record_slowly(kept: Ledger, run_id: str, claims: Any, settlements: Any, *, resend: bool) -> Any:

@@ -19,7 +19,7 @@ from tests.cli.conftest import SCRIPT, WHY, Command, states
 AS_DELIVERED = {state: state for state in SCRIPT}
 
 
-def send_again() -> dict[str, int]:
+def send_again() -> dict[str, object]:
     """What a run that reads all the calls does with them."""
     counts = ImpactCallHook().deliver([examples.call(state) for state in SCRIPT]).as_dict()
     return {name: count for name, count in counts.items() if name in ("delivered", "already_delivered", "unknown")}
@@ -27,7 +27,7 @@ def send_again() -> dict[str, int]:
 
 def csv_file(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
     rows = list(rows)
-    lines = [rows[0].keys(), *(row.values() for row in rows)]
+    lines: list[Iterable[Any]] = [rows[0].keys(), *(row.values() for row in rows)]
     path.write_text("\n".join(",".join(f'"{value}"' for value in line) for line in lines) + "\n")
     return str(path)
 

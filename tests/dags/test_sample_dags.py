@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,7 +87,7 @@ def scene(resident: ResidentAirflow, tmp_path_factory: pytest.TempPathFactory) -
         yield Scene(airflow, sandbox)
 
 
-def is_good(row: dict[str, Any]) -> bool:
+def is_good(row: Mapping[str, Any]) -> bool:
     """Whether a row has none of the flaws of the demo's warehouse, told from the row itself."""
     return (
         str(row["campaign_id"]).isdecimal()

@@ -14,7 +14,7 @@ from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery import ledger as ledger_module
 from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.engine import Call, Engine, Item, Rejection
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
@@ -111,7 +111,7 @@ class Run:
         return [self.settled[row].state for row in rows]
 
 
-Source = Iterable[Call | Rejection] | AsyncIterator[Sequence[Call | Rejection]]
+Source = Iterable[Item] | AsyncIterator[Sequence[Item]]
 
 
 def deliver(
@@ -127,13 +127,13 @@ def deliver(
 ) -> Run:
     """Run an engine in virtual time, and check what must hold in every run."""
     settled: dict[int, Outcome] = {}
-    taken: list[Call | Rejection] = []
+    taken: list[Item] = []
 
-    def note(row: Call | Rejection, outcome: Outcome) -> None:
+    def note(row: Item, outcome: Outcome) -> None:
         assert row.row not in settled, "no row is settled twice"
         settled[row.row] = outcome
 
-    async def batches() -> AsyncIterator[Sequence[Call | Rejection]]:
+    async def batches() -> AsyncIterator[Sequence[Item]]:
         if isinstance(rows, AsyncIterator):
             async for batch in rows:
                 taken.extend(batch)
@@ -145,7 +145,7 @@ def deliver(
 
     async def main() -> Run:
         # A rate limit is counted by the database's clock, which then has to be the virtual one.
-        kept = VirtualLedger(asyncio.get_running_loop()) if limits else ledger or in_memory()
+        kept = VirtualLedger(virtual_time.running_loop()) if limits else ledger or in_memory()
         books = DirectBooks(kept, key)
         limiter = VirtualLimiter(kept, books.run_id, limits) if limits else None
         engine = Engine(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import product
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -20,6 +21,7 @@ from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.records import PARAMETERS
 from tests import examples
 from tests.delivery import canary
+from tests.tables import table
 
 HTML = b"<!DOCTYPE html><html><head><title>Status OK</title></head><body>OK</body></html>"
 
@@ -30,10 +32,8 @@ def of(status: int, body: bytes = b"", **headers: str) -> tuple[State, str]:
     return outcome.state, outcome.reason
 
 
-@pytest.mark.parametrize("status", [200, 201, 202, 299])
-@pytest.mark.parametrize(
-    "body",
-    [
+SAYS_OK = {
+    "JSON": [
         b'{"Status": "OK",}',
         b'{"Status": "OK"}',
         b'{"status":"ok"}',
@@ -45,64 +45,64 @@ def of(status: int, body: bytes = b"", **headers: str) -> tuple[State, str]:
         b'{"Message": "done", "Status": "OK"}',
         b'{"Status": "OK", "status": "OK"}',
         b'{"Status": "\\u004fK"}',
+    ],
+    "XML": [
         b"<ImpactRadiusResponse><Status>OK</Status></ImpactRadiusResponse>",
         b"<?xml version='1.0' encoding='UTF-8'?>\n<R><Status>ok</Status></R>",
         b"\xef\xbb\xbf<R><Status> OK </Status></R>",
         b'<R xmlns="http://example.com/"><Status>OK</Status></R>',
     ],
-)
-def test_delivered(status: int, body: bytes) -> None:
-    assert of(status, body) == (State.DELIVERED, f"{status} Status OK")
+}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b" ",
-        b"OK",
-        b'"OK"',
-        b"true",
-        b"null",
-        b"[]",
-        b"{}",
-        b'["Status", "OK"]',
-        b'[["Status", "OK"]]',
-        b'[{"Status": "OK"}]',
-        b'{"Status": "OK"',
-        b'{"Status": "O',
-        b'{"Status": "OK"} trailing',
+@pytest.mark.parametrize("form", SAYS_OK)
+def test_delivered(form: str) -> None:
+    with table() as row:
+        for status, body in product([200, 201, 202, 299], SAYS_OK[form]):
+            with row((status, body)):
+                assert of(status, body) == (State.DELIVERED, f"{status} Status OK")
+
+
+SAYS_NEITHER = {
+    "nothing": [b"", b" ", b"null", b"[]", b"{}"],
+    "OK alone": [b"OK", b'"OK"', b"true", b"<Status>OK</Status>"],
+    "a list": [b'["Status", "OK"]', b'[["Status", "OK"]]', b'[{"Status": "OK"}]'],
+    "cut": [b'{"Status": "OK"', b'{"Status": "O', b"<R><Status>OK</Status>"],
+    "more after it": [b'{"Status": "OK"} trailing'],
+    "a Status that is no word": [
         b'{"Status": ""}',
         b'{"Status": null}',
         b'{"Status": true}',
         b'{"Status": ["OK"]}',
         b'{"Status": {"Status": "OK"}}',
-        b'{"Result": {"Status": "OK"}}',
+        b"<R><Status/></R>",
+    ],
+    "a Status further in": [b'{"Result": {"Status": "OK"}}', b"<R><Result><Status>OK</Status></Result></R>"],
+    "both": [
         b'{"Status": "OK", "Status": "ERROR"}',
         b'{"Status": "ERROR", "status": "OK"}',
-        b'{"Status": "QUEUED"}',
-        b'{"Status": "NOT OK"}',
-        b'{"StatusOK": "OK"}',
+        b"<R><Status>OK</Status><Status>ERROR</Status></R>",
+    ],
+    "another word": [b'{"Status": "QUEUED"}', b'{"Status": "NOT OK"}', b'{"StatusOK": "OK"}'],
+    "too much": [
         b'{"Status": ' + b"9" * 5000 + b"}",
         b'{"Status": ' + b'{"a":' * 500 + b"1" + b"}" * 501,
         b"[" * 30_000,
         b'{"a":' * 10_000,
         b"<R><S>" * 3_000,
-        b"<R><Status>OK</Status>",
-        b"<R><Status>OK</Status><Status>ERROR</Status></R>",
-        b"<R><Result><Status>OK</Status></Result></R>",
-        b"<R><Status/></R>",
-        b"<Status>OK</Status>",
-        b"<R>\x00<Status>OK</Status></R>",
-        b'<!DOCTYPE R [<!ENTITY ok "OK">]><R><Status>&ok;</Status></R>',
-        HTML,
-        b"<html><body>Down for maintenance</body></html>",
-        b"\xff\xfe{\x00",
-        b"\x00",
     ],
-)
-def test_a_success_that_says_neither_ok_nor_error_is_unknown(body: bytes) -> None:
-    assert of(200, body) == (State.UNKNOWN, "200 without a Status of OK or ERROR")
+    "an entity": [b'<!DOCTYPE R [<!ENTITY ok "OK">]><R><Status>&ok;</Status></R>'],
+    "HTML": [HTML, b"<html><body>Down for maintenance</body></html>"],
+    "bytes": [b"<R>\x00<Status>OK</Status></R>", b"\xff\xfe{\x00", b"\x00"],
+}
+
+
+@pytest.mark.parametrize("kind", SAYS_NEITHER)
+def test_a_success_that_says_neither_ok_nor_error_is_unknown(kind: str) -> None:
+    with table() as row:
+        for body in SAYS_NEITHER[kind]:
+            with row(body[:80]):
+                assert of(200, body) == (State.UNKNOWN, "200 without a Status of OK or ERROR")
 
 
 def test_204_says_nothing() -> None:
@@ -145,11 +145,12 @@ def test_status_error_is_rejected_with_what_it_says(body: bytes, reason: str) ->
         ({100, 101, 199, 600, 999}, State.UNKNOWN),
     ],
 )
-@pytest.mark.parametrize("body", [b"", b'{"Status": "OK"}', HTML, b'{"Status": "ERROR", "Message": "no"}'])
-def test_every_other_status_has_one_meaning_whatever_the_body_says(
-    statuses: set[int], state: State, body: bytes
-) -> None:
-    assert {status: of(status, body)[0] for status in statuses} == dict.fromkeys(statuses, state)
+def test_every_other_status_has_one_meaning_whatever_the_body_says(statuses: set[int], state: State) -> None:
+    bodies = [b"", b'{"Status": "OK"}', HTML, b'{"Status": "ERROR", "Message": "no"}']
+    with table() as row:
+        for status, body in product(statuses, bodies):
+            with row((status, body)):
+                assert of(status, body)[0] is state
 
 
 def test_every_status_has_an_outcome() -> None:
@@ -159,10 +160,12 @@ def test_every_status_has_an_outcome() -> None:
     assert State.DELIVERED not in states.values(), "no status alone says that a call was taken"
 
 
-@pytest.mark.parametrize("status", [408, 502, 504, 403])
-def test_other_statuses_can_be_taken_as_not_processed(status: int) -> None:
-    outcome = outcome_of(status, CIMultiDict({"Retry-After": "5"}), b"", retry_statuses=[status])
-    assert (outcome.state, outcome.retry_after) == (State.AGAIN, 5.0)
+def test_other_statuses_can_be_taken_as_not_processed() -> None:
+    with table() as row:
+        for status in (408, 502, 504, 403):
+            with row(status):
+                outcome = outcome_of(status, CIMultiDict({"Retry-After": "5"}), b"", retry_statuses=[status])
+                assert (outcome.state, outcome.retry_after) == (State.AGAIN, 5.0)
 
 
 def test_nothing_has_to_be_taken_as_not_processed() -> None:
@@ -183,33 +186,27 @@ def http_date(seconds: float) -> str:
     return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
 
 
-@pytest.mark.parametrize("header", ["Retry-After", "RateLimit-Reset", "X-RateLimit-Reset", "retry-after"])
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0.0),
-        ("1", 1.0),
-        (" 30 ", 30.0),
-        ("1.5", 1.5),
-        ("0.001", 0.001),
-        ("3600", 3600.0),
-        ("86400", 3600.0),
-        ("999999999", 3600.0),
-        (http_date(30), 30.0),
-        (http_date(-30), 0.0),
-        (http_date(86400), 3600.0),
-        ("Thursday, 10-Sep-26 22:55:42 GMT", 10.0),
-        ("Thu, 10 Sep 2026 22:55:42 -0000", 10.0),
-        ("Thu, 10 Sep 2026 23:55:42 +0100", 10.0),
-        (str(int(NOW.timestamp()) + 20), 20.0),
-        (f"{int(NOW.timestamp()) + 20}.5", 20.5),
-        (str(int(NOW.timestamp()) - 20), 0.0),
-        ("1487332519", 0.0),
-        ("999999999999999", 3600.0),
-    ],
-)
-def test_a_wait_that_is_asked_for(header: str, text: str, seconds: float) -> None:
-    assert wait_asked_for(CIMultiDict({header: text}), NOW) == pytest.approx(seconds)
+WAITS = {
+    "seconds": {"0": 0.0, "1": 1.0, " 30 ": 30.0, "1.5": 1.5, "0.001": 0.001, "3600": 3600.0},
+    "more than an hour": {"86400": 3600.0, "999999999": 3600.0, http_date(86400): 3600.0, "999999999999999": 3600.0},
+    "a date": {
+        http_date(30): 30.0,
+        "Thursday, 10-Sep-26 22:55:42 GMT": 10.0,
+        "Thu, 10 Sep 2026 22:55:42 -0000": 10.0,
+        "Thu, 10 Sep 2026 23:55:42 +0100": 10.0,
+    },
+    "the epoch": {str(int(NOW.timestamp()) + 20): 20.0, f"{int(NOW.timestamp()) + 20}.5": 20.5},
+    "what is over": {http_date(-30): 0.0, str(int(NOW.timestamp()) - 20): 0.0, "1487332519": 0.0},
+}
+
+
+@pytest.mark.parametrize("kind", WAITS)
+def test_a_wait_that_is_asked_for(kind: str) -> None:
+    headers = ["Retry-After", "RateLimit-Reset", "X-RateLimit-Reset", "retry-after"]
+    with table() as row:
+        for header, (text, seconds) in product(headers, WAITS[kind].items()):
+            with row((header, text)):
+                assert wait_asked_for(CIMultiDict({header: text}), NOW) == pytest.approx(seconds)
 
 
 GARBAGE = [
@@ -237,14 +234,18 @@ GARBAGE = [
 ]
 
 
-@pytest.mark.parametrize("text", GARBAGE)
-def test_a_wait_that_makes_no_sense_is_none(text: str) -> None:
-    assert wait_asked_for(CIMultiDict({"Retry-After": text}), NOW) is None
+def test_a_wait_that_makes_no_sense_is_none() -> None:
+    with table() as row:
+        for text in GARBAGE:
+            with row(repr(text)):
+                assert wait_asked_for(CIMultiDict({"Retry-After": text}), NOW) is None
 
 
-@pytest.mark.parametrize("text", GARBAGE)
-def test_and_the_next_header_counts(text: str) -> None:
-    assert wait_asked_for(CIMultiDict({"Retry-After": text, "X-RateLimit-Reset": "7"}), NOW) == 7.0
+def test_and_the_next_header_counts() -> None:
+    with table() as row:
+        for text in GARBAGE:
+            with row(repr(text)):
+                assert wait_asked_for(CIMultiDict({"Retry-After": text, "X-RateLimit-Reset": "7"}), NOW) == 7.0
 
 
 def test_the_first_of_the_headers_counts() -> None:
@@ -262,12 +263,14 @@ def test_a_date_is_held_against_the_server_s_own_clock() -> None:
     assert wait_asked_for(headers) == 3600.0
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 01 Jan 2001 00:00:00 +99999999999999999999"])
-def test_a_server_without_a_clock_is_held_against_ours(date: str) -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1000), usegmt=True)
-    wait = wait_asked_for(CIMultiDict({"Date": date, "Retry-After": soon}))
-    assert wait is not None
-    assert 0 < wait <= 1000
+def test_a_server_without_a_clock_is_held_against_ours() -> None:
+    with table() as row:
+        for date in ("", "yesterday", "Mon, 01 Jan 2001 00:00:00 +99999999999999999999"):
+            with row(repr(date)):
+                soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1000), usegmt=True)
+                wait = wait_asked_for(CIMultiDict({"Date": date, "Retry-After": soon}))
+                assert wait is not None
+                assert 0 < wait <= 1000
 
 
 @given(st.dictionaries(st.sampled_from(["Date", "Retry-After", "RateLimit-Reset", "X-RateLimit-Reset"]), st.text()))
@@ -298,9 +301,8 @@ def test_no_body_raises_and_none_but_a_whole_one_is_a_delivery(status: int, body
 # What the endpoint's message says of a call
 
 
-@pytest.mark.parametrize(
-    "spelled",
-    [
+def test_no_digit_of_a_number_survives() -> None:
+    spellings = [
         canary.CALLER,
         "(212) 555-0142",
         "212-555-0142",
@@ -314,39 +316,49 @@ def test_no_body_raises_and_none_but_a_whole_one_is_a_delivery(status: int, body
         "tel:+1-212-555-0142;ext=9",
         "x2125550142x",
         "２１２５５５０１４２",
-    ],
-)
-def test_no_digit_of_a_number_survives(spelled: str) -> None:
-    reason = scrubbed(f"CallerId {spelled} is not accepted", [canary.CALLER])
-    assert reason.startswith("CallerId ")
-    assert reason.endswith(" is not accepted")
-    assert not re.search(r"\d", reason)
+    ]
+    with table() as row:
+        for spelled in spellings:
+            with row(spelled):
+                reason = scrubbed(f"CallerId {spelled} is not accepted", [canary.CALLER])
+                assert reason.startswith("CallerId ")
+                assert reason.endswith(" is not accepted")
+                assert not re.search(r"\d", reason)
 
 
-@pytest.mark.parametrize(
-    ("message", "private", "reason"),
-    [
+MESSAGES: dict[str, list[tuple[str, list[str], str]]] = {
+    "the name of a parameter": [
         ("Key1 and CustomCallEvent3Value are wrong", [], "Key1 and CustomCallEvent3Value are wrong"),
         ("key1 is wrong", [], "* is wrong"),
+        ("City is wrong", ["city"], "* is wrong"),
+    ],
+    "a private word": [
         ("Not found: Springfield", ["Springfield"], "Not found: *"),
         ("Not found: SPRINGFIELDS", ["springfield"], "Not found: *"),
         ("Not found: Spring", ["Springfield"], "Not found: *"),
         ("Straße unknown", ["Straße"], "*?e unknown"),
         ("STRASSE unknown", ["Straße"], "* unknown"),
-        ("City is wrong", ["city"], "* is wrong"),
-        ("bad\nword\x00", [], "bad word "),
+    ],
+    "a private word that is encoded": [
         ("%53pringfield", ["Springfield"], "*"),
         ("&lt;Springfield&gt;", ["Springfield"], "<*>"),
         ("quoted \\nBob and \\u000aBob", ["Bob"], "quoted  * and  *"),
-        ("Zürich", [], "Z?rich"),
+    ],
+    "a recording's address": [
         ("CallRecording https://recordings.example.com/a.mp3", ["https://recordings.example.com/a.mp3"],
          "CallRecording *://*.*.*/*.*"),
-        ("x" * 500, [], "x" * 200),
-        ("", [], ""),
     ],
-)  # fmt: skip
-def test_what_stays_and_what_goes(message: str, private: list[str], reason: str) -> None:
-    assert scrubbed(message, private) == reason
+    "what is not printable or no ASCII": [("bad\nword\x00", [], "bad word "), ("Zürich", [], "Z?rich")],
+    "length": [("x" * 500, [], "x" * 200), ("", [], "")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_what_stays_and_what_goes(kind: str) -> None:
+    with table() as row:
+        for message, private, reason in MESSAGES[kind]:
+            with row((message, private)):
+                assert scrubbed(message, private) == reason
 
 
 _SPELLINGS: list[Callable[[str], str]] = [
@@ -391,19 +403,23 @@ def test_no_word_of_a_private_value_survives(values: list[str], spelling: Callab
             assert len(word) == 3 or not any(word in survivor for survivor in survivors)
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_the_names_of_parameters_stay_readable(name: str) -> None:
+def test_the_names_of_parameters_stay_readable() -> None:
     # Values of the very same letters, such as the City of "city", do hide the name; any other does not.
-    assert scrubbed(f"{name}: '{name}' is invalid", [canary.CALLER, canary.WORD, "Bob"]).count(name) == 2
+    with table() as row:
+        for name in PARAMETERS:
+            with row(name):
+                assert scrubbed(f"{name}: '{name}' is invalid", [canary.CALLER, canary.WORD, "Bob"]).count(name) == 2
 
 
-@pytest.mark.parametrize("status", [200, 400, 403, 422])
-def test_a_quoted_call_is_nowhere_in_the_outcome(status: int) -> None:
-    row = {name: str(value) for name, value in canary.row().items()}
-    quoted = json.dumps(row)
-    body = json.dumps({"Status": "ERROR", "Message": quoted, "Errors": [{"Field": "City", "Message": row["City"]}]})
-    private = (*row.values(), examples.LOGIN, examples.PASSWORD)
-    outcome = outcome_of(status, CIMultiDict(), body.encode(), private=private)
-    assert outcome.state is State.REJECTED
-    assert not canary.found_in(outcome.reason)
-    assert "City" in outcome.reason
+def test_a_quoted_call_is_nowhere_in_the_outcome() -> None:
+    call = {name: str(value) for name, value in canary.row().items()}
+    quoted = json.dumps(call)
+    body = json.dumps({"Status": "ERROR", "Message": quoted, "Errors": [{"Field": "City", "Message": call["City"]}]})
+    private = (*call.values(), examples.LOGIN, examples.PASSWORD)
+    with table() as row:
+        for status in (200, 400, 403, 422):
+            with row(status):
+                outcome = outcome_of(status, CIMultiDict(), body.encode(), private=private)
+                assert outcome.state is State.REJECTED
+                assert not canary.found_in(outcome.reason)
+                assert "City" in outcome.reason

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-import pandas  # type: ignore[import-untyped]
+import pandas
 import pytest
 
 from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.engine import Engine, Item
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.reading import flattened
@@ -43,11 +43,11 @@ class Delivery:
         self.options = options
         self.ledger = in_a_file()
 
-    def note(self, row: Call | Rejection, outcome: Outcome) -> None:
+    def note(self, row: Item, outcome: Outcome) -> None:
         assert row.row not in self.settled
         self.settled[row.row] = outcome
 
-    def run(self, rows: Any, note: Callable[[Call | Rejection, Outcome], None] | None = None) -> DeliveryReport:
+    def run(self, rows: Any, note: Callable[[Item, Outcome], None] | None = None) -> DeliveryReport:
         interrupt = threading.Event()
         engine = Engine(
             claims=InputClaims(), pacing=Pacing(), on_settled=note or self.note, interrupt=interrupt, **self.options

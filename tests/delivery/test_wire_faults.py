@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from airflow_provider_impactcall.sandbox import FAULTS, Sandbox, faults
 from tests import examples
 from tests.delivery import canary, wire
 from tests.delivery.wire import OK, RawServer, answer, certificate, endpoint, never_answers, says, send, tls
+from tests.tables import table
 
 BY_FAULT = {
     "429-retry-after": State.AGAIN,
@@ -59,6 +61,20 @@ BY_FAULT = {
     "truncated-headers": State.UNKNOWN,
     "truncated-body": State.UNKNOWN,
 }
+KINDS = {
+    "429": [fault for fault in BY_FAULT if fault.startswith("429")],
+    "500 and 503": ["500", "500-after-processing", "503"],
+    "502, 504 and 408": ["502", "502-after-processing", "504", "504-after-processing", "408"],
+    "400": ["400-errors", "400-errors-lower-case", "400-echo"],
+    "403": ["403"],
+    "302": ["302"],
+    "200 that says OK": ["200-xml-ok", "slow", "drip"],
+    "200 that says ERROR": ["200-status-error"],
+    "200 that says neither": ["200-html", "200-empty"],
+    "no answer": ["hang-before-processing", "hang-after-processing"],
+    "an end without an answer": ["reset-before-reading", "reset-after-processing", "eof-after-processing"],
+    "part of an answer": ["truncated-headers", "truncated-body"],
+}
 WAITS = {
     "429-retry-after": (1, 1),
     "429-retry-after-date": (0, 2),
@@ -90,11 +106,19 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_fault_of_the_sandbox_is_in_the_table() -> None:
     assert set(BY_FAULT) == set(FAULTS)
+    assert sorted(chain.from_iterable(KINDS.values())) == sorted(FAULTS)
 
 
-@pytest.mark.parametrize("parameters_in", ["query", "form"])
-@pytest.mark.parametrize("fault", BY_FAULT)
-async def test_one_attempt(fault: str, parameters_in: str, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_one_attempt(kind: str, sandbox: Sandbox) -> None:
+    with table() as row:
+        for fault, parameters_in in product(KINDS[kind], ["query", "form"]):
+            with row((fault, parameters_in)):
+                sandbox.reset()
+                await one_attempt(fault, parameters_in, sandbox)
+
+
+async def one_attempt(fault: str, parameters_in: str, sandbox: Sandbox) -> None:
     sandbox.script = [fault]
     outcome = await send(endpoint(sandbox.url, parameters_in=parameters_in, timeout=timeout(fault)))
     processed = sandbox.counts["processed"]
@@ -113,13 +137,22 @@ async def test_one_attempt(fault: str, parameters_in: str, sandbox: Sandbox) -> 
         assert outcome.retry_after is None
 
 
-@pytest.mark.parametrize("fault", BY_FAULT)
-def test_deliver(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_deliver(kind: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of two calls meets the fault; with ``max_wait=0`` what would be tried again is given up."""
+    with table() as row:
+        for fault in KINDS[kind]:
+            with row(fault):
+                sandbox.reset()
+                deliver_with(fault, sandbox, monkeypatch)
+
+
+def deliver_with(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.script = ["ok", fault]
     hook = lead_to(sandbox.url, monkeypatch, timeout=timeout(fault))
     settled: dict[int, State] = {}
-    rows = [canary.row(1), canary.row(2)]
+    # The ledger knows the calls of the last fault.
+    rows = [canary.row(f"{fault}-1"), canary.row(f"{fault}-2")]
     expected = {State.AGAIN: State.NOT_SENT, State.ABORT: State.NOT_SENT}.get(BY_FAULT[fault], BY_FAULT[fault])
     aborted = None
     try:
@@ -137,16 +170,24 @@ def test_deliver(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) 
     assert sandbox.counts["processed"] == 1 + FAULTS[fault].processed
 
 
-@pytest.mark.parametrize("fault", BY_FAULT)
-def test_log_call(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_log_call(kind: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    with table() as row:
+        for fault in KINDS[kind]:
+            with row(fault):
+                sandbox.reset()
+                log_call_with(fault, sandbox, monkeypatch)
+
+
+def log_call_with(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.script = [fault]
     hook = lead_to(sandbox.url, monkeypatch, timeout=timeout(fault))
     if BY_FAULT[fault] is State.ABORT or fault == "403":
         with pytest.raises(DeliveryAborted) as raised:
-            hook.log_call(canary.row(), max_wait=0)
+            hook.log_call(canary.row(fault), max_wait=0)
         assert raised.value.report.not_sent == 1
     else:
-        outcome = hook.log_call(canary.row(), max_wait=0)
+        outcome = hook.log_call(canary.row(fault), max_wait=0)
         assert outcome.state is {State.AGAIN: State.NOT_SENT}.get(BY_FAULT[fault], BY_FAULT[fault])
         assert canary.found_in(outcome.reason) == []
     assert sandbox.counts["processed"] == FAULTS[fault].processed
@@ -342,36 +383,44 @@ class TestCertificates:
             assert len(server.heads) == shown
 
 
+NO_TUNNEL = {
+    "an answer": [
+        (answer(b"", "403 Forbidden"), "the proxy made no connection (403)"),
+        (answer(b"", "502 Bad Gateway"), "the proxy made no connection (502)"),
+        (answer(b"", "503 Unavailable", "Retry-After: 5"), "the proxy made no connection (503)"),
+        (answer(b"", "302 Found", "Location: /"), "the proxy made no connection (302)"),
+    ],
+    "no answer": [(b"", "no connection"), (b"HTTP/1.1 200 Conn", "no connection")],
+    "another protocol": [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "no connection"),
+        (b"HTTP/1.1 200 OK\r\n\r\nno TLS here", "no connection"),
+    ],
+}
+
+
 class TestProxies:
-    @pytest.mark.parametrize(
-        ("reply", "state", "reason"),
-        [
-            (answer(b"", "407 Proxy Authentication Required"), State.ABORT, "the proxy refuses its credentials"),
-            (answer(b"", "403 Forbidden"), State.NOT_SENT, "the proxy made no connection (403)"),
-            (answer(b"", "502 Bad Gateway"), State.NOT_SENT, "the proxy made no connection (502)"),
-            (answer(b"", "503 Unavailable", "Retry-After: 5"), State.NOT_SENT, "the proxy made no connection (503)"),
-            (answer(b"", "302 Found", "Location: /"), State.NOT_SENT, "the proxy made no connection (302)"),
-            (b"", State.NOT_SENT, "no connection"),
-            (b"HTTP/1.1 200 Conn", State.NOT_SENT, "no connection"),
-            (b"SSH-2.0-OpenSSH_9.2\r\n", State.NOT_SENT, "no connection"),
-            (b"HTTP/1.1 200 OK\r\n\r\nno TLS here", State.NOT_SENT, "no connection"),
-        ],
-    )  # fmt: skip
-    async def test_that_makes_no_tunnel(
-        self, reply: bytes, state: State, reason: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async with RawServer(says(reply)) as proxy:
-            outcome = await send(endpoint("https://calls.example.com", proxy=proxy.url))
-            assert outcome.state is state
-            assert outcome.reason.startswith(reason)
-            assert proxy.heads[0].startswith(b"CONNECT calls.example.com:443 HTTP/1.1\r\n")
-            assert b"uthorization" not in proxy.heads[0], "the credentials are the endpoint's, and not the proxy's"
-            hook = lead_to("https://calls.example.com", monkeypatch, proxies=proxy.url)
-            if state is State.ABORT:
-                with pytest.raises(DeliveryAborted):
-                    await deliver(hook)
-            else:
-                assert (await deliver(hook)).not_sent == 2
+    async def test_that_refuses_its_credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with RawServer(says(answer(b"", "407 Proxy Authentication Required"))) as proxy:
+            await self.makes_no_tunnel(proxy, State.ABORT, "the proxy refuses its credentials")
+            with pytest.raises(DeliveryAborted):
+                await deliver(lead_to("https://calls.example.com", monkeypatch, proxies=proxy.url))
+
+    @pytest.mark.parametrize("kind", NO_TUNNEL)
+    async def test_that_makes_no_tunnel(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        with table() as row:
+            for reply, reason in NO_TUNNEL[kind]:
+                with row(reply):
+                    async with RawServer(says(reply)) as proxy:
+                        await self.makes_no_tunnel(proxy, State.NOT_SENT, reason)
+                        hook = lead_to("https://calls.example.com", monkeypatch, proxies=proxy.url)
+                        assert (await deliver(hook)).not_sent == 2
+
+    async def makes_no_tunnel(self, proxy: RawServer, state: State, reason: str) -> None:
+        outcome = await send(endpoint("https://calls.example.com", proxy=proxy.url))
+        assert outcome.state is state
+        assert outcome.reason.startswith(reason)
+        assert proxy.heads[0].startswith(b"CONNECT calls.example.com:443 HTTP/1.1\r\n")
+        assert b"uthorization" not in proxy.heads[0], "the credentials are the endpoint's, and not the proxy's"
 
     async def test_that_never_answers(self) -> None:
         async with RawServer(never_answers) as proxy:
@@ -424,37 +473,53 @@ async def _tunnel(proxy: RawServer, reader: asyncio.StreamReader, writer: asynci
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-@pytest.mark.parametrize(
-    ("raw", "state"),
-    [
-        (OK, State.DELIVERED),
-        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, State.DELIVERED),
-        (b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Status": "OK"}', State.DELIVERED),
-        (b"HTTP/1.0 200 OK\r\n\r\n" + b'{"Status": "OK"}', State.DELIVERED),
-        (b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Status": "OK"', State.UNKNOWN),
-        (CHUNKED + b'10\r\n{"Status": "OK"}\r\n0\r\n\r\n', State.DELIVERED),
-        (CHUNKED + b'10\r\n{"Status": "OK"}\r\n', State.UNKNOWN),
-        (CHUNKED + b"zz\r\n{}", State.UNKNOWN),
-        (b"hello\r\n", State.UNKNOWN),
-        (b"\x15\x03\x03\x00\x02\x02\x0a", State.UNKNOWN),
-        (b"HTTP/1.1 200\r\nContent-Length: x\r\n\r\n", State.UNKNOWN),
-        (b"HTTP/1.1 2x0 OK\r\n\r\n", State.UNKNOWN),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", State.UNKNOWN),
-        (answer(b"\x1f\x8bgarbage", "200 OK", "Content-Encoding: gzip"), State.UNKNOWN),
-        (answer(b"garbage", "200 OK", "Content-Encoding: deflate"), State.UNKNOWN),
-        (answer(b"\x8b\x02", "200 OK", "Content-Encoding: br"), State.UNKNOWN),
-        (answer(b'{"Status": "OK", "x": "' + b"y" * 100_000 + b'"}'), State.UNKNOWN),
-        (b"HTTP/1.1 400 Bad\r\nContent-Length: 100\r\n\r\n{", State.UNKNOWN),
-        (answer(b"{}", "429 Slow", "Retry-After: Thu, 10 Sep 2026 22:55:42 +99999999999999999999"), State.AGAIN),
-        (answer(b"{}", "401 \xff"), State.ABORT),
-        (answer(b'{"Status": "OK"}', "200 OK", "Set-Cookie: " + "a=b; " * 50), State.DELIVERED),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", State.UNKNOWN),
-    ],
-)  # fmt: skip
-async def test_answers_that_no_good_server_gives(raw: bytes, state: State) -> None:
-    async with RawServer(says(raw)) as server:
-        assert (await send(endpoint(server.url, timeout=5))).state is state
-        assert server.connections == 1
+ODD_ANSWERS = {
+    "a whole one": (State.DELIVERED, [
+        OK,
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Status": "OK"}',
+        b"HTTP/1.0 200 OK\r\n\r\n" + b'{"Status": "OK"}',
+        CHUNKED + b'10\r\n{"Status": "OK"}\r\n0\r\n\r\n',
+        answer(b'{"Status": "OK"}', "200 OK", "Set-Cookie: " + "a=b; " * 50),
+    ]),
+    "a part": (State.UNKNOWN, [
+        b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Status": "OK"',
+        CHUNKED + b'10\r\n{"Status": "OK"}\r\n',
+        b"HTTP/1.1 400 Bad\r\nContent-Length: 100\r\n\r\n{",
+    ]),
+    "another protocol": (State.UNKNOWN, [
+        b"hello\r\n",
+        b"\x15\x03\x03\x00\x02\x02\x0a",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+    ]),
+    "a broken head": (State.UNKNOWN, [
+        b"HTTP/1.1 200\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 2x0 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+    ]),
+    "a broken body": (State.UNKNOWN, [
+        CHUNKED + b"zz\r\n{}",
+        answer(b"\x1f\x8bgarbage", "200 OK", "Content-Encoding: gzip"),
+        answer(b"garbage", "200 OK", "Content-Encoding: deflate"),
+        answer(b"\x8b\x02", "200 OK", "Content-Encoding: br"),
+    ]),
+    "a long body": (State.UNKNOWN, [answer(b'{"Status": "OK", "x": "' + b"y" * 100_000 + b'"}')]),
+    "a wait without sense": (State.AGAIN, [
+        answer(b"{}", "429 Slow", "Retry-After: Thu, 10 Sep 2026 22:55:42 +99999999999999999999"),
+    ]),
+    "a reason without sense": (State.ABORT, [answer(b"{}", "401 \xff")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD_ANSWERS)
+async def test_answers_that_no_good_server_gives(kind: str) -> None:
+    state, answers = ODD_ANSWERS[kind]
+    with table() as row:
+        for raw in answers:
+            with row(raw[:100]):
+                async with RawServer(says(raw)) as server:
+                    assert (await send(endpoint(server.url, timeout=5))).state is state
+                    assert server.connections == 1
 
 
 async def test_a_refusal_while_a_long_call_is_still_on_its_way_is_never_taken_for_not_sent() -> None:

@@ -57,6 +57,13 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
         loop.close()
 
 
+def running_loop() -> VirtualTimeLoop:
+    """The loop of the run."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    return loop
+
+
 def now() -> float:
     """Seconds since the run began."""
     return asyncio.get_running_loop().time()

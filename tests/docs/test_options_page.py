@@ -18,6 +18,7 @@ from airflow_provider_impactcall.operators.corrections import (
 )
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from tests.documentation import ROOT
+from tests.tables import table
 
 pytestmark = pytest.mark.airflow
 
@@ -49,12 +50,14 @@ def test_each_option_is_there_in_its_order() -> None:
     assert [name for name, *_ in OPTIONS] == list(defaults(DeliverCallsOperator))
 
 
-@pytest.mark.parametrize(("name", "default", "templated"), OPTIONS, ids=[name for name, *_ in OPTIONS])
-def test_option(name: str, default: str, templated: str) -> None:
-    actual = defaults(DeliverCallsOperator)[name]
-    # What None stands for is said in place of it.
-    assert default == in_words(actual) or (actual is None and not re.fullmatch(r"[\d`'\"]+", default))
-    assert bool(templated) is (FIELD_OF.get(name, name) in DeliverCallsOperator.template_fields)
+def test_each_option_is_what_the_page_says() -> None:
+    with table() as row:
+        for name, default, templated in OPTIONS:
+            with row(name):
+                actual = defaults(DeliverCallsOperator)[name]
+                # What None stands for is said in place of it.
+                assert default == in_words(actual) or (actual is None and not re.fullmatch(r"[\d`'\"]+", default))
+                assert bool(templated) is (FIELD_OF.get(name, name) in DeliverCallsOperator.template_fields)
 
 
 @pytest.mark.parametrize("operator", [ReconcileCallsOperator, AdoptCallsOperator, PurgeLedgerOperator])
@@ -66,7 +69,8 @@ def test_options_of_corrections(operator: type[BaseOperator]) -> None:
         named = set(re.findall(r"`(\w+)`", first)) - {"api_conn_id"}
     of_all = set(inspect.signature(CorrectLedgerOperator.__init__).parameters) - {"self", "kwargs", "why"}
     own: set[str] = set()
-    for each in operator.__mro__:
+    classes: tuple[Any, ...] = operator.__mro__
+    for each in classes:
         if each is not BaseOperator and each.__module__.startswith("airflow_provider_impactcall"):
             parameters = inspect.signature(inspect.unwrap(each.__init__)).parameters.values()
             own.update(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)

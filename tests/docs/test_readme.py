@@ -27,6 +27,7 @@ from tests.documentation import (
     literal_blocks,
     sessions,
 )
+from tests.tables import table
 
 CODE = [ROOT / folder for folder in ("airflow_provider_impactcall", "benchmarks", "dags", "demo")]
 MODULES = [path for folder in CODE for path in sorted(folder.rglob("*.py"))]
@@ -94,19 +95,22 @@ def test_what_is_installed_is_this_package() -> None:
     assert commands(README, "pip", "install") == [[name]]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    linked = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
-    assert [link for link in linked if not (page.parent / link).exists()] == []
+def test_links_lead_somewhere() -> None:
+    with table() as row:
+        for page in PAGES:
+            with row(page.relative_to(ROOT)):
+                linked = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
+                assert [link for link in linked if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_files_that_are_named_are_there(page: Path) -> None:
+def test_files_that_are_named_are_there() -> None:
     """The site has no links to what is not in it, and names it by its path."""
-    named = re.findall(
-        r"`((?:airflow_provider_impactcall|benchmarks|constraints|dags|demo|tests)/[^`\s]*)`", page.read_text()
-    )
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    folders = "airflow_provider_impactcall|benchmarks|constraints|dags|demo|tests"
+    with table() as row:
+        for page in PAGES:
+            with row(page.relative_to(ROOT)):
+                named = re.findall(rf"`((?:{folders})/[^`\s]*)`", page.read_text())
+                assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_the_site_has_every_page() -> None:

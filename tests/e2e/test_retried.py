@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_impactcall.operators import come_back
+from airflow_provider_impactcall.operators.come_back import ComeBackPolicy
 from tests.e2e.dags.deliveries import CONCURRENCY
 from tests.e2e.scene import endpoint, wait_until
 from tests.e2e.standalone import Standalone
@@ -108,7 +108,7 @@ def test_an_outage_heals_between_two_tries(running: Standalone, answers: str | N
     assert running.scene.ledger_has("delivered", day) == calls
 
 
-@pytest.mark.skipif(come_back.RetryDecision is None, reason="retry policies came with Airflow 3.3")
+@pytest.mark.skipif(ComeBackPolicy.__base__ is object, reason="retry policies came with Airflow 3.3")
 def test_the_next_try_comes_when_the_endpoint_said(running: Standalone) -> None:
     """In a second, and not after ``retry_delay``, which is an hour."""
     calls = running.scene.calls_of("2026-01-25", 40)

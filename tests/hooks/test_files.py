@@ -139,7 +139,7 @@ class TestDelivered:
     def test_from_an_object_store(self, name: str, sandbox: Sandbox) -> None:
         attach("memory", fs=MemoryFileSystem())
         url = f"memory://bucket/{name}"
-        with ObjectStoragePath(url).open("wb") as stream:
+        with ObjectStoragePath(url).open("wb") as stream:  # type: ignore[no-untyped-call]
             stream.write(content(name, [canary.row(1), canary.row(2)]))
         assert ImpactCallHook().deliver(url).delivered == 2
 

@@ -81,7 +81,8 @@ def by(lookup: Any) -> dict[str, Any]:
 
 
 def table_of(lookup: Any) -> Any:
-    return (loaded(by(lookup)) or {})["MediaId"]["lookup"]
+    whole: Any = loaded(by(lookup))
+    return whole["MediaId"]["lookup"]
 
 
 class TestFiles:
@@ -89,7 +90,8 @@ class TestFiles:
     def test_are_the_mapping_that_they_hold(self, tmp_path: Path, ending: str) -> None:
         content = json.dumps(MAPPING) if ending == ".json" else YAML
         path = file(tmp_path, f"calls{ending}", content)
-        for given_as in (path, Path(path), ObjectStoragePath(path), f"{path}"):
+        ways: list[Any] = [path, Path(path), ObjectStoragePath(path), f"{path}"]
+        for given_as in ways:
             assert loaded(given_as) == MAPPING
 
     def test_may_begin_with_a_byte_order_mark(self, tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ class TestFiles:
         def fail(*_: Any) -> None:
             raise ConnectionResetError(canary.WORD)
 
-        path = ObjectStoragePath(file(tmp_path, "a.yaml", YAML))
+        path: Any = ObjectStoragePath(file(tmp_path, "a.yaml", YAML))
         monkeypatch.setattr(type(path), "open", fail)
         with pytest.raises(AirflowException, match=r"cannot be read: ConnectionResetError$") as raised:
             loaded(path)
@@ -207,7 +209,7 @@ class TestCsv:
     def test_is_a_table_wherever_a_lookup_stands(self, tmp_path: Path) -> None:
         path = file(tmp_path, "partners.csv", PARTNERS)
         source = {"from": "number", "lookup": path}
-        mapping = {
+        mapping: dict[str, Any] = {
             "MediaId": {"first_of": ["media_id", {"from": source, "lookup": {"20001": 7}}, source]},
             "SubId1": source | {"default": "none"},
             "City": "city",
@@ -310,7 +312,7 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     engine.dispose()
 
 
-def query(sql: str = "SELECT number, media_id FROM partners", **changes: Any) -> dict[str, Any]:
+def query(sql: object = "SELECT number, media_id FROM partners", **changes: Any) -> dict[str, Any]:
     return {"sql": sql, "sql_conn_id": "warehouse", **changes}
 
 

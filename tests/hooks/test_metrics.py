@@ -49,8 +49,9 @@ def start_stats(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.metrics import base_stats_logger, statsd_logger
 
     on = conf.getboolean("metrics", "statsd_on")
-    type(Stats).factory = statsd_logger.get_statsd_logger if on else base_stats_logger.NoStatsLogger
-    Stats.instance = None
+    before_3_2: Any = Stats
+    type(before_3_2).factory = statsd_logger.get_statsd_logger if on else base_stats_logger.NoStatsLogger
+    before_3_2.instance = None
 
 
 def wait_for(server: StatsD, name: str) -> None:

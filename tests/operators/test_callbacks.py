@@ -20,7 +20,7 @@ from tests.real_airflow import ResidentAirflow
 
 
 @contextmanager
-def serving(server: socketserver.BaseServer) -> Iterator[int]:
+def serving(server: socketserver.TCPServer) -> Iterator[int]:
     with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_impactcall.operators import come_back
 from airflow_provider_impactcall.operators.come_back import CallsNotSent, ComeBackPolicy
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.real_airflow import ResidentAirflow
 
-pytestmark = pytest.mark.skipif(come_back.RetryDecision is None, reason="retry policies came with Airflow 3.3")
+pytestmark = pytest.mark.skipif(ComeBackPolicy.__base__ is object, reason="retry policies came with Airflow 3.3")
 
 DAG = """
 from __future__ import annotations

@@ -60,14 +60,15 @@ def deliver(rows: Any, **options: Any) -> dict[str, Any]:
 def failure_of(rows: Any, kind: type[BaseException], **options: Any) -> tuple[str, dict[str, Any]]:
     """The message and the XComs of a task that has to fail in this way, and in no way derived from it."""
     instance = TaskInstance()
+    context: Any = {"ti": instance}
     with pytest.raises(kind) as caught:
-        ImpactCallOperator(task_id="deliver", calls=rows, **options).execute({"ti": instance})
+        ImpactCallOperator(task_id="deliver", calls=rows, **options).execute(context)
     assert caught.type is kind
     return str(caught.value), instance.pushed
 
 
 def adds_up(report: dict[str, Any]) -> bool:
-    return report["rows"] == sum(report[name] for name in ENDS)
+    return bool(report["rows"] == sum(report[name] for name in ENDS))
 
 
 @pytest.mark.parametrize("operator", [ImpactCallOperator, SqlToImpactCallOperator, ImpactCallDecoratedOperator])
@@ -391,8 +392,9 @@ def test_a_task_that_is_asked_to_stop_sends_nothing_more_and_may_be_retried(sand
 
     operator.calls = rows()
     instance = TaskInstance()
+    context: Any = {"ti": instance}
     with pytest.raises(AirflowException, match="the task was asked to stop"):
-        operator.execute({"ti": instance})
+        operator.execute(context)
     assert instance.pushed["report"]["delivered"] == 3
     assert session_ids(sandbox) == ["call-0", "call-1", "call-2"]
 

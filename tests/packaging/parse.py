@@ -30,7 +30,7 @@ def _parse(folder: str) -> dict[str, Any]:
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # before Airflow 3.2
-        from airflow.models.dagbag import DagBag
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
     reached.clear()
     bag = DagBag(folder)
     return {

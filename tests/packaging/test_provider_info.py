@@ -20,8 +20,11 @@ pytestmark = pytest.mark.short
 @pytest.fixture(scope="module")
 def info() -> dict[str, Any]:
     ours = "airflow-provider-impactcall"
-    (entry_point,) = [each for each in entry_points(group="apache_airflow_provider") if each.dist.name == ours]
-    return entry_point.load()()
+    (entry_point,) = [
+        each for each in entry_points(group="apache_airflow_provider") if each.dist and each.dist.name == ours
+    ]
+    found: dict[str, Any] = entry_point.load()()
+    return found
 
 
 def test_follows_the_installed_airflows_schema(info: dict[str, Any]) -> None:

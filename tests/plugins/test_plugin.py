@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,6 @@ def _decorated() -> Any:
 
 
 def _round_trip(dag: Any) -> Any:
-    from airflow.serialization import serialized_objects
-
-    serialization = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    module: Any = import_module("airflow.serialization.serialized_objects")
+    serialization = getattr(module, "DagSerialization", None) or module.SerializedDAG
     return serialization.from_dict(serialization.to_dict(dag))

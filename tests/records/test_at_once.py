@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from airflow_provider_impactcall.records import PARAMETERS, CallRecord
 from airflow_provider_impactcall.records.call_record import Conventions, _read_at_once
 from tests.records.rows import good_row
-from tests.records.test_any_rows import HOSTILE_VALUES, driver_values, values
+from tests.records.test_any_rows import DRIVER_VALUES, HOSTILE_VALUES, values
 from tests.records.test_readers import vendor_texts
 
 CONVENTIONS = [Conventions(), Conventions(caller_id_format="e164"), Conventions(timezone=UTC)]
@@ -47,17 +47,17 @@ def assert_alike(given_values: dict[str, Any], conventions: Conventions) -> None
 @example({"CallerPhoneNumberCountry": None, "CallerId": "+80012345678"}, CONVENTIONS[0])
 @example({"EventDate": datetime(2026, 9, 10)}, CONVENTIONS[2])
 @example({"Colour": "red"}, CONVENTIONS[0])
-def test_the_same_call_or_none(changes, conventions):
+def test_the_same_call_or_none(changes: dict[str, Any], conventions: Conventions) -> None:
     assert_alike(good_row(changes), conventions)
 
 
 @given(st.dictionaries(st.sampled_from(list(PARAMETERS)), some_values, max_size=12), st.sampled_from(CONVENTIONS))
-def test_the_same_of_values_that_are_hardly_a_call(given_values, conventions):
+def test_the_same_of_values_that_are_hardly_a_call(given_values: dict[str, Any], conventions: Conventions) -> None:
     assert_alike(given_values, conventions)
 
 
-def test_each_parameter_alone_with_each_odd_value():
-    for odd in (*driver_values.elements, *HOSTILE_VALUES):
+def test_each_parameter_alone_with_each_odd_value() -> None:
+    for odd in (*DRIVER_VALUES, *HOSTILE_VALUES):
         for name in PARAMETERS:
             assert_alike(good_row({name: odd}), CONVENTIONS[0])
 
@@ -65,5 +65,5 @@ def test_each_parameter_alone_with_each_odd_value():
 @pytest.mark.parametrize("changes", [{}, {"CallerPhoneNumberCountry": "GB", "CallerId": "020 7946 0123"},
                                      {"EventDate": datetime(2026, 9, 10, tzinfo=UTC), "SaleAmount": 12.5}],
                          ids=str)  # fmt: skip
-def test_good_calls_are_read_so(changes):
+def test_good_calls_are_read_so(changes: dict[str, Any]) -> None:
     assert _read_at_once(good_row(changes), CONVENTIONS[0]) is not None

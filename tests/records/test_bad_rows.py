@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.records.rows import CALLER, NO_COLUMN, PRIVATE, RECORDING, REQUIRED, SESSION, good_row, problems_of
+from tests.tables import table
 
 MISSING = "is missing"
 NO_STATUS = "is missing, and impact.com would take that as ANSWER, an answered and payable call"
@@ -57,8 +59,17 @@ MAP_IT = "; map it to the words that you want sent"
 EXCEEDS = "must not exceed CallDuration"
 
 
-def bad(name: str, changes: dict[Any, Any], *problems: tuple[str, str], **options: Any) -> Any:
-    return pytest.param(changes, list(problems), options, id=name)
+class Case(NamedTuple):
+    """The changes to the good row, and its problems then: each the parameter, and what is said of it."""
+
+    name: str
+    changes: dict[Any, Any]
+    problems: list[tuple[str, str]]
+    options: dict[str, Any]
+
+
+def bad(name: str, changes: dict[Any, Any], *problems: tuple[str, str], **options: Any) -> Case:
+    return Case(name, changes, list(problems), options)
 
 
 def lookup(_: Any) -> int:
@@ -89,7 +100,7 @@ BLANK_ROWS = [
     bad("TalkDuration-blank", {"TalkDuration": " "}, ("TalkDuration", NOT_SECONDS + "is text of 1 characters")),
 ]
 
-INTEGER_ROWS = [
+ID_ROWS = [
     bad("id-word", {"CampaignId": "spring sale"}, ("CampaignId", NOT_WHOLE + "is text of 11 characters")),
     bad("id-boolean", {"CampaignId": True}, ("CampaignId", NOT_WHOLE + "is a boolean")),
     bad("id-negative", {"MediaId": -1}, ("MediaId", NEGATIVE)),
@@ -114,6 +125,10 @@ INTEGER_ROWS = [
     bad("id-65-digits", {"AdId": 10**64}, ("AdId", "has more than 64 digits")),
     bad("id-65-digits-text", {"AdId": "1" * 65}, ("AdId", NOT_WHOLE + "is text of 65 characters")),
     bad("id-float-of-2-to-53", {"AdId": 2.0**53}, ("AdId", INEXACT)),
+    bad("reference-not-numeric", {"ReferenceId": "A-7"}, ("ReferenceId", NOT_A_NUMBER + "text of 3 characters")),
+]  # fmt: skip
+
+DURATION_ROWS = [
     bad("duration-of-two-parts", {"CallDuration": "3:00"}, ("CallDuration", TWO_PARTS)),
     bad("duration-of-two-parts-padded", {"CallDuration": "03:00"}, ("CallDuration", TWO_PARTS)),
     bad("duration-clock-of-60-minutes", {"CallDuration": "0:60:00"},
@@ -144,6 +159,9 @@ INTEGER_ROWS = [
     bad("talk-over-call", {"CallDuration": 60, "TalkDuration": 61}, ("TalkDuration", EXCEEDS)),
     bad("talk-over-call-as-text", {"CallDuration": "99", "TalkDuration": "100"}, ("TalkDuration", EXCEEDS)),
     bad("talk-without-call", {"CallDuration": None, "TalkDuration": 61}, ("CallDuration", MISSING)),
+]  # fmt: skip
+
+AMOUNT_ROWS = [
     *[bad(f"amount-{number}", {"SaleAmount": text}, ("SaleAmount", NOT_A_NUMBER + f"text of {len(text)} characters"))
       for number, text in enumerate([
           "1.234,500", "0,125", "1234,567", "1,23,456", "1,234,56", "1.234.5", "1 234.5.0", "1 234,567", "12 34",
@@ -159,7 +177,6 @@ INTEGER_ROWS = [
     bad("amount-65-digits", {"SaleAmount": Decimal("9" * 63 + ".99")}, ("SaleAmount", "has more than 64 digits")),
     bad("amount-65-decimals", {"SaleAmount": Decimal("1E-64")}, ("SaleAmount", "has more than 64 digits")),
     bad("amount-over-66", {"SaleAmount": "9" * 67}, ("SaleAmount", NOT_A_NUMBER + "text of 67 characters")),
-    bad("reference-not-numeric", {"ReferenceId": "A-7"}, ("ReferenceId", NOT_A_NUMBER + "text of 3 characters")),
 ]  # fmt: skip
 
 TIME_ROWS = [
@@ -290,6 +307,9 @@ PHONE_ROWS = [
     bad("phone-negative", {"CallerId": -2125550142}, ("CallerId", NEGATIVE)),
     bad("phone-fraction", {"CallerId": 212555014.2}, ("CallerId", NOT_PHONE + "has a fraction")),
     bad("phone-infinite", {"CallerId": float("inf")}, ("CallerId", INFINITE)),
+]  # fmt: skip
+
+COUNTRY_ROWS = [
     bad("country-unknown", {"CallerPhoneNumberCountry": "XX"}, ("CallerPhoneNumberCountry", BAD_COUNTRY + "'XX'")),
     bad("country-sharp-s", {"CallerPhoneNumberCountry": "ß"},
         ("CallerPhoneNumberCountry", BAD_COUNTRY + "text of 1 characters")),
@@ -339,6 +359,9 @@ TEXT_ROWS = [
     # Two ids beyond 2**53 may be one float: as text, both calls would have one id, and one would be lost.
     bad("session-float-of-2-to-53", {"CallSessionId": 2.0**53}, ("CallSessionId", INEXACT)),
     bad("session-negative-float", {"CallSessionId": -(2.0**60)}, ("CallSessionId", INEXACT)),
+]  # fmt: skip
+
+WORD_ROWS = [
     bad("status-lower-case", {"CallStatus": "answer"}, ("CallStatus", STATUSES + "'answer'")),
     bad("status-vendor-word", {"CallStatus": "no-answer"}, ("CallStatus", STATUSES + "'no-answer'")),
     bad("status-padded", {"CallStatus": "ANSWER "}, ("CallStatus", STATUSES + "'ANSWER '")),
@@ -401,66 +424,86 @@ SEVERAL_ROWS = [
         ("PhoneType", PHONE_TYPES + "text of 12 characters")),
 ]  # fmt: skip
 
-BAD_ROWS = [
-    *MISSING_ROWS, *BLANK_ROWS, *INTEGER_ROWS, *TIME_ROWS, *PHONE_ROWS, *TEXT_ROWS, *MAPPED_ROWS, *SEVERAL_ROWS
-]  # fmt: skip
+BAD_ROWS = {
+    "missing": MISSING_ROWS,
+    "blank": BLANK_ROWS,
+    "ids": ID_ROWS,
+    "durations": DURATION_ROWS,
+    "amounts": AMOUNT_ROWS,
+    "times": TIME_ROWS,
+    "phone numbers": PHONE_ROWS,
+    "countries": COUNTRY_ROWS,
+    "texts": TEXT_ROWS,
+    "words": WORD_ROWS,
+    "mapping": MAPPED_ROWS,
+    "several": SEVERAL_ROWS,
+}
 
 NO_ROWS = [
-    pytest.param("a,b,c", "text of 5 characters", id="text"),
-    pytest.param(CALLER, "text of 12 characters", id="a-phone-number"),
-    pytest.param([good_row()], "a value of type list", id="list"),
-    pytest.param(tuple(good_row().values()), "a value of type tuple", id="tuple"),
-    pytest.param(None, "a value of type NoneType", id="none"),
-    pytest.param(1000, "a value of type int", id="number"),
+    ("a,b,c", "text of 5 characters"),
+    (CALLER, "text of 12 characters"),
+    ([good_row()], "a value of type list"),
+    (tuple(good_row().values()), "a value of type tuple"),
+    (None, "a value of type NoneType"),
+    (1000, "a value of type int"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "problems", "options"), BAD_ROWS)
-def test_a_bad_row_gives_every_reason_at_once(changes, problems, options):
-    assert problems_of(good_row(changes), **options) == problems
+@pytest.mark.parametrize("kind", BAD_ROWS)
+def test_bad_rows_give_every_reason_at_once(kind: str) -> None:
+    with table() as row:
+        for case in BAD_ROWS[kind]:
+            with row((case.name, case.changes)):
+                assert problems_of(good_row(case.changes), **case.options) == case.problems
 
 
-@pytest.mark.parametrize(("changes", "problems", "options"), BAD_ROWS)
-def test_no_reason_quotes_what_may_be_private(changes, problems, options):
-    with pytest.raises(InvalidCall) as caught:
-        CallMapping(**options).record(good_row(changes))
-    said = str(caught.value) + "".join(str(problem) for problem in caught.value.problems)
-    assert not [private for private in PRIVATE if private in said]
+@pytest.mark.parametrize("kind", BAD_ROWS)
+def test_no_reason_quotes_what_may_be_private(kind: str) -> None:
+    with table() as row:
+        for case in BAD_ROWS[kind]:
+            with row((case.name, case.changes)):
+                with pytest.raises(InvalidCall) as caught:
+                    CallMapping(**case.options).record(good_row(case.changes))
+                said = str(caught.value) + "".join(str(problem) for problem in caught.value.problems)
+                assert not [private for private in PRIVATE if private in said]
 
 
-@pytest.mark.parametrize("private", [CALLER, 2125550142, RECORDING, SESSION, {"a": RECORDING}, [CALLER, SESSION]])
-def test_no_reason_quotes_what_may_be_private_in_whatever_column_it_stands(private):
-    for name in PARAMETERS:
-        said = str(problems_of(good_row({name: private})))
-        assert not [secret for secret in PRIVATE if secret in said], name
+def test_no_reason_quotes_what_may_be_private_in_whatever_column_it_stands() -> None:
+    with table() as row:
+        for private in (CALLER, 2125550142, RECORDING, SESSION, {"a": RECORDING}, [CALLER, SESSION]):
+            for name in PARAMETERS:
+                with row((name, private)):
+                    said = str(problems_of(good_row({name: private})))
+                    assert not [secret for secret in PRIVATE if secret in said]
 
 
-@pytest.mark.parametrize(("row", "described"), NO_ROWS)
-def test_what_is_no_dict_is_no_row(row, described):
-    assert problems_of(row) == [("row", f"must be a dict by column name, and is {described}")]
+def test_what_is_no_dict_is_no_row() -> None:
+    with table() as row:
+        for given, described in NO_ROWS:
+            with row(given):
+                assert problems_of(given) == [("row", f"must be a dict by column name, and is {described}")]
 
 
-def test_a_bad_row_is_known_by_its_session_id_if_that_can_be_read():
+def test_a_bad_row_is_known_by_its_session_id_if_that_can_be_read() -> None:
     for session_id, known_as in [("abc", "abc"), (17.0, "17"), (None, None), ("", None), (b"abc", None), ([], None)]:
         with pytest.raises(InvalidCall) as caught:
             CallMapping().record(good_row({"CallSessionId": session_id, "CampaignId": None}))
         assert caught.value.call_session_id == known_as
 
 
-def test_a_call_record_in_a_row_s_place_is_taken_as_it_is():
+def test_a_call_record_in_a_row_s_place_is_taken_as_it_is() -> None:
     record = CallRecord.of(good_row())
     assert CallMapping(constants={"CampaignId": 2}).record(record) is record
 
 
-async def test_the_good_rows_beside_the_bad_ones_are_delivered():
+async def test_the_good_rows_beside_the_bad_ones_are_delivered() -> None:
     """Before, between and after the bad rows, the good ones arrive, each once and in full."""
     rows: list[Any] = []
-    for case in BAD_ROWS:
-        changes, _, options = case.values
-        if not options:  # the same input has one mapping; the other cases have tests of their own
-            rows += [good_row({"CallSessionId": f"good-{len(rows)}"}), good_row(changes)]
-    for case in NO_ROWS:
-        rows += [good_row({"CallSessionId": f"good-{len(rows)}"}), case.values[0]]
+    for case in chain.from_iterable(BAD_ROWS.values()):
+        if not case.options:  # the same input has one mapping; the other cases have tests of their own
+            rows += [good_row({"CallSessionId": f"good-{len(rows)}"}), good_row(case.changes)]
+    for given, _ in NO_ROWS:
+        rows += [good_row({"CallSessionId": f"good-{len(rows)}"}), given]
     rows.append(good_row({"CallSessionId": f"good-{len(rows)}"}))
 
     items = list(mapped(enumerate(rows, start=1), CallMapping()))
@@ -563,13 +606,13 @@ UNKNOWN = "is none of impact.com's 50 parameters"
         ),
     ],
 )
-def test_an_option_that_cannot_be_is_refused_before_any_row(options, message):
+def test_an_option_that_cannot_be_is_refused_before_any_row(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         CallMapping(**options)
     assert str(caught.value) == message
 
 
-def test_missing_columns_are_known_before_any_row():
+def test_missing_columns_are_known_before_any_row() -> None:
     mapping = CallMapping({"CallerId": "phone", "City": "town", "MediaId": lambda row: 1})
     assert mapping.missing_columns(["phone", "Phone"]) == ["town"]
     assert mapping.missing_columns(["phone", "town"]) == []

@@ -9,6 +9,7 @@ import phonenumbers
 import pytest
 
 from airflow_provider_impactcall.records import normalize
+from tests.tables import table
 
 FORMS = phonenumbers.PhoneNumberFormat
 COUNTRIES = [
@@ -23,47 +24,57 @@ COUNTRIES = [
 GOLDEN = [json.loads(line) for line in Path(__file__).with_name("caller_ids.golden").read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("written", "country", "form", "expected"), GOLDEN)
-def test_a_number_leaves_in_the_form_in_which_it_always_left(written, country, form, expected):
-    if expected is None:
-        with pytest.raises(normalize.UnfitValue):
-            normalize.phone_number(written, country, form)
-    else:
-        assert normalize.phone_number(written, country, form) == expected
-        assert normalize.phone_number(expected, country, form) == expected
+def test_numbers_leave_in_the_form_in_which_they_always_left() -> None:
+    with table() as row:
+        for written, country, form, expected in GOLDEN:
+            with row((written, country, form)):
+                if expected is None:
+                    with pytest.raises(normalize.UnfitValue):
+                        normalize.phone_number(written, country, form)
+                else:
+                    assert normalize.phone_number(written, country, form) == expected
+                    assert normalize.phone_number(expected, country, form) == expected
 
 
-def test_the_golden_file_is_whole():
+def test_the_golden_file_is_whole() -> None:
     assert len(GOLDEN) >= 378
     assert len({json.dumps(line[:3]) for line in GOLDEN}) == len(GOLDEN)
     assert {country for _, country, _, _ in GOLDEN} >= {*COUNTRIES, "US", "CA", "JM", "JE", None}
 
 
-@pytest.mark.parametrize("country", COUNTRIES)
 @pytest.mark.parametrize("kind", [phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE])
-def test_numbers_leave_as_phonenumbers_writes_them_with_and_without_an_extension(country, kind):
-    number = phonenumbers.example_number_for_type(country, kind)
-    expected = phonenumbers.format_number(number, FORMS.E164)
-    extended = phonenumbers.PhoneNumber()
-    extended.merge_from(number)
-    extended.extension = "42"
-    for form in (FORMS.E164, FORMS.INTERNATIONAL, FORMS.NATIONAL, FORMS.RFC3966):
-        for written in (phonenumbers.format_number(number, form), phonenumbers.format_number(extended, form)):
-            assert normalize.phone_number(written, country) == expected
-            if form != FORMS.NATIONAL:
-                assert normalize.phone_number(written) == expected
-    assert normalize.phone_number(f"sip:{expected}@example.com;user=phone") == expected
-    assert normalize.country_of(expected) == country
+def test_numbers_leave_as_phonenumbers_writes_them_with_and_without_an_extension(kind: int) -> None:
+    with table() as row:
+        for country in COUNTRIES:
+            with row(country):
+                number = phonenumbers.example_number_for_type(country, kind)
+                assert number is not None
+                expected = phonenumbers.format_number(number, FORMS.E164)
+                extended = phonenumbers.PhoneNumber()
+                extended.merge_from(number)
+                extended.extension = "42"
+                for form in (FORMS.E164, FORMS.INTERNATIONAL, FORMS.NATIONAL, FORMS.RFC3966):
+                    for each in (number, extended):
+                        written = phonenumbers.format_number(each, form)
+                        assert normalize.phone_number(written, country) == expected
+                        if form != FORMS.NATIONAL:
+                            assert normalize.phone_number(written) == expected
+                assert normalize.phone_number(f"sip:{expected}@example.com;user=phone") == expected
+                assert normalize.country_of(expected) == country
 
 
-@pytest.mark.parametrize("value", [None, "", "2125550142", "+442079460018", "alice", "anonymous?", "+26669668", [], {},
-                                   float("nan"), True, b"anonymous", "x" * 1000, "sip:alice@anonymous.invalid",
-                                   "+351 266 696 687", object()])  # fmt: skip
-def test_what_is_no_anonymous_caller_s_mark(value):
-    assert normalize.is_anonymous(value) is False
+NO_MARKS = [None, "", "2125550142", "+442079460018", "alice", "anonymous?", "+26669668", [], {}, float("nan"), True,
+            b"anonymous", "x" * 1000, "sip:alice@anonymous.invalid", "+351 266 696 687", object()]  # fmt: skip
 
 
-def test_marks_with_an_extension_are_marks_too():
+def test_what_is_no_anonymous_caller_s_mark() -> None:
+    with table() as row:
+        for value in NO_MARKS:
+            with row(repr(value)):
+                assert normalize.is_anonymous(value) is False
+
+
+def test_marks_with_an_extension_are_marks_too() -> None:
     for value in ("+7378742833 x42", "+266696687,,1", "sip:+86282452253;ext=1@example.com"):
         assert normalize.is_anonymous(value) is True
         with pytest.raises(normalize.UnfitValue, match="anonymous caller"):

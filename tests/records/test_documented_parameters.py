@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from airflow_provider_impactcall.records import PARAMETERS, CallRecord, CallStatus
 from tests.records.rows import REQUIRED, good_row, wire_text
+from tests.tables import table
 
 # Name, placeholder, the limit "64 character UTF-8" where the page states one, "required" where it says so.
 DOCUMENTED = """
@@ -130,46 +129,48 @@ EVERY_PARAMETER = {
 }
 
 
-def test_the_table_has_the_50_parameters_in_the_page_s_order():
+def test_the_table_has_the_50_parameters_in_the_page_s_order() -> None:
     assert len(PAGE) == 50
     assert list(PARAMETERS) == [name for name, *_ in PAGE]
     assert [parameter.name for parameter in PARAMETERS.values()] == list(PARAMETERS)
 
 
-@pytest.mark.parametrize(("name", "placeholder", "limit", "required"), PAGE, ids=[name for name, *_ in PAGE])
-def test_each_parameter_is_what_the_page_says(name, placeholder, limit, required):
-    parameter = PARAMETERS[name]
-    assert parameter.type == placeholder
-    assert parameter.limit == (None if limit == "-" else int(limit))
-    assert parameter.required is (required == "required")
-    assert parameter.allowed == ALLOWED.get(name, ())
-    assert parameter.description.endswith(".")
+def test_each_parameter_is_what_the_page_says() -> None:
+    with table() as row:
+        for name, placeholder, limit, required in PAGE:
+            with row(name):
+                parameter = PARAMETERS[name]
+                assert parameter.type == placeholder
+                assert parameter.limit == (None if limit == "-" else int(limit))
+                assert parameter.required is (required == "required")
+                assert parameter.allowed == ALLOWED.get(name, ())
+                assert parameter.description.endswith(".")
 
 
-def test_the_ten_required_are_those_of_the_page():
+def test_the_ten_required_are_those_of_the_page() -> None:
     assert [name for name, *_, required in PAGE if required == "required"] == list(REQUIRED)
     assert len(REQUIRED) == 10
 
 
-def test_the_enum_has_the_page_s_statuses():
+def test_the_enum_has_the_page_s_statuses() -> None:
     assert tuple(CallStatus) == ALLOWED["CallStatus"]
 
 
-def test_each_of_the_50_arrives_under_its_own_name_and_in_order():
+def test_each_of_the_50_arrives_under_its_own_name_and_in_order() -> None:
     assert len(set(EVERY_PARAMETER.values())) == 50
     assert list(wire_text(EVERY_PARAMETER).items()) == list(EVERY_PARAMETER.items())
 
 
-def test_the_order_of_columns_changes_nothing():
+def test_the_order_of_columns_changes_nothing() -> None:
     backwards = dict(reversed(EVERY_PARAMETER.items()))
     assert list(wire_text(backwards).items()) == list(EVERY_PARAMETER.items())
 
 
-def test_what_is_absent_is_not_sent_and_only_the_two_countries_are_added():
+def test_what_is_absent_is_not_sent_and_only_the_two_countries_are_added() -> None:
     sent = set(wire_text(good_row()))
     assert sent == {*REQUIRED, "CallStatus", "CallRecording", "CallerPhoneNumberCountry", "CalledPhoneNumberCountry"}
 
 
-def test_the_key_is_text_and_empty_for_what_is_absent():
+def test_the_key_is_text_and_empty_for_what_is_absent() -> None:
     record = CallRecord.of(good_row())
     assert record.key(["CampaignId", "AdId", "CallSessionId"]) == ("1000", "", "session-5150")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -21,16 +22,25 @@ from airflow_provider_impactcall.delivery.endpoint import encode
 from airflow_provider_impactcall.records import PARAMETERS, CallStatus
 from airflow_provider_impactcall.sandbox.validation import find_problems
 from tests.records.rows import NO_COLUMN, good_row, wire_text
+from tests.tables import table
 
 NEW_YORK = ZoneInfo("America/New_York")
 
 
-def good(name: str, changes: dict[Any, Any], expected: dict[str, str | None], **options: Any) -> Any:
-    """A case: the changes to the good row, and what then leaves; None for what must not."""
-    return pytest.param(changes, expected, options, id=name)
+class Case(NamedTuple):
+    """The changes to the good row, and what then leaves; None for what must not."""
+
+    name: str
+    changes: dict[Any, Any]
+    expected: Mapping[str, str | None]
+    options: dict[str, Any]
 
 
-def nanp(name: str, value: Any) -> Any:
+def good(name: str, changes: dict[Any, Any], expected: Mapping[str, str | None], **options: Any) -> Case:
+    return Case(name, changes, expected, options)
+
+
+def nanp(name: str, value: Any) -> Case:
     return good(name, {"CallerId": value}, {"CallerId": "2125550142", "CallerPhoneNumberCountry": "US"})
 
 
@@ -162,7 +172,7 @@ NUMBERS_ABROAD = [
 ]  # fmt: skip
 
 
-def at(name: str, value: Any, expected: str, **options: Any) -> Any:
+def at(name: str, value: Any, expected: str, **options: Any) -> Case:
     return good(name, {"EventDate": value}, {"EventDate": expected}, **options)
 
 
@@ -249,7 +259,7 @@ TIMES = [
     at("enum-text", Label.START, "2026-09-10T22:55:32+00:00"),
 ]  # fmt: skip
 
-NUMBERS = [
+IDS = [
     good("id-text", {"CampaignId": "1001"}, {"CampaignId": "1001"}),
     good("id-text-with-zeros", {"CampaignId": "0001001"}, {"CampaignId": "1001"}),
     good("id-float", {"CampaignId": 1001.0}, {"CampaignId": "1001"}),
@@ -271,6 +281,11 @@ NUMBERS = [
     good("id-fraction-type", {"AdId": Fraction(14, 2)}, {"AdId": "7"}),
     good("id-from-a-file", {"MediaId": "10000.0"}, {"MediaId": "10000"}),
     good("id-from-a-file-with-scale", {"MediaId": "10000.000"}, {"MediaId": "10000"}),
+    good("reference-number", {"ReferenceId": 3}, {"ReferenceId": "3"}),
+    good("reference-float", {"ReferenceId": 3.0}, {"ReferenceId": "3"}),
+]  # fmt: skip
+
+DURATIONS = [
     *[good(f"duration-{value}", {"CallDuration": value}, {"CallDuration": expected}) for value, expected in [
         ("180.0", "180"), ("00:03:00", "180"), ("0:03:00", "180"), ("1:00:01", "3601"), ("100:00:00", "360000"),
         ("00:03:00.000", "180"), ("1 day, 0:00:01", "86401"), ("0 days 00:03:00", "180"), ("PT3M", "180"),
@@ -287,6 +302,9 @@ NUMBERS = [
     good("duration-all-talk", {"CallDuration": 60, "TalkDuration": 60}, {"TalkDuration": "60"}),
     good("duration-zero", {"CallDuration": 0, "TalkDuration": 0}, {"CallDuration": "0", "TalkDuration": "0"}),
     good("ivr-longer-than-call", {"IvrDuration": 999}, {"IvrDuration": "999"}),
+]  # fmt: skip
+
+AMOUNTS = [
     good("amount-text", {"SaleAmount": "012.50"}, {"SaleAmount": "012.50"}),
     good("amount-negative", {"SaleAmount": "-12.50"}, {"SaleAmount": "-12.50"}),
     good("amount-decimal", {"SaleAmount": Decimal("12.50")}, {"SaleAmount": "12.50"}),
@@ -313,8 +331,6 @@ NUMBERS = [
         ("₹500", "500"), ("¥1,000", "1000"),
     ]],
     good("amount-enum", {"SaleAmount": Label.AMOUNT}, {"SaleAmount": "12.50"}),
-    good("reference-number", {"ReferenceId": 3}, {"ReferenceId": "3"}),
-    good("reference-float", {"ReferenceId": 3.0}, {"ReferenceId": "3"}),
     good("amount-whole-float", {"SaleAmount": 120.0}, {"SaleAmount": "120"}),
     good("amount-decimal-keeps-its-zeros", {"SaleAmount": Decimal("120.0")}, {"SaleAmount": "120.0"}),
 ]  # fmt: skip
@@ -346,6 +362,9 @@ TEXTS = [
     good("list-joined", {"Keypresses": ["1", "2", "#"]}, {"Keypresses": "1,2,#"}),
     good("list-of-numbers", {"Keypresses": (1, 2.0)}, {"Keypresses": "1,2"}),
     good("list-with-gaps", {"Keypresses": ["1", None, "", float("nan"), "2"]}, {"Keypresses": "1,2"}),
+]  # fmt: skip
+
+WORDS = [
     good("status-enum", {"CallStatus": CallStatus.IVR_DROPOFF}, {"CallStatus": "IVR_DROPOFF"}),
     good("status-other-enum", {"CallStatus": Label.ANSWERED}, {"CallStatus": "ANSWER"}),
     good("status-numpy", {"CallStatus": np.str_("CANCEL")}, {"CallStatus": "CANCEL"}),
@@ -419,43 +438,64 @@ SOURCES = [
          defaults={"CampaignId": 5}),
 ]  # fmt: skip
 
-GOOD_ROWS = [*NANP_NUMBERS, *NUMBERS_ABROAD, *TIMES, *NUMBERS, *TEXTS, *COLUMN_NAMES, *SOURCES]
+GOOD_ROWS = {
+    "numbers of the NANP": NANP_NUMBERS,
+    "numbers abroad": NUMBERS_ABROAD,
+    "times": TIMES,
+    "ids": IDS,
+    "durations": DURATIONS,
+    "amounts": AMOUNTS,
+    "texts": TEXTS,
+    "words": WORDS,
+    "column names": COLUMN_NAMES,
+    "sources": SOURCES,
+}
 
 
-def sent(parameters: dict[str, str], names: dict[str, str | None]) -> dict[str, str | None]:
+def sent(parameters: dict[str, str], names: Mapping[str, str | None]) -> dict[str, str | None]:
     return {name: parameters.get(name) for name in names}
 
 
-@pytest.mark.parametrize(("changes", "expected", "options"), GOOD_ROWS)
-def test_a_good_row_leaves_as_this_text(changes, expected, options):
-    assert sent(wire_text(good_row(changes), **options), expected) == expected
+@pytest.mark.parametrize("kind", GOOD_ROWS)
+def test_good_rows_leave_as_this_text(kind: str) -> None:
+    with table() as row:
+        for case in GOOD_ROWS[kind]:
+            with row((case.name, case.changes)):
+                assert sent(wire_text(good_row(case.changes), **case.options), case.expected) == case.expected
 
 
-@pytest.mark.parametrize(("changes", "expected", "options"), GOOD_ROWS)
-def test_what_leaves_is_what_the_endpoint_takes(changes, expected, options):
+@pytest.mark.parametrize("kind", GOOD_ROWS)
+def test_what_leaves_is_what_the_endpoint_takes(kind: str) -> None:
     """The sandbox reads the text by rules of its own, so that one mistake is not excused by the other."""
-    arrived = parse_qs(encode(wire_text(good_row(changes), **options)), keep_blank_values=True, strict_parsing=True)
-    assert sent({name: value for name, (value,) in arrived.items()}, expected) == expected
-    assert find_problems([(name, value) for name, (value,) in arrived.items()]) == []
+    with table() as row:
+        for case in GOOD_ROWS[kind]:
+            with row((case.name, case.changes)):
+                body = encode(wire_text(good_row(case.changes), **case.options))
+                values = parse_qs(body, keep_blank_values=True, strict_parsing=True)
+                arrived = {name: value for name, (value,) in values.items()}
+                assert sent(arrived, case.expected) == case.expected
+                assert find_problems(list(arrived.items())) == []
 
 
-@pytest.mark.parametrize("absent", ABSENT_VALUES.values(), ids=ABSENT_VALUES)
-def test_what_stands_for_nothing_is_not_sent(absent):
+def test_what_stands_for_nothing_is_not_sent() -> None:
     expected = wire_text(good_row({"CallRecording": NO_COLUMN}))
     optional = [name for name in OPTIONAL if name != "PhoneType"]
-    assert wire_text(good_row(dict.fromkeys(optional, absent))) == expected
-    if not isinstance(absent, str):
-        assert wire_text(good_row({"CallRecording": NO_COLUMN, "PhoneType": absent})) == expected
+    with table() as row:
+        for name, absent in ABSENT_VALUES.items():
+            with row(name):
+                assert wire_text(good_row(dict.fromkeys(optional, absent))) == expected
+                if not isinstance(absent, str):
+                    assert wire_text(good_row({"CallRecording": NO_COLUMN, "PhoneType": absent})) == expected
 
 
 @pytest.mark.parametrize(
     "row", [OrderedDict(good_row()), MappingProxyType(good_row()), pd.Series(good_row()).to_dict()], ids=type
 )
-def test_any_mapping_is_a_row(row):
+def test_any_mapping_is_a_row(row: Mapping[Any, Any]) -> None:
     assert wire_text(row) == wire_text(good_row())
 
 
-def test_the_rows_of_a_dataframe_with_gaps_are_good_rows():
+def test_the_rows_of_a_dataframe_with_gaps_are_good_rows() -> None:
     """As pandas holds them: gaps make floats of integers, and NaN, NaT and None of what is missing."""
     frame = pd.DataFrame([good_row({"AdId": 12, "Zip": "02139", "City": "Oslo"}), good_row({"CallSessionId": "b"})])
     frame["EventDate"] = pd.to_datetime(frame["EventDate"])

@@ -54,7 +54,7 @@ def read(value: object, zone: ZoneInfo) -> str | None:
 
 
 @pytest.mark.parametrize(("name", "year"), YEARS)
-def test_a_year_of_local_times_is_what_clocks_showed_first(name, year):
+def test_a_year_of_local_times_is_what_clocks_showed_first(name: str, year: int) -> None:
     zone = ZoneInfo(name)
     start, end = datetime(year, 1, 1), datetime(year + 1, 1, 1)
     shown = offsets(zone, QUARTER, start, end)
@@ -68,7 +68,7 @@ def test_a_year_of_local_times_is_what_clocks_showed_first(name, year):
 
 
 @pytest.mark.parametrize(("name", "year"), YEARS)
-def test_each_minute_around_a_clock_change_is_read_in_every_form(name, year):
+def test_each_minute_around_a_clock_change_is_read_in_every_form(name: str, year: int) -> None:
     zone = ZoneInfo(name)
     skipped = repeated = 0
     for day in changes(zone, year):
@@ -90,7 +90,9 @@ def test_each_minute_around_a_clock_change_is_read_in_every_form(name, year):
 
 
 @pytest.mark.parametrize(("name", "year"), YEARS)
-def test_what_carries_its_zone_or_is_an_epoch_is_the_same_instant_on_every_side_of_a_change(name, year):
+def test_what_carries_its_zone_or_is_an_epoch_is_the_same_instant_on_every_side_of_a_change(
+    name: str, year: int
+) -> None:
     zone = ZoneInfo(name)
     for day in changes(zone, year):
         for moment in every(QUARTER, day, day + 2 * DAY):

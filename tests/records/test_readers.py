@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_impactcall.records import normalize
 from tests.records.test_any_rows import values
+from tests.tables import table
 
 NEW_YORK = ZoneInfo("America/New_York")
 READERS: dict[str, Callable[[Any], Any]] = {
@@ -66,7 +67,9 @@ anything = st.one_of(values, vendor_texts)
 @example(value="282452253")
 @example(value="PT999999H999999999M999999999S")
 @example(value="P999999W999999DT999999H")
-def test_a_reader_reads_or_says_why_not_and_reads_what_it_read_as_itself(read, value):
+def test_a_reader_reads_or_says_why_not_and_reads_what_it_read_as_itself(
+    read: Callable[[Any], Any], value: object
+) -> None:
     try:
         once = read(value)
     except normalize.UnfitValue:  # any other error fails the test
@@ -77,42 +80,45 @@ def test_a_reader_reads_or_says_why_not_and_reads_what_it_read_as_itself(read, v
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 @settings(max_examples=100, deadline=None)
 @given(value=st.text("0123456789+-().,:;@#* ", min_size=6, max_size=300))
-def test_a_message_never_holds_the_value(read, value):
+def test_a_message_never_holds_the_value(read: Callable[[Any], Any], value: str) -> None:
     for held in (value, value + "?", [value], {value: value}, value.encode()):
         assert value not in message_of(read, held)
 
 
 @given(anything)
-def test_whether_a_caller_is_anonymous_can_be_asked_of_anything(value):
+def test_whether_a_caller_is_anonymous_can_be_asked_of_anything(value: object) -> None:
     if normalize.is_anonymous(value):
         with pytest.raises(normalize.UnfitValue, match="anonymous caller"):
             normalize.phone_number(value)
 
 
-@pytest.mark.parametrize("value", [True, 1, 1.0, Decimal(1), np.bool_(True), np.int64(1), "true", "TRUE", "True", "t",
-                                   "yes", "Yes", "y", "Y", "1", np.str_("yes")])  # fmt: skip
-def test_what_is_true(value):
-    assert normalize.boolean(value) is True
+TRUE = [True, 1, 1.0, Decimal(1), np.bool_(True), np.int64(1), "true", "TRUE", "True", "t", "yes", "Yes", "y", "Y", "1",
+        np.str_("yes")]  # fmt: skip
+FALSE = [False, 0, 0.0, Decimal(0), np.bool_(False), np.int64(0), "false", "FALSE", "f", "no", "No", "n", "N", "0"]
+NEITHER: list[Any] = [None, "", 2, -1, 0.5, "on", "off", "maybe", " true", "1.0", "ｙ", "İ", [True], {}, b"true",
+                      float("nan"), float("inf"), np.array([True])]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", [False, 0, 0.0, Decimal(0), np.bool_(False), np.int64(0), "false", "FALSE", "f", "no",
-                                   "No", "n", "N", "0"])  # fmt: skip
-def test_what_is_false(value):
-    assert normalize.boolean(value) is False
+def test_what_is_true_or_false() -> None:
+    with table() as row:
+        for expected, values_of_it in ((True, TRUE), (False, FALSE)):
+            for value in values_of_it:
+                with row(repr(value)):
+                    assert normalize.boolean(value) is expected
 
 
-@pytest.mark.parametrize("value", [None, "", 2, -1, 0.5, "on", "off", "maybe", " true", "1.0", "ｙ", "İ", [True], {},
-                                   b"true", float("nan"), float("inf"), np.array([True])])  # fmt: skip
-def test_what_is_neither(value):
-    with pytest.raises(normalize.UnfitValue):
-        normalize.boolean(value)
+def test_what_is_neither() -> None:
+    with table() as row:
+        for value in NEITHER:
+            with row(repr(value)), pytest.raises(normalize.UnfitValue):
+                normalize.boolean(value)
 
 
-def test_what_is_neither_is_not_quoted():
+def test_what_is_neither_is_not_quoted() -> None:
     assert message_of(normalize.boolean, "212-555-0142") == "must be true or false, and is text of 12 characters"
 
 
-def test_two_letters_need_no_list_of_names():
+def test_two_letters_need_no_list_of_names() -> None:
     """Reading the list costs ten milliseconds, and rows that hold codes never need it."""
     code = (
         "import sys; from airflow_provider_impactcall.records import normalize as n; assert n.country('us') == 'US'; "

@@ -21,7 +21,7 @@ CAMPAIGN = {"CampaignId": CALL["CampaignId"]}
 
 
 def ask(query: Mapping[str, str] | str = "", path: str = PATH, user: str = ACCOUNT, **headers: str | None) -> Ask:
-    query = query if isinstance(query, str) else urlencode(CAMPAIGN | query)
+    query = query if isinstance(query, str) else urlencode({**CAMPAIGN, **query})
     return Ask(query, method="GET", path=path, headers={"Authorization": basic(user, "any")} | headers)
 
 
@@ -45,7 +45,7 @@ def days_ago(days: float) -> str:
     return (datetime.now(UTC) - timedelta(days=days)).isoformat()
 
 
-async def test_a_call_that_pays_is_listed_as_an_action():
+async def test_a_call_that_pays_is_listed_as_an_action() -> None:
     async with Sandbox() as sandbox:
         await a_call(CallerId="+18055550123", EventDate="2026-09-10T22:55:32-08:00", CallStatus="ANSWER").of(sandbox)
         reply = await ask({}).of(sandbox)
@@ -71,7 +71,7 @@ async def test_a_call_that_pays_is_listed_as_an_action():
     }
 
 
-async def test_only_answered_calls_of_the_campaign_are_listed_and_none_after_they_are_forgotten():
+async def test_only_answered_calls_of_the_campaign_are_listed_and_none_after_they_are_forgotten() -> None:
     async with Sandbox() as sandbox:
         for status, caller in ((None, "8055550101"), ("ANSWER", "8055550102"), ("CANCEL", "8055550103")):
             await a_call(CallStatus=status, CallerId=caller).of(sandbox)
@@ -88,17 +88,17 @@ async def test_only_answered_calls_of_the_campaign_are_listed_and_none_after_the
         assert await listed(sandbox) == []
 
 
-async def test_a_time_that_no_other_offset_can_say_is_echoed_as_it_is():
+async def test_a_time_that_no_other_offset_can_say_is_echoed_as_it_is() -> None:
     async with Sandbox() as sandbox:
         await a_call(EventDate="0001-01-01T00:00:00+05:00").of(sandbox)
         assert (await ask({}).of(sandbox)).json["Actions"][0]["EventDate"] == "0001-01-01T00:00:00+05:00"
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "application/xml"])
-async def test_xml_unless_json_is_accepted(accept):
+async def test_xml_unless_json_is_accepted(accept: str | None) -> None:
     async with Sandbox(actions_page_size=1) as sandbox:
         await calls(sandbox, 2)
-        page, refused = [await ask(query, Accept=accept).of(sandbox) for query in ({}, "")]
+        page, refused = [await each.of(sandbox) for each in (ask({}, Accept=accept), ask("", Accept=accept))]
 
     assert page.headers["content-type"].startswith("application/xml")
     assert page.body.startswith(
@@ -119,7 +119,7 @@ async def test_xml_unless_json_is_accepted(accept):
         (None, 401),
     ],
 )
-async def test_the_user_must_be_the_account(authorization, status):
+async def test_the_user_must_be_the_account(authorization: str | None, status: int) -> None:
     """Whatever credentials the endpoint for calls wants: those are special ones."""
     async with Sandbox(user="special", password="credentials") as sandbox:
         reply = await ask({}, "/Advertisers/Zo%C3%AB/Actions", Authorization=authorization).of(sandbox)
@@ -128,7 +128,7 @@ async def test_the_user_must_be_the_account(authorization, status):
     assert ("www-authenticate" in reply.headers) == (status == 401)
 
 
-async def test_pages_lead_to_each_other_and_hold_every_action_once():
+async def test_pages_lead_to_each_other_and_hold_every_action_once() -> None:
     async with Sandbox(actions_page_size=3) as sandbox:
         expected = await calls(sandbox, 8)
         # An offset with a plus, as it has to survive in the address of the next page.
@@ -145,13 +145,13 @@ async def test_pages_lead_to_each_other_and_hold_every_action_once():
     }
 
 
-async def test_the_page_size_that_is_asked_for_counts():
+async def test_the_page_size_that_is_asked_for_counts() -> None:
     async with Sandbox(actions_page_size=3) as sandbox:
         expected = await calls(sandbox, 4)
         assert await listed(sandbox, PageSize="2000") == expected
 
 
-async def test_more_than_ten_pages_are_refused():
+async def test_more_than_ten_pages_are_refused() -> None:
     async with Sandbox(actions_page_size=2) as sandbox:
         await calls(sandbox, 20)
         assert (await ask({}).of(sandbox)).json["@numpages"] == "10"
@@ -162,7 +162,7 @@ async def test_more_than_ten_pages_are_refused():
     assert (refused.json["Status"], "shorter range" in refused.json["Message"]) == ("ERROR", True)
 
 
-async def test_the_range_is_of_when_an_action_was_last_updated():
+async def test_the_range_is_of_when_an_action_was_last_updated() -> None:
     async with Sandbox() as sandbox:
         now, eight_days, forty_days = await calls(sandbox, 3)
         sandbox.calls[1]["received_at"] = days_ago(8)
@@ -191,7 +191,7 @@ DATES = {"StartDate": START.isoformat(), "EndDate": (START + timedelta(days=45))
         {"PageSize": "2000", "Page": "1"},
     ],
 )
-async def test_accepted(dates):
+async def test_accepted(dates: dict[str, str]) -> None:
     async with Sandbox() as sandbox:
         assert (await ask(dates).of(sandbox)).status == 200
 
@@ -222,7 +222,7 @@ async def test_accepted(dates):
         ({"Page": "2"}, "after the last"),
     ],
 )
-async def test_refused(query, message):
+async def test_refused(query: Mapping[str, str] | str, message: str) -> None:
     async with Sandbox() as sandbox:
         reply = await ask(query).of(sandbox)
 
@@ -231,7 +231,7 @@ async def test_refused(query, message):
     assert message in reply.json["Message"]
 
 
-async def test_an_account_has_a_thousand_requests_an_hour():
+async def test_an_account_has_a_thousand_requests_an_hour() -> None:
     async with Sandbox() as sandbox, aiohttp.ClientSession(headers={"Authorization": basic(ACCOUNT)}) as client:
 
         async def status() -> int:
@@ -249,12 +249,12 @@ async def test_an_account_has_a_thousand_requests_an_hour():
     assert 0 < int(headers["retry-after"]) == int(headers["x-ratelimit-reset"]) <= 3600
 
 
-async def test_the_welcome_names_it():
+async def test_the_welcome_names_it() -> None:
     async with Sandbox() as sandbox:
         reply = await Ask(method="GET", path="/").of(sandbox)
     assert b"/Advertisers/{account}/Actions" in reply.body
 
 
-def test_a_page_that_could_hold_nothing():
+def test_a_page_that_could_hold_nothing() -> None:
     with pytest.raises(InvalidOption, match="actions_page_size"):
         Sandbox(actions_page_size=0)

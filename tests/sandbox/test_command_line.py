@@ -5,7 +5,10 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +22,7 @@ COMMAND = [sys.executable, "-m", "airflow_provider_impactcall.sandbox"]
 
 
 @contextmanager
-def serving(*arguments: str):
+def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     with subprocess.Popen(
         [*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -36,14 +39,14 @@ def address_in(line: str) -> Sandbox:
     return Sandbox(port=int(match[1]))  # Never started: the test's client only asks it for the port.
 
 
-def test_serves_as_told_and_stops_at_sigterm():
+def test_serves_as_told_and_stops_at_sigterm() -> None:
     options = ["--user", "u", "--password", "p", "--fault", "403=0.5", "--fault", "500-after-processing=0.5"]
     with serving(*options, "--seed", "3", "--latency", "5") as (process, line):
         address = address_in(line)
         ask = a_call()
         ask.headers = {"Authorization": basic("u", "p")}
 
-        async def talk():
+        async def talk() -> tuple[list[int], dict[str, Any]]:
             statuses = [(await ask.of(address)).status for _ in range(12)]
             return statuses, (await Ask(method="GET", path="/counts").of(address)).json
 
@@ -57,22 +60,22 @@ def test_serves_as_told_and_stops_at_sigterm():
 
 
 @pytest.mark.parametrize("documented", [README, ROOT / "docs" / "sandbox.md"], ids=lambda page: page.name)
-def test_serves_as_documented(documented):
+def test_serves_as_documented(documented: Path) -> None:
     """But for the port, which may be taken here."""
     (options,) = commands(documented, *("python", "-m", "airflow_provider_impactcall.sandbox"))
     with serving(*options, "--port", "0") as (_, line):
         assert address_in(line).port > 0
 
 
-def test_stops_at_sigint_while_a_request_hangs():
+def test_stops_at_sigint_while_a_request_hangs() -> None:
     with serving("--fault", "hang-after-processing=1") as (process, line):
         address = address_in(line)
 
-        async def hang():
+        async def hang() -> None:
             _, writer = await asyncio.open_connection("127.0.0.1", address.port)
             writer.write(a_call().bytes())
 
-            async def processed():
+            async def processed() -> object:
                 return (await Ask(method="GET", path="/calls").of(address)).json
 
             await until(processed)
@@ -85,7 +88,7 @@ def test_stops_at_sigint_while_a_request_hangs():
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
-def test_help_lists_every_fault_and_whether_it_processes(capsys):
+def test_help_lists_every_fault_and_whether_it_processes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     text = capsys.readouterr().out
@@ -105,13 +108,13 @@ def test_help_lists_every_fault_and_whether_it_processes(capsys):
         (["--password", "p"], "user"),
     ],
 )
-def test_impossible_options(arguments, message, capsys):
+def test_impossible_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert message in capsys.readouterr().err
 
 
-def test_a_taken_port_is_told_in_a_line(capsys):
+def test_a_taken_port_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     with Sandbox().in_thread() as sandbox, pytest.raises(SystemExit, match="1"):
         main(["--port", str(sandbox.port)])
     assert f"cannot listen on {sandbox.url}: " in capsys.readouterr().err

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
@@ -10,10 +11,10 @@ import pytest
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.sandbox import Sandbox
 
-from .wire import CALL, FORM, PATH, Ask, a_call, basic, until
+from .wire import CALL, FORM, PATH, Ask, Reply, a_call, basic, until
 
 
-async def test_success_is_answered_letter_for_letter_as_documented():
+async def test_success_is_answered_letter_for_letter_as_documented() -> None:
     async with Sandbox() as sandbox:
         reply = await a_call().of(sandbox)
 
@@ -39,20 +40,20 @@ async def test_success_is_answered_letter_for_letter_as_documented():
     ],
     ids=["query", "get", "form", "form with charset", "both"],
 )
-async def test_parameters_are_taken_from_query_and_form(ask):
+async def test_parameters_are_taken_from_query_and_form(ask: Ask) -> None:
     async with Sandbox() as sandbox:
         assert (await ask.of(sandbox)).status == 200
         assert sandbox.calls[0]["parameters"] == CALL
 
 
-async def test_text_survives_the_wire():
+async def test_text_survives_the_wire() -> None:
     text = {"City": "São Paulo 東京 +&=%", "ClickId": "aB:c%2F+d", "Keypresses": "", "Zip": "02139"}
     async with Sandbox() as sandbox:
         await a_call(**text).of(sandbox)
         assert sandbox.calls[0]["parameters"] == CALL | text
 
 
-async def test_without_parameters_the_ten_required_are_missing():
+async def test_without_parameters_the_ten_required_are_missing() -> None:
     async with Sandbox() as sandbox:
         reply = await Ask().of(sandbox)
 
@@ -62,7 +63,7 @@ async def test_without_parameters_the_ten_required_are_missing():
     assert sandbox.calls == []
 
 
-async def test_a_body_that_is_no_form_is_named():
+async def test_a_body_that_is_no_form_is_named() -> None:
     ask = Ask(body=json.dumps(CALL).encode(), headers={"Content-Type": "application/json"})
     async with Sandbox() as sandbox:
         reply = await ask.of(sandbox)
@@ -73,7 +74,7 @@ async def test_a_body_that_is_no_form_is_named():
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "text/html"])
-async def test_xml_unless_json_is_accepted(accept):
+async def test_xml_unless_json_is_accepted(accept: str | None) -> None:
     async with Sandbox(user="u", password="p") as sandbox:
         ok, refused, unauthorized = [
             await Ask(query, headers={"Accept": accept, "Authorization": basic("u", password)}).of(sandbox)
@@ -108,7 +109,7 @@ async def test_xml_unless_json_is_accepted(accept):
         (None, 401),
     ],
 )
-async def test_credentials(authorization, status):
+async def test_credentials(authorization: str | None, status: int) -> None:
     ask = a_call()
     ask.headers = {"Authorization": authorization}
     async with Sandbox(user="Zoë", password="pass:wörd") as sandbox:
@@ -122,19 +123,19 @@ async def test_credentials(authorization, status):
 @pytest.mark.parametrize(
     ("authorization", "status"), [(basic("any", "body"), 200), (basic("", ""), 200), ("Basic", 401), (None, 401)]
 )
-async def test_without_a_user_any_credentials_do_but_none_do_not(authorization, status):
+async def test_without_a_user_any_credentials_do_but_none_do_not(authorization: str | None, status: int) -> None:
     ask = a_call()
     ask.headers = {"Authorization": authorization}
     async with Sandbox() as sandbox:
         assert (await ask.of(sandbox)).status == status
 
 
-def test_a_password_needs_a_user():
+def test_a_password_needs_a_user() -> None:
     with pytest.raises(InvalidOption, match="user"):
         Sandbox(password="p")
 
 
-async def test_long_requests_are_read_and_longer_ones_refused():
+async def test_long_requests_are_read_and_longer_ones_refused() -> None:
     room = 128 * 1024 - len(PATH) - 1
     longest = urlencode(CALL) + "&City="
     longest += "x" * (room - len(longest))
@@ -159,7 +160,7 @@ async def test_long_requests_are_read_and_longer_ones_refused():
     assert sandbox.counts["answered"] == {"200": 3, "414": 2, "413": 1}
 
 
-async def test_a_request_that_cannot_be_parsed_is_refused_and_not_logged(caplog):
+async def test_a_request_that_cannot_be_parsed_is_refused_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with Sandbox() as sandbox:
         replies = [await ask.of(sandbox) for ask in (Ask(query="CallerId=8055551234 x"), Ask(method="8055551234"))]
         assert (await a_call().of(sandbox)).status == 200
@@ -168,7 +169,7 @@ async def test_a_request_that_cannot_be_parsed_is_refused_and_not_logged(caplog)
     assert caplog.text == ""
 
 
-async def test_nothing_is_logged_of_a_call(caplog, capfd):
+async def test_nothing_is_logged_of_a_call(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     caplog.set_level(0)
     async with Sandbox() as sandbox:
         await a_call().of(sandbox)
@@ -177,7 +178,7 @@ async def test_nothing_is_logged_of_a_call(caplog, capfd):
     assert CALL["CallerId"] not in caplog.text + "".join(capfd.readouterr())
 
 
-async def test_other_methods_and_paths_are_not_the_endpoint():
+async def test_other_methods_and_paths_are_not_the_endpoint() -> None:
     async with Sandbox() as sandbox:
         statuses = [
             (await Ask(method=method, path=path).of(sandbox)).status
@@ -188,14 +189,14 @@ async def test_other_methods_and_paths_are_not_the_endpoint():
     assert sandbox.counts["requests"] == 0
 
 
-async def test_the_pages_for_a_person_need_no_credentials():
+async def test_the_pages_for_a_person_need_no_credentials() -> None:
     async with Sandbox(user="u", password="p") as sandbox:
         ask = a_call()
         ask.headers = {"Authorization": basic("u", "p")}
         await ask.of(sandbox)
         await Ask().of(sandbox)
 
-        def page(path: str, method: str = "GET"):
+        def page(path: str, method: str = "GET") -> Awaitable[Reply]:
             return Ask(method=method, path=path, headers={"Authorization": None}).of(sandbox)
 
         assert b"/calls" in (await page("/")).body
@@ -219,7 +220,7 @@ async def test_the_pages_for_a_person_need_no_credentials():
         }
 
 
-async def test_requests_are_remembered_as_they_arrived():
+async def test_requests_are_remembered_as_they_arrived() -> None:
     ask = Ask(query="CampaignId=%34&EventDate=a+b", body=b"City=%C3%A3", headers={"Content-Type": FORM, "X-Odd": "1"})
     async with Sandbox() as sandbox:
         await ask.of(sandbox)
@@ -229,7 +230,7 @@ async def test_requests_are_remembered_as_they_arrived():
     assert (request.body, request.headers["x-odd"]) == (b"City=%C3%A3", "1")
 
 
-async def test_requests_know_their_time_and_company():
+async def test_requests_know_their_time_and_company() -> None:
     async with Sandbox(latency=0.3) as sandbox:
         await asyncio.gather(*(a_call().of(sandbox) for _ in range(3)))
         await a_call().of(sandbox)
@@ -240,21 +241,21 @@ async def test_requests_know_their_time_and_company():
     assert times[3] - times[0] >= 0.3
 
 
-async def test_requests_are_not_kept_unasked():
+async def test_requests_are_not_kept_unasked() -> None:
     async with Sandbox(keep_requests=False) as sandbox:
         await a_call().of(sandbox)
 
     assert (sandbox.requests, sandbox.counts["requests"]) == ([], 1)
 
 
-async def test_a_caller_that_leaves_does_not_take_the_call_back():
+async def test_a_caller_that_leaves_does_not_take_the_call_back() -> None:
     async with Sandbox(latency=30) as sandbox:
         _, writer = await asyncio.open_connection("127.0.0.1", sandbox.port)
         writer.write(a_call().bytes())
         await writer.drain()
         writer.close()
 
-        async def processed():
+        async def processed() -> object:
             return sandbox.calls
 
         await until(processed)
@@ -262,7 +263,7 @@ async def test_a_caller_that_leaves_does_not_take_the_call_back():
     assert sandbox.counts == {"requests": 1, "processed": 1, "answered_ok": 0, "answered": {}, "faults": {}}
 
 
-async def test_a_caller_that_dies_amid_the_body_sent_no_call(caplog):
+async def test_a_caller_that_dies_amid_the_body_sent_no_call(caplog: pytest.LogCaptureFixture) -> None:
     body = urlencode(CALL).encode()
     async with Sandbox() as sandbox:
         _, writer = await asyncio.open_connection("127.0.0.1", sandbox.port)
@@ -270,7 +271,7 @@ async def test_a_caller_that_dies_amid_the_body_sent_no_call(caplog):
         await writer.drain()
         writer.close()
 
-        async def arrived():
+        async def arrived() -> object:
             return sandbox.requests
 
         await until(arrived)
@@ -280,7 +281,7 @@ async def test_a_caller_that_dies_amid_the_body_sent_no_call(caplog):
     assert caplog.text == ""
 
 
-async def test_connections_are_kept_alive():
+async def test_connections_are_kept_alive() -> None:
     first = a_call()
     first.headers = {"Connection": None}
     async with Sandbox() as sandbox:
@@ -293,7 +294,7 @@ async def test_connections_are_kept_alive():
     assert [call["parameters"]["CallSessionId"] for call in sandbox.calls] == ["a-1", "a-2"]
 
 
-def test_serves_from_a_thread():
+def test_serves_from_a_thread() -> None:
     async def ask(sandbox: Sandbox) -> int:
         return (await a_call().of(sandbox)).status
 
@@ -308,7 +309,7 @@ def test_serves_from_a_thread():
         assert (again.url, again.calls) == (f"http://127.0.0.1:{address}", [])
 
 
-async def test_stops_and_starts_again_with_its_memory():
+async def test_stops_and_starts_again_with_its_memory() -> None:
     sandbox = Sandbox()
     async with sandbox:
         await a_call().of(sandbox)
@@ -319,7 +320,7 @@ async def test_stops_and_starts_again_with_its_memory():
     assert (sandbox.port, len(sandbox.calls)) == (port, 2)
 
 
-async def test_a_taken_port_is_an_error_and_leaves_nothing_behind():
+async def test_a_taken_port_is_an_error_and_leaves_nothing_behind() -> None:
     async with Sandbox() as sandbox:
         rival = Sandbox(port=sandbox.port)
         with pytest.raises(OSError, match="in use"):

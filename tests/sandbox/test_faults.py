@@ -30,8 +30,8 @@ class Seen(NamedTuple):
     says_ok: bool = False
 
 
-async def has_met_a_fault(sandbox):
-    async def met():
+async def has_met_a_fault(sandbox: Sandbox) -> None:
+    async def met() -> object:
         return sandbox.counts["faults"]
 
     await until(met)
@@ -96,16 +96,16 @@ HANGS = {"hang-before-processing": False, "hang-after-processing": True}
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "SLOW_SECONDS", 0.1)
     monkeypatch.setattr(faults, "DRIP_SECONDS", 0.005)
 
 
-def test_every_fault_is_exercised_here():
+def test_every_fault_is_exercised_here() -> None:
     assert WHOLE.keys() | CUT.keys() | HANGS.keys() == FAULTS.keys()
 
 
-def test_the_table_says_what_these_tests_expect():
+def test_the_table_says_what_these_tests_expect() -> None:
     processed = {kind: seen.processed for kind, seen in WHOLE.items()}
     processed |= {kind: seen[0] for kind, seen in CUT.items()} | HANGS
     assert {kind: fault.processed for kind, fault in FAULTS.items()} == processed
@@ -113,7 +113,7 @@ def test_the_table_says_what_these_tests_expect():
 
 
 @pytest.mark.parametrize(("kind", "seen"), WHOLE.items(), ids=WHOLE)
-async def test_faults_with_a_whole_answer(kind, seen):
+async def test_faults_with_a_whole_answer(kind: str, seen: Seen) -> None:
     async with Sandbox(faults={kind: 1}) as sandbox:
         reply = await a_call(CallerId=NUMBER, CallRecording=RECORDING).of(sandbox)
 
@@ -129,7 +129,9 @@ async def test_faults_with_a_whole_answer(kind, seen):
 
 
 @pytest.mark.parametrize(("kind", "processed", "holds"), [(kind, *seen) for kind, seen in CUT.items()], ids=CUT)
-async def test_faults_that_destroy_the_connection(kind, processed, holds, caplog):
+async def test_faults_that_destroy_the_connection(
+    kind: str, processed: bool, holds: Callable[[Reply], object], caplog: pytest.LogCaptureFixture
+) -> None:
     async with Sandbox(faults={kind: 1}) as sandbox:
         reply = await a_call().of(sandbox)
 
@@ -145,7 +147,7 @@ async def test_faults_that_destroy_the_connection(kind, processed, holds, caplog
 
 
 @pytest.mark.parametrize(("kind", "processed"), HANGS.items())
-async def test_faults_that_never_answer(kind, processed, caplog):
+async def test_faults_that_never_answer(kind: str, processed: bool, caplog: pytest.LogCaptureFixture) -> None:
     async with Sandbox(faults={kind: 1}) as sandbox:
         hanging = asyncio.create_task(a_call().of(sandbox))
         await has_met_a_fault(sandbox)
@@ -163,21 +165,21 @@ async def test_faults_that_never_answer(kind, processed, caplog):
     assert caplog.text == ""
 
 
-async def test_a_hanging_request_ends_when_its_caller_leaves():
+async def test_a_hanging_request_ends_when_its_caller_leaves() -> None:
     async with Sandbox() as sandbox:
         sandbox.script = ["hang-before-processing"]
         hanging = asyncio.create_task(a_call().of(sandbox))
         await has_met_a_fault(sandbox)
         hanging.cancel()
 
-        async def alone():
+        async def alone() -> bool:
             await a_call().of(sandbox)
             return sandbox.requests[-1].in_flight == 1
 
         await until(alone)
 
 
-async def test_a_hanging_request_does_not_hold_up_the_end(caplog):
+async def test_a_hanging_request_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
     async with Sandbox(faults={"hang-after-processing": 1}) as sandbox:
         hanging = asyncio.create_task(a_call().of(sandbox))
         await has_met_a_fault(sandbox)
@@ -188,7 +190,7 @@ async def test_a_hanging_request_does_not_hold_up_the_end(caplog):
     assert caplog.text == ""
 
 
-async def test_a_fault_before_reading_leaves_the_body_unread():
+async def test_a_fault_before_reading_leaves_the_body_unread() -> None:
     body = b"CampaignId=1&" * 100_000
     async with Sandbox(faults={"reset-before-reading": 1}) as sandbox:
         reply = await Ask(body=body, headers={"Content-Type": "application/x-www-form-urlencoded"}).of(sandbox)
@@ -197,7 +199,7 @@ async def test_a_fault_before_reading_leaves_the_body_unread():
     assert sandbox.requests[0].body == b""
 
 
-async def test_the_drip_arrives_byte_by_byte(monkeypatch):
+async def test_the_drip_arrives_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "DRIP_SECONDS", 0.02)
     arrivals = []
     async with Sandbox(faults={"drip": 1}) as sandbox, aiohttp.ClientSession() as session:
@@ -212,14 +214,14 @@ async def test_the_drip_arrives_byte_by_byte(monkeypatch):
     assert len(arrivals) > len(OK) / 2
 
 
-async def test_slow_is_slow():
+async def test_slow_is_slow() -> None:
     async with Sandbox(faults={"slow": 1}) as sandbox:
         started = time.monotonic()
         await a_call().of(sandbox)
     assert time.monotonic() - started >= 0.1
 
 
-async def test_a_refused_call_never_meets_a_fault_after_processing():
+async def test_a_refused_call_never_meets_a_fault_after_processing() -> None:
     async with Sandbox(faults={"reset-after-processing": 1}) as sandbox:
         assert (await a_call(MediaId="x").of(sandbox)).status == 400
         assert (await Ask(headers={"Authorization": None}).of(sandbox)).status == 401
@@ -227,12 +229,12 @@ async def test_a_refused_call_never_meets_a_fault_after_processing():
     assert (sandbox.counts["faults"], sandbox.calls) == ({}, [])
 
 
-async def test_a_fault_before_processing_looks_at_nothing():
+async def test_a_fault_before_processing_looks_at_nothing() -> None:
     async with Sandbox(user="u", password="p", faults={"503": 1}) as sandbox:
         assert (await Ask(headers={"Authorization": None}).of(sandbox)).status == 503
 
 
-async def test_the_script_goes_before_the_rates():
+async def test_the_script_goes_before_the_rates() -> None:
     async with Sandbox(faults={"500": 1}) as sandbox:
         sandbox.script = ["ok", "429-bare", "ok"]
         statuses = [(await a_call().of(sandbox)).status for _ in range(2)]
@@ -243,7 +245,7 @@ async def test_the_script_goes_before_the_rates():
     assert sandbox.counts["faults"] == {"429-bare": 1, "500": 1}
 
 
-async def test_faults_can_change_at_run_time():
+async def test_faults_can_change_at_run_time() -> None:
     async with Sandbox() as sandbox:
         before = (await a_call().of(sandbox)).status
         sandbox.faults = {"403": 1.0}
@@ -258,7 +260,7 @@ async def _statuses(seed: int, rates: dict[str, float]) -> list[int]:
         return [(await a_call().of(sandbox)).status for _ in range(40)]
 
 
-async def test_a_seed_repeats_the_faults_request_by_request():
+async def test_a_seed_repeats_the_faults_request_by_request() -> None:
     rates = {"429-bare": 0.2, "500": 0.2, "403": 0.2}
     first = await _statuses(1, rates)
     assert first == await _statuses(1, dict(reversed(rates.items())))
@@ -266,7 +268,7 @@ async def test_a_seed_repeats_the_faults_request_by_request():
     assert set(first) == {200, 429, 500, 403}
 
 
-def test_rates_are_kept():
+def test_rates_are_kept() -> None:
     sandbox = Sandbox(faults={"500": 0.1, "reset-after-processing": 0.3}, seed=7)
     drawn = [sandbox._plan.next_fault().name for _ in range(10_000)]
     assert abs(drawn.count("500") - 1000) < 150
@@ -283,7 +285,7 @@ def test_rates_are_kept():
         ({"500": 0.6, "503": 0.5}, "at most 1"),
     ],
 )
-def test_impossible_rates(rates, message):
+def test_impossible_rates(rates: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidOption, match=message):
         Sandbox(faults=rates)
     sandbox = Sandbox(faults={"408": 0.5})
@@ -292,15 +294,15 @@ def test_impossible_rates(rates, message):
     assert sandbox.faults == {"408": 0.5}
 
 
-def test_rates_may_add_up_to_one():
+def test_rates_may_add_up_to_one() -> None:
     Sandbox(faults=dict.fromkeys(list(FAULTS)[:10], 0.1))
 
 
-def test_a_script_of_unknown_kinds_is_refused():
+def test_a_script_of_unknown_kinds_is_refused() -> None:
     with pytest.raises(InvalidOption, match="nonsense"):
         Sandbox().script = ["ok", "nonsense"]
 
 
-def test_names_and_meanings_fit_a_terminal():
+def test_names_and_meanings_fit_a_terminal() -> None:
     assert all(re.fullmatch(r"[a-z0-9-]{3,24}", kind) and len(fault.meaning) < 80 for kind, fault in FAULTS.items())
     assert {fault.moment for fault in FAULTS.values()} == set(Moment)

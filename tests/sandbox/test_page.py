@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Feed:
                 if found := re.search(rb"event: (\w+)\ndata: (.*)\n\n", text):
                     return found[1].decode(), json.loads(found[2])
 
-    async def seen(self, holds) -> dict[str, Any]:
+    async def seen(self, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """The first data for which something holds."""
         while True:
             _, data = await self.message()
@@ -79,7 +79,7 @@ def ids(data: Mapping[str, Any]) -> list[str | None]:
 # The page itself
 
 
-async def test_a_browser_gets_the_page_and_a_script_the_text():
+async def test_a_browser_gets_the_page_and_a_script_the_text() -> None:
     async with Sandbox() as sandbox:
         shown = await look("/", **HTML).of(sandbox)
         told = await look("/", Accept="*/*").of(sandbox)
@@ -90,7 +90,7 @@ async def test_a_browser_gets_the_page_and_a_script_the_text():
     assert {reply.headers["vary"] for reply in (shown, told)} == {"Accept"}
 
 
-async def test_every_file_comes_with_its_type_and_its_headers():
+async def test_every_file_comes_with_its_type_and_its_headers() -> None:
     files = {file.name for file in STATIC.iterdir()}
     assert {"index.html", "page.css", "page.js", "icon.svg"} <= files
     types = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -108,7 +108,7 @@ async def test_every_file_comes_with_its_type_and_its_headers():
             assert (await look(path).of(sandbox)).status == 404, path
 
 
-def test_the_files_keep_to_their_own_policy():
+def test_the_files_keep_to_their_own_policy() -> None:
     """Nothing inline, nothing from elsewhere, no markup out of text, and no address that a proxy's path would break."""
     html = (STATIC / "index.html").read_text()
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:", html)
@@ -134,7 +134,7 @@ def test_the_files_keep_to_their_own_policy():
 # The feed
 
 
-async def test_the_feed_says_what_there_is_and_then_what_comes():
+async def test_the_feed_says_what_there_is_and_then_what_comes() -> None:
     async with Sandbox(faults={"503": 0}, seed=5, latency=0.01) as sandbox:
         await a_call(CallSessionId="before").of(sandbox)
         async with opened(sandbox) as feed:
@@ -167,7 +167,7 @@ async def test_the_feed_says_what_there_is_and_then_what_comes():
     }
 
 
-async def test_each_end_of_a_request_is_told_apart():
+async def test_each_end_of_a_request_is_told_apart() -> None:
     async with Sandbox() as sandbox:
         sandbox.script = ["ok", "429-bare", "500-after-processing", "reset-after-processing", "ok", "ok"]
         for name in ("fine", "limited", "lost", "reset"):
@@ -192,7 +192,7 @@ async def test_each_end_of_a_request_is_told_apart():
     assert data["state"]["refused"] == {"400": 1, "401": 1}
 
 
-async def test_a_request_that_hangs_is_shown_while_it_does():
+async def test_a_request_that_hangs_is_shown_while_it_does() -> None:
     async with Sandbox(faults={"hang-after-processing": 1}) as sandbox, opened(sandbox) as feed:
         hanging = asyncio.create_task(a_call(CallSessionId="hangs").of(sandbox))
         data = await feed.seen(lambda data: data["requests"] and data["requests"][0]["fault"])
@@ -202,7 +202,7 @@ async def test_a_request_that_hangs_is_shown_while_it_does():
         assert data["requests"][0]["status"] is None
 
 
-async def test_a_body_that_arrives_late_is_read():
+async def test_a_body_that_arrives_late_is_read() -> None:
     ask = Ask(body=urlencode(CALL).encode(), headers={"Content-Type": FORM}).bytes()
     async with Sandbox() as sandbox, opened(sandbox) as feed:
         _, writer = await asyncio.open_connection("127.0.0.1", sandbox.port)
@@ -215,7 +215,7 @@ async def test_a_body_that_arrives_late_is_read():
     assert (ids(first), ids(last)) == ([None], ["a-1"])
 
 
-async def test_only_the_latest_are_kept():
+async def test_only_the_latest_are_kept() -> None:
     async with Sandbox(keep_requests=False) as sandbox:
         extra = 5
         first = "x" * 20_000
@@ -232,7 +232,7 @@ async def test_only_the_latest_are_kept():
     assert (gone.status, there.status, there.json["number"]) == (404, 200, extra + 1)
 
 
-async def test_what_is_kept_of_a_request_has_a_size():
+async def test_what_is_kept_of_a_request_has_a_size() -> None:
     names = "&".join(f"{'n' * 200}{number}=1" for number in range(150))
     long = Ask(body=f"{urlencode(CALL)}&{names}".encode(), headers={"Content-Type": FORM})
     async with Sandbox(keep_requests=False) as sandbox:
@@ -251,7 +251,7 @@ async def test_what_is_kept_of_a_request_has_a_size():
     assert sum(len(each.target) + len(each.body) + len(str(each.problems)) for each in kept) < 30_000
 
 
-async def test_forgotten_calls_are_gone_from_open_pages():
+async def test_forgotten_calls_are_gone_from_open_pages() -> None:
     async with Sandbox() as sandbox, opened(sandbox) as feed:
         await a_call().of(sandbox)
         await feed.seen(lambda data: data["requests"])
@@ -263,14 +263,14 @@ async def test_forgotten_calls_are_gone_from_open_pages():
     assert (data["requests"], data["state"]["counts"]["requests"]) == ([], 0)
 
 
-async def test_so_many_pages_and_no_more(monkeypatch):
+async def test_so_many_pages_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MOST_PAGES", 2)
     async with Sandbox() as sandbox:
         async with opened(sandbox), opened(sandbox) as second:
             await second.message()
             refused = await look("/page/feed").of(sandbox)
 
-        async def free():
+        async def free() -> bool:
             async with opened(sandbox) as again:
                 return b" 200 " in again.head
 
@@ -279,7 +279,7 @@ async def test_so_many_pages_and_no_more(monkeypatch):
     assert (refused.status, "2 open pages" in refused.json["detail"]) == (503, True)
 
 
-async def test_a_page_that_reads_nothing_holds_up_nobody_and_is_given_up(monkeypatch):
+async def test_a_page_that_reads_nothing_holds_up_nobody_and_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "_PATIENCE", 0.3)
     monkeypatch.setattr(page, "_PAUSE", 0.001)
     long = "x" * 15_000
@@ -287,14 +287,14 @@ async def test_a_page_that_reads_nothing_holds_up_nobody_and_is_given_up(monkeyp
         # Nothing of it is read from here on: the kernel's buffers fill, then the server's.
         stuck.reader._transport.pause_reading()  # type: ignore[attr-defined]
 
-        async def given_up():
+        async def given_up() -> bool:
             for number in range(20):
                 async with asyncio.timeout(30):
                     reply = await a_call(CallSessionId=f"{number}{long}").of(sandbox)
                 assert reply.status == 200
             return sandbox._application._page._pages == 1
 
-        async def read():
+        async def read() -> None:
             while True:
                 await reading.message()
 
@@ -305,13 +305,13 @@ async def test_a_page_that_reads_nothing_holds_up_nobody_and_is_given_up(monkeyp
         reader.cancel()
 
 
-async def test_an_open_page_does_not_hold_up_the_end():
+async def test_an_open_page_does_not_hold_up_the_end() -> None:
     async with Sandbox() as sandbox, opened(sandbox) as feed:
         await feed.message()
         await asyncio.wait_for(sandbox.stop(), 2)
 
 
-async def test_a_quiet_feed_is_kept_alive(monkeypatch):
+async def test_a_quiet_feed_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "_HEARTBEAT", 0.05)
     monkeypatch.setattr(page, "_PAUSE", 0.01)
     async with Sandbox() as sandbox, opened(sandbox) as feed:
@@ -323,7 +323,7 @@ async def test_a_quiet_feed_is_kept_alive(monkeypatch):
 # A request by itself
 
 
-async def test_details_have_every_parameter_in_the_order_of_the_page():
+async def test_details_have_every_parameter_in_the_order_of_the_page() -> None:
     mixed = dict(reversed(CALL.items())) | {"Nonsense": "1", "City": "São <b>Paulo</b>", "Zip": ""}
     async with Sandbox() as sandbox:
         await Ask(urlencode(mixed)).of(sandbox)
@@ -337,7 +337,7 @@ async def test_details_have_every_parameter_in_the_order_of_the_page():
     assert (detail["method"], detail["status"], detail["wrong"]) == ("POST", 400, 1)
 
 
-async def test_what_came_before_the_fault_is_shown_too():
+async def test_what_came_before_the_fault_is_shown_too() -> None:
     async with Sandbox(faults={"429-bare": 1}) as sandbox:
         await Ask(body=urlencode(CALL).encode(), headers={"Content-Type": FORM}).of(sandbox)
         detail = (await look("/page/requests/1").of(sandbox)).json
@@ -355,14 +355,14 @@ async def test_what_came_before_the_fault_is_shown_too():
         (Ask(urlencode(CALL), b"{}", headers={"Content-Type": "text/json"}), "body is not read: it is text/json"),
     ],
 )
-async def test_every_refusal_says_why(ask, problem):
+async def test_every_refusal_says_why(ask: Ask, problem: str) -> None:
     async with Sandbox() as sandbox:
         assert (await ask.of(sandbox)).status >= 400
         (found,) = (await look("/page/requests/1").of(sandbox)).json["problems"]
     assert f"{found['parameter']} {found['message']}".startswith(problem)
 
 
-async def test_bytes_that_are_not_utf8_can_be_shown():
+async def test_bytes_that_are_not_utf8_can_be_shown() -> None:
     async with Sandbox() as sandbox:
         await Ask(f"{urlencode(CALL)}&City=%FF&%FE=1").of(sandbox)
         reply = await look("/page/requests/1").of(sandbox)
@@ -385,11 +385,11 @@ async def test_bytes_that_are_not_utf8_can_be_shown():
         ("", "••••••"),
     ],
 )
-def test_masked(number, shown):
+def test_masked(number: str, shown: str) -> None:
     assert masked(number) == shown
 
 
-async def test_callers_and_recordings_leave_only_when_they_are_asked_for():
+async def test_callers_and_recordings_leave_only_when_they_are_asked_for() -> None:
     async with Sandbox() as sandbox:
         await a_call(CallRecording=RECORDING).of(sandbox)
         await a_call(CallerId=None, callerid=CALLER, CallSessionId="typo").of(sandbox)
@@ -405,7 +405,9 @@ async def test_callers_and_recordings_leave_only_when_they_are_asked_for():
             assert CALLER in json.dumps(await showing.message())
 
 
-async def test_nothing_of_a_call_is_logged_when_it_is_looked_at(caplog, capfd):
+async def test_nothing_of_a_call_is_logged_when_it_is_looked_at(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     caplog.set_level(0)
     async with Sandbox() as sandbox:
         await a_call(callerid=CALLER).of(sandbox)
@@ -422,7 +424,7 @@ async def test_nothing_of_a_call_is_logged_when_it_is_looked_at(caplog, capfd):
 # The search
 
 
-async def test_the_search_finds_the_latest_and_the_processed_ones_before_them(monkeypatch):
+async def test_the_search_finds_the_latest_and_the_processed_ones_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "_STRIDE", 10)
     async with Sandbox() as sandbox:
         await a_call(CallSessionId="Old-1").of(sandbox)
@@ -430,7 +432,7 @@ async def test_the_search_finds_the_latest_and_the_processed_ones_before_them(mo
         for number in range(recent.KEPT):
             await a_call(CallSessionId=f"new-{number}").of(sandbox)
 
-        async def found(text: str) -> dict[str, Any]:
+        async def found(text: str) -> Any:
             return (await look(f"/page/requests?CallSessionId={quote(text)}").of(sandbox)).json
 
         old, new, many, none = [await found(text) for text in ("OLD", "new-7", "w-1", "% _")]
@@ -450,7 +452,7 @@ async def test_the_search_finds_the_latest_and_the_processed_ones_before_them(mo
 # The faults
 
 
-async def test_every_kind_is_described():
+async def test_every_kind_is_described() -> None:
     async with Sandbox(faults={"503": 0.25}, latency=0.5, seed=9) as sandbox:
         told = (await look("/page/faults").of(sandbox)).json
 
@@ -461,7 +463,7 @@ async def test_every_kind_is_described():
     assert (told["faults"], told["latency_ms"], told["seed"]) == ({"503": 0.25}, 500, 9)
 
 
-async def test_a_change_meets_the_next_request_and_every_open_page():
+async def test_a_change_meets_the_next_request_and_every_open_page() -> None:
     async with Sandbox(faults={"503": 0.25}) as sandbox, opened(sandbox) as one, opened(sandbox) as other:
         changed = await change({"faults": {"403": 1, "503": 0}}).of(sandbox)
         assert (await a_call().of(sandbox)).status == 403
@@ -498,7 +500,7 @@ async def test_a_change_meets_the_next_request_and_every_open_page():
         (b"{", "JSON"),
     ],
 )
-async def test_an_impossible_change_changes_nothing(settings, says):
+async def test_an_impossible_change_changes_nothing(settings: object, says: str) -> None:
     async with Sandbox(faults={"503": 0.5}) as sandbox:
         reply = await change(settings).of(sandbox)
         assert (sandbox.faults, sandbox.latency) == ({"503": 0.5}, 0)
@@ -506,7 +508,7 @@ async def test_an_impossible_change_changes_nothing(settings, says):
     assert (reply.status, says in reply.json["detail"]) == (400, True), reply.body
 
 
-def test_the_latency_has_bounds():
+def test_the_latency_has_bounds() -> None:
     for seconds in (-1, float("nan"), 3601):
         with pytest.raises(InvalidOption, match="latency"):
             Sandbox(latency=seconds)
@@ -525,7 +527,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-async def test_a_foreign_page_changes_and_reads_nothing(headers):
+async def test_a_foreign_page_changes_and_reads_nothing(headers: dict[str, str]) -> None:
     async with Sandbox() as sandbox:
         here = {"Host": f"127.0.0.1:{sandbox.port}"}
         await a_call().of(sandbox)
@@ -538,7 +540,7 @@ async def test_a_foreign_page_changes_and_reads_nothing(headers):
         assert (sandbox.faults, len(sandbox.calls)) == ({}, 1)
 
 
-async def test_a_form_of_a_foreign_page_changes_nothing():
+async def test_a_form_of_a_foreign_page_changes_nothing() -> None:
     """What a browser sends to another site without asking for leave: POST, and no JSON."""
     async with Sandbox() as sandbox:
         plain = await change({"faults": {"500": 1}}, **{"Content-Type": "text/plain"}).of(sandbox)
@@ -568,7 +570,7 @@ async def test_a_form_of_a_foreign_page_changes_nothing():
         "a.localhost.",
     ],
 )
-async def test_names_that_it_answers_to(host):
+async def test_names_that_it_answers_to(host: str) -> None:
     async with Sandbox() as sandbox:
         origin = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
         assert (await change({"latency_ms": 1}, **origin).of(sandbox)).status == 200
@@ -578,7 +580,7 @@ async def test_names_that_it_answers_to(host):
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8900", "127.0.0.1.evil.example", "", None, "[", "a.localhost.evil"]
 )
-async def test_a_name_that_anyone_may_point_here_is_not_answered_to(host):
+async def test_a_name_that_anyone_may_point_here_is_not_answered_to(host: str | None) -> None:
     """DNS rebinding: to the browser the foreign page is of the same origin, and only the name gives it away."""
     async with Sandbox() as sandbox:
         origin = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
@@ -597,20 +599,20 @@ async def test_a_name_that_anyone_may_point_here_is_not_answered_to(host):
     assert statuses <= {421, 400}
 
 
-async def test_it_answers_to_the_name_that_it_listens_on(monkeypatch):
+async def test_it_answers_to_the_name_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Sandbox() as sandbox:
         monkeypatch.setattr(sandbox._application._page, "_host", "Sandbox.Example.com")
         assert (await look("/calls", Host="sandbox.example.com:8900").of(sandbox)).status == 200
 
 
-async def test_a_link_may_lead_to_the_page_but_not_to_its_data():
+async def test_a_link_may_lead_to_the_page_but_not_to_its_data() -> None:
     linked = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     async with Sandbox() as sandbox:
         statuses = [(await look(path, **HTML, **linked).of(sandbox)).status for path in ("/", "/calls", "/page/faults")]
     assert statuses == [200, 200, 403]
 
 
-async def test_with_a_user_the_page_wants_the_same_credentials():
+async def test_with_a_user_the_page_wants_the_same_credentials() -> None:
     async with Sandbox(user="Zoë", password="wörd") as sandbox:
         paths = ["/page/page.js", "/page/feed", "/page/requests", "/page/requests/1", "/page/calls/0", "/page/faults"]
         for authorization in (None, basic("Zoë", "other"), "Bearer x"):

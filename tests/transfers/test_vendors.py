@@ -58,7 +58,7 @@ def configured(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=VENDORS)
 def vendor(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return str(request.param)
 
 
 def options(vendor: str) -> dict[str, Any]:

@@ -70,10 +70,14 @@ def what_a_run_does(ledger: Ledger, session_id: str, outcome: Outcome = OK, *, r
     """What the next run that reads the call does with it: None if it sends it."""
     books = DirectBooks(ledger, resend=resend)
     claim = books.identify(claim_of(session_id).call)
-    decision = asyncio.run(books.take(claim))
-    if decision.fence is not None:
-        asyncio.run(books.settle(Settlement(claim.key, decision.fence, outcome)))
-    return decision.state
+
+    async def attempt() -> State | None:
+        decision = await books.take(claim)
+        if decision.fence is not None:
+            await books.settle(Settlement(claim.key, decision.fence, outcome))
+        return decision.state
+
+    return asyncio.run(attempt())
 
 
 def with_one_call_each(ledger: Ledger) -> None:
@@ -335,8 +339,8 @@ def test_corrections_and_deliveries_that_meet_wait_for_each_other(
         work = [threads.submit(deliver, each) for each in ledgers[:3]] + [
             threads.submit(correct, e) for e in ledgers[3:]
         ]
-        for each in work:
-            each.result()
+        for done in work:
+            done.result()
     assert set(states(ledgers[0]).values()) <= {"delivered", "rejected", "not_sent"}
     for each in ledgers:
         each.engine.dispose()

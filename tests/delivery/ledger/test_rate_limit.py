@@ -162,7 +162,7 @@ def happens(*plans: Plan, seed: int = 0) -> tuple[World, list[Run]]:
     """What becomes of the runs."""
 
     async def main() -> tuple[World, list[Run]]:
-        world = World(VirtualLedger(asyncio.get_running_loop()))
+        world = World(VirtualLedger(virtual_time.running_loop()))
         made = [Run(world, plan, seed + number) for number, plan in enumerate(plans)]
         async with asyncio.TaskGroup() as tasks:
             for run in made:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.engine import Call, Engine, Item, Rejection
 from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN
 from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS, Decision
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
@@ -281,10 +281,10 @@ class Run:
             assert len(recent) < max(1, int(places)), "no window holds more than the account's rate limit"
         assert self.order.limit is None or len(self.sent | {request.key}) <= self.order.limit
 
-    def note(self, row: Call | Rejection, outcome: Outcome) -> None:
+    def note(self, row: Item, outcome: Outcome) -> None:
         assert row.row not in self.settled, "no row is settled twice"
         self.settled[row.row] = outcome.state
-        if isinstance(row, Rejection) or outcome.state in (State.DUPLICATE, State.CHANGED):
+        if not isinstance(row, Call) or outcome.state in (State.DUPLICATE, State.CHANGED):
             return
         key = self.books.identify(row.record).key
         if outcome.state in (State.DELIVERED, State.ALREADY_DELIVERED):

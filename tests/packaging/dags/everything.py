@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.operators.come_back import ComeBackPolicy, RetryDecision
+from airflow_provider_impactcall.operators.come_back import ComeBackPolicy
 from airflow_provider_impactcall.operators.corrections import (
     AdoptCallsOperator,
     PurgeLedgerOperator,
@@ -24,7 +24,7 @@ LEDGER = "ledger_of_nowhere"
 TO_DELIVER: dict[str, Any] = {"impactcall_conn_id": ENDPOINT, "ledger_conn_id": LEDGER}
 TO_CORRECT: dict[str, Any] = {**TO_DELIVER, "why": "nightly"}
 RETRIES: dict[str, Any] = {"retries": 2}
-if RetryDecision is not None:
+if ComeBackPolicy.__base__ is not object:
     RETRIES["retry_policy"] = ComeBackPolicy()
 
 ImpactCallHook(ENDPOINT)

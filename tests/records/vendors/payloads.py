@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Item
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.exceptions import InvalidCall
 from airflow_provider_impactcall.records import CallMapping
@@ -30,7 +29,8 @@ PAYLOADS = {
 
 def load(name: str) -> dict[str, Any]:
     """The record in a file of this folder, which also says where it was published."""
-    return json.loads((Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8"))["record"]
+    published: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / f"{name}.json").read_text("utf-8"))
+    return published["record"]
 
 
 def wire(row: Any, vendor: str, **options: Any) -> dict[str, str]:
@@ -53,8 +53,8 @@ def as_csv(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def items(rows: Any, vendor: str, **options: Any) -> list[Item]:
-    """What comes of each row where the rows of one call are brought together."""
+def items(rows: Any, vendor: str, **options: Any) -> list[Any]:
+    """What comes of each row where the rows of one call are brought together: a test knows which kind each must be."""
     return list(read(rows, _mapping(vendor, options)))
 
 
