@@ -13,34 +13,35 @@ import threading
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery import books, engine, ledger
+from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.records import CallMapping
 from tests.examples import LOGIN, PASSWORD, calls
 
 # A run that was killed is to be seen as dead in seconds, where a real one takes ten; one that merely waits for a busy
 # disk is not.
 LEASE = 4.0
-for module in (ledger, books, engine):
-    module.LEASE_SECONDS = LEASE  # type: ignore[attr-defined]
-books._RENEW_SECONDS = 0.4
-books._LEASE_MARGIN = 0.3
+_TIMINGS = Timings(lease=LEASE, renewal=0.4, lease_margin=0.3)
 
 
 def main(endpoint_url: str, ledger_url: str, on_unknown: str, count: str, prefix: str) -> int:
-    kept = ledger.Ledger(sa.create_engine(ledger_url), "https://calls.example.com")
+    kept = Ledger(sa.create_engine(ledger_url), "https://calls.example.com", _TIMINGS)
     kept.prepare()
     run_id = kept.start("benchmark", "")
     interrupt = threading.Event()
-    sender = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt)
+    sender = Engine(
+        claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt, timings=_TIMINGS
+    )
     report = run(
         sender,
         Endpoint(endpoint_url, LOGIN, PASSWORD),
-        books.Books(kept, run_id, DEFAULT_KEY, resend=on_unknown == "resend"),
+        Books(kept, run_id, DEFAULT_KEY, resend=on_unknown == "resend"),
         calls(int(count), prefix),
         CallMapping(),
         interrupt,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -19,6 +18,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_impactcall.delivery.claims import Claim
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.entries import (
     ALIVE,
     DIED,
@@ -34,6 +34,8 @@ from airflow_provider_impactcall.delivery.entries import (
 )
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import ENDS, State
+from airflow_provider_impactcall.delivery.patience import Patience
+from airflow_provider_impactcall.delivery.portions import PORTIONS, Portions
 from airflow_provider_impactcall.delivery.schema import (
     LONGEST_ACTOR,
     LONGEST_REASON,
@@ -78,16 +80,8 @@ _SHOWN = (
 MOMENTS = ("first_at", "changed_at", "at", "started_at", "ended_at")
 """The columns that are times."""
 
-_FEW = 100_000
-"""So many keys are held in memory: 10 MB."""
-_CALLS_A_STEP = 2_000
-# Half a second, on a busy machine and SQLite, in which nobody else writes: a lease that is to be renewed lasts ten.
-_PURGED_AT_ONCE = 500
-_ROWS_A_FETCH = 1_000
-
 _ATTEMPTS = 10
-# On SQLite, which has one writer, others look every 0.1 s at most whether it is their turn.
-_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSES = 6  # of a turn
 
 _T = TypeVar("_T")
 
@@ -199,10 +193,13 @@ class Corrections:
 
     Every change is a run of its own in the ledger, with who and why. Calls that a live run has in flight are left
     alone.
+
+    :param portions: how much is done at once
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, portions: Portions = PORTIONS) -> None:
         self._ledger = ledger
+        self._portions = portions
 
     def latest(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
         """The calls that changed last, by column; times are ISO 8601 in UTC."""
@@ -233,7 +230,7 @@ class Corrections:
                 before = (calls.c.changed_at <= last_at, sa.or_(calls.c.changed_at < last_at, calls.c.key > last))
                 query = self._query(selection, *of_state, *before).order_by(calls.c.changed_at.desc(), calls.c.key)
                 with self._ledger.reading() as connection:
-                    page = connection.execute(query.limit(_ROWS_A_FETCH)).mappings().all()
+                    page = connection.execute(query.limit(self._portions.fetched)).mappings().all()
                 if not page:
                     break
                 last_at, last = page[-1]["changed_at"], page[-1]["key"]
@@ -246,15 +243,17 @@ class Corrections:
         of a call changes, which is none in which an index could find them.
         """
         with self._ledger.reading() as connection:
-            some = self._query(selection).with_only_columns(calls.c.key).limit(_FEW + 1)
+            some = self._query(selection).with_only_columns(calls.c.key).limit(self._portions.keys + 1)
             keys = sorted(connection.execute(some).scalars())
-        if len(keys) <= _FEW:
+        if len(keys) <= self._portions.keys:
             yield from map(calls.c.key.in_, _some(keys))
             return
         del keys
         last = ""
         while True:
-            following = sa.select(calls.c.key).where(calls.c.key > last).order_by(calls.c.key).limit(_CALLS_A_STEP)
+            following = (
+                sa.select(calls.c.key).where(calls.c.key > last).order_by(calls.c.key).limit(self._portions.walked)
+            )
             with self._ledger.reading() as connection:
                 until = connection.execute(sa.select(sa.func.max(following.subquery().c.key))).scalar()
             if until is None:
@@ -316,7 +315,7 @@ class Corrections:
         )
         query = sa.select(calls.c.key, calls.c.ActionTrackerId, calls.c.EventDate).where(*of_days)
         with self._ledger.reading() as connection:
-            rows = connection.execution_options(stream_results=True).execute(query).yield_per(_ROWS_A_FETCH)
+            rows = connection.execution_options(stream_results=True).execute(query).yield_per(self._portions.fetched)
             yield from ((key, tracker_id, event_date) for key, tracker_id, event_date in rows)
 
     def requeue(self, selection: Selection, author: Author) -> int:
@@ -380,7 +379,7 @@ class Corrections:
             try:
                 for page in self._aged(before):
                     purged.update(self._repeatedly(partial(self._purge_page, page, before)))
-                    time.sleep(_PAUSE_SECONDS)
+                    SYSTEM_CLOCK.sleep(self._ledger.timings.turn)
                 purged["runs"] = 0
                 for page in self._idle_runs(before, run_id):
                     purged["runs"] += self._repeatedly(partial(self._purge_runs, page))
@@ -457,7 +456,7 @@ class Corrections:
                 sa.select(calls.c.key, calls.c.changed_at)
                 .where(*self._conditions(Selection(until=before)), *after, calls.c.state.in_(PURGEABLE))
                 .order_by(calls.c.changed_at, calls.c.key)
-                .limit(_PURGED_AT_ONCE)
+                .limit(self._portions.purged)
             )
             with self._ledger.reading() as connection:
                 page = connection.execute(query).all()
@@ -501,15 +500,14 @@ class Corrections:
 
     def _repeatedly(self, act: Callable[[Connection], _T]) -> _T:
         """Do it in a transaction; again, if that collided with those of live runs."""
-        for attempt in count(1):
-            try:
-                with self._ledger.writing() as connection:
-                    return act(connection)
-            except (IntegrityError, OperationalError):
-                if attempt == _ATTEMPTS:
-                    raise
-            time.sleep(_PAUSE_SECONDS * attempt)
-        raise AssertionError
+
+        def once() -> _T:
+            with self._ledger.writing() as connection:
+                return act(connection)
+
+        turn = self._ledger.timings.turn
+        patience = Patience(turn, _LONGEST_PAUSES * turn, monotonic=SYSTEM_CLOCK.monotonic, attempts=_ATTEMPTS)
+        return patience.repeat(once, (IntegrityError, OperationalError), SYSTEM_CLOCK.sleep)
 
     def _changes(self, connection: Connection, run_id: str, author: Author) -> Changes:
         moment = connection.execute(sa.select(Now())).scalar_one()

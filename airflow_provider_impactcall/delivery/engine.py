@@ -6,7 +6,6 @@ import asyncio
 import heapq
 import logging
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -14,19 +13,15 @@ from typing import NamedTuple, Protocol, cast
 
 from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
 from airflow_provider_impactcall.delivery.entries import OPEN, Entry
-from airflow_provider_impactcall.delivery.ledger import LEASE_RAN_OUT, LEASE_SECONDS, Decision, Settlement, decide
+from airflow_provider_impactcall.delivery.ledger import LEASE_RAN_OUT, Decision, Settlement, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State, Stop
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.exceptions import DeliveryAborted, LedgerUnusable, Problem
 from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
 
-_PROGRESS_EVERY = 5.0
-_INTERRUPT_EVERY = 0.2
-# Airflow 3 kills a task 5 s after it asked it to stop.
-_GRACE_SECONDS = 4.0
-_OTHER_RUN_EVERY = 0.5
 _REFUSED_BEFORE_ANY_DELIVERY = 20
 _FORBIDDEN_IN_A_ROW = 5
 # Calls in hand for each that may be in flight: the others rest after a failure of their own, in nobody's way.
@@ -156,6 +151,7 @@ class Engine:
     :param total: how many rows there are, if known, for the progress line
     :param interrupt: set from any thread to have the run stop well: nothing more leaves, and what is in flight is
         awaited for 4 s, then counted as unknown, or as not sent if it was still connecting
+    :param timings: those of the ledger, too
     """
 
     def __init__(
@@ -168,6 +164,7 @@ class Engine:
         limit: int | None = None,
         total: int | None = None,
         interrupt: threading.Event | None = None,
+        timings: Timings = TIMINGS,
     ) -> None:
         self._claims = claims
         self._pacing = pacing
@@ -177,6 +174,7 @@ class Engine:
         self._allowance = limit
         self._total = total
         self._interrupt = interrupt or threading.Event()
+        self._timings = timings
         self._in_flight: set[asyncio.Task[None]] = set()
         self._cut = False
         self._refusals = _Refusals()
@@ -197,7 +195,7 @@ class Engine:
         :param batches: the rows, as they come
         :raises DeliveryAborted: when nothing can be delivered until a person changes something
         """
-        started = time.monotonic()
+        started = _now()
         beside = [asyncio.create_task(self._log_progress(started)), asyncio.create_task(self._heed_interrupt())]
         in_hand = asyncio.Semaphore(self._concurrency * _IN_HAND)
         try:
@@ -215,7 +213,7 @@ class Engine:
             for task in beside:
                 task.cancel()
             self.report.stop = self._pacing.stopped
-            self.report.seconds = round(time.monotonic() - started, 3)
+            self.report.seconds = round(_now() - started, 3)
         if self._aborted is not None:
             raise DeliveryAborted(self._aborted, self.report)
         return self.report
@@ -289,10 +287,10 @@ class Engine:
             if decision.state is not None:
                 return self._settle(call, Outcome(decision.state, decision.reason))
             if sent is None:
-                if waited >= LEASE_SECONDS or self.stopped:
+                if waited >= self._timings.lease or self.stopped:
                     return self._leave(call, decision.reason, uncertain=uncertain)
-                await self._pacing.rest_for(_OTHER_RUN_EVERY)
-                waited += _OTHER_RUN_EVERY
+                await self._pacing.rest_for(self._timings.other_run)
+                waited += self._timings.other_run
             elif sent.again is None:
                 return await self._hear(sent.told, books, sent.attempted)
             else:
@@ -438,19 +436,23 @@ class Engine:
 
     async def _heed_interrupt(self) -> None:
         while not self._interrupt.is_set():  # noqa: ASYNC110 - it is set by another thread, or by a signal's handler
-            await asyncio.sleep(_INTERRUPT_EVERY)
+            await asyncio.sleep(self._timings.interrupt_poll)
         self._pacing.stop(Stop("the task was asked to stop"))
-        await asyncio.sleep(_GRACE_SECONDS)
+        await asyncio.sleep(self._timings.grace)
         self._cut = True
         for task in tuple(self._in_flight):
             task.cancel()
 
     async def _log_progress(self, started: float) -> None:
         while True:
-            await asyncio.sleep(_PROGRESS_EVERY)
-            done, elapsed = self.report.accounted, time.monotonic() - started
+            await asyncio.sleep(self._timings.progress)
+            done, elapsed = self.report.accounted, _now() - started
             left = "" if self._total is None else f", {self._total - done} left"
             log.info("%d rows settled, %.1f a second%s", done, done / elapsed, left)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def claim_of(row: Item, claims: InputClaims, identify: Callable[[CallRecord], Claim]) -> tuple[Call, Claim] | Outcome:

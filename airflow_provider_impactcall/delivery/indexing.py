@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 # Any number will do that others who share the database are not likely to take.
 _LOCK = 0x696D70616374
-_LONGEST_WAIT = "10s"
 
 _BUILT = """
 SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
@@ -73,7 +72,7 @@ def _build_beside_writers(ledger: Ledger) -> None:
         building = ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         with building as connection:
             # It waits for all older transactions, and somebody's may be open for hours.
-            connection.execute(sa.text(f"SET lock_timeout = '{_LONGEST_WAIT}'"))
+            connection.execute(sa.text(f"SET lock_timeout = '{ledger.timings.lock_wait * 1000:.0f}ms'"))
             try:
                 unfinished = _postgresql_indexes(connection, valid=False)
                 for index in _lacking(connection):

@@ -14,11 +14,21 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from airflow_provider_impactcall.delivery.claims import Claim
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.entries import DIED, OPEN, PENDING, REQUEUED, Changes, Entry, lock, look_up
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.schema import LONGEST_REASON, UNDELIVERED, Now, calls, create_or_migrate, runs
-
-LEASE_SECONDS = 10.0
+from airflow_provider_impactcall.delivery.patience import Patience
+from airflow_provider_impactcall.delivery.schema import (
+    LONGEST_REASON,
+    MIGRATIONS,
+    UNDELIVERED,
+    Migrations,
+    Now,
+    calls,
+    create_or_migrate,
+    runs,
+)
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
 _DEATHS_BEFORE_HOLD = 3
 _READS = "impactcall_reads"
@@ -102,11 +112,18 @@ class Ledger:
 
     :param engine: any SQLAlchemy engine; PostgreSQL and SQLite are proven
     :param namespace: calls of two namespaces never hide each other: the endpoint's origin, if nothing else is said
+    :param timings: the lease, and all else that its users wait for: a lease is one for those who renew it and those who
+        wait for its end
+    :param migrations: the versions that its tables may have, and may be brought up to
     """
 
-    def __init__(self, engine: Engine, namespace: str) -> None:
+    def __init__(
+        self, engine: Engine, namespace: str, timings: Timings = TIMINGS, migrations: Migrations = MIGRATIONS
+    ) -> None:
         self.engine = engine
         self.namespace = namespace
+        self.timings = timings
+        self._migrations = migrations
         if engine.dialect.name == "sqlite":
             _make_durable(engine)
 
@@ -115,14 +132,14 @@ class Ledger:
 
         :raises LedgerUnusable: if a newer version of this package made them
         """
-        for attempt in (1, 2):
-            try:
-                with self.writing() as connection:
-                    create_or_migrate(connection)
-                return
-            except (IntegrityError, ProgrammingError, OperationalError):
-                if attempt == 2:  # The first time, another may have done it in the same moment.
-                    raise
+
+        def prepare() -> None:
+            with self.writing() as connection:
+                create_or_migrate(connection, self._migrations)
+
+        # The first time, another may have done it in the same moment.
+        twice = Patience(0.0, 0.0, monotonic=SYSTEM_CLOCK.monotonic, attempts=2)
+        twice.repeat(prepare, (IntegrityError, ProgrammingError, OperationalError), SYSTEM_CLOCK.sleep)
 
     def close(self) -> None:
         """Give up the connections to the database."""
@@ -143,7 +160,7 @@ class Ledger:
                     namespace=self.namespace,
                     source=source[:500],
                     config=config,
-                    lease_until=Now() + LEASE_SECONDS,
+                    lease_until=Now() + self.timings.lease,
                     started_at=Now(),
                 )
             )
@@ -223,7 +240,7 @@ class Ledger:
         :raises _NotAsTrusted: if that is not so; what was written until then must not be committed
         :raises IntegrityError: the same
         """
-        held = connection.execute(_RENEW, {"run": run_id, "lease": LEASE_SECONDS}).rowcount
+        held = connection.execute(_RENEW, {"run": run_id, "lease": self.timings.lease}).rowcount
         changes = Changes(run_id, self.namespace, connection.execute(_NOW).scalar_one())
         delivered = [trusting and settlement.is_first_delivery for settlement in settlements]
         asked = {each.key for each, known in zip(settlements, delivered, strict=True) if not known}

@@ -7,7 +7,7 @@ import logging
 import math
 from bisect import insort
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -15,15 +15,12 @@ from typing import NamedTuple, Protocol
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.outcome import Stop
+from airflow_provider_impactcall.delivery.patience import Patience
 from airflow_provider_impactcall.delivery.rate_limit import AHEAD_SECONDS, Grant, Places, Request
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
 log = logging.getLogger(__name__)
 
-# A place that nobody has used for so long is given back.
-_IDLE_SECONDS = 1.0
-_TIDY_EVERY = 10.0
-_PATIENCE_SECONDS = 60.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 # A timer may fire so much early, and a wait for the rest would not let the clock move on.
 _AN_INSTANT = 1e-6
 
@@ -56,9 +53,11 @@ class Limiter:
     """One run's places among those of its account. Use it once.
 
     :param places: where they are from
+    :param timings: those of the ledger, too
+    :param executor: what asks the database, one thing after the other, and is shut down in the end; a thread if None
     """
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, timings: Timings = TIMINGS, executor: Executor | None = None) -> None:
         self.used_up = ""
         self._places = places
         self._ready: list[float] = []
@@ -72,7 +71,8 @@ class Limiter:
         self._ask_at = -math.inf
         self._tidy_at = -math.inf
         self._woken = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="impactcall-limiter")
+        self._timings = timings
+        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="impactcall-limiter")
 
     def wait(self, now: float) -> float:
         """Seconds until a request may leave; infinite while that is not known."""
@@ -113,8 +113,8 @@ class Limiter:
             await self._leave()
 
     async def _serve(self, customer: Customer) -> None:
-        failing_since: float | None = None
-        pause = _FIRST_PAUSE
+        timings = self._timings
+        patience = Patience(timings.first_pause, timings.longest_pause, monotonic=_now, seconds=timings.patience)
         while True:
             self._woken.clear()
             wait = self._due_at(customer.demand()) - _now()
@@ -126,8 +126,8 @@ class Limiter:
             try:
                 self._take(await self._exchange(customer.demand()))
             except Exception as error:
-                failing_since = _now() if failing_since is None else failing_since
-                if not isinstance(error, SQLAlchemyError) or _now() + pause > failing_since + _PATIENCE_SECONDS:
+                pause = patience.pause() if isinstance(error, SQLAlchemyError) else None
+                if pause is None:
                     log.error("The rate limit cannot be kept (%s)", type(error).__name__)
                     return customer.stop(Stop(f"the ledger cannot be used ({type(error).__name__})"))
                 if isinstance(error, IntegrityError):
@@ -135,9 +135,8 @@ class Limiter:
                 else:
                     log.warning("The ledger did not say how many requests may leave (%s)", type(error).__name__)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
             else:
-                failing_since, pause = None, _FIRST_PAUSE
+                patience.renew()
                 customer.look_again()
 
     def _due_at(self, demand: Demand) -> float:
@@ -148,7 +147,7 @@ class Limiter:
         if self._noting or self._ended:
             due_at = min(due_at, (self._noting or self._ended)[0] + AHEAD_SECONDS)
         if len(self._ready) > demand.soon:
-            due_at = min(due_at, self._ready[0] + _IDLE_SECONDS)
+            due_at = min(due_at, self._ready[0] + self._timings.idle_place)
         return due_at
 
     async def _exchange(self, demand: Demand) -> Grant:
@@ -157,7 +156,7 @@ class Limiter:
             self._noting, self._ended = self._ended, []
             self._in_doubt = True
         now = _now()
-        while len(self._ready) > demand.soon and self._ready[0] + _IDLE_SECONDS <= now + _AN_INSTANT:
+        while len(self._ready) > demand.soon and self._ready[0] + self._timings.idle_place <= now + _AN_INSTANT:
             self._ready.pop(0)
         request = Request(
             self._turn,
@@ -166,10 +165,10 @@ class Limiter:
             wanted=max(0, demand.soon - len(self._ready)),
             tidy=self._tidy_at <= now,
         )
-        granted = await self._in_the_thread(partial(self._places.exchange, request, asyncio.get_running_loop().time))
+        granted = await self._in_turn(partial(self._places.exchange, request, asyncio.get_running_loop().time))
         self._noting, self._in_doubt = [], False
         if request.tidy:
-            self._tidy_at = now + _TIDY_EVERY
+            self._tidy_at = now + self._timings.tidying
         return granted
 
     def _take(self, granted: Grant) -> None:
@@ -183,11 +182,11 @@ class Limiter:
             if self._in_doubt:
                 await self._exchange(Demand(0, 0))
             last = Request(self._turn + 1, [*self._ended, *[_now()] * self._in_use], last=True)
-            await self._in_the_thread(partial(self._places.exchange, last, asyncio.get_running_loop().time))
-        self._thread.shutdown(wait=False)
+            await self._in_turn(partial(self._places.exchange, last, asyncio.get_running_loop().time))
+        self._executor.shutdown(wait=False)
 
-    async def _in_the_thread(self, act: Callable[[], Grant]) -> Grant:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
+    async def _in_turn(self, act: Callable[[], Grant]) -> Grant:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, act)
 
 
 def _now() -> float:

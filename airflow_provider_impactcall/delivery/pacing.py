@@ -1,4 +1,4 @@
-"""When the next request may leave, and when to give up. Runs on the event loop's clock alone."""
+"""When the next request may leave, and when to give up. Runs on the event loop's clock; people get a calendar's."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_impactcall.delivery.limiter import Demand, Limiter
 from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
-_FIRST_BACK_OFF = 0.5
-_LONGEST_BACK_OFF = 30.0
-# A shorter one that is asked for, as by a Retry-After in the past, would let us ask as fast as answers come.
-_SHORTEST_WAIT = 1.0
 _TOGETHER = 5
 _UNKNOWN_IN_A_ROW = 100
 _A_YEAR = 365 * 86_400.0
@@ -34,15 +32,28 @@ class Pacing:
     :param max_wait: seconds without an answer that settles a call, or of a wait that is asked for, after
         which the run stops
     :param random: where the jitter comes from
+    :param clock: its calendar says when to come back
     """
 
-    def __init__(self, limiter: Limiter | None = None, max_wait: float = 60.0, random: Random | None = None) -> None:
+    def __init__(
+        self,
+        limiter: Limiter | None = None,
+        max_wait: float = 60.0,
+        random: Random | None = None,
+        *,
+        timings: Timings = TIMINGS,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self.stopped: Stop | None = None
         self.limited_seconds = 0.0
         """How long calls waited for nothing but a place of the rate limit; many that wait at once count once."""
         self._limiter = limiter
         self._max_wait = max_wait
         self._random = random or Random()  # noqa: S311 - jitter is no secret
+        self._first_back_off = timings.first_back_off
+        self._longest_back_off = timings.longest_back_off
+        self._shortest_wait = timings.shortest_wait
+        self._clock = clock
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -186,10 +197,10 @@ class Pacing:
         if self._max_wait < imposed < math.inf:
             if self._in_flight and self._asked_until <= now:
                 return math.inf  # Our own limit is used up by what was admitted, and that is to be sent first.
-            self.stop(Stop(reason, _utc_in(imposed)))
+            self.stop(Stop(reason, self._utc_in(imposed)))
         elif self._stuck_since is not None and now + ahead - self._stuck_since > self._max_wait:
             reason = f"no call could be settled within {self._max_wait:g} s ({self._trouble})"
-            self.stop(Stop(reason, _utc_in(ahead) if ahead else None))
+            self.stop(Stop(reason, self._utc_in(ahead) if ahead else None))
         return wait
 
     def _back_off(self, outcome: Outcome, now: float) -> None:
@@ -204,14 +215,18 @@ class Pacing:
         self._pauses += not together
         if asked is not None:
             self._asked_until = max(self._asked_until, now + asked)
-        if asked is None or asked < _SHORTEST_WAIT:
+        if asked is None or asked < self._shortest_wait:
             self._resume_at = max(self._resume_at, now + self._jitter(self._pauses))
 
     def _until_given_up(self) -> float:
         return math.inf if self._stuck_since is None else max(0.0, self._stuck_since + self._max_wait - _now())
 
+    def _utc_in(self, seconds: float) -> datetime:
+        # Of a rate such as one in a million years, no calendar holds the end.
+        return self._clock.now() + timedelta(seconds=min(seconds, _A_YEAR))
+
     def _jitter(self, attempts: int) -> float:
-        return self._random.uniform(0.0, min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** min(attempts, 30)))
+        return self._random.uniform(0.0, min(self._longest_back_off, self._first_back_off * 2 ** min(attempts, 30)))
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:
@@ -222,8 +237,3 @@ async def _wait_for(event: asyncio.Event, seconds: float) -> None:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _utc_in(seconds: float) -> datetime:
-    # Of a rate such as one in a million years, no calendar holds the end.
-    return datetime.now(UTC) + timedelta(seconds=min(seconds, _A_YEAR))

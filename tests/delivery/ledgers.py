@@ -17,12 +17,15 @@ from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.entries import Entry
 from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement
 from airflow_provider_impactcall.delivery.schema import runs
+from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.records import CallRecord
 
 
 def in_memory() -> Ledger:
     """A ledger of its own, gone with the test."""
-    ledger = Ledger(sa.create_engine("sqlite://", poolclass=StaticPool), "https://calls.example.com")
+    # The database's clock does not jump as virtual time does: on a slow machine it would end a lease first.
+    timings = Timings(lease=1e9)
+    ledger = Ledger(sa.create_engine("sqlite://", poolclass=StaticPool), "https://calls.example.com", timings)
     ledger.prepare()
     return ledger
 

@@ -8,11 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
-from unittest.mock import patch
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery import engine as engine_module
-from airflow_provider_impactcall.delivery import ledger as ledger_module
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Item, Rejection
 from airflow_provider_impactcall.delivery.ledger import Ledger
@@ -23,7 +20,7 @@ from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time
 from tests.delivery.ledgers import DirectBooks, in_memory
-from tests.delivery.virtual_books import VirtualLedger, VirtualLimiter
+from tests.delivery.virtual_books import UNHURRIED, VirtualLedger, VirtualLimiter
 
 OK = Outcome(State.DELIVERED, "200 Status OK", 200)
 REFUSED = Outcome(State.REJECTED, "400 Validation Failed", 400)
@@ -145,7 +142,7 @@ def deliver(
 
     async def main() -> Run:
         # A rate limit is counted by the database's clock, which then has to be the virtual one.
-        kept = VirtualLedger(virtual_time.running_loop()) if limits else ledger or in_memory()
+        kept = VirtualLedger(virtual_time.running_loop(), UNHURRIED) if limits else ledger or in_memory()
         books = DirectBooks(kept, key)
         limiter = VirtualLimiter(kept, books.run_id, limits) if limits else None
         engine = Engine(
@@ -154,6 +151,7 @@ def deliver(
             on_settled=note,
             concurrency=concurrency,
             limit=limit,
+            timings=UNHURRIED,
         )
         aborted = None
         try:
@@ -164,10 +162,7 @@ def deliver(
         assert books.open_at_once <= concurrency, "open intents never exceed requests in flight"
         return Run(report, settled, aborted, virtual_time.now())
 
-    # In virtual time, what is looked at every few seconds would be most of the work.
-    beside = patch.multiple(engine_module, _PROGRESS_EVERY=1e9, _INTERRUPT_EVERY=1e9)
-    with beside, patch.object(ledger_module, "LEASE_SECONDS", 1e9):  # which nobody here renews
-        run = virtual_time.run(main())
+    run = virtual_time.run(main())
     counts = Counter(outcome.state.value for outcome in settled.values())
     assert sorted(settled) == sorted(row.row for row in taken), "each row is settled"
     assert run.report.rows == run.report.accounted == len(taken)

@@ -7,16 +7,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from random import Random
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
@@ -25,7 +24,7 @@ from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.schema import runs
 from tests.delivery.scripted import NO_CONNECTION, OK, TOO_MANY, Endpoint, Request, a_call, calls, too_many
-from tests.delivery.virtual_books import VirtualBooks, VirtualLedger, one_clock
+from tests.delivery.virtual_books import PUNCTUAL, LoopClock, VirtualBooks, VirtualLedger
 from tests.delivery.virtual_time import VirtualTimeLoop
 
 CALLS = 120
@@ -37,6 +36,8 @@ LONGEST_BACK_OFF = 30.0
 SEEDS = range(3)
 A_TICK = 1e-6
 
+# In virtual time, what is looked at five times a second would be most of the work.
+QUIET = replace(PUNCTUAL, interrupt_poll=1e9)
 UNAVAILABLE = Outcome(State.AGAIN, "503", 503)
 
 
@@ -73,9 +74,10 @@ class Storm:
         async def main() -> DeliveryReport:
             engine = Engine(
                 claims=InputClaims(),
-                pacing=Pacing(max_wait=max_wait, random=Random(seed)),
+                pacing=Pacing(max_wait=max_wait, random=Random(seed), clock=LoopClock(self.loop)),
                 on_settled=lambda *_: None,
                 concurrency=CONCURRENCY,
+                timings=QUIET,
             )
             async with books:
                 return await engine.run(self.endpoint.send, books, batches())
@@ -133,9 +135,6 @@ def storm_of() -> Iterator[Callable[[Callable[[], Outcome]], Storm]]:
     with ExitStack() as stack:
         loop = VirtualTimeLoop()
         stack.callback(loop.close)
-        stack.enter_context(one_clock(loop))
-        # In virtual time, what is looked at five times a second would be most of the work.
-        stack.enter_context(patch.object(engine_module, "_INTERRUPT_EVERY", 1e9))
 
         def storm_of(answer: Callable[[], Outcome]) -> Storm:
             storm = Storm(loop, answer)
@@ -287,12 +286,12 @@ def test_what_was_admitted_before_a_wait_was_asked_for_does_not_leave_in_it() ->
         yield [a_call(2)]
 
     async def main() -> DeliveryReport:
-        engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None)
+        pacing = Pacing(clock=LoopClock(loop))
+        engine = Engine(claims=InputClaims(), pacing=pacing, on_settled=lambda *_: None, timings=PUNCTUAL)
         async with books:
             return await engine.run(send, books, batches())
 
-    with one_clock(loop):
-        report = loop.run_until_complete(main())
+    report = loop.run_until_complete(main())
     loop.close()
     assert report.delivered == 2
     (_, first), *later = left

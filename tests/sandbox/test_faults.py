@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.sandbox import FAULTS, Moment, Sandbox, faults
+from airflow_provider_impactcall.sandbox import FAULTS, Moment, Sandbox
+from airflow_provider_impactcall.sandbox.measures import Measures
 
 from .wire import CALL, PATH, Ask, Reply, a_call, basic, until
 
@@ -95,10 +96,7 @@ CUT = {
 HANGS = {"hang-before-processing": False, "hang-after-processing": True}
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "SLOW_SECONDS", 0.1)
-    monkeypatch.setattr(faults, "DRIP_SECONDS", 0.005)
+QUICK = Measures(slow=0.1, drip=0.005)
 
 
 def test_every_fault_is_exercised_here() -> None:
@@ -114,7 +112,7 @@ def test_the_table_says_what_these_tests_expect() -> None:
 
 @pytest.mark.parametrize(("kind", "seen"), WHOLE.items(), ids=WHOLE)
 async def test_faults_with_a_whole_answer(kind: str, seen: Seen) -> None:
-    async with Sandbox(faults={kind: 1}) as sandbox:
+    async with Sandbox(faults={kind: 1}, measures=QUICK) as sandbox:
         reply = await a_call(CallerId=NUMBER, CallRecording=RECORDING).of(sandbox)
 
     assert reply.status == seen.status
@@ -199,10 +197,9 @@ async def test_a_fault_before_reading_leaves_the_body_unread() -> None:
     assert sandbox.requests[0].body == b""
 
 
-async def test_the_drip_arrives_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "DRIP_SECONDS", 0.02)
+async def test_the_drip_arrives_byte_by_byte() -> None:
     arrivals = []
-    async with Sandbox(faults={"drip": 1}) as sandbox, aiohttp.ClientSession() as session:
+    async with Sandbox(faults={"drip": 1}, measures=Measures(drip=0.02)) as sandbox, aiohttp.ClientSession() as session:
         answer = session.post(
             sandbox.url + PATH, params=CALL, headers={"Authorization": basic(), "Accept": "application/json"}
         )
@@ -215,7 +212,7 @@ async def test_the_drip_arrives_byte_by_byte(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_slow_is_slow() -> None:
-    async with Sandbox(faults={"slow": 1}) as sandbox:
+    async with Sandbox(faults={"slow": 1}, measures=QUICK) as sandbox:
         started = time.monotonic()
         await a_call().of(sandbox)
     assert time.monotonic() - started >= 0.1

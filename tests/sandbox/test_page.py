@@ -12,9 +12,14 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox, page, recent
+from airflow_provider_impactcall.sandbox.application import CallDataApplication
+from airflow_provider_impactcall.sandbox.journal import Journal
+from airflow_provider_impactcall.sandbox.measures import Measures
+from airflow_provider_impactcall.sandbox.plan import FaultPlan
 from airflow_provider_impactcall.sandbox.views import masked
 
 from .wire import CALL, FORM, Ask, a_call, basic, until
@@ -263,9 +268,8 @@ async def test_forgotten_calls_are_gone_from_open_pages() -> None:
     assert (data["requests"], data["state"]["counts"]["requests"]) == ([], 0)
 
 
-async def test_so_many_pages_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "MOST_PAGES", 2)
-    async with Sandbox() as sandbox:
+async def test_so_many_pages_and_no_more() -> None:
+    async with Sandbox(measures=Measures(pages=2)) as sandbox:
         async with opened(sandbox), opened(sandbox) as second:
             await second.message()
             refused = await look("/page/feed").of(sandbox)
@@ -279,11 +283,10 @@ async def test_so_many_pages_and_no_more(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (refused.status, "2 open pages" in refused.json["detail"]) == (503, True)
 
 
-async def test_a_page_that_reads_nothing_holds_up_nobody_and_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "_PATIENCE", 0.3)
-    monkeypatch.setattr(page, "_PAUSE", 0.001)
+async def test_a_page_that_reads_nothing_holds_up_nobody_and_is_given_up() -> None:
     long = "x" * 15_000
-    async with Sandbox() as sandbox, opened(sandbox) as stuck, opened(sandbox) as reading:
+    measures = Measures(patience=0.3, news=0.001)
+    async with Sandbox(measures=measures) as sandbox, opened(sandbox) as stuck, opened(sandbox) as reading:
         # Nothing of it is read from here on: the kernel's buffers fill, then the server's.
         stuck.reader._transport.pause_reading()  # type: ignore[attr-defined]
 
@@ -311,10 +314,8 @@ async def test_an_open_page_does_not_hold_up_the_end() -> None:
         await asyncio.wait_for(sandbox.stop(), 2)
 
 
-async def test_a_quiet_feed_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "_HEARTBEAT", 0.05)
-    monkeypatch.setattr(page, "_PAUSE", 0.01)
-    async with Sandbox() as sandbox, opened(sandbox) as feed:
+async def test_a_quiet_feed_is_kept_alive() -> None:
+    async with Sandbox(measures=Measures(heartbeat=0.05, news=0.01)) as sandbox, opened(sandbox) as feed:
         await feed.message()
         async with asyncio.timeout(5):
             assert await feed.reader.readuntil(b": still here\n\n")
@@ -424,9 +425,8 @@ async def test_nothing_of_a_call_is_logged_when_it_is_looked_at(
 # The search
 
 
-async def test_the_search_finds_the_latest_and_the_processed_ones_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "_STRIDE", 10)
-    async with Sandbox() as sandbox:
+async def test_the_search_finds_the_latest_and_the_processed_ones_before_them() -> None:
+    async with Sandbox(measures=Measures(stride=10)) as sandbox:
         await a_call(CallSessionId="Old-1").of(sandbox)
         await a_call(CallSessionId="old-refused", MediaId="").of(sandbox)
         for number in range(recent.KEPT):
@@ -599,10 +599,13 @@ async def test_a_name_that_anyone_may_point_here_is_not_answered_to(host: str | 
     assert statuses <= {421, 400}
 
 
-async def test_it_answers_to_the_name_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with Sandbox() as sandbox:
-        monkeypatch.setattr(sandbox._application._page, "_host", "Sandbox.Example.com")
-        assert (await look("/calls", Host="sandbox.example.com:8900").of(sandbox)).status == 200
+async def test_it_answers_to_the_name_that_it_listens_on() -> None:
+    told = CallDataApplication(
+        Journal(keep_requests=False), FaultPlan({}, 0), credentials=None, host="Sandbox.Example.com"
+    )
+    async with TestClient(TestServer(told.build())) as client:
+        assert (await client.get("/calls", headers={"Host": "sandbox.example.com:8900"})).status == 200
+        assert (await client.get("/calls", headers={"Host": "another.example.com:8900"})).status == 421
 
 
 async def test_a_link_may_lead_to_the_page_but_not_to_its_data() -> None:

@@ -136,9 +136,9 @@ class Run:
     async def be_unlucky(self) -> None:
         if self.plan.away is not None:
             await asyncio.sleep(self.plan.away)
-            self.limiter.away_until = virtual_time.now() + 5.0
+            self.limiter.executor.away_until = virtual_time.now() + 5.0
         while True:
-            self.limiter.acknowledgements_to_lose = int(self.random.random() < self.plan.bad_luck)
+            self.limiter.executor.acknowledgements_to_lose = int(self.random.random() < self.plan.bad_luck)
             await asyncio.sleep(0.1)
 
 
@@ -245,7 +245,7 @@ def test_how_long_a_limit_holds_a_run_up_is_known() -> None:
 
 def test_transactions_serve_many_requests() -> None:
     _, (run,) = happens(Plan(((200, 1.0),), calls=1000, concurrency=64, commit=(0.002, 0.002)))
-    assert run.limiter.transactions < 100
+    assert run.limiter.executor.transactions < 100
 
 
 def test_a_run_that_pauses_gives_its_places_back() -> None:

@@ -6,12 +6,10 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from random import Random
-from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
 from airflow_provider_impactcall.delivery.ledger import Ledger
@@ -24,6 +22,7 @@ from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time
 from tests.delivery.ledgers import DirectBooks, empty, in_memory
 from tests.delivery.scripted import ERROR_500, NO_ANSWER, NO_CONNECTION, OK, REFUSED, TOO_MANY, calls
+from tests.delivery.virtual_books import UNHURRIED
 from tests.effort import scaled
 
 SEEDS = range(scaled(1000))
@@ -60,7 +59,11 @@ def one_run(endpoint: Endpoint, ledger: Ledger, resend: bool, killed_after: floa
 
     async def main() -> DeliveryReport | None:
         engine = Engine(
-            claims=InputClaims(), pacing=Pacing(max_wait=600), on_settled=lambda *_: None, concurrency=CONCURRENCY
+            claims=InputClaims(),
+            pacing=Pacing(max_wait=600),
+            on_settled=lambda *_: None,
+            concurrency=CONCURRENCY,
+            timings=UNHURRIED,
         )
         run = asyncio.ensure_future(engine.run(endpoint.send, books, batches()))
         done, _ = await asyncio.wait({run}, timeout=killed_after)
@@ -88,9 +91,8 @@ def states(ledger: Ledger) -> dict[str, str]:
 @pytest.mark.parametrize("hundred", range(0, len(SEEDS), 100))
 def test_whatever_happens(hundred: int, resend: bool) -> None:
     ledger = in_memory()
-    with patch.multiple(engine_module, _PROGRESS_EVERY=1e9, _INTERRUPT_EVERY=1e9):
-        for seed in SEEDS[hundred : hundred + 100]:
-            simulate(seed, empty(ledger), resend)
+    for seed in SEEDS[hundred : hundred + 100]:
+        simulate(seed, empty(ledger), resend)
     ledger.engine.dispose()
 
 

@@ -22,12 +22,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Item, Rejection
 from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN
-from airflow_provider_impactcall.delivery.ledger import LEASE_SECONDS, Decision
+from airflow_provider_impactcall.delivery.ledger import Decision
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit import RateLimit
 from airflow_provider_impactcall.delivery.schema import Now, runs
 from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.timings import TIMINGS
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery.scripted import (
@@ -43,7 +44,7 @@ from tests.delivery.scripted import (
     invalid,
     too_many,
 )
-from tests.delivery.virtual_books import VirtualBooks, VirtualLedger, VirtualLimiter, one_clock
+from tests.delivery.virtual_books import PUNCTUAL, LoopClock, VirtualBooks, VirtualLedger, VirtualLimiter
 from tests.delivery.virtual_time import VirtualTimeLoop
 from tests.effort import scaled
 
@@ -179,11 +180,12 @@ class Run:
         )
         self.engine = Engine(
             claims=InputClaims(),
-            pacing=Pacing(self.limiter, order.max_wait, Random(order.seed)),
+            pacing=Pacing(self.limiter, order.max_wait, Random(order.seed), clock=LoopClock(world.loop)),
             on_settled=self.note,
             concurrency=order.concurrency,
             limit=order.limit,
             interrupt=self.interrupt,
+            timings=PUNCTUAL,
         )
         self.task = world.loop.create_task(self._live())
 
@@ -194,7 +196,7 @@ class Run:
     @property
     def committing(self) -> bool:
         """Whether it may be waiting for the ledger."""
-        return sum(self.order.commit) > 0 or self.books.away_until > self.world.now
+        return sum(self.order.commit) > 0 or self.books.worker.away_until > self.world.now
 
     @property
     def requests(self) -> list[Request]:
@@ -217,13 +219,13 @@ class Run:
     @property
     def patience(self) -> float:
         """Seconds for which the input and the ledger may keep it from its end."""
-        away = max(0.0, self.books.away_until - self.world.now) + self.world.ledger.next_commit_takes
+        away = max(0.0, self.books.worker.away_until - self.world.now) + self.world.ledger.next_commit_takes
         return away + 2 * self.order.pause + 10 * sum(self.order.commit)
 
     def lose_the_ledger(self, seconds: float) -> None:
-        self.books.away_until = self.world.now + seconds
+        self.books.worker.away_until = self.world.now + seconds
         if self.limiter is not None:
-            self.limiter.away_until = self.books.away_until
+            self.limiter.executor.away_until = self.books.worker.away_until
         self.be_patient(seconds)
 
     def be_patient(self, seconds: float) -> None:
@@ -397,7 +399,6 @@ class Deliveries(RuleBasedStateMachine):
         self.stack = ExitStack()
         loop = VirtualTimeLoop()
         self.stack.callback(loop.close)
-        self.stack.enter_context(one_clock(loop))
         self.world = World(loop)
         self.stack.callback(self.world.end)
         self.sound = True
@@ -442,11 +443,11 @@ class Deliveries(RuleBasedStateMachine):
             self.world.ledger.acknowledgements_to_lose = 1
             for run in self.world.live:
                 if run.limiter is not None:
-                    run.limiter.acknowledgements_to_lose = 1
+                    run.limiter.executor.acknowledgements_to_lose = 1
         elif what == "commit" and not self.world.ledger.next_commit_takes:
-            self.world.ledger.next_commit_takes = LEASE_SECONDS + 1
+            self.world.ledger.next_commit_takes = TIMINGS.lease + 1
             for run in self.world.live:
-                run.be_patient(LEASE_SECONDS + 1)
+                run.be_patient(TIMINGS.lease + 1)
 
     @rule(seconds=st.sampled_from([0.005, 0.015, 0.6, 3.0, 8.0, 11.0, 31.0, 95.0]))
     def time_passes(self, seconds: float) -> None:
@@ -464,15 +465,15 @@ class Deliveries(RuleBasedStateMachine):
             run.interrupt.set()
             run.must_end_by = run.must_end_by or self.world.now + STOPS_WITHIN + run.patience
         else:
-            run.lose_the_ledger(LEASE_SECONDS - 3)
+            run.lose_the_ledger(TIMINGS.lease - 3)
 
     @precondition(lambda self: self.world.in_flight)
     @rule(pick=PICK, order=ORDERS)
     def a_run_loses_its_lease_to_another(self, pick: int, order: Order) -> None:
         """It has requests in flight, whose answers come late."""
         loser = self.world.in_flight[pick % len(self.world.in_flight)].run
-        loser.lose_the_ledger(LEASE_SECONDS + 2)
-        self.world.advance(LEASE_SECONDS + 1)
+        loser.lose_the_ledger(TIMINGS.lease + 2)
+        self.world.advance(TIMINGS.lease + 1)
         self.a_run_starts(replace(order, rows=loser.order.rows))
 
     @invariant()
@@ -513,7 +514,7 @@ class Deliveries(RuleBasedStateMachine):
             world.answer(request, OK, True)
         world.ledger.next_commit_takes = 0.0
         self._await_the_live()
-        world.advance(LEASE_SECONDS + 1)
+        world.advance(TIMINGS.lease + 1)
         held = self._last_run(resend=False)
         found = Counter(row.state for row in world.ask(_ROWS))
         assert found.keys() <= {State.DELIVERED, State.REJECTED, State.UNKNOWN}

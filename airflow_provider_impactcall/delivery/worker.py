@@ -1,0 +1,79 @@
+"""What does the blocking work of an event loop, one piece after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+_Job = TypeVar("_Job")
+
+
+class Worker(Protocol[_Job]):
+    """Does groups of jobs in the order in which they are handed to it. Used once, by one event loop."""
+
+    def start(
+        self,
+        work: Callable[[list[_Job]], list[Any]],
+        done: Callable[[list[_Job], list[Any]], None],
+        idle: float,
+    ) -> None:
+        """Begin.
+
+        :param work: done with each group, and with an empty one whenever none came for a while; may block, and never
+            raises
+        :param done: called on the event loop with each group that is not empty, and with what came of it
+        :param idle: seconds of that while
+        """
+
+    def hand(self, group: list[_Job]) -> None:
+        """Have a group done."""
+
+    async def stop(self) -> None:
+        """Wait until all that was handed over is done."""
+
+
+class ThreadWorker(Generic[_Job]):
+    """Does it in a thread, which goes on whatever the event loop is busy with.
+
+    :param name: the thread's
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._groups: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+
+    def start(
+        self,
+        work: Callable[[list[_Job]], list[Any]],
+        done: Callable[[list[_Job], list[Any]], None],
+        idle: float,
+    ) -> None:
+        """As :meth:`Worker.start` says."""
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            while True:
+                try:
+                    group = self._groups.get(timeout=idle)
+                except queue.Empty:
+                    group = []
+                if group is None:
+                    return
+                answers = work(group)
+                if group:
+                    loop.call_soon_threadsafe(done, group, answers)
+
+        self._thread = threading.Thread(target=run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def hand(self, group: list[_Job]) -> None:
+        """As :meth:`Worker.hand` says."""
+        self._groups.put(group)
+
+    async def stop(self) -> None:
+        """As :meth:`Worker.stop` says."""
+        self._groups.put(None)
+        await asyncio.to_thread(self._thread.join)
