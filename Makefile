@@ -41,7 +41,7 @@ test: $(INSTALLED) ## Run the tests, on all cores
 test-matrix: ## The tests with every Airflow and Python that people run, and the lowest versions (45 minutes)
 	@.ci/matrix.py make test
 
-e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
+e2e: $(INSTALLED) ## Whole DAGs killed and stopped in a running Airflow; the wheel installed; memory measured (20 minutes)
 	$(BIN)/python -m pytest -m "e2e or wheel or long"
 
 browser: $(INSTALLED) ## The form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
