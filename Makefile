@@ -19,6 +19,8 @@ GROUP := dev
 export UV_SYSTEM_CERTS := true
 # As pip does, too: else, where PYTHONDONTWRITEBYTECODE is set, each process compiles all of Airflow anew.
 export UV_COMPILE_BYTECODE := true
+# And where it is set, each worker of pytest writes all assertions anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-matrix browser e2e celery celery-proof soak bench lint types docs docs-vendors ci \
