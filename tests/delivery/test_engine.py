@@ -268,8 +268,8 @@ class TestSlowingDown:
     def test_not_even_more_poison_calls_than_requests_in_flight_keep_the_others(self) -> None:
         poison = {str(number) for number in range(1, 13)}
         endpoint = Endpoint(lambda session_id, _: ERROR_500 if session_id in poison else OK)
-        run = deliver(endpoint, calls(512))
-        assert (run.report.delivered, run.report.not_sent) == (500, 12)
+        run = deliver(endpoint, calls(112))
+        assert (run.report.delivered, run.report.not_sent) == (100, 12)
         assert max(request.in_flight for request in endpoint.requests) == 8
 
     def test_a_429_stops_everybody_and_one_answer_releases_them(self) -> None:
@@ -341,8 +341,8 @@ class TestSlowingDown:
             return NO_CONNECTION if 1 <= virtual_time.now() < 601 else OK
 
         endpoint = Endpoint(answer)
-        run = deliver(endpoint, calls(2000), max_wait=3600)
-        assert run.report.delivered == 2000
+        run = deliver(endpoint, calls(400), max_wait=3600)
+        assert run.report.delivered == 400
         failed = [request for request in endpoint.requests if request.outcome is NO_CONNECTION]
         after = [request for request in endpoint.requests if request.counted >= 601]
         assert len(failed) <= 120, "ten minutes of outage cost a hundred attempts, free of charge"
