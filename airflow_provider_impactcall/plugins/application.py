@@ -160,8 +160,11 @@ _ROWS: Mapping[str, Callable[[Answers], Iterable[Mapping[str, Any]]]] = {
 """What is written of each listing to CSV: of the calls and the runs all, and not only the last."""
 
 
-def create() -> FastAPI:
-    """The application, with a ledger of its own to look at."""
+def create(kept: KeptLedger | None = None) -> FastAPI:
+    """The application.
+
+    :param kept: the ledger to look at; the configured one if None
+    """
     # No documentation of it, which would be there for everyone.
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
     application.add_middleware(_Guarded)
@@ -171,7 +174,7 @@ def create() -> FastAPI:
     application.add_exception_handler(LedgerUnusable, lambda _, error: _failure(503, str(error)))
     application.add_api_route("/", _page, response_model=None)
     application.add_api_route("/static/{name}", _file, response_model=None)
-    kept = KeptLedger()
+    kept = kept or KeptLedger()
     command = commands()
 
     # All of these are plain functions, which FastAPI calls in threads: databases are waited for.

@@ -28,17 +28,19 @@ _LONGEST_WAIT_SECONDS = 5.0
 are served by the same threads."""
 
 
-_LONGEST_ANSWER_SECONDS = 30.0
-"""For the same reason no question takes longer: it is ended, and whoever asked is told."""
-
 _QUERY_CANCELED = "57014"
 _INSTRUCTIONS_A_LOOK = 100_000
 
 
 class KeptLedger:
-    """The configured ledger. Threads share it."""
+    """The configured ledger. Threads share it.
 
-    def __init__(self) -> None:
+    :param longest_answer: seconds that no question takes longer than, for the same reason: it is ended, and whoever
+        asked is told
+    """
+
+    def __init__(self, longest_answer: float = 30.0) -> None:
+        self._longest_answer = longest_answer
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None
         self._since = 0.0
@@ -90,7 +92,7 @@ class KeptLedger:
             if before is not None:
                 before.close()  # What is being asked of it goes on to its end.
             try:
-                self._ledger = _look()
+                self._ledger = self._look()
             except LedgerUnusable as error:
                 self._failure = (time.monotonic(), str(error))
                 raise
@@ -105,6 +107,38 @@ class KeptLedger:
                 self._ledger = None
                 ledger.close()
 
+    def _look(self) -> Ledger | None:
+        try:
+            ledger = existing_ledger(configured())
+            if ledger is not None:
+                event.listen(ledger.engine, "begin", self._bound)
+                event.listen(ledger.engine, "handle_error", self._say_that_it_was_ended)
+            return ledger
+        except LedgerUnusable:
+            raise
+        except InvalidOption as error:
+            raise LedgerUnusable(str(error)) from None
+        except Exception as error:  # A connection that there is not, or a driver: their texts may hold anything.
+            log.warning("The ledger cannot be looked at (%s)", type(error).__name__)
+            raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
+
+    def _bound(self, connection: Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {self._longest_answer * 1000:.0f}")
+        elif connection.dialect.name == "sqlite":
+            end = time.monotonic() + self._longest_answer
+            sqlite: Any = connection.connection.dbapi_connection
+            sqlite.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS_A_LOOK)
+
+    def _say_that_it_was_ended(self, context: ExceptionContext) -> None:
+        error = context.original_exception
+        # psycopg2 and psycopg have two names for it.
+        code = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
+        if code == _QUERY_CANCELED or str(error) == "interrupted":
+            raise LedgerUnusable(
+                f"the ledger takes longer than {self._longest_answer:.0f} s to answer this: choose a shorter period"
+            ) from None
+
 
 @contextmanager
 def _nothing() -> Iterator[Ledger]:
@@ -114,38 +148,3 @@ def _nothing() -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
-
-
-def _look() -> Ledger | None:
-    try:
-        ledger = existing_ledger(configured())
-        if ledger is not None:
-            event.listen(ledger.engine, "begin", _bound)
-            event.listen(ledger.engine, "handle_error", _say_that_it_was_ended)
-        return ledger
-    except LedgerUnusable:
-        raise
-    except InvalidOption as error:
-        raise LedgerUnusable(str(error)) from None
-    except Exception as error:  # A connection that there is not, or a driver: their texts may hold anything.
-        log.warning("The ledger cannot be looked at (%s)", type(error).__name__)
-        raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
-
-
-def _bound(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_LONGEST_ANSWER_SECONDS * 1000:.0f}")
-    elif connection.dialect.name == "sqlite":
-        end = time.monotonic() + _LONGEST_ANSWER_SECONDS
-        sqlite: Any = connection.connection.dbapi_connection
-        sqlite.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS_A_LOOK)
-
-
-def _say_that_it_was_ended(context: ExceptionContext) -> None:
-    error = context.original_exception
-    # psycopg2 and psycopg have two names for it.
-    code = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
-    if code == _QUERY_CANCELED or str(error) == "interrupted":
-        raise LedgerUnusable(
-            f"the ledger takes longer than {_LONGEST_ANSWER_SECONDS:.0f} s to answer this: choose a shorter period"
-        ) from None

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.corrections import CALL_COLUMNS, Author, Corrections
+from airflow_provider_impactcall.delivery.corrections import CALL_COLUMNS, Author
+from airflow_provider_impactcall.delivery.entries import KEYS_A_QUERY
 from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -143,18 +147,25 @@ def test_all_calls_are_exported(ledger: Sandbox, impactcall: Command, tmp_path: 
 
 
 def test_a_file_stays_as_it_was_if_not_all_could_be_exported(
-    ledger: Sandbox, impactcall: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, impactcall: Command, tmp_path: Path
 ) -> None:
+    ImpactCallLedgerHook().adopt(examples.calls(KEYS_A_QUERY + 1), Author("alice", "ticket 4711"))
     file = tmp_path / "calls.csv"
     file.write_text("what was there before")
-    whole = Corrections.each
+    pages: list[str] = []
 
-    def torn(self: Corrections, selection: object) -> object:
-        yield next(whole(self, selection))  # type: ignore[arg-type]
-        raise KeyboardInterrupt
+    def torn(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if re.search(r'impactcall_call\."?key"? IN', statement):
+            pages.append(statement)
+            if len(pages) == 2:  # The first one has been written by then.
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(Corrections, "each", torn)
-    assert impactcall("export", str(file)).status == 130
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", torn)
+    try:
+        assert impactcall("export", str(file)).status == 130
+    finally:
+        sa.event.remove(sa.engine.Engine, "before_cursor_execute", torn)
+    assert len(pages) == 2
     assert file.read_text() == "what was there before"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["calls.csv", "stdin"]
     nowhere = impactcall("export", str(tmp_path / "nowhere" / "calls.csv"))

@@ -15,7 +15,6 @@ from typing import Any
 import pandas
 import pytest
 
-from airflow_provider_impactcall.delivery import engine as engine_module
 from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine, Item
@@ -23,6 +22,7 @@ from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.reading import flattened
 from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -400,12 +400,9 @@ def test_a_slow_endpoint_holds_the_source_back(sandbox: Sandbox) -> None:
     assert 500 < max(ahead) <= 1000 + 2 * 500 + 2 * 32
 
 
-def test_progress_is_logged_with_what_is_left(
-    no_canary_in_logs: list[str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine_module, "_PROGRESS_EVERY", 0.02)
+def test_progress_is_logged_with_what_is_left(no_canary_in_logs: list[str], sandbox: Sandbox) -> None:
     with Sandbox(latency=0.1).in_thread() as slow:
-        Delivery(slow, total=2).run([canary.row(1), canary.row(2)])
+        Delivery(slow, total=2, timings=Timings(progress=0.02)).run([canary.row(1), canary.row(2)])
     lines = [line for line in no_canary_in_logs if "rows settled" in line]
     assert lines
     assert all(line.endswith(" left") for line in lines)

@@ -10,19 +10,25 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain, product
 from pathlib import Path
-from typing import Any
 
+import aiohttp
 import pytest
 
-from airflow_provider_impactcall.delivery import engine, pacing
+from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.records import CallRecord
-from airflow_provider_impactcall.sandbox import FAULTS, Sandbox, faults
+from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
+from airflow_provider_impactcall.sandbox.measures import Measures
 from tests import examples
 from tests.delivery import canary, wire
+from tests.delivery.ledgers import a_run_of, in_a_file
 from tests.delivery.wire import OK, RawServer, answer, certificate, endpoint, never_answers, says, send, tls
 from tests.tables import table
 
@@ -97,11 +103,13 @@ def lead_to(origin: str, monkeypatch: pytest.MonkeyPatch, **extra: object) -> Im
     return ImpactCallHook()
 
 
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "SLOW_SECONDS", 0.05)
-    monkeypatch.setattr(faults, "DRIP_SECONDS", 0.005)
-    monkeypatch.setattr(pacing, "_FIRST_BACK_OFF", 0.01)
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """One in a hurry, with ``impactcall_default`` leading to it."""
+    in_a_hurry = Measures(slow=0.05, drip=0.005)
+    with Sandbox(user=examples.LOGIN, password=examples.PASSWORD, measures=in_a_hurry).in_thread() as running:
+        monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", examples.connection(running))
+        yield running
 
 
 def test_every_fault_of_the_sandbox_is_in_the_table() -> None:
@@ -287,19 +295,29 @@ async def test_a_request_that_is_cancelled_once_it_is_connected_may_have_left() 
         assert not isinstance(cancelled.value, NothingLeft)
 
 
-async def test_a_run_that_is_stopped_while_it_connects_has_sent_nothing(
-    full_accept_queue: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "_GRACE_SECONDS", 0.2)
+def test_a_run_that_is_stopped_while_it_connects_has_sent_nothing(full_accept_queue: str) -> None:
     interrupt = threading.Event()
-    sends = Endpoint.send
 
-    async def interrupted(self: Endpoint, session: Any, call: CallRecord) -> Outcome:
-        asyncio.get_running_loop().call_later(0.2, interrupt.set)
-        return await sends(self, session, call)
+    class Interrupted(Endpoint):
+        async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Outcome:
+            asyncio.get_running_loop().call_later(0.2, interrupt.set)
+            return await super().send(session, call)
 
-    monkeypatch.setattr(Endpoint, "send", interrupted)
-    report = await deliver(lead_to(full_accept_queue, monkeypatch), interrupt=interrupt)
+    report = run(
+        Engine(
+            claims=InputClaims(),
+            pacing=Pacing(max_wait=0),
+            on_settled=lambda *_: None,
+            concurrency=1,
+            interrupt=interrupt,
+            timings=Timings(grace=0.2),
+        ),
+        Interrupted(full_accept_queue, examples.LOGIN, examples.PASSWORD),
+        a_run_of(in_a_file()),
+        [canary.row(1), canary.row(2)],
+        CallMapping(),
+        interrupt,
+    )
     assert (report.not_sent, report.unknown, report.given_up) == (2, 0, 2)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_impactcall.records import vendors
 from tests.documentation import (
     PAGES,
     README,
@@ -53,8 +52,7 @@ PROGRAMS = [
 
 @pytest.mark.airflow
 @pytest.mark.parametrize("block", BLOCKS)
-def test_block_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vendors, "_registered", {})
+def test_block_runs(block: str) -> None:
     exec(compile(block, "documentation", "exec"), {})
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, State
-from airflow_provider_impactcall.delivery.rate_limit import Grant, Places, Request
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
@@ -114,18 +114,19 @@ class TestDeliver:
         assert sandbox.counts["requests"] == 6
 
     def test_a_rate_limit_that_cannot_be_kept_stops_the_run_and_loses_no_row(
-        self, sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+        self, sandbox: Sandbox, connect: Connect
     ) -> None:
         sandbox.script = ["400-errors"] * 3
-        exchange = Places.exchange
 
-        def fail(places: Places, request: Request, clock: Callable[[], float]) -> Grant:
-            if sandbox.counts["requests"]:
+        def fail(_: Any, __: Any, statement: str, *___: Any) -> None:
+            if "impactcall_rate_" in statement and sandbox.counts["requests"]:
                 raise RuntimeError("as no database driver should")
-            return exchange(places, request, clock)
 
-        monkeypatch.setattr(Places, "exchange", fail)
-        report = connect(sandbox.url, requests_per_hour=3).deliver([canary.row(number) for number in range(8)])
+        sa.event.listen(sa.engine.Engine, "before_cursor_execute", fail)
+        try:
+            report = connect(sandbox.url, requests_per_hour=3).deliver([canary.row(number) for number in range(8)])
+        finally:
+            sa.event.remove(sa.engine.Engine, "before_cursor_execute", fail)
         assert "the ledger cannot be used (RuntimeError)" in str(report.stop)
         assert report.rejected > 0
         assert report.rows == report.accounted == 8

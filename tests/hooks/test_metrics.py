@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport
 from airflow_provider_impactcall.hooks import metrics
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
@@ -175,8 +175,19 @@ def test_a_broken_configuration_costs_nothing(
     assert "The configuration of metrics cannot be read (AirflowConfigException)" in caplog.messages
 
 
-def test_the_ledger_is_asked_only_if_someone_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Ledger] = []
-    monkeypatch.setattr(Ledger, "oldest_undelivered", asked.append)
-    ImpactCallHook().deliver(examples.calls(1))
-    assert asked == []
+def test_the_ledger_is_asked_only_if_someone_listens(sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
+    asked: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "min(impactcall_call.first_at)" in statement:
+            asked.append(statement)
+
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", note)
+    try:
+        ImpactCallHook().deliver(examples.calls(1))
+        assert asked == []
+        request.getfixturevalue("listener")
+        ImpactCallHook().deliver(examples.calls(1))
+        assert len(asked) == 1
+    finally:
+        sa.event.remove(sa.engine.Engine, "before_cursor_execute", note)

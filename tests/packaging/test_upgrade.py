@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
+from airflow_provider_impactcall.hooks.ledger import open_ledger
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -42,9 +45,9 @@ def slow_sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def opened_before(ledger_url: str) -> Ledger:
+def opened_before(ledger_url: str, timings: Timings = TIMINGS) -> Ledger:
     """A ledger as a worker has it that opened it before others changed its tables."""
-    return Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    return Ledger(sa.create_engine(ledger_url), NAMESPACE, timings)
 
 
 def deliver(ledger: Ledger, sandbox: Sandbox) -> DeliveryReport:
@@ -77,19 +80,17 @@ def has_sent(sandbox: Sandbox, requests: int) -> None:
         time.sleep(0.005)
 
 
-def test_a_run_under_way_goes_on_while_its_ledger_is_migrated(
-    ledger_url: str, slow_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_under_way_goes_on_while_its_ledger_is_migrated(ledger_url: str, slow_sandbox: Sandbox) -> None:
     """And its newer neighbour, which did that, has the same calls to deliver.
 
     It is a run of this version, so its calls have the column that it writes; what an earlier one writes is tried below.
     """
     as_version_1_left_it(ledger_url, but_for=["first_answer"])
-    monkeypatch.setattr(schema, "_ADDED", {**schema._ADDED, 3: ()})
+    without_columns = schema.Migrations({**schema.MIGRATIONS.added, 3: ()})
     with ThreadPoolExecutor(1) as thread:
         under_way = thread.submit(deliver, opened_before(ledger_url), slow_sandbox)
         has_sent(slow_sandbox, 10)
-        newer = prepared(ledger_url)
+        newer = prepared(ledger_url, without_columns)
         assert versions(newer) == [1, 2, 3]
         assert not under_way.done()
         by_newer = deliver(newer, slow_sandbox)
@@ -106,14 +107,11 @@ def test_a_run_under_way_goes_on_while_its_ledger_is_migrated(
     assert sorted(kept) == sorted([by_older.delivered, by_newer.delivered])
 
 
-def test_a_run_under_way_stops_if_a_newer_version_takes_its_tables_away(
-    ledger_url: str, slow_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_under_way_stops_if_a_newer_version_takes_its_tables_away(ledger_url: str, slow_sandbox: Sandbox) -> None:
     """No version may do that; if one did, what is in flight would be in the dark, and nothing would be lost unsaid."""
-    monkeypatch.setattr("airflow_provider_impactcall.delivery.books._PATIENCE_SECONDS", 0.5)
     prepared(ledger_url)
     with ThreadPoolExecutor(1) as thread:
-        under_way = thread.submit(deliver, opened_before(ledger_url), slow_sandbox)
+        under_way = thread.submit(deliver, opened_before(ledger_url, Timings(patience=0.5)), slow_sandbox)
         has_sent(slow_sandbox, 10)
         with prepared(ledger_url).writing() as connection:
             connection.execute(sa.text("ALTER TABLE impactcall_call RENAME COLUMN reason TO cause"))
@@ -158,14 +156,14 @@ def delivered(report: dict[str, Any]) -> tuple[int, int]:
 
 
 def test_a_task_of_an_older_version_is_refused_before_it_sends_and_airflow_retries_it(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A retry is worth it, as workers are updated one by one: it may find itself on one that has been."""
     task = ImpactCallOperator(task_id="deliver", calls=examples.calls(3))
-    with monkeypatch.context() as newer:
-        newer.setattr(schema, "VERSION", NEWER)
-        newer.setattr(schema, "_ADDED", {**schema._ADDED, NEWER: ()})
-        assert delivered(ImpactCallOperator(task_id="earlier", calls=examples.calls(1)).execute({})) == (0, 1)
+    assert delivered(ImpactCallOperator(task_id="earlier", calls=examples.calls(1)).execute({})) == (0, 1)
+    with closing(open_ledger(None, NAMESPACE)) as ledger:
+        newer = Ledger(ledger.engine, NAMESPACE, migrations=schema.Migrations({**schema.MIGRATIONS.added, NEWER: ()}))
+        newer.prepare()
     before = sandbox.counts["requests"]
     with pytest.raises(AirflowException) as refused:
         task.execute({})
@@ -175,7 +173,9 @@ def test_a_task_of_an_older_version_is_refused_before_it_sends_and_airflow_retri
         main(["list"])
     assert "update it" in capsys.readouterr().err
     assert sandbox.counts["requests"] == before
-    monkeypatch.setattr(schema, "VERSION", NEWER)
+    with newer.writing() as connection:  # as if this worker had been updated
+        connection.execute(sa.text(f"DELETE FROM impactcall_schema WHERE version = {NEWER}"))
+    newer.close()
     assert delivered(task.execute({})) == (1, 2)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from fastapi.testclient import TestClient
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.plugins.application import HEADERS, create
+from airflow_provider_impactcall.plugins.kept import KeptLedger
 from benchmarks.big_ledgers import noted
 from tests import examples
 from tests.databases import as_connection
@@ -58,8 +60,15 @@ def auth_manager() -> SimpleAuthManager:
 @pytest.fixture
 def nobody(auth_manager: SimpleAuthManager) -> Iterator[TestClient]:
     """Someone who has not logged in."""
+    with served() as client:
+        yield client
+
+
+@contextmanager
+def served(kept: KeptLedger | None = None) -> Iterator[TestClient]:
+    """The page, of a ledger."""
     server = FastAPI()
-    server.mount("/impactcall", create())
+    server.mount("/impactcall", create(kept))
     with TestClient(server, base_url="http://airflow.example.com", follow_redirects=False) as client:
         yield client
 
@@ -280,16 +289,19 @@ def test_a_ledger_that_breaks_later_shows_none_of_the_databases_words_and_comes_
     assert viewer.get("/impactcall/api/calls").status_code == 200
 
 
-def test_what_nobody_expected_is_told_without_its_text(
-    viewer: TestClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from airflow_provider_impactcall.plugins.answers import Answers
-
-    def fail(_: Answers, __: str) -> None:
+class _Failing(KeptLedger):
+    @contextmanager
+    def opened(self) -> Iterator[Ledger]:
         raise RuntimeError("canary")
+        yield
 
-    monkeypatch.setattr(Answers, "overview", fail)
-    answer = viewer.get("/impactcall/api/overview")
+
+def test_what_nobody_expected_is_told_without_its_text(
+    auth_manager: SimpleAuthManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(_Failing()) as viewer:
+        log_in(viewer, "viewer")
+        answer = viewer.get("/impactcall/api/overview")
     assert answer.status_code == 500
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     assert "canary" not in answer.text + caplog.text
@@ -399,20 +411,29 @@ def test_a_run_is_found_whatever_its_namespace(viewer: TestClient, ledger: Ledge
     assert viewer.get("/impactcall/api/overview", params={"namespace": NAMESPACE}).json()["states"]["delivered"] == 2
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
-def test_no_answer_reads_a_whole_table(viewer: TestClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite keeps no statistics: a big ledger has the same plans. The statements are those of the requests."""
-    from airflow_provider_impactcall.plugins import kept
+class _Given(KeptLedger):
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._given = ledger
 
+    @contextmanager
+    def opened(self) -> Iterator[Ledger]:
+        yield Ledger(self._given.engine, "")
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_no_answer_reads_a_whole_table(auth_manager: SimpleAuthManager, ledger: Ledger) -> None:
+    """SQLite keeps no statistics: a big ledger has the same plans. The statements are those of the requests."""
     made = fill(ledger)
-    monkeypatch.setattr(kept, "existing_ledger", lambda _: ledger)
     year = "&since=2020-01-01T00:00:00Z"
     several = f"state=unknown&state=rejected&reason=4&MediaId=1&CampaignId=2&run_id={made['died']}"
-    for path in (*PATHS, *(f"api/{name}?{several}" for name in ("calls", "calls.csv")), f"api/over-time?{year}"):
-        with noted(ledger.engine) as statements:
-            assert viewer.get(f"/impactcall/{path}").status_code == 200
-        assert scans(ledger, statements) == [], path
-        assert statements or not path.startswith("api/")
+    with served(_Given(ledger)) as viewer:
+        log_in(viewer, "viewer")
+        for path in (*PATHS, *(f"api/{name}?{several}" for name in ("calls", "calls.csv")), f"api/over-time?{year}"):
+            with noted(ledger.engine) as statements:
+                assert viewer.get(f"/impactcall/{path}").status_code == 200
+            assert scans(ledger, statements) == [], path
+            assert statements or not path.startswith("api/")
 
 
 def scans(ledger: Ledger, statements: Mapping[str, Any]) -> list[str]:
@@ -427,28 +448,33 @@ def scans(ledger: Ledger, statements: Mapping[str, Any]) -> list[str]:
     return [str(line[-1]) for plan in plans for line in plan if re.match(whole, str(line[-1]))]
 
 
-def test_a_question_that_takes_too_long_is_ended(
-    viewer: TestClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from airflow_provider_impactcall.plugins import answers, kept
-
+def test_a_question_that_takes_too_long_is_ended(auth_manager: SimpleAuthManager, ledger: Ledger) -> None:
     postgresql = ledger.engine.dialect.name == "postgresql"
     forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-    slow = sa.text("SELECT pg_sleep(60)" if postgresql else forever)
+    slow = "SELECT pg_sleep(60)" if postgresql else forever
 
-    def ask(ledger: Ledger) -> list[str]:
-        with ledger.reading() as connection:
-            return [str(connection.execute(slow).scalar())]
+    def slowed(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> tuple[str, Any]:
+        return (
+            (slow, ())
+            if statement.startswith("SELECT") and "FROM impactcall_call" in statement
+            else (
+                statement,
+                parameters,
+            )
+        )
 
-    monkeypatch.setattr(kept, "_LONGEST_ANSWER_SECONDS", 0.3)
-    with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(answers, "namespaces", ask)
-        answer = viewer.get("/impactcall/api/overview")
-    assert (answer.status_code, answer.json()) == (
-        503,
-        {"detail": "the ledger takes longer than 0 s to answer this: choose a shorter period"},
-    )
-    assert viewer.get("/impactcall/api/overview").status_code == 200
+    with served(KeptLedger(longest_answer=0.3)) as viewer:
+        log_in(viewer, "viewer")
+        sa.event.listen(sa.engine.Engine, "before_cursor_execute", slowed, retval=True)
+        try:
+            answer = viewer.get("/impactcall/api/overview")
+        finally:
+            sa.event.remove(sa.engine.Engine, "before_cursor_execute", slowed)
+        assert (answer.status_code, answer.json()) == (
+            503,
+            {"detail": "the ledger takes longer than 0 s to answer this: choose a shorter period"},
+        )
+        assert viewer.get("/impactcall/api/overview").status_code == 200
 
 
 def test_what_reads_a_whole_index_is_seen(tmp_path: Path) -> None:

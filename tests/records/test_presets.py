@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,31 +199,40 @@ def test_the_click_id_of_a_landing_page(url: Any, found: str | None) -> None:
     assert click_id("landing_page_url")({"landing_page_url": url}) == found
 
 
-@pytest.fixture
-def no_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vendors, "_registered", {})
-    monkeypatch.setattr(vendors, "_installed", vendors._installed.__wrapped__)
-
-
-@pytest.mark.usefixtures("no_registered")
 def test_a_preset_of_ones_own_is_known_once_it_is_registered() -> None:
-    with pytest.raises(InvalidOption, match="there is no preset 'acme'"):
-        CallMapping(vendor="acme")
-    vendors.register(acme())
-    assert CallMapping(constants=IDS, vendor="Acme").record(row()).CallSessionId == "a-1"
+    # Other tests of this process may have theirs.
+    with pytest.raises(InvalidOption, match="there is no preset 'only here'"):
+        CallMapping(vendor="only here")
+    vendors.register(acme(name="only here"))
+    assert CallMapping(constants=IDS, vendor="Only Here").record(row()).CallSessionId == "a-1"
+
+
+def test_a_preset_of_ones_own_goes_before_one_that_is_known() -> None:
+    presets = vendors.Presets(lambda: [EntryPoint("retreaver", f"{__name__}:ACME", vendors.ENTRY_POINTS)])
     own = acme(name="CallRail", title="Ours")
-    vendors.register(own)
-    assert vendors.preset("callrail") is own
+    presets.register(own)
+    assert presets.find("callrail") is own
+    assert presets.find("Retreaver") is ACME
+    assert presets.find("ringba") is vendors.preset("ringba")
 
 
-@pytest.mark.usefixtures("no_registered")
-def test_a_preset_of_an_installed_package_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("acme", f"{__name__}:ACME", vendors.ENTRY_POINTS)
-    monkeypatch.setattr(vendors, "entry_points", lambda group: [point] if group == vendors.ENTRY_POINTS else [])
-    assert vendors.preset("acme") is ACME
+def test_a_preset_of_an_installed_package_is_known(tmp_path: Path) -> None:
+    installed = tmp_path / "acme_calls-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-calls\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(f"[{vendors.ENTRY_POINTS}]\nacme = acme_calls:PRESET\n")
+    preset = "replace(preset('ringba'), name='acme', title='Ours')"
+    (tmp_path / "acme_calls.py").write_text(
+        "from dataclasses import replace\n"
+        "from airflow_provider_impactcall.records.vendors import preset\n"
+        f"PRESET = {preset}\n"
+    )
+    asked = "from airflow_provider_impactcall.records.vendors import preset; print(preset('Acme').title)"
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    assert subprocess.check_output([sys.executable, "-c", asked], env=environment, text=True) == "Ours\n"
 
 
-@pytest.mark.usefixtures("no_registered")
 def test_what_is_no_preset_is_refused() -> None:
     for given in ({"name": "acme"}, "acme", None):
         with pytest.raises(InvalidOption, match="must be a VendorPreset"):

@@ -15,14 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery import corrections
-from airflow_provider_impactcall.delivery import ledger as ledger_module
 from airflow_provider_impactcall.delivery.claims import Claim, identify
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
 from airflow_provider_impactcall.delivery.entries import HISTORY
 from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.portions import Portions
 from airflow_provider_impactcall.delivery.schema import calls, runs
+from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
@@ -294,14 +294,11 @@ def test_what_a_live_run_may_have_more_to_say_of_is_not_purged(ledger: Ledger) -
     assert ended == ["rejected"], "what is said of a call that was forgotten meanwhile costs no other"
 
 
-def test_corrections_and_deliveries_that_meet_wait_for_each_other(
-    ledger_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_corrections_and_deliveries_that_meet_wait_for_each_other(ledger_url: str) -> None:
     """Adoptions, purges and requeues against runs that take and settle the same calls, all at once."""
-    # SQLite lets those that wait for it wait as long as it likes.
-    monkeypatch.setattr(ledger_module, "LEASE_SECONDS", 1e6)
     names = [f"call-{number}" for number in range(120)]
-    ledgers = [Ledger(sa.create_engine(ledger_url), NAMESPACE) for _ in range(6)]
+    # SQLite lets those that wait for it wait as long as it likes.
+    ledgers = [Ledger(sa.create_engine(ledger_url), NAMESPACE, Timings(lease=1e6)) for _ in range(6)]
     for each in ledgers:
         each.prepare()
 
@@ -346,52 +343,48 @@ def test_corrections_and_deliveries_that_meet_wait_for_each_other(
         each.engine.dispose()
 
 
-def test_of_many_calls_each_is_given_once_and_all_are_changed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_calls_each_is_given_once_and_all_are_changed(ledger: Ledger) -> None:
     """More than are held in memory: the ledger is walked through instead."""
-    monkeypatch.setattr(corrections, "_FEW", 3)
-    monkeypatch.setattr(corrections, "_CALLS_A_STEP", 4)
+    corrections = Corrections(ledger, Portions(keys=3, walked=4))
     names = [f"call-{number:02d}" for number in range(30)]
     attempted(ledger, REFUSED, *names)
     attempted(ledger, OK, "delivered")
-    found = [row["CallSessionId"] for row in Corrections(ledger).each(Selection(states=["rejected"]))]
+    found = [row["CallSessionId"] for row in corrections.each(Selection(states=["rejected"]))]
     assert sorted(found) == names
-    assert Corrections(ledger).requeue(Selection(states=["rejected"]), ALICE) == len(names)
+    assert corrections.requeue(Selection(states=["rejected"]), ALICE) == len(names)
     assert Counter(states(ledger).values()) == {"not_sent": len(names), "delivered": 1}
 
 
-def test_a_purge_that_was_stopped_says_how_far_it_came_and_goes_on_from_there(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(corrections, "_PURGED_AT_ONCE", 4)
+def test_a_purge_that_was_stopped_says_how_far_it_came_and_goes_on_from_there(ledger: Ledger) -> None:
+    corrections = Corrections(ledger, Portions(purged=4))
     names = [f"call-{number:02d}" for number in range(10)]
     attempted(ledger, OK, *names)
     age(ledger, *names)
-    purge_page = Corrections._purge_page
-    pages: list[int] = []
+    pages: list[str] = []
 
-    def stopped(self: Corrections, keys: Sequence[str], *rest: Any) -> Counter[str]:
-        if len(pages) == 2:
-            raise KeyboardInterrupt
-        pages.append(len(keys))
-        return purge_page(self, keys, *rest)
+    def stopped(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("DELETE FROM impactcall_call "):
+            pages.append(statement)
+            if len(pages) == 3:
+                raise KeyboardInterrupt
 
     before = datetime.now(UTC) - timedelta(days=365)
-    monkeypatch.setattr(Corrections, "_purge_page", stopped)
+    sa.event.listen(ledger.engine, "before_cursor_execute", stopped)
     with pytest.raises(KeyboardInterrupt) as interrupted:
-        Corrections(ledger).purge(before, ALICE)
-    monkeypatch.setattr(Corrections, "_purge_page", purge_page)
+        corrections.purge(before, ALICE)
+    sa.event.remove(ledger.engine, "before_cursor_execute", stopped)
     assert interrupted.value.__notes__ == ["forgotten so far: 8 calls, 0 runs"]
-    assert Corrections(ledger).runs(1)[0]["delivered_rows"] == 8
-    assert Corrections(ledger).purge(before, ALICE) == {"delivered": 2, "runs": 1}
+    assert corrections.runs(1)[0]["delivered_rows"] == 8
+    assert corrections.purge(before, ALICE) == {"delivered": 2, "runs": 1}
     assert not states(ledger)
 
 
-def test_calls_of_one_moment_are_all_purged(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corrections, "_PURGED_AT_ONCE", 2)
+def test_calls_of_one_moment_are_all_purged(ledger: Ledger) -> None:
     names = [f"call-{number}" for number in range(7)]
     attempted(ledger, OK, *names)
     age(ledger, *names)
-    assert Corrections(ledger).purge(datetime.now(UTC) - timedelta(days=365), ALICE)["delivered"] == len(names)
+    purged = Corrections(ledger, Portions(purged=2)).purge(datetime.now(UTC) - timedelta(days=365), ALICE)
+    assert purged["delivered"] == len(names)
 
 
 def test_the_calls_of_a_run_are_found_though_the_run_is_forgotten(ledger: Ledger) -> None:

@@ -18,6 +18,7 @@ from airflow_provider_impactcall.delivery.indexing import build_missing
 from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.schema import INDEXES, calls, runs
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 from tests.databases import empty_database
@@ -41,8 +42,8 @@ def older(ledger_url: str) -> Iterator[Ledger]:
 
 
 @contextmanager
-def as_it_was(ledger_url: str) -> Iterator[Ledger]:
-    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+def as_it_was(ledger_url: str, timings: Timings = TIMINGS) -> Iterator[Ledger]:
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE, timings)
     ledger.prepare()
     run_id = ledger.start("test", "")
     taken = claims("call")
@@ -106,10 +107,10 @@ def test_while_a_run_delivers_only_postgresql_builds(older: Ledger) -> None:
     assert indexes(older) == ALL
 
 
-def test_postgresql_builds_while_others_write(postgres: sa.engine.URL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_postgresql_builds_while_others_write(postgres: sa.engine.URL) -> None:
     """A writer in the midst of its transaction is waited for, and holds up nobody but the builder, nor for long."""
-    monkeypatch.setattr(indexing, "_LONGEST_WAIT", "200ms")
-    with as_it_was(empty_database(postgres).render_as_string(hide_password=False)) as older:
+    url = empty_database(postgres).render_as_string(hide_password=False)
+    with as_it_was(url, Timings(lock_wait=0.2)) as older:
         run_id = older.start("test", "")
         with older.writing() as writer:
             writer.execute(sa.update(calls).values(attempts=2))
@@ -122,11 +123,9 @@ def test_postgresql_builds_while_others_write(postgres: sa.engine.URL, monkeypat
             assert indexing._postgresql_indexes(connection, valid=True) >= ALL
 
 
-def test_what_goes_wrong_is_a_warning(
-    older: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    broken = sa.Index("impactcall_call_broken", sa.text("no_such_column"), _table=calls.to_metadata(sa.MetaData()))
-    monkeypatch.setattr(indexing, "INDEXES", (broken,))
+def test_what_goes_wrong_is_a_warning(older: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    with older.writing() as connection:
+        connection.execute(sa.text("ALTER TABLE impactcall_call RENAME COLUMN changed_at TO moved"))
     with caplog.at_level(logging.WARNING):
         build_missing(older)
     assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [

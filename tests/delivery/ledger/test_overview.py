@@ -28,6 +28,7 @@ from airflow_provider_impactcall.delivery.overview import (
     namespaces,
     of_one_run,
 )
+from airflow_provider_impactcall.delivery.portions import Portions
 from airflow_provider_impactcall.delivery.schema import calls, runs
 from airflow_provider_impactcall.exceptions import InvalidOption
 from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill, move
@@ -141,13 +142,10 @@ def test_calls_and_all_of_them(ledger: Ledger) -> None:
     assert [call["CallSessionId"] for call in overview.calls(Selection(campaign_ids=["2000"]), 9)[0]] == ["unknown"]
 
 
-def test_all_calls_of_a_moment_come_once_each(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_calls_of_a_moment_come_once_each(ledger: Ledger) -> None:
     """Pages end amid calls that changed at once."""
-    from airflow_provider_impactcall.delivery import corrections
-
-    monkeypatch.setattr(corrections, "_ROWS_A_FETCH", 7)
     attempted(ledger, OK, *(f"call-{number}" for number in range(50)))
-    found = [call["CallSessionId"] for call in Corrections(ledger).newest(Selection())]
+    found = [call["CallSessionId"] for call in Corrections(ledger, Portions(fetched=7)).newest(Selection())]
     assert len(found) == len(set(found)) == 50
 
 
