@@ -10,6 +10,8 @@ ONLY ?= not short and not (two_hundred and (sqlite-resend or postgresql-hold))
 NEWEST := 3.3.2
 VERSIONS := 3.3.2 3.2.2 3.1.8 3.0.6 2.11.2
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
+# Mutants that are tested at once.
+JOBS ?= 2
 VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -27,7 +29,7 @@ export UV_SYSTEM_CERTS := true
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak bench lint \
+.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak mutants bench lint \
   lint-python lint-web types docs docs-vendors ci nightly constraints clean
 
 help: ## Show this list
@@ -76,6 +78,11 @@ celery-proof: $(INSTALLED)
 
 soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"
+
+# What ONLY is without a word from whoever calls, is the soak's.
+mutants: ONLY =
+mutants: $(INSTALLED) ## Change the rules one by one, and count what the tests notice (30 minutes; ONLY= picks subjects)
+	$(BIN)/python -m tests.mutants.run --jobs $(JOBS) --only "$(ONLY)"
 
 bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs Debian's nginx-light (45 minutes)
 	$(BIN)/python -m benchmarks.throughput
