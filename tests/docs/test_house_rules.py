@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.documentation import ROOT
+
 PACKAGE = "airflow_provider_impactcall"
 FILES = sorted(path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 
@@ -25,7 +25,8 @@ def replacements(source: str) -> Iterator[tuple[int, str]]:
     """Each private name or constant of the package that code replaces, and in which line."""
     tree = ast.parse(source)
     ours = _names_of_the_package(tree)
-    for node in ast.walk(tree):
+    statements = (node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.stmt)))
+    for node in statements:
         for owner, name in _replaced(node):
             if guarded(name.rpartition(".")[2]) and _is_ours(owner, ours):
                 yield node.lineno, name
