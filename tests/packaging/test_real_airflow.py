@@ -8,8 +8,6 @@ import pytest
 
 from tests.real_airflow import ResidentAirflow
 
-pytestmark = pytest.mark.airflow
-
 
 def test_a_dag_file_that_cannot_be_imported_is_noticed(resident: ResidentAirflow, tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
