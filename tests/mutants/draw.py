@@ -20,8 +20,8 @@ def draw(subject: Subject, random: Random) -> list[Drawn]:
             for function in functions_of((ROOT / path).read_text()).values():
                 if subject.takes(function.name):
                     for mutant, _ in mutants_of(function):
-                        line = module, function.name, mutant.before.partition("\n")[0]
-                        by_line.setdefault(line, []).append(Drawn(subject.name, module, mutant))
+                        place = module, function.name, mutant.before.partition("\n")[0]
+                        by_line.setdefault(place, []).append(Drawn(subject.name, module, mutant))
     lines = list(by_line.values())
     random.shuffle(lines)
     for line in lines:
