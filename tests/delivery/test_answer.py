@@ -127,6 +127,8 @@ def test_204_says_nothing() -> None:
             "Status ERROR; Zip; bad",
         ),
         (b'{"Status": "ERROR", "Message": 5, "Errors": "x"}', "Status ERROR"),
+        (b'{"Status": "ERROR", "Message": "No", "Errors": null}', "Status ERROR; No"),
+        (b'{"Status": "ERROR", "Warnings": [{"Message": "Another matter"}]}', "Status ERROR"),
         (b'{"Status": "ERROR", "Errors": [1, null, ["Message"], {"Message": null}]}', "Status ERROR"),
     ],
 )

@@ -139,6 +139,21 @@ def test_calls_are_left_out_with_a_reason(changes: dict[str, Any], reason: str) 
     assert (raised.value.reason, raised.value.call_session_id) == (reason, "a-1")
 
 
+def test_a_call_is_left_out_even_if_its_id_cannot_be_computed() -> None:
+    def failing(given: Any) -> str:
+        raise KeyError(given["from"])
+
+    with pytest.raises(CallLeftOut) as raised:
+        wire(row(status="ringing"), mapping={"CallSessionId": failing})
+    assert (raised.value.reason, raised.value.call_session_id) == ("a call that has not ended", None)
+
+
+def test_only_without_a_preset_is_a_column_named_like_a_parameter_its_source() -> None:
+    preset = CallMapping({"City": "town"}, IDS, defaults={"SubId1": "x"}, vendor=acme())
+    assert preset.sourced(["zip", "uid"]) == {"City", "SubId1", *IDS, *acme().mapping}
+    assert CallMapping({"City": "town"}).sourced(["zip", "uid", "Media_Id"]) == {"City", "Zip", "MediaId"}
+
+
 def test_a_filter_without_its_column_leaves_nothing_out() -> None:
     preset = acme(filters=(Filter("an outbound call", "direction", ("outbound",)),))
     assert wire(row(), vendor=preset)["CallSessionId"] == "a-1"
