@@ -13,11 +13,10 @@ from os import PathLike
 from typing import Any, Literal, TextIO, cast
 
 import requests
-from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
-from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import InputClaims, digest
@@ -35,7 +34,7 @@ from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks import metrics
-from airflow_provider_impactcall.hooks.connection import Account, account, session
+from airflow_provider_impactcall.hooks.connection import Account, account, connection_of, session, tested
 from airflow_provider_impactcall.hooks.files import FileRows, opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.hooks.mapping import loaded
@@ -102,28 +101,11 @@ class ImpactCallHook(BaseHook):
         Posts nothing: the endpoint must refuse that for its missing parameters.
         """
         try:
-            endpoint = self._account().endpoint
-        except InvalidOption as error:
+            settings = self._account()
+        except (InvalidOption, AirflowNotFoundException) as error:
             return False, str(error)
-        try:
-            with session(endpoint) as prepared:
-                answer = prepared.post(endpoint.url, timeout=endpoint.timeout, allow_redirects=False)
-                outcome = outcome_of(answer.status_code, answer.headers, answer.content)
-        except OSError as error:  # RequestException is one, and what requests raises for a certificate's file too
-            return False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
-        match outcome:
-            case Outcome(status=401 | 403):
-                return False, f"{endpoint.origin} refuses the credentials ({outcome.status}). No call was created."
-            case Outcome(state=State.REJECTED):
-                return True, (
-                    f"{endpoint.origin} answered, did not refuse the credentials, and refused an empty call "
-                    f"({outcome.status}), as it should: no call was created. Not proven: that it checks credentials "
-                    "before parameters, and that your CampaignId, MediaId and ActionTrackerId exist."
-                )
-            case Outcome(state=State.DELIVERED):
-                return False, f"{endpoint.origin} accepts an empty call, so it is not the Call Data API."
-            case _:
-                return False, f"{endpoint.origin} answered {outcome.reason}. Whether it takes calls is not proven."
+        takes, said = tested(settings.endpoint)
+        return takes, " ".join([said, *(f"Note: {each}." for each in settings.ignored)])
 
     def log_call(self, call: Row | CallRecord, **options: Any) -> Outcome:
         """Deliver one call, by the same rules as :meth:`deliver`.
@@ -318,7 +300,7 @@ class ImpactCallHook(BaseHook):
         return engine.report
 
     def _account(self) -> Account:
-        return account(self.get_connection(self.impactcall_conn_id))
+        return account(connection_of(self.impactcall_conn_id))
 
 
 def _statuses(statuses: Collection[int]) -> frozenset[int]:
