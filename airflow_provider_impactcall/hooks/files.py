@@ -23,7 +23,7 @@ from typing import IO, Any, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_impactcall.delivery.reading import flattened
+from airflow_provider_impactcall.delivery.shapes import flattened, names_values
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
@@ -134,12 +134,11 @@ def _has_paths(rows: Any) -> bool:
         return True
     if not isinstance(rows, Collection) or isinstance(rows, (str, bytes, Mapping)):
         return False
-    # What has these is one row, of named values: see flattened.
-    return not hasattr(rows, "_asdict") and not hasattr(rows, "keys") and any(map(_has_paths, rows))
+    return not names_values(rows) and any(map(_has_paths, rows))
 
 
 def _as_they_come(rows: Iterator[Any]) -> Generator[Any, None, None]:
-    for row in flattened(rows):
+    for row in flattened(rows, is_path):
         if is_path(row):
             with opened(row) as found:
                 yield from found
@@ -149,7 +148,7 @@ def _as_they_come(rows: Iterator[Any]) -> Generator[Any, None, None]:
 
 def _drain(rows: Iterable[Any], spool: Spool) -> FileRows:
     columns: set[str] | None = set()
-    for row in flattened(rows):
+    for row in flattened(rows, is_path):
         if is_path(row):
             with _contents(row) as (named, found):
                 columns = None if columns is None or named is None else columns.union(named)

@@ -31,6 +31,7 @@ from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
 from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.shapes import names_values
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks import metrics
@@ -115,7 +116,7 @@ class ImpactCallHook(BaseHook):
         :return: what came of it; never raises for an invalid or refused call
         :raises DeliveryAborted: when no call can be delivered until a person changes something
         """
-        if not isinstance(call, (Mapping, CallRecord)):
+        if not isinstance(call, (Mapping, CallRecord)) and not names_values(call):
             raise InvalidOption("log_call takes one call: a dict by column name, or a CallRecord")
         outcomes: list[Outcome] = []
         self.deliver([call], on_settled=lambda _, outcome: outcomes.append(outcome), **options)
