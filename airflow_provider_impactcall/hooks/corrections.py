@@ -130,6 +130,8 @@ class ImpactCallLedgerHook(BaseHook):
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
         key: Sequence[str] = DEFAULT_KEY,
     ) -> Adoption:
         """Record calls as delivered that were sent by other means, such as the tool that this one replaces.
@@ -165,6 +167,8 @@ class ImpactCallLedgerHook(BaseHook):
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
         key: Sequence[str] = DEFAULT_KEY,
     ) -> Reconciliation:
         """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.

@@ -144,6 +144,8 @@ class ImpactCallHook(BaseHook):
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
         key: Sequence[str] = DEFAULT_KEY,
         on_unknown: Literal["hold", "resend"] = "hold",
         ledger_conn_id: str | None = None,
@@ -173,6 +175,9 @@ class ImpactCallHook(BaseHook):
         :param constants: parameter name to the value that every call gets
         :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
+        :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
+            before it
+        :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
         :param key: the parameters that tell two calls apart
         :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent
             until that is known, and may arrive twice

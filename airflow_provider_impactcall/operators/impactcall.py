@@ -41,6 +41,9 @@ class DeliverCallsOperator(BaseOperator):
         (templated)
     :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
         (templated)
+    :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
+        before it
+    :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
     :param key: the parameters that tell two calls apart
     :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent until
         that is known, and may arrive twice
@@ -87,6 +90,8 @@ class DeliverCallsOperator(BaseOperator):
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
         key: Sequence[str] = DEFAULT_KEY,
         on_unknown: Literal["hold", "resend"] = "hold",
         ledger_conn_id: str | None = None,
@@ -110,6 +115,8 @@ class DeliverCallsOperator(BaseOperator):
         self.constants = constants
         self.timezone = timezone
         self.vendor = vendor
+        self.csv_delimiter = csv_delimiter
+        self.csv_encoding = csv_encoding
         self.key = key
         self.on_unknown = on_unknown
         self.ledger_conn_id = ledger_conn_id
@@ -167,6 +174,8 @@ class DeliverCallsOperator(BaseOperator):
                 constants=self.constants,
                 timezone=self.timezone or None,
                 vendor=self.vendor or None,
+                csv_delimiter=self.csv_delimiter,
+                csv_encoding=self.csv_encoding,
                 key=self.key,
                 on_unknown=self.on_unknown,
                 ledger_conn_id=self.ledger_conn_id or None,

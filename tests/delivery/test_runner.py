@@ -21,8 +21,8 @@ from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.shapes import flattened
 from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.shapes import flattened
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox

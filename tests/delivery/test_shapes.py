@@ -44,7 +44,7 @@ def calls_in(rows: Any, **options: Any) -> list[str]:
 
 
 def refusal(rows: Any, **options: Any) -> str:
-    with pytest.raises(InvalidOption, match="^the calls") as raised:
+    with pytest.raises(InvalidOption, match="the calls") as raised:
         read(rows, CallMapping(**options))  # before anything is read as a call
     assert canary.found_in(str(raised.value)) == []
     return str(raised.value)
@@ -107,7 +107,7 @@ KINDS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "sqlite3": of_sqlite,
     "SQLAlchemy": of_sqlalchemy,
     "SQLAlchemy, by name": lambda row: of_sqlalchemy(row)._mapping,
-    "named tuple": lambda row: namedtuple("Row", row)(**row),  # noqa: PYI024
+    "named tuple": lambda row: namedtuple("Row", row)(**row),
     "pandas": pandas.Series,
     "record": CallRecord.of,
 }
@@ -188,7 +188,12 @@ def test_a_page_of_an_api_is_refused_with_what_to_give(name: str) -> None:
 
 
 CALLRAIL = {
-    **{"id": "CAL1", "answered": True, "customer_phone_number": "+12125550123", "tracking_phone_number": "+13035550191"},
+    **{
+        "id": "CAL1",
+        "answered": True,
+        "customer_phone_number": "+12125550123",
+        "tracking_phone_number": "+13035550191",
+    },
     **{"duration": 5, "start_time": "2026-11-20T11:27:48-05:00", "direction": "inbound"},
 }
 FROM_CONSTANTS = {"MediaId": 10000, "CampaignId": 1, "ActionTrackerId": 2, "CallProvider": "x"}
@@ -264,13 +269,15 @@ trees = st.recursive(
 
 @given(st.lists(trees, max_size=5))
 def test_any_shape_is_counted_row_by_row_or_refused_before_the_first(shape: Any) -> None:
+    refused = ""
     try:
-        each = read(shape, CallMapping())
+        found = list(read(shape, CallMapping()))
     except InvalidOption as error:
-        assert str(error).startswith("the calls")
-        assert canary.found_in(str(error)) == []
+        refused = str(error)
+    if refused:
+        assert refused.startswith("the calls")
+        assert canary.found_in(refused) == []
         return
-    found = list(each)
     assert [item.row for item in found] == list(range(1, len(found) + 1))
     assert sum(isinstance(item, Call) for item in found) == _rows_like(GOOD, shape)
 

@@ -76,10 +76,9 @@ def broken(sandbox: Sandbox, extra: str, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @each
 def test_the_connection_and_the_trouble_are_named(extra: str, trouble: str) -> None:
-    with pytest.raises(
-        InvalidOption, match="^the connection 'the_one': its extra must be a JSON object, and is "
-    ) as no:
+    with pytest.raises(InvalidOption) as no:
         account(of(extra))
+    assert str(no.value).startswith("the connection 'the_one': its extra must be a JSON object, and is ")
     assert trouble in str(no.value)
     assert no.value.__context__ is None  # that of a JSON decoder quotes the text
 
