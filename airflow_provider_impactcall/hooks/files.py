@@ -181,7 +181,8 @@ def _contents(path: Any, csv_format: CsvFormat, otherwise: Reader | None = None)
     name = "standard input" if path == STANDARD else str(path)
     reader = _reader_for(name, csv_format) or otherwise
     if reader is None:
-        raise InvalidOption(f"{name}: {_instead(path) or _ENDINGS}")
+        instead = _instead(path)
+        raise InvalidOption(f"{name}: {_ENDINGS}" if instead is None else f"{name}: {instead}")
     try:
         with _stream(path, name) as stream:
             if name.lower().endswith(".gz"):
