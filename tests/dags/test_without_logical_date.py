@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from tests.documentation import ROOT
 
 DUE = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
