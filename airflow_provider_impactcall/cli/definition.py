@@ -160,8 +160,6 @@ _READING = (
         metavar="JSON",
         help="as the delivering task has it: values by parameter name",
     ),
-    _argument("--timezone", type=_text, metavar="NAME", help="as the delivering task has it"),
-    _argument("--vendor", type=_text, metavar="NAME", help="as the delivering task has it"),
     _argument(
         "--csv-delimiter",
         default=",",
@@ -174,6 +172,8 @@ _READING = (
         metavar="NAME",
         help="of a CSV file, such as cp1252 or utf-16 (default: utf-8)",
     ),
+    _argument("--timezone", type=_text, metavar="NAME", help="as the delivering task has it"),
+    _argument("--vendor", type=_text, metavar="NAME", help="as the delivering task has it"),
     _argument(
         "--key",
         type=string_list_type,

@@ -128,10 +128,10 @@ class ImpactCallLedgerHook(BaseHook):
         *,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
-        timezone: str | tzinfo | None = None,
-        vendor: str | None = None,
         csv_delimiter: str = ",",
         csv_encoding: str = "utf-8",
+        timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
     ) -> Adoption:
         """Record calls as delivered that were sent by other means, such as the tool that this one replaces.
@@ -165,10 +165,10 @@ class ImpactCallLedgerHook(BaseHook):
         api_conn_id: str = DEFAULT_API_CONN_ID,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
-        timezone: str | tzinfo | None = None,
-        vendor: str | None = None,
         csv_delimiter: str = ",",
         csv_encoding: str = "utf-8",
+        timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
     ) -> Reconciliation:
         """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.

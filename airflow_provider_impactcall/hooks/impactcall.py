@@ -142,10 +142,10 @@ class ImpactCallHook(BaseHook):
         *,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
-        timezone: str | tzinfo | None = None,
-        vendor: str | None = None,
         csv_delimiter: str = ",",
         csv_encoding: str = "utf-8",
+        timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
         on_unknown: Literal["hold", "resend"] = "hold",
         ledger_conn_id: str | None = None,
@@ -173,11 +173,11 @@ class ImpactCallHook(BaseHook):
             dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path
             of a YAML or JSON file of them; see :func:`~airflow_provider_impactcall.hooks.mapping.loaded`
         :param constants: parameter name to the value that every call gets
-        :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
-        :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
         :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
             before it
         :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
+        :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
+        :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
         :param key: the parameters that tell two calls apart
         :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent
             until that is known, and may arrive twice

@@ -37,13 +37,13 @@ class DeliverCallsOperator(BaseOperator):
         such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path of a YAML
         or JSON file of them; see :func:`~airflow_provider_impactcall.hooks.mapping.loaded`
     :param constants: parameter name to the value that every call gets (templated)
+    :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
+        before it
+    :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
     :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         (templated)
     :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
         (templated)
-    :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
-        before it
-    :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
     :param key: the parameters that tell two calls apart
     :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent until
         that is known, and may arrive twice
@@ -88,10 +88,10 @@ class DeliverCallsOperator(BaseOperator):
         impactcall_conn_id: str = DEFAULT_CONN_ID,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
-        timezone: str | tzinfo | None = None,
-        vendor: str | None = None,
         csv_delimiter: str = ",",
         csv_encoding: str = "utf-8",
+        timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
         on_unknown: Literal["hold", "resend"] = "hold",
         ledger_conn_id: str | None = None,
@@ -113,10 +113,10 @@ class DeliverCallsOperator(BaseOperator):
         self.impactcall_conn_id = impactcall_conn_id
         self.mapping = mapping
         self.constants = constants
-        self.timezone = timezone
-        self.vendor = vendor
         self.csv_delimiter = csv_delimiter
         self.csv_encoding = csv_encoding
+        self.timezone = timezone
+        self.vendor = vendor
         self.key = key
         self.on_unknown = on_unknown
         self.ledger_conn_id = ledger_conn_id
@@ -172,10 +172,10 @@ class DeliverCallsOperator(BaseOperator):
                 rows,
                 mapping=self.mapping,
                 constants=self.constants,
-                timezone=self.timezone or None,
-                vendor=self.vendor or None,
                 csv_delimiter=self.csv_delimiter,
                 csv_encoding=self.csv_encoding,
+                timezone=self.timezone or None,
+                vendor=self.vendor or None,
                 key=self.key,
                 on_unknown=self.on_unknown,
                 ledger_conn_id=self.ledger_conn_id or None,
