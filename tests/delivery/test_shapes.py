@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections import UserDict, namedtuple
@@ -10,9 +11,9 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import numpy
-import pandas
+import pandas  # type: ignore[import-untyped]
 import pyarrow
 import pytest
 import sqlalchemy as sa
@@ -121,10 +122,19 @@ def test_rows_that_name_their_values_are_rows(kind: str, given_as: str) -> None:
     assert set(calls_in(shapes[given_as])) == {GOOD["CallSessionId"]}
 
 
-def test_rows_of_asyncpg_name_their_values() -> None:
-    """One can be had only from a server: see the transfers' tests."""
-    assert callable(asyncpg.Record.keys)
-    assert not issubclass(asyncpg.Record, Mapping)
+def test_rows_of_asyncpg_name_their_values(postgres: sa.engine.URL) -> None:
+    async def fetched() -> Any:
+        host = postgres.host or postgres.query["host"]  # The folder of its socket.
+        connection = await asyncpg.connect(host=host, user=postgres.username, database=postgres.database)
+        named = ", ".join(f'${place}::text AS "{name}"' for place, name in enumerate(GOOD, start=1))
+        try:
+            return await connection.fetch(f"SELECT {named}", *map(str, GOOD.values()))
+        finally:
+            await connection.close()
+
+    rows = asyncio.run(fetched())
+    assert not isinstance(rows[0], Mapping)
+    assert calls_in(rows) == calls_in(rows[0]) == [GOOD["CallSessionId"]]
 
 
 def test_a_row_that_fails_as_its_names_are_read_costs_itself() -> None:

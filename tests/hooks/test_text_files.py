@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_impactcall.delivery.corrections import Author
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.hooks.corrections import Author, ImpactCallLedgerHook
+from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
 from airflow_provider_impactcall.hooks.files import opened, rows_of
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.text_files import CsvFormat
@@ -244,7 +245,7 @@ def test_a_folder_or_a_pattern_is_answered_with_what_to_give(
 
 
 @pytest.mark.parametrize("how", [{}, {"csv_delimiter": ";", "csv_encoding": "cp1252"}])
-def test_the_options_reach_every_way_to_a_file(how: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_options_reach_every_way_to_a_file(how: dict[str, Any], sandbox: Sandbox, tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(canary.row()), delimiter=how.get("csv_delimiter", ","))
