@@ -17,6 +17,7 @@ WHAT TO CHANGE
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, BaseHook, task
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -41,13 +42,11 @@ WHERE partner = :partner
 
 
 @task
-def partners(
-    data_interval_start: datetime | None = None, data_interval_end: datetime | None = None
-) -> list[dict[str, str]]:
-    window = {
-        "window_start": f"{data_interval_start:%Y-%m-%d %H:%M:%S}",
-        "window_end": f"{data_interval_end:%Y-%m-%d %H:%M:%S}",
-    }
+def partners(dag_run: Any = None) -> list[dict[str, str]]:
+    # A run without a logical date has no interval: it reads the day before the time that it was due.
+    until = dag_run.data_interval_end or dag_run.run_after
+    since = dag_run.data_interval_start or until - timedelta(days=1)
+    window = {"window_start": f"{since:%Y-%m-%d %H:%M:%S}", "window_end": f"{until:%Y-%m-%d %H:%M:%S}"}
     found = BaseHook.get_hook("warehouse").get_records(PARTNERS, parameters=window)
     return [{"partner": partner, **window} for (partner,) in found]
 

@@ -53,16 +53,18 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=10)},
-    user_defined_macros={"look_back": LOOK_BACK},
+    user_defined_macros={"look_back": LOOK_BACK, "day": timedelta(days=1)},
     tags=["impactcall"],
-):
+) as dag:
     SqlToImpactCallOperator(
         task_id="deliver_calls",
         sql_conn_id="warehouse",
         sql=CALLS,
         parameters={
-            "window_start": "{{ (data_interval_start - look_back).strftime('%Y-%m-%d %H:%M:%S') }}",
-            "window_end": "{{ data_interval_end.strftime('%Y-%m-%d %H:%M:%S') }}",
+            # A run without a logical date has no interval: it reads up to the time that it was due.
+            "window_start": "{{ ((dag_run.data_interval_start or dag_run.run_after - day) - look_back)"
+            ".strftime('%Y-%m-%d %H:%M:%S') }}",
+            "window_end": "{{ (dag_run.data_interval_end or dag_run.run_after).strftime('%Y-%m-%d %H:%M:%S') }}",
         },
         mapping={
             "CallerPhoneNumberCountry": "caller_country",
@@ -71,5 +73,6 @@ with DAG(
         },
         max_rejected=0.05,
         outlets=[CALLS_AT_IMPACT],
-        rejects_path="{{ var.value.get('impactcall_rejects_dir', '/tmp') }}/{{ dag.dag_id }}-{{ ts_nodash }}.jsonl",
+        rejects_path="{{ var.value.get('impactcall_rejects_dir', '/tmp') }}/{{ dag.dag_id }}-"
+        "{{ (dag_run.logical_date or dag_run.run_after) | ts_nodash }}.jsonl",
     )

@@ -47,13 +47,11 @@ with DAG(
         },
         max_rejected=0.05,
     )
-    def paid_calls(
-        data_interval_start: datetime | None = None, data_interval_end: datetime | None = None
-    ) -> list[dict[str, Any]]:
-        window = {
-            "window_start": f"{data_interval_start:%Y-%m-%d %H:%M:%S}",
-            "window_end": f"{data_interval_end:%Y-%m-%d %H:%M:%S}",
-        }
+    def paid_calls(dag_run: Any = None) -> list[dict[str, Any]]:
+        # A run without a logical date has no interval: it reads the day before the time that it was due.
+        until = dag_run.data_interval_end or dag_run.run_after
+        since = dag_run.data_interval_start or until - timedelta(days=1)
+        window = {"window_start": f"{since:%Y-%m-%d %H:%M:%S}", "window_end": f"{until:%Y-%m-%d %H:%M:%S}"}
         calls = BaseHook.get_hook("warehouse").run(CALLS, parameters=window, handler=as_dicts)
         return [call for call in calls if call["talk_duration"] >= 30]
 

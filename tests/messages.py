@@ -15,8 +15,20 @@ PACKAGE = ROOT / "airflow_provider_impactcall"
 _LEVELS = ("info", "warning", "error")
 _ERRORS = ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "_say")
 # Which argument of these holds the text.
-_TEXT_OF = {"Outcome": 1, "Problem": 1, "Stop": 0, "UnreadableRow": 0, "Decision": 3, "_given_up": 1}
+_TEXT_OF = {
+    "Outcome": 1,
+    "Problem": 1,
+    "Stop": 0,
+    "UnreadableRow": 0,
+    "UnreadableValue": 0,
+    "Shapeless": 0,
+    "Decision": 3,
+    "_given_up": 1,
+}
 _NAMES = ("problem", "problems", "reason", "message", "wait", "_MISCONFIGURED", "_REASONS", "DIED", "LEASE_RAN_OUT")
+# What these return is part of a text.
+_FUNCTIONS = ("_lacks", "_unreadable", "_without_source", "_of_many", "_dict_of_dicts", "_of_a_table",
+              "_as_text", "_instead", "_no_path")  # fmt: skip
 _GAP = "\0"
 _LEAST_LETTERS = 6
 
@@ -55,7 +67,7 @@ def _spoken(node: ast.AST) -> Iterator[ast.expr]:
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
         if getattr(node.exc.func, "id", "") != "TypeError":  # a mistake in this package
             yield from node.exc.args[:1]
-    elif isinstance(node, ast.FunctionDef) and node.name in ("_lacks", "_unreadable", "_without_source"):
+    elif isinstance(node, ast.FunctionDef) and node.name in _FUNCTIONS:
         for each in ast.walk(node):
             if isinstance(each, ast.Return) and each.value is not None:
                 yield from each.value.elts if isinstance(each.value, ast.List) else [each.value]

@@ -43,6 +43,7 @@ from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
 from airflow_provider_impactcall.hooks.files import STANDARD, holds_json_lines, rows_of
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.sql import drained
+from airflow_provider_impactcall.hooks.text_files import CsvFormat
 
 _Command = Callable[[Namespace, TextIO], None]
 
@@ -292,7 +293,7 @@ def _rows(args: Namespace) -> Iterator[Iterable[Mapping[str, Any]]]:
             if args.file is None:
                 rows: Any = stack.enter_context(drained(args.sql_conn_id, _query(args.sql)))
             else:
-                rows = stack.enter_context(rows_of(args.file))
+                rows = stack.enter_context(rows_of(args.file, CsvFormat(args.csv_delimiter, args.csv_encoding)))
         except (ImpactCallError, AirflowException):
             raise
         except Exception as error:

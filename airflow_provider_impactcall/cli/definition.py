@@ -160,6 +160,18 @@ _READING = (
         metavar="JSON",
         help="as the delivering task has it: values by parameter name",
     ),
+    _argument(
+        "--csv-delimiter",
+        default=",",
+        metavar="CHARACTER",
+        help="what separates the values of a CSV file (default: a comma); \\t is a tab",
+    ),
+    _argument(
+        "--csv-encoding",
+        default="utf-8",
+        metavar="NAME",
+        help="of a CSV file, such as cp1252 or utf-16 (default: utf-8)",
+    ),
     _argument("--timezone", type=_text, metavar="NAME", help="as the delivering task has it"),
     _argument("--vendor", type=_text, metavar="NAME", help="as the delivering task has it"),
     _argument(

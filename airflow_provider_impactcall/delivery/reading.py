@@ -8,8 +8,9 @@ from typing import Any
 
 from airflow_provider_impactcall.delivery.engine import Call, Item, Omission, Rejection
 from airflow_provider_impactcall.delivery.joining import joined
-from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
-from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.delivery.shapes import flattened, iterable, with_names
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, Problem
+from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
@@ -19,12 +20,12 @@ log = logging.getLogger(__name__)
 def read(rows: Any, mapping: CallMapping, watch: Callable[[Row], Row] | None = None) -> Iterator[Item]:
     """Whatever holds rows, as :func:`mapped` gives them.
 
-    :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened; one dict is one
-        row; None is no row
+    :param rows: any iterable of dicts, of rows of any type that has ``keys()``, or of :class:`CallRecord`; iterables
+        in it are flattened; one dict is one row; None is no row
     :param watch: given each row just before it becomes a call; what it returns is read in its place
-    :raises InvalidOption: at once, if ``rows`` is nothing that has rows
+    :raises InvalidOption: at once, if ``rows`` is nothing that has rows, or holds something else in their place
     """
-    each = flattened(_iterable(rows))
+    each = with_names(flattened(iterable(rows)), mapping)
     join = None if mapping.preset is None else mapping.preset.join
     if mapping.preset is None or join is None:
         return mapped(enumerate(each, start=1), mapping, watch)
@@ -61,28 +62,3 @@ def mapped(
             yield Omission(number, omitted.call_session_id, omitted.reason)
     if number and unseen:
         log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, sorted(unseen))))
-
-
-def flattened(rows: Iterable[Any]) -> Iterator[Any]:
-    """The rows of rows of rows: a mapped upstream arrives as a sequence of its tasks' results."""
-    for row in rows:
-        if isinstance(row, (Mapping, CallRecord, str, bytes)) or not isinstance(row, Iterable):
-            yield row
-        elif hasattr(row, "_asdict"):  # a named tuple, or SQLAlchemy's row
-            yield row._asdict()
-        elif hasattr(row, "keys"):  # sqlite3's and psycopg2's rows
-            yield dict(row)
-        else:
-            yield from flattened(row)
-
-
-def _iterable(rows: Any) -> Iterable[Any]:
-    if rows is None:
-        return ()
-    if isinstance(rows, (Mapping, CallRecord)):
-        return (rows,)
-    if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
-        raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}")
-    if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
-        raise InvalidOption("the calls are a DataFrame; pass its rows: df.to_dict('records')")
-    return rows

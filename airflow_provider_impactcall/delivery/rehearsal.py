@@ -20,8 +20,11 @@ from airflow_provider_impactcall.delivery.ledger import Ledger, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
 from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 WOULD_BE_SENT = "would be sent"
+
+_NOT_HAD = UnreadableValue("was not had")
 
 _BATCH = 500
 _EXAMPLES = 3
@@ -201,7 +204,8 @@ class Rehearsal:
         if isinstance(row, Rejection):
             values = self._mapping.values_of(self._row) if self._room_for(row) else {}
             for problem in row.problems:
-                shape = shape_of(values[problem.parameter]) if problem.parameter in values else None
+                value = values.get(problem.parameter, _NOT_HAD)
+                shape = None if isinstance(value, UnreadableValue) else shape_of(value)
                 self._explain(outcome.state, str(problem), Example(row.row, row.call_session_id, shape))
         else:
             session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id

@@ -8,9 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-
-class UnstorableValue:
-    """Stands in a row for a value that cannot be written to disk; a call that needs it is invalid."""
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 
 class Spool:
@@ -57,9 +55,9 @@ class Spool:
 
 
 def storable(value: Any) -> Any:
-    """The value, or what stands for it if it cannot be written to disk."""
+    """The value, or an :class:`.UnreadableValue` if it cannot be written to disk; a call that needs it is invalid."""
     try:
         pickle.dumps(value)
     except Exception:
-        return UnstorableValue()
+        return UnreadableValue(f"is of a type that cannot be written to disk ({type(value).__name__})")
     return value

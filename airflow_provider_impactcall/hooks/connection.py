@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from requests.auth import HTTPBasicAuth
 
 from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN
+from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.endpoint import HEADERS, PATH, Endpoint, ParametersIn
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.provider_info import CONNECTION_TYPE
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 
 log = logging.getLogger(__name__)
@@ -76,31 +81,55 @@ class Extra(BaseModel):
 
 @dataclass(frozen=True)
 class Account:
-    """What a connection says: where calls go, and the account's own conventions and limits."""
+    """What a connection says: where calls go, and the account's own conventions and limits.
+
+    :param endpoint: where calls go, and as whom
+    :param extra: the account's conventions and limits
+    :param ignored: what is in the connection that nothing reads, a sentence each
+    """
 
     endpoint: Endpoint
     extra: Extra
+    ignored: Sequence[str] = ()
+
+
+def connection_of(conn_id: str) -> Any:
+    """The Airflow connection of this id.
+
+    :raises AirflowNotFoundException: if Airflow gives none
+    """
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        # Airflow cannot load such a row of its database, and says no more than that it is not there.
+        raise AirflowNotFoundException(
+            f"{error}, or its extra in Airflow's database is not a JSON object, which looks the same from here"
+        ) from None
 
 
 def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
     """What an Airflow connection of type ``impactcall`` says.
 
+    What it says that nothing reads is said in the log, once a call of this.
+
     :param connection: an :class:`airflow.sdk.Connection`
     :param default_origin: scheme, host and port where the connection names no host
-    :raises InvalidOption: with every wrong field of the extra, by name, without its value
+    :raises InvalidOption: if the extra is not a JSON object, or with every wrong field of it, without its value
     """
     if ":" in (connection.login or ""):
         raise InvalidOption("the connection's login must not hold a colon, as HTTP Basic cannot carry it")
-    fields = connection.extra_dejson
-    for name in sorted(set(fields) - set(Extra.model_fields)):
-        near = difflib.get_close_matches(name, Extra.model_fields, n=1)
-        log.warning("Connection: %r is none of its extra fields%s", name, f"; {near[0]} is meant?" if near else "")
+    fields = _fields(connection)
     try:
         extra = Extra.model_validate(fields)
     except ValidationError as error:
         problems = [f"{detail['loc'][0] if detail['loc'] else 'extra'}: {detail['msg']}" for detail in error.errors()]
-        raise InvalidOption(f"the connection's extra is wrong; {'; '.join(dict.fromkeys(problems))}") from None
+        raise InvalidOption(
+            f"the connection {connection.conn_id!r}: its extra is wrong; {'; '.join(dict.fromkeys(problems))}"
+        ) from None
     origin = _origin(connection.host or default_origin, connection.port)
+    ignored = tuple(_ignored(connection, fields, origin))
+    for each in ignored:
+        log.warning("The connection %r: %s", connection.conn_id, each)
     # requests' own rules for certificates, proxies and their variables, as the HTTP provider has them.
     proxies = extra.proxies or {}
     if isinstance(proxies, str):
@@ -118,7 +147,7 @@ def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
         cert=extra.cert,
         proxy=_proxy(requests.utils.select_proxy(origin, settings["proxies"])),
     )
-    return Account(endpoint, extra)
+    return Account(endpoint, extra, ignored)
 
 
 def session(endpoint: Endpoint) -> requests.Session:
@@ -133,6 +162,103 @@ def session(endpoint: Endpoint) -> requests.Session:
     if endpoint.proxy:
         prepared.proxies = {"all": endpoint.proxy}
     return prepared
+
+
+def tested(endpoint: Endpoint) -> tuple[bool, str]:
+    """Whether an endpoint refuses an empty call and not the credentials, and that in words."""
+    try:
+        with session(endpoint) as prepared:
+            answer = prepared.post(endpoint.url, timeout=endpoint.timeout, allow_redirects=False)
+            outcome = outcome_of(answer.status_code, answer.headers, answer.content)
+    except OSError as error:  # RequestException is one, and what requests raises for a certificate's file too
+        return False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
+    match outcome:
+        case Outcome(status=401 | 403):
+            return False, f"{endpoint.origin} refuses the credentials ({outcome.status}). No call was created."
+        case Outcome(state=State.REJECTED):
+            return True, (
+                f"{endpoint.origin} answered, did not refuse the credentials, and refused an empty call "
+                f"({outcome.status}), as it should: no call was created. Not proven: that it checks credentials "
+                "before parameters, and that your CampaignId, MediaId and ActionTrackerId exist."
+            )
+        case Outcome(state=State.DELIVERED):
+            return False, f"{endpoint.origin} accepts an empty call, so it is not the Call Data API."
+        case _:
+            return False, f"{endpoint.origin} answered {outcome.reason}. Whether it takes calls is not proven."
+
+
+def _fields(connection: Any) -> Mapping[str, Any]:
+    """The fields of a connection's extra. Airflow's own reading takes text that is no JSON for no extra at all.
+
+    :raises InvalidOption: if it is not a JSON object, without a word of it: an extra may hold credentials
+    """
+    problem = _problem_with(connection)
+    if problem is not None:
+        raise InvalidOption(f"the connection {connection.conn_id!r}: its extra must be a JSON object, and is {problem}")
+    # Which has Airflow mask its secrets.
+    fields: Mapping[str, Any] = connection.extra_dejson
+    return fields
+
+
+def _problem_with(connection: Any) -> str | None:
+    """Why a connection's extra is not a JSON object; None if it is one, or empty."""
+    try:
+        text = connection.extra
+    except ValueError:  # Airflow's own check, of a connection from its database
+        return "something else"
+    if text is None or text == "":
+        return None
+    if not text.strip():
+        return "blank; leave it empty"
+    try:
+        fields = json.loads(text, object_pairs_hook=_with_each_name_once)
+    except json.JSONDecodeError as error:
+        at = f"no JSON from line {error.lineno}, column {error.colno}"
+        return f"a dict as Python writes it; write {_JSON_FORM}" if _is_of_python(text) else f"{at}; write {_JSON_FORM}"
+    except _NamedTwice as error:
+        return f"an object that names {error.args[0]!r} twice"
+    except (ValueError, RecursionError):
+        return f"no JSON; write {_JSON_FORM}"
+    if isinstance(fields, dict):
+        return None
+    return f"{_IN_WORDS.get(type(fields), 'a number')}; write {_JSON_FORM}, or leave it empty"
+
+
+_JSON_FORM = '{"campaign_id": 1000}'
+_IN_WORDS = {list: "a list", str: "a JSON string", bool: "true or false", type(None): "null"}
+
+
+class _NamedTwice(ValueError):
+    """A name stands twice in an object, and only one of its values could count."""
+
+
+def _with_each_name_once(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise _NamedTwice(name)
+        fields[name] = value
+    return fields
+
+
+def _is_of_python(text: str) -> bool:
+    if not re.search(r"'|\b(True|False|None)\b", text):
+        return False  # No more than a comma too many, of which the place says more.
+    try:
+        return isinstance(ast.literal_eval(text.strip()), dict)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return False
+
+
+def _ignored(connection: Any, fields: Mapping[str, Any], origin: str) -> Iterator[str]:
+    """What a connection has that nothing reads, a sentence each."""
+    schema = connection.schema
+    # Connections of type http have the scheme there.
+    if schema and (connection.conn_type == CONNECTION_TYPE or not origin.startswith(f"{schema}://")):
+        yield "its schema is not read; a scheme stands before the host, as in https://calls.example.com"
+    for name in sorted(set(fields) - set(Extra.model_fields)):
+        near = difflib.get_close_matches(name.casefold(), Extra.model_fields, n=1)
+        yield f"{name!r} in its extra is not read" + (f"; {near[0]} is meant?" if near else "")
 
 
 def _origin(host: str, port: int | None) -> str:

@@ -25,7 +25,7 @@ from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rejects import Rejects
-from airflow_provider_impactcall.hooks.connection import Account, account, session
+from airflow_provider_impactcall.hooks.connection import Account, account, connection_of, session
 from airflow_provider_impactcall.hooks.files import opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.hooks.mapping import loaded
@@ -128,6 +128,8 @@ class ImpactCallLedgerHook(BaseHook):
         *,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
@@ -140,8 +142,9 @@ class ImpactCallLedgerHook(BaseHook):
         :raises InvalidOption: if an option or the connection is wrong
         :raises LedgerUnusable: if the ledger cannot be reached
         """
-        given = _Rows(self._account(), rows, mapping, constants, timezone, vendor, key)
-        with self._ledger() as ledger:
+        settings = self._account()
+        given = _Rows(settings, rows, mapping, constants, timezone, vendor, key)
+        with self._ledger(settings) as ledger:
             found = Corrections(ledger).adopt(given.claims(ledger.namespace), author)
         given.log_rejects()
         return Adoption(
@@ -162,6 +165,8 @@ class ImpactCallLedgerHook(BaseHook):
         api_conn_id: str = DEFAULT_API_CONN_ID,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
@@ -179,11 +184,12 @@ class ImpactCallLedgerHook(BaseHook):
         :raises LedgerUnusable: if the ledger cannot be reached
         :raises ReadBackFailed: if impact.com does not answer as it should
         """
-        given = _Rows(self._account(), rows, mapping, constants, timezone, vendor, key)
-        api = account(self.get_connection(api_conn_id), read_back.DEFAULT_ORIGIN).endpoint
+        settings = self._account()
+        given = _Rows(settings, rows, mapping, constants, timezone, vendor, key)
+        api = account(connection_of(api_conn_id), read_back.DEFAULT_ORIGIN).endpoint
         calls: dict[CallIdentity, set[str]] = defaultdict(set)
         unknown: dict[str, CallIdentity] = {}
-        with self._ledger() as ledger:
+        with self._ledger(settings) as ledger:
             claims = given.claims(ledger.namespace)
             while page := list(islice(claims, KEYS_A_QUERY)):
                 entries = ledger.look_up([claim.key for claim in page])
@@ -210,11 +216,12 @@ class ImpactCallLedgerHook(BaseHook):
         )
 
     def _account(self) -> Account:
-        return account(self.get_connection(self.impactcall_conn_id))
+        return account(connection_of(self.impactcall_conn_id))
 
     @contextmanager
-    def _ledger(self) -> Iterator[Ledger]:
-        ledger = open_ledger(self.ledger_conn_id, self.ledger_namespace or self._account().endpoint.origin)
+    def _ledger(self, settings: Account | None = None) -> Iterator[Ledger]:
+        namespace = self.ledger_namespace or (settings or self._account()).endpoint.origin
+        ledger = open_ledger(self.ledger_conn_id, namespace)
         try:
             with reachable():
                 yield ledger

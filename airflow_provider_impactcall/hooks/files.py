@@ -4,17 +4,16 @@ callers.
 
 from __future__ import annotations
 
-import csv
 import gzip
-import json
 import logging
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import partial, wraps
-from io import BufferedReader, TextIOWrapper
+from functools import wraps
+from io import BufferedReader
 from itertools import islice
 from pathlib import PurePosixPath
 from shutil import copyfileobj
@@ -23,27 +22,33 @@ from typing import IO, Any, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_impactcall.delivery.reading import flattened
+from airflow_provider_impactcall.delivery.shapes import flattened, names_values
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.records.unreadable import UnreadableRow
+from airflow_provider_impactcall.hooks.parquet_files import parquet
+from airflow_provider_impactcall.hooks.text_files import (
+    ROWS_A_CHUNK,
+    Contents,
+    CsvFormat,
+    FileRow,
+    Reader,
+    json_lines,
+)
 
 log = logging.getLogger(__name__)
 
 STANDARD = "-"
 """The name that means standard input, or standard output."""
 
+CSV = CsvFormat()
+"""CSV as most write it: UTF-8, with commas."""
+
 _ENDINGS = "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or in .parquet"
-_ROWS_A_CHUNK = 1000
-_LONGEST_LINE = 16 * 1024 * 1024
-_BUFFER = 64 * 1024
+_AS_JSON_LINES = f"{_ENDINGS}; of a .json file, jq -c '.[]' makes a .jsonl one"
+_GIVE_FILES = "give its files: sorted(glob.glob('calls/*.csv')), or those of ObjectStoragePath(...).glob('*.csv')"
+_PATTERN = re.compile(r"[*?]|\[.+\]")
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-
-_Row = Mapping[str, Any] | UnreadableRow
-# The columns that all its rows have, or None if each has its own; and the rows.
-_Contents = tuple[Collection[str] | None, Iterator[_Row]]
-_Reader = Callable[[IO[bytes], str], _Contents]
 
 
 class FileRows:
@@ -75,55 +80,57 @@ def is_path(value: Any) -> bool:
     if not isinstance(value, str):
         return isinstance(value, (os.PathLike, ObjectStoragePath))
     # Rows as text, which a template may leave, can end in anything.
-    return _reader_for(value) is not None and value.isprintable() and not value.startswith(("[", "{", "("))
+    return _reader_for(value, CSV) is not None and value.isprintable() and not value.startswith(("[", "{", "("))
 
 
 @contextmanager
-def rows_of(file: str) -> Iterator[FileRows]:
+def rows_of(file: str, csv_format: CsvFormat = CSV) -> Iterator[FileRows]:
     """The rows of one file, on disk; gone once the context ends.
 
     :param file: its path, CSV unless it ends as one of another format does; or ``-`` for standard input, as CSV
+    :param csv_format: how it is written, if it is CSV
     :raises InvalidOption: if it cannot be read to its end
     """
     with Spool(("row",)) as spool:
-        with _contents(file, otherwise=_csv) as (columns, rows):
+        with _contents(file, csv_format, otherwise=csv_format.read) as (columns, rows):
             _write(spool, rows)
         yield FileRows(spool, columns)
 
 
 @contextmanager
-def opened(rows: Any) -> Iterator[Any]:
+def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
     """Rows of any shape, with those of files in the place of their paths.
 
     If ``rows`` is a path, or a collection with a path anywhere in it, all is drained to disk before the context is
     entered. A path that a generator yields is drained when it comes.
 
     :param rows: what :meth:`.ImpactCallHook.deliver` takes
+    :param csv_format: how CSV files are written
     :raises InvalidOption: if a file cannot be read to its end, or ``rows`` is text that is no path
     """
     if isinstance(rows, str) and not is_path(rows):
-        raise InvalidOption(
-            "the calls are text that is neither rows nor a path: a template gives rows only with "
-            f"render_template_as_native_obj=True, and {_ENDINGS}"
-        )
+        raise InvalidOption(_no_path(rows))
     if _has_paths(rows):
         with Spool(("row",)) as spool:
-            drained = _drain([rows], spool)
+            drained = _drain([rows], spool, csv_format)
             log.info("%d rows read", len(drained))
             yield drained
     elif isinstance(rows, Iterator):
-        with closing(_as_they_come(rows)) as found:
+        with closing(_as_they_come(rows, csv_format)) as found:
             yield found
     else:
         yield rows
 
 
 def opens_files(method: _Method) -> _Method:
-    """Gives a method that takes rows those of files too, by their paths, as :func:`opened` has them."""
+    """Gives a method that takes rows those of files too, by their paths, as :func:`opened` has them. Its options
+    ``csv_delimiter`` and ``csv_encoding`` say how those of CSV are written.
+    """
 
     @wraps(method)
     def with_files(self: Any, rows: Any, *args: Any, **options: Any) -> Any:
-        with opened(rows) as found:
+        csv_format = CsvFormat(options.get("csv_delimiter", CSV.delimiter), options.get("csv_encoding", CSV.encoding))
+        with opened(rows, csv_format) as found:
             return method(self, found, *args, **options)
 
     return cast("_Method", with_files)
@@ -134,24 +141,23 @@ def _has_paths(rows: Any) -> bool:
         return True
     if not isinstance(rows, Collection) or isinstance(rows, (str, bytes, Mapping)):
         return False
-    # What has these is one row, of named values: see flattened.
-    return not hasattr(rows, "_asdict") and not hasattr(rows, "keys") and any(map(_has_paths, rows))
+    return not names_values(rows) and any(map(_has_paths, rows))
 
 
-def _as_they_come(rows: Iterator[Any]) -> Generator[Any, None, None]:
-    for row in flattened(rows):
+def _as_they_come(rows: Iterator[Any], csv_format: CsvFormat) -> Generator[Any, None, None]:
+    for row in flattened(rows, is_path):
         if is_path(row):
-            with opened(row) as found:
+            with opened(row, csv_format) as found:
                 yield from found
         else:
             yield row
 
 
-def _drain(rows: Iterable[Any], spool: Spool) -> FileRows:
+def _drain(rows: Iterable[Any], spool: Spool, csv_format: CsvFormat) -> FileRows:
     columns: set[str] | None = set()
-    for row in flattened(rows):
+    for row in flattened(rows, is_path):
         if is_path(row):
-            with _contents(row) as (named, found):
+            with _contents(row, csv_format) as (named, found):
                 columns = None if columns is None or named is None else columns.union(named)
                 _write(spool, found)
         else:
@@ -160,28 +166,29 @@ def _drain(rows: Iterable[Any], spool: Spool) -> FileRows:
     return FileRows(spool, columns)
 
 
-def _write(spool: Spool, rows: Iterator[_Row]) -> None:
-    while chunk := list(islice(rows, _ROWS_A_CHUNK)):
+def _write(spool: Spool, rows: Iterator[FileRow]) -> None:
+    while chunk := list(islice(rows, ROWS_A_CHUNK)):
         spool.write((row,) for row in chunk)
 
 
 @contextmanager
-def _contents(path: Any, otherwise: _Reader | None = None) -> Iterator[_Contents]:
+def _contents(path: Any, csv_format: CsvFormat, otherwise: Reader | None = None) -> Iterator[Contents]:
     """What is in a file. A storage's own errors are left as they are: a later try may be lucky.
 
     :param otherwise: how to read a file whose name does not say what it is
     :raises InvalidOption: if it is not there, or not what its name says
     """
     name = "standard input" if path == STANDARD else str(path)
-    reader = _reader_for(name) or otherwise
+    reader = _reader_for(name, csv_format) or otherwise
     if reader is None:
-        raise InvalidOption(f"{name}: {_ENDINGS}")
+        instead = _instead(path)
+        raise InvalidOption(f"{name}: {_ENDINGS}" if instead is None else f"{name}: {instead}")
     try:
         with _stream(path, name) as stream:
             if name.lower().endswith(".gz"):
                 with gzip.open(stream) as unzipped:
                     yield reader(cast("IO[bytes]", unzipped), name)
-            elif reader is _parquet and not isinstance(stream, BufferedReader):
+            elif reader is parquet and not isinstance(stream, BufferedReader):
                 # Its columns lie apart, and an object store would be asked for its blocks many times over.
                 with TemporaryFile(prefix="impactcall-") as copy:
                     copyfileobj(stream, copy)
@@ -189,9 +196,46 @@ def _contents(path: Any, otherwise: _Reader | None = None) -> Iterator[_Contents
             else:
                 yield reader(stream, name)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        raise InvalidOption(f"{name}: {error.strerror or f'cannot be read ({type(error).__name__})'}") from None
+        why = _instead(path) or error.strerror or f"cannot be read ({type(error).__name__})"
+        raise InvalidOption(f"{name}: {why}") from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise InvalidOption(f"{name}: is no complete gzip file") from None
+
+
+def _instead(path: Any) -> str | None:
+    """What to give in the place of a path that is that of no file; None if that is not known."""
+    name = str(path)
+    if _is_folder(path):
+        return f"is a folder; {_GIVE_FILES}"
+    if _PATTERN.search(name):
+        return f"is a pattern of names, and there is no such file; {_GIVE_FILES}"
+    return _AS_JSON_LINES if name.lower().endswith((".json", ".json.gz")) else None
+
+
+def _is_folder(path: Any) -> bool:
+    name = str(path)
+    if name.endswith(("/", os.sep)):
+        return True
+    try:
+        return bool(ObjectStoragePath(path).is_dir()) if "://" in name else os.path.isdir(name)
+    except Exception:
+        return False  # Whatever a storage says of it, it was said when the file was to be opened.
+
+
+def _no_path(text: str) -> str:
+    """What text that is no path is, and what to give for it, without a word of it."""
+    if text.lstrip()[:1] in ("{", "["):
+        return (
+            "the calls are text that holds rows, and are none: json.loads(text) reads JSON, a template gives rows only "
+            f"with render_template_as_native_obj=True, and {_ENDINGS}"
+        )
+    instead = _instead(text) if text.isprintable() and text.strip() else None
+    if instead is not None:
+        return f"the calls are a path that {instead}" if instead.startswith("is ") else f"the calls: {instead}"
+    return (
+        "the calls are text that is neither rows nor a path: a template gives rows only with "
+        f"render_template_as_native_obj=True, and {_ENDINGS}"
+    )
 
 
 @contextmanager
@@ -212,144 +256,12 @@ def _stream(path: Any, name: str) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def _lines(stream: IO[bytes], name: str) -> Iterator[str]:
-    # A file's own bytes may begin with a mark of their order, as those that Excel writes do.
-    text = TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    for number, line in enumerate(iter(partial(text.readline, _LONGEST_LINE), ""), start=1):
-        if len(line) == _LONGEST_LINE:
-            raise InvalidOption(f"{name}, line {number}: is longer than {_LONGEST_LINE} characters")
-        if not line.isascii():
-            try:
-                line.encode()
-            except UnicodeEncodeError:
-                raise InvalidOption(f"{name}, line {number}: is not UTF-8") from None
-        yield line
+_READERS: Mapping[str, Reader] = {".jsonl": json_lines, ".ndjson": json_lines, ".parquet": parquet}
 
 
-def _json_lines(stream: IO[bytes], name: str) -> _Contents:
-    def rows() -> Iterator[_Row]:
-        for number, line in enumerate(_lines(stream, name), start=1):
-            if not line.strip():
-                continue
-            if number == 1 and line.lstrip().startswith("["):
-                raise InvalidOption(f"{name}: begins with a list, and JSON Lines has an object on each line")
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            yield row if isinstance(row, dict) else UnreadableRow(f"on line {number} of {name} is no JSON object")
-
-    return None, rows()
-
-
-def _csv(stream: IO[bytes], name: str) -> _Contents:
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_LINE))
-    records = _records(csv.reader(_lines(stream, name), strict=True), name)
-    _, columns = next(records, (0, []))
-    if _repeated(columns):
-        # Without the name: if the header is missing, it is a call's.
-        raise InvalidOption(f"{name}: two columns of one name in its header")
-    if len(columns) == 1 and any(separator in columns[0] for separator in ";\t|"):
-        raise InvalidOption(f"{name}: its header is one column; values must be separated by commas")
-
-    def rows() -> Iterator[_Row]:
-        for number, values in records:
-            if len(values) == len(columns):
-                yield dict(zip(columns, values, strict=True))
-            else:
-                yield UnreadableRow(
-                    f"on line {number} of {name} has {len(values)} values, and the header has {len(columns)} columns"
-                )
-
-    return columns, rows()
-
-
-def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
-    """The records that are not empty, each with the line that it begins on."""
-    while True:
-        number = reader.line_num + 1
-        try:
-            values = next(reader, None)
-        except csv.Error as error:
-            raise InvalidOption(f"{name}, line {number}: is no CSV: {error}") from None
-        if values is None:
-            return
-        if values:
-            yield number, values
-
-
-def _parquet(stream: IO[bytes], name: str) -> _Contents:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet
-    except ImportError:
-        raise InvalidOption(
-            f"{name}: Parquet needs pyarrow: pip install 'airflow-provider-impactcall[parquet]'"
-        ) from None
-    with _no_parquet(name):
-        # With a buffer, it holds no more of a column than that.
-        file = pa.parquet.ParquetFile(stream, buffer_size=_BUFFER)
-        schema = pa.schema([field.with_type(_to_the_microsecond(field.type)) for field in file.schema_arrow])
-    if _repeated(schema.names):
-        raise InvalidOption(f"{name}: two columns of one name")
-
-    def rows() -> Iterator[_Row]:
-        read = 0
-        with _no_parquet(name):
-            for batch in file.iter_batches(_ROWS_A_CHUNK, use_threads=False):
-                table = pa.Table.from_batches([batch]).cast(schema, safe=False)
-                yield from _rows_of_table(table, read + 1, name)
-                read += len(table)
-
-    return schema.names, rows()
-
-
-@contextmanager
-def _no_parquet(name: str) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        # Arrow's own complaints of a file are plain OSErrors without a number; those of a storage are not.
-        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
-            raise
-        raise InvalidOption(f"{name}: is no complete Parquet file ({type(error).__name__})") from None
-
-
-def _to_the_microsecond(kind: Any) -> Any:
-    """The type that Python can hold: its own have no finer times."""
-    import pyarrow as pa
-
-    if getattr(kind, "unit", None) != "ns":
-        return kind
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", kind.tz)
-    return pa.duration("us") if pa.types.is_duration(kind) else pa.time64("us")
-
-
-def _rows_of_table(table: Any, first: int, name: str) -> Iterator[_Row]:
-    """The rows of a table; each by itself if not all can be Python's, as for a time of the year 10000."""
-    try:
-        yield from table.to_pylist()
-        return
-    except (ValueError, OverflowError):
-        pass
-    for number in range(len(table)):
-        try:
-            yield from table.slice(number, 1).to_pylist()
-        except (ValueError, OverflowError) as error:
-            yield UnreadableRow(f"{first + number} of {name} has a value that cannot be read ({type(error).__name__})")
-
-
-def _repeated(columns: Collection[str]) -> bool:
-    return len(set(columns)) < len(columns)
-
-
-_READERS: Mapping[str, _Reader] = {".jsonl": _json_lines, ".ndjson": _json_lines, ".csv": _csv, ".parquet": _parquet}
-
-
-def _reader_for(name: str) -> _Reader | None:
+def _reader_for(name: str, csv_format: CsvFormat) -> Reader | None:
     """How a file of this name is read, or None if the name does not say."""
     suffix = PurePosixPath(name.lower().removesuffix(".gz")).suffix
+    if suffix == ".csv":
+        return csv_format.read
     return None if suffix == ".parquet" and name.lower().endswith(".gz") else _READERS.get(suffix)

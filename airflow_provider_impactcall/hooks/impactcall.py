@@ -13,11 +13,10 @@ from os import PathLike
 from typing import Any, Literal, TextIO, cast
 
 import requests
-from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
-from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.books import Books
 from airflow_provider_impactcall.delivery.claims import InputClaims, digest
@@ -32,10 +31,11 @@ from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
 from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.shapes import names_values
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks import metrics
-from airflow_provider_impactcall.hooks.connection import Account, account, session
+from airflow_provider_impactcall.hooks.connection import Account, account, connection_of, session, tested
 from airflow_provider_impactcall.hooks.files import FileRows, opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.hooks.mapping import loaded
@@ -102,28 +102,11 @@ class ImpactCallHook(BaseHook):
         Posts nothing: the endpoint must refuse that for its missing parameters.
         """
         try:
-            endpoint = self._account().endpoint
-        except InvalidOption as error:
+            settings = self._account()
+        except (InvalidOption, AirflowNotFoundException) as error:
             return False, str(error)
-        try:
-            with session(endpoint) as prepared:
-                answer = prepared.post(endpoint.url, timeout=endpoint.timeout, allow_redirects=False)
-                outcome = outcome_of(answer.status_code, answer.headers, answer.content)
-        except OSError as error:  # RequestException is one, and what requests raises for a certificate's file too
-            return False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
-        match outcome:
-            case Outcome(status=401 | 403):
-                return False, f"{endpoint.origin} refuses the credentials ({outcome.status}). No call was created."
-            case Outcome(state=State.REJECTED):
-                return True, (
-                    f"{endpoint.origin} answered, did not refuse the credentials, and refused an empty call "
-                    f"({outcome.status}), as it should: no call was created. Not proven: that it checks credentials "
-                    "before parameters, and that your CampaignId, MediaId and ActionTrackerId exist."
-                )
-            case Outcome(state=State.DELIVERED):
-                return False, f"{endpoint.origin} accepts an empty call, so it is not the Call Data API."
-            case _:
-                return False, f"{endpoint.origin} answered {outcome.reason}. Whether it takes calls is not proven."
+        takes, said = tested(settings.endpoint)
+        return takes, " ".join([said, *(f"Note: {each}." for each in settings.ignored)])
 
     def log_call(self, call: Row | CallRecord, **options: Any) -> Outcome:
         """Deliver one call, by the same rules as :meth:`deliver`.
@@ -133,7 +116,7 @@ class ImpactCallHook(BaseHook):
         :return: what came of it; never raises for an invalid or refused call
         :raises DeliveryAborted: when no call can be delivered until a person changes something
         """
-        if not isinstance(call, (Mapping, CallRecord)):
+        if not isinstance(call, (Mapping, CallRecord)) and not names_values(call):
             raise InvalidOption("log_call takes one call: a dict by column name, or a CallRecord")
         outcomes: list[Outcome] = []
         self.deliver([call], on_settled=lambda _, outcome: outcomes.append(outcome), **options)
@@ -159,6 +142,8 @@ class ImpactCallHook(BaseHook):
         *,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
@@ -188,6 +173,9 @@ class ImpactCallHook(BaseHook):
             dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path
             of a YAML or JSON file of them; see :func:`~airflow_provider_impactcall.hooks.mapping.loaded`
         :param constants: parameter name to the value that every call gets
+        :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
+            before it
+        :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
         :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
         :param key: the parameters that tell two calls apart
@@ -318,7 +306,7 @@ class ImpactCallHook(BaseHook):
         return engine.report
 
     def _account(self) -> Account:
-        return account(self.get_connection(self.impactcall_conn_id))
+        return account(connection_of(self.impactcall_conn_id))
 
 
 def _statuses(statuses: Collection[int]) -> frozenset[int]:

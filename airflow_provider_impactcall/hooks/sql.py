@@ -13,6 +13,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.hooks.drivers import columns_named, lenient
 
 log = logging.getLogger(__name__)
 
@@ -36,24 +37,26 @@ def sql_hook(option: str, conn_id: str) -> DbApiHook:
 def drained(sql_conn_id: str, sql: str, parameters: Any = None) -> Iterator[Spool]:
     """The rows of a query, on disk; gone once the context ends.
 
-    The result is read with a server-side cursor where the database has one.
+    The result is read with a server-side cursor where the database has one. A value that Python has none for, such as
+    PostgreSQL's ``infinity``, is an :class:`.UnreadableValue`.
 
     :param sql: one query; its transaction is rolled back
     :param parameters: in the driver's own style
-    :raises InvalidOption: if it gives no rows, or two columns of one name
+    :raises InvalidOption: if it gives no rows, or two columns of one name, or a value at which its driver fails
     :raises AirflowException: if the database cannot compute a value; whatever else it says against the query is raised
         as its driver has it
     """
     hook = sql_hook("sql_conn_id", sql_conn_id)
     with closing(hook.get_conn()) as connection, closing(_cursor(connection)) as cursor, _values_unquoted():
+        lenient(connection, cursor)
         # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
         cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
         # psycopg2 knows the columns of a server-side cursor only once rows were fetched.
-        rows = cursor.fetchmany(_ROWS_A_FETCH) if cursor.description is not None or _is_named(cursor) else []
+        rows = _fetched(cursor) if cursor.description is not None or _is_named(cursor) else []
         spool = Spool(_columns(cursor))
         while rows:
             spool.write(_values(row, spool.columns) for row in rows)
-            rows = cursor.fetchmany(_ROWS_A_FETCH)
+            rows = _fetched(cursor)
     log.info("%d rows read", len(spool))
     with spool:
         yield spool
@@ -86,6 +89,11 @@ def _cursor(connection: Any) -> Any:
             return connection.cursor(SSCursor)
         case _:
             return connection.cursor()
+
+
+def _fetched(cursor: Any) -> Any:
+    with columns_named(cursor):
+        return cursor.fetchmany(_ROWS_A_FETCH)
 
 
 def _is_named(cursor: Any) -> bool:

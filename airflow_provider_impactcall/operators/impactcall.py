@@ -37,6 +37,9 @@ class DeliverCallsOperator(BaseOperator):
         such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path of a YAML
         or JSON file of them; see :func:`~airflow_provider_impactcall.hooks.mapping.loaded`
     :param constants: parameter name to the value that every call gets (templated)
+    :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
+        before it
+    :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
     :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         (templated)
     :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
@@ -85,6 +88,8 @@ class DeliverCallsOperator(BaseOperator):
         impactcall_conn_id: str = DEFAULT_CONN_ID,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
         key: Sequence[str] = DEFAULT_KEY,
@@ -108,6 +113,8 @@ class DeliverCallsOperator(BaseOperator):
         self.impactcall_conn_id = impactcall_conn_id
         self.mapping = mapping
         self.constants = constants
+        self.csv_delimiter = csv_delimiter
+        self.csv_encoding = csv_encoding
         self.timezone = timezone
         self.vendor = vendor
         self.key = key
@@ -165,6 +172,8 @@ class DeliverCallsOperator(BaseOperator):
                 rows,
                 mapping=self.mapping,
                 constants=self.constants,
+                csv_delimiter=self.csv_delimiter,
+                csv_encoding=self.csv_encoding,
                 timezone=self.timezone or None,
                 vendor=self.vendor or None,
                 key=self.key,

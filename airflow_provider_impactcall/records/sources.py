@@ -31,6 +31,7 @@ from typing import Any, Protocol
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 Row = Mapping[str, Any]
 Source = str | Callable[[Row], Any] | Mapping[str, Any]
@@ -296,6 +297,8 @@ def _parsed(text: str) -> Any:
 
 def _led_to(value: Any, steps: Sequence[str]) -> Any:
     for step in steps:
+        if isinstance(value, UnreadableValue):
+            return value  # Nobody knows whether there is anything in it.
         value = from_json(value)
         if type(value) is dict or isinstance(value, Mapping):  # the common case, for speed
             value = value.get(step)

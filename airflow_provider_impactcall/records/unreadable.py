@@ -1,4 +1,4 @@
-"""A row that could not even be read."""
+"""A row, or a value of one, that could not even be read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ class UnreadableRow:
     """Stands among the rows of a file for one that is none, so that it is rejected and the rows beside it are not.
 
     :param problem: where it is and what is wrong with it, to be read after the word ``row``; never what it holds
+    """
+
+    problem: str
+
+
+@dataclass(frozen=True)
+class UnreadableValue:
+    """Stands in a row for a value that its source could not give, so that it costs only a call that needs it.
+
+    :param problem: what is wrong with it, to be read after a parameter's name; never what it is
     """
 
     problem: str

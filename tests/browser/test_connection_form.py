@@ -95,7 +95,7 @@ def test_the_test_button_says_yes_and_creates_no_call(airflow_up: Running, conne
     ("name", "wrong", "own", "says"),
     [
         ("refused", {"password": "not-the-password"}, {}, "refuses the credentials (401). No call was created."),
-        ("wrong", {}, {"timeout": "-1"}, "the connection's extra is wrong; timeout: Input should be greater than 0"),
+        ("wrong", {}, {"timeout": "-1"}, "its extra is wrong; timeout: Input should be greater than 0"),
     ],
     ids=["refused", "wrong"],
 )

@@ -239,7 +239,7 @@ def test_an_empty_file_has_no_rows(sandbox: Sandbox, impactcall: Command, tmp_pa
     [
         ("calls.csv", 'CallSessionId\n"a\n', "line 2: is no CSV: unexpected end of data"),
         ("calls.csv", "CallerId,CallerId\n", "two columns of one name in its header"),
-        ("calls.csv", b"CallSessionId\n\xff\xfe\n", "line 2: is not UTF-8"),
+        ("calls.csv", b"CallSessionId\n\xff\xfe\n", "line 2: is not UTF-8; csv_encoding says what it is"),
         ("calls.csv.gz", b"CallSessionId\n", "is no complete gzip file"),
         ("calls.parquet", b"PAR1", "is no complete Parquet file (ArrowInvalid)"),
     ],

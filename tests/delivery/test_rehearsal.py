@@ -20,6 +20,7 @@ from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
 from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
 from tests import examples
 from tests.delivery.ledgers import in_memory
 
@@ -123,6 +124,11 @@ def test_reasons_come_with_the_first_rows_and_the_shape_of_what_is_wrong() -> No
         (2, "bad-0"), (3, "bad-1"), (4, "bad-2"),
     ]  # fmt: skip
     assert {example.shape for example in reason.examples} == {"Aaaa aa 999"}
+
+
+def test_a_value_that_could_not_be_read_has_no_shape() -> None:
+    (reason,) = rehearse([call("a", MediaId=UnreadableValue("is no number of Python's"))]).reasons
+    assert (reason.reason, reason.examples[0].shape) == ("MediaId is no number of Python's", None)
 
 
 def test_columns_that_nothing_reads_are_named_and_those_of_functions_are_not() -> None:

@@ -20,8 +20,8 @@ from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Engine, Item
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.reading import flattened
 from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.shapes import flattened
 from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.records import CallMapping, CallRecord

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.reading import mapped
-from airflow_provider_impactcall.delivery.spool import Spool, UnstorableValue
+from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
 from tests.delivery import canary
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
@@ -57,7 +58,7 @@ def test_a_value_that_cannot_be_stored_costs_only_the_calls_that_need_it(value: 
         )
         rows = list(spool)
         items = list(mapped(enumerate(rows, start=1), CallMapping()))
-    assert isinstance(rows[1]["City"], UnstorableValue)
+    assert isinstance(rows[1]["City"], UnreadableValue)
     assert rows[0] == {**good, "Other": 1}
     assert [type(item).__name__ for item in items] == ["Call", "Rejection", "Call"]
 

@@ -180,8 +180,8 @@ def test_a_field_that_is_none_is_a_warning_with_the_nearest(caplog: pytest.LogCa
         of({"concurency": canary.WORD, "extra_options": {"x": canary.WORD}})
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == [
-        "Connection: 'concurency' is none of its extra fields; concurrency is meant?",
-        "Connection: 'extra_options' is none of its extra fields",
+        "The connection 'c': 'concurency' in its extra is not read; concurrency is meant?",
+        "The connection 'c': 'extra_options' in its extra is not read",
     ]
 
 

@@ -9,6 +9,8 @@ from enum import Enum
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
+
 _WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,30}(: [A-Za-z][A-Za-z _-]{0,30})?")
 
 _SOMETHING = frozenset({int, bool, datetime})
@@ -30,6 +32,8 @@ def reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[Any
 
     @wraps(read)
     def guarded(value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if isinstance(value, UnreadableValue):
+            raise UnfitValue(value.problem)
         try:
             return read(plain(value), *args, **kwargs)
         except UnfitValue:

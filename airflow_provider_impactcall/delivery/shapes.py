@@ -1,0 +1,219 @@
+"""What people give in the place of rows: values without names, a page of an API, columns, JSON text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from datetime import date, time, timedelta
+from decimal import Decimal
+from itertools import chain, islice
+from numbers import Number
+from typing import Any
+from uuid import UUID
+
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption
+from airflow_provider_impactcall.records import CallMapping, CallRecord, normalize
+from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.unreadable import UnreadableRow
+
+_CELLS = (str, bytes, Number, Decimal, date, time, timedelta, UUID, type(None))
+# So many rows that are none are looked at for one that is.
+_LOOKED_AT = 100
+_DEEPEST = 3
+# What tells a call from all others; a row that lacks all of it is something else.
+_IDENTITY = frozenset({"CallSessionId", "CallerId", "EventDate"})
+_OF_A_PAGE = re.compile(
+    r"(current|first|last|next|prev|previous|num|number|per|start|end)?_?(page|pages|paging|pagination|pageinfo|total|"
+    r"offset|limit|count|cursor|links|hasmore|has_more|next|previous)(_.+|number|size|uri|url|s)?",
+    re.IGNORECASE,
+)
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}")
+
+
+class Shapeless(UnreadableRow):
+    """What stands in the place of a row, and has no names that a mapping could read."""
+
+
+def flattened(rows: Iterable[Any], is_path: Callable[[Any], bool] | None = None) -> Iterator[Any]:
+    """The rows of rows of rows: a mapped upstream arrives as a sequence of its tasks' results.
+
+    A row of any type that names its values (``keys()``, or ``_asdict()``) becomes a dict. A list or tuple of values
+    becomes a :class:`Shapeless`.
+
+    :param is_path: what text is the path of a file, and no value of a row; none if None
+    """
+    for row in rows:
+        if isinstance(row, (Mapping, CallRecord, str, bytes)):
+            yield row
+        elif (table := _of_a_table(row)) is not None:
+            yield Shapeless(table)
+        elif names_values(row):
+            yield _as_dict(row)
+        elif not isinstance(row, Iterable):
+            yield row
+        elif (values := _without_names(row, is_path)) is not None:
+            yield Shapeless(
+                f"is {values} values without names; give dicts by column name, such as dict(zip(columns, row)), or let "
+                "SqlToImpactCallOperator read the query"
+            )
+        else:
+            yield from flattened(row, is_path)
+
+
+def names_values(row: Any) -> bool:
+    """Whether it is one row, whose values have names: that of any database's client, a named tuple."""
+    return any(callable(getattr(row, method, None)) for method in ("keys", "_asdict")) and not isinstance(row, type)
+
+
+def iterable(rows: Any) -> Iterable[Any]:
+    """What has rows, or is one.
+
+    :raises InvalidOption: at once, if it is neither
+    """
+    if rows is None:
+        return ()
+    if isinstance(rows, (str, bytes)):
+        raise InvalidOption(f"the calls must be dicts by column name, and are {_as_text(rows)}")
+    if (table := _of_a_table(rows)) is not None:
+        raise InvalidOption(f"the calls: what is given {table}")
+    if isinstance(rows, (Mapping, CallRecord)) or names_values(rows):
+        return (rows,)
+    if not isinstance(rows, Iterable):
+        raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}")
+    return rows
+
+
+def with_names(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Any]:
+    """The rows, if at least one of the first hundred is one: what is none then costs itself alone.
+
+    :param rows: as :func:`flattened` gives them
+    :raises InvalidOption: if each of the first is something else, and a person has to give something else
+    """
+    each = iter(rows)
+    waiting: list[Any] = []
+    first = None
+    for row in islice(each, _LOOKED_AT):
+        problem = _problem_with(row, mapping)
+        if problem is None and isinstance(row, (Mapping, CallRecord)):
+            return chain(waiting, [row], each)
+        first = first or problem
+        waiting.append(row if problem is None or isinstance(row, UnreadableRow) else UnreadableRow(problem))
+    if first is not None:
+        raise InvalidOption(f"the calls: what is given as a row {first}")
+    return chain(waiting, each)
+
+
+def _problem_with(row: Any, mapping: CallMapping) -> str | None:
+    """What a row is instead of one, or None."""
+    if isinstance(row, Shapeless):
+        return row.problem
+    if isinstance(row, (str, bytes)):
+        return f"is {_as_text(row)}"
+    return _of_many(row, mapping) if isinstance(row, Mapping) else None
+
+
+def _of_many(row: Row, mapping: CallMapping) -> str | None:
+    """Whether a dict holds many rows, and is none itself."""
+    try:
+        values = list(row.values())
+        if len(values) > 1 and all(isinstance(value, Mapping) for value in values):
+            return _dict_of_dicts(values, mapping)
+        if len(values) > 1 and _are_columns(values):
+            return "is columns, and no row; give rows: df.to_dict('records')"
+        inside = next(iter(_lists_in(row)), None)
+        if inside is None:
+            return None
+        path, rows = inside
+        problems = _problems(row, mapping)
+        if not problems:
+            return None
+        better = bool(rows) and len(_problems(rows[0], mapping)) < len(problems)
+        if better or (problems >= _IDENTITY and any(map(_OF_A_PAGE.fullmatch, filter(_is_text, row)))):
+            where = "".join(f"[{name!r}]" for name in path) if all(map(_is_plain, path)) else "[...]"
+            return f"is a page of an API, and no row; give the rows in it: calls=page{where}"
+    except Exception:
+        # It may be an object that fetches its values, and fails at that: which is said when it is read as a call.
+        return None
+    return None
+
+
+def _dict_of_dicts(values: Sequence[Mapping[Any, Any]], mapping: CallMapping) -> str | None:
+    first = values[0].keys()
+    if first and all(isinstance(key, int) for key in first) and all(value.keys() == first for value in values):
+        return "is columns, and no row; give rows: df.to_dict('records')"
+    if not any(_problems(value, mapping) for value in values[:2]):
+        return "is a dict of rows, and no row; give its values: list(calls.values())"
+    return None
+
+
+def _are_columns(values: Sequence[Any]) -> bool:
+    """Whether each value is a list, all of them of one length."""
+    return all(isinstance(value, (list, tuple)) for value in values) and len({len(value) for value in values}) == 1
+
+
+def _lists_in(row: Row, deep: int = _DEEPEST) -> Iterator[tuple[tuple[Any, ...], Sequence[Any]]]:
+    """The lists of dicts in a row, and the empty ones, each with the names that lead to it; the nearest first."""
+    for name, value in row.items():
+        if isinstance(value, (list, tuple)) and (not value or isinstance(value[0], Mapping)):
+            yield (name,), value
+    for name, value in row.items():
+        if deep > 1 and isinstance(value, Mapping):
+            yield from (((name, *path), found) for path, found in _lists_in(value, deep - 1))
+
+
+def _problems(row: Any, mapping: CallMapping) -> Set[str]:
+    """The parameters that keep a row from being a call."""
+    try:
+        mapping.record(row)
+    except InvalidCall as error:
+        return {problem.parameter for problem in error.problems}
+    except CallLeftOut:
+        return frozenset()
+    return frozenset()
+
+
+def _of_a_table(value: Any) -> str | None:
+    """What a table of pandas, Polars or Arrow is, and what to give for it; None if it is no table."""
+    if isinstance(value, type) or not hasattr(value, "columns"):
+        return None
+    for method, instead in (("to_dicts", "df.to_dicts()"), ("to_pylist", "table.to_pylist()")):
+        if hasattr(value, method):
+            return f"is a table of many rows; pass its rows: {instead}"
+    return "is a DataFrame; pass its rows: df.to_dict('records')" if hasattr(value, "to_dict") else None
+
+
+def _as_dict(row: Any) -> Any:
+    try:
+        return row._asdict() if callable(getattr(row, "_asdict", None)) else dict(row)
+    except Exception as error:
+        # Only the type, as the text may quote the row's values.
+        return UnreadableRow(f"cannot be read: {type(error).__name__}")
+
+
+def _without_names(row: Iterable[Any], is_path: Callable[[Any], bool] | None) -> int | None:
+    """How many values a row without names has; None if these are rows, or paths of files."""
+    if getattr(row, "ndim", None) == 1 and hasattr(row, "tolist"):  # of numpy
+        row = row.tolist()
+    if not isinstance(row, (list, tuple)) or not row or row[0] is None or not isinstance(row[0], _CELLS):
+        return None
+    if is_path is not None and is_path(row[0]):
+        return None
+    named = sum(isinstance(value, (Mapping, CallRecord)) or names_values(value) for value in row)
+    # A tuple with a row in it is a pair, such as an index and a row.
+    return len(row) if 2 * named < len(row) + isinstance(row, tuple) else None
+
+
+def _as_text(text: str | bytes) -> str:
+    """What text is, without a word of it."""
+    start = text[:64].lstrip()[:1]
+    if start in ("{", "[", b"{", b"["):
+        return "JSON text; pass what it holds: json.loads(text)"
+    return normalize.described(text)
+
+
+def _is_text(name: Any) -> bool:
+    return isinstance(name, str)
+
+
+def _is_plain(name: Any) -> bool:
+    return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None

@@ -1,0 +1,138 @@
+"""What a database's driver cannot give as a value of Python, one driver at a time.
+
+A database knows times that Python does not: ``infinity``, the year 10000, ``24:00:00``. A driver fails at such a value
+with all rows beside it, or makes the last moment of the year 9999 of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
+
+# PostgreSQL's numbers of its types of times, and of lists of each; they never change.
+_TIMES = {"date": 1082, "time": 1083, "timestamp": 1114, "timestamptz": 1184, "interval": 1186, "timetz": 1266}
+_LISTS = {"date": 1182, "time": 1183, "timestamp": 1115, "timestamptz": 1185, "interval": 1187, "timetz": 1270}
+_INFINITE = ("infinity", "-infinity")
+_NONE_OF_PYTHON = "is a time that Python has none for, such as infinity or one of the year 10000"
+_NO_TEXT = "is text that is not UTF-8"
+
+
+def lenient(connection: Any, cursor: Any) -> None:
+    """Have a cursor give an :class:`.UnreadableValue` for a value that its driver has none for, if it can be told to.
+
+    :param connection: the cursor's
+    :param cursor: before it executes anything
+    """
+    match type(connection).__module__.partition(".")[0]:
+        case "psycopg":
+            _psycopg(cursor)
+        case "psycopg2":
+            _psycopg2(cursor)
+        case "sqlite3" if connection.text_factory is str:
+            connection.text_factory = _text
+
+
+@contextmanager
+def columns_named(cursor: Any) -> Iterator[None]:
+    """Within it, a value at which a driver fails with its row is said by the columns that may hold it.
+
+    :raises InvalidOption: in the place of what the driver raises of a value; it fails again with each try
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_of_a_value(error):
+            raise
+        shown = ", ".join(map(repr, _suspects(cursor, error))) or "its columns"
+        raise InvalidOption(
+            f"sql: the driver has no value of Python for one of {shown} ({type(error).__name__}); have the query give "
+            "it as text, with CAST(... AS TEXT), or NULL in its place, or leave the column out"
+        ) from None
+
+
+def _is_of_a_value(error: Exception) -> bool:
+    """Whether a driver raises it of a value that it has, and not of a connection, or in the name of a server."""
+    if isinstance(error, (ValueError, ArithmeticError, TypeError, KeyError, IndexError)):
+        return True
+    is_of_data = any(kind.__name__ == "DataError" for kind in type(error).__mro__)
+    return is_of_data and all(getattr(error, code, None) is None for code in ("sqlstate", "pgcode"))
+
+
+def _suspects(cursor: Any, error: Exception) -> Sequence[str]:
+    """The columns of times, as far as the driver knows them; else all."""
+    try:
+        columns = [(column[0], column[1]) for column in cursor.description or ()]
+    except Exception:
+        return ()
+    times = [name for name, kind in columns if kind in _TIMES.values() or kind in _LISTS.values()]
+    return times if times and not isinstance(error, UnicodeError) else [name for name, _ in columns]
+
+
+def _psycopg(cursor: Any) -> None:
+    from psycopg import Cursor, ServerCursor
+    from psycopg.adapt import Loader
+    from psycopg.pq import Format
+
+    if not isinstance(cursor, (Cursor, ServerCursor)):
+        return
+
+    def lenient_of(strict: Any) -> type[Loader]:
+        class LenientLoader(Loader):
+            """A driver's own reader of a type, but for what that cannot read."""
+
+            format = strict.format
+
+            def __init__(self, oid: int, context: Any = None) -> None:
+                super().__init__(oid, context)
+                self._read = strict(oid, context).load
+
+            def load(self, data: Any) -> Any:
+                try:
+                    return self._read(data)
+                except Exception:
+                    # Its own words quote the value.
+                    return UnreadableValue(_NONE_OF_PYTHON)
+
+        return LenientLoader
+
+    for oid in _TIMES.values():
+        for form in (Format.TEXT, Format.BINARY):
+            strict = cursor.adapters.get_loader(oid, form)
+            if strict is not None:
+                cursor.adapters.register_loader(oid, lenient_of(strict))
+
+
+def _psycopg2(cursor: Any) -> None:
+    from psycopg2 import extensions  # type: ignore[import-untyped]
+
+    known = {**extensions.string_types, **cursor.connection.string_types}
+    for name, oid in _TIMES.items():
+        if oid not in known:
+            continue
+        kind = extensions.new_type((oid,), name.upper(), _lenient_caster(known[oid]))
+        extensions.register_type(kind, cursor)
+        extensions.register_type(extensions.new_array_type((_LISTS[name],), f"{name.upper()}[]", kind), cursor)
+
+
+def _lenient_caster(strict: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def cast(text: str | None, cursor: Any) -> Any:
+        if text in _INFINITE:
+            # It would be the last moment that Python has, and be read as that.
+            return UnreadableValue(_NONE_OF_PYTHON)
+        try:
+            return strict(text, cursor)
+        except Exception:
+            return UnreadableValue(_NONE_OF_PYTHON)
+
+    return cast
+
+
+def _text(written: bytes) -> Any:
+    try:
+        return written.decode()
+    except UnicodeDecodeError:
+        return UnreadableValue(_NO_TEXT)

@@ -1,0 +1,1 @@
+"""Inputs that people described, each with what is right."""
