@@ -24,7 +24,7 @@ from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 WOULD_BE_SENT = "would be sent"
 
-_NOT_HAD = UnreadableValue("was not had")
+_NOT_HAD = UnreadableValue("")
 
 _BATCH = 500
 _EXAMPLES = 3
