@@ -10,6 +10,7 @@ from airflow_provider_impactcall.delivery.engine import Call, Item, Omission, Re
 from airflow_provider_impactcall.delivery.joining import joined
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
 from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.records.columns import named_row
 from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
@@ -28,7 +29,7 @@ def read(rows: Any, mapping: CallMapping, watch: Callable[[Row], Row] | None = N
     join = None if mapping.preset is None else mapping.preset.join
     if mapping.preset is None or join is None:
         return mapped(enumerate(each, start=1), mapping, watch)
-    return mapped(joined(each, mapping.preset, join), mapping, watch)
+    return mapped(joined(each, mapping.preset, join, mapping.opened), mapping, watch)
 
 
 def mapped(
@@ -36,12 +37,10 @@ def mapped(
 ) -> Iterator[Item]:
     """Each row as a call, as a rejection with every reason, or as one that is left out.
 
-    Says in the log which columns ``mapping`` names that no row had.
+    Says in the log which columns ``mapping`` names that no row had, and which calls the vendor's preset could not tell.
 
     :param rows: each with its number in the input, or what has come of it already
     """
-    unseen = set(mapping.missing_columns(()))
-    number = 0
     for number, row in rows:
         if isinstance(row, (Omission, Rejection)):
             yield row
@@ -49,40 +48,47 @@ def mapped(
         if isinstance(row, UnreadableRow):
             yield Rejection(number, None, (Problem("row", row.problem),))
             continue
-        if unseen and isinstance(row, Mapping):
-            unseen = set(mapping.missing_columns(row)) & unseen
-        if watch is not None and isinstance(row, Mapping):
-            row = watch(row)
         try:
-            yield Call(number, mapping.record(row))
+            yield Call(number, mapping.record(row, watch))
         except InvalidCall as error:
             yield Rejection(number, error.call_session_id, error.problems)
         except CallLeftOut as omitted:
             yield Omission(number, omitted.call_session_id, omitted.reason)
-    if number and unseen:
-        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, sorted(unseen))))
+    if unseen := mapping.unseen_columns:
+        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, unseen)))
+    if untold := mapping.untold:
+        log.warning("Calls of these kinds cannot be told, and are not left out: %s", "; ".join(untold))
 
 
 def flattened(rows: Iterable[Any]) -> Iterator[Any]:
     """The rows of rows of rows: a mapped upstream arrives as a sequence of its tasks' results."""
     for row in rows:
-        if isinstance(row, (Mapping, CallRecord, str, bytes)) or not isinstance(row, Iterable):
-            yield row
-        elif hasattr(row, "_asdict"):  # a named tuple, or SQLAlchemy's row
-            yield row._asdict()
-        elif hasattr(row, "keys"):  # sqlite3's and psycopg2's rows
-            yield dict(row)
-        else:
+        named = row if isinstance(row, (Mapping, CallRecord, str, bytes)) else _named(row)
+        if named is row and not isinstance(row, (Mapping, CallRecord, str, bytes)) and isinstance(row, Iterable):
             yield from flattened(row)
+        else:
+            yield named
+
+
+def _named(row: Any) -> Any:
+    try:
+        return named_row(row)
+    except Exception as error:
+        # It fetches its values, and its error may quote them.
+        return UnreadableRow(f"cannot be read: {type(error).__name__}")
 
 
 def _iterable(rows: Any) -> Iterable[Any]:
     if rows is None:
         return ()
-    if isinstance(rows, (Mapping, CallRecord)):
+    if isinstance(rows, (Mapping, CallRecord)) or (_has_names(rows) and not hasattr(rows, "to_dict")):
         return (rows,)
     if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
         raise InvalidOption(f"the calls must be dicts by column name, and are of type {type(rows).__name__}")
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
         raise InvalidOption("the calls are a DataFrame; pass its rows: df.to_dict('records')")
     return rows
+
+
+def _has_names(row: Any) -> bool:
+    return not isinstance(row, type) and any(callable(getattr(row, name, None)) for name in ("keys", "_asdict"))

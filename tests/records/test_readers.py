@@ -101,7 +101,7 @@ def test_what_is_false(value):
     assert normalize.boolean(value) is False
 
 
-@pytest.mark.parametrize("value", [None, "", 2, -1, 0.5, "on", "off", "maybe", " true", "1.0", "ｙ", "İ", [True], {},
+@pytest.mark.parametrize("value", [None, "", 2, -1, 0.5, "on", "off", "maybe", "tr ue", "1.0", "ｙ", "İ", [True], {},
                                    b"true", float("nan"), float("inf"), np.array([True])])  # fmt: skip
 def test_what_is_neither(value):
     with pytest.raises(normalize.UnfitValue):
