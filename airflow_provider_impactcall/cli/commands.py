@@ -318,6 +318,8 @@ def _reading(args: Namespace) -> dict[str, Any]:
         "constants": args.constants,
         "timezone": args.timezone,
         "vendor": args.vendor,
+        "prefiltered": args.prefiltered,
+        "nulls": args.nulls,
         "key": args.key or DEFAULT_KEY,
     }
 

@@ -175,6 +175,18 @@ _READING = (
     _argument("--timezone", type=_text, metavar="NAME", help="as the delivering task has it"),
     _argument("--vendor", type=_text, metavar="NAME", help="as the delivering task has it"),
     _argument(
+        "--prefiltered",
+        type=string_list_type,
+        metavar="A,B",
+        help="as the delivering task has it: direction, ended",
+    ),
+    _argument(
+        "--nulls",
+        type=string_list_type,
+        metavar="A,B,C",
+        help="as the delivering task has it: words that stand for nothing, such as NULL,N/A",
+    ),
+    _argument(
         "--key",
         type=string_list_type,
         metavar="A,B,C",

@@ -11,7 +11,7 @@ from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.delivery.seen import SeenCalls
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.records import PARAMETERS, CallRecord
+from airflow_provider_impactcall.records import PARAMETERS, CallRecord, normalize
 
 
 class Claim(NamedTuple):
@@ -21,6 +21,8 @@ class Claim(NamedTuple):
     :param fingerprint: the 16 bits of its content that the ledger keeps: they tell a changed call but once in 65,536
     :param content: 64 bits of its content, for calls of one input: no other process has the same for it
     :param unseen: the ledger held nothing of it when its run looked it up
+    :param as_given: key and fingerprint with the blanks and the like that the row had around what tells calls apart:
+        under these, earlier versions sent it; None if it had none
     """
 
     key: str
@@ -28,6 +30,12 @@ class Claim(NamedTuple):
     content: int
     call: CallRecord
     unseen: bool = False
+    as_given: tuple[str, int] | None = None
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The keys under which a ledger may have it."""
+        return (self.key,) if self.as_given is None else (self.key, self.as_given[0])
 
 
 def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
@@ -37,9 +45,25 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     """
     names = _in_order(tuple(key))
     parameters = call.parameters()
-    identity = _measured((namespace,)) + _measured_pairs(names, call.key(names))
+    parts = call.key(names)
+    bare = tuple(map(normalize.bare, parts))
     content = _measured_pairs(parameters, parameters.values())
-    return Claim(_hashed(identity, 16).hex(), int.from_bytes(_hashed(content, 2)), hash(content), call)
+    claim = Claim(_key(namespace, names, bare), _fingerprint(content), hash(content), call)
+    given = call.as_given
+    if not given and bare == parts:
+        return claim
+    parts = tuple(given.get(name, part) for name, part in zip(names, parts, strict=True))
+    parameters |= given
+    content = _measured_pairs(parameters, parameters.values())
+    return claim._replace(as_given=(_key(namespace, names, parts), _fingerprint(content)))
+
+
+def _key(namespace: str, names: Sequence[str], parts: Sequence[str]) -> str:
+    return _hashed(_measured((namespace,)) + _measured_pairs(names, parts), 16).hex()
+
+
+def _fingerprint(content: bytes) -> int:
+    return int.from_bytes(_hashed(content, 2))
 
 
 class InputClaims:

@@ -13,7 +13,13 @@ from typing import NamedTuple, Protocol, cast
 
 from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
 from airflow_provider_impactcall.delivery.entries import OPEN, Entry
-from airflow_provider_impactcall.delivery.ledger import LEASE_RAN_OUT, Decision, Settlement, decide
+from airflow_provider_impactcall.delivery.ledger import (
+    LEASE_RAN_OUT,
+    Decision,
+    Settlement,
+    as_known,
+    decide,
+)
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State, Stop
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
@@ -231,7 +237,7 @@ class Engine:
         # To ask a database that is away takes minutes, and there may be thousands of batches.
         if claims and self._without_ledger is None:
             try:
-                entries = await books.look_up([claim.key for _, claim in claims])
+                entries = await books.look_up([key for _, claim in claims for key in claim.keys])
             except LedgerUnusable as error:
                 self._without_ledger = str(error)
                 self._pacing.stop(Stop(str(error)))
@@ -239,7 +245,8 @@ class Engine:
             for call, _ in claims:
                 self._leave(call, self._without_ledger)
             return []
-        pending = (self._pending(call, claim, entries.get(claim.key), books) for call, claim in claims)
+        known = ((call, as_known(claim, entries)) for call, claim in claims)
+        pending = (self._pending(call, claim, entries.get(claim.key), books) for call, claim in known)
         return [each for each in pending if each is not None]
 
     def _pending(self, call: Call, claim: Claim, entry: Entry | None, books: Accounts) -> _Pending | None:

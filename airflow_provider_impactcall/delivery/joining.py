@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
@@ -13,6 +13,7 @@ from typing import Any
 from airflow_provider_impactcall.delivery.engine import Omission, Rejection
 from airflow_provider_impactcall.delivery.spool import storable
 from airflow_provider_impactcall.exceptions import Problem
+from airflow_provider_impactcall.records.columns import OpenedRow, Row
 from airflow_provider_impactcall.records.vendors import Join, VendorPreset
 
 # A row of no known call is one by itself: SQLite tells a number from every text.
@@ -24,37 +25,46 @@ _BY_CALL = """
 """
 
 
-def joined(rows: Iterable[Any], preset: VendorPreset, join: Join) -> Iterator[tuple[int, Any]]:
+def joined(
+    rows: Iterable[Any], preset: VendorPreset, join: Join, opened: Callable[[Row], Row] | None = None
+) -> Iterator[tuple[int, Any]]:
     """The rows with their numbers in the input, those of one call together and as the vendor's preset joins them.
 
     All are read, to a private file without a name, before the first is given.
 
+    :param opened: opens a row; as the preset does if None
     :return: each row, or an :class:`Omission` in the place of one that another stands for
     """
     with closing(sqlite3.connect("")) as database:
         database.execute("CREATE TABLE input (number INTEGER PRIMARY KEY, call TEXT, content BLOB)")
-        database.executemany("INSERT INTO input VALUES (?, ?, ?)", _stored(rows, preset))
+        database.executemany("INSERT INTO input VALUES (?, ?, ?)", _stored(rows, preset, opened or preset.opened))
         for _, members in groupby(database.execute(_BY_CALL), key=itemgetter(0)):
             numbers, contents = zip(*((number, content) for _, number, content in members), strict=True)
             found = [pickle.loads(content) for content in contents]  # noqa: S301 - from a file that is only ours
             yield from zip(numbers, found if len(found) == 1 else _one_call(numbers, found, preset, join), strict=True)
 
 
-def _stored(rows: Iterable[Any], preset: VendorPreset) -> Iterator[tuple[int, str | None, bytes]]:
+def _stored(
+    rows: Iterable[Any], preset: VendorPreset, open_row: Callable[[Row], Row]
+) -> Iterator[tuple[int, str | None, bytes]]:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
             yield number, None, pickle.dumps(storable(row))
             continue
         try:
-            opened = dict(preset.opened(row))
+            opened = open_row(row)
         except Exception:
             # It fetches its values, and fails at that: which is said when it is read as a call.
             yield number, None, pickle.dumps(storable(row))
             continue
+        if not isinstance(opened, OpenedRow):
+            opened = OpenedRow(opened, {})
         try:
             content = pickle.dumps(opened)
         except Exception:
-            content = pickle.dumps({column: storable(value) for column, value in opened.items()})
+            for column, value in opened.items():
+                opened[column] = storable(value)
+            content = pickle.dumps(opened)
         yield number, preset.call_of(opened), content
 
 
@@ -67,8 +77,14 @@ def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset,
         # Only the type: what it says may quote the rows.
         problem = Problem("row", f"could not be joined with the others of its call: {type(error).__name__}")
         results = [Rejection(number, call, (problem,)) for number in numbers]
+    aliases = {name: column for row in rows for name, column in row.aliases.items()}
     for number, result in zip(numbers, results, strict=True):
-        yield Omission(number, call, result) if isinstance(result, str) else result
+        if isinstance(result, str):
+            yield Omission(number, call, result)
+        elif isinstance(result, (OpenedRow, Rejection)):
+            yield result
+        else:
+            yield OpenedRow(result, aliases)
 
 
 def _joined(rows: Sequence[Any], preset: VendorPreset, join: Join) -> Sequence[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -97,6 +97,29 @@ def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> D
             held = not resend or entry.deaths >= _DEATHS_BEFORE_HOLD
             again = Decision(fence=entry.fence + 1, uncertain=True)
             return Decision(State.UNKNOWN, reason=entry.reason) if held else again
+
+
+def as_known(claim: Claim, entries: Mapping[str, Entry]) -> Claim:
+    """The claim for a call as the ledger knows it: by what its row gave, if that is how an earlier version sent it.
+
+    Of two entries for one call, the one counts that keeps it from being sent.
+
+    :param entries: of all the claim's keys, as far as there are any
+    """
+    if claim.as_given is None:
+        return claim
+    key, fingerprint = claim.as_given
+    entry, earlier = entries.get(claim.key), entries.get(key)
+    given = claim._replace(key=key, fingerprint=fingerprint)
+    if key == claim.key:
+        return given if entry is not None and entry.fingerprint == fingerprint else claim
+    if earlier is None:
+        return claim
+    return claim if entry is not None and _hindrance(entry) >= _hindrance(earlier) else given
+
+
+def _hindrance(entry: Entry) -> int:
+    return 2 if entry.state == State.DELIVERED else 1 if entry.unsettled or entry.state == OPEN else 0
 
 
 _NOW = sa.select(Now())
@@ -207,6 +230,15 @@ class Ledger:
             for session_id, *ids in connection.execute(query):
                 found.setdefault(session_id, []).append(dict(zip(names, ids, strict=True)))
         return found
+
+    def alike(self, call_session_ids: Collection[str]) -> int:
+        """How many of these ids differ from that of a call in case or blanks alone; it looks at all calls."""
+        known = {each.casefold() for each in call_session_ids}
+        bare = sa.func.lower(sa.func.trim(calls.c.CallSessionId))
+        query = sa.select(calls.c.CallSessionId).where(calls.c.namespace == self.namespace, bare.in_(list(known)))
+        with self.reading() as connection:
+            found = [each for each in connection.execute(query).scalars() if each not in call_session_ids]
+        return len({each.strip().casefold() for each in found})
 
     def record(
         self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from airflow_provider_impactcall.delivery.engine import Call, Item, Omission, Rejection
@@ -29,7 +29,7 @@ def read(rows: Any, mapping: CallMapping, watch: Callable[[Row], Row] | None = N
     join = None if mapping.preset is None else mapping.preset.join
     if mapping.preset is None or join is None:
         return mapped(enumerate(each, start=1), mapping, watch)
-    return mapped(joined(each, mapping.preset, join), mapping, watch)
+    return mapped(joined(each, mapping.preset, join, mapping.opened), mapping, watch)
 
 
 def mapped(
@@ -37,12 +37,10 @@ def mapped(
 ) -> Iterator[Item]:
     """Each row as a call, as a rejection with every reason, or as one that is left out.
 
-    Says in the log which columns ``mapping`` names that no row had.
+    Says in the log which columns ``mapping`` names that no row had, and which calls the vendor's preset could not tell.
 
     :param rows: each with its number in the input, or what has come of it already
     """
-    unseen = set(mapping.missing_columns(()))
-    number = 0
     for number, row in rows:
         if isinstance(row, (Omission, Rejection)):
             yield row
@@ -50,15 +48,13 @@ def mapped(
         if isinstance(row, UnreadableRow):
             yield Rejection(number, None, (Problem("row", row.problem),))
             continue
-        if unseen and isinstance(row, Mapping):
-            unseen = set(mapping.missing_columns(row)) & unseen
-        if watch is not None and isinstance(row, Mapping):
-            row = watch(row)
         try:
-            yield Call(number, mapping.record(row))
+            yield Call(number, mapping.record(row, watch))
         except InvalidCall as error:
             yield Rejection(number, error.call_session_id, error.problems)
         except CallLeftOut as omitted:
             yield Omission(number, omitted.call_session_id, omitted.reason)
-    if number and unseen:
-        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, sorted(unseen))))
+    if unseen := mapping.unseen_columns:
+        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, unseen)))
+    if untold := mapping.untold:
+        log.warning("Calls of these kinds cannot be told, and are not left out: %s", "; ".join(untold))

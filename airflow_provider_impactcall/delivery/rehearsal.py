@@ -6,9 +6,10 @@ It shows no caller's number and no recording's URL, and of a value that is wrong
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 from airflow_provider_impactcall.delivery.claims import Claim, InputClaims, identify
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Call, Item, Listener, Omission, Rejection, claim_of
-from airflow_provider_impactcall.delivery.ledger import Ledger, decide
+from airflow_provider_impactcall.delivery.ledger import Ledger, as_known, decide
+from airflow_provider_impactcall.delivery.looks import Looks
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
-from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.columns import OpenedRow, Row
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 WOULD_BE_SENT = "would be sent"
@@ -28,13 +30,11 @@ _NOT_HAD = UnreadableValue("")
 
 _BATCH = 500
 _EXAMPLES = 3
+# Of rows that are left out: they are as a rule alike.
+_LOOKED_AT = 100
 _DISTINCT_REASONS = 1000
 _LONGEST_SHAPE = 40
 _EXPLAINED = (State.REJECTED, State.FILTERED, State.CHANGED, State.DUPLICATE, State.UNKNOWN, State.NOT_SENT)
-# impact.com: a call that is sent by FTP should not be older.
-_OLD = timedelta(days=88)
-# Fewer calls may well be alike.
-_ALIKE = 5
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,20 @@ class Rehearsal:
         self._row: Row = {}
         self._columns: dict[str, None] = {}
         self._read: set[str] = set()
-        self._any_mapped = False
+        self._left_out = 0
         self._rows_of: Counter[tuple[State, str]] = Counter()
         self._examples: dict[tuple[State, str], list[Example]] = defaultdict(list)
-        self._looks = _Looks()
+        self._looks = Looks(mapping.conventions.get("timezone"))
 
     def watch(self, row: Row) -> Row:
-        """A row that is noticed when its columns are read; see :func:`~.reading.read`."""
+        """An opened row that is noticed when its columns are read; see :func:`~.reading.read`."""
         self._row = row
-        self._columns.update(dict.fromkeys(map(str, row)))
-        return _Watched(row, self._read)
+        aliases: Mapping[str, str] = {}
+        if isinstance(row, OpenedRow):
+            aliases = row.aliases
+            self._read.update([] if row.within is None else [row.within])
+        self._columns.update(dict.fromkeys(str(column) for column in row if column not in aliases))
+        return _Watched(row, aliases, self._read)
 
     def run(
         self, items: Iterable[Item], claims: InputClaims, ledger: Ledger, *, resend: bool, on_settled: Listener
@@ -121,9 +125,10 @@ class Rehearsal:
         rows = iter(items)
         settle = partial(self._settle, on_settled)
         while batch := list(islice(self._claimed(rows, claims, ledger.namespace, settle), _BATCH)):
-            entries = ledger.look_up([claim.key for _, claim in batch])
+            entries = ledger.look_up([key for _, claim in batch for key in claim.keys])
             waiting = []
-            for call, claim in batch:
+            for call, given in batch:
+                claim = as_known(given, entries)
                 decision = decide(entries.get(claim.key), claim, "", resend=resend)
                 if decision.state is not None:
                     settle(call, Outcome(decision.state, decision.reason))
@@ -133,7 +138,7 @@ class Rehearsal:
                     settle(call, Outcome(State.NOT_SENT, WOULD_BE_SENT))
                     waiting.append(call.record)
             if waiting and not self.would_send:
-                self._looks.known_otherwise = _known_otherwise(ledger, waiting)
+                self._looks.ask(ledger, waiting)
             self.would_send += len(waiting)
             self.requests += [_masked(record) for record in waiting[: _EXAMPLES - len(self.requests)]]
             self._looks.note(waiting)
@@ -149,8 +154,8 @@ class Rehearsal:
 
     @property
     def unmapped_columns(self) -> list[str]:
-        """The columns that nothing reads, in the order of the input; none if every row is left out."""
-        return [column for column in self._columns if self._any_mapped and column not in self._read]
+        """The columns that nothing reads, in the order of the input: those that no name asks for."""
+        return [column for column in self._columns if column not in self._read]
 
     @property
     def always_empty(self) -> list[str]:
@@ -161,7 +166,8 @@ class Rehearsal:
     @property
     def suspicions(self) -> list[str]:
         """What the calls to be sent have about them that is seldom right."""
-        return list(self._looks.suspicions())
+        told = (f"calls that cannot be told, and are not left out: {each}" for each in self._mapping.untold)
+        return [*self._looks.suspicions(), *told]
 
     @property
     def seconds_at_rate_limit(self) -> float | None:
@@ -189,12 +195,25 @@ class Rehearsal:
     ) -> Iterator[tuple[Call, Claim]]:
         for row in rows:
             self.report.rows += 1
-            self._any_mapped = self._any_mapped or not isinstance(row, Omission)
+            if isinstance(row, Omission):
+                self._note_left_out()
+            if isinstance(row, Call):
+                self._looks.note_id(row.record)
             claimed = claim_of(row, claims, partial(identify, namespace, claims.key))
             if isinstance(claimed, Outcome):
                 settle(row, claimed)
             else:
                 yield claimed
+
+    def _note_left_out(self) -> None:
+        """Ask a row that is left out for what it would have been asked for, if all were like it."""
+        self._left_out += 1
+        if self._left_out > _LOOKED_AT or self._mapping.preset is None:
+            return
+        self._mapping.values_of(self._row, self.watch)
+        for each in self._mapping.preset.filters:
+            with suppress(Exception):  # That nobody knows is said of the row.
+                each.leaves_out(self.watch(self._row))
 
     def _settle(self, on_settled: Listener, row: Item, outcome: Outcome) -> None:
         self.report.count(outcome.state)
@@ -224,15 +243,16 @@ class Rehearsal:
 
 
 class _Watched(Mapping[str, Any]):
-    """A row that keeps which of its columns were read."""
+    """A row that keeps which of its columns were asked for by their names."""
 
-    def __init__(self, row: Row, read: set[str]) -> None:
+    def __init__(self, row: Row, aliases: Mapping[str, str], read: set[str]) -> None:
         self._row = row
+        self._aliases = aliases
         self._noted = read
 
     def __getitem__(self, column: str) -> Any:
         value = self._row[column]
-        self._noted.add(column)
+        self._noted.add(self._aliases.get(column, column))
         return value
 
     def __contains__(self, column: object) -> bool:
@@ -244,66 +264,13 @@ class _Watched(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._row)
 
+    def items(self) -> ItemsView[str, Any]:
+        """Those of the row: to look at all is to ask for none."""
+        return self._row.items()
 
-class _Looks:
-    """What calls look like as a whole."""
-
-    def __init__(self) -> None:
-        self.present: set[str] = set()
-        self.known_otherwise: Counter[str] = Counter()
-        self._calls = 0
-        self._future = 0
-        self._old = 0
-        self._only_talk = 0
-        self._fractional = 0
-        self._statuses: Counter[str] = Counter()
-        self._partners: set[int] = set()
-
-    def note(self, records: Iterable[CallRecord]) -> None:
-        now = datetime.now(UTC)
-        for record in records:
-            self._calls += 1
-            self.present.update(name for name, value in vars(record).items() if value is not None)
-            at = datetime.fromisoformat(record.EventDate)
-            self._future += at > now
-            self._old += at < now - _OLD
-            self._only_talk += record.TalkDuration == record.CallDuration
-            self._fractional += record.CallSessionId.endswith(".0")
-            self._statuses[record.CallStatus] += 1
-            self._partners.add(record.MediaId)
-
-    def suspicions(self) -> Iterator[str]:
-        if self._future:
-            yield f"calls of the future: {self._future}. Is their time zone right?"
-        if self._old:
-            yield f"calls older than {_OLD.days} days: {self._old}. impact.com advises against sending such"
-        if self._fractional:
-            yield f"CallSessionIds that end in .0: {self._fractional}. Read as numbers, they are other calls without it"
-        if self._calls >= _ALIKE:
-            if list(self._statuses) == ["ANSWER"]:
-                yield "every call is an ANSWER: are there no missed ones, or does CallStatus not tell them?"
-            if len(self._partners) == 1:
-                yield "every call has the same MediaId: one partner is credited with all of them"
-            if self._only_talk == self._calls:
-                yield "TalkDuration equals CallDuration in every call: is it the time of actual talk?"
-        for names, calls in self.known_otherwise.most_common():
-            yield (
-                f"calls that the ledger has under another {names}: {calls} of the first {_BATCH}. Under this one they "
-                "are others to it, and would be sent again"
-            )
-
-
-def _known_otherwise(ledger: Ledger, records: Sequence[CallRecord]) -> Counter[str]:
-    """How many of these calls the ledger has by their ``CallSessionId``, by what of their other ids differs there."""
-    known = ledger.namesakes([record.CallSessionId for record in records])
-    found: Counter[str] = Counter()
-    for record in records:
-        for other in known.get(record.CallSessionId, ()):
-            differing = [name for name, value in other.items() if str(getattr(record, name)) != value]
-            if differing:
-                found[" and ".join(differing)] += 1
-                break
-    return found
+    def values(self) -> ValuesView[Any]:
+        """Those of the row: to look at all is to ask for none."""
+        return self._row.values()
 
 
 def _masked(record: CallRecord) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -20,7 +20,7 @@ from airflow_provider_impactcall.delivery.claims import Claim, InputClaims, iden
 from airflow_provider_impactcall.delivery.corrections import Author, Corrections
 from airflow_provider_impactcall.delivery.engine import NO_KEY, Item, Omission, Rejection
 from airflow_provider_impactcall.delivery.entries import KEYS_A_QUERY
-from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.ledger import Ledger, as_known
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack
 from airflow_provider_impactcall.delivery.reading import read
@@ -132,6 +132,8 @@ class ImpactCallLedgerHook(BaseHook):
         csv_encoding: str = "utf-8",
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
+        prefiltered: Collection[str] | None = None,
+        nulls: Collection[str] | None = None,
         key: Sequence[str] = DEFAULT_KEY,
     ) -> Adoption:
         """Record calls as delivered that were sent by other means, such as the tool that this one replaces.
@@ -143,9 +145,9 @@ class ImpactCallLedgerHook(BaseHook):
         :raises LedgerUnusable: if the ledger cannot be reached
         """
         settings = self._account()
-        given = _Rows(settings, rows, mapping, constants, timezone, vendor, key)
+        given = _Rows(settings, rows, mapping, constants, timezone, vendor, prefiltered, nulls, key)
         with self._ledger(settings) as ledger:
-            found = Corrections(ledger).adopt(given.claims(ledger.namespace), author)
+            found = Corrections(ledger).adopt(_as_known(given.claims(ledger.namespace), ledger), author)
         given.log_rejects()
         return Adoption(
             rows=given.counts.total(),
@@ -169,6 +171,8 @@ class ImpactCallLedgerHook(BaseHook):
         csv_encoding: str = "utf-8",
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
+        prefiltered: Collection[str] | None = None,
+        nulls: Collection[str] | None = None,
         key: Sequence[str] = DEFAULT_KEY,
     ) -> Reconciliation:
         """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.
@@ -185,15 +189,15 @@ class ImpactCallLedgerHook(BaseHook):
         :raises ReadBackFailed: if impact.com does not answer as it should
         """
         settings = self._account()
-        given = _Rows(settings, rows, mapping, constants, timezone, vendor, key)
+        given = _Rows(settings, rows, mapping, constants, timezone, vendor, prefiltered, nulls, key)
         api = account(connection_of(api_conn_id), read_back.DEFAULT_ORIGIN).endpoint
         calls: dict[CallIdentity, set[str]] = defaultdict(set)
         unknown: dict[str, CallIdentity] = {}
         with self._ledger(settings) as ledger:
             claims = given.claims(ledger.namespace)
             while page := list(islice(claims, KEYS_A_QUERY)):
-                entries = ledger.look_up([claim.key for claim in page])
-                for claim in page:
+                entries = ledger.look_up([key for claim in page for key in claim.keys])
+                for claim in (as_known(claim, entries) for claim in page):
                     identity = CallIdentity.of_call(claim.call)
                     calls[identity].add(claim.key)
                     entry = entries.get(claim.key)
@@ -240,12 +244,22 @@ class _Rows:
         constants: Mapping[str, Any] | None,
         timezone: str | tzinfo | None,
         vendor: str | None,
+        prefiltered: Collection[str] | None,
+        nulls: Collection[str] | None,
         key: Sequence[str],
     ) -> None:
         extra = settings.extra
-        self._items = read(
-            rows, CallMapping(loaded(mapping), constants, timezone, extra.caller_id_format, extra.defaults, vendor)
+        call_mapping = CallMapping(
+            loaded(mapping),
+            constants,
+            timezone,
+            extra.caller_id_format,
+            extra.defaults,
+            vendor,
+            prefiltered=prefiltered,
+            nulls=nulls,
         )
+        self._items = read(rows, call_mapping)
         self._key = InputClaims(key).key
         self._rejects = Rejects()
         self.counts: Counter[str] = Counter()
@@ -272,6 +286,12 @@ class _Rows:
             log.warning("Rejected, %d rows: %s", count, reason)
         for _, reason, count in self._rejects.commonest([State.FILTERED]):
             log.info("Filtered, %d rows: %s", count, reason)
+
+
+def _as_known(claims: Iterator[Claim], ledger: Ledger) -> Iterator[Claim]:
+    while page := list(islice(claims, KEYS_A_QUERY)):
+        entries = ledger.look_up([key for claim in page for key in claim.keys])
+        yield from (as_known(claim, entries) for claim in page)
 
 
 def _actions(reader: ReadBack, wanted: Iterable[CallIdentity]) -> Iterator[CallIdentity]:

@@ -146,6 +146,8 @@ class ImpactCallHook(BaseHook):
         csv_encoding: str = "utf-8",
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
+        prefiltered: Collection[str] | None = None,
+        nulls: Collection[str] | None = None,
         key: Sequence[str] = DEFAULT_KEY,
         on_unknown: Literal["hold", "resend"] = "hold",
         ledger_conn_id: str | None = None,
@@ -178,6 +180,8 @@ class ImpactCallHook(BaseHook):
         :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
         :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
         :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
+        :param prefiltered: the guards of the preset, ``direction`` or ``ended``, that the rows have passed already
+        :param nulls: the words that stand for nothing, such as ``("NULL", "N/A")``
         :param key: the parameters that tell two calls apart
         :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent
             until that is known, and may arrive twice
@@ -213,10 +217,20 @@ class ImpactCallHook(BaseHook):
         settings = self._account()
         extra = settings.extra
         endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
-        call_mapping = CallMapping(loaded(mapping), constants, timezone, extra.caller_id_format, extra.defaults, vendor)
+        call_mapping = CallMapping(
+            loaded(mapping),
+            constants,
+            timezone,
+            extra.caller_id_format,
+            extra.defaults,
+            vendor,
+            prefiltered=prefiltered,
+            nulls=nulls,
+        )
         read_ahead = isinstance(rows, (Spool, FileRows))
         columns = rows.columns if read_ahead else None
-        if columns and (problems := call_mapping.problems_with(columns)):
+        first = next((row for row in rows if isinstance(row, Mapping)), None) if columns else None
+        if columns and (problems := call_mapping.problems_with(columns, first)):
             raise InvalidOption("; ".join(problems))
         per_second = positive("requests_per_second", requests_per_second) or extra.requests_per_second
         per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour
@@ -262,9 +276,10 @@ class ImpactCallHook(BaseHook):
             if on_rehearsal is not None:
                 on_rehearsal(rehearsal)
             return rehearsal.report
+        told = (mapping, constants, timezone, vendor, prefiltered, nulls)
         with reachable():
             sender = source()
-            run_id = ledger.start(sender, _configuration(mapping, constants, timezone, vendor, key, on_unknown))
+            run_id = ledger.start(sender, _configuration(*told, key, on_unknown))
         books = Books(ledger, run_id, claims.key, resend=resend)
         limiter = Limiter(Places(ledger, run_id, endpoint.account, limits, endpoint.timeout)) if limits else None
         interrupt = interrupt or threading.Event()

@@ -76,6 +76,8 @@ def _with_tables(source: Any, beside: _Path | None, problems: list[str]) -> Any:
             problems.append(str(error))
     if "from" in source:
         whole["from"] = _with_tables(source["from"], beside, problems)
+    if "rounded_down" in source:
+        whole["rounded_down"] = _with_tables(source["rounded_down"], beside, problems)
     if isinstance(source.get("first_of"), (list, tuple)):
         whole["first_of"] = [_with_tables(each, beside, problems) for each in source["first_of"]]
     return whole

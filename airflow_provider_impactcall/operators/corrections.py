@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from os import PathLike
@@ -83,6 +83,8 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
     :param constants: as the delivering task has it (templated)
     :param timezone: as the delivering task has it (templated)
     :param vendor: as the delivering task has it (templated)
+    :param prefiltered: as the delivering task has it
+    :param nulls: as the delivering task has it
     :param key: as the delivering task has it
     :param kwargs: every option of :class:`CorrectLedgerOperator`, and of Airflow's ``BaseOperator``
     """
@@ -110,6 +112,8 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
+        prefiltered: Collection[str] | None = None,
+        nulls: Collection[str] | None = None,
         key: Sequence[str] = DEFAULT_KEY,
         **kwargs: Any,
     ) -> None:
@@ -121,6 +125,8 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         self.constants = constants
         self.timezone = timezone
         self.vendor = vendor
+        self.prefiltered = prefiltered
+        self.nulls = nulls
         self.key = key
 
     def correct_from_sql(self, act: Callable[..., _T]) -> _T:
@@ -143,6 +149,8 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
                     constants=self.constants,
                     timezone=self.timezone or None,
                     vendor=self.vendor or None,
+                    prefiltered=self.prefiltered,
+                    nulls=self.nulls,
                     key=self.key,
                 )
 

@@ -44,6 +44,8 @@ class DeliverCallsOperator(BaseOperator):
         (templated)
     :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
         (templated)
+    :param prefiltered: the guards of the preset, ``direction`` or ``ended``, that the rows have passed already
+    :param nulls: the words that stand for nothing, such as ``("NULL", "N/A")``
     :param key: the parameters that tell two calls apart
     :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent until
         that is known, and may arrive twice
@@ -92,6 +94,8 @@ class DeliverCallsOperator(BaseOperator):
         csv_encoding: str = "utf-8",
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
+        prefiltered: Collection[str] | None = None,
+        nulls: Collection[str] | None = None,
         key: Sequence[str] = DEFAULT_KEY,
         on_unknown: Literal["hold", "resend"] = "hold",
         ledger_conn_id: str | None = None,
@@ -117,6 +121,8 @@ class DeliverCallsOperator(BaseOperator):
         self.csv_encoding = csv_encoding
         self.timezone = timezone
         self.vendor = vendor
+        self.prefiltered = prefiltered
+        self.nulls = nulls
         self.key = key
         self.on_unknown = on_unknown
         self.ledger_conn_id = ledger_conn_id
@@ -176,6 +182,8 @@ class DeliverCallsOperator(BaseOperator):
                 csv_encoding=self.csv_encoding,
                 timezone=self.timezone or None,
                 vendor=self.vendor or None,
+                prefiltered=self.prefiltered,
+                nulls=self.nulls,
                 key=self.key,
                 on_unknown=self.on_unknown,
                 ledger_conn_id=self.ledger_conn_id or None,

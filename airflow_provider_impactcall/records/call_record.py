@@ -4,167 +4,54 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import tzinfo
-from enum import StrEnum
 from inspect import signature
-from typing import Annotated, Any, NamedTuple, Protocol, TypedDict, TypeVar, final, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, final, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from airflow_provider_impactcall.exceptions import InvalidCall, Problem
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.normalize import CallerIdFormat
+from airflow_provider_impactcall.records.kinds import (
+    COUNTRY_OF,
+    NO_CONVENTIONS,
+    Amount,
+    BesideOf,
+    CalledCountry,
+    CalledNumber,
+    CallerCountry,
+    CallerNumber,
+    CallStatus,
+    Conventions,
+    Documented,
+    Identifier,
+    Identifier64,
+    Integer,
+    Number,
+    PhoneKind,
+    Seconds,
+    Status,
+    TalkSeconds,
+    Text,
+    Text64,
+    Time,
+    ZipText,
+    limited_text,
+)
+from airflow_provider_impactcall.records.sources import DerivedElse
 
+__all__ = ["PARAMETERS", "CallRecord", "CallStatus", "Conventions", "Parameter", "nearest_parameter"]
 
-class CallStatus(StrEnum):
-    """How a call ended. impact.com takes a call without one as ``ANSWER``, so this package never omits it."""
-
-    UNKNOWN_CALLERID = "UNKNOWN_CALLERID"
-    CONGESTION = "CONGESTION"
-    INCOMPLETE = "INCOMPLETE"
-    CANCEL = "CANCEL"
-    IVR_DROPOFF = "IVR_DROPOFF"
-    NO_TRANSFER_ATTEMPT = "NO_TRANSFER_ATTEMPT"
-    ANSWER = "ANSWER"
-    FAILURE = "FAILURE"
-
-
-class Conventions(TypedDict, total=False):
-    """What a value alone does not say.
-
-    :param timezone: the zone of times without an offset; without it they are refused
-    :param caller_id_format: ``national`` (the default) or ``e164``: how a NANP ``CallerId`` leaves
-    """
-
-    timezone: tzinfo | None
-    caller_id_format: CallerIdFormat
-
-
-class _Beside(Protocol):
-    """What some values need to be read: the part of pydantic's ``ValidationInfo`` that is used here."""
-
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """The parameters before this one, as they were read."""
-
-    @property
-    def context(self) -> Conventions | None:
-        """How values are to be read."""
-
-
-class _BesideOf(NamedTuple):
-    """The same without pydantic."""
-
-    data: Mapping[str, Any]
-    context: Conventions
-
-
-class _Documented(NamedTuple):
-    """What impact.com's page says of a type: its placeholder, its limit in characters, its words."""
-
-    type: str
-    limit: int | None = None
-    allowed: tuple[str, ...] = ()
-
-
-_Dialled = tuple[Any, str | None]
-"""A number with the country beside it, which may be needed to read it."""
-
-
-def _limited_text(value: Any) -> str:
-    spelled = normalize.text(value)
-    if len(spelled) > _LIMIT:
-        raise ValueError(
-            f"must have at most {_LIMIT} characters, and has {len(spelled)} (impact.com: 64 character UTF-8)"
-        )
-    return spelled
-
-
-def _required(parse: Callable[[Any], str]) -> Callable[[Any], str]:
-    def parse_filled(value: Any) -> str:
-        spelled = parse(value)
-        if not spelled.strip():
-            raise ValueError("is blank")
-        return spelled
-
-    return parse_filled
-
-
-def _one_of(allowed: Sequence[str]) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        return normalize.one_of(value, allowed)
-
-    return parse
-
-
-def _event_date(value: Any, beside: _Beside) -> str:
-    return normalize.event_date(value, _conventions(beside).get("timezone"))
-
-
-def _caller_id(value: _Dialled, beside: _Beside) -> str:
-    form = _conventions(beside).get("caller_id_format", "national")
-    number, country = value
-    return normalize.phone_number(number, country, form)
-
-
-def _called_number(value: _Dialled) -> str:
-    number, country = value
-    return normalize.phone_number(number, country)
-
-
-def _country_of(number: str) -> Callable[[Any, _Beside], str]:
-    def resolve(value: Any, beside: _Beside) -> str:
-        if value is not None:
-            return normalize.country(value)
-        if number not in beside.data:
-            return ""  # The number itself is wrong or missing, and that is the problem to report.
-        derived = normalize.country_of(beside.data[number])
-        if derived is None:
-            raise ValueError(f"cannot be known from {number}; give it, since impact.com takes none as US")
-        return derived
-
-    return resolve
-
-
-def _talk_duration(value: Any, beside: _Beside) -> int:
-    talk = normalize.seconds(value)
-    call = beside.data.get("CallDuration")
-    if call is not None and talk > call:
-        raise ValueError("must not exceed CallDuration")  # Without the figures: one may be a phone number.
-    return talk
-
-
-def _conventions(beside: _Beside) -> Conventions:
-    return beside.context or _NO_CONVENTIONS
-
-
+_AS_IT_IS: Mapping[str, str] = {}
 _Note = TypeVar("_Note")
-
-_NO_CONVENTIONS = Conventions()
-
-_LIMIT = 64
-_COUNTRY_OF = {"CallerId": "CallerPhoneNumberCountry", "CalledPhoneNumber": "CalledPhoneNumberCountry"}
-_STATUSES = tuple(status.value for status in CallStatus)
-_PHONE_TYPES = ("Landline", "Mobile", "")
-
-Integer = Annotated[int, BeforeValidator(normalize.integer), _Documented("integer")]
-Number = Annotated[str, BeforeValidator(normalize.number), _Documented("number")]
-Amount = Annotated[str, BeforeValidator(normalize.amount), _Documented("number")]
-Seconds = Annotated[int, BeforeValidator(normalize.seconds), _Documented("integer")]
-TalkSeconds = Annotated[int, BeforeValidator(_talk_duration), _Documented("integer")]
-Text = Annotated[str, BeforeValidator(normalize.text), _Documented("string")]
-Text64 = Annotated[str, BeforeValidator(_limited_text), _Documented("string", _LIMIT)]
-Filled = Annotated[str, BeforeValidator(_required(normalize.text)), _Documented("string")]
-Filled64 = Annotated[str, BeforeValidator(_required(_limited_text)), _Documented("string", _LIMIT)]
-# impact.com's page calls Zip an integer; as one it would lose the zero of 02139 and every Canadian code.
-ZipText = Annotated[str, BeforeValidator(normalize.text), _Documented("integer")]
-Time = Annotated[str, BeforeValidator(_event_date), _Documented("string")]
-CallerNumber = Annotated[str, BeforeValidator(_caller_id), _Documented("string", _LIMIT)]
-CalledNumber = Annotated[str, BeforeValidator(_called_number), _Documented("string")]
-CallerCountry = Annotated[str, BeforeValidator(_country_of("CallerId")), _Documented("string", _LIMIT)]
-CalledCountry = Annotated[str, BeforeValidator(_country_of("CalledPhoneNumber")), _Documented("string", _LIMIT)]
-Status = Annotated[str, BeforeValidator(_one_of(_STATUSES)), _Documented("string", allowed=_STATUSES)]
-PhoneKind = Annotated[str, BeforeValidator(_one_of(_PHONE_TYPES)), _Documented("string", allowed=_PHONE_TYPES)]
 
 
 @final
@@ -178,14 +65,16 @@ class CallRecord(BaseModel):
     :raises pydantic.ValidationError: with every problem; :meth:`of` raises :class:`InvalidCall` instead
     """
 
+    _as_given: Mapping[str, str] = PrivateAttr(default=_AS_IT_IS)
+
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     CampaignId: Integer = Field(description="The program's id.")
     MediaId: Integer = Field(description="The partner (media source) that the call is credited to.")
     EventDate: Time = Field(description="When the call took place: ISO 8601 with its offset from UTC.")
     ActionTrackerId: Integer = Field(description="The event type's id (Phone_Action_Tracker_ID).")
-    CallProvider: Filled64 = Field(description="The vendor or client that sends the event.")
-    CallSessionId: Filled = Field(description="The vendor's unique id of the call.")
+    CallProvider: Identifier64 = Field(description="The vendor or client that sends the event.")
+    CallSessionId: Identifier = Field(description="The vendor's unique id of the call.")
     CallerId: CallerNumber = Field(description="The originating number; matches the final conversion.")
     CalledPhoneNumber: CalledNumber = Field(description="The number that was called.")
     CallDuration: Seconds = Field(description="The whole call, in seconds.")
@@ -226,7 +115,9 @@ class CallRecord(BaseModel):
     CustomConversionEvent1Value: Text | None = Field(None, description="The first custom conversion event's value.")
     CustomConversionEvent2Value: Text | None = Field(None, description="The second custom conversion event's value.")
     CustomConversionEvent3Value: Text | None = Field(None, description="The third custom conversion event's value.")
-    VendorEventId: Text | None = Field(None, description="The vendor's unique id of the call and conversion event.")
+    VendorEventId: Identifier | None = Field(
+        None, description="The vendor's unique id of the call and conversion event."
+    )
     PromoNumberDescription: Text | None = Field(None, description="Describes the called number.")
     CustomCallEvent1Name: Text | None = Field(None, description="The first custom call event's name.")
     CustomCallEvent2Name: Text | None = Field(None, description="The second custom call event's name.")
@@ -243,7 +134,7 @@ class CallRecord(BaseModel):
         :param conventions: the zone of times without an offset, and the form of ``CallerId``
         :raises InvalidCall: with every problem of the call at once
         """
-        if type(values) is dict and (record := _read_at_once(values, conventions or _NO_CONVENTIONS)) is not None:
+        if type(values) is dict and (record := _read_at_once(values, conventions or NO_CONVENTIONS)) is not None:
             return record
         try:
             return cls.model_validate(values, context=conventions)
@@ -251,10 +142,23 @@ class CallRecord(BaseModel):
             problems = tuple(_problem(detail) for detail in error.errors(include_url=False, include_input=False))
         raise InvalidCall(problems)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _read_together(cls, values: Any) -> Any:
-        return _present(values) if isinstance(values, Mapping) else values
+    def _read_together(cls, values: Any, read: ModelWrapValidatorHandler[CallRecord]) -> CallRecord:
+        if not isinstance(values, Mapping):
+            return read(values)
+        present = _present(_without_blanks(values))
+        record = read(present)
+        record._as_given = _as_given(present, record.__dict__)
+        return record
+
+    @property
+    def as_given(self) -> Mapping[str, str]:
+        """The text of parameters as it was given, of those that blanks or the like were taken off."""
+        return self._as_given
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CallRecord) and self.__dict__ == other.__dict__
 
     def parameters(self) -> dict[str, str]:
         """The parameters that leave, as text, in the order of impact.com's page. Absent ones are left out."""
@@ -304,7 +208,7 @@ def _parameter(name: str, annotation: Any) -> Parameter:
     field = CallRecord.model_fields[name]
     # impact.com's page requires ten; CallStatus is this package's own demand, as its absence is dangerous.
     required = field.is_required() and name != "CallStatus"
-    page = _note(annotation, _Documented)
+    page = _note(annotation, Documented)
     return Parameter(name, page.type, required, page.limit, page.allowed, field.description or "")
 
 
@@ -324,6 +228,28 @@ def nearest_parameter(name: str) -> str | None:
     return by_folded[close[0]] if close else None
 
 
+def _is_blank(value: Any) -> bool:
+    return issubclass(type(value), str) and not normalize.bare(value)  # Its class may be what it says it is.
+
+
+def _without_blanks(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values but for those that are nothing but blanks, where these mean nothing."""
+    return {name: None if name not in _BLANKS_STAY and _is_blank(value) else value for name, value in values.items()}
+
+
+def _as_given(present: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, str]:
+    """The text of each value that lost something around it.
+
+    :param found: the same, as it was read
+    """
+    given: dict[str, str] = {}
+    for name in _IDENTIFIERS:
+        value = present.get(name)
+        if value is not None and value is not found[name] and (spelled := normalize.text(value)) != found[name]:
+            given[name] = spelled
+    return given or _AS_IT_IS
+
+
 def _present(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that are not absent, numbers with their countries beside them."""
     present = {
@@ -332,9 +258,9 @@ def _present(values: Mapping[str, Any]) -> dict[str, Any]:
         if (value if type(value) is str else type(value) is int or not normalize.is_absent(value))  # for speed
         or (name == "PhoneType" and isinstance(normalize.plain(value), str))
     }
-    for number, country in _COUNTRY_OF.items():
+    for number, country in COUNTRY_OF.items():
         if number in present:
-            present[number] = (present[number], _known_country(present.get(country)))
+            present[number] = (present[number], _known_country(present.get(country), present[number]))
     return present
 
 
@@ -344,6 +270,12 @@ _READ: Mapping[str, Callable[..., Any]] = {
 _READ_BESIDE = {name: read for name, read in _READ.items() if "beside" in signature(read).parameters}
 _READ_ALONE = {name: None if name in _READ_BESIDE else read for name, read in _READ.items()}
 _REQUIRED = frozenset(name for name, field in CallRecord.model_fields.items() if field.is_required())
+_TOLD_APART_BY = ("CallProvider", "CallSessionId")
+_ALL_AS_GIVEN = {"_as_given": _AS_IT_IS}
+_IDENTIFIERS = ("CallProvider", "CallSessionId", "VendorEventId")
+_BLANKS_STAY = frozenset(
+    [*_IDENTIFIERS[:2], "PhoneType", *(name for name, read in _READ.items() if read in (normalize.text, limited_text))]
+)
 _NONE_OF_ALL = dict.fromkeys(CallRecord.model_fields)
 _TYPES = frozenset({int, str})
 
@@ -354,10 +286,17 @@ def _read_at_once(values: dict[str, Any], conventions: Conventions) -> CallRecor
     Only for speed: pydantic is the one that says what is wrong, and a test compares the two.
     """
     present = _present(values)
+    record = _read_present(present, conventions)
+    if record is None and any(map(_is_blank, present.values())):
+        return _read_present(_present(_without_blanks(values)), conventions)
+    return record
+
+
+def _read_present(present: Mapping[str, Any], conventions: Conventions) -> CallRecord | None:
     if not present.keys() >= _REQUIRED:
         return None
     found: dict[str, Any] = {}
-    beside = _BesideOf(found, conventions)
+    beside = BesideOf(found, conventions)
     try:
         for name, value in present.items():
             read = _READ_ALONE[name]
@@ -375,11 +314,23 @@ def _read_at_once(values: dict[str, Any], conventions: Conventions) -> CallRecor
     fill(record, "__dict__", _NONE_OF_ALL | found)
     fill(record, "__pydantic_fields_set__", set(present))
     fill(record, "__pydantic_extra__", None)
-    fill(record, "__pydantic_private__", None)
+    for name in _TOLD_APART_BY:  # The common case: each is the very text that was given.
+        if found[name] is not present[name] or "VendorEventId" in present:
+            fill(record, "__pydantic_private__", {"_as_given": _as_given(present, found)})
+            break
+    else:
+        fill(record, "__pydantic_private__", _ALL_AS_GIVEN)
     return record
 
 
-def _known_country(value: Any) -> str | None:
+def _known_country(value: Any, number: Any) -> str | None:
+    if type(value) is DerivedElse:
+        try:
+            normalize.phone_number(number)
+        except ValueError:
+            value = value.country  # The number alone cannot be read.
+        else:
+            return None
     try:
         return None if value is None else normalize.country(value)
     except ValueError:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, cast, get_args
-from zoneinfo import ZoneInfo
+from typing import Any, NamedTuple, cast, get_args
 
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions, nearest_parameter
+from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions
+from airflow_provider_impactcall.records.columns import (
+    OpenedRow,
+    Row,
+    but_nulls,
+    in_any_case,
+    is_among,
+    named_row,
+    near,
+)
+from airflow_provider_impactcall.records.kinds import COUNTRY_OF
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
-from airflow_provider_impactcall.records.sources import Column, Reader, Row, Source, reader_of
+from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, zone
+from airflow_provider_impactcall.records.sources import Column, Reader, Source, derives, names_in, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from airflow_provider_impactcall.records.vendors import preset as preset_named
 
 _ORDER = {name: place for place, name in enumerate(PARAMETERS)}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_MOST_PLANS = 1024
 _NEEDED = (*(name for name, parameter in PARAMETERS.items() if parameter.required), "CallStatus")
 _OF_A_CONNECTION = {
     "CampaignId": "campaign_id",
@@ -27,12 +39,26 @@ _OF_A_CONNECTION = {
 }
 
 
+class _Plan(NamedTuple):
+    """What the columns of a row, once it is opened, are to a mapping.
+
+    :param by_name: the parameters that columns named like them give, each with its column
+    :param aliases: the column that is meant, by each name of the mapping's that differs from it in case alone
+    :param problems: what is wrong with every row of these columns
+    """
+
+    by_name: Sequence[tuple[str, str]]
+    aliases: Mapping[str, str]
+    problems: Sequence[Problem]
+
+
 class CallMapping:
     """How a row becomes the parameters of a call.
 
     A parameter's value comes from ``mapping`` or ``constants``, else from the vendor's preset, else (without a preset)
     from a column named like it in any case or underscore style (``CampaignId``, ``campaign_id``, ``CAMPAIGNID``); a
-    call that then lacks it takes it from ``defaults``. Other columns are ignored.
+    call that then lacks it takes it from ``defaults``. Other columns are ignored. A column that ``mapping`` names may
+    differ from the row's in case, and one that a preset names in case and style.
 
     :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a dict
         such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources` for all of them
@@ -41,6 +67,10 @@ class CallMapping:
     :param caller_id_format: ``national`` (ten digits) or ``e164`` for a NANP ``CallerId``
     :param defaults: parameter name to the value of calls that lack it; a connection's ``campaign_id`` and such
     :param vendor: the name of a preset, or a preset
+    :param prefiltered: the guards of the preset, ``direction`` or ``ended``, that the rows have passed already: rows
+        need not have the columns that tell them
+    :param nulls: the words that stand for nothing, wherever a column holds one alone
+    :param clock: gives the time in seconds since the epoch: no call is of a time more than a day after it
     :raises InvalidOption: with every name that is none of the 50 parameters (and the nearest that is), every
         parameter with two sources, every source that is none, and, with a preset, every required parameter without one
     """
@@ -53,6 +83,9 @@ class CallMapping:
         caller_id_format: CallerIdFormat = "national",
         defaults: Mapping[str, Any] | None = None,
         vendor: str | VendorPreset | None = None,
+        prefiltered: Collection[str] | None = None,
+        nulls: Collection[str] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         for option, given in (("mapping", mapping), ("constants", constants)):
             if not isinstance(given, Mapping | None):
@@ -62,13 +95,20 @@ class CallMapping:
         self.defaults = defaults or _NOTHING
         inherited = _NOTHING if self.preset is None else self.preset.mapping
         own = mapping or _NOTHING
-        problems = [*_misnamed("mapping", own), *_misnamed("constants", self.constants)]
+        problems = [*misnamed("mapping", own), *misnamed("constants", self.constants)]
         problems += [f"{name} is in mapping and in constants" for name in own if name in self.constants]
-        self._own, unreadable = _read_by(own, inherited)
+        self._nulls, unfit = nulls_of(nulls)
+        self._prefiltered, misguarded = passed_of(prefiltered, self.preset)
+        problems += [*unfit, *misguarded]
+        self._own, unreadable = _read_by(own, inherited, self._nulls)
         problems += unreadable
         rest = {name: source for name, source in inherited.items() if name not in own and name not in self.constants}
-        self._inherited, unreadable = _read_by(rest, _NOTHING)
+        self._inherited, unreadable = _read_by(rest, _NOTHING, self._nulls)
         problems += unreadable
+        self._named = tuple(dict.fromkeys(name for source in own.values() for name in names_in(source)))
+        self._plans: dict[tuple[Any, ...], _Plan] = {}
+        self._unseen: set[str] | None = None
+        self._untold: set[str] | None = None
         self._sourced = frozenset({*own, *self.constants})
         self._reads = [
             (name, reader.read) for readers in (self._inherited, self._own) for name, reader in readers.items()
@@ -79,28 +119,31 @@ class CallMapping:
             problems.append("caller_id_format must be 'national' or 'e164'")
         if problems:
             raise InvalidOption("; ".join(problems))
-        self.conventions = Conventions(timezone=_zone(timezone), caller_id_format=caller_id_format)
+        self.conventions = Conventions(timezone=zone(timezone), caller_id_format=caller_id_format, clock=clock)
 
-    def record(self, row: Row | CallRecord) -> CallRecord:
+    def record(self, row: Row | CallRecord, watch: Callable[[Row], Row] | None = None) -> CallRecord:
         """The call that a row is. A :class:`CallRecord` is taken as it is.
 
+        :param watch: given the row as it is read; what it returns is read in its place
         :raises CallLeftOut: if the vendor's preset leaves such calls out
         :raises InvalidCall: with every problem of the row at once
         """
-        if type(row) is not dict:  # the common case needs no look at classes, for speed
-            if isinstance(row, CallRecord):
-                return row
-            if not isinstance(row, Mapping):
-                raise InvalidCall(
-                    (Problem("row", f"must be a dict by column name, and is {normalize.described(row)}"),)
-                )
+        if type(row) is not dict and isinstance(row, CallRecord):  # the common case needs no look at classes, for speed
+            return row
         try:
-            if self.preset is not None:
-                row = self.preset.opened(row)
-                if (reason := self.preset.left_out(row)) is not None:
-                    raise CallLeftOut(reason, self._session_id(row))
-            values, problems = self._values(row)
-        except CallLeftOut:
+            if type(row) is not dict:
+                row = named_row(row)
+                if not isinstance(row, Mapping):
+                    raise InvalidCall(
+                        (Problem("row", f"must be a dict by column name, and is {normalize.described(row)}"),)
+                    )
+            row, plan = self._opened(row)
+            if watch is not None:
+                row = watch(row)
+            if self.preset is not None and (reason := self.preset.left_out(row)) is not None:
+                raise CallLeftOut(reason, self._session_id(row))
+            values, problems = self._values(row, plan)
+        except (CallLeftOut, InvalidCall):
             raise
         except normalize.UnfitValue as error:
             raise InvalidCall((Problem("row", str(error)),), self._session_id(row)) from None
@@ -120,10 +163,26 @@ class CallMapping:
         problems.sort(key=lambda problem: _ORDER.get(problem.parameter, len(_ORDER)))
         raise InvalidCall(tuple(problems), _readable(values.get("CallSessionId")))
 
-    def values_of(self, row: Row) -> Mapping[str, Any]:
-        """A row's values by parameter, as they are before they are read; those that cannot be had are left out."""
+    def opened(self, row: Row) -> Row:
+        """A row as the preset opens it, with nothing where a word stands for that.
+
+        :raises UnfitValue: if two columns could be meant by one of the preset's names
+        """
+        if self.preset is not None:
+            row = self.preset.opened(row)
+        if not self._nulls:
+            return row
+        aliases, within = (row.aliases, row.within) if isinstance(row, OpenedRow) else (_NOTHING, None)
+        return OpenedRow({name: but_nulls(value, self._nulls) for name, value in row.items()}, aliases, within)
+
+    def values_of(self, row: Row, watch: Callable[[Row], Row] | None = None) -> Mapping[str, Any]:
+        """A row's values by parameter, as they are before they are read; those that cannot be had are left out.
+
+        :param watch: as :meth:`record` has it
+        """
         try:
-            return self._values(row)[0]
+            row, plan = self._opened(row)
+            return self._values(row if watch is None else watch(row), plan)[0]
         except Exception:
             return _NOTHING
 
@@ -132,48 +191,120 @@ class CallMapping:
         by_name = () if self.preset is not None else _columns_by_parameter(tuple(columns))
         return {*self._own, *self._inherited, *self.constants, *self.defaults, *by_name}
 
-    def missing_columns(self, columns: Iterable[str]) -> list[str]:
-        """The columns that ``mapping`` names and that are not among these."""
-        known = set(columns)
-        named = (column for reader in self._own.values() for column in reader.columns())
-        return [column for column in dict.fromkeys(named) if not _is_among(column, known)]
+    @property
+    def unseen_columns(self) -> list[str]:
+        """The columns that ``mapping`` names and that no row had which was read so far."""
+        return sorted(self._unseen or ())
 
-    def problems_with(self, columns: Sequence[str]) -> list[str]:
-        """What would keep every row with these columns from being a call."""
-        missing = self.missing_columns(columns)
-        problems = [f"mapping: the calls have no column {' nor '.join(map(repr, missing))}"] if missing else []
+    @property
+    def untold(self) -> list[str]:
+        """Of the calls that the preset leaves out, those that no column told of any row that was read so far."""
+        return sorted(self._untold or ())
+
+    def problems_with(self, columns: Sequence[str], first: Row | None = None) -> list[str]:
+        """What would keep every row with these columns from being a call.
+
+        :param first: the first of the rows, which shows whether a column holds the calls as JSON
+        """
+        opened: set[str] = set(columns)
+        problems: list[str] = []
+        if self.preset is not None:
+            known, opened, doubts = self.preset.resolved(columns)
+            problems += [f"vendor: a call {doubt}" for doubt in doubts]
+            found = self._first(first)
+            if isinstance(found, OpenedRow) and found.within is not None:
+                opened = set(found)  # Of columns within it, each row has its own.
+            elif known or found is not None:
+                lacking = self.preset.missing_guards(opened, self._prefiltered)
+                problems += [f"vendor: a call {each}" for each in lacking]
+        seen = in_any_case(self._named, list(opened), _NOTHING)
+        opened.update(seen.aliases)
+        problems += [f"mapping: a call {doubt}" for doubt in seen.problems()]
+        missing = [name for name in self.missing_columns(opened) if name not in seen.doubts]
+        if missing:
+            shown = " nor ".join(f"{name!r}{_hint(name, columns)}" for name in missing)
+            problems.append(f"mapping: the calls have no column {shown}")
         if self.preset is None:
             by_name = _columns_by_parameter(tuple(columns))
-            problems += self._without_source(by_name, "no column is named so")
+            problems += self._without_source(by_name, "no column is named so", columns)
         return problems
 
-    def _without_source(self, others: Iterable[str], why: str) -> list[str]:
+    def _first(self, row: Row | None) -> Row | None:
+        try:
+            return None if row is None or self.preset is None else self.preset.opened(row)
+        except Exception:
+            return row  # What is wrong with it is said when it is read.
+
+    def missing_columns(self, columns: Collection[str]) -> list[str]:
+        """The columns that ``mapping`` names and that are not among these."""
+        named = (column for reader in self._own.values() for column in reader.columns())
+        return [column for column in dict.fromkeys(named) if not is_among(column, columns)]
+
+    def _opened(self, row: Row) -> tuple[Row, _Plan]:
+        """A row with all columns under the names by which they are asked for, and what they are."""
+        if self.preset is not None or self._nulls:
+            row = self.opened(row)
+        columns = tuple(row)
+        plan = self._plans.get(columns)
+        if plan is None:
+            plan = self._planned(row, columns)
+        if plan.aliases:
+            known, within = (row.aliases, row.within) if isinstance(row, OpenedRow) else (_NOTHING, None)
+            named = {name: row[column] for name, column in plan.aliases.items()}
+            aliases = {name: known.get(column, column) for name, column in plan.aliases.items()}
+            row = OpenedRow({**row, **named}, {**known, **aliases}, within)
+        return row, plan
+
+    def _planned(self, row: Row, columns: tuple[Any, ...]) -> _Plan:
+        """What columns are to the mapping; found once for each shape of rows."""
+        by_name: Sequence[tuple[str, str]] = ()
+        problems: list[Problem] = []
+        if self.preset is None:
+            by_name, ambiguous = _read_by_name(columns, self._sourced)
+            problems += ambiguous
+        aliases = row.aliases if isinstance(row, OpenedRow) else _NOTHING
+        found = in_any_case(self._named, columns, aliases)
+        problems += [Problem("row", problem) for problem in found.problems()]
+        known = {*columns, *found.aliases, *found.doubts}
+        missing = set(self.missing_columns(known))
+        self._unseen = missing if self._unseen is None else self._unseen & missing
+        if self.preset is not None:
+            problems += [Problem("row", each) for each in self.preset.missing_guards(known, self._prefiltered)]
+            untold = set(self.preset.untold(known))
+            self._untold = untold if self._untold is None else self._untold & untold
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+        plan = _Plan(by_name, found.aliases, problems)
+        self._plans[columns] = plan
+        return plan
+
+    def _without_source(self, others: Iterable[str], why: str, columns: Sequence[str] = ()) -> list[str]:
         known = {*self._own, *self.constants, *self.defaults, *others}
         missing = [name for name in _NEEDED if name not in known]
         if not missing:
             return []
         fields = [_OF_A_CONNECTION[name] for name in missing if name in _OF_A_CONNECTION]
         or_there = f", or the connection's {', '.join(fields)}" if fields else ""
+        hints = [f"{name}: {found!r}" for name in missing if (found := near(name, columns)) is not None]
+        why += f" (near is {', '.join(hints)})" if hints else ""
         return [f"{', '.join(missing)}: no source, as {why}; give one in mapping or constants{or_there}"]
 
-    def _values(self, row: Row) -> tuple[dict[str, Any], list[Problem]]:
-        values: dict[str, Any] = {}
-        problems: list[Problem] = []
-        if self.preset is None:
-            by_name, ambiguous = _read_by_name(tuple(row), self._sourced)
-            values = {name: row[column] for name, column in by_name}
-            problems += ambiguous
+    def _values(self, row: Row, plan: _Plan) -> tuple[dict[str, Any], list[Problem]]:
+        values: dict[str, Any] = {name: row[column] for name, column in plan.by_name}
+        problems = [*plan.problems]
         for name, read in self._reads:
             try:
                 values[name] = read(row)
             except normalize.UnfitValue as error:
                 problems.append(Problem(name, str(error)))
+            except CallLeftOut as left_out:
+                raise CallLeftOut(left_out.reason, self._session_id(row)) from None
             except Exception as error:
                 # Only the type: what a callable says may quote the row.
                 problems.append(Problem(name, f"could not be computed: its mapping raised {type(error).__name__}"))
         values.update(self.constants)
         for name, default in self.defaults.items():
-            if name in self._own and any(not _is_among(column, row) for column in self._own[name].columns()):
+            if name in self._own and any(not is_among(column, row) for column in self._own[name].columns()):
                 continue  # The column is misspelled, and a default in its place would credit another program.
             if normalize.is_absent(values.get(name)):
                 values[name] = default
@@ -181,8 +312,9 @@ class CallMapping:
 
     def _explain(self, problem: Problem, row: Row) -> Problem:
         reader = self._own.get(problem.parameter) or self._inherited.get(problem.parameter)
-        if problem.message.startswith("is missing") and isinstance(reader, Column) and not _is_among(reader.name, row):
-            return Problem(problem.parameter, f"{problem.message}; the row has no column {reader.name!r}")
+        if problem.message.startswith("is missing") and isinstance(reader, Column) and not is_among(reader.name, row):
+            hint = _hint(reader.name, row)
+            return Problem(problem.parameter, f"{problem.message}; the row has no column {reader.name!r}{hint}")
         return problem
 
     def _session_id(self, row: Row) -> str | None:
@@ -193,20 +325,24 @@ class CallMapping:
             return None
 
 
-def _read_by(sources: Mapping[str, Source], inherited: Mapping[str, Source]) -> tuple[dict[str, Reader], list[str]]:
+def _read_by(
+    sources: Mapping[str, Source], inherited: Mapping[str, Source], nulls: Collection[str]
+) -> tuple[dict[str, Reader], list[str]]:
     readers: dict[str, Reader] = {}
     problems: list[str] = []
     for name, source in sources.items():
         try:
-            readers[name] = reader_of(source, inherited.get(name))
+            readers[name] = reader_of(source, inherited.get(name), nulls)
+            if name not in COUNTRY_OF.values() and derives(source):
+                problems.append(f"mapping: {name} has derived_else, which only a number's country can be")
         except InvalidOption as error:
             problems.append(f"mapping: {name} {error}")
     return readers, problems
 
 
-def _is_among(column: str, columns: Collection[str]) -> bool:
-    """Whether a column is there, or the one that a dotted path begins with."""
-    return column in columns or column.partition(".")[0] in columns
+def _hint(name: str, columns: Iterable[Any]) -> str:
+    found = near(name, columns)
+    return "" if found is None else f" (did you mean {found!r}?)"
 
 
 @lru_cache(maxsize=1024)
@@ -243,29 +379,8 @@ def _folded(name: str) -> str:
 _BY_FOLDED_NAME = {_folded(name): name for name in PARAMETERS}
 
 
-def _misnamed(option: str, names: Iterable[str]) -> list[str]:
-    problems = []
-    for name in names:
-        if name not in PARAMETERS:
-            near = nearest_parameter(str(name))
-            hint = f"; did you mean {near}?" if near else ""
-            problems.append(f"{option}: {name!r} is none of impact.com's 50 parameters{hint}")
-    return problems
-
-
-def _zone(timezone: str | tzinfo | None) -> tzinfo | None:
-    if timezone is None or isinstance(timezone, tzinfo):
-        return timezone
-    if not isinstance(timezone, str):
-        raise InvalidOption(f"timezone must be an IANA name or a tzinfo, and is {normalize.described(timezone)}")
-    try:
-        return ZoneInfo(timezone)
-    except (KeyError, OSError, ValueError):
-        raise InvalidOption(f"timezone: {timezone!r} is no IANA time zone such as America/New_York") from None
-
-
 def _readable(session_id: Any) -> str | None:
     try:
-        return normalize.text(cast("Any", session_id)) or None
+        return normalize.identifier(cast("Any", session_id)) or None
     except ValueError:
         return None

@@ -11,35 +11,52 @@ source                                                         the value
 ``{"first_of": ["mobile", "landline"]}``                       the first that is there
 ``{"from": "status", "values": {"completed": "ANSWER"}}``      a word's, by a table; a word that it lacks is an error
 ``{"from": "tracking_number", "lookup": {"3035550191": 20}}``  a key's, by a table: a dict, a CSV file or a query
+``{"rounded_down": "seconds"}``                                a duration's, without its fraction of a second
+``{"derived_else": "US"}``                                     of a number's country: what the number tells, else this
 ``lambda row: row["end"] - row["start"]``                      what a function of the row returns
 =============================================================  =======================================================
 
 Where a source names another (``from``, ``first_of``), that may be any of these. ``values`` and ``lookup`` take a
-``default``, the value of what the table lacks. Files and queries are read before, by the hooks: here a table is a dict.
+``default``, the value of what the table lacks; that of a lookup may be ``"leave out"``, which leaves the call out.
+Files and queries are read before, by the hooks: here a table is a dict.
 """
 
 from __future__ import annotations
 
 import difflib
-import inspect
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
-from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.unreadable import UnreadableValue
+from airflow_provider_impactcall.records.columns import ABSENT as _ABSENT
+from airflow_provider_impactcall.records.columns import Row as Row
+from airflow_provider_impactcall.records.columns import but_nulls, led_to
+from airflow_provider_impactcall.records.wording import derives as derives
+from airflow_provider_impactcall.records.wording import folded as folded
+from airflow_provider_impactcall.records.wording import in_words as in_words
+from airflow_provider_impactcall.records.wording import names_in as names_in
 
-Row = Mapping[str, Any]
+_LEFT_OUT = object()
+
 Source = str | Callable[[Row], Any] | Mapping[str, Any]
 
-_ABSENT = object()
-_PLACE = re.compile(r"-?[0-9]{1,9}")
-_FORMS = (("constant",), ("first_of",), ("from", "values"), ("from", "lookup"))
-_KEYS = ("constant", "first_of", "from", "values", "lookup", "default")
+_FORMS = (
+    *(("constant",), ("first_of",), ("rounded_down",), ("derived_else",)),
+    *(("from", "values"), ("from", "lookup")),
+)
+_KEYS = ("constant", "first_of", "rounded_down", "derived_else", "from", "values", "lookup", "default")
+
+LEAVE_OUT = "leave out"
+"""The default of a lookup that leaves out the calls which its table lacks."""
+
+
+class DerivedElse(NamedTuple):
+    """Stands for a number's country: what the number tells, else this one."""
+
+    country: str
 
 
 class Reader(Protocol):
@@ -58,9 +75,13 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Column:
-    """A column, or a dotted path that begins with one and leads into its JSON; ``-1`` is the last item of a list."""
+    """A column, or a dotted path that begins with one and leads into its JSON; ``-1`` is the last item of a list.
+
+    :param nulls: the words that stand for nothing in that JSON
+    """
 
     name: str
+    nulls: Collection[str] = ()
 
     def read(self, row: Row) -> Any:
         """The column's value, or what the path leads to."""
@@ -68,7 +89,8 @@ class Column:
         if value is not _ABSENT:
             return value
         column, steps = self._path
-        return _led_to(row.get(column), steps) if steps else None
+        found = led_to(row.get(column), steps) if steps else None
+        return but_nulls(found, self.nulls) if self.nulls else found
 
     def columns(self) -> Iterator[str]:
         """Its name."""
@@ -108,6 +130,22 @@ class FirstOf:
     def columns(self) -> Iterator[str]:
         """None: that one of them is missing is what the others are for."""
         yield from ()
+
+
+@dataclass(frozen=True)
+class RoundedDown:
+    """A duration without its fraction of a second."""
+
+    reader: Reader
+
+    def read(self, row: Row) -> int | None:
+        """Whole seconds; None if there is no duration."""
+        value = self.reader.read(row)
+        return None if normalize.is_absent(value) else normalize.seconds(value, rounded_down=True)
+
+    def columns(self) -> Iterator[str]:
+        """Those of the duration."""
+        yield from self.reader.columns()
 
 
 @dataclass(frozen=True)
@@ -168,6 +206,17 @@ class Lookup(Table):
         value = self._by_text.get(normalize.text(key), _ABSENT)
         return self._by_key.get(_key(key), self.default) if value is _ABSENT else value
 
+    def read(self, row: Row) -> Any:
+        """As of any table.
+
+        :raises CallLeftOut: if the default says so
+        """
+        value = super().read(row)
+        if value is _LEFT_OUT:
+            named = " and ".join(map(repr, self.columns())) or "this row"
+            raise CallLeftOut(f"a call without an entry in the lookup for what {named} holds")
+        return value
+
     def _lacks(self, key: Any) -> str:
         # Without the key: it may be a caller's number that stands in the wrong column.
         named = " and ".join(map(repr, self.columns())) or "this row"
@@ -197,18 +246,19 @@ class Computed:
         yield from ()
 
 
-def reader_of(source: Any, inherited: Source | None = None) -> Reader:
+def reader_of(source: Any, inherited: Source | None = None, nulls: Collection[str] = ()) -> Reader:
     """A source, checked and ready to read rows.
 
     :param source: in one of the forms above
     :param inherited: what a vendor preset has for the same parameter: ``{"values": ...}`` without ``from`` adds to its
         table
+    :param nulls: the words that stand for nothing
     :raises InvalidOption: with everything that is wrong with it, to be read behind the parameter's name
     """
     if isinstance(source, str):
         if not source:
             raise InvalidOption("must not be empty")
-        return Column(source)
+        return Column(source, nulls)
     if callable(source):
         return Computed(source)
     if not isinstance(source, Mapping):
@@ -220,93 +270,26 @@ def reader_of(source: Any, inherited: Source | None = None) -> Reader:
     if "constant" in source:
         return Constant(source["constant"])
     if "first_of" in source:
-        return FirstOf(_readers(source["first_of"]))
+        return FirstOf(_readers(source["first_of"], nulls))
+    if "rounded_down" in source:
+        return RoundedDown(_reader_within(source, "rounded_down", nulls))
+    if "derived_else" in source:
+        return Constant(DerivedElse(_country_in(source)))
     default = source.get("default", _ABSENT)
     if "lookup" in source:
-        reader, lookup = _reader_and_table(source, "lookup", _key)
+        default = _LEFT_OUT if default == LEAVE_OUT else default
+        reader, lookup = _reader_and_table(source, "lookup", _key, nulls)
         return Lookup(reader, lookup, default)
     if "from" in source:
-        reader, values = _reader_and_table(source, "values", folded)
+        reader, values = _reader_and_table(source, "values", folded, nulls)
         return Values(reader, values, default)
     values = _table(source, "values", folded)
     if not isinstance(inherited, Mapping) or "values" not in inherited:
         raise InvalidOption("has values and no 'from' that says of what: only a vendor's table can be added to")
     extended = {folded(word): value for word, value in {**inherited["values"], **values}.items()}
-    return Values(reader_of(inherited["from"]), extended, source.get("default", inherited.get("default", _ABSENT)))
-
-
-def folded(word: Any) -> str:
-    """A word without what differs between one place of a vendor's and another: case, and ``-``, ``_`` for spaces."""
-    if isinstance(word, bool):
-        return str(word).casefold()
-    return _folded(normalize.text(word))
-
-
-@lru_cache(maxsize=512)
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().replace("-", " ").replace("_", " ").split())
-
-
-def in_words(source: Source) -> str:
-    """A source as documentation says it: names in double backticks, of a function the first of its docstring."""
-    if isinstance(source, str):
-        return f"``{source}``"
-    if callable(source):
-        sentence = (inspect.getdoc(source) or "a function of the row").partition("\n\n")[0]
-        said = " ".join(sentence.split()).removesuffix(".")
-        return said[:1].lower() + said[1:] if said[1:2].islower() else said
-    if "constant" in source:
-        return f"always ``{source['constant']}``"
-    if "first_of" in source:
-        return ", else ".join(map(in_words, source["first_of"]))
-    if "lookup" in source:
-        return f"by {in_words(source['from'])}, from a table"
-    words: dict[Any, list[str]] = {}
-    for word, value in source["values"].items():
-        words.setdefault(value, []).append(f"``{word}``")
-    table = [f"{', '.join(each)} → ``{value}``" for value, each in words.items()]
-    if "default" in source:
-        default = source["default"]
-        table.append("any other is not sent" if default is None else f"any other → ``{default}``")
-    return f"{in_words(source['from'])}: {'; '.join(table)}"
-
-
-def object_in(value: Any) -> Mapping[str, Any] | None:
-    """The JSON object that a value is or, being text, holds; None if there is none."""
-    found = from_json(value)
-    return found if isinstance(found, Mapping) else None
-
-
-def from_json(value: Any) -> Any:
-    """The list or object that a value holds, being JSON text; any other value as it is."""
-    if type(value) is dict:  # the common case, for speed
-        return value
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        return _parsed(normalize.plain(value))
-    return value
-
-
-@lru_cache(maxsize=4)
-def _parsed(text: str) -> Any:
-    """What JSON text holds; remembered, since the paths of a mapping lead into the same text of a row one by one."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _led_to(value: Any, steps: Sequence[str]) -> Any:
-    for step in steps:
-        if isinstance(value, UnreadableValue):
-            return value  # Nobody knows whether there is anything in it.
-        value = from_json(value)
-        if type(value) is dict or isinstance(value, Mapping):  # the common case, for speed
-            value = value.get(step)
-        elif isinstance(value, (list, tuple)) and _PLACE.fullmatch(step) and -len(value) <= int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return None
-    return value
+    return Values(
+        reader_of(inherited["from"], nulls=nulls), extended, source.get("default", inherited.get("default", _ABSENT))
+    )
 
 
 def _key(value: Any) -> str:
@@ -315,17 +298,31 @@ def _key(value: Any) -> str:
     try:
         return normalize.phone_number(text)
     except ValueError:
-        return text
+        return normalize.identifier(text)
 
 
-def _readers(sources: Any) -> Sequence[Reader]:
+def _reader_within(source: Mapping[str, Any], key: str, nulls: Collection[str]) -> Reader:
+    try:
+        return reader_of(source[key], nulls=nulls)
+    except InvalidOption as error:
+        raise InvalidOption(f"{key} {error}") from None
+
+
+def _country_in(source: Mapping[str, Any]) -> str:
+    try:
+        return normalize.country(source["derived_else"])
+    except normalize.UnfitValue as error:
+        raise InvalidOption(f"derived_else {error}") from None
+
+
+def _readers(sources: Any, nulls: Collection[str]) -> Sequence[Reader]:
     if isinstance(sources, str) or not isinstance(sources, Sequence) or not sources:
         raise InvalidOption(f"first_of must be a list of sources, and is {normalize.described(sources)}")
     readers: list[Reader] = []
     problems: list[str] = []
     for number, source in enumerate(sources, start=1):
         try:
-            readers.append(reader_of(source))
+            readers.append(reader_of(source, nulls=nulls))
         except InvalidOption as error:
             problems.append(f"first_of: source {number} {error}")
     if problems:
@@ -334,11 +331,11 @@ def _readers(sources: Any) -> Sequence[Reader]:
 
 
 def _reader_and_table(
-    source: Mapping[str, Any], kind: str, spelled: Callable[[Any], str]
+    source: Mapping[str, Any], kind: str, spelled: Callable[[Any], str], nulls: Collection[str]
 ) -> tuple[Reader, Mapping[Any, Any]]:
     problems: list[str] = []
     try:
-        reader = reader_of(source["from"])
+        reader = reader_of(source["from"], nulls=nulls)
     except InvalidOption as error:
         problems.append(f"from {error}")
     try:

@@ -78,7 +78,8 @@ def test_options_of_corrections(operator: type[BaseOperator]) -> None:
 
 
 _OPTIONS_OF_CORRECTIONS = {
-    *("why", "sql", "sql_conn_id", "parameters", "mapping", "constants", "timezone", "vendor", "key"),
+    *("why", "sql", "sql_conn_id", "parameters", "mapping", "constants", "timezone", "vendor"),
+    *("prefiltered", "nulls", "key"),
     *("api_conn_id", "older_than", "impactcall_conn_id", "ledger_conn_id", "ledger_namespace"),
 }
 

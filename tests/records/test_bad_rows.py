@@ -23,9 +23,11 @@ from tests.tables import table
 
 MISSING = "is missing"
 NO_STATUS = "is missing, and impact.com would take that as ANSWER, an answered and payable call"
+NO_COLUMN_STATUS = "; the row has no column 'status' (did you mean 'CallStatus'?)"
 NOT_WHOLE = "must be a whole number, and "
 NOT_SECONDS = "must be a whole number of seconds, and "
 TWO_PARTS = NOT_SECONDS + "has two parts, which may be hours or minutes; write H:MM:SS"
+FRACTION = NOT_SECONDS + "has a fraction; a source {'rounded_down': ...} leaves it out"
 NO_UNIT = NOT_SECONDS + "is a value of type timedelta64 without a unit of a fixed length"
 NOT_A_NUMBER = "must be a number such as 12.50, and is "
 NEGATIVE = "must be zero or more, and is negative"
@@ -48,7 +50,12 @@ NOT_TEN = "is not a NANP number of ten digits; write it with + and its country c
 NOT_TEN_IN = "is not a NANP number of ten digits; write it with + and its country code"
 NO_LENGTH = "is too short or too long for a phone number of its country"
 NOT_PHONE = "must be a phone number, and "
-NO_COUNTRY = "cannot be known from CallerId; give it, since impact.com takes none as US"
+NO_COUNTRY = (
+    "cannot be known from CallerId; give it, since impact.com takes none as US, or map it to {'derived_else': 'US'}, "
+    "which is what the number tells, else that"
+)
+TOO_EARLY = "is before 1990-01-01, and no call is: databases and programs write such times where there is none"
+TOO_LATE = "is more than a day ahead of the clock, and no call is; a mark of no time, or another form than it looks"
 BAD_COUNTRY = "must be a country such as US, USA or United States, and is "
 STATUSES = (
     "must be one of 'UNKNOWN_CALLERID', 'CONGESTION', 'INCOMPLETE', 'CANCEL', 'IVR_DROPOFF', "
@@ -88,16 +95,16 @@ MISSING_ROWS = [
 ]  # fmt: skip
 
 BLANK_ROWS = [
-    bad("CampaignId-blank", {"CampaignId": "  "}, ("CampaignId", NOT_WHOLE + "is text of 2 characters")),
-    bad("MediaId-blank", {"MediaId": "  "}, ("MediaId", NOT_WHOLE + "is text of 2 characters")),
-    bad("EventDate-blank", {"EventDate": "  "}, ("EventDate", NOT_ISO)),
-    bad("ActionTrackerId-blank", {"ActionTrackerId": "\t"}, ("ActionTrackerId", NOT_WHOLE + "is text of 1 characters")),
+    bad("CampaignId-blank", {"CampaignId": "  "}, ("CampaignId", MISSING)),
+    bad("MediaId-blank", {"MediaId": "  "}, ("MediaId", MISSING)),
+    bad("EventDate-blank", {"EventDate": "  "}, ("EventDate", MISSING)),
+    bad("ActionTrackerId-blank", {"ActionTrackerId": "\t"}, ("ActionTrackerId", MISSING)),
     bad("CallProvider-blank", {"CallProvider": "  "}, ("CallProvider", "is blank")),
     bad("CallSessionId-blank", {"CallSessionId": "\n\u00a0"}, ("CallSessionId", "is blank")),
-    bad("CallerId-blank", {"CallerId": "  "}, ("CallerId", NOT_TEN)),
-    bad("CalledPhoneNumber-blank", {"CalledPhoneNumber": "  "}, ("CalledPhoneNumber", NOT_TEN)),
-    bad("CallDuration-blank", {"CallDuration": " "}, ("CallDuration", NOT_SECONDS + "is text of 1 characters")),
-    bad("TalkDuration-blank", {"TalkDuration": " "}, ("TalkDuration", NOT_SECONDS + "is text of 1 characters")),
+    bad("CallerId-blank", {"CallerId": "  "}, ("CallerId", MISSING)),
+    bad("CalledPhoneNumber-blank", {"CalledPhoneNumber": "  "}, ("CalledPhoneNumber", MISSING)),
+    bad("CallDuration-blank", {"CallDuration": " "}, ("CallDuration", MISSING)),
+    bad("TalkDuration-blank", {"TalkDuration": " "}, ("TalkDuration", MISSING)),
 ]
 
 ID_ROWS = [
@@ -112,8 +119,6 @@ ID_ROWS = [
     bad("id-two-points", {"AdId": "1.000.000"}, ("AdId", NOT_WHOLE + "is text of 9 characters")),
     bad("id-exponent-text", {"AdId": "1e3"}, ("AdId", NOT_WHOLE + "is text of 3 characters")),
     bad("id-separator", {"AdId": "1,000"}, ("AdId", NOT_WHOLE + "is text of 5 characters")),
-    bad("id-padded", {"AdId": " 1"}, ("AdId", NOT_WHOLE + "is text of 2 characters")),
-    bad("id-line-end", {"AdId": "1\n"}, ("AdId", NOT_WHOLE + "is text of 2 characters")),
     bad("id-hexadecimal", {"AdId": "0x1F"}, ("AdId", NOT_WHOLE + "is text of 4 characters")),
     bad("id-arabic-digits", {"AdId": "١٢٣"}, ("AdId", NOT_WHOLE + "is text of 3 characters")),
     bad("id-wide-digits", {"AdId": "１２３"}, ("AdId", NOT_WHOLE + "is text of 3 characters")),
@@ -134,27 +139,27 @@ DURATION_ROWS = [
     bad("duration-clock-of-60-minutes", {"CallDuration": "0:60:00"},
         ("CallDuration", NOT_SECONDS + "is text of 7 characters")),
     bad("duration-clock-with-fraction", {"CallDuration": "0:03:00.5"},
-        ("CallDuration", NOT_SECONDS + "has a fraction")),
+        ("CallDuration", FRACTION)),
     bad("duration-clock-negative", {"CallDuration": "-0:03:00"},
         ("CallDuration", NOT_SECONDS + "is text of 8 characters")),
     bad("duration-clock-with-days-of-dotnet", {"CallDuration": "1.00:03:00"},
         ("CallDuration", NOT_SECONDS + "is text of 10 characters")),
-    bad("duration-iso-with-fraction", {"CallDuration": "PT1.5S"}, ("CallDuration", NOT_SECONDS + "has a fraction")),
+    bad("duration-iso-with-fraction", {"CallDuration": "PT1.5S"}, ("CallDuration", FRACTION)),
     bad("duration-iso-month", {"CallDuration": "P1M"}, ("CallDuration", NOT_SECONDS + "is text of 3 characters")),
     bad("duration-iso-empty", {"CallDuration": "PT"}, ("CallDuration", NOT_SECONDS + "is text of 2 characters")),
-    bad("duration-fraction-text", {"CallDuration": "180.5"}, ("CallDuration", NOT_SECONDS + "has a fraction")),
+    bad("duration-fraction-text", {"CallDuration": "180.5"}, ("CallDuration", FRACTION)),
     bad("duration-words", {"CallDuration": "3 min"}, ("CallDuration", NOT_SECONDS + "is text of 5 characters")),
     bad("duration-numpy-fraction", {"IvrDuration": np.timedelta64(1500, "ms")},
-        ("IvrDuration", NOT_SECONDS + "has a fraction")),
+        ("IvrDuration", FRACTION)),
     bad("duration-numpy-fraction-of-nanoseconds", {"IvrDuration": np.timedelta64(1, "ns")},
-        ("IvrDuration", NOT_SECONDS + "has a fraction")),
+        ("IvrDuration", FRACTION)),
     bad("duration-numpy-without-unit", {"IvrDuration": np.timedelta64(180)}, ("IvrDuration", NO_UNIT)),
     bad("duration-numpy-months", {"IvrDuration": np.timedelta64(1, "M")}, ("IvrDuration", NO_UNIT)),
-    bad("duration-fraction", {"CallDuration": 180.5}, ("CallDuration", NOT_SECONDS + "has a fraction")),
+    bad("duration-fraction", {"CallDuration": 180.5}, ("CallDuration", FRACTION)),
     bad("duration-negative", {"TalkDuration": -5}, ("TalkDuration", NEGATIVE)),
     bad("duration-boolean", {"TalkDuration": False}, ("TalkDuration", NOT_SECONDS + "is a boolean")),
     bad("duration-timedelta-fraction", {"IvrDuration": timedelta(milliseconds=1500)},
-        ("IvrDuration", NOT_SECONDS + "has a fraction")),
+        ("IvrDuration", FRACTION)),
     bad("duration-timedelta-negative", {"IvrDuration": timedelta(seconds=-1)}, ("IvrDuration", NEGATIVE)),
     bad("talk-over-call", {"CallDuration": 60, "TalkDuration": 61}, ("TalkDuration", EXCEEDS)),
     bad("talk-over-call-as-text", {"CallDuration": "99", "TalkDuration": "100"}, ("TalkDuration", EXCEEDS)),
@@ -167,7 +172,7 @@ AMOUNT_ROWS = [
           "1.234,500", "0,125", "1234,567", "1,23,456", "1,234,56", "1.234.5", "1 234.5.0", "1 234,567", "12 34",
           "1'234 567", "1,234 567", "12,", "12.", ",5", "--12", "(-12.50)", "((12.50))", "(12.50", "12.50-", "$", "$-",
           "12.50 usd", "ALL", "QTY 12", "12 %", "12.50 per month", "12.50 / 3", "12:50", "$1.2e3", "NaN", "$Infinity",
-          "１２.50", "12.50\n", "1\t234", "$-€12", "€1.234", "1.234 €", "EUR 1.234", "USD1,234.50 CAD", "$12 €",
+          "１２.50", "1\t234", "$-€12", "€1.234", "1.234 €", "EUR 1.234", "USD1,234.50 CAD", "$12 €",
       ])],
     bad("amount-exponent", {"SaleAmount": "1e3"}, ("SaleAmount", NOT_A_NUMBER + "text of 3 characters")),
     bad("amount-word-nan", {"SaleAmount": "NaN"}, ("SaleAmount", NOT_A_NUMBER + "text of 3 characters")),
@@ -235,15 +240,14 @@ TIME_ROWS = [
         timezone="America/New_York"),
     bad("time-offset-of-a-day", {"EventDate": "2026-09-10T22:55:32+24:00"}, ("EventDate", NOT_ISO)),
     bad("time-wide-digits", {"EventDate": "２０２６-09-10T22:55:32Z"}, ("EventDate", NOT_ISO)),
-    bad("time-padded", {"EventDate": "2026-09-10T22:55:32Z "}, ("EventDate", NOT_ISO)),
     bad("time-skipped", {"EventDate": "2026-03-08 02:30:00"}, ("EventDate", SKIPPED), timezone="America/New_York"),
     bad("time-skipped-datetime", {"EventDate": datetime(2026, 3, 8, 2, 30)}, ("EventDate", SKIPPED),
         timezone="America/New_York"),
     bad("time-skipped-second-fold", {"EventDate": datetime(2026, 3, 8, 2, 30, fold=1)}, ("EventDate", SKIPPED),
         timezone="America/New_York"),
-    bad("time-past-the-last-year", {"EventDate": datetime.max}, ("EventDate", "is outside the years 1 to 9999"),
+    bad("time-past-the-last-year", {"EventDate": datetime.max}, ("EventDate", TOO_LATE),
         timezone="America/New_York"),
-    bad("time-before-the-first-year", {"EventDate": datetime.min}, ("EventDate", "is outside the years 1 to 9999"),
+    bad("time-before-the-first-year", {"EventDate": datetime.min}, ("EventDate", TOO_EARLY),
         timezone="Asia/Tokyo"),
     bad("time-list", {"EventDate": ["2026-09-10T22:55:32Z"]},
         ("EventDate", "must be a datetime or ISO 8601 text, and is a value of type list")),
@@ -283,8 +287,7 @@ PHONE_ROWS = [
     bad("phone-float-of-nine-digits", {"CallerId": "212555014.0"}, ("CallerId", NOT_TEN)),
     bad("phone-vanity", {"CalledPhoneNumber": "303-555-HELP"}, ("CalledPhoneNumber", NOT_DIGITS)),
     bad("phone-plus-inside", {"CallerId": "1+212-555-0142"}, ("CallerId", NOT_DIGITS)),
-    bad("phone-line-end", {"CallerId": "2125550142\n"}, ("CallerId", NOT_DIGITS)),
-    bad("phone-over-64", {"CallerId": "2125550142" + " " * 55}, ("CallerId", NOT_DIGITS)),
+    bad("phone-over-64", {"CallerId": "212" + " " * 55 + "5550142"}, ("CallerId", NOT_DIGITS)),
     bad("phone-seven-digits", {"CallerId": "555-0142"}, ("CallerId", NOT_TEN)),
     bad("phone-eleven-without-1", {"CallerId": "22125550142"}, ("CallerId", NOT_TEN)),
     bad("phone-twelve-digits", {"CallerId": "112125550142"}, ("CallerId", NOT_TEN)),
@@ -299,7 +302,7 @@ PHONE_ROWS = [
     bad("phone-plus-unknown-code", {"CallerId": "+999 2125550142"}, ("CallerId", "is no phone number of any country")),
     bad("phone-plus-49-with-two-zeros", {"CallerId": "+49 00 30 23125 012"},
         ("CallerId", "is no phone number of any country")),
-    bad("phone-plus-alone", {"CallerId": "+ "}, ("CallerId", "is no phone number of any country")),
+    bad("phone-plus-alone", {"CallerId": "+ ()"}, ("CallerId", "is no phone number of any country")),
     bad("phone-boolean", {"CallerId": True}, ("CallerId", NOT_PHONE + "is a boolean")),
     bad("phone-list", {"CallerId": ["2125550142"]}, ("CallerId", NOT_PHONE + "is a value of type list")),
     bad("phone-tuple", {"CallerId": ("2125550142", "US")}, ("CallerId", NOT_PHONE + "is a value of type tuple")),
@@ -364,18 +367,16 @@ TEXT_ROWS = [
 WORD_ROWS = [
     bad("status-lower-case", {"CallStatus": "answer"}, ("CallStatus", STATUSES + "'answer'")),
     bad("status-vendor-word", {"CallStatus": "no-answer"}, ("CallStatus", STATUSES + "'no-answer'")),
-    bad("status-padded", {"CallStatus": "ANSWER "}, ("CallStatus", STATUSES + "'ANSWER '")),
     bad("status-number", {"CallStatus": 6}, ("CallStatus", STATUSES + "a value of type int")),
     bad("status-list", {"CallStatus": ["ANSWER"]}, ("CallStatus", STATUSES + "a value of type list")),
     bad("phone-type-lower-case", {"PhoneType": "mobile"}, ("PhoneType", PHONE_TYPES + "'mobile'")),
-    bad("phone-type-blank", {"PhoneType": " "}, ("PhoneType", PHONE_TYPES + "text of 1 characters")),
     bad("phone-type-boolean", {"PhoneType": False}, ("PhoneType", PHONE_TYPES + "a value of type bool")),
 ]  # fmt: skip
 
 MAPPED_ROWS = [
     bad("mapped-column-missing", {}, ("CallerId", "is missing; the row has no column 'phone'"),
         mapping={"CallerId": "phone"}),
-    bad("mapped-status-column-missing", {}, ("CallStatus", NO_STATUS + "; the row has no column 'status'"),
+    bad("mapped-status-column-missing", {}, ("CallStatus", NO_STATUS + NO_COLUMN_STATUS),
         mapping={"CallStatus": "status"}),
     bad("mapped-column-null", {"phone": None}, ("CallerId", MISSING), mapping={"CallerId": "phone"}),
     bad("mapped-callable-raises", {}, ("MediaId", "could not be computed: its mapping raised KeyError"),
@@ -413,7 +414,7 @@ SEVERAL_ROWS = [
         ("CallerId", "starts with +44, which is not the calling code of US"),
         ("CalledPhoneNumberCountry", NO_COUNTRY.replace("CallerId", "CalledPhoneNumber"))),
     bad("several-durations", {"CallDuration": -1, "TalkDuration": 0.5, "IvrDuration": True},
-        ("CallDuration", NEGATIVE), ("TalkDuration", NOT_SECONDS + "has a fraction"),
+        ("CallDuration", NEGATIVE), ("TalkDuration", FRACTION),
         ("IvrDuration", NOT_SECONDS + "is a boolean")),
     bad("values-in-each-other-s-columns",
         {"CallStatus": RECORDING, "CallDuration": 60, "TalkDuration": "2125550142", "MediaId": CALLER,

@@ -95,7 +95,7 @@ def test_whether_a_caller_is_anonymous_can_be_asked_of_anything(value: object) -
 TRUE = [True, 1, 1.0, Decimal(1), np.bool_(True), np.int64(1), "true", "TRUE", "True", "t", "yes", "Yes", "y", "Y", "1",
         np.str_("yes")]  # fmt: skip
 FALSE = [False, 0, 0.0, Decimal(0), np.bool_(False), np.int64(0), "false", "FALSE", "f", "no", "No", "n", "N", "0"]
-NEITHER: list[Any] = [None, "", 2, -1, 0.5, "on", "off", "maybe", " true", "1.0", "ｙ", "İ", [True], {}, b"true",
+NEITHER: list[Any] = [None, "", 2, -1, 0.5, "on", "off", "maybe", "tr ue", "1.0", "ｙ", "İ", [True], {}, b"true",
                       float("nan"), float("inf"), np.array([True])]  # fmt: skip
 
 

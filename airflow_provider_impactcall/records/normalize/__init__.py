@@ -8,26 +8,28 @@ from __future__ import annotations
 
 from airflow_provider_impactcall.records.normalize.countries import country
 from airflow_provider_impactcall.records.normalize.durations import seconds
-from airflow_provider_impactcall.records.normalize.numbers import amount, integer, number
+from airflow_provider_impactcall.records.normalize.numbers import amount, integer, number, whole_id
 from airflow_provider_impactcall.records.normalize.phones import (
     CallerIdFormat,
     country_of,
     is_anonymous,
     phone_number,
 )
-from airflow_provider_impactcall.records.normalize.texts import boolean, one_of, text
+from airflow_provider_impactcall.records.normalize.texts import boolean, identifier, one_of, text
 from airflow_provider_impactcall.records.normalize.times import event_date
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, is_absent, plain, word
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, described, is_absent, plain, word
 
 __all__ = [
     "CallerIdFormat",
     "UnfitValue",
     "amount",
+    "bare",
     "boolean",
     "country",
     "country_of",
     "described",
     "event_date",
+    "identifier",
     "integer",
     "is_absent",
     "is_anonymous",
@@ -37,5 +39,6 @@ __all__ = [
     "plain",
     "seconds",
     "text",
+    "whole_id",
     "word",
 ]

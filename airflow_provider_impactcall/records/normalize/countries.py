@@ -11,7 +11,7 @@ from typing import Any
 
 import phonenumbers
 
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, reader, word
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, reader, word
 
 _LONGEST_NAME = 64
 _BETWEEN_WORDS = re.compile(r"[ ,()'\u2019-]+")
@@ -68,7 +68,7 @@ def country(value: Any) -> str:
 
 @reader
 def _country(value: Any) -> str:
-    written = value if isinstance(value, str) else ""
+    written = bare(value) if isinstance(value, str) else ""
     code: str | None = written.upper() if written.isascii() else ""  # The capitals of a ß are those of South Sudan.
     if code not in phonenumbers.SUPPORTED_REGIONS:
         code = _named(written) if 0 < len(written) <= _LONGEST_NAME else None

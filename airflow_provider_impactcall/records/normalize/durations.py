@@ -8,13 +8,21 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from airflow_provider_impactcall.records.normalize.numbers import LONGEST_NUMBER, integer
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, reader
+from airflow_provider_impactcall.records.normalize.numbers import (
+    LONGEST_NUMBER,
+    decimal,
+    integer,
+    is_number,
+    whole_number,
+)
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, described, reader
 
 _WHAT = "a whole number of seconds"
-_FRACTION = f"must be {_WHAT}, and has a fraction"
+_REMEDY = "; a source {'rounded_down': ...} leaves it out"
+_FRACTION = f"must be {_WHAT}, and has a fraction{_REMEDY}"
 # Python and pandas write a timedelta of more than a day as "1 day, 0:03:00" and "1 days 00:03:00".
-_CLOCK = re.compile(r"(?:([0-9]{1,9}) days?,? )?([0-9]{1,9}):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9}))?")
+_CLOCK = re.compile(r"(?:([0-9]{1,9}) days?,? )?([0-9]{1,9}):([0-5][0-9]):([0-5][0-9])(?:[.,]([0-9]{1,9}))?")
+_DIGITS = re.compile(r"([0-9]{1,64})\.[0-9]{1,64}")
 _TWO_PARTS = re.compile(r"[0-9]{1,9}:[0-5][0-9]")
 # Years and months are no fixed number of seconds.
 _ISO = re.compile(r"P(?=[0-9T])(?:[0-9]{1,6}W)?(?:[0-9]{1,6}D)?(?:T(?=[0-9])(?:[0-9]{1,6}H)?(?:[0-9]{1,9}M)?"
@@ -22,48 +30,59 @@ _ISO = re.compile(r"P(?=[0-9T])(?:[0-9]{1,6}W)?(?:[0-9]{1,6}D)?(?:T(?=[0-9])(?:[
 _ISO_DURATION = TypeAdapter(timedelta)
 
 
-def seconds(value: Any) -> int:
+def seconds(value: Any, *, rounded_down: bool = False) -> int:
     """A duration in whole seconds, of zero or more.
 
     Takes a whole number, its digits as text (``180``, ``180.0``), ``H:MM:SS``, ISO 8601 (``PT3M``), a
     ``timedelta``, and the ones of pandas and numpy.
 
+    :param rounded_down: leave out a fraction of a second, which is refused else
     :raises UnfitValue: for anything else: a fraction of a second, ``MM:SS`` (it may be ``HH:MM``), years and
         months, which have no one length, and a timedelta of numpy without a unit
     """
     if type(value) is int or (type(value) is str and value.isdecimal()):  # the common cases, for speed
         return integer(value, _WHAT)
-    return _seconds(value)
+    return _seconds(value, rounded_down)
 
 
 @reader
-def _seconds(value: Any) -> int:
+def _seconds(value: Any, rounded_down: bool) -> int:
     if isinstance(value, str):
-        return _of_text(value)
+        return _of_text(bare(value), rounded_down)
     if type(value).__name__ == "timedelta64":
-        value = _of_numpy(value)
+        value = _of_numpy(value, rounded_down)
     if isinstance(value, timedelta):
         value, rest = divmod(value, timedelta(seconds=1))
-        if rest:
+        if rest and not rounded_down:
             raise UnfitValue(_FRACTION)
-    return integer(value, _WHAT)
+    return _whole(value, rounded_down)
 
 
-def _of_text(value: str) -> int:
+def _whole(value: Any, rounded_down: bool) -> int:
+    if rounded_down and isinstance(value, str) and (digits := _DIGITS.fullmatch(value)) is not None:
+        value = digits[1]
+    elif rounded_down and not isinstance(value, bool) and is_number(value) and whole_number(value) is None:
+        exact = decimal(value)
+        if exact >= 0:
+            value = int(exact)
+    return integer(value, _WHAT, _REMEDY)
+
+
+def _of_text(value: str, rounded_down: bool) -> int:
     if len(value) <= LONGEST_NUMBER:
         if (clock := _CLOCK.fullmatch(value)) is not None:
             days, hours, minutes, whole, fraction = clock.groups("0")
-            if int(fraction):
+            if int(fraction) and not rounded_down:
                 raise UnfitValue(_FRACTION)
             return ((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(whole)
         if _ISO.fullmatch(value):
-            return seconds(_ISO_DURATION.validate_python(value))
+            return seconds(_ISO_DURATION.validate_python(value), rounded_down=rounded_down)
         if _TWO_PARTS.fullmatch(value):
             raise UnfitValue(f"must be {_WHAT}, and has two parts, which may be hours or minutes; write H:MM:SS")
-    return integer(value, _WHAT)
+    return _whole(value, rounded_down)
 
 
-def _of_numpy(value: Any) -> Any:
+def _of_numpy(value: Any, rounded_down: bool) -> Any:
     """The timedelta64 of numpy as a timedelta, or as seconds where a timedelta is too coarse."""
     unit = value.dtype.name.removeprefix("timedelta64").strip("[]0123456789")
     if unit in ("", "Y", "M"):
@@ -72,6 +91,6 @@ def _of_numpy(value: Any) -> Any:
     if plain is None or isinstance(plain, timedelta):
         return plain
     second = type(value)(1, "s")
-    if value % second != type(value)(0, "s"):
+    if value % second != type(value)(0, "s") and not rounded_down:
         raise UnfitValue(_FRACTION)
     return int(value // second)

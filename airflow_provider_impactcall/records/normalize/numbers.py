@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from numbers import Integral, Real
 from typing import Any
 
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, reader
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, described, plain, reader, unescaped
 
 # No id, amount or duration comes near; Decimal("1E+999999") would take up the memory that its digits need.
 LONGEST_NUMBER = 64
@@ -55,12 +55,13 @@ _FIGURES = tuple(
 )
 
 
-def integer(value: Any, what: str = "a whole number") -> int:
+def integer(value: Any, what: str = "a whole number", remedy: str = "") -> int:
     """A whole number of zero or more: an integer, a whole float or decimal, or its digits as text.
 
     The text may have a fraction of zeros (``10000.0``), as the column of a file has it that was one of floats.
 
     :param what: what it is to be, in a message
+    :param remedy: what the message says of a fraction
     :raises UnfitValue: for anything else, such as a float too large to be exact; a boolean is not a number here
     """
     if type(value) is int:  # the common cases, for speed
@@ -68,20 +69,22 @@ def integer(value: Any, what: str = "a whole number") -> int:
             return value
     elif type(value) is str and value.isdecimal() and value.isascii() and len(value) <= LONGEST_NUMBER:
         return int(value)
-    return _integer(value, what)
+    return _integer(value, what, remedy)
 
 
 @reader
-def _integer(value: Any, what: str) -> int:
+def _integer(value: Any, what: str, remedy: str) -> int:
+    if isinstance(value, str):
+        value = bare(value)
     if isinstance(value, bool):
         raise UnfitValue(f"must be {what}, and is a boolean")
     if is_number(value):
         whole = whole_number(value)
         if whole is None:
-            raise UnfitValue(f"must be {what}, and has a fraction")
+            raise UnfitValue(f"must be {what}, and has a fraction{remedy}")
     elif (digits := _digits(value)) is not None:
         if digits[2] and digits[2].strip("0"):
-            raise UnfitValue(f"must be {what}, and has a fraction")
+            raise UnfitValue(f"must be {what}, and has a fraction{remedy}")
         whole = int(digits[1])
     else:
         raise UnfitValue(f"must be {what}, and is {described(value)}")
@@ -90,17 +93,32 @@ def _integer(value: Any, what: str) -> int:
     return whole
 
 
+def whole_id(value: Any) -> int:
+    """An id that is a whole number, as :func:`integer` reads it, without what a spreadsheet needs to take it for text.
+
+    :raises UnfitValue: as :func:`integer` does
+    """
+    if type(value) is int and 0 <= value < _TOO_LARGE:  # the common cases, for speed
+        return value
+    if type(value) is str and value.isdecimal():
+        return integer(value)
+    found = plain(value)
+    return integer(unescaped(found) if isinstance(found, str) else value)
+
+
 @reader
 def number(value: Any) -> str:
     """A decimal number as plain text (``-12.50``, no exponent, no separators); text and decimals keep their zeros.
 
     :raises UnfitValue: for anything else; a boolean is not a number here
     """
-    if isinstance(value, str) and len(value) <= _LONGEST_DECIMAL and _DECIMAL_NUMBER.fullmatch(value):
-        return value
+    if isinstance(value, str):
+        written = bare(value)
+        if len(written) <= _LONGEST_DECIMAL and _DECIMAL_NUMBER.fullmatch(written):
+            return written
     if isinstance(value, bool) or not is_number(value):
         raise UnfitValue(f"must be a number such as 12.50, and is {described(value)}")
-    spelled = format(decimal(value), "f")
+    spelled: str = format(decimal(value), "f")
     return spelled if isinstance(value, Decimal) else spelled.removesuffix(".0")
 
 
@@ -114,10 +132,12 @@ def amount(value: Any) -> str:
 
     :raises UnfitValue: for anything else, such as ``1.234,500``, ``0,125``, ``1.234 €`` or two currencies
     """
-    if isinstance(value, str) and len(value) <= _LONGEST_DECIMAL and not _DECIMAL_NUMBER.fullmatch(value):
-        plain = _plain_amount(value)
-        if plain is not None:
-            return plain
+    if isinstance(value, str):
+        value = bare(value)
+        if len(value) <= _LONGEST_DECIMAL and not _DECIMAL_NUMBER.fullmatch(value):
+            found = _plain_amount(value)
+            if found is not None:
+                return found
     return number(value)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import phonenumbers
 
 from airflow_provider_impactcall.records.normalize.numbers import LONGEST_NUMBER, integer
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, plain, reader
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, plain, reader, unescaped
 
 CallerIdFormat = Literal["national", "e164"]
 
@@ -61,7 +61,7 @@ def is_anonymous(value: Any) -> bool:
     try:
         bare = plain(value)
         written = bare if isinstance(bare, str) else str(integer(bare))
-        return len(written) <= _LONGEST_ADDRESS and _is_withheld(_readable(written))
+        return len(written) <= _LONGEST_ADDRESS and _is_withheld(_readable(unescaped(written)))
     except Exception:
         return False
 
@@ -94,7 +94,8 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
     as ``+1`` and ten digits (``e164``). Any other number leaves as ``+`` and its digits. Spaces, dots,
     dashes and brackets are left out, and so are an extension (``x42``, ``ext. 42``, ``;ext=42``) and keys to press
     (``,,42#``). Digits, dashes and spaces may be those of any script. Of a SIP or ``tel:`` address the user part is
-    read. Whatever else a value holds makes it no number.
+    read. Blanks around it go, and so does what a spreadsheet needs to take it for text (``'+1...``,
+    ``="+1..."``). Whatever else a value holds makes it no number.
 
     :param country: two letters; needed for a number that is neither NANP nor starts with ``+``
     :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), what is no phone number, or one
@@ -110,7 +111,7 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
 @reader
 def _written(value: Any) -> str:
     # A number's sign or point must not pass for the punctuation of a phone number.
-    written = value if isinstance(value, str) else str(integer(value, "a phone number"))
+    written = unescaped(value) if isinstance(value, str) else str(integer(value, "a phone number"))
     if len(written) > _LONGEST_ADDRESS:
         raise UnfitValue(_NOT_DIGITS)
     return written
@@ -119,7 +120,7 @@ def _written(value: Any) -> str:
 @lru_cache(maxsize=65_536)
 @reader
 def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> str:
-    readable = _readable(written)
+    readable = _readable(unescaped(written))
     try:
         dialled = _dialled(readable)
     except UnfitValue:

@@ -9,7 +9,15 @@ from typing import Any
 from uuid import UUID
 
 from airflow_provider_impactcall.records.normalize.numbers import decimal, is_number, whole_number
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, is_absent, reader, word
+from airflow_provider_impactcall.records.normalize.values import (
+    UnfitValue,
+    bare,
+    described,
+    is_absent,
+    reader,
+    unescaped,
+    word,
+)
 
 _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "0"})
@@ -27,6 +35,17 @@ def text(value: Any) -> str:
     if type(value) is str and value.isascii() and "\0" not in value:  # the common case, for speed
         return value
     return _text(value)
+
+
+def identifier(value: Any) -> str:
+    """Text that tells one thing from another: as :func:`text`, but blanks around it mean nothing, nor does what a
+    spreadsheet needs to take it for text (``'A-1``, ``="A-1"``).
+
+    :raises UnfitValue: as :func:`text` does
+    """
+    if type(value) is str and value.isascii() and "\0" not in value:  # the common case, for speed
+        return value if value[:1].isalnum() and value[-1:].isalnum() else unescaped(value)
+    return unescaped(text(value))
 
 
 @reader
@@ -62,7 +81,7 @@ def _item(value: Any) -> str:
 
 
 def one_of(value: Any, allowed: Sequence[str]) -> str:
-    """One word of a fixed vocabulary, letter for letter.
+    """One word of a fixed vocabulary, letter for letter; blanks around it mean nothing.
 
     :raises UnfitValue: for anything else
     """
@@ -73,9 +92,10 @@ def one_of(value: Any, allowed: Sequence[str]) -> str:
 
 @reader
 def _one_of(value: Any, allowed: Sequence[str]) -> str:
-    if not isinstance(value, str) or value not in allowed:
+    found = bare(value) if isinstance(value, str) else None
+    if found is None or found not in allowed:
         raise UnfitValue(f"must be one of {', '.join(map(repr, allowed))}, and is {word(value)}")
-    return value
+    return found
 
 
 @reader
@@ -87,7 +107,7 @@ def boolean(value: Any) -> bool:
     if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's is no bool of Python's
         return bool(value)
     if isinstance(value, str):
-        spelled = value.lower() if value.isascii() else ""
+        spelled = bare(value).lower() if bare(value).isascii() else ""
     else:
         spelled = str(whole_number(value)) if is_number(value) else ""
     if spelled in _TRUE:

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_provider_impactcall.records.normalize.numbers import decimal, is_number
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, described, reader
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, described, reader
 
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}"
 _OFFSET = r" ?(Z|UTC|GMT|[+-][0-9:]+)?"
@@ -28,11 +28,23 @@ _RFC_2822 = re.compile(
 _EPOCH = re.compile(r"([0-9]{10}|[0-9]{13})(?:\.[0-9]+)?")
 _DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _MINUTE = timedelta(minutes=1)
+_DAY = 86_400.0
+# No call-tracking vendor is older; before it are the times that databases, languages and programs write for none, such
+# as 0001-01-01, 1753-01-01, 1899-12-30, 1970-01-01 and 1980-01-01, and after the clock 2079-06-06 and 9999-12-31.
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
+_NEVER = re.compile(
+    r"[+-]?inf(?:inity)?|0000-00-00.*|[+-]?[0-9]{5,}-[0-9]{2}-[0-9]{2}.*|[+-][0-9]{4,}-[0-9]{2}-[0-9]{2}.*|"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}.* BC",
+    re.IGNORECASE,
+)
 _NO_TIME = "must be a time, and is a date without one"
+_NEVER_AT_ALL = "is no time of a call: databases and programs write such where there is none"
+_TOO_EARLY = "is before 1990-01-01, and no call is: databases and programs write such times where there is none"
+_TOO_LATE = "is more than a day ahead of the clock, and no call is; a mark of no time, or another form than it looks"
 _OUTSIDE = "is outside the years 1 to 9999"
 
 
-def event_date(value: Any, zone: tzinfo | None = None) -> str:
+def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None) -> str:
     """The time of a call as ``YYYY-MM-DDTHH:MM:SS±hh:mm``, at the offset it came with.
 
     Takes a ``datetime`` (pandas' and numpy's too) and, as text, ISO 8601 (``Z``, ``UTC`` or ``GMT`` for an offset of
@@ -42,20 +54,24 @@ def event_date(value: Any, zone: tzinfo | None = None) -> str:
     repeats is the first of the two (or what ``fold`` says).
 
     :param zone: the zone of times that carry no offset; without it such a time is refused
+    :param now: the time by the clock, in seconds since the epoch: a time more than a day after it, or before 1990, is
+        none that a call has. Not asked for if None
     :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, a time without
         an offset when there is no ``zone``, a local time that a clock change skips, or an epoch of other digits
     """
     if type(value) is datetime:  # the common case, for speed
         fixed = value.tzinfo
-        if fixed is UTC or (type(fixed) is timezone and not fixed.utcoffset(None) % _MINUTE):
+        if (fixed is UTC or (type(fixed) is timezone and not fixed.utcoffset(None) % _MINUTE)) and (
+            now is None or _EARLIEST <= value.timestamp() <= now + _DAY
+        ):
             return value.isoformat("T", "seconds")
-    return _event_date(value, zone)
+    return _event_date(value, zone, now)
 
 
 @reader
-def _event_date(value: Any, zone: tzinfo | None) -> str:
+def _event_date(value: Any, zone: tzinfo | None, now: float | None) -> str:
     if isinstance(value, str):
-        moment = _of_text(value)
+        moment = _of_text(bare(value))
     elif isinstance(value, datetime):
         moment = value
     elif type(value).__name__ == "datetime64":
@@ -67,6 +83,8 @@ def _event_date(value: Any, zone: tzinfo | None) -> str:
     if type(moment) is not datetime:
         moment = datetime.combine(moment.date(), moment.time(), moment.tzinfo)
     offset = moment.utcoffset()
+    if now is not None:
+        _check(moment, now, 0.0 if offset is not None else _DAY)
     if offset is None:
         if zone is None:
             raise UnfitValue("has no offset from UTC; add one, or give the option timezone")
@@ -76,9 +94,23 @@ def _event_date(value: Any, zone: tzinfo | None) -> str:
         if _to_utc(moment).astimezone(zone).replace(tzinfo=None) != moment.replace(tzinfo=None):
             raise UnfitValue(f"is a local time that a clock change skips in {zone}")
         offset = moment.utcoffset()
+        if now is not None:
+            _check(moment, now)
     if offset is not None and offset % _MINUTE:
         moment = _to_utc(moment)
     return moment.isoformat(timespec="seconds")
+
+
+def _check(moment: datetime, now: float, margin: float = 0.0) -> None:
+    """Refuse what is no time of a call.
+
+    :param margin: seconds by which it may be another, as its offset is not known yet
+    """
+    at = (moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)).timestamp()
+    if at < _EARLIEST - margin:
+        raise UnfitValue(_TOO_EARLY)
+    if at > now + _DAY + margin:
+        raise UnfitValue(_TOO_LATE)
 
 
 def _of_text(value: str) -> datetime:
@@ -96,6 +128,8 @@ def _of_text(value: str) -> datetime:
             return moment.replace(tzinfo=UTC) if parts[1] == "-0000" else moment
     except ValueError:
         parts = None
+    if _NEVER.fullmatch(value):
+        raise UnfitValue(_NEVER_AT_ALL)
     if _DIGITS.fullmatch(value):
         return _of_digits(value)
     if re.fullmatch(_DATE, value):

@@ -75,6 +75,32 @@ def _is_nothing(value: Any) -> bool:
     return value == "" if isinstance(value, str) else bool(value != value)
 
 
+_WHITESPACE = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
+_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+_BLANKS = _WHITESPACE + _INVISIBLE
+
+
+def bare(value: str) -> str:
+    """Text without the blanks of any kind around it, such as those that fill up a column of a fixed width."""
+    return str.strip(value, _BLANKS)
+
+
+def unescaped(value: str) -> str:
+    """Text without blanks around it, and without what keeps a spreadsheet from making a number of it.
+
+    That is an apostrophe or a tab before it, or a formula around it: ``'+12125550123``, ``="+12125550123"``.
+    """
+    found = bare(value)
+    while True:
+        if len(found) > len('=""') and found.startswith('="') and found.endswith('"'):
+            inner = found[2:-1]
+        elif found.startswith("'"):
+            inner = found[1:]
+        else:
+            return found
+        found = bare(inner)
+
+
 def described(value: Any) -> str:
     """A value in a message: its type, and its length if it is text."""
     if isinstance(value, str):
@@ -84,6 +110,6 @@ def described(value: Any) -> str:
 
 def word(value: Any) -> str:
     """A value in a message about a fixed vocabulary: the word itself if it is nothing but one."""
-    if isinstance(value, str) and _WORD.fullmatch(value):
-        return repr(value)
+    if isinstance(value, str) and _WORD.fullmatch(bare(value)):
+        return repr(bare(value))
     return described(value)

@@ -10,8 +10,10 @@ from importlib.metadata import EntryPoint, entry_points
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.vendors.model import GUARDS
 from airflow_provider_impactcall.records.vendors.preset import (
     Filter,
+    Guard,
     Join,
     VendorPreset,
     anonymous,
@@ -20,14 +22,17 @@ from airflow_provider_impactcall.records.vendors.preset import (
     latest,
     marked,
     preset_of,
+    reads,
     spam,
     yes_or_no,
 )
 
 __all__ = [
     "ENTRY_POINTS",
+    "GUARDS",
     "VENDORS",
     "Filter",
+    "Guard",
     "Join",
     "VendorPreset",
     "anonymous",
@@ -36,6 +41,7 @@ __all__ = [
     "latest",
     "marked",
     "preset",
+    "reads",
     "register",
     "spam",
     "yes_or_no",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.columns import Row
 from airflow_provider_impactcall.records.vendors.preset import (
     Filter,
     VendorPreset,
@@ -13,14 +13,17 @@ from airflow_provider_impactcall.records.vendors.preset import (
     click_id,
     country_beside,
     latest,
+    reads,
     spam,
     stated,
     word,
 )
 
 _NOT_ANSWERED = ("missed", "abandoned", "voicemail")
+_TOLD_BY = ("voicemail", "call_type", "answered")
 
 
+@reads(*_TOLD_BY)
 def answer(row: Row) -> Any:
     """``voicemail`` if that flag is set, else ``call_type``; without one, what the flag ``answered`` says."""
     if stated(row, "voicemail"):
@@ -31,6 +34,7 @@ def answer(row: Row) -> Any:
     return None if answered is None else "answered" if answered else "missed"
 
 
+@reads(answer, "answered", "duration")
 def talk_duration(row: Row) -> Any:
     """``duration`` if the call was answered, and not by a voicemail; else 0."""
     kind = word(answer(row))
@@ -39,17 +43,19 @@ def talk_duration(row: Row) -> Any:
     return row.get("duration") if talked and kind not in _NOT_ANSWERED else 0
 
 
+@reads("first_call")
 def repeat_caller(row: Row) -> str | None:
     """``new`` or ``repeat``, by the flag ``first_call``."""
     first = stated(row, "first_call")
     return None if first is None else "new" if first else "repeat"
 
 
+@reads("resource_id", "id", answer, "duration")
 def not_connected_yet(row: Row) -> bool:
     """Whether it is what the pre-call webhook says of every call before it is connected: missed, of no length. The
     API, whose ids begin with ``CAL``, lists no call before it has ended.
     """
-    webhook = not normalize.is_absent(row.get("resource_id")) or not str(row.get("id")).startswith("CAL")
+    webhook = not normalize.is_absent(row.get("resource_id")) or not word(row.get("id")).startswith("cal")
     return webhook and word(answer(row)) == "missed" and word(row.get("duration")) in ("", "0", "0.0")
 
 
@@ -93,8 +99,15 @@ PRESET = VendorPreset(
     },
     known_by=("resource_id", "customer_phone_number"),  # Not id: a table of webhooks has one of its own.
     filters=(
-        Filter("an outbound call", "direction", ("outbound",), stays=("inbound",)),
-        Filter("a call that has not ended", not_connected_yet, (True,), unfinished=True),
+        Filter("an outbound call", "direction", ("outbound",), stays=("inbound",), guard="direction"),
+        Filter(
+            "a call that has not ended",
+            not_connected_yet,
+            (True,),
+            unfinished=True,
+            guard="ended",
+            columns=("call_type", "answered"),
+        ),
         spam("spam"),
         anonymous("customer_phone_number"),
     ),

@@ -15,6 +15,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     flag,
     latest,
     marked,
+    reads,
     whole_id,
     word,
     yes_or_no,
@@ -41,13 +42,17 @@ _STATUSES = {
     "failed": "FAILURE",
 }
 
+_LAST_STEP = "call_path.-1.route_type"
+_AGENT = {"first_of": ["agent_id", "agent.id"]}
+
 _said = reader_of(_SAID)
-_last_step = reader_of("call_path.-1.route_type")
-_agent = reader_of({"first_of": ["agent_id", "agent.id"]})
+_last_step = reader_of(_LAST_STEP)
+_agent = reader_of(_AGENT)
 _converted = reader_of("sale.conversion")
 _sale = reader_of("sale.value")
 
 
+@reads(_SAID, _LAST_STEP, _AGENT, "talk_time")
 def status(row: Row) -> Any:
     """``dial_status``, else ``call_status``, else ``status``. Of ``completed``, ``answered`` and ``hangup`` more is
     told: ``voice menu`` if the call's path ended in one and no agent took it, else, if ``talk_time`` is 0, the word
@@ -64,11 +69,13 @@ def status(row: Row) -> Any:
     return f"{word(said)} without talk" if without_talk else said
 
 
+@reads("direction")
 def other_than_inbound(row: Row) -> bool:
     """Whether ``direction`` is there and is neither inbound nor outbound: a text (``msg_inbound``), a form, a chat."""
     return word(row.get("direction")) not in ("inbound", "outbound", "")
 
 
+@reads("sale.conversion", "sale.value")
 def sale_amount(row: Row) -> Any:
     """``sale.value``, unless ``sale.conversion`` says that it was no sale."""
     converted = _converted.read(row)
@@ -110,9 +117,15 @@ PRESET = VendorPreset(
     },
     known_by=("sid", "tracking_number"),  # Not id: a table of webhooks has one of its own.
     filters=(
-        Filter("an outbound call", "direction", ("outbound",)),
-        Filter("an activity other than an inbound call", other_than_inbound, (True,)),
-        Filter("a call that has not ended", _SAID, ("in-progress", "ringing", "queued", "initiated"), unfinished=True),
+        Filter("an outbound call", "direction", ("outbound",), guard="direction"),
+        Filter("an activity other than an inbound call", other_than_inbound, (True,), guard="direction"),
+        Filter(
+            "a call that has not ended",
+            _SAID,
+            ("in-progress", "ringing", "queued", "initiated"),
+            unfinished=True,
+            guard="ended",
+        ),
         marked("a call excluded from CallTrackingMetrics' own reports", "excluded"),
         anonymous(_CALLER),
     ),

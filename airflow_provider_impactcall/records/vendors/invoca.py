@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.columns import Row
 from airflow_provider_impactcall.records.vendors.preset import (
     Filter,
     VendorPreset,
     anonymous,
     click_id,
     flag,
+    reads,
     stated,
     word,
 )
@@ -43,6 +44,7 @@ _TOLD_BY_EVENTS = (
 )
 
 
+@reads("hangup_cause", "connect_duration", "ivr_duration", "duration")
 def end_of_call(row: Row) -> Any:
     """``Connected`` if ``connect_duration`` is above 0, else ``hangup_cause``; a caller's in the IVR is the IVR's."""
     cause = row.get("hangup_cause")
@@ -57,12 +59,14 @@ def end_of_call(row: Row) -> Any:
     return "IVR: Hang-up" if in_ivr and in_ivr >= _seconds(row, "duration") else cause
 
 
+@reads("hangup_cause", "connect_duration")
 def talk_duration(row: Row) -> Any:
     """``connect_duration``; 0 where it is left out of a call that did not reach anyone."""
     connected = row.get("connect_duration")
     return 0 if normalize.is_absent(connected) and word(row.get("hangup_cause")) in _NOT_CONNECTED else connected
 
 
+@reads("repeat_calling_phone_number")
 def repeat_caller(row: Row) -> Any:
     """``repeat`` or ``new`` if ``repeat_calling_phone_number`` is a flag, else what it says."""
     repeat = row.get("repeat_calling_phone_number")
@@ -70,12 +74,14 @@ def repeat_caller(row: Row) -> Any:
     return repeat if said is None else "repeat" if said else "new"
 
 
+@reads("opt_in_SMS")
 def opt_in_sms(row: Row) -> int | None:
     """1 or 0, by the flag ``opt_in_SMS``."""
     opted = stated(row, "opt_in_SMS")
     return None if opted is None else int(opted)
 
 
+@reads("reason_code")
 def reference_id(row: Row) -> str | None:
     """``reason_code`` if it is a number, which is all that impact.com takes."""
     try:
@@ -84,11 +90,13 @@ def reference_id(row: Row) -> str | None:
         return None
 
 
+@reads("transaction_type")
 def is_event(row: Row) -> bool:
     """Whether it is no call but what became of one."""
     return word(row.get("transaction_type")) in _EVENTS
 
 
+@reads("corrects_transaction_id", "corrected_at", "signal_value", is_event, end_of_call, *_TOLD_BY_EVENTS)
 def transactions(rows: Sequence[Row]) -> Sequence[Row | str]:
     """The Call transaction as it was last corrected, with what later events tell of its conversion.
 

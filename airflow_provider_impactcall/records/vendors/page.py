@@ -75,7 +75,9 @@ def _rows(preset: VendorPreset) -> Iterator[str]:
     known_by = " or ".join(f"``{name}``" for name in preset.known_by)
     yield (
         "A row has the call in its own columns, or as JSON in one of them, such as ``payload``: it is looked for there "
-        f"if the row has no column {known_by}."
+        f"if the row has no column {known_by}. Columns may be in any case and style, as loaders rename them: "
+        "``UPPER_CASE``, ``snake_case``, ``camelCase``, ``kebab-case``, and ``a__b`` or ``a.b`` for ``b`` within "
+        "``a``. Two that could be meant are an error."
     )
     if preset.blanks:
         yield f"{', '.join(f'``{word}``' for word in preset.blanks)} counts as no value."
@@ -120,11 +122,18 @@ def _status(source: Source | None) -> Iterator[str]:
         )
 
 
-def _left_out(filters: Iterable[Filter]) -> Iterator[str]:
+def _left_out(filters: Sequence[Filter]) -> Iterator[str]:
     rows = [(each.reason, _told(each)) for each in filters]
     if rows:
         yield "They count as ``filtered``, each with its reason."
         yield _table(("what it is", "how it is told"), rows)
+        guards = {each.guard: f"``{each.guard}``" for each in filters if each.guard}
+        if guards:
+            yield (
+                f"[Guards](README.md#guards) are {' and '.join(guards.values())}: a query, a CSV or a Parquet file "
+                "without their columns is refused, and so is each row without them, unless ``prefiltered`` says that "
+                "the rows have passed them already."
+            )
     else:
         yield "None."
 

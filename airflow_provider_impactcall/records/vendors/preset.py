@@ -1,157 +1,39 @@
-"""What a preset knows of a call-tracking vendor's calls, as data."""
+"""What presets are made of: filters and sources that several vendors' calls need."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import (
-    Reader,
-    Row,
-    Source,
-    folded,
-    from_json,
-    in_words,
-    object_in,
-    reader_of,
-)
+from airflow_provider_impactcall.records.columns import Row, from_json
+from airflow_provider_impactcall.records.sources import Reader, Source, folded, in_words, reader_of
+from airflow_provider_impactcall.records.vendors.model import Filter, Guard, Join, VendorPreset, preset_of, reads
 
-Join = Callable[[Sequence[Row]], Sequence[Row | str]]
-"""The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
-it is left out."""
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Calls that are left out on purpose, such as those that have not ended.
-
-    :param reason: what such a call is, for the report: ``an outbound call``
-    :param source: what tells it
-    :param values: the values that do, whatever their case; a call without one stays
-    :param stays: the values of calls that stay, if any other is to reject the row and be named; all others stay if None
-    :param unfinished: whether such a row is one version of a call that will come again: another version of the same
-        input always goes before it
-    """
-
-    reason: str
-    source: Source
-    values: Collection[Any]
-    stays: Collection[Any] | None = None
-    unfinished: bool = False
-
-    def leaves_out(self, row: Row) -> bool:
-        """Whether it is such a call.
-
-        :raises UnfitValue: if nobody knows
-        """
-        value = self._reader.read(row)
-        if normalize.is_absent(value):
-            return False
-        if folded(value) in self._values:
-            return True
-        if self._staying is not None and folded(value) not in self._staying:
-            told = in_words(self.source).replace("`", "")
-            raise normalize.UnfitValue(f"may be {self.reason}: {told} is {normalize.word(value)}")
-        return False
-
-    @cached_property
-    def _reader(self) -> Reader:
-        return reader_of(self.source)
-
-    @cached_property
-    def _values(self) -> Collection[str]:
-        return frozenset(map(folded, self.values))
-
-    @cached_property
-    def _staying(self) -> Collection[str] | None:
-        return None if self.stays is None else frozenset(map(folded, self.stays))
-
-
-@dataclass(frozen=True)
-class VendorPreset:
-    """How one vendor's calls become impact.com's.
-
-    :param name: what the option ``vendor`` calls it, in lower case
-    :param title: the vendor's own spelling
-    :param facts: where each thing that it says of the vendor can be read
-    :param mapping: a source by parameter name; a user's own mapping goes before it
-    :param filters: the calls that are left out
-    :param known_by: the columns by which a call's record is known, such as its id. A row that has none of them, and
-        a JSON object with one in another column (``call``, ``payload``), is read as that object
-    :param join: how the rows of one call become one; None if the vendor never has two of one call
-    :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
-    :param notes: what a user has to know, a sentence each
-    :param blanks: the words that the vendor writes where there is no value
-    """
-
-    name: str
-    title: str
-    facts: Sequence[str]
-    mapping: Mapping[str, Source]
-    known_by: Sequence[str]
-    filters: Sequence[Filter] = ()
-    join: Join | None = None
-    call: Source | None = None
-    notes: Sequence[str] = ()
-    blanks: Collection[str] = ()
-
-    def opened(self, row: Row) -> Row:
-        """The row with the call's own columns in it, wherever they lay, and nothing in them where there is no value."""
-        found = self._unwrapped(row)
-        if not self.blanks:
-            return found
-        return {
-            name: None if isinstance(value, str) and value in self.blanks else value for name, value in found.items()
-        }
-
-    def left_out(self, row: Row) -> str | None:
-        """Why a call is left out, or None if it is not.
-
-        :param row: opened
-        """
-        return next((each.reason for each in self.filters if each.leaves_out(row)), None)
-
-    def unfinished(self, row: Row) -> str | None:
-        """Why a row is only a version of a call that will come again, or None if it is not, or nobody knows.
-
-        :param row: opened
-        """
-        try:
-            return next((each.reason for each in self.filters if each.unfinished and each.leaves_out(row)), None)
-        except Exception:
-            # What is wrong with it is said when the row is read as a call.
-            return None
-
-    def call_of(self, row: Row) -> str | None:
-        """By what a row is known to be of the same call as another; None if it has nothing of that kind.
-
-        :param row: opened
-        """
-        try:
-            return normalize.text(self._call.read(row)) or None
-        except Exception:
-            # What is wrong with it is said when the row is read as a call.
-            return None
-
-    def _unwrapped(self, row: Row) -> Row:
-        if any(name in row for name in self.known_by):
-            return row
-        for value in row.values():
-            found = object_in(value)
-            if found is not None and any(name in found for name in self.known_by):
-                return {**row, **found}
-        return row
-
-    @cached_property
-    def _call(self) -> Reader:
-        return reader_of(self.mapping["CallSessionId"] if self.call is None else self.call)
+__all__ = [
+    "Filter",
+    "Guard",
+    "Join",
+    "VendorPreset",
+    "anonymous",
+    "click_id",
+    "country_beside",
+    "flag",
+    "latest",
+    "marked",
+    "preset_of",
+    "reads",
+    "spam",
+    "stated",
+    "unique",
+    "whole_id",
+    "word",
+    "yes_or_no",
+    "zero_of_unanswered",
+]
 
 
 def anonymous(caller: Source) -> Filter:
@@ -161,6 +43,7 @@ def anonymous(caller: Source) -> Filter:
     """
     reader = reader_of(caller)
 
+    @reads(caller)
     def hidden(row: Row) -> bool:
         return normalize.is_anonymous(reader.read(row))
 
@@ -168,19 +51,21 @@ def anonymous(caller: Source) -> Filter:
     return Filter("an anonymous caller", hidden, (True,))
 
 
-def marked(reason: str, column: str, *, unfinished: bool = False) -> Filter:
+def marked(reason: str, column: str, *, unfinished: bool = False, guard: Guard | None = None) -> Filter:
     """The filter of calls that a column of yes or no marks.
 
     :param reason: what such a call is
     :param column: its name; where it says neither, the call is rejected
     :param unfinished: as :class:`Filter` has it
+    :param guard: as :class:`Filter` has it
     """
 
+    @reads(column)
     def is_marked(row: Row) -> bool:
         return stated(row, column) is True
 
     is_marked.__doc__ = f"Whether ``{column}`` says yes"
-    return Filter(reason, is_marked, (True,), unfinished=unfinished)
+    return Filter(reason, is_marked, (True,), unfinished=unfinished, guard=guard)
 
 
 def spam(column: str) -> Filter:
@@ -213,6 +98,7 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
     """
     reader = reader_of(landing_page)
 
+    @reads(landing_page)
     def irclickid(row: Row) -> str | None:
         url = reader.read(row)
         try:
@@ -232,6 +118,7 @@ def whole_id(source: Source) -> Callable[[Row], Any]:
     """
     reader = reader_of(source)
 
+    @reads(source)
     def without_fraction(row: Row) -> Any:
         value = reader.read(row)
         return re.sub(r"(?<=[0-9])\.0+$", "", value) if isinstance(value, str) else value
@@ -250,6 +137,7 @@ def country_beside(number: Source, country: Source) -> Callable[[Row], Any]:
     """
     number_reader, country_reader = reader_of(number), reader_of(country)
 
+    @reads(number, country)
     def unless_known(row: Row) -> Any:
         try:
             known = normalize.country_of(normalize.phone_number(number_reader.read(row)))
@@ -269,6 +157,7 @@ def zero_of_unanswered(ended: Callable[[Row], Any], statuses: Mapping[str, str])
     """
     unanswered = frozenset(folded(each) for each, status in statuses.items() if status != "ANSWER")
 
+    @reads(ended)
     def zero(row: Row) -> int | None:
         """0 if nobody answered the call"""
         try:
@@ -286,6 +175,7 @@ def unique(values: Source) -> Callable[[Row], Any]:
     """
     reader = reader_of(values)
 
+    @reads(values)
     def each_once(row: Row) -> Any:
         found = from_json(reader.read(row))
         return list(dict.fromkeys(map(normalize.text, found))) if isinstance(found, (list, tuple)) else found
@@ -314,6 +204,7 @@ def yes_or_no(column: str, yes: str, no: str) -> Callable[[Row], str | None]:
     :param no: the word for no
     """
 
+    @reads(column)
     def chosen(row: Row) -> str | None:
         said = stated(row, column)
         return None if said is None else yes if said else no
@@ -330,6 +221,7 @@ def latest(updated_at: Source | None = None) -> Join:
     """
     reader = None if updated_at is None else reader_of(updated_at)
 
+    @reads(*([] if updated_at is None else [updated_at]))
     def join(rows: Sequence[Row]) -> Sequence[Row | str]:
         last = max(range(len(rows)), key=lambda place: (_sortable(reader, rows[place]), place))
         return [
@@ -350,13 +242,3 @@ def _sortable(reader: Reader | None, row: Row) -> tuple[float, str]:
         return datetime.fromisoformat(normalize.event_date(value, UTC)).timestamp(), normalize.text(value)
     except normalize.UnfitValue:
         return float(value) if isinstance(value, (int, float)) else 0.0, normalize.text(value)
-
-
-def preset_of(given: Any) -> VendorPreset:
-    """A preset that is one.
-
-    :raises InvalidOption: if it is none
-    """
-    if not isinstance(given, VendorPreset):
-        raise InvalidOption(f"a vendor's preset must be a VendorPreset, and is {normalize.described(given)}")
-    return given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.columns import Row
 from airflow_provider_impactcall.records.vendors.preset import (
     Filter,
     VendorPreset,
@@ -13,6 +13,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     click_id,
     country_beside,
     latest,
+    reads,
     stated,
     unique,
     word,
@@ -27,6 +28,7 @@ _STATUSES = {
 }
 
 
+@reads("status", "connected", "dialed_call_duration", "ivr_duration", "hold_duration")
 def status(row: Row) -> Any:
     """``status``, and of ``finished`` how: ``finished: connected`` by ``connected`` (without it, if
     ``dialed_call_duration`` is above 0), ``finished: in the IVR`` if not, with an ``ivr_duration`` and a
@@ -47,6 +49,7 @@ def status(row: Row) -> Any:
     return "finished: in the IVR" if in_ivr else "finished: not connected"
 
 
+@reads("status", "end_time")
 def not_ended(row: Row) -> bool:
     """Whether ``status`` is ``in_progress``, or is not ``finished`` while ``end_time`` is empty."""
     said = word(row.get("status"))
@@ -55,6 +58,7 @@ def not_ended(row: Row) -> bool:
     return said == "in progress" or ("end_time" in row and normalize.is_absent(row["end_time"]))
 
 
+@reads("via")
 def outbound(row: Row) -> bool:
     """Whether ``via`` begins with ``outbound``; it is ``inbound-dial`` of a call that came in."""
     return word(row.get("via")).startswith("outbound")
@@ -104,8 +108,8 @@ PRESET = VendorPreset(
     },
     known_by=("uuid",),
     filters=(
-        Filter("an outbound call", outbound, (True,)),
-        Filter("a call that has not ended", not_ended, (True,), unfinished=True),
+        Filter("an outbound call", outbound, (True,), guard="direction"),
+        Filter("a call that has not ended", not_ended, (True,), unfinished=True, guard="ended", columns=("status",)),
         anonymous("caller"),
     ),
     join=latest("updated_at"),

@@ -9,6 +9,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     anonymous,
     latest,
     marked,
+    reads,
     stated,
     zero_of_unanswered,
 )
@@ -23,6 +24,7 @@ _STATUSES = {
 _talk = reader_of(_TALK)
 
 
+@reads("hasVoiceMail", "hasConnected", _TALK)
 def status(row: Row) -> str | None:
     """``voicemail`` if ``hasVoiceMail``; ``connected`` if ``hasConnected`` (without it, if the connected call length is
     above 0); else ``not connected``.
@@ -38,6 +40,7 @@ def status(row: Row) -> str | None:
     return "connected" if connected else "not connected"
 
 
+@reads("isDuplicate", "hasPreviouslyConnected")
 def repeat_caller(row: Row) -> str | None:
     """``repeat`` if ``isDuplicate`` or ``hasPreviouslyConnected``; ``new`` if either says no and neither yes."""
     said = [stated(row, "isDuplicate"), stated(row, "hasPreviouslyConnected")]
@@ -84,7 +87,7 @@ PRESET = VendorPreset(
     known_by=("inboundCallId",),
     blanks=("-no value-",),
     filters=(
-        marked("a call that has not ended", "isLive", unfinished=True),
+        marked("a call that has not ended", "isLive", unfinished=True, guard="ended"),
         marked("a call that Ringba blocked", "wasBlocked"),
         anonymous("inboundPhoneNumber"),
     ),

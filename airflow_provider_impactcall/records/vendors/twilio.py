@@ -9,19 +9,23 @@ from typing import Any
 
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.sources import Row, Source, reader_of
-from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset, anonymous, latest, word
+from airflow_provider_impactcall.records.vendors.preset import Filter, VendorPreset, anonymous, latest, reads, word
 
 _CALLER: Source = {"first_of": ["from", "From", "Caller"]}
 _OWN_STATUS: Source = {"first_of": ["status", "CallStatus"]}
 _PARENT: Source = {"first_of": ["parent_call_sid", "ParentCallSid"]}
 _SID: Source = {"first_of": ["sid", "CallSid"]}
+_ANSWERED_BY: Source = {"first_of": ["answered_by", "AnsweredBy"]}
+# In upper case, a webhook's Duration of minutes has the name of the API's; it never comes without CallDuration.
+_DURATION: Source = {"first_of": ["CallDuration", "duration"]}
+_UPDATED: Source = {"first_of": ["date_updated", "Timestamp"]}
 
 _own_status = reader_of(_OWN_STATUS)
 _parent = reader_of(_PARENT)
 _sid = reader_of(_SID)
-_answered_by = reader_of({"first_of": ["answered_by", "AnsweredBy"]})
-_duration = reader_of({"first_of": ["duration", "CallDuration"]})
-_last = latest({"first_of": ["date_updated", "Timestamp"]})
+_answered_by = reader_of(_ANSWERED_BY)
+_duration = reader_of(_DURATION)
+_last = latest(_UPDATED)
 
 _ANSWERED = ("completed", "answered")
 _MACHINES = ("machine start", "machine end beep", "machine end silence", "machine end other", "machine", "fax")
@@ -29,6 +33,7 @@ _NOT_ENDED = ("queued", "initiated", "ringing", "in progress")
 _NOT_ANSWERED = ("busy", "no answer", "canceled", "failed")
 
 
+@reads("Timestamp", _DURATION, _OWN_STATUS)
 def start(row: Row) -> str | None:
     """``Timestamp`` less ``CallDuration``: a status callback tells when the call ended."""
     ended = row.get("Timestamp")
@@ -38,12 +43,14 @@ def start(row: Row) -> str | None:
     return (datetime.fromisoformat(normalize.event_date(ended)) - lasted).isoformat()
 
 
+@reads(_DURATION, _OWN_STATUS)
 def call_duration(row: Row) -> Any:
-    """``duration`` or ``CallDuration``; 0 where Twilio leaves it out, as for a call that was not answered."""
+    """``CallDuration`` or ``duration``; 0 where Twilio leaves it out, as for a call that was not answered."""
     lasted = _duration.read(row)
     return 0 if normalize.is_absent(lasted) and word(_own_status.read(row)) in _NOT_ANSWERED else lasted
 
 
+@reads(_DURATION, _OWN_STATUS, _ANSWERED_BY, "DialCallStatus", "DialCallDuration")
 def talk_duration(row: Row) -> Any:
     """What the dialled legs lasted that were answered; without a dialled leg the call's duration if it was; else 0."""
     if word(status(row)) not in _ANSWERED:
@@ -51,6 +58,7 @@ def talk_duration(row: Row) -> Any:
     return call_duration(row) if normalize.is_absent(row.get("DialCallStatus")) else row.get("DialCallDuration")
 
 
+@reads("DialCallStatus", _OWN_STATUS, _ANSWERED_BY)
 def status(row: Row) -> Any:
     """What came of the dialled legs, else of the call; ``answered_by`` in place of it if a machine answered."""
     dialled = row.get("DialCallStatus")
@@ -59,11 +67,13 @@ def status(row: Row) -> Any:
     return machine if word(outcome) in _ANSWERED and word(machine) in _MACHINES else outcome
 
 
+@reads(_PARENT)
 def is_leg(row: Row) -> bool:
     """Whether another call dialled it."""
     return not normalize.is_absent(_parent.read(row))
 
 
+@reads(_SID, _PARENT, _UPDATED, status, call_duration)
 def legs(rows: Sequence[Row]) -> Sequence[Row | str]:
     """The last version of each leg, and those that a call dialled told of in the call itself.
 
@@ -161,6 +171,7 @@ PRESET = VendorPreset(
         "CallRecording": "RecordingUrl",
     },
     known_by=("sid", "CallSid"),
+    apart=("Duration",),
     filters=(
         Filter("a leg whose call is not in this input", is_leg, (True,)),
         Filter(
@@ -168,9 +179,10 @@ PRESET = VendorPreset(
             {"first_of": ["direction", "Direction"]},
             ("outbound-api", "outbound-dial", "outbound", "trunking-terminating"),
             stays=("inbound", "trunking-originating"),
+            guard="direction",
         ),
-        Filter("a call that has not ended", _OWN_STATUS, _NOT_ENDED),
-        Filter("a call of which a leg has not ended", "DialCallStatus", _NOT_ENDED),
+        Filter("a call that has not ended", _OWN_STATUS, _NOT_ENDED, guard="ended"),
+        Filter("a call of which a leg has not ended", "DialCallStatus", _NOT_ENDED, columns=()),
         anonymous(_CALLER),
     ),
     join=legs,

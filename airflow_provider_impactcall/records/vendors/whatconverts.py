@@ -14,6 +14,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     country_beside,
     flag,
     latest,
+    reads,
     spam,
     whole_id,
     word,
@@ -31,12 +32,14 @@ _NOT_ANSWERED = (
     "voicemail",
 )
 _IN_PROGRESS = ("In Progress", "Ringing", "Queued")
+_ANSWER_STATUS: Source = {"first_of": ["answer_status", "call_status"]}
 _DURATION: Source = {"first_of": ["call_duration_seconds", "call_duration"]}
 
-_answer_status = reader_of({"first_of": ["answer_status", "call_status"]})
+_answer_status = reader_of(_ANSWER_STATUS)
 _duration = reader_of(_DURATION)
 
 
+@reads("voicemail", _ANSWER_STATUS)
 def answer(row: Row) -> Any:
     """``voicemail`` if the caller left one, else ``answer_status``, else ``call_status``."""
     voicemail = row.get("voicemail")
@@ -44,17 +47,20 @@ def answer(row: Row) -> Any:
     return "voicemail" if left_one else _answer_status.read(row)
 
 
+@reads(_DURATION, answer)
 def call_duration(row: Row) -> Any:
     """``call_duration_seconds`` or ``call_duration``; 0 where a call that was not answered has none."""
     lasted = _duration.read(row)
     return 0 if normalize.is_absent(lasted) and word(answer(row)) in _NOT_ANSWERED else lasted
 
 
+@reads(call_duration, answer)
 def talk_duration(row: Row) -> Any:
     """The call's duration if it was answered, and not by a voicemail; else 0."""
     return call_duration(row) if word(answer(row)) == "answered" else 0
 
 
+@reads("lead_type")
 def is_no_call(row: Row) -> bool:
     """Whether the lead is of another type than ``Phone Call``, such as ``Web Form``."""
     return word(row.get("lead_type")) not in ("phone call", "")
@@ -111,8 +117,8 @@ PRESET = VendorPreset(
     known_by=("lead_id",),
     filters=(
         Filter("a lead that is no phone call", is_no_call, (True,)),
-        Filter("a call that has not ended", "call_status", _IN_PROGRESS, unfinished=True),
-        Filter("a call that has not ended", "lead_state", _IN_PROGRESS, unfinished=True),
+        Filter("a call that has not ended", "call_status", _IN_PROGRESS, unfinished=True, guard="ended"),
+        Filter("a call that has not ended", "lead_state", _IN_PROGRESS, unfinished=True, guard="ended"),
         spam("spam"),
         anonymous("caller_number"),
     ),

@@ -26,7 +26,7 @@ MEANT = {"mobile"}  # Invoca's '' is a word: of an unknown type.
 
 def what_comes_of(row: dict[str, Any], vendor: str) -> Any:
     try:
-        return wire(row, vendor)
+        return wire(row, vendor, prefiltered=("direction", "ended"))
     except CallLeftOut as left_out:
         return left_out.reason
     except InvalidCall as invalid:

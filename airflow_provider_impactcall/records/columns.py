@@ -1,0 +1,231 @@
+"""Which column of a row a name means, and what a path leads to in a column of JSON.
+
+Tools that load rows rename columns: to upper case, to snake case, and flattened, with ``a__b`` or ``a.b`` for ``b``
+within ``a``. So a name is compared without what such tools change.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
+
+Row = Mapping[str, Any]
+
+ABSENT = object()
+"""Stands for a column that a row does not have."""
+
+_PLACE = re.compile(r"-?[0-9]{1,9}")
+_LEVELS = re.compile(r"__|\.")
+_STYLE = re.compile(r"[\W_]+")
+
+
+class OpenedRow(dict[str, Any]):
+    """A row in which each column that is asked for also stands under the name that it is asked for by.
+
+    :param row: what it holds, under those names too
+    :param aliases: the column that is meant, by such a name
+    :param within: the column of JSON that the call was found in, if it was in one
+    """
+
+    def __init__(self, row: Row, aliases: Mapping[str, str], within: str | None = None) -> None:
+        super().__init__(row)
+        self.aliases = aliases
+        self.within = within
+
+
+class Found(NamedTuple):
+    """Which columns names mean.
+
+    :param aliases: the column that is meant, by each name that is not a column's own
+    :param doubts: the columns that could be meant, by each name that could mean several
+    """
+
+    aliases: Mapping[str, str]
+    doubts: Mapping[str, Sequence[str]]
+
+    def problems(self) -> Sequence[str]:
+        """Each doubt, in words."""
+        problems = [
+            f"has two columns that could be meant by {name!r}: {' and '.join(map(repr, columns))}"
+            for name, columns in self.doubts.items()
+        ]
+        return problems  # noqa: RET504 - a test reads the texts that are given this name
+
+
+@lru_cache(maxsize=8192)
+def styled(name: str) -> str:
+    """A name without its style: case and what parts its words, with a dot before each level of nesting.
+
+    A line before the first word stays: such columns are a loader's own, as ``_id`` beside ``id``.
+    """
+    bare = name.strip().casefold()
+    words = [part if _PLACE.fullmatch(part) else _STYLE.sub("", part) for part in _LEVELS.split(bare.lstrip("_"))]
+    return ("_" if bare.startswith("_") else "") + ".".join(filter(None, words))
+
+
+def in_any_style(
+    names: Iterable[str], columns: Iterable[Any], others: Iterable[Any] = (), apart: Collection[str] = ()
+) -> Found:
+    """The columns that names mean, whatever the style of either.
+
+    :param names: as they are asked for; of a path, the column that it begins with is asked for too
+    :param others: columns that are meant only by a name which none of ``columns`` could be meant by
+    :param apart: names of columns that are never meant by another name
+    """
+    wanted = with_heads(names)
+    own = {*wanted, *apart}
+    aliases: dict[str, str] = {}
+    doubts: dict[str, Sequence[str]] = {}
+    for there in (_by_style(columns), _by_style(others)):
+        left = [name for name in wanted if name not in aliases and name not in doubts]
+        taken: set[str] = set()
+        # Nested names are also written as if they had one level, which is less sure.
+        for flat in (False, True):
+            by_style = _flattened(there) if flat else there
+            for name in left:
+                style = styled(name).replace(".", "") if flat else styled(name)
+                meant = [each for each in by_style.get(style, ()) if each == name or each not in own]
+                if flat:
+                    meant = [each for each in meant if each not in taken]
+                if not meant or name in aliases or name in doubts:
+                    continue
+                if len(meant) > 1:
+                    doubts[name] = meant
+                else:
+                    aliases[name] = meant[0]
+            taken = set(aliases.values()).union(*doubts.values())
+    return Found({name: column for name, column in aliases.items() if name != column}, doubts)
+
+
+def in_any_case(names: Iterable[str], columns: Sequence[Any], aliases: Mapping[str, str]) -> Found:
+    """The columns that names mean which differ from them in case alone. A name that is a column's own means that one.
+
+    :param aliases: columns that are others under another name
+    """
+    known = set(columns)
+    by_case: dict[str, list[str]] = {}
+    for column in columns:
+        if isinstance(column, str):
+            by_case.setdefault(column.casefold(), []).append(column)
+    found: dict[str, str] = {}
+    doubts: dict[str, Sequence[str]] = {}
+    for name in names:
+        head = name.partition(".")[0]
+        if name in known or head in known:
+            continue
+        for each in dict.fromkeys((name, head)):
+            meant = by_case.get(each.casefold(), ())
+            apart = [column for column in meant if aliases.get(column) not in meant]
+            if len(apart) > 1:
+                doubts[each] = apart
+            elif apart:
+                found[each] = apart[0]
+            if apart:
+                break
+    return Found(found, doubts)
+
+
+def with_heads(names: Iterable[str]) -> Sequence[str]:
+    """Names, and of each path also the column that it begins with."""
+    return list(dict.fromkeys(part for name in names for part in (name, name.partition(".")[0])))
+
+
+def is_among(column: str, columns: Collection[str]) -> bool:
+    """Whether a column is there, or the one that a dotted path begins with."""
+    return column in columns or column.partition(".")[0] in columns
+
+
+def named_row(row: Any) -> Any:
+    """A row of any type that has names, as a mapping; anything else as it is.
+
+    :raises Exception: whatever the row raises when it is asked for its values
+    """
+    if isinstance(row, Mapping):
+        return row
+    if callable(getattr(row, "_asdict", None)):  # a named tuple, or SQLAlchemy's row
+        return row._asdict()
+    if not isinstance(row, type) and callable(getattr(row, "keys", None)):
+        return {name: row[name] for name in row.keys()}  # noqa: SIM118 - it need not be iterable
+    return row
+
+
+def near(name: str, columns: Iterable[Any]) -> str | None:
+    """The column that looks most like a name; None if none comes near."""
+    by_style = {styled(column): column for column in columns if isinstance(column, str)}
+    found = difflib.get_close_matches(styled(name), by_style, n=1, cutoff=0.7)
+    return by_style[found[0]] if found else None
+
+
+def but_nulls(value: Any, nulls: Collection[str]) -> Any:
+    """A value, or None in the place of a word that stands for nothing."""
+    return None if isinstance(value, str) and value.strip() in nulls else value
+
+
+def led_to(value: Any, steps: Sequence[str]) -> Any:
+    """What a path leads to; None if it leads nowhere. A key may be of another style if no other could be meant."""
+    for step in steps:
+        if isinstance(value, UnreadableValue):
+            return value  # Nobody knows whether there is anything in it.
+        value = from_json(value)
+        if type(value) is dict or isinstance(value, Mapping):  # the common case, for speed
+            inner = value.get(step, ABSENT)
+            value = _in_other_style(value, step) if inner is ABSENT else inner
+        elif isinstance(value, (list, tuple)) and _PLACE.fullmatch(step) and -len(value) <= int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
+
+
+def object_in(value: Any) -> Mapping[str, Any] | None:
+    """The JSON object that a value is or, being text, holds; None if there is none."""
+    found = from_json(value)
+    return found if isinstance(found, Mapping) else None
+
+
+def from_json(value: Any) -> Any:
+    """The list or object that a value holds, being JSON text; any other value as it is."""
+    if type(value) is dict:  # the common case, for speed
+        return value
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        return _parsed(normalize.plain(value))
+    return value
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Any:
+    """What JSON text holds; remembered, since the paths of a mapping lead into the same text of a row one by one."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _in_other_style(value: Mapping[Any, Any], step: str) -> Any:
+    style = styled(step)
+    meant = [key for key in value if isinstance(key, str) and styled(key) == style]
+    if len(meant) > 1:
+        raise normalize.UnfitValue(f"has two keys that could be meant by {step!r}: {' and '.join(map(repr, meant))}")
+    return value[meant[0]] if meant else None
+
+
+def _by_style(columns: Iterable[Any]) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        if isinstance(column, str):
+            found.setdefault(styled(column), []).append(column)
+    return found
+
+
+def _flattened(by_style: Mapping[str, list[str]]) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for style, columns in by_style.items():
+        found.setdefault(style.replace(".", ""), []).extend(columns)
+    return found

@@ -1,0 +1,61 @@
+"""What the options of a mapping must be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.call_record import PARAMETERS, nearest_parameter
+from airflow_provider_impactcall.records.vendors import GUARDS, VendorPreset
+
+
+def passed_of(prefiltered: Any, preset: VendorPreset | None) -> tuple[Collection[str], list[str]]:
+    """The guards that rows have passed, and what is wrong with them."""
+    if prefiltered is None:
+        return (), []
+    if isinstance(prefiltered, str) or not isinstance(prefiltered, Collection):
+        return (), [f"prefiltered must be a list of guards, and is {normalize.described(prefiltered)}"]
+    problems = [
+        f"prefiltered: {guard!r} is no guard (there are {', '.join(GUARDS)})"
+        for guard in prefiltered
+        if guard not in GUARDS
+    ]
+    if prefiltered and preset is None:
+        problems.append("prefiltered names guards of a preset, and there is no vendor")
+    return tuple(prefiltered), problems
+
+
+def nulls_of(nulls: Any) -> tuple[Collection[str], list[str]]:
+    """The words that stand for nothing, and what is wrong with them."""
+    if nulls is None:
+        return (), []
+    if isinstance(nulls, str) or not isinstance(nulls, Collection):
+        return (), [f"nulls must be a list of words, and is {normalize.described(nulls)}"]
+    if any(not isinstance(word, str) or not word or word != word.strip() for word in nulls):
+        return (), ["nulls must be a list of words, without blanks around them"]
+    return frozenset(nulls), []
+
+
+def misnamed(option: str, names: Iterable[str]) -> list[str]:
+    problems = []
+    for name in names:
+        if name not in PARAMETERS:
+            near = nearest_parameter(str(name))
+            hint = f"; did you mean {near}?" if near else ""
+            problems.append(f"{option}: {name!r} is none of impact.com's 50 parameters{hint}")
+    return problems
+
+
+def zone(timezone: str | tzinfo | None) -> tzinfo | None:
+    if timezone is None or isinstance(timezone, tzinfo):
+        return timezone
+    if not isinstance(timezone, str):
+        raise InvalidOption(f"timezone must be an IANA name or a tzinfo, and is {normalize.described(timezone)}")
+    try:
+        return ZoneInfo(timezone)
+    except (KeyError, OSError, ValueError):
+        raise InvalidOption(f"timezone: {timezone!r} is no IANA time zone such as America/New_York") from None

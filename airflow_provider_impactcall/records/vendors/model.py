@@ -1,0 +1,270 @@
+"""What a preset knows of a call-tracking vendor's calls, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.columns import OpenedRow, Row, in_any_style, object_in
+from airflow_provider_impactcall.records.sources import Reader, Source, folded, in_words, names_in, reader_of
+
+Join = Callable[[Sequence[Row]], Sequence[Row | str]]
+"""The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
+it is left out."""
+
+Guard = Literal["direction", "ended"]
+"""A kind of filter that calls must have passed: without it, calls that must never be sent look like others."""
+
+GUARDS: Sequence[Guard] = get_args(Guard)
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_MOST_SHAPES = 1024
+
+
+def reads(*sources: Source) -> Callable[[_Function], _Function]:
+    """Says which columns a function reads, so that it gets them by these names whatever the style of a row's own.
+
+    :param sources: the columns, or sources that name them
+    """
+
+    def said(function: _Function) -> _Function:
+        function.columns = tuple(names_in({"first_of": sources}))  # type: ignore[attr-defined]
+        return function
+
+    return said
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Calls that are left out on purpose, such as those that have not ended.
+
+    :param reason: what such a call is, for the report: ``an outbound call``
+    :param source: what tells it
+    :param values: the values that do, whatever their case; a call without one stays
+    :param stays: the values of calls that stay, if any other is to reject the row and be named; all others stay if None
+    :param unfinished: whether such a row is one version of a call that will come again: another version of the same
+        input always goes before it
+    :param guard: the kind of guard that it is, if it is one: rows without any column that tells it are refused
+    :param columns: the columns that tell it, one of which is enough; those of ``source`` if None
+    """
+
+    reason: str
+    source: Source
+    values: Collection[Any]
+    stays: Collection[Any] | None = None
+    unfinished: bool = False
+    guard: Guard | None = None
+    columns: Sequence[str] | None = None
+
+    @cached_property
+    def told_by(self) -> Sequence[str]:
+        """The columns that tell it, one of which is enough; none if nobody knows them."""
+        return tuple(names_in(self.source)) if self.columns is None else self.columns
+
+    def leaves_out(self, row: Row) -> bool:
+        """Whether it is such a call.
+
+        :raises UnfitValue: if nobody knows
+        """
+        value = self._reader.read(row)
+        if normalize.is_absent(value):
+            return False
+        if folded(value) in self._values:
+            return True
+        if self._staying is not None and folded(value) not in self._staying:
+            told = in_words(self.source).replace("`", "")
+            raise normalize.UnfitValue(f"may be {self.reason}: {told} is {normalize.word(value)}")
+        return False
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return reader_of(self.source)
+
+    @cached_property
+    def _values(self) -> Collection[str]:
+        return frozenset(map(folded, self.values))
+
+    @cached_property
+    def _staying(self) -> Collection[str] | None:
+        return None if self.stays is None else frozenset(map(folded, self.stays))
+
+
+class _Shape(NamedTuple):
+    """What the columns of a row are to a preset.
+
+    :param known: whether a call's record is known by them
+    :param aliases: the column that is meant, by each name that is not a column's own
+    :param problems: each name that could mean several, in words
+    """
+
+    known: bool
+    aliases: Mapping[str, str]
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True)
+class VendorPreset:
+    """How one vendor's calls become impact.com's.
+
+    :param name: what the option ``vendor`` calls it, in lower case
+    :param title: the vendor's own spelling
+    :param facts: where each thing that it says of the vendor can be read
+    :param mapping: a source by parameter name; a user's own mapping goes before it
+    :param filters: the calls that are left out
+    :param known_by: the columns by which a call's record is known, such as its id. A row that has none of them, and
+        a JSON object with one in another column (``call``, ``payload``), is read as that object
+    :param join: how the rows of one call become one; None if the vendor never has two of one call
+    :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
+    :param notes: what a user has to know, a sentence each
+    :param blanks: the words that the vendor writes where there is no value
+    :param apart: columns of the vendor's that are spelled like one of these but for their style, and mean another thing
+    """
+
+    name: str
+    title: str
+    facts: Sequence[str]
+    mapping: Mapping[str, Source]
+    known_by: Sequence[str]
+    filters: Sequence[Filter] = ()
+    join: Join | None = None
+    call: Source | None = None
+    notes: Sequence[str] = ()
+    blanks: Collection[str] = ()
+    apart: Collection[str] = ()
+
+    def opened(self, row: Row) -> Row:
+        """The row with the call's own columns in it, wherever they lay, and nothing in them where there is no value.
+
+        They are there under the names that the preset has for them, whatever the style of the row's own.
+
+        :raises UnfitValue: if two columns could be meant by one of these names
+        """
+        if type(row) is OpenedRow:
+            return row
+        columns = tuple(row)
+        shape = self._shapes.get((columns, ())) or self._shape(columns)
+        within = None
+        if not shape.known:
+            for column, value in row.items():
+                inner = object_in(value)
+                if inner is not None and (found := self._shape(tuple(inner), columns)).known:
+                    row, within, shape = {**row, **inner}, column, found
+                    break
+        if shape.problems:
+            raise normalize.UnfitValue("; ".join(shape.problems))
+        if not (shape.aliases or self.blanks or within):
+            return row
+        named = {name: row[column] for name, column in shape.aliases.items()}
+        opened = OpenedRow({**row, **named}, shape.aliases, within)
+        for name, value in opened.items() if self.blanks else ():
+            if isinstance(value, str) and value.strip() in self.blanks:
+                opened[name] = None
+        return opened
+
+    def missing_guards(self, columns: Collection[str], passed: Collection[str] = ()) -> list[str]:
+        """What keeps rows from being told from calls that must never be sent, to be read after ``row``.
+
+        :param columns: of opened rows
+        :param passed: the guards that the rows have passed already
+        """
+        problems = []
+        for guard in GUARDS:
+            of_kind = [each for each in self.filters if each.guard == guard and each.told_by]
+            if guard in passed or not of_kind or any(name in columns for each in of_kind for name in each.told_by):
+                continue
+            names = list(dict.fromkeys(name for each in of_kind for name in each.told_by))
+            problems.append(
+                f"has no column {' or '.join(map(repr, names))}, which tells {of_kind[0].reason}; "
+                f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
+            )
+        return problems
+
+    def untold(self, columns: Collection[str]) -> list[str]:
+        """What no column of opened rows tells, of the calls that are left out beside those of the guards."""
+        return [
+            f"{each.reason}: no row has a column {' or '.join(map(repr, each.told_by))}"
+            for each in self.filters
+            if each.guard is None and each.told_by and not any(name in columns for name in each.told_by)
+        ]
+
+    def resolved(self, columns: Sequence[Any]) -> tuple[bool, set[str], Sequence[str]]:
+        """Whether rows with these columns are calls' records, their columns once opened, and what is in doubt."""
+        shape = self._shape(tuple(columns))
+        return shape.known, {*columns, *shape.aliases}, shape.problems
+
+    def left_out(self, row: Row) -> str | None:
+        """Why a call is left out, or None if it is not.
+
+        :param row: opened
+        """
+        return next((each.reason for each in self.filters if each.leaves_out(row)), None)
+
+    def unfinished(self, row: Row) -> str | None:
+        """Why a row is only a version of a call that will come again, or None if it is not, or nobody knows.
+
+        :param row: opened
+        """
+        try:
+            return next((each.reason for each in self.filters if each.unfinished and each.leaves_out(row)), None)
+        except Exception:
+            # What is wrong with it is said when the row is read as a call.
+            return None
+
+    def call_of(self, row: Row) -> str | None:
+        """By what a row is known to be of the same call as another; None if it has nothing of that kind.
+
+        :param row: opened
+        """
+        try:
+            return normalize.identifier(self._call.read(row)) or None
+        except Exception:
+            # What is wrong with it is said when the row is read as a call.
+            return None
+
+    def _shape(self, columns: tuple[Any, ...], others: tuple[Any, ...] = ()) -> _Shape:
+        """What columns are to the preset.
+
+        :param columns: of the row or, if others are given, of the JSON object in one of those
+        """
+        shape = self._shapes.get((columns, others))
+        if shape is None:
+            found = in_any_style(self._names, columns, others, self.apart)
+            known = {*columns, *(name for name, column in found.aliases.items() if column in columns)}
+            known.update(name for name, meant in found.doubts.items() if meant[0] in columns)
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+            shape = _Shape(any(name in known for name in self.known_by), found.aliases, tuple(found.problems()))
+            self._shapes[columns, others] = shape
+        return shape
+
+    @cached_property
+    def _shapes(self) -> dict[tuple[tuple[Any, ...], tuple[Any, ...]], _Shape]:
+        return {}
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        """All columns that the preset asks for."""
+        sources = [*self.mapping.values(), *(each.source for each in self.filters), self.call, self.join]
+        told_by = (name for each in self.filters for name in each.told_by)
+        return tuple(
+            dict.fromkeys([*self.known_by, *told_by, *(name for source in sources for name in names_in(source))])
+        )
+
+    @cached_property
+    def _call(self) -> Reader:
+        return reader_of(self.mapping["CallSessionId"] if self.call is None else self.call)
+
+
+def preset_of(given: Any) -> VendorPreset:
+    """A preset that is one.
+
+    :raises InvalidOption: if it is none
+    """
+    if not isinstance(given, VendorPreset):
+        raise InvalidOption(f"a vendor's preset must be a VendorPreset, and is {normalize.described(given)}")
+    return given

@@ -1,0 +1,72 @@
+"""Sources without their rows: which columns they ask for, how documentation says them, and what tells words apart."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from airflow_provider_impactcall.records import normalize
+
+
+def folded(word: Any) -> str:
+    """A word without what differs between one place of a vendor's and another: case, and ``-``, ``_`` for spaces."""
+    if isinstance(word, bool):
+        return str(word).casefold()
+    return _folded(normalize.text(word))
+
+
+@lru_cache(maxsize=512)
+def _folded(text: str) -> str:
+    return " ".join(normalize.bare(text).casefold().replace("-", " ").replace("_", " ").split())
+
+
+def names_in(source: Any) -> Iterator[str]:
+    """The columns that a source asks for, whether or not it needs them: those of a function are those that it says."""
+    if isinstance(source, str):
+        yield source
+    elif isinstance(source, Mapping):
+        yield from names_in(source.get("from"))
+        yield from names_in(source.get("rounded_down"))
+        first_of = source.get("first_of")
+        for each in first_of if isinstance(first_of, (list, tuple)) else ():
+            yield from names_in(each)
+    elif callable(source):
+        yield from getattr(source, "columns", ())
+
+
+def derives(source: Any) -> bool:
+    """Whether a source may be what a number tells of its country."""
+    if not isinstance(source, Mapping):
+        return False
+    first_of = source.get("first_of")
+    return "derived_else" in source or (isinstance(first_of, (list, tuple)) and any(map(derives, first_of)))
+
+
+def in_words(source: Any) -> str:
+    """A source as documentation says it: names in double backticks, of a function the first of its docstring."""
+    if isinstance(source, str):
+        return f"``{source}``"
+    if callable(source):
+        sentence = (inspect.getdoc(source) or "a function of the row").partition("\n\n")[0]
+        said = " ".join(sentence.split()).removesuffix(".")
+        return said[:1].lower() + said[1:] if said[1:2].islower() else said
+    if "constant" in source:
+        return f"always ``{source['constant']}``"
+    if "first_of" in source:
+        return ", else ".join(map(in_words, source["first_of"]))
+    if "rounded_down" in source:
+        return f"{in_words(source['rounded_down'])}, rounded down"
+    if "derived_else" in source:
+        return f"what the number tells, else ``{source['derived_else']}``"
+    if "lookup" in source:
+        return f"by {in_words(source['from'])}, from a table"
+    words: dict[Any, list[str]] = {}
+    for word, value in source["values"].items():
+        words.setdefault(value, []).append(f"``{word}``")
+    table = [f"{', '.join(each)} → ``{value}``" for value, each in words.items()]
+    if "default" in source:
+        default = source["default"]
+        table.append("any other is not sent" if default is None else f"any other → ``{default}``")
+    return f"{in_words(source['from'])}: {'; '.join(table)}"

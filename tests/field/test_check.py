@@ -1,0 +1,109 @@
+"""What check says of inputs that people described: what is seldom right about them as a whole."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests import examples
+from tests.cli.conftest import Command, impactcall
+
+__all__ = ["impactcall"]
+
+FIELD = Path(__file__).parent
+IDS = {"campaign_id": 1000, "action_tracker_id": 4000, "call_provider": "ExampleVendor"}
+
+
+@pytest.fixture
+def account(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """A sandbox whose connection has the program's ids."""
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", examples.connection(sandbox, **IDS))
+    return sandbox
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("18_milliseconds_as_seconds.jsonl", [], ["calls longer than a day: 3"]),
+        (
+            "19_zip_of_a_column_with_gaps.csv",
+            [],
+            ["values of Zip that end in .0: 1", "of SubId1 that end in .0"],
+        ),
+        ("05_null_markers.csv", ["--mapping", str(FIELD / "calls.yaml")], ["commonest value of City is a word that"]),
+    ],
+)
+def test_what_is_seldom_right_is_named(
+    name: str, arguments: list[str], words: list[str], account: Sandbox, impactcall: Command
+) -> None:
+    found = json.loads(impactcall("check", str(FIELD / name), *arguments, "--json").out)
+    for each in words:
+        assert any(each in suspicion for suspicion in found["suspicions"]), found["suspicions"]
+
+
+def test_columns_that_nothing_reads_are_those_that_no_name_asked_for(account: Sandbox, impactcall: Command) -> None:
+    given = ["--vendor", "ringba", "--constants", '{"MediaId": 10000}', "--json"]
+    file = str(FIELD / "02e_ringba_columns_nothing_reads.jsonl")
+    found = json.loads(impactcall("check", file, *given).out)
+    assert (found["filtered"], found["unmapped_columns"]) == (1, ["agent"])
+
+
+def suspicions(rows: Any, **options: Any) -> str:
+    return "\n".join(ImpactCallHook().rehearse(rows, **options).suspicions)
+
+
+def call(session_id: str, **changes: Any) -> dict[str, Any]:
+    return examples.call(session_id, **{"EventDate": "2026-11-20T10:00:00Z", **changes})
+
+
+@pytest.mark.parametrize(("one", "other"), [("A-1", "a-1"), ("Ab", "aB"), ("x", "X "), (" x", "X")])
+def test_ids_that_differ_in_case_or_blanks_alone(one: str, other: str, account: Sandbox) -> None:
+    """SQLite knows the case of ASCII alone."""
+    assert "differ from another of this input in case or blanks alone" in suspicions([call(one), call(other)])
+    ImpactCallHook().deliver([call(one)])
+    found = suspicions([call(other)])
+    if one.strip() != other.strip():
+        assert "differ from one that the ledger has in case or blanks alone: 1" in found
+
+
+@pytest.mark.parametrize("other", ["A-2", "B-1", "A1", "A--1"])
+def test_ids_that_differ_otherwise(other: str, account: Sandbox) -> None:
+    ImpactCallHook().deliver([call("A-1")])
+    assert "in case or blanks alone" not in suspicions([call("A-1"), call(other)])
+
+
+@pytest.mark.parametrize("word", ["NULL", "None", "nan", "N/A", "<NA>", "null", r"\N", "undefined", "(null)"])
+def test_the_commonest_value_of_a_parameter_looks_like_nothing(word: str, account: Sandbox) -> None:
+    rows = [call(f"c-{n}", ClickId=word if n < 3 else f"abc:{n}") for n in range(5)]
+    assert "the commonest value of ClickId is a word" in suspicions(rows)
+    assert "the commonest value" not in suspicions(rows, nulls=[word])
+
+
+@pytest.mark.parametrize("seconds", [86_401, 184_000, 12_894_000])
+def test_calls_longer_than_a_day(seconds: int, account: Sandbox) -> None:
+    assert "calls longer than a day: 1" in suspicions([call("a", CallDuration=seconds), call("b", CallDuration=86_400)])
+
+
+@pytest.mark.parametrize("value", ["2139.0", "77.0", "10001.00"])
+def test_text_that_looks_like_a_float(value: str, account: Sandbox) -> None:
+    assert "values of Zip that end in .0: 1" in suspicions([call("a", Zip=value), call("b", Zip="02139")])
+
+
+@pytest.mark.parametrize("zone", ["EST", "Etc/GMT+5", timezone(timedelta(hours=-5))])
+def test_a_zone_without_summer_time_in_summer(zone: Any, account: Sandbox) -> None:
+    summer, winter = datetime(2026, 7, 1, 10), datetime(2026, 11, 20, 10)
+    assert "calls in summer at the offset of winter: 1" in suspicions([call("a", EventDate=summer)], timezone=zone)
+    assert "calls in summer" not in suspicions([call("b", EventDate=winter)], timezone=zone)
+    assert "calls in summer" not in suspicions([call("c", EventDate=summer)], timezone="America/New_York")
+
+
+@pytest.mark.parametrize("minutes", [-296, -291, 7])
+def test_offsets_of_no_place(minutes: int, account: Sandbox) -> None:
+    at = datetime(2026, 11, 20, 10, tzinfo=timezone(timedelta(minutes=minutes)))
+    assert "no multiple of 15 minutes: 1" in suspicions([call("a", EventDate=at), call("b")])

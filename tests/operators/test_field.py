@@ -1,0 +1,291 @@
+"""Inputs that people's reports describe, each through the operator and ``check``, with the outcome that is right."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests import examples
+
+IDS = {"CampaignId": 1000, "ActionTrackerId": 4000, "CallProvider": "ExampleVendor"}
+Row = dict[str, Any]
+
+
+def delivered(calls: Any, **options: Any) -> dict[str, int]:
+    """The counts of a run that are not zero."""
+    operator = ImpactCallOperator(task_id="deliver", calls=calls, **{"max_rejected": 1.0, **options})
+    return {
+        name: count for name, count in operator.execute({}).items() if type(count) is int and count and name != "rows"
+    }
+
+
+def checked(calls: Any, **options: Any) -> Rehearsal:
+    return ImpactCallHook().rehearse(calls, **options)
+
+
+def reasons(calls: Any, **options: Any) -> list[str]:
+    return [reason.reason for reason in checked(calls, **options).reasons]
+
+
+def parameters(sandbox: Sandbox) -> list[Row]:
+    return [each["parameters"] for each in sandbox.calls]
+
+
+CALLRAIL: list[Row] = [
+    {"ID": "CAL1", "ANSWERED": True, "CALL_TYPE": "answered", "CUSTOMER_PHONE_NUMBER": "+12125550123",
+     "TRACKING_PHONE_NUMBER": "+13035550191", "DURATION": 50, "START_TIME": "2025-11-20T11:27:48.119-05:00",
+     "DIRECTION": "outbound"},
+    {"ID": "CAL2", "ANSWERED": True, "CALL_TYPE": "answered", "CUSTOMER_PHONE_NUMBER": "+12125550123",
+     "TRACKING_PHONE_NUMBER": "+13035550191", "DURATION": 50, "START_TIME": "2025-11-20T11:27:48.119-05:00",
+     "DIRECTION": "inbound", "SPAM": True},
+]  # fmt: skip
+BY_HAND: Row = {
+    "CallSessionId": "ID",
+    "CallerId": "CUSTOMER_PHONE_NUMBER",
+    "CalledPhoneNumber": "TRACKING_PHONE_NUMBER",
+    "EventDate": "START_TIME",
+    "CallDuration": "DURATION",
+    "TalkDuration": "DURATION",
+    "CallStatus": {"from": "CALL_TYPE", "values": {"answered": "ANSWER", "missed": "CANCEL"}},
+}
+
+
+@pytest.mark.parametrize("mapping", [None, BY_HAND], ids=["preset", "by hand"])
+def test_02_columns_in_upper_case(mapping: Row | None, sandbox: Sandbox) -> None:
+    options = {"vendor": "callrail", "constants": {**IDS, "MediaId": 10000}, "mapping": mapping}
+    assert delivered(CALLRAIL, **options) == {"filtered": 2}
+    assert sandbox.calls == []
+
+
+def test_02_a_file_without_direction(sandbox: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    columns = [name for name in CALLRAIL[0] if name != "DIRECTION"]
+    file.write_text("\n".join([",".join(columns), *(",".join(str(row[name]) for name in columns) for row in CALLRAIL)]))
+    options: Row = {"vendor": "callrail", "constants": {**IDS, "MediaId": 10000}}
+    with pytest.raises(AirflowFailException, match="has no column 'direction'"):
+        delivered(str(file), **options)
+    assert sandbox.calls == []
+    assert delivered(str(file), prefiltered=["direction"], **options) == {"delivered": 2}
+
+
+def test_02b_snake_case_of_ringba(sandbox: Sandbox) -> None:
+    row = {"inbound_call_id": "R1", "call_dt": 1763720687123, "inbound_phone_number": "+12125550123",
+           "number": "+13035550191", "call_length_in_seconds": 23, "connected_call_length_in_seconds": 5,
+           "has_connected": True}  # fmt: skip
+    options: Row = {"vendor": "ringba", "constants": {**IDS, "MediaId": 10000}}
+    assert delivered([row], **options) == {"rejected": 1}
+    assert delivered([{**row, "is_live": True}], **options) == {"filtered": 1}
+    assert delivered([row], prefiltered=["ended"], **options) == {"delivered": 1}
+    assert parameters(sandbox)[0]["TalkDuration"] == "5"
+
+
+def test_02d_flattened_by_dlt(sandbox: Sandbox) -> None:
+    row = {"uuid": "u1", "caller": "+12125550123", "caller_country": "US", "afid": "7",
+           "number__number": "+18885550168", "tags__irclickid": "abc:XyZ", "status": "finished",
+           "connected": True, "total_duration": 36,
+           "dialed_call_duration": 30, "start_time": "2026-02-21T01:04:15.814Z", "end_time": "2026-02-21T01:04:52.801Z",
+           "via": "inbound-dial"}  # fmt: skip
+    assert delivered([row], vendor="retreaver", constants=IDS) == {"delivered": 1}
+    assert parameters(sandbox)[0].items() >= {"ClickId": "abc:XyZ", "CalledPhoneNumber": "8885550168"}.items()
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_02e_what_nothing_reads_is_what_no_name_asked_for(wrapped: bool, sandbox: Sandbox) -> None:
+    row = {"inboundCallId": "R1", "inboundPhoneNumber": "+12125550123", "callDt": 1763720687123,
+           "number": "+13035550191", "callLengthInSeconds": 23,
+           "connectedCallLengthInSeconds": 5, "hasConnected": True, "is_live": False,
+           "was_blocked": False, "agent": "x"}  # fmt: skip
+    rows = [{"loaded": 1, "payload": row}] if wrapped else [row]
+    found = checked(rows, vendor="ringba", constants={**IDS, "MediaId": 10000})
+    assert found.would_send == 1
+    assert found.unmapped_columns == (["loaded", "agent"] if wrapped else ["agent"])
+
+
+def test_01_padded_ids(sandbox: Sandbox) -> None:
+    rows = [examples.call(name) for name in ("A-1", "A-1   ", " A-1", "A-1\n")]
+    found = checked(rows)
+    assert [each for each in found.suspicions if "in case or blanks alone: 3" in each]
+    assert delivered(rows) == {"delivered": 1, "duplicate": 3}
+    assert delivered(rows) == {"already_delivered": 1, "duplicate": 3}
+
+
+def test_01_ids_of_another_case_are_asked_about(sandbox: Sandbox) -> None:
+    assert delivered([examples.call("a-1")]) == {"delivered": 1}
+    found = checked([examples.call("A-1")])
+    assert [each for each in found.suspicions if "the ledger has in case or blanks alone: 1" in each]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00Z", "1899-12-30T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2611201000",
+        "1753-01-01 00:00:00Z", "1900-01-01T00:00:00Z", "1601-01-01T00:00:00+00:00", "1980-01-01T00:00:00Z",
+        "2079-06-06T23:59:00Z", "2262-04-11T23:47:16Z", "0000-00-00 00:00:00", "infinity", "-infinity",
+        "10000-01-01T00:00:00Z", "+292278994-08-17T07:12:55Z", "4713-01-01 00:00:00 BC", 2147483647, 4102444800000,
+        datetime(1, 1, 1), datetime(9999, 12, 31, tzinfo=UTC), datetime(1970, 1, 1),
+    ],
+)  # fmt: skip
+def test_06_times_that_no_call_has(moment: Any, sandbox: Sandbox) -> None:
+    (reason,) = reasons([examples.call("D-1", EventDate=moment)])
+    assert reason.startswith("EventDate is ")
+    assert "no call" in reason or "no time of a call" in reason
+
+
+def test_06_a_day_ahead_of_the_clock_is_a_time(sandbox: Sandbox) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=23)
+    assert delivered([examples.call("D-1", EventDate=ahead)]) == {"delivered": 1}
+
+
+@pytest.mark.parametrize("number", ["+15655550123", "+19245550123", "5555550123", "+1 (565) 555-0123"])
+def test_07_area_codes_that_nobody_knows_yet(number: str, sandbox: Sandbox) -> None:
+    row = examples.call("U-1", CallerId=number)
+    (reason,) = reasons([row])
+    assert "{'derived_else': 'US'}" in reason
+    assert delivered([row], mapping={"CallerPhoneNumberCountry": {"derived_else": "US"}}) == {"delivered": 1}
+    assert parameters(sandbox)[0]["CallerPhoneNumberCountry"] == "US"
+
+
+def test_07b_what_the_number_tells_goes_first(sandbox: Sandbox) -> None:
+    rows = [examples.call("U-5", CallerId="+14165550123"), examples.call("U-6", CallerId="+442079460123")]
+    mapping = {
+        "CallerPhoneNumberCountry": {"first_of": ["said", {"derived_else": "US"}]},
+        "CalledPhoneNumberCountry": {"derived_else": "United States"},
+    }
+    assert delivered(rows, mapping=mapping) == {"delivered": 2}
+    assert sorted(each["CallerPhoneNumberCountry"] for each in parameters(sandbox)) == ["CA", "GB"]
+
+
+def test_15_rows_of_any_client(sandbox: Sandbox) -> None:
+    class Named:
+        """As BigQuery's rows are: not iterable."""
+
+        def __init__(self, row: Row) -> None:
+            self._row = row
+
+        def keys(self) -> Any:
+            return self._row.keys()
+
+        def __getitem__(self, name: str) -> Any:
+            return self._row[name]
+
+    assert delivered([Named(examples.call("N-1")), Named(examples.call("N-2"))]) == {"delivered": 2}
+
+
+@pytest.mark.parametrize(
+    ("lasted", "seconds"),
+    [
+        ("0:00:12.894", "12"),
+        (100.5, "100"),
+        ("PT1M0.5S", "60"),
+        (timedelta(seconds=6.854), "6"),
+        ("6.999", "6"),
+        (7, "7"),
+    ],
+)
+def test_17_fractions_of_seconds(lasted: Any, seconds: str, sandbox: Sandbox) -> None:
+    row = examples.call("X-1", CallDuration=lasted, TalkDuration=1)
+    if lasted != 7:
+        assert "'rounded_down'" in reasons([row])[0]
+    assert delivered([row], mapping={"CallDuration": {"rounded_down": "CallDuration"}}) == {"delivered": 1}
+    assert parameters(sandbox)[0]["CallDuration"] == seconds
+
+
+def test_18_calls_longer_than_a_day(sandbox: Sandbox) -> None:
+    rows = [examples.call(f"M-{number}", CallDuration=184000, TalkDuration=160000) for number in range(3)]
+    assert [each for each in checked(rows).suspicions if each.startswith("calls longer than a day: 3")]
+
+
+def test_19_text_that_went_through_a_column_of_floats(sandbox: Sandbox) -> None:
+    found = checked([examples.call("Z-1", Zip="2139.0", SubId1="77.0", SaleAmount="5.0")]).suspicions
+    assert [each.partition(":")[0] for each in found if "end in .0" in each] == [
+        "values of SubId1 that end in .0",
+        "values of Zip that end in .0",
+    ]
+
+
+def test_21_calls_without_a_partner(sandbox: Sandbox) -> None:
+    call = {
+        **{"uuid": "u2", "caller": "+12125550123", "caller_country": "US", "afid": None, "number": "+18885550168"},
+        **{"status": "finished", "total_duration": 36, "dialed_call_duration": 0, "ivr_duration": 36},
+        **{"hold_duration": 0, "start_time": "2026-02-21T01:04:15.814Z", "end_time": "2026-02-21T01:04:52.801Z"},
+        "via": "inbound-dial",
+    }
+    mapping = {"MediaId": {"from": "afid", "lookup": {"acme": 7}, "default": "leave out"}}
+    options: Row = {"vendor": "retreaver", "constants": IDS, "mapping": mapping}
+    assert reasons([{"call": call}], **options) == ["a call without an entry in the lookup for what 'afid' holds"]
+    rows = [
+        {"call": call},
+        {"call": {**call, "uuid": "u3", "afid": "other"}},
+        {"call": {**call, "uuid": "u4", "afid": "acme"}},
+    ]
+    assert delivered(rows, **options) == {"delivered": 1, "filtered": 2}
+
+
+NULLS = ("NULL", "None", "nan", "N/A", "<NA>", "#N/A", "null")
+
+
+@pytest.mark.parametrize("word", NULLS)
+def test_05_marks_of_nothing(word: str, sandbox: Sandbox) -> None:
+    row = examples.call("N-1", City=word, ClickId=f"{word} ", SubId1=word)
+    found = checked([row, {**row, "CallSessionId": "N-2"}]).suspicions
+    assert [each.split(" is ")[0] for each in found if "may stand for nothing" in each] == [
+        f"the commonest value of {name}" for name in ("SubId1", "ClickId", "City")
+    ]
+    assert delivered([row], nulls=NULLS) == {"delivered": 1}
+    assert not {"City", "ClickId", "SubId1"} & set(parameters(sandbox)[0])
+
+
+def test_05_marks_of_nothing_within_json_and_tables(sandbox: Sandbox) -> None:
+    row = examples.call("N-1", CallStatus=None, place=json.dumps({"city": "NULL", "town": "Denver"}), end="NULL")
+    mapping = {
+        "City": {"first_of": ["place.city", "place.town"]},
+        "CallStatus": {"from": "end", "values": {"done": "ANSWER"}, "default": "CANCEL"},
+    }
+    assert delivered([row], mapping=mapping, nulls=["NULL"]) == {"delivered": 1}
+    assert parameters(sandbox)[0].items() >= {"City": "Denver", "CallStatus": "CANCEL"}.items()
+
+
+def test_13_the_nearest_column_is_named(sandbox: Sandbox) -> None:
+    rows = [{**examples.call("S-1"), " partner": 10000}]
+    del rows[0]["MediaId"]
+    assert (
+        "the row has no column 'partner' (did you mean ' partner'?)" in reasons(rows, mapping={"MediaId": "partner"})[0]
+    )
+
+
+def test_a_mapped_column_that_differs_in_case_alone_is_found(sandbox: Sandbox) -> None:
+    row = {**examples.call("x"), "PARTNER": 7, "Caller": {"Geo": "Denver"}}
+    mapping = {"MediaId": "partner", "City": "caller.geo"}
+    assert delivered([row], mapping=mapping) == {"delivered": 1}
+    assert parameters(sandbox)[0].items() >= {"MediaId": "7", "City": "Denver"}.items()
+    found = reasons([{**row, "Partner": 8}], mapping=mapping)
+    assert "row has two columns that could be meant by 'partner': 'PARTNER' and 'Partner'" in found
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "said"),
+    [
+        ("EST", "2026-07-01 12:00:00", "calls in summer at the offset of winter: 1"),
+        ("Etc/GMT+5", "2026-07-01 12:00:00", "calls in summer at the offset of winter: 1"),
+        ("EST", "2026-01-10 12:00:00", None),
+        ("America/New_York", "2026-07-01 12:00:00", None),
+        ("America/Phoenix", "2026-07-01 12:00:00", None),
+        ("UTC", "2026-07-01 12:00:00", None),
+        (None, "2026-07-01T12:00:00-04:56", "calls at an offset from UTC that is no multiple of 15 minutes: 1"),
+        (None, "2026-07-01T12:00:00+05:45", None),
+    ],
+)
+def test_zones_that_are_seldom_meant(zone: str | None, moment: str, said: str | None, sandbox: Sandbox) -> None:
+    found = checked([examples.call("t", EventDate=moment)], timezone=zone).suspicions
+    zones = [each for each in found if "offset" in each]
+    assert len(zones) == (said is not None)
+    assert not zones or zones[0].startswith(said or "")
