@@ -146,7 +146,7 @@ class CallMapping:
         except (CallLeftOut, InvalidCall):
             raise
         except normalize.UnfitValue as error:
-            raise InvalidCall((Problem("row", str(error)),), self._session_id(row)) from None
+            raise InvalidCall((Problem("row", str(error)),), self._session_id(cast("Row", row))) from None
         except Exception as error:
             # A row may be an object that fetches its values; only the type, as the text may quote them.
             raise InvalidCall((Problem("row", f"cannot be read: {type(error).__name__}"),)) from None
