@@ -223,7 +223,9 @@ class CallMapping:
             problems.append(f"mapping: the calls have no column {shown}")
         if self.preset is None:
             by_name = _columns_by_parameter(tuple(columns))
-            problems += self._without_source(by_name, "no column is named so", columns)
+            taken = {each for found in by_name.values() for each in found}
+            others = [column for column in columns if column not in taken]
+            problems += self._without_source(by_name, "no column is named so", others)
         return problems
 
     def _first(self, row: Row | None) -> Row | None:
