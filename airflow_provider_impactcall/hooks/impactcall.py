@@ -217,16 +217,8 @@ class ImpactCallHook(BaseHook):
         settings = self._account()
         extra = settings.extra
         endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
-        call_mapping = CallMapping(
-            loaded(mapping),
-            constants,
-            timezone,
-            extra.caller_id_format,
-            extra.defaults,
-            vendor,
-            prefiltered=prefiltered,
-            nulls=nulls,
-        )
+        how = (loaded(mapping), constants, timezone, extra.caller_id_format, extra.defaults, vendor)
+        call_mapping = CallMapping(*how, prefiltered=prefiltered, nulls=nulls)
         read_ahead = isinstance(rows, (Spool, FileRows))
         columns = rows.columns if read_ahead else None
         first = next((row for row in rows if isinstance(row, Mapping)), None) if columns else None

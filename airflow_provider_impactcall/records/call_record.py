@@ -46,6 +46,7 @@ from airflow_provider_impactcall.records.kinds import (
     ZipText,
     limited_text,
 )
+from airflow_provider_impactcall.records.normalize import REGIONS
 from airflow_provider_impactcall.records.sources import DerivedElse
 
 __all__ = ["PARAMETERS", "CallRecord", "CallStatus", "Conventions", "Parameter", "nearest_parameter"]
@@ -260,7 +261,10 @@ def _present(values: Mapping[str, Any]) -> dict[str, Any]:
     }
     for number, country in COUNTRY_OF.items():
         if number in present:
-            present[number] = (present[number], _known_country(present.get(country), present[number]))
+            given = present.get(country)
+            if given is not None and (type(given) is not str or given not in REGIONS):  # the common cases, for speed
+                given = _known_country(given, present[number])
+            present[number] = (present[number], given)
     return present
 
 
@@ -270,7 +274,6 @@ _READ: Mapping[str, Callable[..., Any]] = {
 _READ_BESIDE = {name: read for name, read in _READ.items() if "beside" in signature(read).parameters}
 _READ_ALONE = {name: None if name in _READ_BESIDE else read for name, read in _READ.items()}
 _REQUIRED = frozenset(name for name, field in CallRecord.model_fields.items() if field.is_required())
-_TOLD_APART_BY = ("CallProvider", "CallSessionId")
 _ALL_AS_GIVEN = {"_as_given": _AS_IT_IS}
 _IDENTIFIERS = ("CallProvider", "CallSessionId", "VendorEventId")
 _BLANKS_STAY = frozenset(
@@ -297,10 +300,13 @@ def _read_present(present: Mapping[str, Any], conventions: Conventions) -> CallR
         return None
     found: dict[str, Any] = {}
     beside = BesideOf(found, conventions)
+    text = normalize.text
     try:
         for name, value in present.items():
             read = _READ_ALONE[name]
-            if read is not None:
+            if read is text and type(value) is str and value.isascii() and "\0" not in value:  # as it does, for speed
+                found[name] = value
+            elif read is not None:
                 found[name] = read(value)
         for name, read_beside in _READ_BESIDE.items():  # required, or read even if they are absent
             found[name] = read_beside(present.get(name), beside)
@@ -314,12 +320,12 @@ def _read_present(present: Mapping[str, Any], conventions: Conventions) -> CallR
     fill(record, "__dict__", _NONE_OF_ALL | found)
     fill(record, "__pydantic_fields_set__", set(present))
     fill(record, "__pydantic_extra__", None)
-    for name in _TOLD_APART_BY:  # The common case: each is the very text that was given.
-        if found[name] is not present[name] or "VendorEventId" in present:
-            fill(record, "__pydantic_private__", {"_as_given": _as_given(present, found)})
-            break
-    else:
-        fill(record, "__pydantic_private__", _ALL_AS_GIVEN)
+    as_given = (  # The common case: each is the very text that was given.
+        found["CallSessionId"] is present["CallSessionId"]
+        and found["CallProvider"] is present["CallProvider"]
+        and "VendorEventId" not in present
+    )
+    fill(record, "__pydantic_private__", _ALL_AS_GIVEN if as_given else {"_as_given": _as_given(present, found)})
     return record
 
 

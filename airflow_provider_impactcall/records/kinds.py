@@ -124,6 +124,8 @@ def _called_number(value: _Dialled) -> str:
 
 def _country_of(number: str) -> Callable[[Any, Beside], str]:
     def resolve(value: Any, beside: Beside) -> str:
+        if type(value) is str and value in normalize.REGIONS:  # the common case, for speed
+            return value
         if value is not None and type(value) is not DerivedElse:
             return normalize.country(value)
         if number not in beside.data:

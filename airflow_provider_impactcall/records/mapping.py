@@ -146,7 +146,7 @@ class CallMapping:
         except (CallLeftOut, InvalidCall):
             raise
         except normalize.UnfitValue as error:
-            raise InvalidCall((Problem("row", str(error)),), self._session_id(row)) from None
+            raise InvalidCall((Problem("row", str(error)),), self._session_id(cast("Row", row))) from None
         except Exception as error:
             # A row may be an object that fetches its values; only the type, as the text may quote them.
             raise InvalidCall((Problem("row", f"cannot be read: {type(error).__name__}"),)) from None
@@ -226,7 +226,9 @@ class CallMapping:
             problems.append(f"mapping: the calls have no column {shown}")
         if self.preset is None:
             by_name = _columns_by_parameter(tuple(columns))
-            problems += self._without_source(by_name, "no column is named so", columns)
+            taken = {each for found in by_name.values() for each in found}
+            others = [column for column in columns if column not in taken]
+            problems += self._without_source(by_name, "no column is named so", others)
         return problems
 
     def _first(self, row: Row | None) -> Row | None:

@@ -40,7 +40,7 @@ class Vendor(NamedTuple):
 
 CALLS = {
     "callrail": Vendor("id", "customer_phone_number"),
-    "calltrackingmetrics": Vendor("id", "caller_number_complete"),
+    "calltrackingmetrics": Vendor("id", "caller_number_complete", {"direction": "inbound"}),
     "invoca": Vendor("complete_call_id", "calling_phone_number"),
     "retreaver": Vendor("uuid", "caller", {"afid": "10000"}),
     "ringba": Vendor("inboundCallId", "inboundPhoneNumber"),

@@ -6,7 +6,7 @@ message ends in logs, and a value may be a caller's number that stands in the wr
 
 from __future__ import annotations
 
-from airflow_provider_impactcall.records.normalize.countries import country
+from airflow_provider_impactcall.records.normalize.countries import REGIONS, country
 from airflow_provider_impactcall.records.normalize.durations import seconds
 from airflow_provider_impactcall.records.normalize.numbers import amount, integer, number, whole_id
 from airflow_provider_impactcall.records.normalize.phones import (
@@ -20,6 +20,7 @@ from airflow_provider_impactcall.records.normalize.times import event_date
 from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, described, is_absent, plain, word
 
 __all__ = [
+    "REGIONS",
     "CallerIdFormat",
     "UnfitValue",
     "amount",

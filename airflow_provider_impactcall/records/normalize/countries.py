@@ -14,6 +14,8 @@ import phonenumbers
 from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, reader, word
 
 _LONGEST_NAME = 64
+REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
+"""The countries, as two letters."""
 _BETWEEN_WORDS = re.compile(r"[ ,()'\u2019-]+")
 # What people write and ISO 3166-1 does not. Great Britain's code is GB; UK is reserved for it, and for no other.
 _OTHER_NAMES = {
