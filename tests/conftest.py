@@ -16,7 +16,9 @@ from hypothesis import settings
 
 # Machines are shared and noisy: no test is late. In CI, the same change gives the same examples.
 settings.register_profile("impactcall", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("impactcall")
+# By hand, for minutes or hours: HYPOTHESIS_PROFILE=fuzz.
+settings.register_profile("fuzz", settings.get_profile("impactcall"), derandomize=False, max_examples=100_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "impactcall"))
 
 # Airflow reads its home when it is first imported, so this comes before any import of it.
 _HOME = tempfile.mkdtemp(prefix="impactcall-tests-")

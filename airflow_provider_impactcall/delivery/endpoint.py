@@ -180,11 +180,11 @@ def _quoted(value: str) -> str:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The body to its end, as only a whole answer counts, but no more of it in memory than an answer can need."""
-    body = await response.content.readany()
+    body = bytearray(await response.content.readany())
     while not response.content.at_eof():
         chunk = await response.content.readany()
-        body = (body + chunk)[:_LONGEST_ANSWER]
-    return body[:_LONGEST_ANSWER]
+        body += chunk[: max(_LONGEST_ANSWER - len(body), 0)]
+    return bytes(body[:_LONGEST_ANSWER])
 
 
 def _of_failure(error: Exception, *, left: bool) -> Outcome:
