@@ -16,7 +16,18 @@ _LEVELS = ("info", "warning", "error")
 _ERRORS = ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "_say")
 # Which argument of these holds the text.
 _TEXT_OF = {"Outcome": 1, "Problem": 1, "Stop": 0, "UnreadableRow": 0, "Decision": 3, "_given_up": 1}
-_NAMES = ("problem", "problems", "reason", "message", "wait", "_MISCONFIGURED", "_REASONS", "DIED", "LEASE_RAN_OUT")
+_NAMES = (
+    "problem",
+    "problems",
+    "reason",
+    "message",
+    "wait",
+    "_MISCONFIGURED",
+    "_REASONS",
+    "DIED",
+    "LEASE_RAN_OUT",
+    "LOOK_LIKE_VALUES",
+)
 _GAP = "\0"
 _LEAST_LETTERS = 6
 

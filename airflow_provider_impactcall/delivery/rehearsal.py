@@ -19,6 +19,7 @@ from airflow_provider_impactcall.delivery.engine import Call, Item, Listener, Om
 from airflow_provider_impactcall.delivery.ledger import Ledger, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, labels, may_be_shown
 from airflow_provider_impactcall.records.sources import Row
 
 WOULD_BE_SENT = "would be sent"
@@ -26,6 +27,8 @@ WOULD_BE_SENT = "would be sent"
 _BATCH = 500
 _EXAMPLES = 3
 _DISTINCT_REASONS = 1000
+# Of rows with columns of their own, such as JSON by phone number, there may be as many as there are rows.
+_MOST_COLUMNS = 10_000
 _LONGEST_SHAPE = 40
 _EXPLAINED = (State.REJECTED, State.FILTERED, State.CHANGED, State.DUPLICATE, State.UNKNOWN, State.NOT_SENT)
 # impact.com: a call that is sent by FTP should not be older.
@@ -101,7 +104,8 @@ class Rehearsal:
     def watch(self, row: Row) -> Row:
         """A row that is noticed when its columns are read; see :func:`~.reading.read`."""
         self._row = row
-        self._columns.update(dict.fromkeys(map(str, row)))
+        if len(self._columns) < _MOST_COLUMNS:
+            self._columns.update(dict.fromkeys(map(str, row)))
         return _Watched(row, self._read)
 
     def run(
@@ -146,8 +150,13 @@ class Rehearsal:
 
     @property
     def unmapped_columns(self) -> list[str]:
-        """The columns that nothing reads, in the order of the input; none if every row is left out."""
-        return [column for column in self._columns if self._any_mapped and column not in self._read]
+        """The columns that nothing reads, in the order of the input; none if every row is left out.
+
+        By their places (``column 7``) if the name of any column may be a value: see :mod:`~.records.column_names`.
+        """
+        if not self._any_mapped:
+            return []
+        return [label for name, label in labels(self._columns).items() if name not in self._read]
 
     @property
     def always_empty(self) -> list[str]:
@@ -157,8 +166,9 @@ class Rehearsal:
 
     @property
     def suspicions(self) -> list[str]:
-        """What the calls to be sent have about them that is seldom right."""
-        return list(self._looks.suspicions())
+        """What the input, and the calls to be sent, have about them that is seldom right."""
+        headless = [] if may_be_shown(self._columns) else [LOOK_LIKE_VALUES]
+        return [*headless, *self._looks.suspicions()]
 
     @property
     def seconds_at_rate_limit(self) -> float | None:

@@ -44,6 +44,7 @@ from airflow_provider_impactcall.hooks.run_line import run_line
 from airflow_provider_impactcall.hooks.source import source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, may_be_shown
 from airflow_provider_impactcall.records.sources import Row, Source
 
 log = logging.getLogger(__name__)
@@ -229,6 +230,8 @@ class ImpactCallHook(BaseHook):
         read_ahead = isinstance(rows, (Spool, FileRows))
         columns = rows.columns if read_ahead else None
         if columns and (problems := call_mapping.problems_with(columns)):
+            if not may_be_shown(columns):
+                problems.append(LOOK_LIKE_VALUES)
             raise InvalidOption("; ".join(problems))
         per_second = positive("requests_per_second", requests_per_second) or extra.requests_per_second
         per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour

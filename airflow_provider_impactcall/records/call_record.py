@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from airflow_provider_impactcall.exceptions import InvalidCall, Problem
 from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.column_names import label
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 
 
@@ -400,4 +401,4 @@ def _problem(detail: Any) -> Problem:
             message = str(detail["ctx"]["error"])
         case _:
             message = detail["msg"]
-    return Problem(name, message)
+    return Problem(label(name, "a parameter"), message)
