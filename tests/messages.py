@@ -13,7 +13,7 @@ from tests.documentation import ROOT
 
 PACKAGE = ROOT / "airflow_provider_impactcall"
 _LEVELS = ("info", "warning", "error")
-_ERRORS = ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "_say")
+_ERRORS = ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "say")
 # Which argument of these holds the text.
 _TEXT_OF = {"Outcome": 1, "Problem": 1, "Stop": 0, "UnreadableRow": 0, "Decision": 3, "_given_up": 1}
 _NAMES = (

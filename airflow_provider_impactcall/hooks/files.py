@@ -26,6 +26,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_impactcall.delivery.reading import flattened
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records.printable import printable
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
 log = logging.getLogger(__name__)
@@ -172,8 +173,8 @@ def _contents(path: Any, otherwise: _Reader | None = None) -> Iterator[_Contents
     :param otherwise: how to read a file whose name does not say what it is
     :raises InvalidOption: if it is not there, or not what its name says
     """
-    name = "standard input" if path == STANDARD else str(path)
-    reader = _reader_for(name) or otherwise
+    name = "standard input" if path == STANDARD else printable(str(path))
+    reader = _reader_for(str(path)) or otherwise
     if reader is None:
         raise InvalidOption(f"{name}: {_ENDINGS}")
     try:
@@ -200,7 +201,7 @@ def _stream(path: Any, name: str) -> Iterator[IO[bytes]]:
         opened_file: Any
         if path == STANDARD:
             opened_file = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
-        elif isinstance(path, ObjectStoragePath) or "://" in name:
+        elif isinstance(path, ObjectStoragePath) or "://" in str(path):
             opened_file = ObjectStoragePath(path).open("rb")  # type: ignore[no-untyped-call]
         else:
             opened_file = open(path, "rb")  # noqa: SIM115

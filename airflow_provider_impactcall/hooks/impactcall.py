@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import tzinfo
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, TextIO, cast
 
 import requests
@@ -26,6 +27,7 @@ from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.limiter import Limiter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.private_files import open_or_create
 from airflow_provider_impactcall.delivery.rate_limit import Places, RateLimit
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
@@ -45,6 +47,7 @@ from airflow_provider_impactcall.hooks.source import source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, may_be_shown
+from airflow_provider_impactcall.records.printable import printable
 from airflow_provider_impactcall.records.sources import Row, Source
 
 log = logging.getLogger(__name__)
@@ -362,7 +365,10 @@ def _end(ledger: Ledger, run_id: str, report: DeliveryReport, *, look: bool) -> 
 
 def _opened(path: str) -> TextIO:
     try:
-        return cast("TextIO", ObjectStoragePath(path).open("w", encoding="utf-8"))  # type: ignore[no-untyped-call]
+        storage: Any = ObjectStoragePath(path)
+        if storage.protocol in ("", "file"):
+            return open(open_or_create(Path(storage.path)), "w", encoding="utf-8")
+        return cast("TextIO", storage.open("w", encoding="utf-8"))
     except Exception as error:
         # Object stores have exceptions of their own.
         raise InvalidOption(f"rejects_path cannot be written ({type(error).__name__})") from None
@@ -370,19 +376,19 @@ def _opened(path: str) -> TextIO:
 
 def _log_reasons(rejects: Rejects) -> None:
     for state, reason, count in rejects.commonest():
-        log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, reason)
+        log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, printable(reason))
     for _, reason, count in rejects.commonest([State.FILTERED]):
-        log.info("Filtered, %d rows: %s", count, reason)
+        log.info("Filtered, %d rows: %s", count, printable(reason))
 
 
 def _conclude(report: DeliveryReport, rejects: Rejects, rejects_path: str | None) -> None:
     report.rejects = rejects_path
     if rejects_path and report.rejected:
-        log.warning("The rejected rows are listed in %s", rejects_path)
+        log.warning("The rejected rows are listed in %s", printable(rejects_path))
     if rejects.failure is not None:
         log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
     if report.stop is not None:
-        log.warning("Stopped early: %s", report.stop)
+        log.warning("Stopped early: %s", printable(str(report.stop)))
 
 
 def _log_run(line: str) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.indexing import build_missing
 from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.private_files import make
 from airflow_provider_impactcall.delivery.schema import VERSION, version_of
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.sql import sql_hook
@@ -31,6 +32,7 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     """
     conn_id = ledger_conn_id or configured()
     engine = _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
+    _keep_private(engine)
     ledger = Ledger(engine, namespace)
     with reachable():
         ledger.prepare()
@@ -96,6 +98,20 @@ def _default() -> str:
             "[impactcall] ledger_conn_id to a SQL connection, or to 'embedded' if there is only one machine"
         )
     return EMBEDDED
+
+
+def _keep_private(engine: sa.Engine) -> None:
+    """Have the file of a SQLite database there before SQLite makes it by the umask; what SQLite adds has its mode.
+
+    :raises LedgerUnusable: if it cannot be made
+    """
+    file = engine.url.database
+    if engine.url.get_backend_name() != "sqlite" or not file or file.startswith((":", "file:")):
+        return
+    try:
+        make(Path(file))
+    except OSError as error:
+        raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
 
 
 def _embedded() -> sa.Engine:

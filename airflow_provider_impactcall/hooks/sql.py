@@ -47,8 +47,8 @@ def drained(sql_conn_id: str, sql: str, parameters: Any = None) -> Iterator[Spoo
     :param sql: one query; its transaction is rolled back
     :param parameters: in the driver's own style
     :raises InvalidOption: if it gives no rows, or two columns of one name
-    :raises AirflowException: if it fails over a value, or while rows are fetched, without the driver's own words, which may
-        quote what it read; whatever else the database says against the query is raised as its driver has it
+    :raises AirflowException: if it fails over a value, or while rows are fetched, without the driver's own words, which
+        may quote what it read; whatever else the database says against the query is raised as its driver has it
     """
     hook = sql_hook("sql_conn_id", sql_conn_id)
     with closing(hook.get_conn()) as connection, closing(_cursor(connection)) as cursor:

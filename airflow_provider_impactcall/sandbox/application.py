@@ -55,7 +55,9 @@ class CallDataApplication:
         self._plan = plan
         self._credentials = credentials
         self._page = Page(journal, plan, credentials=credentials, host=host)
-        self._actions = actions.Actions(journal, actions_page_size)
+        self._actions = actions.Actions(
+            journal, actions_page_size, password=None if credentials is None else credentials[1], host=host
+        )
 
     def build(self) -> web.Application:
         """A new aiohttp application; one serves only once."""
