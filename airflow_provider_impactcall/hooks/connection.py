@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from requests.auth import HTTPBasicAuth
 
 from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN
+from airflow_provider_impactcall.delivery.bounded import BoundedAdapter
 from airflow_provider_impactcall.delivery.endpoint import HEADERS, PATH, Endpoint, ParametersIn
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
@@ -129,6 +130,8 @@ def session(endpoint: Endpoint) -> requests.Session:
     prepared.headers.update(HEADERS)
     prepared.verify = endpoint.verify
     prepared.cert = endpoint.cert
+    for scheme in ("http://", "https://"):
+        prepared.mount(scheme, BoundedAdapter())
     prepared.trust_env = False  # What it would read of the environment is in the endpoint already.
     if endpoint.proxy:
         prepared.proxies = {"all": endpoint.proxy}

@@ -21,7 +21,9 @@ from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, R
 from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.books import Books
+from airflow_provider_impactcall.delivery.bounded import exchange
 from airflow_provider_impactcall.delivery.claims import InputClaims, digest
+from airflow_provider_impactcall.delivery.endpoint import LONGEST_ANSWER
 from airflow_provider_impactcall.delivery.engine import Engine, Item, Listener
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.limiter import Limiter
@@ -109,11 +111,13 @@ class ImpactCallHook(BaseHook):
             endpoint = self._account().endpoint
         except InvalidOption as error:
             return False, str(error)
+        except Exception as error:  # Airflow has its own for a connection that is not there, or cannot be decrypted.
+            return False, f"The connection cannot be read ({type(error).__name__})."
         try:
             with session(endpoint) as prepared:
-                answer = prepared.post(endpoint.url, timeout=endpoint.timeout, allow_redirects=False)
-                outcome = outcome_of(answer.status_code, answer.headers, answer.content)
-        except OSError as error:  # RequestException is one, and what requests raises for a certificate's file too
+                answer = exchange(prepared, "POST", endpoint.url, seconds=endpoint.timeout, most_bytes=LONGEST_ANSWER)
+            outcome = outcome_of(answer.status, answer.headers, answer.body)
+        except Exception as error:  # of requests, urllib3, a codec of names, a certificate's file; the text has the URL
             return False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
         match outcome:
             case Outcome(status=401 | 403):

@@ -19,6 +19,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.sql import sql_hook
 
 EMBEDDED = "embedded"
+_LONGEST_NAMESPACE = 255
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
 
@@ -30,6 +31,8 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     :raises InvalidOption: if there is none, and workers of several machines would not know of each other
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
+    if not 0 < len(namespace) <= _LONGEST_NAMESPACE:
+        raise InvalidOption(f"ledger_namespace must have at most {_LONGEST_NAMESPACE} characters")
     conn_id = ledger_conn_id or configured()
     engine = _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
     _keep_private(engine)

@@ -81,6 +81,13 @@ def _limited_text(value: Any) -> str:
     return spelled
 
 
+def _session_id(value: Any) -> str:
+    spelled = normalize.text(value)
+    if len(spelled) > LONGEST_ID:
+        raise ValueError(f"must have at most {LONGEST_ID} characters, and has {len(spelled)}: the ledger keeps it")
+    return spelled
+
+
 def _required(parse: Callable[[Any], str]) -> Callable[[Any], str]:
     def parse_filled(value: Any) -> str:
         spelled = parse(value)
@@ -144,6 +151,8 @@ _Note = TypeVar("_Note")
 _NO_CONVENTIONS = Conventions()
 
 _LIMIT = 64
+LONGEST_ID = 1000
+"""Characters of a ``CallSessionId``. impact.com's page has no limit; the ledger, which keeps it, has."""
 _COUNTRY_OF = {"CallerId": "CallerPhoneNumberCountry", "CalledPhoneNumber": "CalledPhoneNumberCountry"}
 _STATUSES = tuple(status.value for status in CallStatus)
 _PHONE_TYPES = ("Landline", "Mobile", "")
@@ -155,7 +164,7 @@ Seconds = Annotated[int, BeforeValidator(normalize.seconds), _Documented("intege
 TalkSeconds = Annotated[int, BeforeValidator(_talk_duration), _Documented("integer")]
 Text = Annotated[str, BeforeValidator(normalize.text), _Documented("string")]
 Text64 = Annotated[str, BeforeValidator(_limited_text), _Documented("string", _LIMIT)]
-Filled = Annotated[str, BeforeValidator(_required(normalize.text)), _Documented("string")]
+SessionId = Annotated[str, BeforeValidator(_required(_session_id)), _Documented("string")]
 Filled64 = Annotated[str, BeforeValidator(_required(_limited_text)), _Documented("string", _LIMIT)]
 # impact.com's page calls Zip an integer; as one it would lose the zero of 02139 and every Canadian code.
 ZipText = Annotated[str, BeforeValidator(normalize.text), _Documented("integer")]
@@ -186,7 +195,7 @@ class CallRecord(BaseModel):
     EventDate: Time = Field(description="When the call took place: ISO 8601 with its offset from UTC.")
     ActionTrackerId: Integer = Field(description="The event type's id (Phone_Action_Tracker_ID).")
     CallProvider: Filled64 = Field(description="The vendor or client that sends the event.")
-    CallSessionId: Filled = Field(description="The vendor's unique id of the call.")
+    CallSessionId: SessionId = Field(description="The vendor's unique id of the call.")
     CallerId: CallerNumber = Field(description="The originating number; matches the final conversion.")
     CalledPhoneNumber: CalledNumber = Field(description="The number that was called.")
     CallDuration: Seconds = Field(description="The whole call, in seconds.")

@@ -11,7 +11,13 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions, nearest_parameter
+from airflow_provider_impactcall.records.call_record import (
+    LONGEST_ID,
+    PARAMETERS,
+    CallRecord,
+    Conventions,
+    nearest_parameter,
+)
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.sources import Column, Reader, Row, Source, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
@@ -209,7 +215,7 @@ def _is_among(column: str, columns: Collection[str]) -> bool:
     return column in columns or column.partition(".")[0] in columns
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _columns_by_parameter(columns: tuple[Any, ...]) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for column in columns:
@@ -219,7 +225,7 @@ def _columns_by_parameter(columns: tuple[Any, ...]) -> Mapping[str, tuple[str, .
     return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _read_by_name(
     columns: tuple[Any, ...], sourced: frozenset[str]
 ) -> tuple[Sequence[tuple[str, str]], Sequence[Problem]]:
@@ -266,6 +272,7 @@ def _zone(timezone: str | tzinfo | None) -> tzinfo | None:
 
 def _readable(session_id: Any) -> str | None:
     try:
-        return normalize.text(cast("Any", session_id)) or None
+        text = normalize.text(cast("Any", session_id))
+        return text if 0 < len(text) <= LONGEST_ID else None
     except ValueError:
         return None

@@ -36,6 +36,8 @@ Row = Mapping[str, Any]
 Source = str | Callable[[Row], Any] | Mapping[str, Any]
 
 _ABSENT = object()
+_SHORT = 256
+_SHORT_JSON = 256 * 1024
 _PLACE = re.compile(r"-?[0-9]{1,9}")
 _FORMS = (("constant",), ("first_of",), ("from", "values"), ("from", "lookup"))
 _KEYS = ("constant", "first_of", "from", "values", "lookup", "default")
@@ -238,12 +240,16 @@ def folded(word: Any) -> str:
     """A word without what differs between one place of a vendor's and another: case, and ``-``, ``_`` for spaces."""
     if isinstance(word, bool):
         return str(word).casefold()
-    return _folded(normalize.text(word))
+    text = normalize.text(word)
+    return _folded_again(text) if len(text) <= _SHORT else _folded(text)
 
 
-@lru_cache(maxsize=512)
 def _folded(text: str) -> str:
     return " ".join(text.casefold().replace("-", " ").replace("_", " ").split())
+
+
+# Longer ones are no words of a table, and must not stay in memory.
+_folded_again = lru_cache(maxsize=512)(_folded)
 
 
 def in_words(source: Source) -> str:
@@ -281,17 +287,21 @@ def from_json(value: Any) -> Any:
     if type(value) is dict:  # the common case, for speed
         return value
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        return _parsed(normalize.plain(value))
+        text = normalize.plain(value)
+        return _parsed_again(text) if len(text) <= _SHORT_JSON else _parsed(text)
     return value
 
 
-@lru_cache(maxsize=4)
 def _parsed(text: str) -> Any:
-    """What JSON text holds; remembered, since the paths of a mapping lead into the same text of a row one by one."""
+    """What JSON text holds; None if it is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+# Remembered, since the paths of a mapping lead into the same text of a row one by one.
+_parsed_again = lru_cache(maxsize=4)(_parsed)
 
 
 def _led_to(value: Any, steps: Sequence[str]) -> Any:
