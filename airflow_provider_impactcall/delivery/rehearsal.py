@@ -17,6 +17,7 @@ from airflow_provider_impactcall.delivery.claims import Claim, InputClaims, iden
 from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Call, Item, Listener, Omission, Rejection, claim_of
 from airflow_provider_impactcall.delivery.ledger import Ledger, decide
+from airflow_provider_impactcall.delivery.masking import Private
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
 from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, labels, may_be_shown
@@ -315,15 +316,8 @@ def _known_otherwise(ledger: Ledger, records: Sequence[CallRecord]) -> Counter[s
 def _masked(record: CallRecord) -> dict[str, str]:
     """The parameters that leave; of the caller's number, wherever it stands, two digits, and of the recording none."""
     parameters = record.parameters()
-    caller = parameters["CallerId"][-10:]
-    hidden = "*" * (len(caller) - 2) + caller[-2:]
-    recording = parameters.get("CallRecording")
-    for name, value in parameters.items():
-        if recording and recording in value:
-            parameters[name] = f"(a URL of {len(recording)} characters)"
-        elif name != "CallSessionId":
-            parameters[name] = value.replace(caller, hidden)
-    return parameters
+    private = Private(parameters["CallerId"], parameters.get("CallRecording"))
+    return {name: value if name == "CallSessionId" else private.masked(value) for name, value in parameters.items()}
 
 
 def shape_of(value: Any) -> str:

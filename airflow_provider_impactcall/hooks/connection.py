@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -120,6 +121,26 @@ def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
         proxy=_proxy(requests.utils.select_proxy(origin, settings["proxies"])),
     )
     return Account(endpoint, extra)
+
+
+def unsafe(endpoint: Endpoint) -> list[str]:
+    """What about an endpoint lets others read the credentials and the calls on their way."""
+    host = urlsplit(endpoint.origin).hostname or ""
+    problems = []
+    if endpoint.origin.startswith("http://") and not _is_this_machine(host):
+        problems.append("The connection sends credentials and calls over http://, which everyone on the way can read")
+    if endpoint.origin.startswith("https://") and endpoint.verify is False:
+        problems.append("The connection has verify=false, so that anyone on the way can pass for the endpoint")
+    return problems
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def session(endpoint: Endpoint) -> requests.Session:

@@ -26,7 +26,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_impactcall.delivery.reading import flattened
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.records.printable import printable
+from airflow_provider_impactcall.hooks.paths import refuse_credentials, shown
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
 log = logging.getLogger(__name__)
@@ -96,8 +96,8 @@ def rows_of(file: str) -> Iterator[FileRows]:
 def opened(rows: Any) -> Iterator[Any]:
     """Rows of any shape, with those of files in the place of their paths.
 
-    If ``rows`` is a path, or a collection with a path anywhere in it, all is drained to disk before the context is
-    entered. A path that a generator yields is drained when it comes.
+    If ``rows`` is a path, or a collection of which an item is one, all is drained to disk before the context is
+    entered. A path that a generator yields is drained when it comes. What lies deeper is data, and is opened never.
 
     :param rows: what :meth:`.ImpactCallHook.deliver` takes
     :raises InvalidOption: if a file cannot be read to its end, or ``rows`` is text that is no path
@@ -109,7 +109,7 @@ def opened(rows: Any) -> Iterator[Any]:
         )
     if _has_paths(rows):
         with Spool(("row",)) as spool:
-            drained = _drain([rows], spool)
+            drained = _drain([rows] if is_path(rows) else rows, spool)
             log.info("%d rows read", len(drained))
             yield drained
     elif isinstance(rows, Iterator):
@@ -135,29 +135,29 @@ def _has_paths(rows: Any) -> bool:
         return True
     if not isinstance(rows, Collection) or isinstance(rows, (str, bytes, Mapping)):
         return False
-    # What has these is one row, of named values: see flattened.
-    return not hasattr(rows, "_asdict") and not hasattr(rows, "keys") and any(map(_has_paths, rows))
+    # What has these is one row, of named values: see flattened. What lies deeper is a row's, and opens nothing.
+    return not hasattr(rows, "_asdict") and not hasattr(rows, "keys") and any(map(is_path, rows))
 
 
 def _as_they_come(rows: Iterator[Any]) -> Generator[Any, None, None]:
-    for row in flattened(rows):
+    for row in rows:
         if is_path(row):
             with opened(row) as found:
                 yield from found
         else:
-            yield row
+            yield from flattened([row])
 
 
 def _drain(rows: Iterable[Any], spool: Spool) -> FileRows:
     columns: set[str] | None = set()
-    for row in flattened(rows):
+    for row in rows:
         if is_path(row):
             with _contents(row) as (named, found):
                 columns = None if columns is None or named is None else columns.union(named)
                 _write(spool, found)
         else:
             columns = None
-            spool.write([(row,)])
+            spool.write((each,) for each in flattened([row]))
     return FileRows(spool, columns)
 
 
@@ -173,7 +173,8 @@ def _contents(path: Any, otherwise: _Reader | None = None) -> Iterator[_Contents
     :param otherwise: how to read a file whose name does not say what it is
     :raises InvalidOption: if it is not there, or not what its name says
     """
-    name = "standard input" if path == STANDARD else printable(str(path))
+    name = "standard input" if path == STANDARD else shown(path)
+    refuse_credentials(path)
     reader = _reader_for(str(path)) or otherwise
     if reader is None:
         raise InvalidOption(f"{name}: {_ENDINGS}")

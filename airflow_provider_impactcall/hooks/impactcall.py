@@ -18,12 +18,9 @@ from airflow.providers.common.compat.sdk import BaseHook, ObjectStoragePath
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
-from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.bounded import exchange
 from airflow_provider_impactcall.delivery.claims import InputClaims, digest
-from airflow_provider_impactcall.delivery.endpoint import LONGEST_ANSWER
 from airflow_provider_impactcall.delivery.engine import Engine, Item, Listener
 from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.limiter import Limiter
@@ -39,11 +36,13 @@ from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks import metrics
-from airflow_provider_impactcall.hooks.connection import Account, account, session
+from airflow_provider_impactcall.hooks.connection import Account, account, session, unsafe
 from airflow_provider_impactcall.hooks.files import FileRows, opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.hooks.mapping import loaded
 from airflow_provider_impactcall.hooks.options import at_least_zero, positive, whole
+from airflow_provider_impactcall.hooks.paths import refuse_credentials
+from airflow_provider_impactcall.hooks.probe import probe
 from airflow_provider_impactcall.hooks.run_line import run_line
 from airflow_provider_impactcall.hooks.source import source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
@@ -113,25 +112,7 @@ class ImpactCallHook(BaseHook):
             return False, str(error)
         except Exception as error:  # Airflow has its own for a connection that is not there, or cannot be decrypted.
             return False, f"The connection cannot be read ({type(error).__name__})."
-        try:
-            with session(endpoint) as prepared:
-                answer = exchange(prepared, "POST", endpoint.url, seconds=endpoint.timeout, most_bytes=LONGEST_ANSWER)
-            outcome = outcome_of(answer.status, answer.headers, answer.body)
-        except Exception as error:  # of requests, urllib3, a codec of names, a certificate's file; the text has the URL
-            return False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
-        match outcome:
-            case Outcome(status=401 | 403):
-                return False, f"{endpoint.origin} refuses the credentials ({outcome.status}). No call was created."
-            case Outcome(state=State.REJECTED):
-                return True, (
-                    f"{endpoint.origin} answered, did not refuse the credentials, and refused an empty call "
-                    f"({outcome.status}), as it should: no call was created. Not proven: that it checks credentials "
-                    "before parameters, and that your CampaignId, MediaId and ActionTrackerId exist."
-                )
-            case Outcome(state=State.DELIVERED):
-                return False, f"{endpoint.origin} accepts an empty call, so it is not the Call Data API."
-            case _:
-                return False, f"{endpoint.origin} answered {outcome.reason}. Whether it takes calls is not proven."
+        return probe(endpoint)
 
     def log_call(self, call: Row | CallRecord, **options: Any) -> Outcome:
         """Deliver one call, by the same rules as :meth:`deliver`.
@@ -232,6 +213,8 @@ class ImpactCallHook(BaseHook):
             raise InvalidOption("dry_run must be True or False")
         settings = self._account()
         extra = settings.extra
+        for problem in unsafe(settings.endpoint):
+            log.warning("%s", problem)
         endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
         call_mapping = CallMapping(loaded(mapping), constants, timezone, extra.caller_id_format, extra.defaults, vendor)
         read_ahead = isinstance(rows, (Spool, FileRows))
@@ -247,6 +230,7 @@ class ImpactCallHook(BaseHook):
         claims = InputClaims(key)
         at_once = whole("concurrency", positive("concurrency", concurrency)) or extra.concurrency
         allowance = whole("limit", limit)
+        refuse_credentials(rejects_path)
         ledger = open_ledger(ledger_conn_id, ledger_namespace or endpoint.origin)
         rejects = Rejects(_opened(rejects_path) if rejects_path else None)
 

@@ -74,7 +74,7 @@ def one_of(value: Any, allowed: Sequence[str]) -> str:
 @reader
 def _one_of(value: Any, allowed: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in allowed:
-        raise UnfitValue(f"must be one of {', '.join(map(repr, allowed))}, and is {word(value)}")
+        raise UnfitValue(f"must be one of {', '.join(map(repr, allowed))}, and is {word(value, allowed)}")
     return value
 
 
