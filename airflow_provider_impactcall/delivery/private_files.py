@@ -97,4 +97,6 @@ def warn_of_mode(path: Path) -> None:
     """Say in the log if a file is there that others than its owner may read or write."""
     mode = path.stat().st_mode
     if stat.S_ISREG(mode) and mode & 0o077:
-        log.warning("%s may be read by others than its owner (mode %o): chmod 600 ends that", path.name, mode & 0o777)
+        log.warning(
+            "%s may be read by others than its owner (mode %s): chmod 600 ends that", path.name, f"{mode & 0o777:o}"
+        )

@@ -16,10 +16,10 @@ def probe(endpoint: Endpoint) -> tuple[bool, str]:
             answer = exchange(prepared, "POST", endpoint.url, seconds=endpoint.timeout, most_bytes=LONGEST_ANSWER)
         outcome = outcome_of(answer.status, answer.headers, answer.body)
     except Exception as error:  # of requests, urllib3, a codec of names, a certificate's file; the text has the URL
-        good, said = False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
+        good, message = False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
     else:
-        good, said = _what_it_proves(endpoint, outcome)
-    return good, " ".join([said, *(f"{problem}." for problem in unsafe(endpoint))])
+        good, message = _what_it_proves(endpoint, outcome)
+    return good, " ".join([message, *(f"{problem}." for problem in unsafe(endpoint))])
 
 
 def _what_it_proves(endpoint: Endpoint, outcome: Outcome) -> tuple[bool, str]:
