@@ -1,10 +1,12 @@
-"""How much a proof tries: ``HYPOTHESIS_PROFILE`` is ``quick`` (the default), ``ci`` or ``nightly``."""
+"""How much a proof tries: ``HYPOTHESIS_PROFILE`` is ``quick`` (the default), ``ci``, ``nightly``, or ``fuzz``, which
+is for minutes or hours by hand.
+"""
 
 from __future__ import annotations
 
 import os
 
-FACTORS = {"quick": 0.2, "ci": 1.0, "nightly": 5.0}
+FACTORS = {"quick": 0.2, "ci": 1.0, "nightly": 5.0, "fuzz": 1000.0}
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
 
 

@@ -13,7 +13,7 @@ from tests.documentation import ROOT
 
 PACKAGE = ROOT / "airflow_provider_impactcall"
 _LEVELS = ("info", "warning", "error")
-_ERRORS = ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "_say")
+_ERRORS = ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "say")
 # Which argument of these holds the text.
 _TEXT_OF = {
     "Outcome": 1,
@@ -25,7 +25,8 @@ _TEXT_OF = {
     "Decision": 3,
     "_given_up": 1,
 }
-_NAMES = ("problem", "problems", "reason", "message", "wait", "_MISCONFIGURED", "_REASONS", "DIED", "LEASE_RAN_OUT")
+_NAMES = ("problem", "problems", "reason", "message", "wait", "_MISCONFIGURED", "_REASONS", "DIED", "LEASE_RAN_OUT",
+          "LOOK_LIKE_VALUES")  # fmt: skip
 # What these return is part of a text.
 _FUNCTIONS = ("_lacks", "_unreadable", "_without_source", "_of_many", "_dict_of_dicts", "_of_a_table",
               "_as_text", "_instead", "_no_path")  # fmt: skip

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import getpass
 import json
-import logging
 import os
 import sys
-import warnings
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 from airflow.cli.simple_table import AirflowConsole
 from airflow.providers.common.compat.sdk import AirflowException
@@ -26,6 +23,7 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 from rich.markup import escape
 
 from airflow_provider_impactcall.cli.definition import SELECTION
+from airflow_provider_impactcall.cli.messages import leave, only_our_messages, say
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.corrections import (
     CALL_COLUMNS,
@@ -37,6 +35,8 @@ from airflow_provider_impactcall.delivery.corrections import (
     Author,
     Selection,
 )
+from airflow_provider_impactcall.delivery.csv_cells import csv_lines
+from airflow_provider_impactcall.delivery.private_files import replacing
 from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
 from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
@@ -44,12 +44,12 @@ from airflow_provider_impactcall.hooks.files import STANDARD, holds_json_lines, 
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.sql import drained
 from airflow_provider_impactcall.hooks.text_files import CsvFormat
+from airflow_provider_impactcall.records.printable import printable
 
 _Command = Callable[[Namespace, TextIO], None]
 
 _TABLE_COLUMNS = (*CALL_COLUMNS[: CALL_COLUMNS.index("attempts") + 1], "changed_at")
 _WIDTH = 120
-_PACKAGE = "airflow_provider_impactcall"
 
 
 class _WrongUsage(Exception):
@@ -72,19 +72,19 @@ def _command(act: _Command) -> Callable[[Namespace], None]:
         os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
         results = sys.stdout
         try:
-            with redirect_stdout(sys.stderr), _only_our_messages():
+            with redirect_stdout(sys.stderr), only_our_messages():
                 providers_configuration_loaded(act)(args, results)
             results.flush()
         except _WrongUsage as error:
-            _exit(2, f"error: {error}")
+            leave(2, f"error: {error}")
         except (ImpactCallError, AirflowException, _Failed) as error:
-            _exit(1, str(error))
+            leave(1, str(error))
         except BrokenPipeError:
             # Whoever read the results has seen enough. Python would flush what is left once more, and complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), results.fileno())
             raise SystemExit(1) from None
         except KeyboardInterrupt as interrupt:
-            _exit(130, "; ".join(["interrupted", *getattr(interrupt, "__notes__", ())]))
+            leave(130, "; ".join(["interrupted", *getattr(interrupt, "__notes__", ())]))
 
     return command
 
@@ -115,7 +115,7 @@ def list_calls(args: Namespace, results: TextIO) -> None:
         rows = [{name: row[name] for name in _TABLE_COLUMNS} for row in rows]
     _show(rows, args.output, results)
     if total > len(rows):
-        _say(f"{len(rows)} of {total} calls; --limit shows more, and export writes all")
+        say(f"{len(rows)} of {total} calls; --limit shows more, and export writes all")
 
 
 @_command
@@ -127,9 +127,9 @@ def export_calls(args: Namespace, results: TextIO) -> None:
         if args.file == STANDARD:
             _write_csv(rows, results)
         else:
-            with _replacing(args.file) as text:
+            with replacing(args.file) as text:
                 (_write_json_lines if holds_json_lines(args.file) else _write_csv)(rows, text)
-    _say(f"calls exported: {counts['calls']}")
+    say(f"calls exported: {counts['calls']}")
 
 
 @_command
@@ -268,7 +268,7 @@ def _confirmed(args: Namespace, counts: Counter[str], what: str, risk: str, resu
     if not shown:
         return False
     if risk:
-        _say(risk)
+        say(risk)
     if args.dry_run or args.yes:
         return not args.dry_run
     print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -281,7 +281,7 @@ def _changed(count: int, counts: Counter[str], how: str, results: TextIO) -> Non
     print(f"Calls {how}: {count}", file=results)
     left = counts.total() - count
     if left > 0:
-        _say(f"calls left alone, as they are of another state by now, or impact.com answered OK to them: {left}")
+        say(f"calls left alone, as they are of another state by now, or impact.com answered OK to them: {left}")
 
 
 @contextmanager
@@ -340,17 +340,15 @@ def _in_short(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _show(rows: Sequence[Mapping[str, Any]], output: str, results: TextIO) -> None:
     if output in ("table", "plain"):
-        rows = [{name: "" if value is None else value for name, value in row.items()} for row in rows]
+        rows = [{name: "" if value is None else printable(str(value)) for name, value in row.items()} for row in rows]
     if output == "table":
-        rows = [{name: escape(str(value)) for name, value in row.items()} for row in rows]
+        rows = [{name: escape(value) for name, value in row.items()} for row in rows]
     with redirect_stdout(results):
         AirflowConsole().print_as(data=rows, output=output)
 
 
 def _write_csv(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CALL_COLUMNS)
-    writer.writerows([row[name] for name in CALL_COLUMNS] for row in rows)
+    text.writelines(csv_lines(CALL_COLUMNS, rows, "\n"))
 
 
 def _write_json_lines(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
@@ -361,63 +359,3 @@ def _counted(rows: Iterable[Mapping[str, Any]], counts: Counter[str]) -> Iterato
     for row in rows:
         counts["calls"] += 1
         yield row
-
-
-@contextmanager
-def _replacing(file: str) -> Iterator[TextIO]:
-    """A file to write, which takes the place of the one of that name only once all is written.
-
-    :raises InvalidOption: if it cannot be written
-    """
-    path = Path(file).resolve()
-    in_place = path.exists() and not path.is_file()  # A pipe or a device is written to, not replaced.
-    beside = path if in_place else path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with beside.open("w", encoding="utf-8", newline="") as text:
-                yield text
-                if not in_place:
-                    text.flush()
-                    os.fsync(text.fileno())
-            if not in_place:
-                beside.replace(path)
-        finally:
-            if not in_place:
-                beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise InvalidOption(f"{file}: {error.strerror}") from None
-
-
-@contextmanager
-def _only_our_messages() -> Iterator[None]:
-    """Of all that is logged and warned of, shows this package's own warnings, as plain lines on standard error."""
-    ours = logging.StreamHandler()
-    ours.setLevel(logging.WARNING)
-    ours.setFormatter(logging.Formatter("impactcall: %(message)s"))
-    ours.addFilter(logging.Filter(_PACKAGE))
-    root, package = logging.getLogger(), logging.getLogger(_PACKAGE)
-    loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
-    before = [(logger, logger.handlers) for logger in loggers if logger.handlers]
-    level = package.level
-    try:
-        for logger, _ in before:
-            logger.handlers = [logging.NullHandler()]
-        root.handlers = [ours]
-        package.setLevel(logging.WARNING)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        root.handlers = []
-        for logger, handlers in before:
-            logger.handlers = handlers
-        package.setLevel(level)
-
-
-def _say(text: str) -> None:
-    print(f"impactcall: {text}", file=sys.stderr)
-
-
-def _exit(status: int, text: str) -> NoReturn:
-    _say(" ".join(text.splitlines()))
-    raise SystemExit(status)

@@ -34,7 +34,8 @@ FORM = "application/x-www-form-urlencoded"
 # No HTTP server in common use reads a request line of more (most stop at 8 kB, 16 kB or 32 kB), and one that
 # stops reading resets the connection: the call's fate would be unknown where it can be plain.
 _LONGEST = {"query": 65_536, "form": 1_048_576}
-_LONGEST_ANSWER = 65_536
+LONGEST_ANSWER = 65_536
+"""Bytes of an answer that are looked at."""
 _KEEP_ALIVE = 4.0
 
 
@@ -180,11 +181,11 @@ def _quoted(value: str) -> str:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The body to its end, as only a whole answer counts, but no more of it in memory than an answer can need."""
-    body = await response.content.readany()
+    body = bytearray(await response.content.readany())
     while not response.content.at_eof():
         chunk = await response.content.readany()
-        body = (body + chunk)[:_LONGEST_ANSWER]
-    return body[:_LONGEST_ANSWER]
+        body += chunk[: max(LONGEST_ANSWER - len(body), 0)]
+    return bytes(body[:LONGEST_ANSWER])
 
 
 def _of_failure(error: Exception, *, left: bool) -> Outcome:

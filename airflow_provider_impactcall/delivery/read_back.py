@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from airflow_provider_impactcall.delivery.answer import wait_asked_for
+from airflow_provider_impactcall.delivery.bounded import BoundedAdapter, exchange
 from airflow_provider_impactcall.delivery.endpoint import HEADERS
 from airflow_provider_impactcall.exceptions import InvalidOption, ReadBackFailed
 from airflow_provider_impactcall.records import CallRecord, normalize
@@ -35,6 +35,8 @@ _LONGEST_WINDOW = timedelta(days=45)
 _SHORTEST_WINDOW = timedelta(hours=1)
 # impact.com refuses what would be more than ten; the bound is for pages that lead back to each other.
 _MOST_PAGES = 100
+# 20,000 actions, the most that are on one, have less.
+_LONGEST_PAGE = 32 * 1024 * 1024
 _RETRIES = 5
 _RETRY_STATUSES = (429, 500, 502, 503, 504)
 _LONGEST_WAIT = 60.0
@@ -75,7 +77,7 @@ class ReadBack:
         from the origin is from then on repeated where it failed
     :param origin: scheme, host and port
     :param account_sid: whose actions; also the user of the credentials
-    :param timeout: seconds to connect, and between two parts of an answer
+    :param timeout: seconds to connect, and then for the whole answer
     """
 
     def __init__(self, session: requests.Session, origin: str, account_sid: str, timeout: float = 30.0) -> None:
@@ -83,7 +85,7 @@ class ReadBack:
         self._session = session
         self._url = f"{origin}/Advertisers/{quote(account_sid, safe='')}/Actions"
         self._timeout = timeout
-        session.mount(f"{origin}/", HTTPAdapter(max_retries=_patience()))
+        session.mount(f"{origin}/", BoundedAdapter(max_retries=_patience()))
         for name in _LOGGERS_OF_PATHS:
             logging.getLogger(name).addFilter(_hide_account)
 
@@ -151,19 +153,23 @@ class ReadBack:
     def _get(self, url: str) -> tuple[list[dict[str, Any]], str]:
         """The actions of a page, and where the next page is."""
         try:
-            answer = self._session.get(url, headers=HEADERS, timeout=self._timeout, allow_redirects=False)
+            answer = exchange(
+                self._session, "GET", url, headers=HEADERS, seconds=self._timeout, most_bytes=_LONGEST_PAGE
+            )
         except (OSError, ValueError) as error:  # RequestException is an OSError; the text of either may hold the URL
             raise ReadBackFailed(f"no whole answer ({type(error).__name__})") from None
-        if not 200 <= answer.status_code < 300:
-            raise ReadBackFailed(_REASONS.get(answer.status_code, "the list is not given"), answer.status_code)
+        if not 200 <= answer.status < 300:
+            raise ReadBackFailed(_REASONS.get(answer.status, "the list is not given"), answer.status)
+        if not answer.whole:
+            raise ReadBackFailed(f"a page of the list has more than {_LONGEST_PAGE} bytes", answer.status)
         try:
-            document = json.loads(answer.content)
+            document = json.loads(answer.body)
             actions, following = document["Actions"], document.get("@nextpageuri") or ""
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            raise ReadBackFailed("what was answered is no list of actions", answer.status_code) from None
+            raise ReadBackFailed("what was answered is no list of actions", answer.status) from None
         readable = isinstance(actions, list) and all(isinstance(action, dict) for action in actions)
         if not readable or not isinstance(following, str):
-            raise ReadBackFailed("what was answered is no list of actions", answer.status_code)
+            raise ReadBackFailed("what was answered is no list of actions", answer.status)
         return actions, following
 
 

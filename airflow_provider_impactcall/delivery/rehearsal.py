@@ -19,8 +19,10 @@ from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.engine import Call, Item, Listener, Omission, Rejection, claim_of
 from airflow_provider_impactcall.delivery.ledger import Ledger, as_known, decide
 from airflow_provider_impactcall.delivery.looks import Looks
+from airflow_provider_impactcall.delivery.masking import Private
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, labels, may_be_shown
 from airflow_provider_impactcall.records.columns import OpenedRow, Row
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
@@ -33,6 +35,8 @@ _EXAMPLES = 3
 # Of rows that are left out: they are as a rule alike.
 _LOOKED_AT = 100
 _DISTINCT_REASONS = 1000
+# Of rows with columns of their own, such as JSON by phone number, there may be as many as there are rows.
+_MOST_COLUMNS = 10_000
 _LONGEST_SHAPE = 40
 _EXPLAINED = (State.REJECTED, State.FILTERED, State.CHANGED, State.DUPLICATE, State.UNKNOWN, State.NOT_SENT)
 
@@ -108,7 +112,8 @@ class Rehearsal:
         if isinstance(row, OpenedRow):
             aliases = row.aliases
             self._read.update([] if row.within is None else [row.within])
-        self._columns.update(dict.fromkeys(str(column) for column in row if column not in aliases))
+        if len(self._columns) < _MOST_COLUMNS:
+            self._columns.update(dict.fromkeys(str(column) for column in row if column not in aliases))
         return _Watched(row, aliases, self._read)
 
     def run(
@@ -154,8 +159,11 @@ class Rehearsal:
 
     @property
     def unmapped_columns(self) -> list[str]:
-        """The columns that nothing reads, in the order of the input: those that no name asks for."""
-        return [column for column in self._columns if column not in self._read]
+        """The columns that nothing reads, in the order of the input: those that no name asks for.
+
+        By their places (``column 7``) if the name of any column may be a value: see :mod:`~.records.column_names`.
+        """
+        return [label for name, label in labels(self._columns).items() if name not in self._read]
 
     @property
     def always_empty(self) -> list[str]:
@@ -165,9 +173,10 @@ class Rehearsal:
 
     @property
     def suspicions(self) -> list[str]:
-        """What the calls to be sent have about them that is seldom right."""
+        """What the input, and the calls to be sent, have about them that is seldom right."""
+        headless = [] if may_be_shown(self._columns) else [LOOK_LIKE_VALUES]
         told = (f"calls that cannot be told, and are not left out: {each}" for each in self._mapping.untold)
-        return [*self._looks.suspicions(), *told]
+        return [*headless, *self._looks.suspicions(), *told]
 
     @property
     def seconds_at_rate_limit(self) -> float | None:
@@ -276,15 +285,8 @@ class _Watched(Mapping[str, Any]):
 def _masked(record: CallRecord) -> dict[str, str]:
     """The parameters that leave; of the caller's number, wherever it stands, two digits, and of the recording none."""
     parameters = record.parameters()
-    caller = parameters["CallerId"][-10:]
-    hidden = "*" * (len(caller) - 2) + caller[-2:]
-    recording = parameters.get("CallRecording")
-    for name, value in parameters.items():
-        if recording and recording in value:
-            parameters[name] = f"(a URL of {len(recording)} characters)"
-        elif name != "CallSessionId":
-            parameters[name] = value.replace(caller, hidden)
-    return parameters
+    private = Private(parameters["CallerId"], parameters.get("CallRecording"))
+    return {name: value if name == "CallSessionId" else private.masked(value) for name, value in parameters.items()}
 
 
 def shape_of(value: Any) -> str:

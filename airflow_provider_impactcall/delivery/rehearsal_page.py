@@ -12,6 +12,7 @@ from rich.text import Text
 
 from airflow_provider_impactcall.delivery.outcome import ENDS
 from airflow_provider_impactcall.delivery.rehearsal import Reason, Rehearsal, shape_of
+from airflow_provider_impactcall.records.printable import printable
 
 # impact.com states it for api.impact.com, and none for the endpoint of calls.
 _USUAL_REQUESTS_PER_HOUR = 1000
@@ -42,9 +43,9 @@ def _parts(rehearsal: Rehearsal, anyone: bool) -> Iterator[RenderableType]:
     if rehearsal.reasons:
         yield from _section("Not sent, and why", _table_of(rehearsal.reasons, anyone))
     if rehearsal.suspicions:
-        yield from _section("Looks wrong", *(Text(f"! {suspicion}") for suspicion in rehearsal.suspicions))
+        yield from _section("Looks wrong", *(Text(f"! {printable(suspicion)}") for suspicion in rehearsal.suspicions))
     if rehearsal.unmapped_columns:
-        yield from _section("Columns that nothing reads", Text(", ".join(rehearsal.unmapped_columns)))
+        yield from _section("Columns that nothing reads", Text(printable(", ".join(rehearsal.unmapped_columns))))
     if rehearsal.always_empty:
         yield from _section(
             "Parameters that have a source, and are always empty", Text(", ".join(rehearsal.always_empty))
@@ -96,7 +97,7 @@ def _duration(seconds: float) -> str:
 def _pairs(pairs: Iterable[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in pairs:
-        table.add_row(Text(name), Text(value, overflow="fold"))
+        table.add_row(Text(printable(name)), Text(printable(value), overflow="fold"))
     return table
 
 
@@ -104,11 +105,15 @@ def _table_of(reasons: Sequence[Reason], anyone: bool) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right")
     for reason in reasons[:_MOST_REASONS]:
-        table.add_row(str(reason.rows), Text(reason.outcome), Text(reason.reason, overflow="fold"))
+        table.add_row(str(reason.rows), Text(reason.outcome), Text(printable(reason.reason), overflow="fold"))
         examples = [
             f"row {example.row}"
-            + (f", CallSessionId {example.call_session_id}" if example.call_session_id and not anyone else "")
-            + (f", looks like {example.shape}" if example.shape else "")
+            + (
+                f", CallSessionId {printable(example.call_session_id)}"
+                if example.call_session_id and not anyone
+                else ""
+            )
+            + (f", looks like {printable(example.shape)}" if example.shape else "")
             for example in reason.examples
         ]
         table.add_row("", "", Text("\n".join(examples), overflow="fold"))

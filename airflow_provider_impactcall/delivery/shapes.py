@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date, time, timedelta
 from decimal import Decimal
 from itertools import chain, islice
@@ -13,6 +13,7 @@ from uuid import UUID
 
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption
 from airflow_provider_impactcall.records import CallMapping, CallRecord, normalize
+from airflow_provider_impactcall.records.column_names import may_be_shown
 from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
@@ -27,20 +28,17 @@ _OF_A_PAGE = re.compile(
     r"offset|limit|count|cursor|links|hasmore|has_more|next|previous)(_.+|number|size|uri|url|s)?",
     re.IGNORECASE,
 )
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}")
 
 
 class Shapeless(UnreadableRow):
     """What stands in the place of a row, and has no names that a mapping could read."""
 
 
-def flattened(rows: Iterable[Any], is_path: Callable[[Any], bool] | None = None) -> Iterator[Any]:
+def flattened(rows: Iterable[Any]) -> Iterator[Any]:
     """The rows of rows of rows: a mapped upstream arrives as a sequence of its tasks' results.
 
     A row of any type that names its values (``keys()``, or ``_asdict()``) becomes a dict. A list or tuple of values
     becomes a :class:`Shapeless`.
-
-    :param is_path: what text is the path of a file, and no value of a row; none if None
     """
     for row in rows:
         if isinstance(row, (Mapping, CallRecord, str, bytes)):
@@ -51,13 +49,13 @@ def flattened(rows: Iterable[Any], is_path: Callable[[Any], bool] | None = None)
             yield _as_dict(row)
         elif not isinstance(row, Iterable):
             yield row
-        elif (values := _without_names(row, is_path)) is not None:
+        elif (values := _without_names(row)) is not None:
             yield Shapeless(
                 f"is {values} values without names; give dicts by column name, such as dict(zip(columns, row)), or let "
                 "SqlToImpactCallOperator read the query"
             )
         else:
-            yield from flattened(row, is_path)
+            yield from flattened(row)
 
 
 def names_values(row: Any) -> bool:
@@ -129,7 +127,8 @@ def _of_many(row: Row, mapping: CallMapping) -> str | None:
             return None
         better = bool(rows) and len(_problems(rows[0], mapping)) < len(problems)
         if better or (problems >= _IDENTITY and any(map(_OF_A_PAGE.fullmatch, filter(_is_text, row)))):
-            where = "".join(f"[{name!r}]" for name in path) if all(map(_is_plain, path)) else "[...]"
+            named = may_be_shown(map(str, (*row, *path)))
+            where = "".join(f"[{name!r}]" for name in path) if named else "[...]"
             return f"is a page of an API, and no row; give the rows in it: calls=page{where}"
     except Exception:
         # It may be an object that fetches its values, and fails at that: which is said when it is read as a call.
@@ -190,13 +189,11 @@ def _as_dict(row: Any) -> Any:
         return UnreadableRow(f"cannot be read: {type(error).__name__}")
 
 
-def _without_names(row: Iterable[Any], is_path: Callable[[Any], bool] | None) -> int | None:
-    """How many values a row without names has; None if these are rows, or paths of files."""
+def _without_names(row: Iterable[Any]) -> int | None:
+    """How many values a row without names has; None if these are rows."""
     if getattr(row, "ndim", None) == 1 and hasattr(row, "tolist"):  # of numpy
         row = row.tolist()
     if not isinstance(row, (list, tuple)) or not row or row[0] is None or not isinstance(row[0], _CELLS):
-        return None
-    if is_path is not None and is_path(row[0]):
         return None
     named = sum(isinstance(value, (Mapping, CallRecord)) or names_values(value) for value in row)
     # A tuple with a row in it is a pair, such as an index and a row.
@@ -213,7 +210,3 @@ def _as_text(text: str | bytes) -> str:
 
 def _is_text(name: Any) -> bool:
     return isinstance(name, str)
-
-
-def _is_plain(name: Any) -> bool:
-    return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None

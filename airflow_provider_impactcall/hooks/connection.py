@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,9 +19,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from requests.auth import HTTPBasicAuth
 
 from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN
-from airflow_provider_impactcall.delivery.answer import outcome_of
+from airflow_provider_impactcall.delivery.bounded import BoundedAdapter
 from airflow_provider_impactcall.delivery.endpoint import HEADERS, PATH, Endpoint, ParametersIn
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.provider_info import CONNECTION_TYPE
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
@@ -150,6 +150,26 @@ def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
     return Account(endpoint, extra, ignored)
 
 
+def unsafe(endpoint: Endpoint) -> list[str]:
+    """What about an endpoint lets others read the credentials and the calls on their way."""
+    host = urlsplit(endpoint.origin).hostname or ""
+    problems = []
+    if endpoint.origin.startswith("http://") and not _is_this_machine(host):
+        problems.append("The connection sends credentials and calls over http://, which everyone on the way can read")
+    if endpoint.origin.startswith("https://") and endpoint.verify is False:
+        problems.append("The connection has verify=false, so that anyone on the way can pass for the endpoint")
+    return problems
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def session(endpoint: Endpoint) -> requests.Session:
     """A session with an account's credentials, certificates and proxies. It neither retries nor redirects by itself."""
     prepared = requests.Session()
@@ -158,33 +178,12 @@ def session(endpoint: Endpoint) -> requests.Session:
     prepared.headers.update(HEADERS)
     prepared.verify = endpoint.verify
     prepared.cert = endpoint.cert
+    for scheme in ("http://", "https://"):
+        prepared.mount(scheme, BoundedAdapter())
     prepared.trust_env = False  # What it would read of the environment is in the endpoint already.
     if endpoint.proxy:
         prepared.proxies = {"all": endpoint.proxy}
     return prepared
-
-
-def tested(endpoint: Endpoint) -> tuple[bool, str]:
-    """Whether an endpoint refuses an empty call and not the credentials, and that in words."""
-    try:
-        with session(endpoint) as prepared:
-            answer = prepared.post(endpoint.url, timeout=endpoint.timeout, allow_redirects=False)
-            outcome = outcome_of(answer.status_code, answer.headers, answer.content)
-    except OSError as error:  # RequestException is one, and what requests raises for a certificate's file too
-        return False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
-    match outcome:
-        case Outcome(status=401 | 403):
-            return False, f"{endpoint.origin} refuses the credentials ({outcome.status}). No call was created."
-        case Outcome(state=State.REJECTED):
-            return True, (
-                f"{endpoint.origin} answered, did not refuse the credentials, and refused an empty call "
-                f"({outcome.status}), as it should: no call was created. Not proven: that it checks credentials "
-                "before parameters, and that your CampaignId, MediaId and ActionTrackerId exist."
-            )
-        case Outcome(state=State.DELIVERED):
-            return False, f"{endpoint.origin} accepts an empty call, so it is not the Call Data API."
-        case _:
-            return False, f"{endpoint.origin} answered {outcome.reason}. Whether it takes calls is not proven."
 
 
 def _fields(connection: Any) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rejects import Rejects
-from airflow_provider_impactcall.hooks.connection import Account, account, connection_of, session
+from airflow_provider_impactcall.hooks.connection import Account, account, connection_of, session, unsafe
 from airflow_provider_impactcall.hooks.files import opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.hooks.mapping import loaded
@@ -204,6 +204,8 @@ class ImpactCallLedgerHook(BaseHook):
                     if entry is not None and entry.unsettled:
                         unknown[claim.key] = identity
             given.log_rejects()
+            for problem in unsafe(api):
+                log.warning("%s", problem)
             with session(api) as prepared:
                 actions = _actions(ReadBack(prepared, api.origin, api.login, api.timeout), unknown.values())
                 proven, ambiguous = read_back.proven(calls, unknown, actions)

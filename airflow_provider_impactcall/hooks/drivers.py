@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records.column_names import quoted
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 # PostgreSQL's numbers of its types of times, and of lists of each; they never change.
@@ -47,7 +48,7 @@ def columns_named(cursor: Any) -> Iterator[None]:
     except Exception as error:
         if not _is_of_a_value(error):
             raise
-        shown = ", ".join(map(repr, _suspects(cursor, error))) or "its columns"
+        shown = ", ".join(_suspects(cursor, error)) or "its columns"
         raise InvalidOption(
             f"sql: the driver has no value of Python for one of {shown} ({type(error).__name__}); have the query give "
             "it as text, with CAST(... AS TEXT), or NULL in its place, or leave the column out"
@@ -63,13 +64,14 @@ def _is_of_a_value(error: Exception) -> bool:
 
 
 def _suspects(cursor: Any, error: Exception) -> Sequence[str]:
-    """The columns of times, as far as the driver knows them; else all."""
+    """The columns of times, as far as the driver knows them; else all. Each as it may be shown."""
     try:
         columns = [(column[0], column[1]) for column in cursor.description or ()]
     except Exception:
         return ()
     times = [name for name, kind in columns if kind in _TIMES.values() or kind in _LISTS.values()]
-    return times if times and not isinstance(error, UnicodeError) else [name for name, _ in columns]
+    names = [name for name, _ in columns]
+    return quoted(times if times and not isinstance(error, UnicodeError) else names, names)
 
 
 def _psycopg(cursor: Any) -> None:

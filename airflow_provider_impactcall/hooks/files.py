@@ -26,6 +26,7 @@ from airflow_provider_impactcall.delivery.shapes import flattened, names_values
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.parquet_files import parquet
+from airflow_provider_impactcall.hooks.paths import refuse_credentials, shown
 from airflow_provider_impactcall.hooks.text_files import (
     ROWS_A_CHUNK,
     Contents,
@@ -101,8 +102,8 @@ def rows_of(file: str, csv_format: CsvFormat = CSV) -> Iterator[FileRows]:
 def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
     """Rows of any shape, with those of files in the place of their paths.
 
-    If ``rows`` is a path, or a collection with a path anywhere in it, all is drained to disk before the context is
-    entered. A path that a generator yields is drained when it comes.
+    If ``rows`` is a path, or a collection of which an item is one, all is drained to disk before the context is
+    entered. A path that a generator yields is drained when it comes. What lies deeper is data, and is opened never.
 
     :param rows: what :meth:`.ImpactCallHook.deliver` takes
     :param csv_format: how CSV files are written
@@ -112,7 +113,7 @@ def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
         raise InvalidOption(_no_path(rows))
     if _has_paths(rows):
         with Spool(("row",)) as spool:
-            drained = _drain([rows], spool, csv_format)
+            drained = _drain([rows] if is_path(rows) else rows, spool, csv_format)
             log.info("%d rows read", len(drained))
             yield drained
     elif isinstance(rows, Iterator):
@@ -141,28 +142,29 @@ def _has_paths(rows: Any) -> bool:
         return True
     if not isinstance(rows, Collection) or isinstance(rows, (str, bytes, Mapping)):
         return False
-    return not names_values(rows) and any(map(_has_paths, rows))
+    # What names its values is one row. What lies deeper is a row's, and opens nothing.
+    return not names_values(rows) and any(map(is_path, rows))
 
 
 def _as_they_come(rows: Iterator[Any], csv_format: CsvFormat) -> Generator[Any, None, None]:
-    for row in flattened(rows, is_path):
+    for row in rows:
         if is_path(row):
             with opened(row, csv_format) as found:
                 yield from found
         else:
-            yield row
+            yield from flattened([row])
 
 
 def _drain(rows: Iterable[Any], spool: Spool, csv_format: CsvFormat) -> FileRows:
     columns: set[str] | None = set()
-    for row in flattened(rows, is_path):
+    for row in rows:
         if is_path(row):
             with _contents(row, csv_format) as (named, found):
                 columns = None if columns is None or named is None else columns.union(named)
                 _write(spool, found)
         else:
             columns = None
-            spool.write([(row,)])
+            spool.write((each,) for each in flattened([row]))
     return FileRows(spool, columns)
 
 
@@ -178,8 +180,9 @@ def _contents(path: Any, csv_format: CsvFormat, otherwise: Reader | None = None)
     :param otherwise: how to read a file whose name does not say what it is
     :raises InvalidOption: if it is not there, or not what its name says
     """
-    name = "standard input" if path == STANDARD else str(path)
-    reader = _reader_for(name, csv_format) or otherwise
+    name = "standard input" if path == STANDARD else shown(path)
+    refuse_credentials(path)
+    reader = _reader_for(str(path), csv_format) or otherwise
     if reader is None:
         instead = _instead(path)
         raise InvalidOption(f"{name}: {_ENDINGS}" if instead is None else f"{name}: {instead}")
@@ -244,7 +247,7 @@ def _stream(path: Any, name: str) -> Iterator[IO[bytes]]:
         opened_file: Any
         if path == STANDARD:
             opened_file = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
-        elif isinstance(path, ObjectStoragePath) or "://" in name:
+        elif isinstance(path, ObjectStoragePath) or "://" in str(path):
             opened_file = ObjectStoragePath(path).open("rb")  # type: ignore[no-untyped-call]
         else:
             opened_file = open(path, "rb")  # noqa: SIM115

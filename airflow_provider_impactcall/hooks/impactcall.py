@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import tzinfo
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, TextIO, cast
 
 import requests
@@ -25,6 +26,7 @@ from airflow_provider_impactcall.delivery.ledger import Ledger
 from airflow_provider_impactcall.delivery.limiter import Limiter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.private_files import open_or_create
 from airflow_provider_impactcall.delivery.rate_limit import Places, RateLimit
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
@@ -35,15 +37,19 @@ from airflow_provider_impactcall.delivery.shapes import names_values
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks import metrics
-from airflow_provider_impactcall.hooks.connection import Account, account, connection_of, session, tested
+from airflow_provider_impactcall.hooks.connection import Account, account, connection_of, session, unsafe
 from airflow_provider_impactcall.hooks.files import FileRows, opens_files
 from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
 from airflow_provider_impactcall.hooks.mapping import loaded
 from airflow_provider_impactcall.hooks.options import at_least_zero, positive, whole
+from airflow_provider_impactcall.hooks.paths import refuse_credentials
+from airflow_provider_impactcall.hooks.probe import probe
 from airflow_provider_impactcall.hooks.run_line import run_line
 from airflow_provider_impactcall.hooks.source import source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, may_be_shown
+from airflow_provider_impactcall.records.printable import printable
 from airflow_provider_impactcall.records.sources import Row, Source
 
 log = logging.getLogger(__name__)
@@ -105,7 +111,9 @@ class ImpactCallHook(BaseHook):
             settings = self._account()
         except (InvalidOption, AirflowNotFoundException) as error:
             return False, str(error)
-        takes, said = tested(settings.endpoint)
+        except Exception as error:  # Airflow has its own for a connection that cannot be decrypted.
+            return False, f"The connection cannot be read ({type(error).__name__})."
+        takes, said = probe(settings.endpoint)
         return takes, " ".join([said, *(f"Note: {each}." for each in settings.ignored)])
 
     def log_call(self, call: Row | CallRecord, **options: Any) -> Outcome:
@@ -216,6 +224,8 @@ class ImpactCallHook(BaseHook):
             raise InvalidOption("dry_run must be True or False")
         settings = self._account()
         extra = settings.extra
+        for problem in unsafe(settings.endpoint):
+            log.warning("%s", problem)
         endpoint = replace(settings.endpoint, retry_statuses=_statuses(retry_statuses))
         how = (loaded(mapping), constants, timezone, extra.caller_id_format, extra.defaults, vendor)
         call_mapping = CallMapping(*how, prefiltered=prefiltered, nulls=nulls)
@@ -223,6 +233,8 @@ class ImpactCallHook(BaseHook):
         columns = rows.columns if read_ahead else None
         first = next((row for row in rows if isinstance(row, Mapping)), None) if columns else None
         if columns and (problems := call_mapping.problems_with(columns, first)):
+            if not may_be_shown(columns):
+                problems.append(LOOK_LIKE_VALUES)
             raise InvalidOption("; ".join(problems))
         per_second = positive("requests_per_second", requests_per_second) or extra.requests_per_second
         per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour
@@ -231,6 +243,7 @@ class ImpactCallHook(BaseHook):
         claims = InputClaims(key)
         at_once = whole("concurrency", positive("concurrency", concurrency)) or extra.concurrency
         allowance = whole("limit", limit)
+        refuse_credentials(rejects_path)
         ledger = open_ledger(ledger_conn_id, ledger_namespace or endpoint.origin)
         rejects = Rejects(_opened(rejects_path) if rejects_path else None)
 
@@ -354,7 +367,10 @@ def _end(ledger: Ledger, run_id: str, report: DeliveryReport, *, look: bool) -> 
 
 def _opened(path: str) -> TextIO:
     try:
-        return cast("TextIO", ObjectStoragePath(path).open("w", encoding="utf-8"))  # type: ignore[no-untyped-call]
+        storage: Any = ObjectStoragePath(path)
+        if storage.protocol in ("", "file"):
+            return open(open_or_create(Path(storage.path)), "w", encoding="utf-8")
+        return cast("TextIO", storage.open("w", encoding="utf-8"))
     except Exception as error:
         # Object stores have exceptions of their own.
         raise InvalidOption(f"rejects_path cannot be written ({type(error).__name__})") from None
@@ -362,19 +378,19 @@ def _opened(path: str) -> TextIO:
 
 def _log_reasons(rejects: Rejects) -> None:
     for state, reason, count in rejects.commonest():
-        log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, reason)
+        log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, printable(reason))
     for _, reason, count in rejects.commonest([State.FILTERED]):
-        log.info("Filtered, %d rows: %s", count, reason)
+        log.info("Filtered, %d rows: %s", count, printable(reason))
 
 
 def _conclude(report: DeliveryReport, rejects: Rejects, rejects_path: str | None) -> None:
     report.rejects = rejects_path
     if rejects_path and report.rejected:
-        log.warning("The rejected rows are listed in %s", rejects_path)
+        log.warning("The rejected rows are listed in %s", printable(rejects_path))
     if rejects.failure is not None:
         log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
     if report.stop is not None:
-        log.warning("Stopped early: %s", report.stop)
+        log.warning("Stopped early: %s", printable(str(report.stop)))
 
 
 def _log_run(line: str) -> None:

@@ -13,11 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.indexing import build_missing
 from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.private_files import make
 from airflow_provider_impactcall.delivery.schema import VERSION, version_of
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.sql import sql_hook
 
 EMBEDDED = "embedded"
+_LONGEST_NAMESPACE = 255
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
 
@@ -29,8 +31,11 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     :raises InvalidOption: if there is none, and workers of several machines would not know of each other
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
+    if not 0 < len(namespace) <= _LONGEST_NAMESPACE:
+        raise InvalidOption(f"ledger_namespace must have at most {_LONGEST_NAMESPACE} characters")
     conn_id = ledger_conn_id or configured()
     engine = _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
+    _keep_private(engine)
     ledger = Ledger(engine, namespace)
     with reachable():
         ledger.prepare()
@@ -96,6 +101,20 @@ def _default() -> str:
             "[impactcall] ledger_conn_id to a SQL connection, or to 'embedded' if there is only one machine"
         )
     return EMBEDDED
+
+
+def _keep_private(engine: sa.Engine) -> None:
+    """Have the file of a SQLite database there before SQLite makes it by the umask; what SQLite adds has its mode.
+
+    :raises LedgerUnusable: if it cannot be made
+    """
+    file = engine.url.database
+    if engine.url.get_backend_name() != "sqlite" or not file or file.startswith((":", "file:")):
+        return
+    try:
+        make(Path(file))
+    except OSError as error:
+        raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
 
 
 def _embedded() -> sa.Engine:

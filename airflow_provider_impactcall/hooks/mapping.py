@@ -17,6 +17,7 @@ import yaml
 from airflow.providers.common.compat.sdk import AirflowException, ObjectStoragePath
 
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
+from airflow_provider_impactcall.hooks.paths import refuse_credentials
 from airflow_provider_impactcall.hooks.sql import drained
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.sources import Source
@@ -29,6 +30,8 @@ _PATHS = (str, PathLike, ObjectStoragePath)
 _QUERY = {"sql", "sql_conn_id"}
 _NULLS = ("", "~", "null", "Null", "NULL")
 _SHOWN = 5
+_MOST_PARTS = 100_000
+_DEEPEST = 50
 
 
 def loaded(mapping: Mapping[str, Source] | str | PathLike[str] | None) -> Mapping[str, Source] | None:
@@ -171,10 +174,30 @@ def _read(path: _Path) -> Mapping[str, Any]:
         raise InvalidOption(f"mapping: {path}, line {error.lineno}: is no JSON") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise InvalidOption(f"mapping: {path}: is no {'JSON' if is_json else 'YAML'}") from None
+    if not _is_small(mapping):
+        raise InvalidOption(f"mapping: {path}: has more than {_MOST_PARTS} parts, or {_DEEPEST} levels")
     if not isinstance(mapping, Mapping) or not mapping:
         holds = normalize.described(mapping) if mapping else "nothing"
         raise InvalidOption(f"mapping: {path} must hold a dict by parameter name, and holds {holds}")
     return mapping
+
+
+def _is_small(document: Any) -> bool:
+    """Whether what a file holds is small, once each alias of YAML's is what it stands for, which may be many more."""
+    ahead = [(document, 1)]
+    seen = 0
+    while ahead:
+        part, level = ahead.pop()
+        seen += 1
+        if seen > _MOST_PARTS or level > _DEEPEST:
+            return False
+        if isinstance(part, Mapping):
+            ahead += [(each, level + 1) for each in part.values()]
+        elif isinstance(part, (list, tuple)):
+            ahead += [(each, level + 1) for each in part]
+        if len(ahead) > _MOST_PARTS:
+            return False
+    return True
 
 
 class _RepeatedKey(yaml.MarkedYAMLError):
@@ -217,6 +240,7 @@ def _path(what: str, path: Any, *endings: str, beside: _Path | None = None) -> _
     :param beside: the folder in which a relative one begins
     """
     written = str(path)
+    refuse_credentials(path)
     if not written.lower().endswith(endings):
         kinds = " or ".join(endings)
         raise InvalidOption(f"{what} must be a dict, or the path of a {kinds} file, and is {normalize.described(path)}")

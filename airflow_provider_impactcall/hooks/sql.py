@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -14,10 +15,15 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.drivers import columns_named, lenient
+from airflow_provider_impactcall.records.column_names import may_be_shown
 
 log = logging.getLogger(__name__)
 
 _ROWS_A_FETCH = 1000
+# Of DB-API 2.0. In the others' texts, such as that of a column that is not there, a phone number or a URL is a value.
+_OF_VALUES = frozenset({"DataError", "IntegrityError", "InternalError"})
+_DATE = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b")
+_VALUE = re.compile(r"[0-9]([_. ()-]{0,2}[0-9]){6}|://")
 
 
 def sql_hook(option: str, conn_id: str) -> DbApiHook:
@@ -43,35 +49,56 @@ def drained(sql_conn_id: str, sql: str, parameters: Any = None) -> Iterator[Spoo
     :param sql: one query; its transaction is rolled back
     :param parameters: in the driver's own style
     :raises InvalidOption: if it gives no rows, or two columns of one name, or a value at which its driver fails
-    :raises AirflowException: if the database cannot compute a value; whatever else it says against the query is raised
-        as its driver has it
+    :raises AirflowException: if it fails over a value, or while rows are fetched, without the driver's own words, which
+        may quote what it read; whatever else the database says against the query is raised as its driver has it
     """
     hook = sql_hook("sql_conn_id", sql_conn_id)
-    with closing(hook.get_conn()) as connection, closing(_cursor(connection)) as cursor, _values_unquoted():
+    with closing(hook.get_conn()) as connection, closing(_cursor(connection)) as cursor:
         lenient(connection, cursor)
-        # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
-        cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
+        with _values_unquoted(_speaks_of_a_value):
+            # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
+            cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
+        spool = fetched(cursor)
+    log.info("%d rows read", len(spool))
+    with spool:
+        yield spool
+
+
+def fetched(cursor: Any) -> Spool:
+    """The rows of a query that was executed, on disk; to be closed.
+
+    :raises InvalidOption: if it gives no rows, or two columns of one name, or a value at which its driver fails
+    :raises AirflowException: if it fails, without the driver's own words
+    """
+    with _values_unquoted():
         # psycopg2 knows the columns of a server-side cursor only once rows were fetched.
         rows = _fetched(cursor) if cursor.description is not None or _is_named(cursor) else []
         spool = Spool(_columns(cursor))
         while rows:
             spool.write(_values(row, spool.columns) for row in rows)
             rows = _fetched(cursor)
-    log.info("%d rows read", len(spool))
-    with spool:
-        yield spool
+        return spool
 
 
 @contextmanager
-def _values_unquoted() -> Iterator[None]:
-    """Within it, a DataError of DB-API 2.0 is raised by its name alone: it is about a value, and quotes it."""
+def _values_unquoted(is_about_a_value: Callable[[Exception], bool] = lambda _: True) -> Iterator[None]:
+    """Within it, what a driver raises over a value is raised by its name alone, as its text quotes the value."""
     try:
         yield
+    except InvalidOption:
+        raise
     except Exception as error:
-        if all(kind.__name__ != "DataError" for kind in type(error).__mro__):
+        if not is_about_a_value(error):
             raise
         problem = f"the query fails for a value ({type(error).__name__}); the database's own client says which"
         raise AirflowException(problem) from None
+
+
+def _speaks_of_a_value(error: Exception) -> bool:
+    """Whether an error of a query that has given no row yet may be about a value, and not about the query's text."""
+    return any(kind.__name__ in _OF_VALUES for kind in type(error).__mro__) or bool(
+        _VALUE.search(_DATE.sub("", str(error)))
+    )
 
 
 def _cursor(connection: Any) -> Any:
@@ -105,8 +132,12 @@ def _columns(cursor: Any) -> list[str]:
         raise InvalidOption("sql is no query: it returns no rows")
     columns = [column[0] for column in cursor.description]
     repeated = [name for name, count in Counter(columns).items() if count > 1]
-    if repeated:
+    if repeated and may_be_shown(columns):
         raise InvalidOption(f"sql has two columns named {', '.join(map(repr, repeated))}; name them apart with AS")
+    if repeated:
+        # An expression without AS is named by its text, which may quote a value.
+        places = [str(place) for place, name in enumerate(columns, start=1) if name in repeated]
+        raise InvalidOption(f"sql has columns of one name: columns {', '.join(places)}; name them apart with AS")
     return columns
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from airflow.providers.common.compat.sdk import XComArg
+
+from airflow_provider_impactcall.operators.phone_like import looks_like_phone_number
 
 
 class Hidden:
@@ -24,9 +26,10 @@ class Hidden:
 
     def __repr__(self) -> str:
         from airflow_provider_impactcall.hooks.files import is_path
+        from airflow_provider_impactcall.hooks.paths import shown
 
         if is_path(self.value):
-            return str(self.value)
+            return shown(self.value)
         size = f" of {len(self.value)}" if isinstance(self.value, Sized) and not isinstance(self.value, str) else ""
         return f"<{type(self.value).__name__}{size}, hidden>"
 
@@ -37,13 +40,35 @@ def hide(value: Any) -> Any:
         return value
     if not any(True for _ in XComArg.iter_xcom_references(value)):
         return Hidden(value)
+    if isinstance(value, Mapping):
+        # Its names are shown, as Airflow has to see the references.
+        return {name: hide(item) for name, item in value.items()}
     return [hide(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def hide_phone_numbers(value: Any) -> Any:
+    """Parameters of a query, with those hidden that look like phone numbers; the days of its window stay readable."""
+    if looks_like_phone_number(value):
+        return Hidden(value)
+    if isinstance(value, Mapping):
+        return {name: hide_phone_numbers(item) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(hide_phone_numbers(item) for item in value)
+    return value
+
+
 def reveal(value: Any) -> Any:
-    """What :func:`hide` was given, once Airflow has resolved the references in it."""
+    """What :func:`hide` or :func:`hide_phone_numbers` was given, once Airflow has resolved the references in it."""
     if isinstance(value, Hidden):
         return reveal(value.value)
-    if isinstance(value, list) and any(isinstance(item, Hidden) for item in value):
-        return [reveal(item) for item in value]
+    if type(value) in (list, tuple) and any(map(_holds_hidden, value)):
+        return type(value)(reveal(item) for item in value)
+    if type(value) is dict and any(map(_holds_hidden, value.values())):
+        return {name: reveal(item) for name, item in value.items()}
     return value
+
+
+def _holds_hidden(value: Any) -> bool:
+    if type(value) is dict:
+        value = list(value.values())
+    return isinstance(value, Hidden) or (type(value) in (list, tuple) and any(map(_holds_hidden, value)))

@@ -25,11 +25,11 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response, Streamin
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from airflow_provider_impactcall.delivery.csv_cells import csv_lines
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.plugins.answers import COLUMNS, DEFAULT_CALLS, Answers, Asked
 from airflow_provider_impactcall.plugins.kept import KeptLedger
 from airflow_provider_impactcall.plugins.places import NAME, commands, login_url, page_url
-from airflow_provider_impactcall.plugins.tables import csv_lines
 
 log = logging.getLogger(__name__)
 

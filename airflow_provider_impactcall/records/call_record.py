@@ -20,6 +20,7 @@ from pydantic import (
 
 from airflow_provider_impactcall.exceptions import InvalidCall, Problem
 from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.column_names import label
 from airflow_provider_impactcall.records.kinds import (
     COUNTRY_OF,
     NO_CONVENTIONS,
@@ -357,4 +358,4 @@ def _problem(detail: Any) -> Problem:
             message = str(detail["ctx"]["error"])
         case _:
             message = detail["msg"]
-    return Problem(name, message)
+    return Problem(label(name, "a parameter"), message)

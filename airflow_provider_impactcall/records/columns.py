@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.column_names import quoted
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 Row = Mapping[str, Any]
@@ -24,6 +25,10 @@ ABSENT = object()
 _PLACE = re.compile(r"-?[0-9]{1,9}")
 _LEVELS = re.compile(r"__|\.")
 _STYLE = re.compile(r"[\W_]+")
+# What is longer is no name, or nothing that paths lead into often, and must not stay in memory.
+_SHORT = 256
+_SHORT_JSON = 256 * 1024
+_SHORT_HEADER = 16 * 1024
 
 
 class OpenedRow(dict[str, Any]):
@@ -45,29 +50,42 @@ class Found(NamedTuple):
 
     :param aliases: the column that is meant, by each name that is not a column's own
     :param doubts: the columns that could be meant, by each name that could mean several
+    :param columns: all columns that there are
     """
 
     aliases: Mapping[str, str]
     doubts: Mapping[str, Sequence[str]]
+    columns: Sequence[Any]
 
     def problems(self) -> Sequence[str]:
         """Each doubt, in words."""
         problems = [
-            f"has two columns that could be meant by {name!r}: {' and '.join(map(repr, columns))}"
-            for name, columns in self.doubts.items()
+            f"has two columns that could be meant by {name!r}: {' and '.join(quoted(meant, self.columns))}"
+            for name, meant in self.doubts.items()
         ]
         return problems  # noqa: RET504 - a test reads the texts that are given this name
 
 
-@lru_cache(maxsize=8192)
 def styled(name: str) -> str:
     """A name without its style: case and what parts its words, with a dot before each level of nesting.
 
     A line before the first word stays: such columns are a loader's own, as ``_id`` beside ``id``.
     """
+    return _styled_again(name) if len(name) <= _SHORT else _styled(name)
+
+
+def _styled(name: str) -> str:
     bare = name.strip().casefold()
     words = [part if _PLACE.fullmatch(part) else _STYLE.sub("", part) for part in _LEVELS.split(bare.lstrip("_"))]
     return ("_" if bare.startswith("_") else "") + ".".join(filter(None, words))
+
+
+_styled_again = lru_cache(maxsize=8192)(_styled)
+
+
+def is_short(columns: Iterable[Any]) -> bool:
+    """Whether what is found out about columns may be remembered by their names."""
+    return sum(len(str(column)) for column in columns) <= _SHORT_HEADER
 
 
 def in_any_style(
@@ -80,6 +98,7 @@ def in_any_style(
     :param apart: names of columns that are never meant by another name
     """
     wanted = with_heads(names)
+    columns, others = list(columns), list(others)
     own = {*wanted, *apart}
     aliases: dict[str, str] = {}
     doubts: dict[str, Sequence[str]] = {}
@@ -101,7 +120,8 @@ def in_any_style(
                 else:
                     aliases[name] = meant[0]
             taken = set(aliases.values()).union(*doubts.values())
-    return Found({name: column for name, column in aliases.items() if name != column}, doubts)
+    aliases = {name: column for name, column in aliases.items() if name != column}
+    return Found(aliases, doubts, [*columns, *others])
 
 
 def in_any_case(names: Iterable[str], columns: Sequence[Any], aliases: Mapping[str, str]) -> Found:
@@ -129,7 +149,7 @@ def in_any_case(names: Iterable[str], columns: Sequence[Any], aliases: Mapping[s
                 found[each] = apart[0]
             if apart:
                 break
-    return Found(found, doubts)
+    return Found(found, doubts, columns)
 
 
 def with_heads(names: Iterable[str]) -> Sequence[str]:
@@ -195,24 +215,30 @@ def from_json(value: Any) -> Any:
     if type(value) is dict:  # the common case, for speed
         return value
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        return _parsed(normalize.plain(value))
+        text = normalize.plain(value)
+        return _parsed_again(text) if len(text) <= _SHORT_JSON else _parsed(text)
     return value
 
 
-@lru_cache(maxsize=4)
 def _parsed(text: str) -> Any:
-    """What JSON text holds; remembered, since the paths of a mapping lead into the same text of a row one by one."""
+    """What JSON text holds; None if it is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
 
 
+# Remembered, since the paths of a mapping lead into the same text of a row one by one.
+_parsed_again = lru_cache(maxsize=4)(_parsed)
+
+
 def _in_other_style(value: Mapping[Any, Any], step: str) -> Any:
     style = styled(step)
     meant = [key for key in value if isinstance(key, str) and styled(key) == style]
     if len(meant) > 1:
-        raise normalize.UnfitValue(f"has two keys that could be meant by {step!r}: {' and '.join(map(repr, meant))}")
+        raise normalize.UnfitValue(
+            f"has two keys that could be meant by {step!r}: {' and '.join(quoted(meant, value))}"
+        )
     return value[meant[0]] if meant else None
 
 

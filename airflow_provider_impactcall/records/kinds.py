@@ -84,19 +84,26 @@ def limited_text(value: Any) -> str:
     return _limited(normalize.text(value))
 
 
-def _identifier(value: Any) -> str:
-    if type(value) is str and value.isalnum() and value.isascii():  # a common case, for speed
-        return value
+def _filled(value: Any) -> str:
     spelled = normalize.identifier(value)
     if not spelled:
         raise ValueError("is blank")
     return spelled
 
 
+def _identifier(value: Any) -> str:
+    if type(value) is str and value.isalnum() and value.isascii() and len(value) <= LONGEST_ID:  # common, for speed
+        return value
+    spelled = _filled(value)
+    if len(spelled) > LONGEST_ID:
+        raise ValueError(f"must have at most {LONGEST_ID} characters, and has {len(spelled)}: the ledger keeps it")
+    return spelled
+
+
 def _limited_identifier(value: Any) -> str:
     if type(value) is str and value.isalnum() and value.isascii() and len(value) <= _LIMIT:  # likewise
         return value
-    return _limited(_identifier(value))
+    return _limited(_filled(value))
 
 
 def _one_of(allowed: Sequence[str]) -> Callable[[Any], str]:
@@ -158,6 +165,8 @@ def _conventions(beside: Beside) -> Conventions:
 NO_CONVENTIONS = Conventions()
 
 _LIMIT = 64
+LONGEST_ID = 1000
+"""Characters of a ``CallSessionId``. impact.com's page has no limit; the ledger, which keeps it, has."""
 COUNTRY_OF = {"CallerId": "CallerPhoneNumberCountry", "CalledPhoneNumber": "CalledPhoneNumberCountry"}
 _STATUSES = tuple(status.value for status in CallStatus)
 _PHONE_TYPES = ("Landline", "Mobile", "")

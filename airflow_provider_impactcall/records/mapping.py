@@ -12,16 +12,18 @@ from typing import Any, NamedTuple, cast, get_args
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions
+from airflow_provider_impactcall.records.column_names import may_be_shown, quoted
 from airflow_provider_impactcall.records.columns import (
     OpenedRow,
     Row,
     but_nulls,
     in_any_case,
     is_among,
+    is_short,
     named_row,
     near,
 )
-from airflow_provider_impactcall.records.kinds import COUNTRY_OF
+from airflow_provider_impactcall.records.kinds import COUNTRY_OF, LONGEST_ID
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, zone
 from airflow_provider_impactcall.records.sources import Column, Reader, Source, derives, names_in, reader_of
@@ -227,7 +229,7 @@ class CallMapping:
         if self.preset is None:
             by_name = _columns_by_parameter(tuple(columns))
             taken = {each for found in by_name.values() for each in found}
-            others = [column for column in columns if column not in taken]
+            others = [column for column in columns if column not in taken] if may_be_shown(map(str, columns)) else []
             problems += self._without_source(by_name, "no column is named so", others)
         return problems
 
@@ -277,7 +279,8 @@ class CallMapping:
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
         plan = _Plan(by_name, found.aliases, problems)
-        self._plans[columns] = plan
+        if is_short(columns):
+            self._plans[columns] = plan
         return plan
 
     def _without_source(self, others: Iterable[str], why: str, columns: Sequence[str] = ()) -> list[str]:
@@ -343,11 +346,12 @@ def _read_by(
 
 
 def _hint(name: str, columns: Iterable[Any]) -> str:
-    found = near(name, columns)
+    every = list(columns)
+    found = near(name, every) if may_be_shown(map(str, every)) else None
     return "" if found is None else f" (did you mean {found!r}?)"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _columns_by_parameter(columns: tuple[Any, ...]) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for column in columns:
@@ -357,7 +361,7 @@ def _columns_by_parameter(columns: tuple[Any, ...]) -> Mapping[str, tuple[str, .
     return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _read_by_name(
     columns: tuple[Any, ...], sourced: frozenset[str]
 ) -> tuple[Sequence[tuple[str, str]], Sequence[Problem]]:
@@ -367,7 +371,7 @@ def _read_by_name(
     """
     found = {name: each for name, each in _columns_by_parameter(columns).items() if name not in sourced}
     problems = tuple(
-        Problem(name, f"has two columns, {' and '.join(map(repr, each))}; name the right one in mapping")
+        Problem(name, f"has two columns, {' and '.join(quoted(each, columns))}; name the right one in mapping")
         for name, each in found.items()
         if len(each) > 1
     )
@@ -383,6 +387,7 @@ _BY_FOLDED_NAME = {_folded(name): name for name in PARAMETERS}
 
 def _readable(session_id: Any) -> str | None:
     try:
-        return normalize.identifier(cast("Any", session_id)) or None
+        spelled = normalize.identifier(cast("Any", session_id))
+        return spelled if 0 < len(spelled) <= LONGEST_ID else None
     except ValueError:
         return None

@@ -189,7 +189,7 @@ class Values(Table):
         return self._by_word.get(folded(key), self.default)
 
     def _lacks(self, key: Any) -> str:
-        return f"has no value for {normalize.word(key)}; add it to its values"
+        return f"has no value for {normalize.word(key, self.table)}; add it to its values"
 
     @cached_property
     def _by_word(self) -> Mapping[str, Any]:
@@ -381,7 +381,7 @@ def _table(source: Mapping[str, Any], kind: str, spelled: Callable[[Any], str]) 
             problems.append(f"has a key in its {kind} that {error}")
         else:
             if first is not value and first != value:
-                problems.append(f"has two values for {normalize.word(key)} in its {kind}")
+                problems.append(f"has two values for {normalize.word(key, table)} in its {kind}")
     if problems:
         raise InvalidOption(", ".join(dict.fromkeys(problems)))
     return table

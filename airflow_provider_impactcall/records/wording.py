@@ -9,17 +9,23 @@ from typing import Any
 
 from airflow_provider_impactcall.records import normalize
 
+_SHORT = 256
+
 
 def folded(word: Any) -> str:
     """A word without what differs between one place of a vendor's and another: case, and ``-``, ``_`` for spaces."""
     if isinstance(word, bool):
         return str(word).casefold()
-    return _folded(normalize.text(word))
+    text = normalize.text(word)
+    return _folded_again(text) if len(text) <= _SHORT else _folded(text)
 
 
-@lru_cache(maxsize=512)
 def _folded(text: str) -> str:
     return " ".join(normalize.bare(text).casefold().replace("-", " ").replace("_", " ").split())
+
+
+# Longer ones are no words of a table, and must not stay in memory.
+_folded_again = lru_cache(maxsize=512)(_folded)
 
 
 def names_in(source: Any) -> Iterator[str]:

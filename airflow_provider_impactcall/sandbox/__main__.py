@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.sandbox.faults import FAULTS
 from airflow_provider_impactcall.sandbox.server import Sandbox
+
+VARIABLE = "IMPACTCALL_SANDBOX_PASSWORD"
+"""The environment's variable of the password."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGINT or SIGTERM."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    password = _password(parser, options)
     try:
         sandbox = Sandbox(
             host=options.host,
             port=options.port,
             user=options.user,
-            password=options.password,
+            password=password,
             latency=options.latency / 1000,
             faults=dict(options.fault),
             seed=options.seed,
@@ -58,7 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8900, help="0 picks a free one (default: %(default)s)")
     parser.add_argument("--user", help="the only user let in (default: any credentials do)")
-    parser.add_argument("--password", help="that user's password")
+    secret = parser.add_mutually_exclusive_group()
+    secret.add_argument(
+        "--password-file", type=Path, metavar="FILE", help=f"its first line is that user's password (else ${VARIABLE})"
+    )
+    secret.add_argument("--password", help="the same; everyone at this machine can read it in the list of processes")
     parser.add_argument(
         "--latency", type=float, default=0, metavar="MS", help="milliseconds before each answer (default: 0)"
     )
@@ -74,6 +85,22 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="the same seed gives the same faults in the same order (default: 0)"
     )
     return parser
+
+
+def _password(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str | None:
+    if options.password is not None:
+        warning = (
+            f"others can read --password in the list of processes; --password-file or ${VARIABLE} keeps it from them"
+        )
+        print(f"{parser.prog}: {warning}", file=sys.stderr, flush=True)
+        return str(options.password)
+    if options.password_file is not None:
+        try:
+            return str(options.password_file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r"))
+        except (OSError, UnicodeDecodeError) as error:
+            parser.error(f"--password-file cannot be read ({type(error).__name__})")
+    # Without a user, the variable may be there for another sandbox.
+    return None if options.user is None else os.environ.get(VARIABLE)
 
 
 def _port(text: str) -> int:

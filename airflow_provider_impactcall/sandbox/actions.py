@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import hdrs, web
 
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.sandbox import answers
+from airflow_provider_impactcall.sandbox import answers, guard
 from airflow_provider_impactcall.sandbox.credentials import read_basic
 from airflow_provider_impactcall.sandbox.journal import Journal, ProcessedCall
 
@@ -38,21 +38,29 @@ class Actions:
     """Lists the calls that became actions, last updated when they were received.
 
     :param page_size: actions on a page when the request does not say
+    :param password: what an account has to give; with None any does
+    :param host: the host that the sandbox was told to listen on
     :raises InvalidOption: for a page that could hold none
     """
 
-    def __init__(self, journal: Journal, page_size: int) -> None:
+    def __init__(self, journal: Journal, page_size: int, *, password: str | None, host: str) -> None:
         if page_size < 1:
             raise InvalidOption("actions_page_size must be at least 1")
         self._journal = journal
         self._page_size = page_size
+        self._password = password
+        self._host = host
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
 
     async def list(self, request: web.Request) -> web.Response:
         """A page of them, or why there is none."""
+        # It tells callers' numbers, as the page does.
+        kept_out = guard.refusal(request, self._host)
+        if kept_out is not None:
+            return kept_out
         account = request.match_info["account"]
-        credentials = read_basic(request.headers.get(hdrs.AUTHORIZATION, ""))
-        if credentials is None or credentials[0] != account:
+        user, password = read_basic(request.headers.get(hdrs.AUTHORIZATION, "")) or (None, "")
+        if user != account or self._password not in (None, password):
             return answers.unauthorized(request)
         wait = self._wait(account)
         if wait:

@@ -59,7 +59,9 @@ class CallDataApplication:
         self._credentials = credentials
         self._page = Page(journal, plan, credentials=credentials, host=host, measures=measures)
         self._measures = measures
-        self._actions = actions.Actions(journal, actions_page_size)
+        self._actions = actions.Actions(
+            journal, actions_page_size, password=None if credentials is None else credentials[1], host=host
+        )
 
     def build(self) -> web.Application:
         """A new aiohttp application; one serves only once."""

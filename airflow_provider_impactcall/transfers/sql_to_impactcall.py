@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.operators.hidden import hide_phone_numbers, reveal
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
+from airflow_provider_impactcall.operators.phone_like import names_of_phone_numbers
 from airflow_provider_impactcall.operators.signature import names_options_of
+
+log = logging.getLogger(__name__)
 
 
 class SqlToImpactCallOperator(DeliverCallsOperator):
@@ -21,7 +26,8 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
     :param sql: one query, or the path of a ``.sql`` file (templated). Its transaction is rolled back: it cannot mark
         what it reads, and need not, as the ledger knows what was sent
     :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` (templated)
-    :param parameters: the query's parameters, in the driver's own style (templated)
+    :param parameters: the query's parameters, in the driver's own style (templated). One that looks like a phone number
+        is never shown, and warned about, as it stands in the DAG's code; days and times are shown
     :param kwargs: every option of :class:`~airflow_provider_impactcall.operators.impactcall.DeliverCallsOperator`,
         and of Airflow's ``BaseOperator``
     """
@@ -42,7 +48,22 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
         super().__init__(**kwargs)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
+        for name in names_of_phone_numbers(parameters):
+            log.warning(
+                "parameters: %r looks like a phone number. It stands in the DAG's code, for all who may read that; "
+                "select the calls by something else",
+                name,
+            )
         self.parameters = parameters
+
+    @property
+    def parameters(self) -> Any:
+        """The query's parameters, with those hidden that look like phone numbers."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, parameters: Any) -> None:
+        self._parameters = hide_phone_numbers(parameters)
 
     def execute(self, context: Context) -> dict[str, int | float | str | None]:
         """Read the rows, then deliver them. See :meth:`DeliverCallsOperator.deliver` for the rest.
@@ -52,7 +73,7 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
         from airflow_provider_impactcall.hooks.sql import drained
 
         try:
-            with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
+            with drained(self.sql_conn_id, self.sql, reveal(self.parameters)) as rows:
                 return self.deliver(rows, context)
         except InvalidOption as error:
             raise AirflowFailException(str(error)) from None

@@ -131,6 +131,7 @@ def test_runs_are_shown_with_who_and_why(ledger: Sandbox, impactcall: Command) -
 def test_all_calls_are_exported(ledger: Sandbox, impactcall: Command, tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_text("what was there before")
+    file.chmod(0o600)
     done = impactcall("export", str(file))
     assert (done.out, done.err) == ("", "impactcall: calls exported: 3\n")
     text = file.read_text()
@@ -197,3 +198,45 @@ def test_a_reader_that_has_seen_enough_causes_no_traceback(sandbox: Sandbox) -> 
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+HOSTILE = ["\x1b[2Jesc", "two\nlines", "c1\x9b31m", "turned\u202eround", "=1+1", "x;=1+1", "\t@x"]
+
+
+@pytest.fixture
+def hostile(sandbox: Sandbox) -> Sandbox:
+    """Calls whose ids would do something to a terminal or a spreadsheet."""
+    report = ImpactCallHook().deliver([examples.call(name) for name in HOSTILE])
+    assert report.delivered == len(HOSTILE)
+    return sandbox
+
+
+@pytest.mark.parametrize(
+    "arguments", [("list",), ("list", "-o", "plain"), ("list", "-o", "json"), ("list", "-o", "yaml")], ids=" ".join
+)
+def test_no_id_does_anything_to_a_terminal(hostile: Sandbox, impactcall: Command, arguments: tuple[str, ...]) -> None:
+    shown = impactcall(*arguments).out
+    assert "esc" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert not any(mark in shown for mark in ("\x1b", "\x9b", "\u202e"))
+
+
+def test_nor_does_one_that_is_rehearsed(hostile: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+    file = tmp_path / "calls.jsonl"
+    rows = [examples.call(name, MediaId="\x1b[2J\n1", CallStatus="\x1b[2J") for name in HOSTILE]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, examples.call("new", SubId1="\x1b[2J\nx")]))
+    for arguments in ((), ("--json",)):
+        done = impactcall("check", str(file), *arguments)
+        assert "esc" in done.out
+        for line in (done.out + done.err).split("\n"):
+            assert line.isprintable()
+
+
+def test_an_export_is_text_to_a_spreadsheet_and_its_owners_alone(
+    hostile: Sandbox, impactcall: Command, tmp_path: Path
+) -> None:
+    assert impactcall("export", str(tmp_path / "calls.csv")).status == 0
+    rows = csv.DictReader((tmp_path / "calls.csv").open(newline=""))
+    ids = {row["CallSessionId"] for row in rows}
+    assert {"'=1+1", "x;'=1+1", "'\t'@x"} <= ids
+    assert stat.S_IMODE((tmp_path / "calls.csv").stat().st_mode) == 0o600

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from airflow_provider_impactcall.defaults import RETRY_STATUSES
-from airflow_provider_impactcall.delivery.answer import outcome_of, scrubbed, wait_asked_for
+from airflow_provider_impactcall.delivery.answer import outcome_of, wait_asked_for
 from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.scrubbing import scrubbed
 from airflow_provider_impactcall.records import PARAMETERS
 from tests import examples
 from tests.delivery import canary
+from tests.steps import at_most
 from tests.tables import table
 
 HTML = b"<!DOCTYPE html><html><head><title>Status OK</title></head><body>OK</body></html>"
@@ -126,10 +128,11 @@ def test_204_says_nothing() -> None:
             b"<R><Status>ERROR</Status><Errors><Error><Field>Zip</Field><Message>bad</Message></Error></Errors></R>",
             "Status ERROR; Zip; bad",
         ),
-        (b'{"Status": "ERROR", "Message": 5, "Errors": "x"}', "Status ERROR"),
+        (b'{"Status": "ERROR", "Message": 5, "Errors": "x"}', "Status ERROR; x"),
         (b'{"Status": "ERROR", "Message": "No", "Errors": null}', "Status ERROR; No"),
         (b'{"Status": "ERROR", "Warnings": [{"Message": "Another matter"}]}', "Status ERROR"),
-        (b'{"Status": "ERROR", "Errors": [1, null, ["Message"], {"Message": null}]}', "Status ERROR"),
+        (b'{"Status": "ERROR", "Errors": [1, null, ["Message"], {"Message": null}]}', "Status ERROR; Message"),
+        (b'{"Status": "ERROR", "Message": 5, "Errors": [1, null, {"Message": null}]}', "Status ERROR"),
     ],
 )
 def test_status_error_is_rejected_with_what_it_says(body: bytes, reason: str) -> None:
@@ -425,3 +428,116 @@ def test_a_quoted_call_is_nowhere_in_the_outcome() -> None:
                 assert outcome.state is State.REJECTED
                 assert not canary.found_in(outcome.reason)
                 assert "City" in outcome.reason
+
+
+# What a refusal says, in whatever shape
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"type":"https://example.com/probs/bad","title":"Bad request","status":422,"detail":"MediaId is unknown"}',
+         "Bad request; MediaId is unknown"),
+        (b'{"title":"Validation errors","errors":{"MediaId":["is unknown","is not yours"]},"traceId":"00-ab"}',
+         "Validation errors; MediaId: is unknown; MediaId: is not yours"),
+        (b'{"title":"Bad","invalid-params":[{"name":"MediaId","reason":"is unknown"}]}',
+         "Bad; name: MediaId; is unknown"),
+        (b'{"detail":[{"loc":["query","MediaId"],"msg":"field required","type":"missing"}]}',
+         "loc: query; loc: MediaId; field required"),
+        (b'{"MediaId":["This field is required."]}', "MediaId: This field is required."),
+        (b'{"error":"invalid_request","error_description":"MediaId is unknown"}',
+         "invalid_request; MediaId is unknown"),
+        (b'{"error":{"code":"BAD_MEDIA","message":"MediaId is unknown","status":"INVALID"}}',
+         "code: BAD_MEDIA; MediaId is unknown"),
+        (b'{"errorMessage":"MediaId is unknown","path":"/calldata"}', "MediaId is unknown"),
+        (b'{"result":"failure","why":"MediaId is unknown"}', "result: failure; why: MediaId is unknown"),
+        (b'["MediaId is unknown","Zip is bad"]', "MediaId is unknown; Zip is bad"),
+        (b'[{"message":"MediaId is unknown"},{"message":"MediaId is unknown"}]', "MediaId is unknown"),
+        (b'"MediaId is unknown"', "MediaId is unknown"),
+        (b"MediaId is unknown", "MediaId is unknown"),
+        (b"\r\n  MediaId\tis\n unknown \r\n", "MediaId is unknown"),
+        (b'{"Message": "MediaId is unknown", "Errors": [{"Fie', '{"Message": "MediaId is unknown", "Errors": [{"Fie'),
+        (b"<!DOCTYPE html><html><head><title>Bad Request</title><style>p {color: red}</style>"
+         b"<script>if (a<b) {}</script></head>"
+         b"<body><!-- <p>secret --><h1>MediaId</h1>\n<p>is&nbsp;unknown</p></body></html>",
+         "Bad Request MediaId is?unknown"),
+        (b"<html><body><p>MediaId is unknown</p></body></html>", "MediaId is unknown"),
+        (b"<p>MediaId is unknown<br>", "MediaId is unknown"),
+        (b"<Error><Code>BadMedia</Code><Message>MediaId is unknown</Message></Error>", "MediaId is unknown"),
+        (b"<r><reason>MediaId is unknown</reason></r>", "MediaId is unknown"),
+        (b'<r><e message="MediaId is unknown"/></r>', "MediaId is unknown"),
+        (b"<r><a>MediaId</a><b>is unknown</b></r>", "MediaId; is unknown"),
+        (b"\x80\x81\xff\x00", ""),
+        (b"12345", ""),
+        (b"{}", ""),
+        (b'{"code": 7}', ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_refusal_of_any_shape_keeps_its_reason(status: int, body: bytes, said: str) -> None:
+    assert of(status, body) == (State.REJECTED, f"{status} {said}".strip())
+
+
+@pytest.mark.parametrize("shape", [b"%s", b'"%s"', b'{"x":"%s"}', b'["%s"]', b"<p>%s</p>", b"<r><m>%s</m></r>"])
+def test_and_at_most_two_hundred_characters_of_it(shape: bytes) -> None:
+    state, reason = of(422, shape % (b"is unknown " * 500))
+    assert state is State.REJECTED
+    assert reason.startswith("422 ")
+    assert 150 < len(reason) <= 204
+
+
+@pytest.mark.parametrize("text", ["&#" + "9" * 5000, "&#x" + "f" * 5000 + ";", "%" * 5000, "\\u" * 3000, "&" * 9000])
+@pytest.mark.parametrize("shape", ["%s", '{"Message": "%s"}', "<p>%s</p>", "<R><Message><![CDATA[%s]]></Message></R>"])
+def test_no_escape_makes_of_a_refusal_anything_else(text: str, shape: str) -> None:
+    assert of(400, (shape % text).encode())[0] is State.REJECTED
+
+
+# How much work an answer can make on the event loop
+
+_LONG = 65_536
+_STEPS = 400_000
+_HOSTILE = {
+    "words": "abcd " * (_LONG // 5),
+    "one word": "a" * _LONG,
+    "short words": "a " * (_LONG // 2),
+    "digits": "3035550199" * (_LONG // 10),
+    "percents": "%41" * (_LONG // 3),
+    "entities": "&amp;" * (_LONG // 5),
+    "ampersands": "&" * _LONG,
+    "backslashes": "\\" * _LONG,
+    "lists": "[" * _LONG,
+    "empty lists": "[" + "[]," * (_LONG // 3 - 1) + "[]]",
+    "texts": "[" + '"a",' * (_LONG // 4 - 1) + '"a"]',
+    "members": "{" + ",".join(f'"m{number}":"a b"' for number in range(5_000)) + "}",
+    "commas": ", " * (_LONG // 2),
+    "tags": "<a>" * (_LONG // 3),
+    "scripts": "<script " * (_LONG // 8),
+    "comments": "<!--" * (_LONG // 4),
+    "elements": "<r>" + "<m>a</m>" * (_LONG // 8) + "</r>",
+    "blanks": " " * (_LONG - 1) + "x",
+}
+_VALUES_OF_A_CALL = {
+    "a long browser": ["Mozilla/" + "abcd " * (_LONG // 5)],
+    "a long word": ["a" * _LONG],
+    "fifty long texts": [" ".join(chr(97 + k % 26) + "abcdefgh"[: n % 9] for n in range(9_000)) for k in range(50)],
+    "words with one beginning": [" ".join("aaaa" + chr(97 + n % 26) * (n % 60) for n in range(2_000))] * 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("values", _VALUES_OF_A_CALL.values(), ids=_VALUES_OF_A_CALL)
+@pytest.mark.parametrize("text", _HOSTILE.values(), ids=_HOSTILE)
+def test_no_answer_makes_more_than_so_many_steps(text: str, values: list[str]) -> None:
+    with at_most(_STEPS):
+        outcome = outcome_of(400, {}, text.encode(), private=[*values, canary.CALLER])
+    assert outcome.state is State.REJECTED
+    assert len(outcome.reason) <= 204
+
+
+@pytest.mark.parametrize("before", range(4_060, 4_100, 3))
+@pytest.mark.parametrize("spelling", _SPELLINGS[:4])
+def test_what_the_end_of_the_window_cuts_is_not_shown_by_half(before: int, spelling: Callable[[str], str]) -> None:
+    # Masked words take one character each, so that the end of the window is within what is shown.
+    words = ("3" * 40 + " ") * 200
+    message = words[:before] + " " + spelling("Kanarienvogel-" + canary.CALLER) + " and more"
+    reason = scrubbed(message, ["Kanarienvogel", canary.CALLER])
+    assert not re.search(r"[0-9]|[Kk]an|vogel", reason)

@@ -238,3 +238,24 @@ def test_a_page_that_anyone_may_read_holds_no_id_and_no_text_of_a_call() -> None
     assert re.search(r"City +Aaaaaaaaaaa\n", page)
     assert re.search(r"MediaId +10000\n", page)
     assert "private-1" in page_of(rehearsal)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [examples.CALLER, "(212) 555-0177", "212-555-0177", examples.RECORDING, "canary\nrecording",
+     "canary\x1b[31m", "Bob, Canary"],
+)  # fmt: skip
+def test_no_name_is_shown_of_columns_that_may_be_values(column: str) -> None:
+    """A file without a header, or JSON by phone number: its names are callers' numbers and recordings' URLs."""
+    rehearsal = rehearse([{**call("a"), "agent": "Bob", column: 1}, {**call("b"), "other": 2}])
+    assert rehearsal.unmapped_columns == ["column 13", "column 14", "column 15"]
+    assert "is the header missing?" in rehearsal.suspicions[0]
+    assert column not in page_of(rehearsal)
+    assert "agent" not in page_of(rehearsal)
+
+
+def test_names_are_kept_of_only_so_many_columns() -> None:
+    rehearsal = rehearse(
+        {**call(str(number)), **{f"agent {number}.{n}": 1 for n in range(200)}} for number in range(60)
+    )
+    assert 10_000 <= len(rehearsal.unmapped_columns) <= 10_300

@@ -145,6 +145,24 @@ async def one_attempt(fault: str, parameters_in: str, sandbox: Sandbox) -> None:
         assert outcome.retry_after is None
 
 
+@pytest.mark.parametrize("text", ["abcd " * 12_000, "<!--" * 15_000, '{"Message": "' + "&amp;" * 12_000 + '"}'])
+async def test_no_answer_holds_up_the_other_calls(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight in flight, of which one is refused at length while the others' answers come in."""
+    refusal = answer(text.encode(), "400 Bad Request", "Connection: close")
+
+    async def talk(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0 if b"-1&" in head else 0.3)
+        writer.write(refusal if b"-1&" in head else OK)
+        await writer.drain()
+
+    async with RawServer(talk) as server:
+        hook = lead_to(server.url, monkeypatch, timeout=3)
+        rows = [canary.row(number, UserAgent="Mozilla " + "abcde " * 5_000) for number in range(1, 9)]
+        report = await asyncio.to_thread(hook.deliver, rows, concurrency=8)
+    assert (report.delivered, report.rejected, report.unknown) == (7, 1, 0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_deliver(kind: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of two calls meets the fault; with ``max_wait=0`` what would be tried again is given up."""

@@ -249,3 +249,40 @@ def test_a_proxy_that_cannot_be_used(proxy: str, where: str, monkeypatch: pytest
         monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(InvalidOption, match="proxies"):
         of({"proxies": proxy if where == "connection" else None}, host="calls.example.com")
+
+
+@pytest.mark.parametrize(
+    ("host", "extra", "warned"),
+    [
+        ("http://calls.example.com", {}, "over http://"),
+        ("http://192.0.2.1", {}, "over http://"),
+        ("http://sandbox", {}, "over http://"),
+        ("https://calls.example.com", {"verify": False}, "verify=false"),
+        ("", {"verify": "false"}, "verify=false"),
+        ("https://127.0.0.1", {"verify": False}, "verify=false"),
+        ("https://calls.example.com", {}, None),
+        ("http://127.0.0.1", {}, None),
+        ("http://localhost", {"verify": False}, None),
+        ("http://[::1]", {}, None),
+    ],
+)
+def test_what_lets_others_read_on_the_way_is_said(host: str, extra: dict[str, object], warned: str | None) -> None:
+    from airflow_provider_impactcall.hooks.connection import unsafe
+
+    said = unsafe(account(Connection(conn_id="c", conn_type="impactcall", host=host, extra=json.dumps(extra))).endpoint)
+    assert [warned in each for each in said] == [True] if warned else said == []
+
+
+@pytest.mark.parametrize(("extra", "words"), [({}, "over http://"), ({"verify": False}, "verify=false")])
+def test_once_a_run_and_in_test(
+    extra: dict[str, object], words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = "http://nowhere.invalid" if not extra else "https://nowhere.invalid"
+    fields = {"conn_type": "impactcall", "host": host, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", json.dumps(fields))
+    from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+
+    assert words in ImpactCallHook().test_connection()[1]
+    caplog.clear()
+    ImpactCallHook().deliver([], max_wait=0)
+    assert [words in record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [True]

@@ -156,9 +156,9 @@ class TestDelivered:
         "shape",
         [
             lambda a, b, row: [a, b, row],
-            lambda a, b, row: (str(a), [[str(b)], [row]]),
-            lambda a, b, row: iter([a, [b, row]]),
-            lambda a, b, row: [(each for each in (row, str(a))), b],
+            lambda a, b, row: (str(a), str(b), [[row]]),
+            lambda a, b, row: iter([a, b, [row]]),
+            lambda a, b, row: [(each for each in (row,)), b, str(a)],
             lambda a, b, row: {"a": a, "b": b, "row": row}.values(),
         ],
     )
@@ -167,6 +167,60 @@ class TestDelivered:
         second = file(tmp_path, "b.parquet", [canary.row(3), canary.row(2)])
         report = ImpactCallHook().deliver(shape(first, second, canary.row(4)))
         assert counts(report) == {"rows": 5, "delivered": 4, "duplicate": 1}
+
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            lambda path: [["CA1", path]],
+            lambda path: [[Path(path)]],
+            lambda path: iter([[path]]),
+            lambda path: [(each for each in (path,))],
+            lambda path: ([[[path]]],),
+        ],
+    )
+    def test_what_lies_deeper_than_the_outermost_sequence_is_no_path(
+        self, shape: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        """A cell of nested rows that ends in .csv opens nothing."""
+        report = ImpactCallHook().deliver(shape(str(file(tmp_path, "a.csv", [canary.row(1)]))))
+        assert report.rows == report.rejected
+        assert not sandbox.requests
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "sftp://user:canary-p@host.example/calls.csv",
+            "ftp://user:canary-p%40x@host.example:21/a/calls.jsonl",
+            "s3://key:canary-p/x+y@bucket/calls.parquet",
+        ],
+    )
+    @pytest.mark.parametrize("given", ["calls", "among", "mapping", "rejects_path", "lookup"])
+    def test_no_password_of_a_url_is_repeated(
+        self, given: str, url: str, sandbox: Sandbox, no_canary_in_logs: list[str]
+    ) -> None:
+        from airflow_provider_impactcall.operators.hidden import Hidden
+
+        rows: Any = {"calls": url, "among": [url, canary.row()]}.get(given, [canary.row()])
+        options: dict[str, Any] = {
+            "mapping": {"mapping": f"{url}.yaml"},
+            "rejects_path": {"rejects_path": url},
+            "lookup": {"mapping": {"City": {"from": "x", "lookup": url.rpartition(".")[0] + ".csv"}}},
+        }.get(given, {})
+        with pytest.raises(InvalidOption, match="has a password in it: keep that in an Airflow connection") as raised:
+            ImpactCallHook().deliver(rows, **options)
+        assert canary.found_in(f"{raised.value!r}") == []
+        assert canary.found_in(repr(Hidden(url))) == []
+        assert "://***@" in repr(Hidden(url))
+        assert not sandbox.requests
+
+    @pytest.mark.parametrize(
+        "url", ["s3://conn_id@bucket/10:00@x.csv", "sftp://conn_id@host:22/a@b.csv", "http://h:80/a@b.csv"]
+    )
+    def test_a_connection_s_id_and_a_port_are_no_password(self, url: str) -> None:
+        from airflow_provider_impactcall.hooks.paths import refuse_credentials, shown
+
+        refuse_credentials(url)
+        assert shown(url) == url
 
     def test_a_row_with_a_value_like_a_path_is_a_row(self, sandbox: Sandbox, tmp_path: Path) -> None:
         missing = str(tmp_path / "missing.csv")

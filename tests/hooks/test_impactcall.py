@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import stat
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -400,3 +401,41 @@ def test_the_form_hides_what_is_not_used() -> None:
     behaviour = ImpactCallHook.get_ui_field_behaviour()
     assert set(behaviour) == {"hidden_fields", "relabeling", "placeholders"}
     assert examples.LOGIN not in str(behaviour)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
+def test_what_a_run_leaves_behind_is_its_owners_alone(umask: int, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The embedded ledger, its WAL, the rejects file; and while it runs too."""
+    modes: dict[str, int] = {}
+
+    def look(*_: object) -> None:
+        for folder in (tmp_path, Path(os.environ["AIRFLOW_HOME"])):
+            for file in folder.iterdir():
+                modes[file.name] = stat.S_IMODE(file.stat().st_mode)
+
+    before = os.umask(umask)
+    try:
+        rows = [canary.row(1), canary.row(2, MediaId=None)]
+        ImpactCallHook().deliver(rows, rejects_path=str(tmp_path / "rejects.jsonl"), on_settled=look)
+        look()
+    finally:
+        os.umask(before)
+    ledger = {f"impactcall_ledger.db{end}" for end in ("", "-wal", "-shm")}
+    assert modes == dict.fromkeys({*ledger, "rejects.jsonl"}, 0o600)
+
+
+@pytest.mark.parametrize("url", ["{}", "file://{}"])
+def test_a_rejects_file_that_is_there_keeps_its_mode_and_one_behind_a_planted_link_is_not_made(
+    url: str, sandbox: Sandbox, tmp_path: Path, no_canary_in_logs: list[str]
+) -> None:
+    there, link = tmp_path / "there.jsonl", tmp_path / "link.jsonl"
+    there.write_text("")
+    there.chmod(0o644)
+    ImpactCallHook().deliver([canary.row(1, MediaId=None)], rejects_path=url.format(there))
+    assert stat.S_IMODE(there.stat().st_mode) == 0o644
+    assert any("there.jsonl may be read by others" in line for line in no_canary_in_logs)
+    assert there.read_text().count("\n") == 1
+    link.symlink_to(tmp_path / "nowhere.jsonl")
+    with pytest.raises(InvalidOption, match="rejects_path cannot be written"):
+        ImpactCallHook().deliver([canary.row(2, MediaId=None)], rejects_path=url.format(link))
+    assert not (tmp_path / "nowhere.jsonl").exists()

@@ -417,3 +417,33 @@ class TestThroughTheHook:
         report = ImpactCallHook().deliver([canary.row(tracking_number=canary.CALLER[:-1])], mapping=by(path))
         assert report.rejected == 1
         assert canary.found_in(str(report)) == []
+
+
+def _aliases(levels: int, each: int = 18) -> str:
+    lines = ["a0: &a0 {values: {x: y}}"]
+    lines += [f"a{n}: &a{n} {{first_of: [{', '.join([f'*a{n - 1}'] * each)}]}}" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _aliases(9),
+        _aliases(30, 2),
+        "City: " + "{first_of: [" * 60 + "x" + "]}" * 60,
+        "City: {from: x, values: {" + ", ".join(f"w{n}: v" for n in range(100_001)) + "}}",
+    ],
+    ids=["wide aliases", "aliases of two", "deep", "large"],
+)
+def test_a_mapping_file_is_bounded(text: str, tmp_path: Path) -> None:
+    """Each alias of YAML's stands for all that it names: 18 of 18 of 18 are soon more than a machine has."""
+    path = tmp_path / "mapping.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidOption, match=r"mapping.yaml: has more than 100000 parts, or 50 levels"):
+        loaded(str(path))
+
+
+def test_a_few_aliases_are_what_they_stand_for(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text("City: &c {first_of: [a, b]}\nRegion: *c\n")
+    assert loaded(str(path)) == {"City": {"first_of": ["a", "b"]}, "Region": {"first_of": ["a", "b"]}}

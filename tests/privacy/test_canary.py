@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -57,8 +60,11 @@ def found_in(text: str) -> list[str]:
 class Run:
     """What the probe has left behind, by where."""
 
-    def __init__(self, airflow: LentAirflow, log: str, rejects: str, sandbox: Sandbox) -> None:
+    def __init__(self, airflow: LentAirflow, folder: Path, log: str, rejects: str, sandbox: Sandbox) -> None:
         self.airflow = airflow
+        self.folder = folder
+        self.checked = ""
+        self.exported: list[Path] = []
         self.log = log
         self.rejects = rejects
         self.sandbox = sandbox
@@ -93,7 +99,42 @@ def probe(resident: ResidentAirflow, tmp_path_factory: pytest.TempPathFactory) -
         with resident.lent(folder, [Path(__file__).with_name("probe_dag.py")], **environment) as airflow:
             log = airflow.test_dag("probe", **environment)
             rejects = "".join(file.read_text() for file in folder.glob("rejects-*.jsonl"))
-            yield Run(airflow, log, rejects, sandbox)
+            run = Run(airflow, folder, log, rejects, sandbox)
+            run.checked, run.exported = _looked_at(airflow, folder, environment)
+            yield run
+
+
+def _looked_at(airflow: LentAirflow, folder: Path, environment: dict[str, str]) -> tuple[str, list[Path]]:
+    """What the commands print of inputs of every kind, and the files that they write."""
+    values = list(dict.fromkeys(map(str, ROWS[0].values())))
+    with (folder / "headerless.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([values, values])
+    spelled = f"({examples.CALLER[:3]}) {examples.CALLER[3:6]}-{examples.CALLER[6:]}"
+    repeating = call("repeating", SubId1=spelled, SubId2=examples.RECORDING.removeprefix("https://"), City=spelled)
+    (folder / "keys.jsonl").write_text(json.dumps({**repeating, examples.CALLER: 1, examples.RECORDING: 2}) + "\n")
+    said = [
+        command(airflow, environment, "check", str(folder / name), *form)
+        for name in ("headerless.csv", "keys.jsonl")
+        for form in ((), ("--json",))
+    ]
+    for query in ("SELECT * FROM calls", "SELECT CAST(x'ff' || CallerId AS TEXT) AS a FROM calls"):
+        said.append(command(airflow, environment, "check", "--sql-conn-id", "warehouse", "--sql", query, "--json"))
+    exported = [folder / "exported.csv", folder / "exported.jsonl"]
+    said += [command(airflow, environment, "export", str(file)) for file in exported]
+    return "\n".join(said), exported
+
+
+def command(airflow: LentAirflow, environment: dict[str, str], *arguments: str) -> str:
+    """What one of the package's commands prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow_provider_impactcall.cli", *arguments],
+        env=airflow.environment(**environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return done.stdout + done.stderr
 
 
 def test_the_search_finds_what_upstream_tasks_wrote(probe: Run) -> None:
@@ -172,6 +213,24 @@ def test_no_other_log_line_than_airflows_of_upstream_results(probe: Run) -> None
     """Airflow logs what an upstream task returns, and at DEBUG how its supervisor hands XComs and secrets on."""
     airflows_own = re.compile(r"Returned value was|XCom|MaskSecret|supervisor|Sending request|Received message")
     assert [line[:80] for line in probe.log.splitlines() if found_in(line) and not airflows_own.search(line)] == []
+
+
+def test_what_the_tasks_left_behind_is_their_users_alone(probe: Run) -> None:
+    made = [*probe.airflow.home.glob("impactcall_ledger.db*"), *probe.folder.glob("rejects-*.jsonl"), *probe.exported]
+    assert len(made) > len(DELIVERING)
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in made if file.stat().st_mode & 0o777 != 0o600} == {}
+
+
+def test_not_in_what_check_gives_out(probe: Run) -> None:
+    assert "would_send" in probe.checked
+    assert "is the header missing?" in probe.checked
+    assert found_in(probe.checked) == []
+
+
+def test_not_in_what_is_exported(probe: Run) -> None:
+    exported = "".join(file.read_text() for file in probe.exported)
+    assert "upstream-good" in exported
+    assert found_in(exported) == []
 
 
 def test_not_in_the_rejects_files(probe: Run) -> None:

@@ -164,7 +164,7 @@ def test_a_filter_may_name_what_stays() -> None:
     assert wire(row(direction="Inbound"), vendor=preset)["CallSessionId"] == "a-1"
     assert wire(row(direction=""), vendor=preset)["CallSessionId"] == "a-1"
     assert problems(row(direction="sideways"), vendor=preset) == [
-        "row may be an outbound call: direction is 'sideways'"
+        "row may be an outbound call: direction is text of 8 characters"
     ]
 
 

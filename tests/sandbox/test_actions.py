@@ -111,21 +111,53 @@ async def test_xml_unless_json_is_accepted(accept: str | None) -> None:
 @pytest.mark.parametrize(
     ("authorization", "status"),
     [
-        (basic("Zoë", "whatever"), 200),
-        (basic("Zoë", ""), 200),
-        (basic("other", "whatever"), 401),
-        (basic("Zoë", "whatever", encoding="latin-1"), 401),
+        (basic("Zoë", "credentials"), 200),
+        (basic("Zoë", "whatever"), 401),
+        (basic("Zoë", ""), 401),
+        (basic("other", "credentials"), 401),
+        (basic("special", "credentials"), 401),
+        (basic("Zoë", "credentials", encoding="latin-1"), 401),
         ("Bearer token", 401),
         (None, 401),
     ],
 )
-async def test_the_user_must_be_the_account(authorization: str | None, status: int) -> None:
-    """Whatever credentials the endpoint for calls wants: those are special ones."""
+async def test_the_user_must_be_the_account_and_the_password_the_sandboxs(
+    authorization: str | None, status: int
+) -> None:
+    """The list tells callers' numbers, as the page does; the endpoint for calls has a user of its own."""
     async with Sandbox(user="special", password="credentials") as sandbox:
         reply = await ask({}, "/Advertisers/Zo%C3%AB/Actions", Authorization=authorization).of(sandbox)
 
     assert reply.status == status
     assert ("www-authenticate" in reply.headers) == (status == 401)
+
+
+@pytest.mark.parametrize("password", ["whatever", ""])
+async def test_any_password_does_if_the_sandbox_has_none(password: str) -> None:
+    async with Sandbox() as sandbox:
+        reply = await ask({}, "/Advertisers/Zo%C3%AB/Actions", Authorization=basic("Zoë", password)).of(sandbox)
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "rebound.example.com"}, 421),
+        ({"Host": "rebound.example.com:8900"}, 421),
+        ({"Host": ""}, 421),
+        ({"Origin": "https://example.com"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate"}, 403),
+        ({"Origin": "http://sandbox"}, 200),
+        ({}, 200),
+    ],
+)
+async def test_no_web_page_from_elsewhere_may_ask(headers: dict[str, str], status: int) -> None:
+    async with Sandbox() as sandbox:
+        await calls(sandbox, 1)
+        reply = await ask({}, **headers).of(sandbox)
+    assert reply.status == status
+    assert (b"CallerId" in reply.body) == (status == 200)
 
 
 async def test_pages_lead_to_each_other_and_hold_every_action_once() -> None:

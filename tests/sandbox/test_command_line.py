@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import subprocess
@@ -22,9 +23,12 @@ COMMAND = [sys.executable, "-m", "airflow_provider_impactcall.sandbox"]
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def serving(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     with subprocess.Popen(
-        [*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | environment,
     ) as process:
         try:
             assert process.stdout is not None
@@ -40,8 +44,8 @@ def address_in(line: str) -> Sandbox:
 
 
 def test_serves_as_told_and_stops_at_sigterm() -> None:
-    options = ["--user", "u", "--password", "p", "--fault", "403=0.5", "--fault", "500-after-processing=0.5"]
-    with serving(*options, "--seed", "3", "--latency", "5") as (process, line):
+    options = ["--user", "u", "--fault", "403=0.5", "--fault", "500-after-processing=0.5"]
+    with serving(*options, "--seed", "3", "--latency", "5", IMPACTCALL_SANDBOX_PASSWORD="p") as (process, line):
         address = address_in(line)
         ask = a_call()
         ask.headers = {"Authorization": basic("u", "p")}
@@ -57,6 +61,29 @@ def test_serves_as_told_and_stops_at_sigterm() -> None:
     assert set(statuses) == {403, 500}
     assert counts["processed"] == statuses.count(500)
     assert (process.returncode, out, err) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("way", ["variable", "file", "argument"])
+def test_a_password_that_is_no_argument_is_nowhere_to_be_read(way: str, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("pässword\n")
+    options = {
+        "variable": [],
+        "file": ["--password-file", str(tmp_path / "password")],
+        "argument": ["--password", "pässword"],
+    }
+    environment = {"IMPACTCALL_SANDBOX_PASSWORD": "pässword" if way == "variable" else "of another"}
+    with serving("--user", "u", *options[way], **environment) as (process, line):
+        ask = a_call()
+        ask.headers = {"Authorization": basic("u", "pässword")}
+        assert asyncio.run(ask.of(address_in(line))).status == 200
+        ask.headers = {"Authorization": basic("u", "of another")}
+        assert asyncio.run(ask.of(address_in(line))).status == 401
+        shown = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=5)
+    assert ("pässword" in shown) == (way == "argument")
+    assert (b"--password-file" in err) == (way == "argument")
+    assert "pässword".encode() not in err
 
 
 @pytest.mark.parametrize("documented", [README, ROOT / "docs" / "sandbox.md"], ids=lambda page: page.name)
@@ -106,6 +133,8 @@ def test_help_lists_every_fault_and_whether_it_processes(capsys: pytest.CaptureF
         (["--fault", "500=2"], "0 to 1"),
         (["--fault", "500=0.6", "--fault", "503=0.6"], "at most 1"),
         (["--password", "p"], "user"),
+        (["--password-file", "/no/such/file"], "--password-file cannot be read (FileNotFoundError)"),
+        (["--password-file", "/no/such/file", "--password", "p"], "not allowed with"),
     ],
 )
 def test_impossible_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,7 +94,7 @@ def one_of(value: Any, allowed: Sequence[str]) -> str:
 def _one_of(value: Any, allowed: Sequence[str]) -> str:
     found = bare(value) if isinstance(value, str) else None
     if found is None or found not in allowed:
-        raise UnfitValue(f"must be one of {', '.join(map(repr, allowed))}, and is {word(value)}")
+        raise UnfitValue(f"must be one of {', '.join(map(repr, allowed))}, and is {word(value, allowed)}")
     return found
 
 

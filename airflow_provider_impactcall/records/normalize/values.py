@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from enum import Enum
 from functools import wraps
@@ -12,6 +13,20 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,30}(: [A-Za-z][A-Za-z _-]{0,30})?")
+
+_MOST_COMPARED = 200
+_NEAR = 0.75
+# What vendors' documentation says of how calls end, which way they go, and from what.
+_USUAL = frozenset({
+    "abandoned", "active", "after", "agent", "answer", "answered", "attempt", "blocked", "busy", "call", "callback",
+    "caller", "canceled", "cancelled", "cause", "completed", "congestion", "connected", "declined", "desktop",
+    "dial", "disconnected", "dropped", "ended", "error", "failed", "failure", "false", "finished", "forwarded",
+    "free", "hangup", "hours", "human", "hung", "in", "inbound", "incoming", "initiated", "internal", "landline",
+    "live", "lost", "machine", "missed", "mobile", "no", "none", "normal", "not", "null", "off", "on", "outbound",
+    "outgoing", "parked", "paused", "pending", "progress", "queued", "received", "rejected", "ringing", "scheduled",
+    "status", "success", "tablet", "timeout", "toll", "transfer", "transferred", "true", "unanswered",
+    "unavailable", "unknown", "up", "voicemail", "voip", "yes",
+})  # fmt: skip
 
 _SOMETHING = frozenset({int, bool, datetime})
 
@@ -108,8 +123,20 @@ def described(value: Any) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-def word(value: Any) -> str:
-    """A value in a message about a fixed vocabulary: the word itself if it is nothing but one."""
+def word(value: Any, vocabulary: Collection[Any] = ()) -> str:
+    """A value in a message about a fixed vocabulary: the word itself if it is near one of those, or of the usual ones
+    of calls. Any other may be of another column, and be a name or a password.
+    """
     if isinstance(value, str) and _WORD.fullmatch(bare(value)):
-        return repr(bare(value))
+        words = _USUAL.union(*(_words(each) for each in vocabulary if isinstance(each, str)))
+        if len(words) <= _MOST_COMPARED + len(_USUAL) and all(_is_near(each, words) for each in _words(bare(value))):
+            return repr(bare(value))
     return described(value)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall("[a-z]+", text.casefold())
+
+
+def _is_near(written: str, words: Collection[str]) -> bool:
+    return written in words or bool(difflib.get_close_matches(written, words, n=1, cutoff=_NEAR))

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.columns import OpenedRow, Row, in_any_style, object_in
+from airflow_provider_impactcall.records.columns import OpenedRow, Row, in_any_style, is_short, object_in
 from airflow_provider_impactcall.records.sources import Reader, Source, folded, in_words, names_in, reader_of
 
 Join = Callable[[Sequence[Row]], Sequence[Row | str]]
@@ -78,7 +78,9 @@ class Filter:
             return True
         if self._staying is not None and folded(value) not in self._staying:
             told = in_words(self.source).replace("`", "")
-            raise normalize.UnfitValue(f"may be {self.reason}: {told} is {normalize.word(value)}")
+            raise normalize.UnfitValue(
+                f"may be {self.reason}: {told} is {normalize.word(value, [*self.values, *(self.stays or ())])}"
+            )
         return False
 
     @cached_property
@@ -239,7 +241,8 @@ class VendorPreset:
             if len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.clear()
             shape = _Shape(any(name in known for name in self.known_by), found.aliases, tuple(found.problems()))
-            self._shapes[columns, others] = shape
+            if is_short(columns) and is_short(others):
+                self._shapes[columns, others] = shape
         return shape
 
     @cached_property

@@ -413,7 +413,5 @@ def test_the_style_of_a_name(name: str, style: str) -> None:
 
 def test_a_nested_name_of_one_level_is_found_unless_another_means_it() -> None:
     assert in_any_style(["tags.irclickid"], ["TAGS_IRCLICKID"]).aliases == {"tags.irclickid": "TAGS_IRCLICKID"}
-    assert in_any_style(["agent.id", "agent_id"], ["AGENT__ID", "AGENT_ID"]) == (
-        {"agent.id": "AGENT__ID", "agent_id": "AGENT_ID"},
-        {},
-    )
+    found = in_any_style(["agent.id", "agent_id"], ["AGENT__ID", "AGENT_ID"])
+    assert (found.aliases, found.doubts) == ({"agent.id": "AGENT__ID", "agent_id": "AGENT_ID"}, {})

@@ -332,7 +332,7 @@ def test_a_version_before_the_end_never_takes_the_place_of_the_call() -> None:
 
 
 def test_an_unknown_direction_is_named() -> None:
-    with pytest.raises(InvalidCall, match="may be an outbound call: direction, else Direction is 'sideways'"):
+    with pytest.raises(InvalidCall, match="may be an outbound call: direction, else Direction is text of 8 characters"):
         wire(changed(direction="sideways"), "twilio")
     assert wire(changed(direction="trunking-originating"), "twilio")["CallStatus"] == "ANSWER"
 

@@ -1,0 +1,58 @@
+"""A call's caller and recording, found in whatever other text of the call repeats them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from urllib.parse import unquote, urlsplit
+
+# An area code may be left out, but not more than that.
+_LOCAL_DIGITS = 7
+_SHOWN_DIGITS = 2
+_BETWEEN = r"(?:%[0-9A-Fa-f]{2}|[^0-9A-Za-z%]){0,4}"
+_LEAST_PATH = 4
+
+
+class Private:
+    """What may not be seen of a call, however it is written.
+
+    :param caller: the number, by whose digits it is found
+    :param recording: the URL, found by its host or its path, with or without its scheme
+    """
+
+    def __init__(self, caller: str, recording: str | None) -> None:
+        digits = re.sub("[^0-9]", "", caller)[-10:]
+        area, local = digits[:-_LOCAL_DIGITS], digits[-_LOCAL_DIGITS:]
+        optional = f"(?:{_BETWEEN.join(area)}{_BETWEEN})?" if area else ""
+        self._number = re.compile(optional + _BETWEEN.join(local))
+        self._hidden = "*" * (len(digits) - _SHOWN_DIGITS) + digits[-_SHOWN_DIGITS:]
+        self._url = recording or ""
+        self._marks = _marks(self._url)
+
+    def masked(self, value: str) -> str:
+        """The value, with two digits of the caller's number, and nothing of one that has to do with the recording."""
+        if self._marks and any(mark in seen for seen in _spellings(value) for mark in self._marks):
+            return f"(a URL of {len(self._url)} characters)"
+        # In digits of any script; of the same length, so that places are the same.
+        digits = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in value)
+        shown: list[str] = []
+        end = 0
+        for found in self._number.finditer(digits):
+            shown += (value[end : found.start()], self._hidden)
+            end = found.end()
+        return "".join([*shown, value[end:]])
+
+
+def _marks(recording: str) -> list[str]:
+    bare = recording.partition("://")[2] or recording
+    try:
+        parts = urlsplit(f"//{bare}")
+        host, path = parts.hostname or "", parts.path.strip("/")
+    except ValueError:
+        host, path = "", ""
+    marks = [bare.casefold(), *(mark.casefold() for mark in (host, path) if len(mark) >= _LEAST_PATH and "." in host)]
+    return [mark for mark in dict.fromkeys(marks) if mark]
+
+
+def _spellings(value: str) -> tuple[str, str]:
+    return value.casefold(), unquote(unquote(value)).casefold()

@@ -1,0 +1,29 @@
+"""Paths that people write, as they may be shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records.printable import printable
+
+# What is before a colon with a port behind it is a host.
+_CREDENTIALS = re.compile(r"(?<=://)[^/@:]*:(?![0-9]+/)[^@]*@")
+
+
+def shown(path: Any) -> str:
+    """A path or URL in a message: without the credentials in it, and printable."""
+    return printable(_CREDENTIALS.sub("***@", str(path)))
+
+
+def refuse_credentials(path: Any) -> None:
+    """Refuses a URL with a password in it: it stands in the DAG's code, and Airflow stores and shows it.
+
+    :raises InvalidOption: with what to do instead
+    """
+    if _CREDENTIALS.search(str(path)):
+        raise InvalidOption(
+            f"{shown(path)} has a password in it: keep that in an Airflow connection, and write its id instead, as in "
+            "sftp://conn_id@host/file.csv"
+        )

@@ -1,0 +1,40 @@
+"""Whether a value that a DAG's author wrote looks like somebody's phone number. It imports no library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_WRITTEN = re.compile(r"(?:tel:|sip:)?\+?[0-9()./ \-]{7,25}", re.IGNORECASE)
+# What else has so many digits, and a person who looks into a run needs: days, moments, and the epoch.
+_DAY = re.compile(r"(?:19|20)[0-9]{2}[-./]?(?:0[1-9]|1[0-2])(?:[-./]?(?:0[1-9]|[12][0-9]|3[01]))?(?:[ T0-9:.]*)")
+_LEAST_DIGITS, _LEAST_BARE_DIGITS, _MOST_DIGITS = 7, 10, 15
+_EPOCH_DIGITS = (10, 13)
+
+
+def looks_like_phone_number(value: Any) -> bool:
+    """Whether text or a whole number could be a phone number, and is no day, moment or epoch."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return False
+    text = str(value).strip()
+    if not _WRITTEN.fullmatch(text) or _DAY.fullmatch(text):
+        return False
+    digits = re.sub("[^0-9]", "", text)
+    bare = digits == text
+    if bare and len(digits) in _EPOCH_DIGITS and digits.startswith("1"):
+        return False  # No area code of North America begins with 1.
+    return (_LEAST_BARE_DIGITS if bare else _LEAST_DIGITS) <= len(digits) <= _MOST_DIGITS
+
+
+def names_of_phone_numbers(parameters: Any) -> Iterator[str]:
+    """The names of those parameters (or their places, from 1) that look like phone numbers, or hold one."""
+    if isinstance(parameters, Mapping):
+        named = [(str(name), value) for name, value in parameters.items()]
+    elif isinstance(parameters, (list, tuple)):
+        named = [(str(place), value) for place, value in enumerate(parameters, start=1)]
+    else:
+        return
+    for name, value in named:
+        if looks_like_phone_number(value) or any(True for _ in names_of_phone_numbers(value)):
+            yield name

@@ -1,0 +1,70 @@
+"""What is promised of privacy, sentence by sentence, each with the tests that fail if it is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+CANARY = "tests/privacy/test_canary.py"
+INPUTS = "tests/privacy/test_inputs.py"
+
+GUARANTEES: Mapping[str, Sequence[str]] = {
+    "None of them is in a log, at DEBUG either.": [
+        f"{CANARY}::test_not_in_what_this_package_logs_at_debug",
+        f"{CANARY}::test_no_other_log_line_than_airflows_of_upstream_results",
+    ],
+    "None is in an error, whatever the endpoint answers or a database's driver says.": [
+        "tests/privacy/test_answers.py::test_no_answer_raises_takes_long_or_is_quoted",
+        "tests/delivery/test_answer.py::test_no_word_of_a_private_value_survives",
+        f"{INPUTS}::test_no_driver_quotes_a_value",
+        f"{INPUTS}::test_nor_does_mysqls",
+        "tests/hooks/test_files.py::test_no_password_of_a_url_is_repeated",
+    ],
+    "None is in XCom, a rendered template or a serialized DAG by this package's doing.": [
+        f"{CANARY}::test_not_in_our_xcom",
+        f"{CANARY}::test_not_in_rendered_templates",
+        f"{CANARY}::test_not_in_the_serialized_dag",
+        f"{CANARY}::test_nowhere_else_in_the_metadata_database",
+        "tests/operators/test_hidden.py::test_literal_rows_beside_a_reference_are_hidden",
+        "tests/operators/test_hidden.py::test_what_a_template_gave_is_hidden_too",
+    ],
+    "None is in the ledger or the rejects file, but for the ids of a call.": [
+        f"{CANARY}::test_not_in_the_ledger",
+        f"{CANARY}::test_not_in_the_rejects_files",
+    ],
+    "A name of a column is shown only if all of its input look like names.": [
+        f"{INPUTS}::test_no_value_that_was_taken_for_a_name_is_shown",
+        "tests/records/test_column_names.py::test_what_may_be_a_value_hides_every_name_beside_it",
+    ],
+    "A rehearsal shows two digits of a caller's number, and nothing of a recording.": [
+        "tests/delivery/test_masking.py::test_a_number_is_found_by_its_digits",
+        "tests/delivery/test_masking.py::test_a_recording_is_found_by_its_host_and_its_path",
+        f"{CANARY}::test_not_in_what_check_gives_out",
+    ],
+    "What this package makes is its owner's alone: files have the mode 0600, and follow no planted link.": [
+        f"{CANARY}::test_what_the_tasks_left_behind_is_their_users_alone",
+        "tests/hooks/test_impactcall.py::test_what_a_run_leaves_behind_is_its_owners_alone",
+        "tests/delivery/test_private_files.py::test_a_planted_link_is_not_followed",
+    ],
+    "No text of a call does anything to a terminal, a log or a spreadsheet.": [
+        "tests/cli/test_looking.py::test_no_id_does_anything_to_a_terminal",
+        "tests/cli/test_looking.py::test_nor_does_one_that_is_rehearsed",
+        "tests/delivery/test_csv_cells.py::test_no_text_begins_a_formula_in_any_cell",
+    ],
+    "No answer takes the work of more than its first 64 kB, nor holds up other calls.": [
+        "tests/delivery/test_answer.py::test_no_answer_makes_more_than_so_many_steps",
+        "tests/delivery/test_wire_faults.py::test_no_answer_holds_up_the_other_calls",
+        "tests/delivery/test_bounded.py::test_no_answer_fills_the_memory",
+        "tests/delivery/test_bounded.py::test_no_drip_lasts",
+    ],
+}
+"""The list of *What is private* in ``docs/guarantees.md``."""
+
+README: Mapping[str, Sequence[str]] = {
+    "logs (at DEBUG either)": [f"{CANARY}::test_not_in_what_this_package_logs_at_debug"],
+    "errors": ["tests/privacy/test_answers.py::test_no_answer_raises_takes_long_or_is_quoted"],
+    "XCom": [f"{CANARY}::test_not_in_our_xcom"],
+    "rendered templates": [f"{CANARY}::test_not_in_rendered_templates"],
+    "the ledger": [f"{CANARY}::test_not_in_the_ledger"],
+    "the rejects file": [f"{CANARY}::test_not_in_the_rejects_files"],
+}
+"""What the README names after *Private by construction*."""

@@ -1,0 +1,198 @@
+"""Whatever an input looks like, none of its values is shown as what it was taken for: a name, or a driver's words."""
+
+from __future__ import annotations
+
+import csv
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import sqlalchemy as sa
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_impactcall.delivery.rehearsal_page import page_of
+from airflow_provider_impactcall.exceptions import ImpactCallError
+from airflow_provider_impactcall.hooks import sql
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.sandbox import Sandbox
+from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+from tests.databases import as_connection, empty_database
+from tests.delivery import canary
+from tests.delivery.canary import no_canary_in_logs
+
+__all__ = ["no_canary_in_logs"]
+
+MAPPING = {name: name for name in canary.row()}
+VALUES = list(dict.fromkeys(map(str, canary.row().values())))
+
+
+def headerless_csv(folder: Path) -> Any:
+    path = folder / "calls.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([VALUES, VALUES])
+    return str(path)
+
+
+def dict_reader_without_header(folder: Path) -> Any:
+    with Path(headerless_csv(folder)).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def json_by_phone_number(folder: Path) -> Any:
+    path = folder / "calls.jsonl"
+    path.write_text(json.dumps({**canary.row(), canary.CALLER: 1, "agent": "Bob"}) + "\n")
+    return str(path)
+
+
+def rows_by_recording(folder: Path) -> Any:
+    return [{**canary.row(), canary.RECORDING: 1, "agent": "Bob"}]
+
+
+def parquet_of_values(folder: Path) -> Any:
+    path = folder / "calls.parquet"
+    pa.parquet.write_table(pa.table({value: [value] for value in VALUES}), path)
+    return str(path)
+
+
+INPUTS: list[Callable[[Path], Any]] = [
+    headerless_csv,
+    dict_reader_without_header,
+    json_by_phone_number,
+    rows_by_recording,
+    parquet_of_values,
+]
+
+
+@pytest.mark.parametrize("mapping", [None, MAPPING], ids=["by name", "mapped"])
+@pytest.mark.parametrize("given", INPUTS)
+def test_no_value_that_was_taken_for_a_name_is_shown(
+    given: Callable[[Path], Any],
+    mapping: dict[str, Any] | None,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    no_canary_in_logs: list[str],
+) -> None:
+    rows = given(tmp_path)
+    hook = ImpactCallHook()
+    try:
+        rehearsal = hook.rehearse(rows, mapping=mapping, rejects_path=str(tmp_path / "rejects.jsonl"))
+        shown = json.dumps({**rehearsal.as_dict(), "requests": []}) + page_of(rehearsal, anyone=True)
+        assert (tmp_path / "rejects.jsonl").exists()
+        shown += (tmp_path / "rejects.jsonl").read_text().replace(str(canary.row()["CallSessionId"]), "")
+    except ImpactCallError as error:
+        shown = "".join(traceback.format_exception(error))
+    shown = shown.replace(json.dumps(canary.row()["CallSessionId"]), "")
+    assert "is the header missing?" in shown
+    assert "Bob" not in shown
+    assert "agent" not in shown
+    assert canary.found_in(shown) == []
+
+
+CREATE = "CREATE TABLE calls (id INTEGER, caller TEXT)"
+SHOUT = """CREATE FUNCTION shout(caller TEXT) RETURNS TEXT LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'no such caller: %', caller; END $$"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of some kind as the connection ``warehouse``, with a caller's number in its second row."""
+    if request.param == "sqlite":
+        connection = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "warehouse.db")})
+        engine = sa.create_engine(f"sqlite:///{tmp_path}/warehouse.db")
+    else:
+        url = empty_database(request.getfixturevalue("postgres"))
+        connection, engine = as_connection(url), sa.create_engine(url)
+    with engine.begin() as database:
+        database.execute(sa.text(CREATE))
+        if request.param == "postgresql":
+            database.execute(sa.text(SHOUT))
+        database.execute(sa.text(f"INSERT INTO calls VALUES (1, '1'), (2, '+1{canary.CALLER}')"))
+    engine.dispose()
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection)
+    return str(request.param)
+
+
+FAILING = {
+    "sqlite": [
+        f"SELECT id, CAST(x'ff' || '{canary.CALLER[0]}' || substr(caller, 4) AS TEXT) AS caller FROM calls",
+        "SELECT id, CASE WHEN id = 2 THEN json_extract(caller || '{', '$') END FROM calls",
+        "SELECT id, CASE WHEN id = 2 THEN abs(-9223372036854775808) END FROM calls",
+    ],
+    "postgresql": [
+        "SELECT id, caller::int FROM calls",
+        "SELECT id, caller::timestamptz FROM calls",
+        "SELECT id, (caller || '{')::json FROM calls",
+        "SELECT id, CASE WHEN id = 2 THEN xmlparse(document '<' || caller) END FROM calls",
+        "SELECT shout(caller) FROM calls",
+        f"SELECT * FROM calls WHERE caller = '+1{canary.CALLER}' AND nothing",
+    ],
+}
+
+
+def failure_of(query: str) -> str:
+    try:
+        SqlToImpactCallOperator(task_id="deliver", sql=query, sql_conn_id="warehouse").execute({})
+    except Exception as error:
+        return "".join(traceback.format_exception(error))
+    pytest.fail("it does not fail, so that it shows nothing")
+
+
+def test_no_driver_quotes_a_value(warehouse: str, sandbox: Sandbox, no_canary_in_logs: list[str]) -> None:
+    for query in FAILING[warehouse]:
+        said = failure_of(query)
+        assert "the database's own client says which" in said, query
+        assert canary.found_in(said) == [], query
+
+
+def test_and_what_is_wrong_with_a_query_is_said(warehouse: str, sandbox: Sandbox) -> None:
+    said = failure_of("SELECT nothing FROM calls WHERE caller > '2026-09-10'")
+    assert "nothing" in said
+    with pytest.raises(AirflowException, match=r"sql has columns of one name: columns 1, 2; name them apart with AS"):
+        SqlToImpactCallOperator(task_id="deliver", sql=_twice(warehouse), sql_conn_id="warehouse").execute({})
+
+
+def _twice(warehouse: str) -> str:
+    name = f'"{canary.CALLER}"'
+    return f"SELECT id AS {name}, id AS {name} FROM calls"
+
+
+class _Cursor:
+    """A cursor of a driver that cannot be had here: MySQL's words, as its documentation prints them."""
+
+    description = (("caller",),)
+    error: Exception
+
+    def execute(self, sql: str) -> None:
+        """Nothing: a server-side cursor has no row yet."""
+
+    def fetchmany(self, _: int) -> list[Any]:
+        raise self.error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class OperationalError(Exception):
+    """As MySQL's drivers call most of what a server says."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"(1292, \"Truncated incorrect DOUBLE value: '+1{canary.CALLER}'\")",
+        f"(1690, \"BIGINT UNSIGNED value is out of range in '({canary.CALLER} - 1)'\")",
+        f"(3141, 'Invalid JSON text in argument 1 to function json_extract: \"{canary.WORD}\"')",
+    ],
+)
+def test_nor_does_mysqls(text: str) -> None:
+    cursor = _Cursor()
+    cursor.error = OperationalError(text)
+    with pytest.raises(AirflowException) as raised:
+        sql.fetched(cursor)
+    assert str(raised.value).startswith("the query fails for a value (OperationalError)")
+    assert canary.found_in("".join(traceback.format_exception(raised.value)).replace(repr(text), "")) == []

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_impactcall.exceptions import InvalidCall
+from airflow_provider_impactcall.records import CallRecord
+from airflow_provider_impactcall.records.column_names import label, labels, may_be_shown
+from tests.examples import CALLER, RECORDING, call
+
+NAMES = [
+    "CallerId", "caller_id", "CALLER ID", "caller.number", "from-number", "a__b", "q4_2026", "utm_2026_09", "col10",
+    "numéro de l'appelant".replace("'", " "), "номер", "電話番号", "फ़ोन", "x" * 64, "", "2026", "7",
+]  # fmt: skip
+VALUES = [
+    CALLER, f"+1{CALLER}", "(303) 555-0199", "303-555-0199", "303 555 0199", "303.555.0199", "303_555_0199", "555-0199",
+    "5550199", "\u0663\u0660\u0663\u0665\u0665\u0665\u0660", "\uff13\uff10\uff13\uff15\uff15\uff15\uff10", RECORDING,
+    "recordings.example.com/a.mp3", "2026-09-10T22:55:32-08:00", "2026-09-10",
+    "12345", "CA00001", "alice@example.com", "a\nb", "a\x1b[31mb", "a\tb", "x" * 65, "a\u202eb", "a'b", "{", "a,b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name(name: str) -> None:
+    assert may_be_shown([name])
+    assert labels(["a", name]) == {"a": "a", name: name or "column 2"}
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_what_may_be_a_value_hides_every_name_beside_it(value: str) -> None:
+    assert not may_be_shown(["CallerId", value])
+    assert labels(["CallerId", "City", value]) == {"CallerId": "column 1", "City": "column 2", value: "column 3"}
+    assert label(value, "a parameter") == "a parameter"
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_the_name_of_what_is_no_parameter_is_shown_only_if_it_is_one(value: str) -> None:
+    with pytest.raises(InvalidCall) as invalid:
+        CallRecord.of({**call("a"), value: 1})
+    assert str(invalid.value) == "a parameter is none of impact.com's 50 parameters"
+
+
+def test_and_a_name_is() -> None:
+    with pytest.raises(InvalidCall, match=r"^caller_id is none of impact.com's 50 parameters; did you mean CallerId"):
+        CallRecord.of({**call("a"), "caller_id": 1})
