@@ -233,7 +233,7 @@ class Rehearsal:
             values = self._mapping.values_of(self._row) if self._room_for(row) else {}
             for problem in row.problems:
                 value = values.get(problem.parameter, _NOT_HAD)
-                shape = None if isinstance(value, UnreadableValue) else shape_of(value)
+                shape = None if type(value) is UnreadableValue else shape_of(value)
                 self._explain(outcome.state, str(problem), Example(row.row, row.call_session_id, shape))
         else:
             session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id

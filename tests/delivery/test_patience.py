@@ -36,7 +36,8 @@ def failing(failures: Iterable[Exception]) -> Callable[[], str]:
 
 
 def test_pauses_double_up_to_the_longest_and_begin_anew_once_it_goes_well() -> None:
-    watch, told = Watch(), []
+    watch = Watch()
+    told: list[Exception] = []
     patience = Patience(0.5, 2.0, monotonic=watch.monotonic, seconds=60.0)
     errors = [OSError(number) for number in range(4)]
     for _ in range(2):

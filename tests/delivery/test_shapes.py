@@ -11,7 +11,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg
 import numpy
 import pandas  # type: ignore[import-untyped]
 import pyarrow

@@ -47,7 +47,7 @@ def reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[Any
 
     @wraps(read)
     def guarded(value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if isinstance(value, UnreadableValue):
+        if type(value) is UnreadableValue:  # Its class may be what it says it is.
             raise UnfitValue(value.problem)
         try:
             return read(plain(value), *args, **kwargs)

@@ -260,7 +260,8 @@ def test_a_row_without_a_guards_column_is_rejected_alone(vendor: str, guard: str
 
 def _other_id(vendor: str) -> Row:
     source = preset(vendor).known_by
-    return {"callrail": {"id": "CAL9"}, "calltrackingmetrics": {"id": 5}}.get(vendor, {source[0]: "other"})
+    others: dict[str, Row] = {"callrail": {"id": "CAL9"}, "calltrackingmetrics": {"id": 5}}
+    return others.get(vendor, {source[0]: "other"})
 
 
 @pytest.mark.parametrize(("vendor", "guard", "columns"), GUARDED)

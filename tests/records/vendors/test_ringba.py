@@ -161,7 +161,7 @@ def test_a_call_from_britain() -> None:
 
 def test_the_older_names() -> None:
     older = {name: CALL[name] for name in ("inboundCallId", "inboundPhoneNumber", "number", "callLengthInSeconds")}
-    row = {**older, "dtStamp": 1751906684561, "callConnectionLength": 5}
+    row = {**older, "isLive": False, "dtStamp": 1751906684561, "callConnectionLength": 5}
     assert wire(row, VENDOR).items() <= wire(CALL, VENDOR).items()
 
 
