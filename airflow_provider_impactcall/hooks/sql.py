@@ -55,7 +55,7 @@ def drained(sql_conn_id: str, sql: str, parameters: Any = None) -> Iterator[Spoo
     hook = sql_hook("sql_conn_id", sql_conn_id)
     with closing(hook.get_conn()) as connection, closing(_cursor(connection)) as cursor:
         lenient(connection, cursor)
-        with _values_unquoted(_speaks_of_a_value):
+        with _values_unquoted(_is_of_a_value), _query_unquoted():
             # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
             cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
         spool = fetched(cursor)
@@ -94,11 +94,20 @@ def _values_unquoted(is_about_a_value: Callable[[Exception], bool] = lambda _: T
         raise AirflowException(problem) from None
 
 
-def _speaks_of_a_value(error: Exception) -> bool:
-    """Whether an error of a query that has given no row yet may be about a value, and not about the query's text."""
-    return any(kind.__name__ in _OF_VALUES for kind in type(error).__mro__) or bool(
-        _VALUE.search(_DATE.sub("", str(error)))
-    )
+def _is_of_a_value(error: Exception) -> bool:
+    """Whether an error of a query that has given no row yet is about a value, and not about the query's text."""
+    return any(kind.__name__ in _OF_VALUES for kind in type(error).__mro__)
+
+
+@contextmanager
+def _query_unquoted() -> Iterator[None]:
+    """Within it, what is said of a query's text is raised by its name alone if the text that it quotes has a value."""
+    try:
+        yield
+    except Exception as error:
+        if _is_of_a_value(error) or not _VALUE.search(_DATE.sub("", str(error))):
+            raise
+        raise AirflowException(f"the query failed ({type(error).__name__}); its own client says why") from None
 
 
 def _cursor(connection: Any) -> Any:

@@ -51,8 +51,14 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlit
 @pytest.fixture(autouse=True)
 def api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection with the ordinary API credentials, which leads to the sandbox."""
-    fields = {"conn_type": "http", "host": f"http://{sandbox.host}", "port": sandbox.port, "login": SID}
-    monkeypatch.setenv("AIRFLOW_CONN_IMPACT_API_DEFAULT", json.dumps({**fields, "password": "token"}))
+    fields = {
+        "conn_type": "http",
+        "host": f"http://{sandbox.host}",
+        "port": sandbox.port,
+        "login": SID,
+        "password": examples.PASSWORD,
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACT_API_DEFAULT", json.dumps(fields))
 
 
 def add(warehouse: sqlite3.Connection, *session_ids: str, **changes: Any) -> None:
