@@ -70,17 +70,14 @@ def styled(name: str) -> str:
     return ("_" if bare.startswith("_") else "") + ".".join(filter(None, words))
 
 
-def in_any_style(
-    names: Iterable[str], columns: Iterable[Any], others: Iterable[Any] = (), apart: Collection[str] = ()
-) -> Found:
+def in_any_style(names: Iterable[str], columns: Iterable[Any], others: Iterable[Any] = ()) -> Found:
     """The columns that names mean, whatever the style of either.
 
     :param names: as they are asked for; of a path, the column that it begins with is asked for too
     :param others: columns that are meant only by a name which none of ``columns`` could be meant by
-    :param apart: names of columns that are never meant by another name
     """
     wanted = with_heads(names)
-    own = {*wanted, *apart}
+    own = set(wanted)
     aliases: dict[str, str] = {}
     doubts: dict[str, Sequence[str]] = {}
     for there in (_by_style(columns), _by_style(others)):
