@@ -11,9 +11,9 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import numpy
-import pandas  # type: ignore[import-untyped]
+import pandas
 import pyarrow
 import pytest
 import sqlalchemy as sa
