@@ -43,6 +43,15 @@ def quoted(names: Iterable[Any], columns: Iterable[Any]) -> list[str]:
     return [f"column {every.index(name) + 1}" for name in names]
 
 
+def in_their_style(names: Iterable[str], columns: Iterable[Any]) -> list[str]:
+    """Columns that differ from a name in a mapping by their style alone, so that none is a value, in a message.
+
+    :param columns: all of the input's, of which others may be values
+    """
+    every = list(columns)
+    return [repr(name) if _is_name(name) else f"column {every.index(name) + 1}" for name in names]
+
+
 def label(name: str, otherwise: str) -> str:
     """A name that stands alone, or what it is called if it may not be shown."""
     return name if _is_name(name) else otherwise

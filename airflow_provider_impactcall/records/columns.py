@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.column_names import quoted
+from airflow_provider_impactcall.records.column_names import in_their_style
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 Row = Mapping[str, Any]
@@ -60,7 +60,7 @@ class Found(NamedTuple):
     def problems(self) -> Sequence[str]:
         """Each doubt, in words."""
         problems = [
-            f"has two columns that could be meant by {name!r}: {' and '.join(quoted(meant, self.columns))}"
+            f"has two columns that could be meant by {name!r}: {' and '.join(in_their_style(meant, self.columns))}"
             for name, meant in self.doubts.items()
         ]
         return problems  # noqa: RET504 - a test reads the texts that are given this name
@@ -80,6 +80,7 @@ def _styled(name: str) -> str:
     return ("_" if bare.startswith("_") else "") + ".".join(filter(None, words))
 
 
+<<<<<<< HEAD
 _styled_again = lru_cache(maxsize=8192)(_styled)
 
 
@@ -91,15 +92,21 @@ def is_short(columns: Iterable[Any]) -> bool:
 def in_any_style(
     names: Iterable[str], columns: Iterable[Any], others: Iterable[Any] = (), apart: Collection[str] = ()
 ) -> Found:
+=======
+def in_any_style(names: Iterable[str], columns: Iterable[Any], others: Iterable[Any] = ()) -> Found:
+>>>>>>> w/fix
     """The columns that names mean, whatever the style of either.
 
     :param names: as they are asked for; of a path, the column that it begins with is asked for too
     :param others: columns that are meant only by a name which none of ``columns`` could be meant by
-    :param apart: names of columns that are never meant by another name
     """
     wanted = with_heads(names)
+<<<<<<< HEAD
     columns, others = list(columns), list(others)
     own = {*wanted, *apart}
+=======
+    own = set(wanted)
+>>>>>>> w/fix
     aliases: dict[str, str] = {}
     doubts: dict[str, Sequence[str]] = {}
     for there in (_by_style(columns), _by_style(others)):
@@ -237,7 +244,7 @@ def _in_other_style(value: Mapping[Any, Any], step: str) -> Any:
     meant = [key for key in value if isinstance(key, str) and styled(key) == style]
     if len(meant) > 1:
         raise normalize.UnfitValue(
-            f"has two keys that could be meant by {step!r}: {' and '.join(quoted(meant, value))}"
+            f"has two keys that could be meant by {step!r}: {' and '.join(in_their_style(meant, value))}"
         )
     return value[meant[0]] if meant else None
 

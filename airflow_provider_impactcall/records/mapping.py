@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast, get_args
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions
-from airflow_provider_impactcall.records.column_names import may_be_shown, quoted
+from airflow_provider_impactcall.records.column_names import may_be_shown, in_their_style
 from airflow_provider_impactcall.records.columns import (
     OpenedRow,
     Row,
@@ -371,7 +371,7 @@ def _read_by_name(
     """
     found = {name: each for name, each in _columns_by_parameter(columns).items() if name not in sourced}
     problems = tuple(
-        Problem(name, f"has two columns, {' and '.join(quoted(each, columns))}; name the right one in mapping")
+        Problem(name, f"has two columns, {' and '.join(in_their_style(each, columns))}; name the right one in mapping")
         for name, each in found.items()
         if len(each) > 1
     )

@@ -130,7 +130,7 @@ def test_204_says_nothing() -> None:
         ),
         (b'{"Status": "ERROR", "Message": 5, "Errors": "x"}', "Status ERROR; x"),
         (b'{"Status": "ERROR", "Message": "No", "Errors": null}', "Status ERROR; No"),
-        (b'{"Status": "ERROR", "Warnings": [{"Message": "Another matter"}]}', "Status ERROR"),
+        (b'{"Status": "ERROR", "Warnings": [{"Message": "Another matter"}]}', "Status ERROR; Another matter"),
         (b'{"Status": "ERROR", "Errors": [1, null, ["Message"], {"Message": null}]}', "Status ERROR; Message"),
         (b'{"Status": "ERROR", "Message": 5, "Errors": [1, null, {"Message": null}]}', "Status ERROR"),
     ],
@@ -354,7 +354,11 @@ MESSAGES: dict[str, list[tuple[str, list[str], str]]] = {
          "CallRecording *://*.*.*/*.*"),
     ],
     "what is not printable or no ASCII": [("bad\nword\x00", [], "bad word "), ("Zürich", [], "Z?rich")],
-    "length": [("x" * 500, [], "x" * 200), ("", [], "")],
+    "length": [
+        ("so " * 200, [], ("so " * 200)[:200]),
+        ("x" * 64 + " " + "x" * 65, [], "x" * 64 + " *"),
+        ("", [], ""),
+    ],
 }  # fmt: skip
 
 

@@ -156,4 +156,4 @@ async def test_test_answers_in_words_whatever_is_answered(body: bytes, test_conn
 def test_test_answers_in_words_if_there_is_no_connection() -> None:
     good, said = ImpactCallHook("of_nobody").test_connection()
     assert not good
-    assert said.startswith("The connection cannot be read (")
+    assert said.startswith("The conn_id `of_nobody` isn't defined")

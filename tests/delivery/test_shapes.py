@@ -11,9 +11,9 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import numpy
-import pandas  # type: ignore[import-untyped]
+import pandas
 import pyarrow
 import pytest
 import sqlalchemy as sa
@@ -183,7 +183,9 @@ PAGES: dict[str, tuple[Any, str]] = {
     "with links": ({"links": {"next": None}, "results": INSIDE, "meta": {"total": 2}}, "page['results']"),
     "nothing on it": ({"calls": [], "page": 1, "total_entries": 0}, "page['calls']"),
     "rows that need a mapping": ({"leads": [{"lead_id": 1}], "page_number": 1, "total_leads": 1}, "page['leads']"),
-    "a name with a space": ({"the calls": INSIDE, "page": 1}, "page[...]"),
+    "a name with a space": ({"the calls": INSIDE, "page": 1}, "page['the calls']"),
+    "a name that may be a value": ({"303-555-0199": INSIDE, "page": 1}, "page[...]"),
+    "beside a name that may be a value": ({"calls": INSIDE, "page": 1, "+13035550199": 1}, "page[...]"),
     "a list of pages": ([{"calls": INSIDE, "page": 1}, {"calls": INSIDE, "page": 2}], "page['calls']"),
     "a generator of pages": (({"calls": INSIDE, "page": n} for n in range(3)), "page['calls']"),
 }

@@ -63,6 +63,30 @@ def test_numbers_leave_as_phonenumbers_writes_them_with_and_without_an_extension
                 assert normalize.country_of(expected) == country
 
 
+def test_the_1_of_mexicos_mobile_numbers_is_left_out() -> None:
+    """phonenumbers refuses it since Mexico gave it up, in 2019; before, it left the 1 out."""
+    with table() as row:
+        for written, country in [
+            ("+52 1 55 0000 0123", None),
+            ("+52 1 55 0000 0123", "MX"),
+            ("+5215500000123", None),
+            ("(+52) 1 55 0000-0123 x42", None),
+            ("sip:+5215500000123@example.com", None),
+            ("521 55 0000 0123", "MX"),
+        ]:
+            with row((written, country)):
+                assert normalize.phone_number(written, country) == "+525500000123"
+        for written, country in [
+            ("5215500000123", None),
+            ("5215500000123", "US"),
+            ("1 55 0000 0123", "MX"),
+            ("+5215500000123", "US"),
+            ("+52155000001234", None),
+        ]:
+            with row((written, country)), pytest.raises(normalize.UnfitValue):
+                normalize.phone_number(written, country)
+
+
 NO_MARKS = [None, "", "2125550142", "+442079460018", "alice", "anonymous?", "+26669668", [], {}, float("nan"), True,
             b"anonymous", "x" * 1000, "sip:alice@anonymous.invalid", "+351 266 696 687", object()]  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
@@ -102,8 +103,8 @@ def whole_id(value: Any) -> int:
         return value
     if type(value) is str and value.isdecimal():
         return integer(value)
-    found = plain(value)
-    return integer(unescaped(found) if isinstance(found, str) else value)
+    found = plain(value) if issubclass(type(value), (str, Enum)) else value  # Its class may be what it says it is.
+    return integer(unescaped(found) if issubclass(type(found), str) else found)
 
 
 @reader

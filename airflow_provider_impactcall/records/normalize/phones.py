@@ -42,6 +42,9 @@ _KEYPAD = frozenset({"266696687", "86282452253", "8656696", "2562533", "464"})
 # The ten digits of RESTRICTED are also those of a number in Austin, Texas: it is the mark only with nothing but a plus.
 _RESTRICTED = "+7378742833"
 
+# Until 2019, Mexico's mobile numbers were called from abroad with a 1 after the calling code; many still write it.
+_MEXICAN_MOBILE = re.compile(r"521[0-9]{10}")
+
 _NOT_DIGITS = "must be a phone number of digits, + ( ) - . and spaces, and holds something else"
 _ANONYMOUS = "is the mark of an anonymous caller; such a call cannot be matched, and is not to be sent"
 
@@ -92,10 +95,10 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
 
     Ten digits, or eleven that start with 1, are a NANP number and leave as ten digits (``national``) or
     as ``+1`` and ten digits (``e164``). Any other number leaves as ``+`` and its digits. Spaces, dots,
-    dashes and brackets are left out, and so are an extension (``x42``, ``ext. 42``, ``;ext=42``) and keys to press
-    (``,,42#``). Digits, dashes and spaces may be those of any script. Of a SIP or ``tel:`` address the user part is
-    read. Blanks around it go, and so does what a spreadsheet needs to take it for text (``'+1...``,
-    ``="+1..."``). Whatever else a value holds makes it no number.
+    dashes and brackets are left out, and so are an extension (``x42``, ``ext. 42``, ``;ext=42``), keys to press
+    (``,,42#``) and the 1 that Mexico's mobile numbers had until 2019 (``+52 1 55...``). Digits, dashes and spaces may
+    be those of any script. Of a SIP or ``tel:`` address the user part is read. Blanks around it go, and so does what a
+    spreadsheet needs to take it for text (``'+1...``, ``="+1..."``). Whatever else a value holds makes it no number.
 
     :param country: two letters; needed for a number that is neither NANP nor starts with ``+``
     :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), what is no phone number, or one
@@ -131,6 +134,9 @@ def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> st
     if _is_keypad(dialled):
         raise UnfitValue(_ANONYMOUS)
     international = dialled.startswith("+")
+    if _MEXICAN_MOBILE.fullmatch(digits) and (international or country == "MX"):
+        digits = f"52{digits[3:]}"
+        dialled, international = f"+{digits}", True
     nanp_country = country is None or phonenumbers.country_code_for_region(country) == _NANP
     if not international and nanp_country:
         if len(digits) != 10 and not (len(digits) == 11 and digits.startswith("1")):

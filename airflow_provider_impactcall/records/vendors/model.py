@@ -124,7 +124,6 @@ class VendorPreset:
     :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
     :param notes: what a user has to know, a sentence each
     :param blanks: the words that the vendor writes where there is no value
-    :param apart: columns of the vendor's that are spelled like one of these but for their style, and mean another thing
     """
 
     name: str
@@ -137,7 +136,6 @@ class VendorPreset:
     call: Source | None = None
     notes: Sequence[str] = ()
     blanks: Collection[str] = ()
-    apart: Collection[str] = ()
 
     def opened(self, row: Row) -> Row:
         """The row with the call's own columns in it, wherever they lay, and nothing in them where there is no value.
@@ -235,7 +233,7 @@ class VendorPreset:
         """
         shape = self._shapes.get((columns, others))
         if shape is None:
-            found = in_any_style(self._names, columns, others, self.apart)
+            found = in_any_style(self._names, columns, others)
             known = {*columns, *(name for name, column in found.aliases.items() if column in columns)}
             known.update(name for name, meant in found.doubts.items() if meant[0] in columns)
             if len(self._shapes) >= _MOST_SHAPES:

@@ -16,9 +16,23 @@ _OWN_STATUS: Source = {"first_of": ["status", "CallStatus"]}
 _PARENT: Source = {"first_of": ["parent_call_sid", "ParentCallSid"]}
 _SID: Source = {"first_of": ["sid", "CallSid"]}
 _ANSWERED_BY: Source = {"first_of": ["answered_by", "AnsweredBy"]}
-# In upper case, a webhook's Duration of minutes has the name of the API's; it never comes without CallDuration.
-_DURATION: Source = {"first_of": ["CallDuration", "duration"]}
 _UPDATED: Source = {"first_of": ["date_updated", "Timestamp"]}
+
+
+@reads("Duration", "sid", "CallSid")
+def seconds_of_the_api(row: Row) -> Any:
+    """``Duration`` of a Call resource whose columns are in such a style; a webhook's, which has ``CallSid``, is in
+    minutes.
+    """
+    return row.get("Duration") if _is_there(row, "sid") and not _is_there(row, "CallSid") else None
+
+
+def _is_there(row: Row, column: str) -> bool:
+    return not normalize.is_absent(row.get(column))
+
+
+# In upper case, a webhook's Duration has the name of the API's; it never comes without CallDuration.
+_DURATION: Source = {"first_of": ["CallDuration", "duration", seconds_of_the_api]}
 
 _own_status = reader_of(_OWN_STATUS)
 _parent = reader_of(_PARENT)
@@ -171,7 +185,6 @@ PRESET = VendorPreset(
         "CallRecording": "RecordingUrl",
     },
     known_by=("sid", "CallSid"),
-    apart=("Duration",),
     filters=(
         Filter("a leg whose call is not in this input", is_leg, (True,)),
         Filter(
