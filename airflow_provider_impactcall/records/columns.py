@@ -80,7 +80,6 @@ def _styled(name: str) -> str:
     return ("_" if bare.startswith("_") else "") + ".".join(filter(None, words))
 
 
-<<<<<<< HEAD
 _styled_again = lru_cache(maxsize=8192)(_styled)
 
 
@@ -89,24 +88,15 @@ def is_short(columns: Iterable[Any]) -> bool:
     return sum(len(str(column)) for column in columns) <= _SHORT_HEADER
 
 
-def in_any_style(
-    names: Iterable[str], columns: Iterable[Any], others: Iterable[Any] = (), apart: Collection[str] = ()
-) -> Found:
-=======
 def in_any_style(names: Iterable[str], columns: Iterable[Any], others: Iterable[Any] = ()) -> Found:
->>>>>>> w/fix
     """The columns that names mean, whatever the style of either.
 
     :param names: as they are asked for; of a path, the column that it begins with is asked for too
     :param others: columns that are meant only by a name which none of ``columns`` could be meant by
     """
     wanted = with_heads(names)
-<<<<<<< HEAD
     columns, others = list(columns), list(others)
-    own = {*wanted, *apart}
-=======
     own = set(wanted)
->>>>>>> w/fix
     aliases: dict[str, str] = {}
     doubts: dict[str, Sequence[str]] = {}
     for there in (_by_style(columns), _by_style(others)):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast, get_args
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions
-from airflow_provider_impactcall.records.column_names import may_be_shown, in_their_style
+from airflow_provider_impactcall.records.column_names import in_their_style, may_be_shown
 from airflow_provider_impactcall.records.columns import (
     OpenedRow,
     Row,
