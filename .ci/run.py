@@ -112,6 +112,7 @@ PLANS = {
                 make("docs", minutes=3),
                 make("chaos", minutes=120),
                 *cells("pure", "ledger", "airflow", "wheel", profile="nightly", minutes=120),
+                make("mutants", minutes=120),
             ],
             [
                 debian("chromium", "redis-server"),
