@@ -9,8 +9,9 @@ ONLY ?= not short and not (two_hundred and (sqlite-resend or postgresql-hold))
 
 NEWEST := 3.3.2
 VERSIONS := 3.3.2 3.2.2 3.1.8 3.0.6 2.11.2
-# Airflow 3.0 does not bound these, and starts no task with later ones; Airflow 3.1 has these bounds.
-BOUNDS_OF_3_0 := 'cadwyn<6' 'fastapi<0.118'
+# Airflow 3.0 and 3.2 do not bound these, and start no task with later ones; Airflow 3.1 and 3.3 have these bounds.
+BOUNDS_OF_3_0 := cadwyn<6 fastapi<0.118
+BOUNDS_OF_3_2 := fastapi<0.137
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 # Mutants that are tested at once.
 JOBS ?= 2
@@ -129,7 +130,8 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	@set -e; for version in $(VERSIONS); do \
 	  file=constraints/airflow-$$version.txt; \
 	  echo "# What make installs with Airflow $$version, resolved for Python 3.11. Written by: make constraints" > $$file.new; \
-	  { echo "apache-airflow==$$version"; [ $$version != 3.0.6 ] || printf '%s\n' $(BOUNDS_OF_3_0); } \
+	  case $$version in 3.0.6) bounds='$(BOUNDS_OF_3_0)' ;; 3.2.2) bounds='$(BOUNDS_OF_3_2)' ;; *) bounds= ;; esac; \
+	  printf '%s\n' "apache-airflow==$$version" $$bounds \
 	    | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
 	    --group dev --group bench --group docs pyproject.toml - >> $$file.new; \
 	  mv $$file.new $$file; \

@@ -87,12 +87,14 @@ INSTALL = make("install", minutes=10)
 CHECKS = [make("lint", minutes=3), make("types", minutes=5)]
 # Versions differ in what they do, and hardly in what they do with one example and not with another.
 CELLS = cells(profile="quick", minutes=15)
+# The README's own command, and the branches that it reaches.
+TESTS = [make("test", "PYTEST_ADDOPTS=--cov --cov-report=", minutes=15), make("coverage-gate", minutes=2)]
 PLANS = {
     "ci": Plan(
         INSTALL,
         CHECKS,
         [
-            [make("test", minutes=15), make("docs", minutes=3), *CELLS, make("chaos", minutes=15)],
+            [*TESTS, make("docs", minutes=3), *CELLS, make("chaos", minutes=15)],
             [
                 debian("chromium"),
                 make("demo", minutes=5),
@@ -112,6 +114,7 @@ PLANS = {
                 make("docs", minutes=3),
                 make("chaos", minutes=120),
                 *cells("pure", "ledger", "airflow", "wheel", profile="nightly", minutes=120),
+                make("mutants", minutes=120),
             ],
             [
                 debian("chromium", "redis-server"),

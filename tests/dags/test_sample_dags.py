@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import airflow
 import pytest
 
 from airflow_provider_impactcall.delivery.outcome import ENDS
@@ -157,6 +158,10 @@ def total(reports: list[dict[str, Any]], name: str) -> int:
 
 
 @pytest.mark.short
+@pytest.mark.skipif(
+    airflow.__version__.startswith("3.2."),
+    reason="with the fastapi and cadwyn that PyPI has today, dags test of Airflow 3.2 loses the state of its own API",
+)
 def test_from_warehouse(scene: Scene) -> None:
     (report,) = scene.run("impactcall_from_warehouse")
     good = scene.good_rows(DAY + LOOK_BACK)

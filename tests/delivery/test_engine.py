@@ -15,7 +15,7 @@ from airflow_provider_impactcall.delivery.claims import InputClaims
 from airflow_provider_impactcall.delivery.engine import Call, Engine, Omission, Rejection
 from airflow_provider_impactcall.delivery.entries import Entry
 from airflow_provider_impactcall.delivery.ledger import Settlement
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
@@ -439,6 +439,54 @@ def test_a_stop_from_outside_settles_what_is_in_flight_and_counts_the_rest() -> 
         assert virtual_time.now() == pytest.approx(4.0), "the second round is awaited, and a third never leaves"
 
     virtual_time.run(main())
+
+
+def test_a_stop_from_outside_waits_for_an_answer_no_longer_than_airflow_waits_for_the_task() -> None:
+    """Airflow 3 kills a task 5 s after it asked it to stop."""
+    settled: list[Outcome] = []
+    interrupt = threading.Event()
+    engine = Engine(
+        claims=InputClaims(),
+        pacing=Pacing(),
+        on_settled=lambda _, outcome: settled.append(outcome),
+        interrupt=interrupt,
+    )
+
+    async def slow(record: CallRecord) -> Outcome:
+        try:
+            await asyncio.sleep(60.0)
+        except asyncio.CancelledError:
+            if record.CallSessionId.endswith("-3"):
+                raise NothingLeft from None
+            raise
+        return OK
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(3.0, interrupt.set)
+
+        async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+            yield calls(100)
+
+        report = await engine.run(slow, DirectBooks(in_memory()), rows())
+        assert (report.unknown, report.not_sent, report.rows) == (7, 93, 100)
+        assert 7.0 <= virtual_time.now() < 7.5
+
+    virtual_time.run(main())
+    assert Counter(outcome.reason for outcome in settled if outcome.state is State.UNKNOWN) == {
+        "the run was stopped before an answer came": 7
+    }
+
+
+def test_a_place_that_was_left_is_one_place() -> None:
+    endpoint = Endpoint(always(OK))
+
+    async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+        for start in range(0, 60, 20):
+            yield calls(60)[start : start + 20]
+            await asyncio.sleep(100.0)
+
+    deliver(endpoint, rows(), concurrency=4)
+    assert max(request.in_flight for request in endpoint.requests) == 4, "in the last batch as in the first"
 
 
 def test_a_request_that_raises_costs_no_other() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome
 from airflow_provider_impactcall.delivery.schema import Now, calls, runs
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
+from tests.delivery import virtual_time
 from tests.delivery.ledgers import in_memory
+from tests.delivery.virtual_books import VirtualLedger
 
 DELIVERED = Outcome(State.DELIVERED, "200 Status OK", 200)
 REJECTED = Outcome(State.REJECTED, "400 Validation Failed", 400)
@@ -91,7 +94,30 @@ def test_an_intent_is_there_before_anything_is_settled() -> None:
     assert state_of(ledger) == "delivered"
     with ledger.engine.connect() as connection:
         kept = connection.execute(sa.select(HISTORY.c.state, HISTORY.c.fence).order_by(HISTORY.c.event_id)).all()
+        places = connection.execute(sa.select(HISTORY.c.event_id)).scalars().all()
     assert [tuple(row) for row in kept] == [(OPEN, 1), ("delivered", 1)]
+    assert len(set(places)) == 2, "no two events of a call share a place in its history"
+
+
+def test_a_lease_is_of_ten_seconds_and_over_when_they_are() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, virtual_time.VirtualTimeLoop)
+        ledger = VirtualLedger(loop)
+        run_id = ledger.start("test", "")
+        with ledger.reading() as connection:
+            lease = connection.execute(sa.select(runs.c.lease_until - Now())).scalar_one()
+        assert lease == pytest.approx(10.0)
+        loop.jump(9.0)
+        assert take(ledger, run_id).fence == 1, "and each record renews it"
+        loop.jump(9.0)
+        assert ledger.look_up([CLAIM.key])[CLAIM.key].alive
+        with ledger.writing() as connection:
+            connection.execute(sa.update(runs).values(lease_until=Now()))
+        assert not ledger.look_up([CLAIM.key])[CLAIM.key].alive
+        assert ledger.record(run_id, [claim_of("b")], [], resend=False) == (None, []), "nor has it a moment more itself"
+
+    virtual_time.run(main())
 
 
 def test_what_is_to_be_sent_again_is_not_open_in_between() -> None:
