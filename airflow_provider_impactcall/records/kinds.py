@@ -81,6 +81,8 @@ def _limited(spelled: str) -> str:
 
 
 def limited_text(value: Any) -> str:
+    if type(value) is str and len(value) <= _LIMIT and value.isascii() and "\0" not in value:  # as text does, for speed
+        return value
     return _limited(normalize.text(value))
 
 
@@ -107,8 +109,10 @@ def _limited_identifier(value: Any) -> str:
 
 
 def _one_of(allowed: Sequence[str]) -> Callable[[Any], str]:
+    words = frozenset(allowed)
+
     def parse(value: Any) -> str:
-        return normalize.one_of(value, allowed)
+        return value if type(value) is str and value in words else normalize.one_of(value, allowed)  # for speed
 
     return parse
 

@@ -32,6 +32,8 @@ _DAY = 86_400.0
 # No call-tracking vendor is older; before it are the times that databases, languages and programs write for none, such
 # as 0001-01-01, 1753-01-01, 1899-12-30, 1970-01-01 and 1980-01-01, and after the clock 2079-06-06 and 9999-12-31.
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
+_SECOND_DAY = date(1990, 1, 2).toordinal()
+_DAYS_BEFORE = date(1970, 1, 1).toordinal() - 1
 _NEVER = re.compile(
     r"[+-]?inf(?:inity)?|0000-00-00.*|[+-]?[0-9]{5,}-[0-9]{2}-[0-9]{2}.*|[+-][0-9]{4,}-[0-9]{2}-[0-9]{2}.*|"
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}.* BC",
@@ -62,7 +64,10 @@ def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None)
     if type(value) is datetime:  # the common case, for speed
         fixed = value.tzinfo
         if (fixed is UTC or (type(fixed) is timezone and not fixed.utcoffset(None) % _MINUTE)) and (
-            now is None or _EARLIEST <= value.timestamp() <= now + _DAY
+            now is None
+            # A day well within both limits, whatever the offset; the time itself takes longer to compare.
+            or _SECOND_DAY < value.toordinal() <= now / _DAY + _DAYS_BEFORE
+            or _EARLIEST <= value.timestamp() <= now + _DAY
         ):
             return value.isoformat("T", "seconds")
     return _event_date(value, zone, now)
