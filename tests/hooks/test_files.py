@@ -204,20 +204,12 @@ class TestDelivered:
         from airflow_provider_impactcall.operators.hidden import Hidden
 
         rows: Any = {"calls": url, "among": [url, canary.row()]}.get(given, [canary.row()])
-<<<<<<< HEAD
-        places: dict[str, dict[str, Any]] = {
-=======
         by_option: dict[str, dict[str, Any]] = {
->>>>>>> w/joined
             "mapping": {"mapping": f"{url}.yaml"},
             "rejects_path": {"rejects_path": url},
             "lookup": {"mapping": {"City": {"from": "x", "lookup": url.rpartition(".")[0] + ".csv"}}},
         }
-<<<<<<< HEAD
-        options = places.get(given, {})
-=======
         options = by_option.get(given, {})
->>>>>>> w/joined
         with pytest.raises(InvalidOption, match="has a password in it: keep that in an Airflow connection") as raised:
             ImpactCallHook().deliver(rows, **options)
         assert canary.found_in(f"{raised.value!r}") == []
