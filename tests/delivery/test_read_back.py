@@ -25,6 +25,7 @@ from requests.auth import HTTPBasicAuth
 from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack, proven
 from airflow_provider_impactcall.exceptions import InvalidOption, ReadBackFailed
 from airflow_provider_impactcall.records import CallRecord
+from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.delivery import canary
@@ -444,7 +445,7 @@ def spelled(data: st.DataObject, number: int, at: int, abroad: bool) -> CallReco
         CallerPhoneNumberCountry="GB" if abroad else None,
         EventDate=data.draw(st.sampled_from([moment, moment.isoformat()])),
     )
-    form = data.draw(st.sampled_from(["national", "e164"]))
+    form: CallerIdFormat = data.draw(st.sampled_from(["national", "e164"]))
     return CallRecord.of(row, {"timezone": None, "caller_id_format": form, "clock": lambda: _LATEST})
 
 
