@@ -25,6 +25,7 @@ from requests.auth import HTTPBasicAuth
 from airflow_provider_impactcall.delivery.read_back import CallIdentity, ReadBack, proven
 from airflow_provider_impactcall.exceptions import InvalidOption, ReadBackFailed
 from airflow_provider_impactcall.records import CallRecord
+from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.delivery import canary
@@ -429,7 +430,8 @@ def test_an_identity_shows_no_caller() -> None:
 
 _NANP = ["21255501{0:02}", "+121255501{0:02}", "121255501{0:02}", "(212) 555-01{0:02}", "212-555-01{0:02}"]
 _ABROAD = ["+442079460{0:03}", "+44 20 7946 0{0:03}", "020 7946 0{0:03}"]
-_SECONDS = st.integers(0, 2**31)
+_LATEST = 2.0**31
+_SECONDS = st.integers(int(datetime(1990, 1, 1, tzinfo=UTC).timestamp()), int(_LATEST))
 _NUMBERS = count()
 
 
@@ -443,7 +445,8 @@ def spelled(data: st.DataObject, number: int, at: int, abroad: bool) -> CallReco
         CallerPhoneNumberCountry="GB" if abroad else None,
         EventDate=data.draw(st.sampled_from([moment, moment.isoformat()])),
     )
-    return CallRecord.of(row, {"timezone": None, "caller_id_format": data.draw(st.sampled_from(["national", "e164"]))})
+    form: CallerIdFormat = data.draw(st.sampled_from(["national", "e164"]))
+    return CallRecord.of(row, {"timezone": None, "caller_id_format": form, "clock": lambda: _LATEST})
 
 
 @given(st.data(), st.integers(0, 99), _SECONDS, st.booleans())

@@ -251,7 +251,11 @@ def test_no_rows_is_a_good_end(sandbox: Sandbox, warehouse: Path) -> None:
     [
         ("SELECT *, 'x' AS call_session_id FROM calls", {}, "two columns named 'call_session_id'"),
         ("DELETE FROM calls WHERE 1 = 0", {}, "returns no rows"),
-        ("SELECT * FROM calls", {"mapping": {"City": "twon", "Zip": "zip"}}, "no column 'twon' nor 'zip'"),
+        (
+            "SELECT * FROM calls",
+            {"mapping": {"City": "twon", "Zip": "zip"}},
+            r"no column 'twon' \(did you mean 'town'\?\) nor 'zip'",
+        ),
     ],
 )
 def test_a_query_that_cannot_be_right_fails_for_good_before_anything_is_sent(
