@@ -13,6 +13,8 @@ VERSIONS := 3.3.2 3.2.2 3.1.8 3.0.6 2.11.2
 BOUNDS_OF_3_0 := cadwyn<6 fastapi<0.118
 BOUNDS_OF_3_2 := fastapi<0.137
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
+# In CI the whole of the tests also notes which branches they reach, for coverage-gate.
+COVER := $(if $(CI),--cov --cov-report=)
 # Mutants that are tested at once.
 JOBS ?= 2
 VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
@@ -49,10 +51,10 @@ up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctr
 	@$(BIN)/python -m demo.up
 
 test: $(INSTALLED) ## Run the tests, on all cores; LANE=pure, ledger or airflow runs one lane
-	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(LANE),-m "$(LANE)")
+	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(LANE),-m "$(LANE)",$(COVER))
 
 coverage: $(INSTALLED) ## The tests, and the branches of the package that they reach, compared with the gate
-	@PYTEST_ADDOPTS="$(PYTEST_ADDOPTS) --cov --cov-report=" $(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test COVER="--cov --cov-report="
 	@$(MAKE) --no-print-directory coverage-gate
 
 # Of the last run of the tests with --cov.

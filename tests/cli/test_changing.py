@@ -317,6 +317,7 @@ def test_a_purge_forgets_what_is_settled_and_says_so_first(ledger: Sandbox, impa
 def test_a_ledger_that_cannot_be_reached_is_one_line(
     ledger: Sandbox, impactcall: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "no.db").touch(0o600)
     (tmp_path / "no.db").write_text("this is no database, whatever it is called" * 100)
     nowhere = {"conn_type": "sqlite", "host": str(tmp_path / "no.db")}
     monkeypatch.setenv("AIRFLOW_CONN_BOOKS", json.dumps(nowhere))

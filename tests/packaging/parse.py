@@ -21,8 +21,9 @@ def _refuse(what: str) -> None:
     raise PermissionError(f"{what} while parsing")
 
 
-def _guard(event: str, _: Any) -> None:
-    if event in (*_NETWORK, *_DATABASE):
+def _guard(event: str, arguments: tuple[Any, ...]) -> None:
+    makes_a_database = event == "open" and str(arguments[0]).endswith(".db")
+    if makes_a_database or event in (*_NETWORK, *_DATABASE):
         _refuse(event)
 
 

@@ -171,7 +171,7 @@ TEXT = st.characters(codec="utf-8", exclude_characters="\0")
         {
             "CampaignId": st.integers(0, 2**63),
             "MediaId": st.integers(0, 2**63),
-            "EventDate": st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.timezones()),
+            "EventDate": st.datetimes(datetime(1990, 1, 2), datetime(2026, 1, 1), timezones=st.timezones()),
             "ActionTrackerId": st.integers(0, 2**63),
             "CallProvider": st.text(TEXT, min_size=1, max_size=64).filter(str.strip),
             "CallSessionId": st.text(TEXT, min_size=1).filter(str.strip),
