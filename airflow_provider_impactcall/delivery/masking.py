@@ -50,7 +50,9 @@ def _marks(recording: str) -> list[str]:
         host, path = parts.hostname or "", parts.path.strip("/")
     except ValueError:
         host, path = "", ""
-    marks = [bare.casefold(), *(mark.casefold() for mark in (host, path) if len(mark) >= _LEAST_PATH and "." in host)]
+    # A path of one part is as a rule an id, which stands in other columns for itself.
+    telling = (host, path if "/" in path else "")
+    marks = [bare.casefold(), *(mark.casefold() for mark in telling if len(mark) >= _LEAST_PATH and "." in host)]
     return [mark for mark in dict.fromkeys(marks) if mark]
 
 
