@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import os
 
-FACTORS = {"quick": 0.2, "ci": 1.0, "nightly": 5.0, "fuzz": 1000.0}
+FACTORS = {"quick": 0.2, "ci": 0.4, "nightly": 5.0, "fuzz": 1000.0}
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
 
 
 def scaled(examples: int) -> int:
-    """So many examples, or seeds, where CI tries the given number.
+    """So many examples, or seeds: a share of the given number, or a multiple at night.
 
     :raises KeyError: if there is no such profile
     """
