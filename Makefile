@@ -13,8 +13,6 @@ VERSIONS := 3.3.2 3.2.2 3.1.8 3.0.6 2.11.2
 BOUNDS_OF_3_0 := cadwyn<6 fastapi<0.118
 BOUNDS_OF_3_2 := fastapi<0.137
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
-# In CI the whole of the tests also notes which branches they reach, for coverage-gate.
-COVER := $(if $(CI),--cov --cov-report=)
 # Mutants that are tested at once.
 JOBS ?= 2
 VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
