@@ -14,8 +14,14 @@ from collections.abc import Sequence
 
 def run(arguments: Sequence[str]) -> int:
     """The status of a command."""
+    import airflow
     from airflow.__main__ import main
 
+    if airflow.__version__.startswith("2."):
+        # The commands that look at the schema leave Alembic's logging behind, which is silent below WARNING.
+        from airflow.logging_config import configure_logging
+
+        configure_logging()
     sys.argv = ["airflow", *arguments]
     try:
         main()  # type: ignore[no-untyped-call]

@@ -420,8 +420,10 @@ def test_what_a_run_leaves_behind_is_its_owners_alone(umask: int, sandbox: Sandb
         look()
     finally:
         os.umask(before)
-    ledger = {f"impactcall_ledger.db{end}" for end in ("", "-wal", "-shm")}
-    assert modes == dict.fromkeys({*ledger, "rejects.jsonl"}, 0o600)
+    assert {"impactcall_ledger.db", "rejects.jsonl"} <= modes.keys()
+    # When SQLite makes and removes the other two is up to the version of SQLAlchemy.
+    assert modes.keys() <= {*(f"impactcall_ledger.db{end}" for end in ("", "-wal", "-shm")), "rejects.jsonl"}
+    assert set(modes.values()) == {0o600}
 
 
 @pytest.mark.parametrize("url", ["{}", "file://{}"])
