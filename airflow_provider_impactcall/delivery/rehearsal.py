@@ -114,6 +114,8 @@ class Rehearsal:
             self._read.update([] if row.within is None else [row.within])
         if len(self._columns) < _MOST_COLUMNS:
             self._columns.update(dict.fromkeys(str(column) for column in row if column not in aliases))
+        # Also the later ones of several names, which are asked for only where the first gives nothing.
+        self._read.update(aliases.get(name, name) for name in self._mapping.asked_for.intersection(row))
         return _Watched(row, aliases, self._read)
 
     def run(

@@ -12,6 +12,7 @@ from itertools import chain, count, islice
 from typing import IO, Any
 
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
 ROWS_A_CHUNK = 1000
@@ -55,7 +56,7 @@ class CsvFormat:
             )
         object.__setattr__(self, "delimiter", delimiter)
         try:
-            TextIOWrapper(BytesIO(), encoding=self.encoding).close()
+            TextIOWrapper(BytesIO(), encoding=str.__str__(self.encoding)).close()
         except (LookupError, TypeError, ValueError):
             raise InvalidOption(
                 "csv_encoding must be the name of an encoding such as utf-8, cp1252 or utf-16"
@@ -91,7 +92,7 @@ class _Columns:
     def __init__(self, header: Sequence[str], name: str, delimiter: str) -> None:
         self._file = name
         self._width = len(header)
-        self._named = [(place, text.strip()) for place, text in enumerate(header) if text.strip()]
+        self._named = [(place, found) for place, text in enumerate(header) if (found := normalize.bare(text))]
         self.names = [text for _, text in self._named]
         # Columns without a name that stand behind all others: a comma too many moves a value there.
         self._behind = self._named[-1][0] + 1 if self._named else 0
@@ -239,4 +240,4 @@ def _is_spaced(header: str, delimiter: str) -> bool:
 
 
 def _unless_nothing(value: str) -> str | None:
-    return None if value.strip() == _NOTHING else value
+    return None if normalize.bare(value) == _NOTHING else value

@@ -338,11 +338,13 @@ def _read_present(present: Mapping[str, Any], conventions: Conventions) -> CallR
 def _known_country(value: Any, number: Any) -> str | None:
     if type(value) is DerivedElse:
         try:
-            normalize.phone_number(number)
+            alone = normalize.phone_number(number)
         except ValueError:
             value = value.country  # The number alone cannot be read.
         else:
-            return None
+            if not normalize.is_no_nanp(alone):
+                return None
+            value = value.country  # Ten digits of another country, as France's are.
     try:
         return None if value is None else normalize.country(value)
     except ValueError:

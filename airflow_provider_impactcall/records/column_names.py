@@ -14,13 +14,16 @@ _DIGITS_IN_A_ROW = re.compile(r"\d{5}")
 # A phone number without its country code, however it is written.
 _DIGITS_OF_A_NUMBER = re.compile(r"\d([_. -]?\d){6}")
 _MARKS = frozenset("_.- ")
+# As in Ringba's tag:User:irclickid; a time has digits there, and a URL more.
+_LEVELS = re.compile(r"(?<=[^\W\d_]):(?=[^\W\d_])")
 
 
 def may_be_shown(columns: Iterable[str]) -> bool:
     """Whether all of these are names, as far as anyone can tell: if one is not, none of its input's may be shown.
 
-    A name is letters (of any script), digits, ``_``, ``.``, ``-`` and blanks, has at most 64 characters, at most four
-    digits in a row, and not as many as a phone number has with nothing but those marks between them.
+    A name is letters (of any script), digits, ``_``, ``.``, ``-``, blanks, and ``:`` between two letters. It has at
+    most 64 characters, at most four digits in a row, and not as many as a phone number has with nothing but those marks
+    between them.
     """
     return all(map(_is_name, columns))
 
@@ -58,7 +61,9 @@ def label(name: str, otherwise: str) -> str:
 
 
 def _is_name(name: str) -> bool:
-    if len(name) > _LONGEST or not all(each in _MARKS or unicodedata.category(each)[0] in "LMN" for each in name):
+    if len(name) > _LONGEST:
+        return False
+    if not all(each in _MARKS or unicodedata.category(each)[0] in "LMN" for each in _LEVELS.sub("", name)):
         return False
     # One digit may be of another script, or be written as a power.
     digits = "".join("0" if unicodedata.category(each)[0] == "N" else each for each in name)

@@ -182,7 +182,7 @@ def near(name: str, columns: Iterable[Any]) -> str | None:
 
 def but_nulls(value: Any, nulls: Collection[str]) -> Any:
     """A value, or None in the place of a word that stands for nothing."""
-    return None if isinstance(value, str) and value.strip() in nulls else value
+    return None if isinstance(value, str) and normalize.bare(value) in nulls else value
 
 
 def led_to(value: Any, steps: Sequence[str]) -> Any:

@@ -143,6 +143,11 @@ def _country_of(number: str) -> Callable[[Any, Beside], str]:
             return ""  # The number itself is wrong or missing, and that is the problem to report.
         derived = normalize.country_of(beside.data[number])
         if derived is None and value is not None:
+            if normalize.is_no_nanp(beside.data[number]):
+                raise ValueError(
+                    f"cannot be known: no area code begins with 0 or 1, as {number} does; write that with + and its "
+                    "country code"
+                )
             return normalize.country(value.country)
         if derived is None:
             raise ValueError(

@@ -22,11 +22,12 @@ from airflow_provider_impactcall.records.columns import (
     is_short,
     named_row,
     near,
+    with_heads,
 )
 from airflow_provider_impactcall.records.kinds import COUNTRY_OF, LONGEST_ID
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, zone
-from airflow_provider_impactcall.records.sources import Column, Reader, Source, derives, names_in, reader_of
+from airflow_provider_impactcall.records.sources import Column, Reader, Source, adds, derives, names_in, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from airflow_provider_impactcall.records.vendors import preset as preset_named
 
@@ -73,6 +74,7 @@ class CallMapping:
         need not have the columns that tell them
     :param nulls: the words that stand for nothing, wherever a column holds one alone
     :param clock: gives the time in seconds since the epoch: no call is of a time more than a day after it
+    :ivar asked_for: the columns that ``mapping`` and the preset name, whether or not a row needs them
     :raises InvalidOption: with every name that is none of the 50 parameters (and the nearest that is), every
         parameter with two sources, every source that is none, and, with a preset, every required parameter without one
     """
@@ -108,6 +110,9 @@ class CallMapping:
         self._inherited, unreadable = _read_by(rest, _NOTHING, self._nulls)
         problems += unreadable
         self._named = tuple(dict.fromkeys(name for source in own.values() for name in names_in(source)))
+        kept = [source for name, source in inherited.items() if name in rest or adds(own.get(name))]
+        others = () if self.preset is None else self.preset.names_with(kept)
+        self.asked_for = frozenset(with_heads([*self._named, *others]))
         self._plans: dict[tuple[Any, ...], _Plan] = {}
         self._unseen: set[str] | None = None
         self._untold: set[str] | None = None

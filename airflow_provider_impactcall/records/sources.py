@@ -34,6 +34,7 @@ from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import ABSENT as _ABSENT
 from airflow_provider_impactcall.records.columns import Row as Row
 from airflow_provider_impactcall.records.columns import but_nulls, led_to
+from airflow_provider_impactcall.records.wording import adds as adds
 from airflow_provider_impactcall.records.wording import derives as derives
 from airflow_provider_impactcall.records.wording import folded as folded
 from airflow_provider_impactcall.records.wording import in_words as in_words

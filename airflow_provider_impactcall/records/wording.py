@@ -42,6 +42,11 @@ def names_in(source: Any) -> Iterator[str]:
         yield from getattr(source, "columns", ())
 
 
+def adds(source: Any) -> bool:
+    """Whether a source adds to the table of a preset's own, and so asks for what that one asks for."""
+    return isinstance(source, Mapping) and "values" in source and "from" not in source
+
+
 def derives(source: Any) -> bool:
     """Whether a source may be what a number tells of its country."""
     if not isinstance(source, Mapping):

@@ -138,7 +138,7 @@ def test_a_delimiter_that_is_none(delimiter: Any, sandbox: Sandbox) -> None:
     assert not sandbox.requests
 
 
-@pytest.mark.parametrize("encoding", ["no-such", "", "base64", "rot13", 5, "utf\0"])
+@pytest.mark.parametrize("encoding", ["no-such", "", "base64", "rot13", 5, None, "utf\0"])
 def test_an_encoding_that_is_none(encoding: Any, sandbox: Sandbox) -> None:
     with pytest.raises(InvalidOption, match="csv_encoding must be the name of an encoding"):
         ImpactCallHook().deliver(examples.calls(1), csv_encoding=encoding)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,32 @@ def test_02e_what_nothing_reads_is_what_no_name_asked_for(wrapped: bool, sandbox
     assert found.unmapped_columns == (["loaded", "agent"] if wrapped else ["agent"])
 
 
+TWILIO = {"sid": "CA1", "from": "+12125550123", "to": "+13035550191", "status": "completed", "duration": "9",
+          "direction": "inbound", "parent_call_sid": None, "answered_by": None,
+          "start_time": "Fri, 18 Sep 2026 17:02:00 +0000", "date_created": "Fri, 18 Sep 2026 17:00:00 +0000",
+          "date_updated": "Fri, 18 Sep 2026 17:01:00 +0000", "uri": "/2010"}  # fmt: skip
+
+
+@pytest.mark.parametrize("style", [str, str.upper])
+def test_02e_a_name_that_no_row_needed_was_asked_for_all_the_same(
+    style: Callable[[str], str], sandbox: Sandbox
+) -> None:
+    options: Row = {"vendor": "twilio", "constants": {**IDS, "MediaId": 10000}}
+    rows = [{style(name): value for name, value in TWILIO.items()}]
+    assert checked(rows, **options).unmapped_columns == [style("uri")]
+    own = {"mapping": {"EventDate": {"first_of": ["start_time", "uri"]}, "CallStatus": {"values": {"done": "ANSWER"}}}}
+    assert checked(rows, **options, **own).unmapped_columns == [style("date_created")]
+
+
+def test_02e_tags_are_columns_with_names(sandbox: Sandbox) -> None:
+    row = {"inboundCallId": "R1", "inboundPhoneNumber": "+12125550123", "callDt": 1763720687123,
+           "number": "+13035550191", "callLengthInSeconds": 23, "connectedCallLengthInSeconds": 5,
+           "isLive": False, "tag:User:irclickid": "a:b", "tag:Geo:City": "Denver", "tag:User:source": "x"}  # fmt: skip
+    found = checked([row], vendor="ringba", constants={**IDS, "MediaId": 10000})
+    assert found.unmapped_columns == ["tag:User:source"]
+    assert not [each for each in found.suspicions if "header" in each]
+
+
 def test_01_padded_ids(sandbox: Sandbox) -> None:
     rows = [examples.call(name) for name in ("A-1", "A-1   ", " A-1", "A-1\n")]
     found = checked(rows)
@@ -131,6 +158,8 @@ def test_01_ids_of_another_case_are_asked_about(sandbox: Sandbox) -> None:
         "1753-01-01 00:00:00Z", "1900-01-01T00:00:00Z", "1601-01-01T00:00:00+00:00", "1980-01-01T00:00:00Z",
         "2079-06-06T23:59:00Z", "2262-04-11T23:47:16Z", "0000-00-00 00:00:00", "infinity", "-infinity",
         "10000-01-01T00:00:00Z", "+292278994-08-17T07:12:55Z", "4713-01-01 00:00:00 BC", 2147483647, 4102444800000,
+        "Mon, 01 Jan 0001 00:00:00 GMT", "Mon, 1 Jan 0099 00:00:00 -0000", "Fri, 31 Dec 9999 23:59:59 +0000",
+        0, "0", 0.0, -1, -62135596800, "-62135596800000", 253402300799, 253402300799999, 9223372036854775807,
         datetime(1, 1, 1), datetime(9999, 12, 31, tzinfo=UTC), datetime(1970, 1, 1),
     ],
 )  # fmt: skip
@@ -162,6 +191,36 @@ def test_07b_what_the_number_tells_goes_first(sandbox: Sandbox) -> None:
     }
     assert delivered(rows, mapping=mapping) == {"delivered": 2}
     assert sorted(each["CallerPhoneNumberCountry"] for each in parameters(sandbox)) == ["CA", "GB"]
+
+
+@pytest.mark.parametrize(
+    ("number", "country", "leaves"),
+    [
+        ("0145678901", "FR", ("+33145678901", "FR")),
+        ("01 45 67 89 01", "France", ("+33145678901", "FR")),
+        ("02079460123", "GB", ("+442079460123", "GB")),
+        ("4165550123", "FR", ("4165550123", "CA")),
+        ("0145678901", "US", None),
+        ("1145678901", "CA", None),
+        ("+10145678901", "US", None),
+    ],
+)
+def test_07_ten_digits_that_are_not_north_american(
+    number: str, country: str, leaves: tuple[str, str] | None, sandbox: Sandbox
+) -> None:
+    row = examples.call("U-7", CallerId=number)
+    mapping = {"CallerPhoneNumberCountry": {"derived_else": country}}
+    assert delivered([row], mapping=mapping) == ({"rejected": 1} if leaves is None else {"delivered": 1})
+    found = [(each["CallerId"], each["CallerPhoneNumberCountry"]) for each in parameters(sandbox)]
+    assert found == ([] if leaves is None else [leaves])
+    if leaves is None:
+        (reason,) = reasons([row], mapping=mapping)
+        assert "no area code begins with 0 or 1, as CallerId does" in reason
+
+
+@pytest.mark.parametrize("empty", ['=""', '=" "', "'", "\u202d\u202c", '\'=""'])
+def test_10_an_id_of_nothing_but_what_a_spreadsheet_adds(empty: str, sandbox: Sandbox) -> None:
+    assert delivered([examples.call(empty), examples.call("E-1")]) == {"delivered": 1, "rejected": 1}
 
 
 def test_15_rows_of_any_client(sandbox: Sandbox) -> None:
@@ -242,6 +301,15 @@ def test_05_marks_of_nothing(word: str, sandbox: Sandbox) -> None:
     ]
     assert delivered([row], nulls=NULLS) == {"delivered": 1}
     assert not {"City", "ClickId", "SubId1"} & set(parameters(sandbox)[0])
+
+
+def test_05_invisible_marks_in_a_csv_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    row = examples.call("N-1", City="NULL\u200b", SubId1="\u202d\\N")
+    file = tmp_path / "calls.csv"
+    lines = [[f"\u200b{name}\u00a0" for name in row], map(str, row.values())]
+    file.write_text("\n".join(",".join(each) for each in lines), encoding="utf-8")
+    assert delivered(str(file), nulls=["NULL"]) == {"delivered": 1}
+    assert not {"City", "SubId1"} & set(parameters(sandbox)[0])
 
 
 def test_05_marks_of_nothing_within_json_and_tables(sandbox: Sandbox) -> None:

@@ -13,7 +13,9 @@ from airflow_provider_impactcall.records import PARAMETERS, CallRecord
 from tests.records.rows import good_row, problems_of, wire_text
 
 BLANKS = [" ", "\t", "\n", "\r\n", "\N{NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}", "\N{ZERO WIDTH SPACE}", "\ufeff",
-          "\N{NARROW NO-BREAK SPACE}", "\x0b", "\x1c"]  # fmt: skip
+          "\N{NARROW NO-BREAK SPACE}", "\x0b", "\x1c", "\N{SOFT HYPHEN}", "\N{ARABIC LETTER MARK}", "\u202a",
+          "\u202c", "\u202d", "\u2066", "\u2069", "\N{MONGOLIAN VOWEL SEPARATOR}", "\N{BRAILLE PATTERN BLANK}",
+          "\N{HANGUL FILLER}", "\N{INVISIBLE SEPARATOR}"]  # fmt: skip
 MEAN_NOTHING = {
     "CampaignId": "1000",
     "MediaId": "10000",

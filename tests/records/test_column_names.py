@@ -10,12 +10,14 @@ from tests.examples import CALLER, RECORDING, call
 NAMES = [
     "CallerId", "caller_id", "CALLER ID", "caller.number", "from-number", "a__b", "q4_2026", "utm_2026_09", "col10",
     "numéro de l'appelant".replace("'", " "), "номер", "電話番号", "फ़ोन", "x" * 64, "", "2026", "7",
+    "tag:User:irclickid", "tag:Address:Zip 5",
 ]  # fmt: skip
 VALUES = [
     CALLER, f"+1{CALLER}", "(303) 555-0199", "303-555-0199", "303 555 0199", "303.555.0199", "303_555_0199", "555-0199",
     "5550199", "\u0663\u0660\u0663\u0665\u0665\u0665\u0660", "\uff13\uff10\uff13\uff15\uff15\uff15\uff10", RECORDING,
     "recordings.example.com/a.mp3", "2026-09-10T22:55:32-08:00", "2026-09-10",
     "12345", "CA00001", "alice@example.com", "a\nb", "a\x1b[31mb", "a\tb", "x" * 65, "a\u202eb", "a'b", "{", "a,b",
+    "22:55:32", "tel:3035550199", "https://example.com", "Note: x", ":a", "a:",
 ]  # fmt: skip
 
 

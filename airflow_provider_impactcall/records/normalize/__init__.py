@@ -13,6 +13,7 @@ from airflow_provider_impactcall.records.normalize.phones import (
     CallerIdFormat,
     country_of,
     is_anonymous,
+    is_no_nanp,
     phone_number,
 )
 from airflow_provider_impactcall.records.normalize.texts import boolean, identifier, one_of, text
@@ -34,6 +35,7 @@ __all__ = [
     "integer",
     "is_absent",
     "is_anonymous",
+    "is_no_nanp",
     "number",
     "one_of",
     "phone_number",

@@ -213,6 +213,13 @@ def _of_address(address: re.Match[str]) -> str:
     return number
 
 
+def is_no_nanp(phone_number: str) -> bool:
+    """Whether a number in the form that :func:`phone_number` gives is only written like a NANP number: no area code
+    begins with 0 or 1.
+    """
+    return phone_number.removeprefix(f"+{_NANP}").startswith(("0", "1"))
+
+
 @lru_cache(maxsize=65_536)
 def country_of(phone_number: str) -> str | None:
     """The country of a number in the form that :func:`phone_number` gives, or None if it has no one country."""

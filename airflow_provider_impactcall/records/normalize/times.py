@@ -20,7 +20,7 @@ _TWELVE_HOURS = re.compile(
 )
 # What email.utils reads rightly. It also takes an offset of 99 hours, and half a date.
 _RFC_2822 = re.compile(
-    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?[0-9]{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [0-9]{4} "
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?[0-9]{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) ([0-9]{4}) "
     r"[0-9]{2}:[0-9]{2}(?::[0-9]{2})?"
     r"(?: (UTC?|GMT|Z|[ECMP][SD]T|[+-](?:[01][0-9]|2[0-3])[0-5][0-9])(?: \([A-Z]{1,5}\))?)?",
     re.IGNORECASE | re.ASCII,
@@ -36,7 +36,9 @@ _SECOND_DAY = date(1990, 1, 2).toordinal()
 _DAYS_BEFORE = date(1970, 1, 1).toordinal() - 1
 _NEVER = re.compile(
     r"[+-]?inf(?:inity)?|0000-00-00.*|[+-]?[0-9]{5,}-[0-9]{2}-[0-9]{2}.*|[+-][0-9]{4,}-[0-9]{2}-[0-9]{2}.*|"
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}.* BC",
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}.* BC|(?:[A-Z]{3}, )?[0-9]{1,2} [A-Z]{3} 00[0-9]{2} .*|"
+    # The epoch itself and what is before it, the end of the year 9999, and the largest number of 64 bits.
+    r"-?0+(?:\.0+)?|-[0-9]+(?:\.[0-9]+)?|253402300(?:799|800)(?:000|999)?(?:\.[0-9]+)?|9223372036854775807",
     re.IGNORECASE,
 )
 _NO_TIME = "must be a time, and is a date without one"
@@ -129,8 +131,10 @@ def _of_text(value: str) -> datetime:
             clock = f"{in_24_hours:02}:{minute}:{second or '00'}"
             return datetime.fromisoformat(f"{_with_dashes(day)}T{clock}{_ZERO.get(offset, offset)}")
         if (parts := _RFC_2822.fullmatch(value)) is not None:
+            if parts[1] < "0100":  # It would be taken for 2001, and 0099 for 1999.
+                raise ValueError
             moment = parsedate_to_datetime(value)
-            return moment.replace(tzinfo=UTC) if parts[1] == "-0000" else moment
+            return moment.replace(tzinfo=UTC) if parts[2] == "-0000" else moment
     except ValueError:
         parts = None
     if _NEVER.fullmatch(value):
@@ -155,6 +159,8 @@ def _with_dashes(day: str) -> str:
 def _of_digits(value: str) -> datetime:
     epoch = _EPOCH.fullmatch(value)
     if epoch is None:
+        if _NEVER.fullmatch(value):
+            raise UnfitValue(_NEVER_AT_ALL)
         if re.fullmatch(_DATE, value.removesuffix(".0")):
             raise UnfitValue(_NO_TIME)
         raise UnfitValue("is a number, and must be the epoch in seconds (10 digits) or milliseconds (13 digits)")

@@ -91,7 +91,12 @@ def _is_nothing(value: Any) -> bool:
 
 
 _WHITESPACE = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
-_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+# What Unicode says is not shown, and the letters that are shown as blanks. What is copied from a web page or a phone
+# has marks of its direction around it.
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u2800\u3164\ufeff\uffa0"
+)
 _BLANKS = _WHITESPACE + _INVISIBLE
 
 
@@ -107,7 +112,7 @@ def unescaped(value: str) -> str:
     """
     found = bare(value)
     while True:
-        if len(found) > len('=""') and found.startswith('="') and found.endswith('"'):
+        if len(found) >= len('=""') and found.startswith('="') and found.endswith('"'):
             inner = found[2:-1]
         elif found.startswith("'"):
             inner = found[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
@@ -162,7 +162,7 @@ class VendorPreset:
         named = {name: row[column] for name, column in shape.aliases.items()}
         opened = OpenedRow({**row, **named}, shape.aliases, within)
         for name, value in opened.items() if self.blanks else ():
-            if isinstance(value, str) and value.strip() in self.blanks:
+            if isinstance(value, str) and normalize.bare(value) in self.blanks:
                 opened[name] = None
         return opened
 
@@ -191,6 +191,13 @@ class VendorPreset:
             for each in self.filters
             if each.guard is None and each.told_by and not any(name in columns for name in each.told_by)
         ]
+
+    def names_with(self, sources: Iterable[Source]) -> Sequence[str]:
+        """All columns that the preset asks for if these are its sources of parameters."""
+        all_sources = [*sources, *(each.source for each in self.filters), self.call, self.join]
+        told_by = (name for each in self.filters for name in each.told_by)
+        named = (name for source in all_sources for name in names_in(source))
+        return tuple(dict.fromkeys([*self.known_by, *told_by, *named]))
 
     def resolved(self, columns: Sequence[Any]) -> tuple[bool, set[str], Sequence[str]]:
         """Whether rows with these columns are calls' records, their columns once opened, and what is in doubt."""
@@ -250,11 +257,7 @@ class VendorPreset:
     @cached_property
     def _names(self) -> Sequence[str]:
         """All columns that the preset asks for."""
-        sources = [*self.mapping.values(), *(each.source for each in self.filters), self.call, self.join]
-        told_by = (name for each in self.filters for name in each.told_by)
-        return tuple(
-            dict.fromkeys([*self.known_by, *told_by, *(name for source in sources for name in names_in(source))])
-        )
+        return self.names_with(self.mapping.values())
 
     @cached_property
     def _call(self) -> Reader:
