@@ -353,7 +353,11 @@ MESSAGES: dict[str, list[tuple[str, list[str], str]]] = {
         ("CallRecording https://recordings.example.com/a.mp3", ["https://recordings.example.com/a.mp3"],
          "CallRecording *://*.*.*/*.*"),
     ],
-    "what is not printable or no ASCII": [("bad\nword\x01", [], "bad word "), ("wo\x00rd", [], "word"), ("Zürich", [], "Z?rich")],
+    "what is not printable or no ASCII": [
+        ("bad\nword\x01", [], "bad word "),
+        ("wo\x00rd", [], "word"),
+        ("Zürich", [], "Z?rich"),
+    ],
     "length": [
         ("so " * 200, [], ("so " * 200)[:200]),
         ("x" * 64 + " " + "x" * 65, [], "x" * 64 + " *"),
