@@ -125,7 +125,7 @@ def export_calls(args: Namespace, results: TextIO) -> None:
     with _hook(args).corrections() as corrections:
         rows = _counted(corrections.each(_selection(args)), counts)
         if args.file == STANDARD:
-            _write_csv(rows, results)
+            _write_csv(map(_for_terminal, rows) if results.isatty() else rows, results)
         else:
             with replacing(args.file) as text:
                 (_write_json_lines if holds_json_lines(args.file) else _write_csv)(rows, text)
@@ -353,6 +353,10 @@ def _write_csv(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
 
 def _write_json_lines(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
     text.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _for_terminal(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _counted(rows: Iterable[Mapping[str, Any]], counts: Counter[str]) -> Iterator[Mapping[str, Any]]:

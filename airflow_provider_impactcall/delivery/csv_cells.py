@@ -12,7 +12,8 @@ from typing import Any
 _ROWS_A_CHUNK = 1_000
 # What a cell may begin with for a spreadsheet to compute it, also as the full-width letters that those of East Asia
 # take for the same. A cell begins where a spreadsheet of another country sees a separator, too, and after any blanks.
-_FORMULA = re.compile(r"(^|[;,|\t\r\n\v\f])(\s*)([=+\-@＝＋－＠])")
+# Quotes there, which such a spreadsheet takes for those of a cell, count as blanks, and so do invisible characters.
+_FORMULA = re.compile(r'(^|[;,|\t\r\n\v\f])([\s"\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff]*)([=+\-@＝＋－＠﹦﹢﹣﹫])')
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], end: str = "\r\n") -> Iterator[str]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 # An area code may be left out, but not more than that.
 _LOCAL_DIGITS = 7
 _SHOWN_DIGITS = 2
-_BETWEEN = r"(?:%[0-9A-Fa-f]{2}|[^0-9A-Za-z%]){0,4}"
+_BETWEEN = r"(?:%[0-9A-Fa-f]{2}|&#?[0-9A-Za-z]{1,8};|[^0-9A-Za-z%]){0,4}"
 _LEAST_PATH = 4
 
 
@@ -50,8 +50,8 @@ def _marks(recording: str) -> list[str]:
         host, path = parts.hostname or "", parts.path.strip("/")
     except ValueError:
         host, path = "", ""
-    # A path of one part is as a rule an id, which stands in other columns for itself.
-    telling = (host, path if "/" in path else "")
+    # A path of one part without an ending is as a rule an id, which stands in other columns for itself.
+    telling = (host, path if "/" in path or "." in path else "")
     marks = [bare.casefold(), *(mark.casefold() for mark in telling if len(mark) >= _LEAST_PATH and "." in host)]
     return [mark for mark in dict.fromkeys(marks) if mark]
 

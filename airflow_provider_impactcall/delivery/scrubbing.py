@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote
 
 from airflow_provider_impactcall.records import PARAMETERS
@@ -16,7 +17,7 @@ LONGEST = 200
 # What a person is shown comes from the beginning of a text; what lies behind would only take time, and it is the event
 # loop's: answers of 64 kB once held up every other call until it was unknown.
 _WINDOW = 4096
-_COMPARED = 256
+_COMPARED = 2048
 _MOST_MESSAGES = 20
 _LONGEST_WORD = 64
 # Of a private word, what tells that a longer word has it in it.
@@ -25,6 +26,8 @@ _LEAST_CORE, _LONGEST_CORE = 4, 12
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[A-Za-z])")
 # Python refuses to read a number of thousands of digits, and no character has one of so many.
 _NO_CHARACTER = re.compile(r"&#[xX]?[0-9A-Fa-f]{9,};?")
+# They part no word for a person: soft hyphens, what has no width, and every other byte of UTF-16.
+_UNSEEN = re.compile("[\0\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _LETTERS = re.compile(r"[a-z]+")
 
@@ -37,7 +40,7 @@ def scrubbed(message: str, private: Iterable[str]) -> str:
     one of more than 64 letters. Names of parameters stay.
 
     Only the first 4,096 characters of a message are read, without the word that this cuts, and compared with the first
-    256 of each private value.
+    2,048 of each private value.
 
     :param private: the values that may not survive, such as a city, a recording's URL or the password
     """
@@ -69,7 +72,8 @@ class _Known:
     """The words that private values are made of, by what other words are held against them."""
 
     def __init__(self, private: Iterable[str]) -> None:
-        self._words = {word for value in private for word in _LETTERS.findall(value[:_COMPARED].casefold())}
+        spellings = "\n".join(each for value in private for each in _spellings(value[:_COMPARED]))
+        self._words = set(_LETTERS.findall(spellings.casefold()))
         self._joined = "\n".join(self._words)
         self._cores = {word[:_LONGEST_CORE] for word in self._words if len(word) >= _LEAST_CORE}
         self._lengths: defaultdict[str, set[int]] = defaultdict(set)
@@ -95,6 +99,16 @@ class _Known:
         return False
 
 
+def _spellings(value: str) -> Iterator[str]:
+    """A private value as it is, and as an endpoint may spell it: without escapes, and without accents."""
+    decoded = _decoded(value)
+    yield value
+    if decoded != value:
+        yield decoded
+    if not decoded.isascii():
+        yield unicodedata.normalize("NFKD", decoded).encode("ascii", errors="ignore").decode()
+
+
 def _beginning(message: str) -> str:
     """As much as is read of it; a word or an escape that this would cut is left out: half of it would be another."""
     if len(message) <= _WINDOW:
@@ -106,5 +120,8 @@ def _beginning(message: str) -> str:
 
 
 def _plain(message: str) -> str:
-    decoded = html.unescape(_NO_CHARACTER.sub(" ", unquote(message)))
-    return _ESCAPE.sub(" ", decoded).encode("ascii", errors="replace").decode()
+    return _ESCAPE.sub(" ", _decoded(message)).encode("ascii", errors="replace").decode()
+
+
+def _decoded(text: str) -> str:
+    return _UNSEEN.sub("", html.unescape(_NO_CHARACTER.sub(" ", unquote(text))))

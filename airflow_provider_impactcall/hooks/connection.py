@@ -152,11 +152,11 @@ def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
 
 def unsafe(endpoint: Endpoint) -> list[str]:
     """What about an endpoint lets others read the credentials and the calls on their way."""
-    host = urlsplit(endpoint.origin).hostname or ""
+    parts = urlsplit(endpoint.origin)  # Its scheme is in lower case, however it is written.
     problems = []
-    if endpoint.origin.startswith("http://") and not _is_this_machine(host):
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
         problems.append("The connection sends credentials and calls over http://, which everyone on the way can read")
-    if endpoint.origin.startswith("https://") and endpoint.verify is False:
+    if parts.scheme == "https" and endpoint.verify is False:
         problems.append("The connection has verify=false, so that anyone on the way can pass for the endpoint")
     return problems
 
@@ -288,4 +288,4 @@ def _http_url(text: str) -> SplitResult | None:
         readable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         return None
-    return parts if readable and not re.search(r"[\s\\]", text) else None
+    return parts if readable and text.isprintable() and not re.search(r"[\s\\]", text) else None

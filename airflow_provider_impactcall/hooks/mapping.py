@@ -172,9 +172,14 @@ def _read(path: _Path) -> Mapping[str, Any]:
         raise InvalidOption(f"mapping: {path}{_line(error.problem_mark)}: is no YAML") from None
     except json.JSONDecodeError as error:
         raise InvalidOption(f"mapping: {path}, line {error.lineno}: is no JSON") from None
+    except _TooLarge:
+        mapping = None
+        is_small = False
     except (yaml.YAMLError, ValueError, RecursionError):
         raise InvalidOption(f"mapping: {path}: is no {'JSON' if is_json else 'YAML'}") from None
-    if not _is_small(mapping):
+    else:
+        is_small = _is_small(mapping)
+    if not is_small:
         raise InvalidOption(f"mapping: {path}: has more than {_MOST_PARTS} parts, or {_DEEPEST} levels")
     if not isinstance(mapping, Mapping) or not mapping:
         holds = normalize.described(mapping) if mapping else "nothing"
@@ -200,12 +205,30 @@ def _is_small(document: Any) -> bool:
     return True
 
 
+class _TooLarge(Exception):
+    """A file has more levels or parts than a mapping needs."""
+
+
 class _RepeatedKey(yaml.MarkedYAMLError):
     """A key of a mapping stands twice, and only one of its values could count."""
 
 
 class _TextLoader(yaml.BaseLoader):
     """Reads every scalar as the text that it is, but for a null, and refuses a key that stands twice."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._level = self._parts = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        # The reader's work grows with the square of the depth: 20 kB of [ took it 6 s before anything could be counted.
+        self._level += 1
+        self._parts += 1
+        if self._level > _DEEPEST or self._parts > 2 * _MOST_PARTS:  # keys are nodes too
+            raise _TooLarge
+        node = super().compose_node(parent, index)
+        self._level -= 1
+        return node
 
     def construct_scalar(self, node: Any) -> Any:
         plain = isinstance(node, yaml.ScalarNode) and node.style is None

@@ -9,12 +9,15 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records.printable import printable
 
 # What is before a colon with a port behind it is a host.
-_CREDENTIALS = re.compile(r"(?<=://)[^/@:]*:(?![0-9]+/)[^@]*@")
+# A path object has one slash of the two. A password may hold any @ but the last.
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2})[^/@:]*:(?![0-9]+/).*@", re.DOTALL)
+# As signed URLs have; a ? without a = is one of a pattern of names.
+_QUERY = re.compile(r"(://[^?]*\?)[^?]*=.*", re.DOTALL)
 
 
 def shown(path: Any) -> str:
-    """A path or URL in a message: without the credentials in it, and printable."""
-    return printable(_CREDENTIALS.sub("***@", str(path)))
+    """A path or URL in a message: without the credentials in it and its query, and printable."""
+    return printable(_QUERY.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", str(path))))
 
 
 def refuse_credentials(path: Any) -> None:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
-_WRITTEN = re.compile(r"(?:tel:|sip:)?\+?[0-9()./ \-]{7,25}", re.IGNORECASE)
+_WRITTEN = re.compile(
+    r"(?:tel:|sip:|callto:)?\+?[0-9()\[\]./ \-\u2010-\u2015]{7,25}(?:(?:x|ext\.?|#) ?[0-9]{1,6})?", re.IGNORECASE
+)
+# Several in one text, as an array or IN has them, and what LIKE or a quote puts around one.
+_BETWEEN = re.compile(r"[,;|\r\n]")
+_AROUND = " \t%_*'\"{}"
 # What else has so many digits, and a person who looks into a run needs: days, moments, and the epoch.
-_DAY = re.compile(r"(?:19|20)[0-9]{2}[-./]?(?:0[1-9]|1[0-2])(?:[-./]?(?:0[1-9]|[12][0-9]|3[01]))?(?:[ T0-9:.]*)")
+_DAY = re.compile(
+    r"(?:19|20)[0-9]{2}[-./]?(?:0[1-9]|1[0-2])(?:[-./]?(?:0[1-9]|[12][0-9]|3[01])"
+    r"(?:[ .]?(?:[01][0-9]|2[0-3])(?:[0-5][0-9]){0,2}(?:\.?[0-9]+)?)?)?"
+)
 _LEAST_DIGITS, _LEAST_BARE_DIGITS, _MOST_DIGITS = 7, 10, 15
 _EPOCH_DIGITS = (10, 13)
 
 
 def looks_like_phone_number(value: Any) -> bool:
-    """Whether text or a whole number could be a phone number, and is no day, moment or epoch."""
+    """Whether text or a whole number could be a phone number or several, and is no day, moment or epoch."""
+    if isinstance(value, (float, Decimal)):
+        value = format(value, "f").partition(".")[0]
+    elif isinstance(value, bytes):
+        value = value.decode("ascii", errors="replace")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return False
-    text = str(value).strip()
+    return any(map(_is_one, _BETWEEN.split(unicodedata.normalize("NFKC", str(value)))))
+
+
+def _is_one(text: str) -> bool:
+    text = text.strip(_AROUND)
     if not _WRITTEN.fullmatch(text) or _DAY.fullmatch(text):
         return False
     digits = re.sub("[^0-9]", "", text)

@@ -12,7 +12,7 @@ LOOK_LIKE_VALUES = "the names of the columns look like values of calls: is the h
 _LONGEST = 64
 _DIGITS_IN_A_ROW = re.compile(r"\d{5}")
 # A phone number without its country code, however it is written.
-_DIGITS_OF_A_NUMBER = re.compile(r"\d([_. -]?\d){6}")
+_DIGITS_OF_A_NUMBER = re.compile(r"\d([_. -]*\d){6}")
 _MARKS = frozenset("_.- ")
 # As in Ringba's tag:User:irclickid; a time has digits there, and a URL more.
 _LEVELS = re.compile(r"(?<=[^\W\d_]):(?=[^\W\d_])")

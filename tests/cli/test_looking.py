@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -219,6 +220,22 @@ def test_no_id_does_anything_to_a_terminal(hostile: Sandbox, impactcall: Command
     assert "esc" in shown
     assert all(line.isprintable() for line in shown.splitlines())
     assert not any(mark in shown for mark in ("\x1b", "\x9b", "\u202e"))
+
+
+def test_nor_does_one_that_is_exported_to_it(
+    hostile: Sandbox, impactcall: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", terminal)
+        assert impactcall("export", "-").status == 0
+    assert "esc" in terminal.getvalue()
+    assert all(line.isprintable() for line in terminal.getvalue().split("\n"))
+    assert "\x1b" in impactcall("export", "-").out  # A pipe gets the ids as they are.
 
 
 def test_nor_does_one_that_is_rehearsed(hostile: Sandbox, impactcall: Command, tmp_path: Path) -> None:

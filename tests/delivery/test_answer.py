@@ -353,7 +353,11 @@ MESSAGES: dict[str, list[tuple[str, list[str], str]]] = {
         ("CallRecording https://recordings.example.com/a.mp3", ["https://recordings.example.com/a.mp3"],
          "CallRecording *://*.*.*/*.*"),
     ],
-    "what is not printable or no ASCII": [("bad\nword\x00", [], "bad word "), ("Zürich", [], "Z?rich")],
+    "what is not printable or no ASCII": [
+        ("bad\nword\x01", [], "bad word "),
+        ("wo\x00rd", [], "word"),
+        ("Zürich", [], "Z?rich"),
+    ],
     "length": [
         ("so " * 200, [], ("so " * 200)[:200]),
         ("x" * 64 + " " + "x" * 65, [], "x" * 64 + " *"),
@@ -368,6 +372,23 @@ def test_what_stays_and_what_goes(kind: str) -> None:
         for message, private, reason in MESSAGES[kind]:
             with row((message, private)):
                 assert scrubbed(message, private) == reason
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("https://recordings.example.com/" + "a/" * 200 + "Kanarienvogel.mp3", "no kanarienvogel"),
+        ("Jos\u00e9", "no Jose"),
+        ("Jos\u00e9", "no Jose\u0301"),
+        ("https://example.com/%4Bana", "no Kana"),
+        ("Kanarienvogel", "no Ka\u00adna\u00adri\u00aden\u00advo\u00adgel"),
+        ("Kanarienvogel", "no Ka&shy;na&#8203;ri&ZeroWidthSpace;en"),
+        ("Bob\u200bby", "no Bobby"),
+        ("Kanarienvogel", "no kanarienvogel".encode("utf-16-le").decode("latin-1")),
+    ],
+)
+def test_nor_does_one_that_is_spelled_otherwise(value: str, message: str) -> None:
+    assert set(re.findall("[a-z]+", scrubbed(message, [value]).casefold())) == {"no"}
 
 
 _SPELLINGS: list[Callable[[str], str]] = [

@@ -20,7 +20,7 @@ RECORDING = "https://recordings.example.com/2026/canary-7731.mp3?sig=abc"
         "(303) 555-0199", "303-555-0199", "303.555.0199", "+1 303 555 0199", "1-303-555-0199", "3035550199",
         "tel:+13035550199",        "from 303 5550199 to x", "555-0199", "5550199", "%28303%29%20555-0199",
         "\uff13\uff10\uff13\uff15\uff15\uff15\uff10\uff11\uff19\uff19",
-        "a3035550199b", "303\u2013555\u20130199",
+        "a3035550199b", "303\u2013555\u20130199", "303&#45;555&#x2d;0199", "555&nbsp;0199",
     ],
 )  # fmt: skip
 def test_a_number_is_found_by_its_digits(value: str, form: str) -> None:
@@ -60,6 +60,11 @@ def test_a_recording_is_found_by_its_host_and_its_path(value: str) -> None:
 @pytest.mark.parametrize("recording", ["RE0123456789abcdef", "http://[broken", "recordings/a.mp3"])
 def test_one_that_is_no_url_is_found_as_it_is(recording: str) -> None:
     assert recording not in Private(CALLER, recording).masked(f"x {recording} y")
+
+
+def test_one_of_a_path_of_one_part_is_found_by_that() -> None:
+    shown = Private(CALLER, "https://recordings.example.com/canary-7731.mp3").masked("canary-7731.mp3")
+    assert shown == "(a URL of 46 characters)"
 
 
 def test_without_a_recording_nothing_is_one() -> None:

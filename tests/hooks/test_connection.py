@@ -257,6 +257,8 @@ def test_a_proxy_that_cannot_be_used(proxy: str, where: str, monkeypatch: pytest
         ("http://calls.example.com", {}, "over http://"),
         ("http://192.0.2.1", {}, "over http://"),
         ("http://sandbox", {}, "over http://"),
+        ("HTTP://calls.example.com", {}, "over http://"),
+        ("Https://calls.example.com", {"verify": False}, "verify=false"),
         ("https://calls.example.com", {"verify": False}, "verify=false"),
         ("", {"verify": "false"}, "verify=false"),
         ("https://127.0.0.1", {"verify": False}, "verify=false"),

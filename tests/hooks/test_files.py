@@ -195,6 +195,8 @@ class TestDelivered:
             "sftp://user:canary-p@host.example/calls.csv",
             "ftp://user:canary-p%40x@host.example:21/a/calls.jsonl",
             "s3://key:canary-p/x+y@bucket/calls.parquet",
+            "sftp://user:at@canary-p@host.example/calls.csv",
+            "sftp://:canary-p@host.example/calls.csv",
         ],
     )
     @pytest.mark.parametrize("given", ["calls", "among", "mapping", "rejects_path", "lookup"])
@@ -225,6 +227,18 @@ class TestDelivered:
 
         refuse_credentials(url)
         assert shown(url) == url
+
+    def test_nor_is_one_of_a_path_object_or_of_a_query(self) -> None:
+        from airflow_provider_impactcall.hooks.paths import refuse_credentials, shown
+
+        path = Path("sftp://user:canary-p@host.example/calls.csv")
+        assert shown(path) == "sftp:/***@host.example/calls.csv"
+        with pytest.raises(InvalidOption, match="has a password in it"):
+            refuse_credentials(path)
+        assert (
+            shown("https://host.example/calls.csv?X-Signature=canary-p&a=b.csv") == "https://host.example/calls.csv?***"
+        )
+        assert shown("s3://bucket/calls-?.csv") == "s3://bucket/calls-?.csv"
 
     def test_a_row_with_a_value_like_a_path_is_a_row(self, sandbox: Sandbox, tmp_path: Path) -> None:
         missing = str(tmp_path / "missing.csv")
