@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
         # The commands that look at the schema leave Alembic's logging behind, which is silent below WARNING.
         from airflow.logging_config import configure_logging
 
-        configure_logging()
+        configure_logging()  # type: ignore[no-untyped-call]
     sys.argv = ["airflow", *arguments]
     try:
         main()  # type: ignore[no-untyped-call]

@@ -126,9 +126,7 @@ def test_the_source_distribution_holds_what_it_takes_to_build_and_test(source_na
     kinds = {Path(name).suffix for name in source_names if "/" in name and not name.startswith(".ci/")}
     of_the_field = {".csv", ".jsonl", ".sql", ".yaml"}
     of_the_code = {".py", ".typed", ".html", ".js", ".css", ".json", ".toml"}
-    assert kinds <= {*of_the_field, *of_the_code, ".md", ".golden", ".svg", ".png", ".txt"}, (
-        "what a run left behind"
-    )
+    assert kinds <= {*of_the_field, *of_the_code, ".md", ".golden", ".svg", ".png", ".txt"}, "what a run left behind"
     assert {
         "Makefile",
         "mkdocs.yml",
