@@ -96,8 +96,8 @@ PLANS = {
             [
                 debian("chromium"),
                 make("demo", minutes=5),
-                make("e2e", minutes=30),
-                make("browser", minutes=20),
+                make("e2e", minutes=45),
+                make("browser", minutes=25),
                 make("soak", "ONLY=short", minutes=10),
             ],
         ],
