@@ -38,6 +38,7 @@ NUL = "holds a NUL character, which databases refuse in text"
 INEXACT = "is a float too large to be exact; read it as a decimal or as text"
 NOT_ISO = "must be an ISO 8601 time such as 2026-09-10T22:55:32-08:00"
 NOT_EPOCH = "is a number, and must be the epoch in seconds (10 digits) or milliseconds (13 digits)"
+MARKS_NOTHING = "is no time of a call: databases and programs write such where there is none"
 NO_OFFSET = "has no offset from UTC; add one, or give the option timezone"
 NO_TIME = "must be a time, and is a date without one"
 NOW = "must be the time of the call; NOW is refused, since a retry would move the call"
@@ -192,14 +193,15 @@ TIME_ROWS = [
     bad("time-date-object", {"EventDate": date(2026, 9, 10)},
         ("EventDate", "must be a datetime or ISO 8601 text, and is a value of type date")),
     *[bad(f"time-epoch-of-{len(str(value))}-as-{type(value).__name__}", {"EventDate": value}, ("EventDate", NOT_EPOCH))
-      for value in (0, 1, "178909173", 178909173, 17890917320, "178909173200", 17890917320000, "1789091732000000",
-                    1789091732000000000, 1.5, -1789091732, Decimal("1789091732e6"))],
+      for value in (1, "178909173", 178909173, 17890917320, "178909173200", 17890917320000, "1789091732000000",
+                    1789091732000000000, 1.5, Decimal("1789091732e6"))],
+    *[bad(f"time-that-no-call-has-as-{type(value).__name__}-{len(str(value))}", {"EventDate": value},
+          ("EventDate", MARKS_NOTHING)) for value in (0, -1789091732, "-1789091732")],
     bad("time-epoch-compact-date", {"EventDate": 20260910}, ("EventDate", NO_TIME)),
     bad("time-epoch-compact-date-as-float", {"EventDate": 20260910.0}, ("EventDate", NO_TIME)),
     bad("time-epoch-compact-date-from-a-file", {"EventDate": "20260910.0"}, ("EventDate", NO_TIME)),
     bad("time-epoch-boolean", {"EventDate": True},
         ("EventDate", "must be a datetime or ISO 8601 text, and is a value of type bool")),
-    bad("time-epoch-negative-text", {"EventDate": "-1789091732"}, ("EventDate", NOT_ISO)),
     bad("time-epoch-exponent", {"EventDate": "1.789091732e9"}, ("EventDate", NOT_ISO)),
     bad("time-epoch-infinite", {"EventDate": float("inf")}, ("EventDate", INFINITE)),
     bad("time-numpy-date", {"EventDate": np.datetime64("2026-09-10")}, ("EventDate", NO_TIME)),
