@@ -101,9 +101,9 @@ def connection_of(conn_id: str) -> Any:
     try:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException as error:
-        # Airflow cannot load such a row of its database, and says no more than that it is not there.
+        # Airflow cannot load such a row of its database, nor Airflow 3.1 from anywhere, and says that there is none.
         raise AirflowNotFoundException(
-            f"{error}, or its extra in Airflow's database is not a JSON object, which looks the same from here"
+            f"{error}, or its extra is not a JSON object, which looks the same from here"
         ) from None
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+import airflow
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, Connection
 from hypothesis import given
@@ -58,6 +59,12 @@ NO_OBJECTS = {
 """What an extra may hold instead, and what is said of it."""
 
 each = pytest.mark.parametrize(("extra", "trouble"), NO_OBJECTS.items(), ids=[repr(extra[:30]) for extra in NO_OBJECTS])
+# Airflow 3.0 and 3.1 read the extra while they look for a connection, and find none if they cannot.
+SAID = (
+    "`impactcall_default` isn't defined, or its extra is not a JSON object"
+    if airflow.__version__.startswith(("3.0.", "3.1."))
+    else "'impactcall_default': its extra must be a JSON object, and is "
+)
 some = pytest.mark.parametrize("extra", ["{'campaign_id': 1000}", "a=b", "[1]", "null", '"x"'])
 
 
@@ -112,7 +119,7 @@ def test_a_dict_as_python_writes_it_is_known_as_such(fields: dict[str, Any]) -> 
 
 @some
 def test_a_task_fails_for_good(extra: str, broken: Sandbox) -> None:
-    with pytest.raises(AirflowFailException, match="'impactcall_default': its extra must be a JSON object"):
+    with pytest.raises((AirflowFailException, AirflowNotFoundException), match=SAID):
         ImpactCallOperator(task_id="t", calls=examples.calls(2)).execute({})
 
 
@@ -120,9 +127,9 @@ def test_a_task_fails_for_good(extra: str, broken: Sandbox) -> None:
 def test_a_dry_run_and_a_single_call(extra: str, broken: Sandbox) -> None:
     hook = ImpactCallHook()
     for act in (hook.rehearse, hook.deliver):
-        with pytest.raises(InvalidOption, match="its extra must be a JSON object"):
+        with pytest.raises((InvalidOption, AirflowNotFoundException), match=SAID):
             act(examples.calls(1))
-    with pytest.raises(InvalidOption, match="its extra must be a JSON object"):
+    with pytest.raises((InvalidOption, AirflowNotFoundException), match=SAID):
         hook.log_call(examples.call("a"))
 
 
@@ -130,14 +137,14 @@ def test_a_dry_run_and_a_single_call(extra: str, broken: Sandbox) -> None:
 def test_test_answers_in_words(extra: str, broken: Sandbox) -> None:
     good, said = ImpactCallHook().test_connection()
     assert not good
-    assert said.startswith("the connection 'impactcall_default': its extra must be a JSON object, and is ")
+    assert SAID in said
 
 
 @some
 def test_adopting_and_reconciling(extra: str, broken: Sandbox) -> None:
     ledger = ImpactCallLedgerHook()
     for act in (ledger.adopt, ledger.reconcile):
-        with pytest.raises(ImpactCallError, match="its extra must be a JSON object"):
+        with pytest.raises((ImpactCallError, AirflowNotFoundException), match=SAID):
             act(examples.calls(1), Author("me", "a test"))
 
 
@@ -148,7 +155,7 @@ def test_adopting_and_reconciling(extra: str, broken: Sandbox) -> None:
 def test_the_commands(arguments: tuple[str, ...], extra: str, broken: Sandbox, impactcall: Command) -> None:
     done = impactcall(*arguments, stdin="CallSessionId\na\n")
     assert done.status == 1
-    assert "'impactcall_default': its extra must be a JSON object" in done.err
+    assert SAID in done.err
     assert len(done.err.splitlines()) == 1
 
 
