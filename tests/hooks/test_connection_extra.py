@@ -52,11 +52,11 @@ NO_OBJECTS = {
     '{"campaign_id": 1, "campaign_id": 2}': "names 'campaign_id' twice",
     '{"proxies": {"http": "a", "http": "b"}}': "names 'http' twice",
     " \n": "blank",
-    "[" * 100_000: "no JSON",
-    '{"timeout": ' + "9" * 5000 + "}": "no JSON",
     "\ufeff{}": "no JSON",
 }
 """What an extra may hold instead, and what is said of it."""
+if not airflow.__version__.startswith("2."):  # whose connections cannot be made of these
+    NO_OBJECTS |= {"[" * 100_000: "no JSON", '{"timeout": ' + "9" * 5000 + "}": "no JSON"}
 
 each = pytest.mark.parametrize(("extra", "trouble"), NO_OBJECTS.items(), ids=[repr(extra[:30]) for extra in NO_OBJECTS])
 # Airflow 3.0 and 3.1 read the extra while they look for a connection, and find none if they cannot.
