@@ -29,15 +29,16 @@ _NO_CHARACTER = re.compile(r"&#[xX]?[0-9A-Fa-f]{9,};?")
 # They part no word for a person: soft hyphens, what has no width, and every other byte of UTF-16.
 _UNSEEN = re.compile("[\0\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 _WORD = re.compile(r"[A-Za-z0-9]+")
-_LETTERS = re.compile(r"[a-z]+")
+# One letter alone tells nothing, and random ids hold them all: with it, "Not a number" would differ from call to call.
+_LETTERS = re.compile(r"[a-z]{2,}")
 
 
 def scrubbed(message: str, private: Iterable[str]) -> str:
     """A message of the endpoint without anything that may be the call's own: at most 200 ASCII characters.
 
-    Kept are words of letters that neither stand in a private value nor hold or extend a word of one; every
-    word with a digit in it becomes ``*``, as phone numbers come in too many spellings to be searched for, and so does
-    one of more than 64 letters. Names of parameters stay.
+    Kept are single letters, and words of letters that neither stand in a private value nor hold or extend a word of
+    one; every word with a digit in it becomes ``*``, as phone numbers come in too many spellings to be searched for,
+    and so does one of more than 64 letters. Names of parameters stay.
 
     Only the first 4,096 characters of a message are read, without the word that this cuts, and compared with the first
     2,048 of each private value.

@@ -341,6 +341,7 @@ MESSAGES: dict[str, list[tuple[str, list[str], str]]] = {
         ("Not found: Springfield", ["Springfield"], "Not found: *"),
         ("Not found: SPRINGFIELDS", ["springfield"], "Not found: *"),
         ("Not found: Spring", ["Springfield"], "Not found: *"),
+        ("Not a number", ["CA9a3f", "Apartment A"], "Not a number"),
         ("Straße unknown", ["Straße"], "*?e unknown"),
         ("STRASSE unknown", ["Straße"], "* unknown"),
     ],
@@ -351,7 +352,7 @@ MESSAGES: dict[str, list[tuple[str, list[str], str]]] = {
     ],
     "a recording's address": [
         ("CallRecording https://recordings.example.com/a.mp3", ["https://recordings.example.com/a.mp3"],
-         "CallRecording *://*.*.*/*.*"),
+         "CallRecording *://*.*.*/a.*"),
     ],
     "what is not printable or no ASCII": [
         ("bad\nword\x01", [], "bad word "),
