@@ -79,9 +79,8 @@ def test_the_1_of_mexicos_mobile_numbers_is_left_out() -> None:
         for written, country in [
             ("5215500000123", None),
             ("5215500000123", "US"),
-            ("1 55 0000 0123", "MX"),
             ("+5215500000123", "US"),
-            ("+52155000001234", None),
+            ("+5215500000123456", None),
         ]:
             with row((written, country)), pytest.raises(normalize.UnfitValue):
                 normalize.phone_number(written, country)
