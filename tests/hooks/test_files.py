@@ -30,6 +30,7 @@ from pyarrow import parquet
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks import files
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
@@ -505,7 +506,7 @@ def test_what_json_writes_as_lines_is_read_back(
 
 
 @given(
-    st.lists(NAMED.map(str.strip).filter(bool), min_size=1, max_size=5, unique=True).flatmap(
+    st.lists(NAMED.map(normalize.bare).filter(bool), min_size=1, max_size=5, unique=True).flatmap(
         lambda columns: st.tuples(
             st.just(columns),
             st.lists(
