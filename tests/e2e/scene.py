@@ -36,19 +36,16 @@ class Scene:
 
     In SQLite the ledger is the embedded one of that home.
 
-    :param home: the folder for all of it
+    :param airflow: whose home is the folder for all of it
     :param server: the PostgreSQL server that holds the warehouse, the ledger and Airflow's own database, if not SQLite
-    :param dags: the DAG files
     :param settings: environment variables for every Airflow command
     """
 
-    def __init__(
-        self, home: Path, server: sa.engine.URL | None = None, dags: Path = FOLDER / "dags", **settings: str
-    ) -> None:
-        self.airflow = RealAirflow(home, dags)
+    def __init__(self, airflow: RealAirflow, server: sa.engine.URL | None = None, **settings: str) -> None:
+        self.airflow = airflow
         if server is None:
             names = ("warehouse", "impactcall_ledger", "airflow")
-            warehouse, ledger, metadata = (sa.engine.make_url(f"sqlite:///{home}/{name}.db") for name in names)
+            warehouse, ledger, metadata = (sa.engine.make_url(f"sqlite:///{airflow.home}/{name}.db") for name in names)
         else:
             warehouse, ledger, metadata = (empty_database(server) for _ in range(3))
             settings |= {

@@ -19,6 +19,7 @@ from demo.stage import ROOT
 from demo.up import free_port, listening_on
 from tests.e2e.scene import FOLDER, Scene, wait_until
 from tests.examples import LOGIN, PASSWORD
+from tests.real_airflow import RealAirflow
 from tests.statsd import StatsD, statsd
 
 # By what a sample says is to be changed for PostgreSQL, and so that it can stand beside the original.
@@ -212,7 +213,7 @@ def standalone(home: Path, server: sa.engine.URL) -> Iterator[Standalone]:
     Its DAGs are those of this folder, the samples as they stand, and the samples as changed for PostgreSQL, or for an
     asset of these tests.
     """
-    scene = Scene(home, server, dags_of(home / "dags"))
+    scene = Scene(RealAirflow(home, dags_of(home / "dags")), server)
     endpoint_port, port = free_port(0), free_port(0)
     url = f"http://127.0.0.1:{port}"
     with statsd() as metrics:

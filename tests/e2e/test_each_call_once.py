@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -12,15 +13,19 @@ import pytest
 
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.e2e.dags.deliveries import CONCURRENCY
-from tests.e2e.scene import Scene, endpoint, leading_to, wait_until
+from tests.e2e.scene import FOLDER, Scene, endpoint, leading_to, wait_until
 from tests.examples import session_ids
+from tests.real_airflow import ResidentAirflow
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene(tmp_path_factory.mktemp("each-call-once"))
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with ResidentAirflow.started(tmp_path_factory.mktemp("each-call-once")) as airflow:
+        for file in (FOLDER / "dags").glob("*.py"):
+            shutil.copy(file, airflow.dags)
+        yield Scene(airflow)
 
 
 @pytest.fixture

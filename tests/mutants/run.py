@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if result.status != 0:
             say(f"{result.output}\n{name}: its tests fail without any mutant")
             return 2
-        limits[name] = 60.0 + 4 * result.seconds
+        limits[name] = 20.0 + 4 * result.seconds
     tasks, gone = tasks_of(sample, limits)
     results = []
     for result in run(tasks, given.jobs):
