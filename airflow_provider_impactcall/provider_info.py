@@ -72,14 +72,27 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [
-            {"integration-name": integration, "python-modules": ["airflow_provider_impactcall.hooks.impactcall"]}
+            {
+                "integration-name": integration,
+                "python-modules": [
+                    "airflow_provider_impactcall.hooks.corrections",
+                    "airflow_provider_impactcall.hooks.impactcall",
+                ],
+            }
         ],
         "operators": [
-            {"integration-name": integration, "python-modules": ["airflow_provider_impactcall.operators.impactcall"]}
+            {
+                "integration-name": integration,
+                "python-modules": [
+                    "airflow_provider_impactcall.operators.corrections",
+                    "airflow_provider_impactcall.operators.impactcall",
+                ],
+            }
         ],
         "transfers": [
             {
-                "source-integration-name": "SQL",
+                # As Airflow's own provider of it says.
+                "source-integration-name": "Common SQL",
                 "target-integration-name": integration,
                 "python-module": "airflow_provider_impactcall.transfers.sql_to_impactcall",
             }
