@@ -278,7 +278,6 @@ class CallMapping:
         missing = set(self.missing_columns(known))
         self._unseen = missing if self._unseen is None else self._unseen & missing
         if self.preset is not None:
-            problems += [Problem("row", each) for each in self.preset.missing_guards(known, self._prefiltered)]
             untold = set(self.preset.untold(known))
             self._untold = untold if self._untold is None else self._untold & untold
         if len(self._plans) >= _MOST_PLANS:
@@ -302,6 +301,8 @@ class CallMapping:
     def _values(self, row: Row, plan: _Plan) -> tuple[dict[str, Any], list[Problem]]:
         values: dict[str, Any] = {name: row[column] for name, column in plan.by_name}
         problems = [*plan.problems]
+        if self.preset is not None:
+            problems += [Problem("row", each) for each in self.preset.silent_guards(row, self._prefiltered)]
         for name, read in self._reads:
             try:
                 values[name] = read(row)

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.columns import OpenedRow, Row, in_any_style, is_short, object_in
-from airflow_provider_impactcall.records.sources import Reader, Source, folded, in_words, names_in, reader_of
+from airflow_provider_impactcall.records.columns import OpenedRow, Row, in_any_style, is_among, is_short, object_in
+from airflow_provider_impactcall.records.sources import Column, Reader, Source, folded, in_words, names_in, reader_of
 
 Join = Callable[[Sequence[Row]], Sequence[Row | str]]
 """The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
@@ -49,7 +49,8 @@ class Filter:
     :param stays: the values of calls that stay, if any other is to reject the row and be named; all others stay if None
     :param unfinished: whether such a row is one version of a call that will come again: another version of the same
         input always goes before it
-    :param guard: the kind of guard that it is, if it is one: rows without any column that tells it are refused
+    :param guard: the kind of guard that it is, if it is one: rows without anything in a column that tells it are
+        rejected, unless it leaves them out
     :param columns: the columns that tell it, one of which is enough; those of ``source`` if None
     """
 
@@ -72,7 +73,7 @@ class Filter:
         :raises UnfitValue: if nobody knows
         """
         value = self._reader.read(row)
-        if normalize.is_absent(value):
+        if normalize.is_blank(value):
             return False
         if folded(value) in self._values:
             return True
@@ -107,6 +108,20 @@ class _Shape(NamedTuple):
     known: bool
     aliases: Mapping[str, str]
     problems: Sequence[str]
+
+
+class _Guarding(NamedTuple):
+    """What a preset's filters of one kind of guard need.
+
+    :param reason: what a call is that they leave out
+    :param names: the columns that tell it, one of which is enough
+    :param readers: of these columns
+    """
+
+    guard: Guard
+    reason: str
+    names: Sequence[str]
+    readers: Sequence[Reader]
 
 
 @dataclass(frozen=True)
@@ -172,16 +187,24 @@ class VendorPreset:
         :param columns: of opened rows
         :param passed: the guards that the rows have passed already
         """
+        return [
+            _untold(guard, reason, names)
+            for guard, reason, names, _ in self._guards
+            if guard not in passed and not any(is_among(name, columns) for name in names)
+        ]
+
+    def silent_guards(self, row: Row, passed: Collection[str] = ()) -> list[str]:
+        """What keeps a row from being told from calls that must never be sent, to be read after ``row``: that it has
+        no column which tells it, or nothing in one.
+
+        :param row: opened
+        :param passed: the guards that it has passed already
+        """
         problems = []
-        for guard in GUARDS:
-            of_kind = [each for each in self.filters if each.guard == guard and each.told_by]
-            if guard in passed or not of_kind or any(name in columns for each in of_kind for name in each.told_by):
-                continue
-            names = list(dict.fromkeys(name for each in of_kind for name in each.told_by))
-            problems.append(
-                f"has no column {' or '.join(map(repr, names))}, which tells {of_kind[0].reason}; "
-                f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
-            )
+        for guard, reason, names, readers in self._guards:
+            if guard not in passed and all(normalize.is_blank(reader.read(row)) for reader in readers):
+                empty = [name for name in names if is_among(name, row)]
+                problems.append(_unset(guard, reason, empty) if empty else _untold(guard, reason, names))
         return problems
 
     def untold(self, columns: Collection[str]) -> list[str]:
@@ -260,8 +283,32 @@ class VendorPreset:
         return self.names_with(self.mapping.values())
 
     @cached_property
+    def _guards(self) -> Sequence[_Guarding]:
+        found = []
+        for guard in GUARDS:
+            of_kind = [each for each in self.filters if each.guard == guard and each.told_by]
+            if of_kind:
+                names = tuple(dict.fromkeys(name for each in of_kind for name in each.told_by))
+                found.append(_Guarding(guard, of_kind[0].reason, names, tuple(map(Column, names))))
+        return found
+
+    @cached_property
     def _call(self) -> Reader:
         return reader_of(self.mapping["CallSessionId"] if self.call is None else self.call)
+
+
+def _untold(guard: Guard, reason: str, names: Iterable[str]) -> str:
+    return (
+        f"has no column {' or '.join(map(repr, names))}, which tells {reason}; "
+        f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
+    )
+
+
+def _unset(guard: Guard, reason: str, names: Iterable[str]) -> str:
+    return (
+        f"has nothing in its column {' or '.join(map(repr, names))}, which tells {reason}; "
+        f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
+    )
 
 
 def preset_of(given: Any) -> VendorPreset:

@@ -131,8 +131,8 @@ def _left_out(filters: Sequence[Filter]) -> Iterator[str]:
         if guards:
             yield (
                 f"[Guards](README.md#guards) are {' and '.join(guards.values())}: a query, a CSV or a Parquet file "
-                "without their columns is refused, and so is each row without them, unless ``prefiltered`` says that "
-                "the rows have passed them already."
+                "without their columns is refused, and so is each row without them or with nothing in them, unless "
+                "``prefiltered`` says that the rows have passed them already."
             )
     else:
         yield "None."

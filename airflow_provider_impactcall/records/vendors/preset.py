@@ -191,7 +191,7 @@ def stated(row: Row, column: str) -> bool | None:
     """
     value = row.get(column)
     try:
-        return None if normalize.is_absent(value) else normalize.boolean(value)
+        return None if normalize.is_blank(value) else normalize.boolean(value)
     except normalize.UnfitValue as error:
         raise normalize.UnfitValue(f"cannot be known: the column {column!r} {error}") from None
 
