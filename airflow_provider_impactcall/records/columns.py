@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.column_names import in_their_style
+from airflow_provider_impactcall.records.column_names import in_their_style, may_be_shown
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 Row = Mapping[str, Any]
@@ -178,6 +178,13 @@ def near(name: str, columns: Iterable[Any]) -> str | None:
     by_style = {styled(column): column for column in columns if isinstance(column, str)}
     found = difflib.get_close_matches(styled(name), by_style, n=1, cutoff=0.7)
     return by_style[found[0]] if found else None
+
+
+def hint(name: str, columns: Iterable[Any]) -> str:
+    """The nearest column, to be read after a name that no column has; nothing if none comes near, or may be shown."""
+    every = list(columns)
+    found = near(name, every) if may_be_shown(map(str, every)) else None
+    return "" if found is None else f" (did you mean {found!r}?)"
 
 
 def but_nulls(value: Any, nulls: Collection[str]) -> Any:

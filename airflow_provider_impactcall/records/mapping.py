@@ -17,6 +17,7 @@ from airflow_provider_impactcall.records.columns import (
     OpenedRow,
     Row,
     but_nulls,
+    hint,
     in_any_case,
     is_among,
     is_short,
@@ -27,7 +28,7 @@ from airflow_provider_impactcall.records.columns import (
 from airflow_provider_impactcall.records.kinds import COUNTRY_OF, LONGEST_ID
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, zone
-from airflow_provider_impactcall.records.sources import Column, Reader, Source, adds, derives, names_in, reader_of
+from airflow_provider_impactcall.records.sources import Reader, Source, adds, derives, names_in, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from airflow_provider_impactcall.records.vendors import preset as preset_named
 
@@ -229,7 +230,7 @@ class CallMapping:
         problems += [f"mapping: a call {doubt}" for doubt in seen.problems()]
         missing = [name for name in self.missing_columns(opened) if name not in seen.doubts]
         if missing:
-            shown = " nor ".join(f"{name!r}{_hint(name, columns)}" for name in missing)
+            shown = " nor ".join(f"{name!r}{hint(name, columns)}" for name in missing)
             problems.append(f"mapping: the calls have no column {shown}")
         if self.preset is None:
             by_name = _columns_by_parameter(tuple(columns))
@@ -323,9 +324,10 @@ class CallMapping:
 
     def _explain(self, problem: Problem, row: Row) -> Problem:
         reader = self._own.get(problem.parameter) or self._inherited.get(problem.parameter)
-        if problem.message.startswith("is missing") and isinstance(reader, Column) and not is_among(reader.name, row):
-            hint = _hint(reader.name, row)
-            return Problem(problem.parameter, f"{problem.message}; the row has no column {reader.name!r}{hint}")
+        lacking = [] if reader is None else [name for name in reader.columns() if not is_among(name, row)]
+        if problem.message.startswith("is missing") and lacking:
+            named = f"{lacking[0]!r}{hint(lacking[0], row)}"
+            return Problem(problem.parameter, f"{problem.message}; the row has no column {named}")
         return problem
 
     def _session_id(self, row: Row) -> str | None:
@@ -349,12 +351,6 @@ def _read_by(
         except InvalidOption as error:
             problems.append(f"mapping: {name} {error}")
     return readers, problems
-
-
-def _hint(name: str, columns: Iterable[Any]) -> str:
-    every = list(columns)
-    found = near(name, every) if may_be_shown(map(str, every)) else None
-    return "" if found is None else f" (did you mean {found!r}?)"
 
 
 @lru_cache(maxsize=64)
