@@ -121,6 +121,19 @@ def in_any_style(names: Iterable[str], columns: Iterable[Any], others: Iterable[
     return Found(aliases, doubts, [*columns, *others])
 
 
+def unwrapped(columns: Iterable[Any], wrapper: str) -> Mapping[str, Sequence[str]]:
+    """The columns that a loader made of an object in a column (``call__uuid`` of ``call``), by their names in it.
+
+    :param wrapper: the column that the object was in
+    """
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        head, *inner = _LEVELS.split(column, maxsplit=1) if isinstance(column, str) else [""]
+        if inner and inner[0] and styled(head) == styled(wrapper):
+            found.setdefault(inner[0], []).append(column)
+    return found
+
+
 def in_any_case(names: Iterable[str], columns: Sequence[Any], aliases: Mapping[str, str]) -> Found:
     """The columns that names mean which differ from them in case alone. A name that is a column's own means that one.
 

@@ -117,6 +117,7 @@ PRESET = VendorPreset(
         "PromoNumberDescription": "tracking_label",
     },
     known_by=("sid", "tracking_number"),  # Not id: a table of webhooks has one of its own.
+    wrapper="call",
     filters=(
         Filter("an outbound call", "direction", ("outbound",), guard="direction"),
         Filter("an activity other than an inbound call", other_than_inbound, (True,), guard="direction"),

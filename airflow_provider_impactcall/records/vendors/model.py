@@ -9,7 +9,16 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.columns import OpenedRow, Row, in_any_style, is_among, is_short, object_in
+from airflow_provider_impactcall.records.columns import (
+    Found,
+    OpenedRow,
+    Row,
+    in_any_style,
+    is_among,
+    is_short,
+    object_in,
+    unwrapped,
+)
 from airflow_provider_impactcall.records.sources import Column, Reader, Source, folded, in_words, names_in, reader_of
 
 Join = Callable[[Sequence[Row]], Sequence[Row | str]]
@@ -139,6 +148,8 @@ class VendorPreset:
     :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
     :param notes: what a user has to know, a sentence each
     :param blanks: the words that the vendor writes where there is no value
+    :param wrapper: the column that the vendor gives a call's record in, so that a loader that flattens it puts that
+        before the name of each (``call__uuid``); None if it gives the record itself
     """
 
     name: str
@@ -151,6 +162,7 @@ class VendorPreset:
     call: Source | None = None
     notes: Sequence[str] = ()
     blanks: Collection[str] = ()
+    wrapper: str | None = None
 
     def opened(self, row: Row) -> Row:
         """The row with the call's own columns in it, wherever they lay, and nothing in them where there is no value.
@@ -263,15 +275,31 @@ class VendorPreset:
         """
         shape = self._shapes.get((columns, others))
         if shape is None:
-            found = in_any_style(self._names, columns, others)
-            known = {*columns, *(name for name, column in found.aliases.items() if column in columns)}
-            known.update(name for name, meant in found.doubts.items() if meant[0] in columns)
+            shape = self._shaped(in_any_style(self._names, columns, others), columns)
+            if not (shape.known or others or self.wrapper is None):
+                wrapped = self._unwrapped(columns, self.wrapper)
+                shape = wrapped if wrapped.known else shape
             if len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.clear()
-            shape = _Shape(any(name in known for name in self.known_by), found.aliases, tuple(found.problems()))
             if is_short(columns) and is_short(others):
                 self._shapes[columns, others] = shape
         return shape
+
+    def _unwrapped(self, columns: tuple[Any, ...], wrapper: str) -> _Shape:
+        """What columns are to the preset if each of a call's record has its wrapper before its name."""
+        inner = unwrapped(columns, wrapper)
+        taken = {column for each in inner.values() for column in each}
+        found = in_any_style(self._names, inner, [column for column in columns if column not in taken])
+        shape = self._shaped(found, tuple(inner))
+        own = {name: each[0] for name, each in inner.items()}
+        aliases = {**own, **{name: own.get(column, column) for name, column in shape.aliases.items()}}
+        twice = Found({}, {name: each for name, each in inner.items() if len(each) > 1}, columns)
+        return _Shape(shape.known, aliases, (*shape.problems, *twice.problems()))
+
+    def _shaped(self, found: Found, columns: tuple[Any, ...]) -> _Shape:
+        known = {*columns, *(name for name, column in found.aliases.items() if column in columns)}
+        known.update(name for name, meant in found.doubts.items() if meant[0] in columns)
+        return _Shape(any(name in known for name in self.known_by), found.aliases, tuple(found.problems()))
 
     @cached_property
     def _shapes(self) -> dict[tuple[tuple[Any, ...], tuple[Any, ...]], _Shape]:

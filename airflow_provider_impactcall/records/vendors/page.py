@@ -79,6 +79,12 @@ def _rows(preset: VendorPreset) -> Iterator[str]:
         "``UPPER_CASE``, ``snake_case``, ``camelCase``, ``kebab-case``, and ``a__b`` or ``a.b`` for ``b`` within "
         "``a``. Two that could be meant are an error."
     )
+    if preset.wrapper:
+        yield (
+            f"{preset.title} may give a call in ``{preset.wrapper}``: a loader that flattens it puts that before each "
+            f"name (``{preset.wrapper}__{preset.known_by[0]}``, ``{preset.wrapper}.{preset.known_by[0]}``), where it "
+            "is ignored."
+        )
     if preset.blanks:
         yield f"{', '.join(f'``{word}``' for word in preset.blanks)} counts as no value."
 

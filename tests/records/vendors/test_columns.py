@@ -99,6 +99,47 @@ def test_a_call_is_the_same_in_every_style(vendor: str, row: Row, style: Callabl
     assert wire({"_loaded": 1, "payload": json.dumps(spelled(row, style), default=str)}, vendor) == expected
 
 
+def wrapped(row: Row, style: Callable[[str], str], between: str) -> Row:
+    """As a loader flattens a call that the vendor gives in ``call``, with its own columns beside it."""
+    return {"_loaded_at": 1, "uri": "x", **flattened({"call": row}, style, between)}
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize(("vendor", "row"), [call for call in CALLS if preset(call[0]).wrapper])
+def test_a_call_is_the_same_where_its_wrapper_was_flattened(vendor: str, row: Row, style: Callable[[str], str]) -> None:
+    expected = wire(row, vendor)
+    assert wire({"call": row}, vendor) == expected
+    for between in ("__", "."):
+        assert wire(wrapped(row, style, between), vendor) == expected
+        for changes in (each for name, each in LEFT_OUT if name == vendor):
+            with pytest.raises(CallLeftOut):
+                wire(wrapped({**row, **changes}, style, between), vendor)
+
+
+def test_columns_of_a_wrapper_are_known_before_the_first_row() -> None:
+    row = next(row for name, row in CALLS if name == "retreaver")
+    mapping = CallMapping({"SubId2": "cid"}, vendor="retreaver", defaults=IDS)
+    columns = list(wrapped(row, str, "__"))
+    assert mapping.problems_with(columns) == []
+    (lacking,) = mapping.problems_with([each for each in columns if each != "call__via"])
+    assert lacking.startswith("vendor: a call has no column 'via', which tells an outbound call")
+    assert mapping.problems_with([*columns, "call.uuid"]) == [
+        "vendor: a call has two columns that could be meant by 'uuid': 'call__uuid' and 'call.uuid'"
+    ]
+    assert mapping.record(wrapped(row, str, "__")).SubId2 == row["cid"]
+    other = {f"lead__{name}": value for name, value in row.items()}
+    assert mapping.problems_with(list(other), other)[0].startswith("vendor: a call has no column 'via'")
+
+
+def test_rows_of_one_call_are_joined_where_their_wrapper_was_flattened() -> None:
+    row = next(row for name, row in CALLS if name == "retreaver")
+    rows = [wrapped({**row, "total_duration": 9}, str, "__"), wrapped(row, str.upper, "__"), {"call": row}]
+    later = {**row, "updated_at": "2024-11-05T16:53:00.756Z", "total_duration": 99}
+    found = items([*rows, wrapped(later, camel, ".")], "retreaver")
+    assert [type(item) for item in found] == [Omission, Omission, Omission, Call]
+    assert found[-1].record.CallDuration == 99
+
+
 LEFT_OUT = [
     ("callrail", {"direction": "outbound"}),
     ("callrail", {"spam": True}),
