@@ -27,7 +27,7 @@ from airflow_provider_impactcall.records.columns import (
 )
 from airflow_provider_impactcall.records.kinds import COUNTRY_OF, LONGEST_ID
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
-from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, zone
+from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, refuse_large, zone
 from airflow_provider_impactcall.records.sources import Reader, Source, adds, derives, names_in, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from airflow_provider_impactcall.records.vendors import preset as preset_named
@@ -100,6 +100,7 @@ class CallMapping:
         self.defaults = defaults or _NOTHING
         inherited = _NOTHING if self.preset is None else self.preset.mapping
         own = mapping or _NOTHING
+        refuse_large(own)
         problems = [*misnamed("mapping", own), *misnamed("constants", self.constants)]
         problems += [f"{name} is in mapping and in constants" for name in own if name in self.constants]
         self._nulls, unfit = nulls_of(nulls)

@@ -140,7 +140,7 @@ def test_rows_of_one_call_are_joined_where_their_wrapper_was_flattened() -> None
     assert found[-1].record.CallDuration == 99
 
 
-LEFT_OUT = [
+LEFT_OUT: list[tuple[str, Row]] = [
     ("callrail", {"direction": "outbound"}),
     ("callrail", {"spam": True}),
     ("callrail", {"customer_phone_number": "anonymous"}),
