@@ -37,7 +37,8 @@ def mapped(
 ) -> Iterator[Item]:
     """Each row as a call, as a rejection with every reason, or as one that is left out.
 
-    Says in the log which columns ``mapping`` names that no row had, and which calls the vendor's preset could not tell.
+    Says in the log which columns ``mapping`` names that no row had and, unless the rows are watched, which calls the
+    vendor's preset could not tell.
 
     :param rows: each with its number in the input, or what has come of it already
     """
@@ -56,5 +57,5 @@ def mapped(
             yield Omission(number, omitted.call_session_id, omitted.reason)
     if unseen := mapping.unseen_columns:
         log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, unseen)))
-    if untold := mapping.untold:
+    if watch is None and (untold := mapping.untold):  # Whoever watches, says so beside what was seen.
         log.warning("Calls of these kinds cannot be told, and are not left out: %s", "; ".join(untold))

@@ -107,10 +107,13 @@ def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
 
     :param rows: what :meth:`.ImpactCallHook.deliver` takes
     :param csv_format: how CSV files are written
-    :raises InvalidOption: if a file cannot be read to its end, or ``rows`` is text that is no path
+    :raises InvalidOption: if a file cannot be read to its end, or ``rows`` is text that is no path, or a list of paths
+        with something else in it that is no row
     """
     if isinstance(rows, str) and not is_path(rows):
         raise InvalidOption(_no_path(rows))
+    if _is_list(rows):
+        _refuse_other_paths(rows)
     if _has_paths(rows):
         with Spool(("row",)) as spool:
             drained = _drain([rows] if is_path(rows) else rows, spool, csv_format)
@@ -138,16 +141,49 @@ def opens_files(method: _Method) -> _Method:
 
 
 def _has_paths(rows: Any) -> bool:
-    if is_path(rows):
-        return True
-    if not isinstance(rows, Collection) or isinstance(rows, (str, bytes, Mapping)):
+    # What lies deeper is a row's, and opens nothing.
+    return is_path(rows) or (_is_list(rows) and any(map(is_path, rows)))
+
+
+def _is_list(rows: Any) -> bool:
+    """Whether it may hold several rows or paths; what names its values is one row."""
+    return isinstance(rows, Collection) and not isinstance(rows, (str, bytes, Mapping)) and not names_values(rows)
+
+
+def _refuse_other_paths(items: Collection[Any]) -> None:
+    """Refuses what someone takes for a list of paths, unless all are such as can be opened.
+
+    :raises InvalidOption: with the first that cannot, and what to give for it
+    """
+    if not all(is_path(item) or isinstance(item, str) or _are_paths(item) for item in items):
+        return  # There is a row among them, and what is none beside it costs itself alone.
+    for place, item in enumerate(items, start=1):
+        if is_path(item):
+            continue
+        if not isinstance(item, str):
+            raise InvalidOption(
+                f"the calls, item {place} of the list: is a list of paths; give all paths in one list: "
+                "calls=['a.csv', 'b.csv']"
+            )
+        instead = _instead(item) if item.isprintable() and item.strip() else None
+        if instead is not None:
+            raise InvalidOption(f"the calls, item {place} of the list: {instead}")
+        if not any(map(is_path, items)):
+            return  # A list of text is said to be one when its rows are read.
+        raise InvalidOption(f"the calls, item {place} of the list: is text that is no path; {_ENDINGS}")
+
+
+def _are_paths(value: Any, deep: int = 3) -> bool:
+    """Whether it is a list of paths, or of such lists."""
+    if not isinstance(value, (list, tuple, set, frozenset)) or not value or names_values(value):
         return False
-    # What names its values is one row. What lies deeper is a row's, and opens nothing.
-    return not names_values(rows) and any(map(is_path, rows))
+    return all(is_path(each) or (deep > 1 and _are_paths(each, deep - 1)) for each in value)
 
 
 def _as_they_come(rows: Iterator[Any], csv_format: CsvFormat) -> Generator[Any, None, None]:
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number == 0:
+            _refuse_other_paths([row])
         if is_path(row):
             with opened(row, csv_format) as found:
                 yield from found

@@ -17,9 +17,10 @@ import yaml
 from airflow.providers.common.compat.sdk import AirflowException, ObjectStoragePath
 
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
-from airflow_provider_impactcall.hooks.paths import refuse_credentials
+from airflow_provider_impactcall.hooks.paths import refuse_credentials, shown
 from airflow_provider_impactcall.hooks.sql import drained
 from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.options import DEEPEST, MOST_PARTS, is_small, refuse_large
 from airflow_provider_impactcall.records.sources import Source
 
 try:
@@ -35,8 +36,6 @@ _PATHS = (str, PathLike, ObjectStoragePath)
 _QUERY = {"sql", "sql_conn_id"}
 _NULLS = ("", "~", "null", "Null", "NULL")
 _SHOWN = 5
-_MOST_PARTS = 100_000
-_DEEPEST = 50
 
 
 def loaded(mapping: Mapping[str, Source] | str | PathLike[str] | None) -> Mapping[str, Source] | None:
@@ -58,6 +57,7 @@ def loaded(mapping: Mapping[str, Source] | str | PathLike[str] | None) -> Mappin
         mapping, beside = _read(path), path.parent
     if not isinstance(mapping, Mapping):
         return mapping
+    refuse_large(mapping)
     problems: list[str] = []
     whole = {}
     for name, source in mapping.items():
@@ -105,10 +105,10 @@ def _from_csv(path: _Path) -> Mapping[str, Any]:
         header = next(lines, [])
         if len(header) != 2 or not all(any(map(str.isalpha, name)) for name in header):
             # A line of numbers in its place is a first entry, which would be lost.
-            raise InvalidOption(f"{path} must begin with a header of two names, the key's and the value's")
-        return _without_doubt(str(path), ((f"line {lines.line_num}", values) for values in lines if values))
+            raise InvalidOption(f"{shown(path)} must begin with a header of two names, the key's and the value's")
+        return _without_doubt(shown(path), ((f"line {lines.line_num}", values) for values in lines if values))
     except csv.Error as error:
-        raise InvalidOption(f"{path}, line {lines.line_num}: is no CSV: {error}") from None
+        raise InvalidOption(f"{shown(path)}, line {lines.line_num}: is no CSV: {error}") from None
 
 
 def _from_query(query: Mapping[str, Any], beside: _Path | None) -> Mapping[str, Any]:
@@ -172,23 +172,23 @@ def _read(path: _Path) -> Mapping[str, Any]:
     try:
         mapping = json.loads(text, object_pairs_hook=_with_each_key_once) if is_json else _yaml(text)
     except _RepeatedKey as error:
-        raise InvalidOption(f"mapping: {path}{_line(error.problem_mark, text)}: a key stands twice") from None
+        raise InvalidOption(f"mapping: {shown(path)}{_line(error.problem_mark, text)}: a key stands twice") from None
     except yaml.MarkedYAMLError as error:
-        raise InvalidOption(f"mapping: {path}{_line(error.problem_mark, text)}: is no YAML") from None
+        raise InvalidOption(f"mapping: {shown(path)}{_line(error.problem_mark, text)}: is no YAML") from None
     except json.JSONDecodeError as error:
-        raise InvalidOption(f"mapping: {path}, line {error.lineno}: is no JSON") from None
+        raise InvalidOption(f"mapping: {shown(path)}, line {error.lineno}: is no JSON") from None
     except _TooLarge:
         mapping = None
-        is_small = False
+        small = False
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise InvalidOption(f"mapping: {path}: is no {'JSON' if is_json else 'YAML'}") from None
+        raise InvalidOption(f"mapping: {shown(path)}: is no {'JSON' if is_json else 'YAML'}") from None
     else:
-        is_small = _is_small(mapping)
-    if not is_small:
-        raise InvalidOption(f"mapping: {path}: has more than {_MOST_PARTS} parts, or {_DEEPEST} levels")
+        small = is_small(mapping)
+    if not small:
+        raise InvalidOption(f"mapping: {shown(path)}: has more than {MOST_PARTS} parts, or {DEEPEST} levels")
     if not isinstance(mapping, Mapping) or not mapping:
         holds = normalize.described(mapping) if mapping else "nothing"
-        raise InvalidOption(f"mapping: {path} must hold a dict by parameter name, and holds {holds}")
+        raise InvalidOption(f"mapping: {shown(path)} must hold a dict by parameter name, and holds {holds}")
     return mapping
 
 
@@ -201,27 +201,9 @@ def _yaml(text: str) -> Any:
     for event in yaml.parse(text, _BaseLoader):
         parts += isinstance(event, yaml.NodeEvent)
         level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if level > _DEEPEST or parts > 2 * _MOST_PARTS:  # keys are nodes too
+        if level > DEEPEST or parts > 2 * MOST_PARTS:  # keys are nodes too
             raise _TooLarge
     return yaml.load(text, _TextLoader)  # noqa: S506
-
-
-def _is_small(document: Any) -> bool:
-    """Whether what a file holds is small, once each alias of YAML's is what it stands for, which may be many more."""
-    ahead = [(document, 1)]
-    seen = 0
-    while ahead:
-        part, level = ahead.pop()
-        seen += 1
-        if seen > _MOST_PARTS or level > _DEEPEST:
-            return False
-        if isinstance(part, Mapping):
-            ahead += [(each, level + 1) for each in part.values()]
-        elif isinstance(part, (list, tuple)):
-            ahead += [(each, level + 1) for each in part]
-        if len(ahead) > _MOST_PARTS:
-            return False
-    return True
 
 
 class _TooLarge(Exception):
@@ -288,7 +270,7 @@ def _text(path: _Path) -> str:
         with path.open("rb") as file:
             return str(file.read(), "utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidOption(f"{path} is not UTF-8") from None
+        raise InvalidOption(f"{shown(path)} is not UTF-8") from None
     except (
         FileNotFoundError,
         IsADirectoryError,
@@ -306,4 +288,4 @@ def _text(path: _Path) -> str:
 def _unreadable(path: Any, error: Exception) -> str:
     why = error.strerror if isinstance(error, OSError) else None
     hint = "; is the provider of its storage installed?" if isinstance(error, (ImportError, ValueError)) else ""
-    return f"{path} cannot be read: {why or type(error).__name__}{hint}"
+    return f"{shown(path)} cannot be read: {why or type(error).__name__}{hint}"

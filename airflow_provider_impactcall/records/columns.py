@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.column_names import in_their_style
+from airflow_provider_impactcall.records.column_names import in_their_style, may_be_shown
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 Row = Mapping[str, Any]
@@ -121,6 +121,19 @@ def in_any_style(names: Iterable[str], columns: Iterable[Any], others: Iterable[
     return Found(aliases, doubts, [*columns, *others])
 
 
+def unwrapped(columns: Iterable[Any], wrapper: str) -> Mapping[str, Sequence[str]]:
+    """The columns that a loader made of an object in a column (``call__uuid`` of ``call``), by their names in it.
+
+    :param wrapper: the column that the object was in
+    """
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        head, *inner = _LEVELS.split(column, maxsplit=1) if isinstance(column, str) else [""]
+        if inner and inner[0] and styled(head) == styled(wrapper):
+            found.setdefault(inner[0], []).append(column)
+    return found
+
+
 def in_any_case(names: Iterable[str], columns: Sequence[Any], aliases: Mapping[str, str]) -> Found:
     """The columns that names mean which differ from them in case alone. A name that is a column's own means that one.
 
@@ -178,6 +191,13 @@ def near(name: str, columns: Iterable[Any]) -> str | None:
     by_style = {styled(column): column for column in columns if isinstance(column, str)}
     found = difflib.get_close_matches(styled(name), by_style, n=1, cutoff=0.7)
     return by_style[found[0]] if found else None
+
+
+def hint(name: str, columns: Iterable[Any]) -> str:
+    """The nearest column, to be read after a name that no column has; nothing if none comes near, or may be shown."""
+    every = list(columns)
+    found = near(name, every) if may_be_shown(map(str, every)) else None
+    return "" if found is None else f" (did you mean {found!r}?)"
 
 
 def but_nulls(value: Any, nulls: Collection[str]) -> Any:

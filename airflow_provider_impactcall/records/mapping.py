@@ -17,6 +17,7 @@ from airflow_provider_impactcall.records.columns import (
     OpenedRow,
     Row,
     but_nulls,
+    hint,
     in_any_case,
     is_among,
     is_short,
@@ -26,8 +27,8 @@ from airflow_provider_impactcall.records.columns import (
 )
 from airflow_provider_impactcall.records.kinds import COUNTRY_OF, LONGEST_ID
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
-from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, zone
-from airflow_provider_impactcall.records.sources import Column, Reader, Source, adds, derives, names_in, reader_of
+from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, refuse_large, zone
+from airflow_provider_impactcall.records.sources import Reader, Source, adds, derives, names_in, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from airflow_provider_impactcall.records.vendors import preset as preset_named
 
@@ -99,6 +100,7 @@ class CallMapping:
         self.defaults = defaults or _NOTHING
         inherited = _NOTHING if self.preset is None else self.preset.mapping
         own = mapping or _NOTHING
+        refuse_large(own)
         problems = [*misnamed("mapping", own), *misnamed("constants", self.constants)]
         problems += [f"{name} is in mapping and in constants" for name in own if name in self.constants]
         self._nulls, unfit = nulls_of(nulls)
@@ -229,7 +231,7 @@ class CallMapping:
         problems += [f"mapping: a call {doubt}" for doubt in seen.problems()]
         missing = [name for name in self.missing_columns(opened) if name not in seen.doubts]
         if missing:
-            shown = " nor ".join(f"{name!r}{_hint(name, columns)}" for name in missing)
+            shown = " nor ".join(f"{name!r}{hint(name, columns)}" for name in missing)
             problems.append(f"mapping: the calls have no column {shown}")
         if self.preset is None:
             by_name = _columns_by_parameter(tuple(columns))
@@ -278,7 +280,6 @@ class CallMapping:
         missing = set(self.missing_columns(known))
         self._unseen = missing if self._unseen is None else self._unseen & missing
         if self.preset is not None:
-            problems += [Problem("row", each) for each in self.preset.missing_guards(known, self._prefiltered)]
             untold = set(self.preset.untold(known))
             self._untold = untold if self._untold is None else self._untold & untold
         if len(self._plans) >= _MOST_PLANS:
@@ -302,6 +303,8 @@ class CallMapping:
     def _values(self, row: Row, plan: _Plan) -> tuple[dict[str, Any], list[Problem]]:
         values: dict[str, Any] = {name: row[column] for name, column in plan.by_name}
         problems = [*plan.problems]
+        if self.preset is not None:
+            problems += [Problem("row", each) for each in self.preset.silent_guards(row, self._prefiltered)]
         for name, read in self._reads:
             try:
                 values[name] = read(row)
@@ -322,9 +325,10 @@ class CallMapping:
 
     def _explain(self, problem: Problem, row: Row) -> Problem:
         reader = self._own.get(problem.parameter) or self._inherited.get(problem.parameter)
-        if problem.message.startswith("is missing") and isinstance(reader, Column) and not is_among(reader.name, row):
-            hint = _hint(reader.name, row)
-            return Problem(problem.parameter, f"{problem.message}; the row has no column {reader.name!r}{hint}")
+        lacking = [] if reader is None else [name for name in reader.columns() if not is_among(name, row)]
+        if problem.message.startswith("is missing") and lacking:
+            named = f"{lacking[0]!r}{hint(lacking[0], row)}"
+            return Problem(problem.parameter, f"{problem.message}; the row has no column {named}")
         return problem
 
     def _session_id(self, row: Row) -> str | None:
@@ -348,12 +352,6 @@ def _read_by(
         except InvalidOption as error:
             problems.append(f"mapping: {name} {error}")
     return readers, problems
-
-
-def _hint(name: str, columns: Iterable[Any]) -> str:
-    every = list(columns)
-    found = near(name, every) if may_be_shown(map(str, every)) else None
-    return "" if found is None else f" (did you mean {found!r}?)"
 
 
 @lru_cache(maxsize=64)

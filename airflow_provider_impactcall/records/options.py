@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,6 +11,42 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.call_record import PARAMETERS, nearest_parameter
 from airflow_provider_impactcall.records.vendors import GUARDS, VendorPreset
+
+MOST_PARTS = 100_000
+"""The parts of a mapping: its sources, and all that is in them."""
+
+DEEPEST = 50
+"""The levels of sources in sources, which are read by calls in calls."""
+
+
+def is_small(document: Any, *, lookups: bool = True) -> bool:
+    """Whether a mapping is within these bounds, once each alias of YAML's is what it stands for, which may be many.
+
+    :param lookups: whether the tables of lookups count, which may be of as many entries as a database has
+    """
+    ahead = [(document, 1)]
+    seen = 0
+    while ahead:
+        part, level = ahead.pop()
+        seen += 1
+        if seen > MOST_PARTS or level > DEEPEST:
+            return False
+        if isinstance(part, Mapping):
+            ahead += [(each, level + 1) for name, each in part.items() if lookups or name != "lookup"]
+        elif isinstance(part, (list, tuple)):
+            ahead += [(each, level + 1) for each in part]
+        if len(ahead) > MOST_PARTS:
+            return False
+    return True
+
+
+def refuse_large(mapping: Mapping[str, Any]) -> None:
+    """Refuses a mapping that is not small, whatever the size of its lookups.
+
+    :raises InvalidOption: with the bounds
+    """
+    if not is_small(mapping, lookups=False):
+        raise InvalidOption(f"mapping has more than {MOST_PARTS} parts, or {DEEPEST} levels")
 
 
 def passed_of(prefiltered: Any, preset: VendorPreset | None) -> tuple[Collection[str], list[str]]:

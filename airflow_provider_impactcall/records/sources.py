@@ -33,7 +33,7 @@ from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidOption
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import ABSENT as _ABSENT
 from airflow_provider_impactcall.records.columns import Row as Row
-from airflow_provider_impactcall.records.columns import but_nulls, led_to
+from airflow_provider_impactcall.records.columns import but_nulls, hint, is_among, led_to
 from airflow_provider_impactcall.records.wording import adds as adds
 from airflow_provider_impactcall.records.wording import derives as derives
 from airflow_provider_impactcall.records.wording import folded as folded
@@ -156,17 +156,25 @@ class Table:
     :param reader: gives the key
     :param table: value by key
     :param default: the value of rows without a key, and of keys that the table lacks
+    :param names: the columns that may hold the key, if they are known
     """
 
     reader: Reader
     table: Mapping[Any, Any]
     default: Any = _ABSENT
+    names: Sequence[str] = ()
 
     def read(self, row: Row) -> Any:
-        """The key's value; None without a key, unless there is a default."""
+        """The key's value; None without a key, unless there is a default and a column that could have held it."""
         key = self.reader.read(row)
         if normalize.is_absent(key):
-            return None if self.default is _ABSENT else self.default
+            if self.default is _ABSENT or self.default is None:
+                return None
+            if self.names and not any(is_among(name, row) for name in self.names):
+                # As a rule a name is misspelled, and the default would stand for all calls.
+                named = " nor ".join(f"{name!r}{hint(name, row)}" for name in self.names)
+                raise normalize.UnfitValue(f"cannot be known: the row has no column {named}")
+            return self.default
         value = self._find(key)
         if value is _ABSENT:
             raise normalize.UnfitValue(self._lacks(key))
@@ -280,17 +288,16 @@ def reader_of(source: Any, inherited: Source | None = None, nulls: Collection[st
     if "lookup" in source:
         default = _LEFT_OUT if default == LEAVE_OUT else default
         reader, lookup = _reader_and_table(source, "lookup", _key, nulls)
-        return Lookup(reader, lookup, default)
+        return Lookup(reader, lookup, default, tuple(names_in(source["from"])))
     if "from" in source:
         reader, values = _reader_and_table(source, "values", folded, nulls)
-        return Values(reader, values, default)
+        return Values(reader, values, default, tuple(names_in(source["from"])))
     values = _table(source, "values", folded)
     if not isinstance(inherited, Mapping) or "values" not in inherited:
         raise InvalidOption("has values and no 'from' that says of what: only a vendor's table can be added to")
     extended = {folded(word): value for word, value in {**inherited["values"], **values}.items()}
-    return Values(
-        reader_of(inherited["from"], nulls=nulls), extended, source.get("default", inherited.get("default", _ABSENT))
-    )
+    default = source.get("default", inherited.get("default", _ABSENT))
+    return Values(reader_of(inherited["from"], nulls=nulls), extended, default, tuple(names_in(inherited["from"])))
 
 
 def _key(value: Any) -> str:

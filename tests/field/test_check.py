@@ -13,6 +13,7 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.cli.conftest import Command, impactcall
+from tests.records.vendors.payloads import load
 
 __all__ = ["impactcall"]
 
@@ -52,6 +53,22 @@ def test_columns_that_nothing_reads_are_those_that_no_name_asked_for(account: Sa
     file = str(FIELD / "02e_ringba_columns_nothing_reads.jsonl")
     found = json.loads(impactcall("check", file, *given).out)
     assert (found["filtered"], found["unmapped_columns"]) == (1, ["agent"])
+
+
+def test_calls_that_cannot_be_told_are_said_once(
+    account: Sandbox, impactcall: Command, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{**load("ringba_call"), "inboundCallId": each} for each in "ab"]
+    file = tmp_path / "calls.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    done = impactcall("check", str(file), "--vendor", "ringba", "--constants", '{"MediaId": 10000}')
+    assert (done.out + done.err).count("cannot be told") == 1
+    caplog.clear()
+    options: Any = {"vendor": "ringba", "constants": {"MediaId": 10000}}
+    ImpactCallHook().deliver(rows, dry_run=True, **options)
+    ImpactCallHook().deliver(rows, **options)
+    said = [each.getMessage() for each in caplog.records if "cannot be told" in each.getMessage()]
+    assert [each[:7] for each in said] == ["  ! cal", "Calls o"]
 
 
 def suspicions(rows: Any, **options: Any) -> str:

@@ -40,6 +40,9 @@ attach = import_module(f"airflow{'' if version('apache-airflow').startswith('2.'
 
 ENDINGS = "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or in .parquet"
 GIVE_FILES = "give its files: sorted(glob.glob('calls/*.csv')), or those of ObjectStoragePath(...).glob('*.csv')"
+PATTERN = f"is a pattern of names, and there is no such file; {GIVE_FILES}"
+JSON_LINES = f"{ENDINGS}; of a .json file, jq -c '.[]' makes a .jsonl one"
+LISTED = "is a list of paths; give all paths in one list: calls=['a.csv', 'b.csv']"
 NAMES = ["c.jsonl", "c.NDJSON", "c.csv", "c.jsonl.gz", "c.ndjson.gz", "c.Csv.Gz", "c.parquet"]
 
 
@@ -405,12 +408,42 @@ class TestBrokenFiles:
         assert not sandbox.requests
 
     @pytest.mark.parametrize(
+        ("calls", "item", "complaint"),
+        [
+            (lambda good, home: [[good]], 1, LISTED),
+            (lambda good, home: [(good, Path(good)), [good]], 1, LISTED),
+            (lambda good, home: [good, [[good]]], 2, LISTED),
+            (lambda good, home: iter([[good], [good]]), 1, LISTED),
+            (lambda good, home: [home], 1, f"is a folder; {GIVE_FILES}"),
+            (lambda good, home: (good, f"{home}/"), 2, f"is a folder; {GIVE_FILES}"),
+            (lambda good, home: iter([home, good]), 1, f"is a folder; {GIVE_FILES}"),
+            (lambda good, home: [good, f"{home}/*"], 2, PATTERN),
+            (lambda good, home: [good, f"{good}.json"], 2, JSON_LINES),
+            (lambda good, home: [good, '{"CallSessionId": "c1"}'], 2, f"is text that is no path; {ENDINGS}"),
+        ],
+    )
+    def test_a_list_that_is_no_list_of_paths_is_refused_at_once(
+        self, calls: Callable[[str, str], Any], item: int, complaint: str, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        good = str(file(tmp_path, "good.csv", [canary.row(1)]))
+        with pytest.raises(InvalidOption) as raised:
+            ImpactCallHook().deliver(calls(good, str(tmp_path)))
+        assert str(raised.value) == f"the calls, item {item} of the list: {complaint}"
+        assert not sandbox.requests
+
+    def test_rows_beside_what_is_none_are_sent(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        good = str(file(tmp_path, "good.csv", [canary.row(1)]))
+        for rows in ([canary.row(1), [good]], [canary.row(2), str(tmp_path)]):
+            report = ImpactCallHook().deliver(rows)
+            assert (report.delivered, report.rejected) == (1, 1)
+
+    @pytest.mark.parametrize(
         ("path", "complaint"),
         [
             ("missing.csv", "No such file or directory"),
             ("folder.csv", f"is a folder; {GIVE_FILES}"),
-            ("calls-*.csv", f"is a pattern of names, and there is no such file; {GIVE_FILES}"),
-            ("calls.json", f"{ENDINGS}; of a .json file, jq -c '.[]' makes a .jsonl one"),
+            ("calls-*.csv", PATTERN),
+            ("calls.json", JSON_LINES),
             ("good.csv/calls.csv", "Not a directory"),
             ("calls.txt", "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or in .parquet"),
             ("calls.parquet.gz", "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or in .parquet"),

@@ -445,6 +445,58 @@ def test_a_mapping_file_is_bounded(text: str, tmp_path: Path) -> None:
         loaded(str(path))
 
 
+def _nested(levels: int) -> Any:
+    source: Any = "x"
+    for number in range(levels):
+        source = [{"first_of": [source]}, {"rounded_down": source}, {"from": source, "values": {"a": 1}}][number % 3]
+    return source
+
+
+def _circle() -> Any:
+    source: dict[str, Any] = {"first_of": ["x"]}
+    source["first_of"].append(source)
+    return source
+
+
+def _shared(levels: int) -> Any:
+    source: Any = "x"
+    for _ in range(levels):
+        source = {"first_of": [source] * 18}
+    return source
+
+
+@pytest.mark.parametrize(
+    "source",
+    [_nested(3000), _nested(100_000), _circle(), _shared(9), {"first_of": ["x"] * 100_001}],
+    ids=["3000 levels", "100000 levels", "a circle", "shared", "wide"],
+)
+def test_a_mapping_in_python_is_bounded_alike(source: Any, sandbox: Sandbox) -> None:
+    for make in (loaded, CallMapping, lambda mapping: ImpactCallHook().rehearse([{}], mapping=mapping)):
+        with pytest.raises(InvalidOption, match=r"^mapping has more than 100000 parts, or 50 levels$"):
+            make({"City": source})
+    assert not sandbox.requests
+
+
+def test_a_lookup_in_python_may_be_large() -> None:
+    table = {str(number): number for number in range(100_001)}
+    assert loaded({"SubId1": {"from": "k", "lookup": table}})
+    assert CallMapping({"SubId1": _nested(20)})
+
+
+@pytest.mark.parametrize("name", ["a\n1.yaml", "a\x1b[31m.json", "a\u202eb.yaml"])
+def test_a_path_is_shown_printable(name: str, tmp_path: Path) -> None:
+    shown = repr(name)[1:-1]
+    for content in ("[", '{"City": 1, "City": 2}', "", b"\xff", "- a"):
+        found = refusal(file(tmp_path, name, content))
+        assert found.isprintable()
+        assert f"{tmp_path}/{shown}" in found
+    assert refusal(f"{tmp_path}/no{name}") == f"mapping: {tmp_path}/no{shown} cannot be read: No such file or directory"
+    for content in ("a\n", "a,b\n1,2,3\n", 'a,b\n"1', b"\xff", "a,b\n"):
+        found = refusal(by(file(tmp_path, f"{name}.csv", content)))
+        assert found.isprintable()
+        assert f"{shown}.csv" in found
+
+
 def test_a_few_aliases_are_what_they_stand_for(tmp_path: Path) -> None:
     path = tmp_path / "mapping.yaml"
     path.write_text("City: &c {first_of: [a, b]}\nRegion: *c\n")

@@ -287,6 +287,12 @@ def test_21_calls_without_a_partner(sandbox: Sandbox) -> None:
         {"call": {**call, "uuid": "u4", "afid": "acme"}},
     ]
     assert delivered(rows, **options) == {"delivered": 1, "filtered": 2}
+    misspelled = {"vendor": "retreaver", "constants": IDS}
+    misspelled["mapping"] = {"MediaId": {**mapping["MediaId"], "from": "affid"}}
+    assert delivered(rows, **misspelled) == {"rejected": 3}
+    assert reasons(rows, **misspelled) == [
+        "MediaId cannot be known: the row has no column 'affid' (did you mean 'afid'?)"
+    ]
 
 
 NULLS = ("NULL", "None", "nan", "N/A", "<NA>", "#N/A", "null")

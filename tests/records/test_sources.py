@@ -302,6 +302,44 @@ class TestLookup:
         source = {"from": "k", "lookup": self.NUMBERS, "default": 9}
         assert [read(source, {"k": key}) for key in ("3035550191", "nobody", None)] == [1, 9, 9]
 
+    @pytest.mark.parametrize("table", ["lookup", "values"])
+    @pytest.mark.parametrize(
+        ("key", "column"),
+        [
+            ("numbre", "'numbre' (did you mean 'number'?)"),
+            ("answered_by.name", "'answered_by.name'"),
+            (
+                {"first_of": ["numbre", "medai"]},
+                "'numbre' (did you mean 'number'?) nor 'medai' (did you mean 'media'?)",
+            ),
+            ({"from": "zzz", "values": {"a": "b"}}, "'zzz'"),
+            ({"rounded_down": "zzz"}, "'zzz'"),
+        ],
+    )
+    @pytest.mark.parametrize("default", ["leave out", 9])
+    def test_a_default_never_stands_for_a_column_that_is_not_there(
+        self, table: str, key: Any, column: str, default: Any
+    ) -> None:
+        source = {"from": key, table: {"a": 1}, "default": default}
+        assert unfit(source) == f"cannot be known: the row has no column {column}"
+        for name in ("MediaId", "SubId1"):
+            assert problems_of(good_row(CALL), mapping={name: source})[0][0] == name
+
+    def test_a_default_stands_for_what_one_of_several_columns_could_hold(self) -> None:
+        either = {"from": {"first_of": ["number", "other"]}, "lookup": {"a": 1}, "default": 9}
+        assert [read(either, row) for row in ({"number": None}, {"other": "b"}, {"number": "a"})] == [9, 9, 1]
+        deeper = {"from": "caller.partner", "lookup": {"a": 1}, "default": 9}
+        assert read(deeper) == 9
+        unknown = {"from": lambda row: row.get("k"), "lookup": {"a": 1}, "default": 9}
+        assert read(unknown, {}) == 9
+        assert read({"from": "zzz", "values": {"a": 1}, "default": None}) is None
+
+    def test_the_nearest_column_is_named_of_any_source(self) -> None:
+        for source in ({"from": "numbr", "lookup": {"1": 1}}, {"rounded_down": "numbr"}):
+            assert problems_of(good_row(CALL), mapping={"CallDuration": source}) == [
+                ("CallDuration", "is missing; the row has no column 'numbr' (did you mean 'number'?)")
+            ]
+
     def test_a_lookup_of_what_a_lookup_gives(self) -> None:
         source = {"from": {"from": "number", "lookup": {"3035550191": "acme"}}, "lookup": {"acme": 20001}}
         assert wire_text(good_row(CALL), mapping={"MediaId": source})["MediaId"] == "20001"

@@ -18,7 +18,15 @@ from airflow_provider_impactcall.records.normalize.phones import (
 )
 from airflow_provider_impactcall.records.normalize.texts import boolean, identifier, one_of, text
 from airflow_provider_impactcall.records.normalize.times import event_date
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, described, is_absent, plain, word
+from airflow_provider_impactcall.records.normalize.values import (
+    UnfitValue,
+    bare,
+    described,
+    is_absent,
+    is_blank,
+    plain,
+    word,
+)
 
 __all__ = [
     "REGIONS",
@@ -35,6 +43,7 @@ __all__ = [
     "integer",
     "is_absent",
     "is_anonymous",
+    "is_blank",
     "is_no_nanp",
     "number",
     "one_of",

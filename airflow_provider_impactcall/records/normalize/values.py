@@ -84,6 +84,11 @@ def is_absent(value: Any) -> bool:
         return False
 
 
+def is_blank(value: Any) -> bool:
+    """Whether a value stands for "nothing", or is text of nothing but blanks."""
+    return is_absent(value) or (isinstance(value, str) and not bare(value))
+
+
 def _is_nothing(value: Any) -> bool:
     if value is None or type(value).__name__ == "NAType":
         return True

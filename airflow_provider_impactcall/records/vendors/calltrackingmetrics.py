@@ -14,6 +14,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     country_beside,
     flag,
     latest,
+    listed,
     marked,
     reads,
     whole_id,
@@ -110,12 +111,13 @@ PRESET = VendorPreset(
         "Zip": "postal_code",
         "RepeatCaller": yes_or_no("is_new_caller", "new", "repeat"),
         "CallRecording": "audio",
-        "Keypresses": "inputs.menu_inputs",
+        "Keypresses": listed("inputs.menu_inputs"),
         "TrafficSource": "source",
         "SaleAmount": sale_amount,
         "PromoNumberDescription": "tracking_label",
     },
     known_by=("sid", "tracking_number"),  # Not id: a table of webhooks has one of its own.
+    wrapper="call",
     filters=(
         Filter("an outbound call", "direction", ("outbound",), guard="direction"),
         Filter("an activity other than an inbound call", other_than_inbound, (True,), guard="direction"),

@@ -9,8 +9,17 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.columns import OpenedRow, Row, in_any_style, is_short, object_in
-from airflow_provider_impactcall.records.sources import Reader, Source, folded, in_words, names_in, reader_of
+from airflow_provider_impactcall.records.columns import (
+    Found,
+    OpenedRow,
+    Row,
+    in_any_style,
+    is_among,
+    is_short,
+    object_in,
+    unwrapped,
+)
+from airflow_provider_impactcall.records.sources import Column, Reader, Source, folded, in_words, names_in, reader_of
 
 Join = Callable[[Sequence[Row]], Sequence[Row | str]]
 """The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
@@ -49,7 +58,8 @@ class Filter:
     :param stays: the values of calls that stay, if any other is to reject the row and be named; all others stay if None
     :param unfinished: whether such a row is one version of a call that will come again: another version of the same
         input always goes before it
-    :param guard: the kind of guard that it is, if it is one: rows without any column that tells it are refused
+    :param guard: the kind of guard that it is, if it is one: rows without anything in a column that tells it are
+        rejected, unless it leaves them out
     :param columns: the columns that tell it, one of which is enough; those of ``source`` if None
     """
 
@@ -72,7 +82,7 @@ class Filter:
         :raises UnfitValue: if nobody knows
         """
         value = self._reader.read(row)
-        if normalize.is_absent(value):
+        if normalize.is_blank(value):
             return False
         if folded(value) in self._values:
             return True
@@ -109,6 +119,20 @@ class _Shape(NamedTuple):
     problems: Sequence[str]
 
 
+class _Guarding(NamedTuple):
+    """What a preset's filters of one kind of guard need.
+
+    :param reason: what a call is that they leave out
+    :param names: the columns that tell it, one of which is enough
+    :param readers: of these columns
+    """
+
+    guard: Guard
+    reason: str
+    names: Sequence[str]
+    readers: Sequence[Reader]
+
+
 @dataclass(frozen=True)
 class VendorPreset:
     """How one vendor's calls become impact.com's.
@@ -124,6 +148,8 @@ class VendorPreset:
     :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
     :param notes: what a user has to know, a sentence each
     :param blanks: the words that the vendor writes where there is no value
+    :param wrapper: the column that the vendor gives a call's record in, so that a loader that flattens it puts that
+        before the name of each (``call__uuid``); None if it gives the record itself
     """
 
     name: str
@@ -136,6 +162,7 @@ class VendorPreset:
     call: Source | None = None
     notes: Sequence[str] = ()
     blanks: Collection[str] = ()
+    wrapper: str | None = None
 
     def opened(self, row: Row) -> Row:
         """The row with the call's own columns in it, wherever they lay, and nothing in them where there is no value.
@@ -172,16 +199,24 @@ class VendorPreset:
         :param columns: of opened rows
         :param passed: the guards that the rows have passed already
         """
+        return [
+            _untold(guard, reason, names)
+            for guard, reason, names, _ in self._guards
+            if guard not in passed and not any(is_among(name, columns) for name in names)
+        ]
+
+    def silent_guards(self, row: Row, passed: Collection[str] = ()) -> list[str]:
+        """What keeps a row from being told from calls that must never be sent, to be read after ``row``: that it has
+        no column which tells it, or nothing in one.
+
+        :param row: opened
+        :param passed: the guards that it has passed already
+        """
         problems = []
-        for guard in GUARDS:
-            of_kind = [each for each in self.filters if each.guard == guard and each.told_by]
-            if guard in passed or not of_kind or any(name in columns for each in of_kind for name in each.told_by):
-                continue
-            names = list(dict.fromkeys(name for each in of_kind for name in each.told_by))
-            problems.append(
-                f"has no column {' or '.join(map(repr, names))}, which tells {of_kind[0].reason}; "
-                f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
-            )
+        for guard, reason, names, readers in self._guards:
+            if guard not in passed and all(normalize.is_blank(reader.read(row)) for reader in readers):
+                empty = [name for name in names if is_among(name, row)]
+                problems.append(_unset(guard, reason, empty) if empty else _untold(guard, reason, names))
         return problems
 
     def untold(self, columns: Collection[str]) -> list[str]:
@@ -240,15 +275,31 @@ class VendorPreset:
         """
         shape = self._shapes.get((columns, others))
         if shape is None:
-            found = in_any_style(self._names, columns, others)
-            known = {*columns, *(name for name, column in found.aliases.items() if column in columns)}
-            known.update(name for name, meant in found.doubts.items() if meant[0] in columns)
+            shape = self._shaped(in_any_style(self._names, columns, others), columns)
+            if not (shape.known or others or self.wrapper is None):
+                wrapped = self._unwrapped(columns, self.wrapper)
+                shape = wrapped if wrapped.known else shape
             if len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.clear()
-            shape = _Shape(any(name in known for name in self.known_by), found.aliases, tuple(found.problems()))
             if is_short(columns) and is_short(others):
                 self._shapes[columns, others] = shape
         return shape
+
+    def _unwrapped(self, columns: tuple[Any, ...], wrapper: str) -> _Shape:
+        """What columns are to the preset if each of a call's record has its wrapper before its name."""
+        inner = unwrapped(columns, wrapper)
+        taken = {column for each in inner.values() for column in each}
+        found = in_any_style(self._names, inner, [column for column in columns if column not in taken])
+        shape = self._shaped(found, tuple(inner))
+        own = {name: each[0] for name, each in inner.items()}
+        aliases = {**own, **{name: own.get(column, column) for name, column in shape.aliases.items()}}
+        twice = Found({}, {name: each for name, each in inner.items() if len(each) > 1}, columns)
+        return _Shape(shape.known, aliases, (*shape.problems, *twice.problems()))
+
+    def _shaped(self, found: Found, columns: tuple[Any, ...]) -> _Shape:
+        known = {*columns, *(name for name, column in found.aliases.items() if column in columns)}
+        known.update(name for name, meant in found.doubts.items() if meant[0] in columns)
+        return _Shape(any(name in known for name in self.known_by), found.aliases, tuple(found.problems()))
 
     @cached_property
     def _shapes(self) -> dict[tuple[tuple[Any, ...], tuple[Any, ...]], _Shape]:
@@ -260,8 +311,32 @@ class VendorPreset:
         return self.names_with(self.mapping.values())
 
     @cached_property
+    def _guards(self) -> Sequence[_Guarding]:
+        found = []
+        for guard in GUARDS:
+            of_kind = [each for each in self.filters if each.guard == guard and each.told_by]
+            if of_kind:
+                names = tuple(dict.fromkeys(name for each in of_kind for name in each.told_by))
+                found.append(_Guarding(guard, of_kind[0].reason, names, tuple(map(Column, names))))
+        return found
+
+    @cached_property
     def _call(self) -> Reader:
         return reader_of(self.mapping["CallSessionId"] if self.call is None else self.call)
+
+
+def _untold(guard: Guard, reason: str, names: Iterable[str]) -> str:
+    return (
+        f"has no column {' or '.join(map(repr, names))}, which tells {reason}; "
+        f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
+    )
+
+
+def _unset(guard: Guard, reason: str, names: Iterable[str]) -> str:
+    return (
+        f"has nothing in its column {' or '.join(map(repr, names))}, which tells {reason}; "
+        f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
+    )
 
 
 def preset_of(given: Any) -> VendorPreset:

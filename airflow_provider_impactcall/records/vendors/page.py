@@ -79,6 +79,12 @@ def _rows(preset: VendorPreset) -> Iterator[str]:
         "``UPPER_CASE``, ``snake_case``, ``camelCase``, ``kebab-case``, and ``a__b`` or ``a.b`` for ``b`` within "
         "``a``. Two that could be meant are an error."
     )
+    if preset.wrapper:
+        yield (
+            f"{preset.title} may give a call in ``{preset.wrapper}``: a loader that flattens it puts that before each "
+            f"name (``{preset.wrapper}__{preset.known_by[0]}``, ``{preset.wrapper}.{preset.known_by[0]}``), where it "
+            "is ignored."
+        )
     if preset.blanks:
         yield f"{', '.join(f'``{word}``' for word in preset.blanks)} counts as no value."
 
@@ -131,8 +137,8 @@ def _left_out(filters: Sequence[Filter]) -> Iterator[str]:
         if guards:
             yield (
                 f"[Guards](README.md#guards) are {' and '.join(guards.values())}: a query, a CSV or a Parquet file "
-                "without their columns is refused, and so is each row without them, unless ``prefiltered`` says that "
-                "the rows have passed them already."
+                "without their columns is refused, and so is each row without them or with nothing in them, unless "
+                "``prefiltered`` says that the rows have passed them already."
             )
     else:
         yield "None."

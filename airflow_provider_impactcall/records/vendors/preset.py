@@ -23,6 +23,7 @@ __all__ = [
     "country_beside",
     "flag",
     "latest",
+    "listed",
     "marked",
     "preset_of",
     "reads",
@@ -168,6 +169,23 @@ def zero_of_unanswered(ended: Callable[[Row], Any], statuses: Mapping[str, str])
     return zero
 
 
+def listed(values: Source) -> Callable[[Row], Any]:
+    """A source of a list that a loader may have written as JSON text.
+
+    :param values: a list, as such or as JSON; any other value is left as it is
+    """
+    reader = reader_of(values)
+
+    @reads(values)
+    def as_list(row: Row) -> Any:
+        value = reader.read(row)
+        found = from_json(value)
+        return found if isinstance(found, (list, tuple)) else value
+
+    as_list.__doc__ = in_words(values)
+    return as_list
+
+
 def unique(values: Source) -> Callable[[Row], Any]:
     """A source of a list in which nothing stands twice.
 
@@ -191,7 +209,7 @@ def stated(row: Row, column: str) -> bool | None:
     """
     value = row.get(column)
     try:
-        return None if normalize.is_absent(value) else normalize.boolean(value)
+        return None if normalize.is_blank(value) else normalize.boolean(value)
     except normalize.UnfitValue as error:
         raise normalize.UnfitValue(f"cannot be known: the column {column!r} {error}") from None
 

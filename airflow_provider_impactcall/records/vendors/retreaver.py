@@ -107,6 +107,7 @@ PRESET = VendorPreset(
         "PromoNumberDescription": "number.name",
     },
     known_by=("uuid",),
+    wrapper="call",
     filters=(
         Filter("an outbound call", outbound, (True,), guard="direction"),
         Filter("a call that has not ended", not_ended, (True,), unfinished=True, guard="ended", columns=("status",)),

@@ -85,6 +85,18 @@ def test_the_columns_of_today() -> None:
     assert parameters["SaleAmount"] == "1250.50"
 
 
+@pytest.mark.parametrize("written", [["1", "3"], '["1", "3"]', "[1, 3]", ' ["1","3"]\n', "1,3"])
+def test_keypresses_are_a_list_or_the_json_text_of_one(written: Any) -> None:
+    flat = {name: value for name, value in OF_TODAY.items() if name != "inputs"}
+    for inputs in ({"inputs": {"menu_inputs": written}}, {"INPUTS__MENU_INPUTS": written}):
+        assert wire({**flat, **inputs}, VENDOR)["Keypresses"] == "1,3"
+
+
+@pytest.mark.parametrize("nothing", ["[]", '[""]', "", None])
+def test_no_keypresses(nothing: Any) -> None:
+    assert "Keypresses" not in wire({**OF_TODAY, "inputs": {"menu_inputs": nothing}}, VENDOR)
+
+
 @pytest.mark.parametrize("conversion", [False, 0, "0", "off", "false"])
 def test_what_was_no_sale_has_no_amount(conversion: Any) -> None:
     assert "SaleAmount" not in wire(changed(sale={"value": 100, "conversion": conversion}), VENDOR)

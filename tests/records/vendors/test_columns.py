@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, Inv
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.columns import in_any_style, styled
 from airflow_provider_impactcall.records.vendors import VENDORS, Filter, preset, reads
-from tests.records.vendors.payloads import items, load, wire
+from tests.records.vendors.payloads import items, load, problems, wire
 from tests.records.vendors.test_calltrackingmetrics import OF_TODAY
 from tests.records.vendors.test_twilio import WEBHOOK
 
@@ -98,7 +99,48 @@ def test_a_call_is_the_same_in_every_style(vendor: str, row: Row, style: Callabl
     assert wire({"_loaded": 1, "payload": json.dumps(spelled(row, style), default=str)}, vendor) == expected
 
 
-LEFT_OUT = [
+def wrapped(row: Row, style: Callable[[str], str], between: str) -> Row:
+    """As a loader flattens a call that the vendor gives in ``call``, with its own columns beside it."""
+    return {"_loaded_at": 1, "uri": "x", **flattened({"call": row}, style, between)}
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize(("vendor", "row"), [call for call in CALLS if preset(call[0]).wrapper])
+def test_a_call_is_the_same_where_its_wrapper_was_flattened(vendor: str, row: Row, style: Callable[[str], str]) -> None:
+    expected = wire(row, vendor)
+    assert wire({"call": row}, vendor) == expected
+    for between in ("__", "."):
+        assert wire(wrapped(row, style, between), vendor) == expected
+        for changes in (each for name, each in LEFT_OUT if name == vendor):
+            with pytest.raises(CallLeftOut):
+                wire(wrapped({**row, **changes}, style, between), vendor)
+
+
+def test_columns_of_a_wrapper_are_known_before_the_first_row() -> None:
+    row = next(row for name, row in CALLS if name == "retreaver")
+    mapping = CallMapping({"SubId2": "cid"}, vendor="retreaver", defaults=IDS)
+    columns = list(wrapped(row, str, "__"))
+    assert mapping.problems_with(columns) == []
+    (lacking,) = mapping.problems_with([each for each in columns if each != "call__via"])
+    assert lacking.startswith("vendor: a call has no column 'via', which tells an outbound call")
+    assert mapping.problems_with([*columns, "call.uuid"]) == [
+        "vendor: a call has two columns that could be meant by 'uuid': 'call__uuid' and 'call.uuid'"
+    ]
+    assert mapping.record(wrapped(row, str, "__")).SubId2 == row["cid"]
+    other = {f"lead__{name}": value for name, value in row.items()}
+    assert mapping.problems_with(list(other), other)[0].startswith("vendor: a call has no column 'via'")
+
+
+def test_rows_of_one_call_are_joined_where_their_wrapper_was_flattened() -> None:
+    row = next(row for name, row in CALLS if name == "retreaver")
+    rows = [wrapped({**row, "total_duration": 9}, str, "__"), wrapped(row, str.upper, "__"), {"call": row}]
+    later = {**row, "updated_at": "2024-11-05T16:53:00.756Z", "total_duration": 99}
+    found = items([*rows, wrapped(later, camel, ".")], "retreaver")
+    assert [type(item) for item in found] == [Omission, Omission, Omission, Call]
+    assert found[-1].record.CallDuration == 99
+
+
+LEFT_OUT: list[tuple[str, Row]] = [
     ("callrail", {"direction": "outbound"}),
     ("callrail", {"spam": True}),
     ("callrail", {"customer_phone_number": "anonymous"}),
@@ -254,6 +296,66 @@ def test_a_row_without_a_guards_column_is_rejected_alone(vendor: str, guard: str
     assert wire(row, vendor, mapping=mapping, prefiltered=[guard]) | {"TalkDuration": ""} == wire(
         whole, vendor, mapping=mapping
     ) | {"TalkDuration": ""}
+
+
+@pytest.mark.parametrize(("vendor", "guard", "columns"), GUARDED)
+def test_a_row_with_nothing_in_a_guards_column_is_rejected_alone(vendor: str, guard: str, columns: list[str]) -> None:
+    whole = next(row for name, row in CALLS if name == vendor)
+    mapping = {"CallStatus": {"constant": "ANSWER"}}
+    for nothing in (None, "", "  ", "\N{NO-BREAK SPACE}", float("nan")):
+        row = {**whole, **dict.fromkeys(columns, nothing)}
+        found = [each for each in problems(row, vendor, mapping=mapping) if each[0] == "row"]
+        assert [name for name, _ in found] == ["row"], nothing
+        assert found[0][1].startswith(f"has nothing in its column {columns[0]!r}")
+        assert f'prefiltered=("{guard}",)' in found[0][1]
+        passed = wire(row, vendor, mapping=mapping, prefiltered=[guard])
+        assert passed | {"TalkDuration": ""} == wire(whole, vendor, mapping=mapping) | {"TalkDuration": ""}
+    rows = [{**whole, **_other_id(vendor)}, row, spelled({**row, **_other_id(vendor)}, str.upper)]
+    assert [type(item) for item in items(rows[:2], vendor, mapping=mapping)] == [Call, Rejection]
+    assert [name for name, _ in problems(rows[2], vendor, mapping=mapping)][:1] == ["row"]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "changes"),
+    [
+        ("whatconverts", {"call_status": None}),  # lead_state tells
+        ("whatconverts", {"lead_state": ""}),
+        ("calltrackingmetrics", {"dial_status": None, "call_status": "completed"}),
+        ("callrail", {"call_type": None}),  # answered tells
+        ("retreaver", {"end_time": None}),  # status tells
+        ("twilio", {"Direction": "", "CallStatus": None}),  # direction and status tell
+    ],
+)
+def test_a_guard_is_told_by_any_of_its_columns(vendor: str, changes: Row) -> None:
+    row = next(row for name, row in CALLS if name == vendor)
+    assert wire({**row, **changes}, vendor) == wire(row, vendor)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"wasBlocked": 1}, "a call that Ringba blocked"), ({"inboundPhoneNumber": "anonymous"}, "an anonymous caller")],
+)
+def test_a_call_that_is_left_out_for_another_reason_needs_no_guard(changes: Row, reason: str) -> None:
+    row = next(row for name, row in CALLS if name == "ringba")
+    with pytest.raises(CallLeftOut) as left_out:
+        wire({**row, "isLive": "-no value-", **changes}, "ringba")
+    assert left_out.value.reason == reason
+    assert problems({**row, "isLive": "-no value-"}, "ringba")[0][1].startswith("has nothing in its column 'isLive'")
+
+
+def test_a_guards_column_may_lie_deeper() -> None:
+    way_in = Filter("an outbound call", "way.in", ("no",), guard="direction")
+    nested = replace(preset("ringba"), name="nested", filters=(way_in,))
+    row = next(row for name, row in CALLS if name == "ringba")
+    mapping = CallMapping(vendor=nested, defaults=IDS)
+    assert mapping.record({**row, "way": {"in": "yes"}}).CallStatus == "ANSWER"
+    assert mapping.problems_with([*row, "way"]) == []
+    with pytest.raises(CallLeftOut):
+        mapping.record({**row, "way": '{"in": "no"}'})
+    with pytest.raises(InvalidCall, match=r"has nothing in its column 'way\.in', which tells an outbound call"):
+        mapping.record({**row, "way": {"in": None}})
+    with pytest.raises(InvalidCall, match=r"has no column 'way\.in', which tells an outbound call"):
+        mapping.record(row)
 
 
 def _other_id(vendor: str) -> Row:

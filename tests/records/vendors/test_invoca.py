@@ -118,6 +118,10 @@ def test_status_and_talk(changes: dict[str, Any], status: str, talk: str) -> Non
     assert (parameters["CallStatus"], parameters["TalkDuration"]) == (status, talk)
 
 
+def test_keypresses_may_be_the_json_text_of_a_list() -> None:
+    assert wire(changed(keypresses='["Sales", "Support"]'), "invoca") == wire(changed(), "invoca")
+
+
 @pytest.mark.parametrize(
     ("changes", "problems"),
     [

@@ -170,7 +170,7 @@ def test_what_is_left_out(changes: dict[str, Any], expected: str) -> None:
     assert left_out.value.reason == expected
 
 
-@pytest.mark.parametrize("flags", [{"duplicate": True}, {"payable": False}, {"converted": False}, {"via": None}])
+@pytest.mark.parametrize("flags", [{"duplicate": True}, {"payable": False}, {"converted": False}])
 def test_what_is_paid_is_for_impact_com_to_say(flags: dict[str, Any]) -> None:
     assert wire(changed(**flags), VENDOR) == wire(CALL, VENDOR)
 
