@@ -139,6 +139,33 @@ def test_a_live_run_keeps_its_call_and_a_dead_one_leaves_it_unknown() -> None:
     assert state_of(ledger) == "unknown"
 
 
+def test_a_call_that_three_runs_died_over_is_held_even_under_resend() -> None:
+    ledger = in_memory()
+    for number in (1, 2, 3):
+        run_id = ledger.start(str(number), "")
+        assert take(ledger, run_id, resend=True).fence == number
+        expire(ledger, run_id)
+    last = ledger.start("last", "")
+    assert take(ledger, last, resend=True).state is State.UNKNOWN
+    assert (state_of(ledger), ledger.look_up([CLAIM.key])[CLAIM.key].deaths) == ("unknown", 3)
+    assert take(ledger, last, resend=True).fence is None, "nor does the same run send it a moment later"
+
+
+def test_calls_of_one_id_are_found_whatever_else_tells_them_apart() -> None:
+    ledger = in_memory()
+    run_id = ledger.start("test", "")
+    for provider in ("One", "Two"):
+        take(ledger, run_id, claim_of("a", CallProvider=provider))
+    take(ledger, run_id, claim_of("b"))
+    found = ledger.namesakes(["a", "c"])
+    assert found.keys() == {"a"}
+    row = examples.call("a")
+    assert sorted(found["a"], key=str) == [
+        {**{name: str(row[name]) for name in ("CampaignId", "ActionTrackerId")}, "CallProvider": provider}
+        for provider in ("One", "Two")
+    ]
+
+
 def test_a_late_answer_still_is_the_truth_about_a_call() -> None:
     ledger = in_memory()
     first, second = ledger.start("first", ""), ledger.start("second", "")
