@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import airflow
 import pytest
@@ -13,10 +14,14 @@ from tests.e2e.standalone import Standalone, standalone
 
 pytest_itemcollected = lanes.long
 
+_HERE = Path(__file__).parent
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The search for what no test may have left behind comes after all of them."""
-    items.sort(key=lambda item: item.path.name == "test_nothing_private.py")
+    """The search for what no test may have left behind comes after all of them, and nothing between two that need the
+    same Airflow.
+    """
+    items.sort(key=lambda item: (_HERE in item.path.parents, item.path.name == "test_nothing_private.py"))
 
 
 @pytest.fixture(scope="package")
