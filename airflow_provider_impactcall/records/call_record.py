@@ -261,8 +261,11 @@ def _present(values: Mapping[str, Any]) -> dict[str, Any]:
         present = {
             name: value
             for name, value in values.items()
-            if (value if type(value) is str else type(value) is int or not normalize.is_absent(value))  # for speed
-            or (name == "PhoneType" and isinstance(normalize.plain(value), str))
+            if value is not None  # the common cases first, for speed
+            and (
+                (value if type(value) is str else type(value) is int or not normalize.is_absent(value))
+                or (name == "PhoneType" and isinstance(normalize.plain(value), str))
+            )
         }
     for number, country in COUNTRY_OF.items():
         if number in present:

@@ -27,6 +27,7 @@ _LEVELS = re.compile(r"__|\.")
 _STYLE = re.compile(r"[\W_]+")
 # What is longer is no name, or nothing that paths lead into often, and must not stay in memory.
 _SHORT = 256
+_SHORT_KEYS = 1024
 _SHORT_JSON = 256 * 1024
 _SHORT_HEADER = 16 * 1024
 
@@ -208,9 +209,10 @@ def but_nulls(value: Any, nulls: Collection[str]) -> Any:
 def led_to(value: Any, steps: Sequence[str]) -> Any:
     """What a path leads to; None if it leads nowhere. A key may be of another style if no other could be meant."""
     for step in steps:
-        if type(value) is UnreadableValue:
-            return value  # Nobody knows whether there is anything in it.
-        value = from_json(value)
+        if type(value) is not dict:
+            if type(value) is UnreadableValue:
+                return value  # Nobody knows whether there is anything in it.
+            value = from_json(value)
         if type(value) is dict or isinstance(value, Mapping):  # the common case, for speed
             inner = value.get(step, ABSENT)
             value = _in_other_style(value, step) if inner is ABSENT else inner
@@ -231,6 +233,8 @@ def from_json(value: Any) -> Any:
     """The list or object that a value holds, being JSON text; any other value as it is."""
     if type(value) is dict:  # the common case, for speed
         return value
+    if type(value) is str and len(value) <= _SHORT_JSON and value[:1] == "{":  # the next common one
+        return _parsed_again(value)
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         text = normalize.plain(value)
         return _parsed_again(text) if len(text) <= _SHORT_JSON else _parsed(text)
@@ -250,13 +254,26 @@ _parsed_again = lru_cache(maxsize=4)(_parsed)
 
 
 def _in_other_style(value: Mapping[Any, Any], step: str) -> Any:
-    style = styled(step)
-    meant = [key for key in value if isinstance(key, str) and styled(key) == style]
+    keys = tuple(value)
+    try:
+        short = len("".join(keys)) <= _SHORT_KEYS
+    except TypeError:  # one of them is no text
+        short = False
+    meant = _meant_again(keys, step) if short else _meant(keys, step)
     if len(meant) > 1:
         raise normalize.UnfitValue(
             f"has two keys that could be meant by {step!r}: {' and '.join(in_their_style(meant, value))}"
         )
     return value[meant[0]] if meant else None
+
+
+def _meant(keys: tuple[Any, ...], step: str) -> Sequence[str]:
+    style = styled(step)
+    return [key for key in keys if isinstance(key, str) and styled(key) == style]
+
+
+# Objects of one kind have the same keys in row after row.
+_meant_again = lru_cache(maxsize=512)(_meant)
 
 
 def _by_style(columns: Iterable[Any]) -> Mapping[str, list[str]]:

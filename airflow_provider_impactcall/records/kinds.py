@@ -102,6 +102,15 @@ def _identifier(value: Any) -> str:
     return spelled
 
 
+def readable_id(value: Any) -> str | None:
+    """An id as it is shown beside a row that may be none; None if it is none itself."""
+    try:
+        spelled = normalize.identifier(value)
+        return spelled if 0 < len(spelled) <= LONGEST_ID else None
+    except ValueError:
+        return None
+
+
 def _limited_identifier(value: Any) -> str:
     if type(value) is str and value.isalnum() and value.isascii() and len(value) <= _LIMIT:  # likewise
         return value

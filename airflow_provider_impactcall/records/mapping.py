@@ -25,10 +25,10 @@ from airflow_provider_impactcall.records.columns import (
     near,
     with_heads,
 )
-from airflow_provider_impactcall.records.kinds import COUNTRY_OF, LONGEST_ID
+from airflow_provider_impactcall.records.kinds import COUNTRY_OF, readable_id
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, refuse_large, zone
-from airflow_provider_impactcall.records.sources import Reader, Source, adds, derives, names_in, reader_of
+from airflow_provider_impactcall.records.sources import Column, Reader, Source, adds, derives, names_in, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from airflow_provider_impactcall.records.vendors import preset as preset_named
 
@@ -49,11 +49,13 @@ class _Plan(NamedTuple):
     :param by_name: the parameters that columns named like them give, each with its column
     :param aliases: the column that is meant, by each name of the mapping's that differs from it in case alone
     :param problems: what is wrong with every row of these columns
+    :param opens: whether such a row may be another once it is opened
     """
 
     by_name: Sequence[tuple[str, str]]
     aliases: Mapping[str, str]
     problems: Sequence[Problem]
+    opens: bool
 
 
 class CallMapping:
@@ -120,7 +122,9 @@ class CallMapping:
         self._untold: set[str] | None = None
         self._sourced = frozenset({*own, *self.constants})
         self._reads = [
-            (name, reader.read) for readers in (self._inherited, self._own) for name, reader in readers.items()
+            (name, reader.name if isinstance(reader, Column) and "." not in reader.name else None, reader.read)
+            for readers in (self._inherited, self._own)
+            for name, reader in readers.items()
         ]
         if self.preset is not None and not problems:
             problems += self._without_source(self.preset.mapping, f"{self.preset.title} has none")
@@ -170,7 +174,7 @@ class CallMapping:
             if not problems:
                 return record
         problems.sort(key=lambda problem: _ORDER.get(problem.parameter, len(_ORDER)))
-        raise InvalidCall(tuple(problems), _readable(values.get("CallSessionId")))
+        raise InvalidCall(tuple(problems), readable_id(values.get("CallSessionId")))
 
     def opened(self, row: Row) -> Row:
         """A row as the preset opens it, with nothing where a word stands for that.
@@ -253,12 +257,13 @@ class CallMapping:
 
     def _opened(self, row: Row) -> tuple[Row, _Plan]:
         """A row with all columns under the names by which they are asked for, and what they are."""
-        if self.preset is not None or self._nulls:
-            row = self.opened(row)
         columns = tuple(row)
         plan = self._plans.get(columns)
-        if plan is None:
-            plan = self._planned(row, columns)
+        if plan is None or (plan.opens and type(row) is not OpenedRow):
+            opened = self.opened(row)
+            if opened is not row or plan is None:
+                row, columns = opened, tuple(opened)
+                plan = self._plans.get(columns) or self._planned(row, columns)
         if plan.aliases:
             known, within = (row.aliases, row.within) if isinstance(row, OpenedRow) else (_NOTHING, None)
             named = {name: row[column] for name, column in plan.aliases.items()}
@@ -284,7 +289,8 @@ class CallMapping:
             self._untold = untold if self._untold is None else self._untold & untold
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
-        plan = _Plan(by_name, found.aliases, problems)
+        opens = bool(self._nulls) or (self.preset is not None and self.preset.opens(columns))
+        plan = _Plan(by_name, found.aliases, problems, opens)
         if is_short(columns):
             self._plans[columns] = plan
         return plan
@@ -305,9 +311,9 @@ class CallMapping:
         problems = [*plan.problems]
         if self.preset is not None:
             problems += [Problem("row", each) for each in self.preset.silent_guards(row, self._prefiltered)]
-        for name, read in self._reads:
+        for name, column, read in self._reads:
             try:
-                values[name] = read(row)
+                values[name] = read(row) if column is None else row.get(column)  # as it would, for speed
             except normalize.UnfitValue as error:
                 problems.append(Problem(name, str(error)))
             except CallLeftOut as left_out:
@@ -334,7 +340,7 @@ class CallMapping:
     def _session_id(self, row: Row) -> str | None:
         reader = self._own.get("CallSessionId") or self._inherited.get("CallSessionId")
         try:
-            return None if reader is None else _readable(reader.read(row))
+            return None if reader is None else readable_id(reader.read(row))
         except Exception:
             return None
 
@@ -386,11 +392,3 @@ def _folded(name: str) -> str:
 
 
 _BY_FOLDED_NAME = {_folded(name): name for name in PARAMETERS}
-
-
-def _readable(session_id: Any) -> str | None:
-    try:
-        spelled = normalize.identifier(cast("Any", session_id))
-        return spelled if 0 < len(spelled) <= LONGEST_ID else None
-    except ValueError:
-        return None

@@ -126,7 +126,11 @@ class FirstOf:
 
     def read(self, row: Row) -> Any:
         """The first value that is not absent."""
-        return next((value for reader in self.readers if not normalize.is_absent(value := reader.read(row))), None)
+        for reader in self.readers:
+            value = reader.read(row)
+            if value is not None and not normalize.is_absent(value):
+                return value
+        return None
 
     def columns(self) -> Iterator[str]:
         """None: that one of them is missing is what the others are for."""
@@ -165,7 +169,10 @@ class Table:
     names: Sequence[str] = ()
 
     def read(self, row: Row) -> Any:
-        """The key's value; None without a key, unless there is a default and a column that could have held it."""
+        """The key's value; None without a key, unless there is a default and a column that could have held it.
+
+        :raises CallLeftOut: if the default says so
+        """
         key = self.reader.read(row)
         if normalize.is_absent(key):
             if self.default is _ABSENT or self.default is None:
@@ -174,10 +181,14 @@ class Table:
                 # As a rule a name is misspelled, and the default would stand for all calls.
                 named = " nor ".join(f"{name!r}{hint(name, row)}" for name in self.names)
                 raise normalize.UnfitValue(f"cannot be known: the row has no column {named}")
-            return self.default
-        value = self._find(key)
-        if value is _ABSENT:
-            raise normalize.UnfitValue(self._lacks(key))
+            value = self.default
+        else:
+            value = self._find(key)
+            if value is _ABSENT:
+                raise normalize.UnfitValue(self._lacks(key))
+        if value is _LEFT_OUT:
+            named = " and ".join(map(repr, self.columns())) or "this row"
+            raise CallLeftOut(f"a call without an entry in the lookup for what {named} holds")
         return value
 
     def columns(self) -> Iterator[str]:
@@ -214,17 +225,6 @@ class Lookup(Table):
     def _find(self, key: Any) -> Any:
         value = self._by_text.get(normalize.text(key), _ABSENT)
         return self._by_key.get(_key(key), self.default) if value is _ABSENT else value
-
-    def read(self, row: Row) -> Any:
-        """As of any table.
-
-        :raises CallLeftOut: if the default says so
-        """
-        value = super().read(row)
-        if value is _LEFT_OUT:
-            named = " and ".join(map(repr, self.columns())) or "this row"
-            raise CallLeftOut(f"a call without an entry in the lookup for what {named} holds")
-        return value
 
     def _lacks(self, key: Any) -> str:
         # Without the key: it may be a caller's number that stands in the wrong column.

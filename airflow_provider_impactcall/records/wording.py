@@ -14,8 +14,10 @@ _SHORT = 256
 
 def folded(word: Any) -> str:
     """A word without what differs between one place of a vendor's and another: case, and ``-``, ``_`` for spaces."""
+    if type(word) is str and len(word) <= _SHORT and word.isascii() and "\0" not in word:  # the common case, for speed
+        return _folded_again(word)
     if isinstance(word, bool):
-        return str(word).casefold()
+        return "true" if word else "false"
     text = normalize.text(word)
     return _folded_again(text) if len(text) <= _SHORT else _folded(text)
 

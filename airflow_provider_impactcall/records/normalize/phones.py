@@ -61,6 +61,8 @@ def is_anonymous(value: Any) -> bool:
 
     An absent value (``None``, ``''``) is no such mark. Raises nothing.
     """
+    if type(value) is str and len(value) == 12 and value.startswith("+1") and value.isascii() and value[1:].isdecimal():
+        return False  # The common case, for speed: no mark of the keypad begins so.
     try:
         bare = plain(value)
         written = bare if isinstance(bare, str) else str(integer(bare))

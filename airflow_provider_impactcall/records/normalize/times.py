@@ -113,6 +113,8 @@ def _check(moment: datetime, now: float, margin: float = 0.0) -> None:
 
     :param margin: seconds by which it may be another, as its offset is not known yet
     """
+    if _SECOND_DAY < moment.toordinal() <= now / _DAY + _DAYS_BEFORE:  # the common case, whatever the offset, for speed
+        return
     at = (moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)).timestamp()
     if at < _EARLIEST - margin:
         raise UnfitValue(_TOO_EARLY)

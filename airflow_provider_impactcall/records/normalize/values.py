@@ -86,6 +86,8 @@ def is_absent(value: Any) -> bool:
 
 def is_blank(value: Any) -> bool:
     """Whether a value stands for "nothing", or is text of nothing but blanks."""
+    if type(value) is str:  # the common case, for speed
+        return not bare(value)
     return is_absent(value) or (isinstance(value, str) and not bare(value))
 
 
@@ -105,6 +107,9 @@ _INVISIBLE = (
 _BLANKS = _WHITESPACE + _INVISIBLE
 
 
+_ESCAPES = ("'", "=")
+
+
 def bare(value: str) -> str:
     """Text without the blanks of any kind around it, such as those that fill up a column of a fixed width."""
     return str.strip(value, _BLANKS)
@@ -116,14 +121,15 @@ def unescaped(value: str) -> str:
     That is an apostrophe or a tab before it, or a formula around it: ``'+12125550123``, ``="+12125550123"``.
     """
     found = bare(value)
-    while True:
-        if len(found) >= len('=""') and found.startswith('="') and found.endswith('"'):
-            inner = found[2:-1]
-        elif found.startswith("'"):
+    while found[:1] in _ESCAPES:
+        if found.startswith("'"):
             inner = found[1:]
+        elif len(found) >= len('=""') and found.startswith('="') and found.endswith('"'):
+            inner = found[2:-1]
         else:
-            return found
+            break
         found = bare(inner)
+    return found
 
 
 def described(value: Any) -> str:

@@ -82,11 +82,12 @@ class Filter:
         :raises UnfitValue: if nobody knows
         """
         value = self._reader.read(row)
-        if normalize.is_blank(value):
+        if normalize.is_absent(value):
             return False
-        if folded(value) in self._values:
+        word = folded(value)
+        if word in self._values:
             return True
-        if self._staying is not None and folded(value) not in self._staying:
+        if word and self._staying is not None and word not in self._staying:
             told = in_words(self.source).replace("`", "")
             raise normalize.UnfitValue(
                 f"may be {self.reason}: {told} is {normalize.word(value, [*self.values, *(self.stays or ())])}"
@@ -184,14 +185,20 @@ class VendorPreset:
                     break
         if shape.problems:
             raise normalize.UnfitValue("; ".join(shape.problems))
-        if not (shape.aliases or self.blanks or within):
+        if shape.aliases:
+            row = {**row, **{name: row[column] for name, column in shape.aliases.items()}}
+        blank: list[str] = []
+        if self.blanks:
+            bare, blanks = normalize.bare, self.blanks
+            blank = [name for name, value in row.items() if isinstance(value, str) and bare(value) in blanks]
+        if not (shape.aliases or blank or within):
             return row
-        named = {name: row[column] for name, column in shape.aliases.items()}
-        opened = OpenedRow({**row, **named}, shape.aliases, within)
-        for name, value in opened.items() if self.blanks else ():
-            if isinstance(value, str) and normalize.bare(value) in self.blanks:
-                opened[name] = None
-        return opened
+        return OpenedRow({**row, **dict.fromkeys(blank)}, shape.aliases, within)
+
+    def opens(self, columns: tuple[Any, ...]) -> bool:
+        """Whether a row with these columns may be another once it is opened."""
+        shape = self._shape(columns)
+        return not shape.known or bool(shape.aliases or shape.problems or self.blanks)
 
     def missing_guards(self, columns: Collection[str], passed: Collection[str] = ()) -> list[str]:
         """What keeps rows from being told from calls that must never be sent, to be read after ``row``.
@@ -214,7 +221,12 @@ class VendorPreset:
         """
         problems = []
         for guard, reason, names, readers in self._guards:
-            if guard not in passed and all(normalize.is_blank(reader.read(row)) for reader in readers):
+            for reader in readers:
+                if not normalize.is_blank(reader.read(row)):
+                    break
+            else:
+                if guard in passed:
+                    continue
                 empty = [name for name in names if is_among(name, row)]
                 problems.append(_unset(guard, reason, empty) if empty else _untold(guard, reason, names))
         return problems
@@ -244,7 +256,10 @@ class VendorPreset:
 
         :param row: opened
         """
-        return next((each.reason for each in self.filters if each.leaves_out(row)), None)
+        for each in self.filters:
+            if each.leaves_out(row):
+                return each.reason
+        return None
 
     def unfinished(self, row: Row) -> str | None:
         """Why a row is only a version of a call that will come again, or None if it is not, or nobody knows.

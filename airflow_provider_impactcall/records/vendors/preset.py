@@ -208,6 +208,8 @@ def stated(row: Row, column: str) -> bool | None:
     :raises UnfitValue: if it says neither
     """
     value = row.get(column)
+    if value is True or value is False:  # the common case, for speed
+        return value
     try:
         return None if normalize.is_blank(value) else normalize.boolean(value)
     except normalize.UnfitValue as error:
