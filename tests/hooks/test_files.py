@@ -30,6 +30,7 @@ from pyarrow import parquet
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks import files
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
@@ -538,7 +539,7 @@ def test_what_json_writes_as_lines_is_read_back(
 
 
 @given(
-    st.lists(NAMED.map(str.strip).filter(bool), min_size=1, max_size=5, unique=True).flatmap(
+    st.lists(NAMED.map(normalize.bare).filter(bool), min_size=1, max_size=5, unique=True).flatmap(
         lambda columns: st.tuples(
             st.just(columns),
             st.lists(
@@ -559,7 +560,7 @@ def test_what_csv_writes_is_read_back(
     path = tmp_path_factory.getbasetemp() / "rows.csv"
     with path.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, dialect).writerows([columns, *rows])
-    given_back = [[None if value.strip() == r"\N" else value for value in row] for row in rows]
+    given_back = [[None if normalize.bare(value) == r"\N" else value for value in row] for row in rows]
     assert read_back(path) == [dict(zip(columns, row, strict=True)) for row in given_back]
 
 
