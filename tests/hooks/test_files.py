@@ -560,7 +560,7 @@ def test_what_csv_writes_is_read_back(
     path = tmp_path_factory.getbasetemp() / "rows.csv"
     with path.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, dialect).writerows([columns, *rows])
-    given_back = [[None if value.strip() == r"\N" else value for value in row] for row in rows]
+    given_back = [[None if normalize.bare(value) == r"\N" else value for value in row] for row in rows]
     assert read_back(path) == [dict(zip(columns, row, strict=True)) for row in given_back]
 
 

@@ -78,6 +78,21 @@ def test_02_a_file_without_direction(sandbox: Sandbox, tmp_path: Path) -> None:
     assert delivered(str(file), prefiltered=["direction"], **options) == {"delivered": 2}
 
 
+def test_02_a_file_with_directions_that_are_empty(sandbox: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    directions = ("inbound", "", "  ", "outbound")
+    rows = [{**CALLRAIL[0], "ID": f"CAL{number}", "DIRECTION": each} for number, each in enumerate(directions)]
+    file.write_text("\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]))
+    options: Row = {"vendor": "callrail", "constants": {**IDS, "MediaId": 10000}}
+    assert reasons(str(file), **options) == [
+        "row has nothing in its column 'direction', which tells an outbound call; give it, or the option "
+        'prefiltered=("direction",) if there are no such calls among the rows',
+        "an outbound call",
+    ]
+    assert delivered(str(file), **options) == {"delivered": 1, "rejected": 2, "filtered": 1}
+    assert [each["CallSessionId"] for each in parameters(sandbox)] == ["CAL0"]
+
+
 def test_02b_snake_case_of_ringba(sandbox: Sandbox) -> None:
     row = {"inbound_call_id": "R1", "call_dt": 1763720687123, "inbound_phone_number": "+12125550123",
            "number": "+13035550191", "call_length_in_seconds": 23, "connected_call_length_in_seconds": 5,
@@ -85,6 +100,7 @@ def test_02b_snake_case_of_ringba(sandbox: Sandbox) -> None:
     options: Row = {"vendor": "ringba", "constants": {**IDS, "MediaId": 10000}}
     assert delivered([row], **options) == {"rejected": 1}
     assert delivered([{**row, "is_live": True}], **options) == {"filtered": 1}
+    assert delivered([{**row, "is_live": None}], **options) == {"rejected": 1}
     assert delivered([row], prefiltered=["ended"], **options) == {"delivered": 1}
     assert parameters(sandbox)[0]["TalkDuration"] == "5"
 
