@@ -45,6 +45,7 @@ def test_a_new_file(tmp_path: Path) -> None:
 def test_no_link_is_followed(leads_to: str, tmp_path: Path) -> None:
     existing(tmp_path / "victim")
     os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)  # Who writes to a pipe waits for its reader.
     link = tmp_path / "link"
     link.symlink_to(tmp_path / leads_to)
     with pytest.raises(FileExistsError):
@@ -56,6 +57,7 @@ def test_no_link_is_followed(leads_to: str, tmp_path: Path) -> None:
     assert link.readlink() == tmp_path / leads_to
     assert (tmp_path / "victim").read_text() == "before"
     assert not (tmp_path / "nowhere").exists()
+    os.close(reader)
 
 
 def test_nobody_knows_the_name_of_what_becomes_a_file(tmp_path: Path) -> None:
