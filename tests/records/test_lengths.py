@@ -78,6 +78,7 @@ def test_an_id_of_a_thousand_characters_and_none_longer() -> None:
     "changes",
     [
         {"CallSessionId": "x" * LONG},
+        {"VendorEventId": "x" * 1001},
         {"CallProvider": "x" * LONG},
         {"CampaignId": "9" * 65},
         {"MediaId": "9" * LONG},
