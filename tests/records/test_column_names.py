@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import pytest
 
 from airflow_provider_impactcall.exceptions import InvalidCall
@@ -53,32 +56,34 @@ def test_some_of_an_inputs_columns() -> None:
     """As names or places: of all that are told, or one by one where what is told cannot be a value."""
     columns = ["id", "valid_to", "City", 7]
     beside_a_value = ["id", CALLER, "City", "city"]
+    cases: list[tuple[Callable[..., list[str]], list[Any], Iterable[Any], list[str]]] = [
+        (quoted, ["valid_to", "id"], columns, ["'valid_to'", "'id'"]),
+        (quoted, [7], columns, ["7"]),
+        (quoted, [], columns, []),
+        (quoted, ["City", "id"], beside_a_value, ["column 3", "column 1"]),
+        (quoted, [CALLER], beside_a_value, ["column 2"]),
+        (quoted, ["City"], ["City", 2125550177], ["column 1"]),
+        (in_their_style, ["City", "city"], beside_a_value, ["'City'", "'city'"]),
+        (in_their_style, ["City", CALLER], beside_a_value, ["'City'", "column 2"]),
+        (in_their_style, ["a'b"], {"x": 1, "a'b": 2}, ["column 2"]),
+    ]
     with table() as row:
-        for function, names, among, shown in [
-            (quoted, ["valid_to", "id"], columns, ["'valid_to'", "'id'"]),
-            (quoted, [7], columns, ["7"]),
-            (quoted, [], columns, []),
-            (quoted, ["City", "id"], beside_a_value, ["column 3", "column 1"]),
-            (quoted, [CALLER], beside_a_value, ["column 2"]),
-            (quoted, ["City"], ["City", 2125550177], ["column 1"]),
-            (in_their_style, ["City", "city"], beside_a_value, ["'City'", "'city'"]),
-            (in_their_style, ["City", CALLER], beside_a_value, ["'City'", "column 2"]),
-            (in_their_style, ["a'b"], {"x": 1, "a'b": 2}, ["column 2"]),
-        ]:
+        for function, names, among, shown in cases:
             with row((function.__name__, names, among)):
                 assert function(names, iter(among)) == shown
 
 
 def test_what_is_remembered_by_its_columns() -> None:
+    cases: list[tuple[list[Any], bool]] = [
+        ([], True),
+        (["x" * 16_384], True),
+        (["x" * 16_385], False),
+        (["x" * 64] * 256, True),
+        ([*["x" * 64] * 256, "y"], False),
+        ([*["x" * 64] * 255, "x" * 57, None, 123], True),
+        ([*["x" * 64] * 255, "x" * 57, None, 1234], False),
+    ]
     with table() as row:
-        for columns, short in [
-            ([], True),
-            (["x" * 16_384], True),
-            (["x" * 16_385], False),
-            (["x" * 64] * 256, True),
-            ([*["x" * 64] * 256, "y"], False),
-            ([*["x" * 64] * 255, "x" * 57, None, 123], True),
-            ([*["x" * 64] * 255, "x" * 57, None, 1234], False),
-        ]:
+        for columns, short in cases:
             with row((len(columns), short)):
                 assert is_short(columns) is short
