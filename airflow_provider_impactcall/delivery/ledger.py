@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from airflow_provider_impactcall.delivery.claims import Claim
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.entries import DIED, OPEN, PENDING, REQUEUED, Changes, Entry, lock, look_up
+from airflow_provider_impactcall.delivery.namesakes import NEWEST, alike, namesakes
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.patience import Patience
 from airflow_provider_impactcall.delivery.schema import (
@@ -220,25 +221,14 @@ class Ledger:
             return look_up(connection, keys)
 
     def namesakes(self, call_session_ids: Sequence[str]) -> dict[str, list[Mapping[str, str]]]:
-        """The calls that have these ids, whatever else of their keys differs: their other ids by parameter name."""
-        names = ("CampaignId", "ActionTrackerId", "CallProvider")
-        query = sa.select(calls.c.CallSessionId, *(calls.c[name] for name in names)).where(
-            calls.c.namespace == self.namespace, calls.c.CallSessionId.in_(call_session_ids)
-        )
-        found: dict[str, list[Mapping[str, str]]] = {}
+        """See :func:`.namesakes.namesakes`."""
         with self.reading() as connection:
-            for session_id, *ids in connection.execute(query):
-                found.setdefault(session_id, []).append(dict(zip(names, ids, strict=True)))
-        return found
+            return namesakes(connection, self.namespace, call_session_ids)
 
-    def alike(self, call_session_ids: Collection[str]) -> int:
-        """How many of these ids differ from that of a call in case or blanks alone; it looks at all calls."""
-        known = {each.casefold() for each in call_session_ids}
-        bare = sa.func.lower(sa.func.trim(calls.c.CallSessionId))
-        query = sa.select(calls.c.CallSessionId).where(calls.c.namespace == self.namespace, bare.in_(list(known)))
+    def alike(self, call_session_ids: Sequence[str], newest: int = NEWEST) -> int:
+        """See :func:`.namesakes.alike`."""
         with self.reading() as connection:
-            found = [each for each in connection.execute(query).scalars() if each not in call_session_ids]
-        return len({each.strip().casefold() for each in found})
+            return alike(connection, self.namespace, call_session_ids, newest)
 
     def record(
         self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool

@@ -1,4 +1,4 @@
-"""Files that this package makes: for its own user alone, whatever the umask, and never through a planted link."""
+"""Files that this package makes: for its own user alone, whatever the umask, and never through a link."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 log = logging.getLogger(__name__)
 
 _MODE = 0o600
+_IS_A_LINK = "is a link, and none is written through: give the path that it leads to"
 
 
 def create(path: Path) -> int:
@@ -40,27 +41,33 @@ def create_beside(path: Path) -> tuple[Path, int]:
     return beside, create(beside)
 
 
-def open_or_create(path: Path) -> int:
+def open_or_create(option: str, path: Path) -> int:
     """A file to be written from its beginning, new if there is none; the mode of one that is there is left alone.
 
+    :param option: the option that names the file, for the message
     :return: its descriptor
-    :raises OSError: if it cannot be opened or made, as behind a link that leads nowhere
+    :raises InvalidOption: if it is a link
+    :raises OSError: if it cannot be opened or made
     """
     try:
         return create(path)
     except FileExistsError:
+        if path.is_symlink():
+            raise InvalidOption(f"{option} {_IS_A_LINK}") from None
         warn_of_mode(path)
-        return os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        return os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 @contextmanager
 def replacing(file: str) -> Iterator[TextIO]:
     """A file to write, which takes the place and the mode of the one of that name only once all is written.
 
-    :raises InvalidOption: if it cannot be written
+    :raises InvalidOption: if it cannot be written, or is a link
     """
-    path = Path(file).resolve()
+    path = Path(file)
     try:
+        if path.is_symlink():
+            raise InvalidOption(f"{file} {_IS_A_LINK}")
         if path.exists() and not path.is_file():  # A pipe or a device is written to, not replaced.
             with path.open("w", encoding="utf-8", newline="") as text:
                 yield text

@@ -17,6 +17,8 @@ from airflow_provider_impactcall.records.unreadable import UnreadableValue
 # PostgreSQL's numbers of its types of times, and of lists of each; they never change.
 _TIMES = {"date": 1082, "time": 1083, "timestamp": 1114, "timestamptz": 1184, "interval": 1186, "timetz": 1266}
 _LISTS = {"date": 1182, "time": 1183, "timestamp": 1115, "timestamptz": 1185, "interval": 1187, "timetz": 1270}
+# MySQL's drivers: mysqlclient, PyMySQL and Connector/Python.
+_MYSQLS = ("MySQLdb", "pymysql", "mysql")
 _INFINITE = ("infinity", "-infinity")
 _NONE_OF_PYTHON = "is a time that Python has none for, such as infinity or one of the year 10000"
 _NO_TEXT = "is text that is not UTF-8"
@@ -55,12 +57,22 @@ def columns_named(cursor: Any) -> Iterator[None]:
         ) from None
 
 
+def number_of_mysql(error: Exception) -> int | None:
+    """The number of an error that MySQL's server or client library raises; None of a driver's own, and of any other."""
+    if type(error).__module__.partition(".")[0] not in _MYSQLS:
+        return None
+    number = getattr(error, "errno", None) or next(iter(error.args), None)
+    return number if isinstance(number, int) and number > 0 else None
+
+
 def _is_of_a_value(error: Exception) -> bool:
     """Whether a driver raises it of a value that it has, and not of a connection, or in the name of a server."""
     if isinstance(error, (ValueError, ArithmeticError, TypeError, KeyError, IndexError)):
         return True
-    is_of_data = any(kind.__name__ == "DataError" for kind in type(error).__mro__)
-    return is_of_data and all(getattr(error, code, None) is None for code in ("sqlstate", "pgcode"))
+    if not any(kind.__name__ == "DataError" for kind in type(error).__mro__):
+        return False
+    codes = [*(getattr(error, code, None) for code in ("sqlstate", "pgcode")), number_of_mysql(error)]
+    return all(code is None for code in codes)
 
 
 def _suspects(cursor: Any, error: Exception) -> Sequence[str]:

@@ -368,9 +368,11 @@ def _end(ledger: Ledger, run_id: str, report: DeliveryReport, *, look: bool) -> 
 def _opened(path: str) -> TextIO:
     try:
         storage: Any = ObjectStoragePath(path)
-        if storage.protocol in ("", "file"):
-            return open(open_or_create(Path(storage.path)), "w", encoding="utf-8")
+        if storage.protocol in ("", "file", "local"):
+            return open(open_or_create("rejects_path", Path(storage.path)), "w", encoding="utf-8")
         return cast("TextIO", storage.open("w", encoding="utf-8"))
+    except InvalidOption:
+        raise
     except Exception as error:
         # Object stores have exceptions of their own.
         raise InvalidOption(f"rejects_path cannot be written ({type(error).__name__})") from None

@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
@@ -14,7 +14,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.hooks.drivers import columns_named, lenient
+from airflow_provider_impactcall.hooks.drivers import columns_named, lenient, number_of_mysql
 from airflow_provider_impactcall.records.column_names import may_be_shown
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,20 @@ log = logging.getLogger(__name__)
 _ROWS_A_FETCH = 1000
 # Of DB-API 2.0. In the others' texts, such as that of a column that is not there, a phone number or a URL is a value.
 _OF_VALUES = frozenset({"DataError", "IntegrityError", "InternalError"})
-_DATE = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b")
+# Of a value: by standard SQL. Snowflake calls such a ProgrammingError.
+_STATES_OF_VALUES = ("22", "23")
+# MySQL's numbers for what is wrong with a query's text, with rights, or with the server as such. Any other may be about
+# a value, whatever a driver calls it: what a stored function says is an OperationalError, and can come before any row.
+_OF_NO_VALUE = frozenset(
+    {
+        *(1040, 1041, 1044, 1045, 1046, 1049, 1052, 1053, 1054, 1055, 1064, 1065, 1066, 1109, 1111, 1140, 1142, 1143),
+        *(1146, 1149, 1176, 1205, 1213, 1221, 1222, 1227, 1235, 1241, 1242, 1247, 1248, 1267, 1271, 1305, 1317, 1318),
+        *(1356, 1370, 1582, 1583, 1584, 1630, 1969, 3024),
+    }
+)
+_OF_MYSQLS_CLIENT = range(2000, 3000)
+# A day, and how Connector/Python begins each of its texts.
+_NO_VALUE = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b|^[0-9]{4} \([0-9A-Z]{5}\): ")
 _VALUE = re.compile(r"[0-9]([_. ()-]{0,2}[0-9]){6}|://")
 
 
@@ -53,7 +66,7 @@ def drained(sql_conn_id: str, sql: str, parameters: Any = None) -> Iterator[Spoo
         may quote what it read; whatever else the database says against the query is raised as its driver has it
     """
     hook = sql_hook("sql_conn_id", sql_conn_id)
-    with closing(hook.get_conn()) as connection, closing(_cursor(connection)) as cursor:
+    with _open(hook.get_conn()) as connection, _open(_cursor(connection)) as cursor:
         lenient(connection, cursor)
         with _values_unquoted(_is_of_a_value), _query_unquoted():
             # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
@@ -81,6 +94,21 @@ def fetched(cursor: Any) -> Spool:
 
 
 @contextmanager
+def _open(opened: Any) -> Iterator[Any]:
+    """Within it, a connection or a cursor is open. What it raises as it is closed says no more than its name, and is
+    dropped if something was raised before: MySQLdb's cursor raises once more what it said of the rows.
+    """
+    try:
+        yield opened
+    except BaseException:
+        with suppress(Exception):
+            opened.close()
+        raise
+    with _values_unquoted():
+        opened.close()
+
+
+@contextmanager
 def _values_unquoted(is_about_a_value: Callable[[Exception], bool] = lambda _: True) -> Iterator[None]:
     """Within it, what a driver raises over a value is raised by its name alone, as its text quotes the value."""
     try:
@@ -96,7 +124,12 @@ def _values_unquoted(is_about_a_value: Callable[[Exception], bool] = lambda _: T
 
 def _is_of_a_value(error: Exception) -> bool:
     """Whether an error of a query that has given no row yet is about a value, and not about the query's text."""
-    return any(kind.__name__ in _OF_VALUES for kind in type(error).__mro__)
+    if any(kind.__name__ in _OF_VALUES for kind in type(error).__mro__):
+        return True
+    if str(getattr(error, "sqlstate", None)).startswith(_STATES_OF_VALUES):
+        return True
+    number = number_of_mysql(error)
+    return number is not None and number not in _OF_NO_VALUE and number not in _OF_MYSQLS_CLIENT
 
 
 @contextmanager
@@ -105,7 +138,7 @@ def _query_unquoted() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _is_of_a_value(error) or not _VALUE.search(_DATE.sub("", str(error))):
+        if _is_of_a_value(error) or not _VALUE.search(_NO_VALUE.sub("", str(error))):
             raise
         raise AirflowException(f"the query failed ({type(error).__name__}); its own client says why") from None
 

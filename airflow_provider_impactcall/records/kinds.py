@@ -184,7 +184,10 @@ NO_CONVENTIONS = Conventions()
 
 _LIMIT = 64
 LONGEST_ID = 1000
-"""Characters of a ``CallSessionId``. impact.com's page has no limit; the ledger, which keeps it, has."""
+"""Characters of a ``CallSessionId``, and of a ``VendorEventId``, which may tell calls apart in its place.
+
+impact.com's page has no limit; the ledger, which keeps the former, has.
+"""
 COUNTRY_OF = {"CallerId": "CallerPhoneNumberCountry", "CalledPhoneNumber": "CalledPhoneNumberCountry"}
 _STATUSES = tuple(status.value for status in CallStatus)
 _PHONE_TYPES = ("Landline", "Mobile", "")

@@ -175,11 +175,14 @@ def test_a_file_stays_as_it_was_if_not_all_could_be_exported(
     assert "No such file or directory" in nowhere.err
 
 
-def test_a_link_is_followed_and_a_device_is_not_replaced(ledger: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+def test_a_link_is_refused_and_a_device_is_not_replaced(ledger: Sandbox, impactcall: Command, tmp_path: Path) -> None:
     target, link, pipe = tmp_path / "target.csv", tmp_path / "link.csv", tmp_path / "pipe"
     link.symlink_to(target)
-    assert impactcall("export", str(link)).status == 0
+    refused = impactcall("export", str(link))
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert "is a link, and none is written through: give the path that it leads to" in refused.err
     assert link.is_symlink()
+    assert impactcall("export", str(target)).status == 0
     assert len(target.read_text().splitlines()) == 4
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

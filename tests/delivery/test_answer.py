@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from itertools import product
+from itertools import islice, product
+from string import ascii_lowercase
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -522,7 +523,9 @@ def test_no_escape_makes_of_a_refusal_anything_else(text: str, shape: str) -> No
 
 _LONG = 65_536
 _STEPS = 400_000
+_MANY_WORDS = " ".join(map("".join, islice(product(ascii_lowercase, repeat=4), _LONG // 5)))
 _HOSTILE = {
+    "many words": _MANY_WORDS,
     "words": "abcd " * (_LONG // 5),
     "one word": "a" * _LONG,
     "short words": "a " * (_LONG // 2),
@@ -544,6 +547,7 @@ _HOSTILE = {
 }
 _VALUES_OF_A_CALL = {
     "a long browser": ["Mozilla/" + "abcd " * (_LONG // 5)],
+    "many words": ["Mozilla/" + _MANY_WORDS[::-1]],
     "a long word": ["a" * _LONG],
     "fifty long texts": [" ".join(chr(97 + k % 26) + "abcdefgh"[: n % 9] for n in range(9_000)) for k in range(50)],
     "words with one beginning": [" ".join("aaaa" + chr(97 + n % 26) * (n % 60) for n in range(2_000))] * 3,
@@ -553,10 +557,11 @@ _VALUES_OF_A_CALL = {
 @pytest.mark.parametrize("values", _VALUES_OF_A_CALL.values(), ids=_VALUES_OF_A_CALL)
 @pytest.mark.parametrize("text", _HOSTILE.values(), ids=_HOSTILE)
 def test_no_answer_makes_more_than_so_many_steps(text: str, values: list[str]) -> None:
-    with at_most(_STEPS):
-        outcome = outcome_of(400, {}, text.encode(), private=[*values, canary.CALLER])
-    assert outcome.state is State.REJECTED
-    assert len(outcome.reason) <= 204
+    for body in (text, json.dumps({"Message": text})):
+        with at_most(_STEPS):
+            outcome = outcome_of(400, {}, body.encode(), private=[*values, canary.CALLER])
+        assert outcome.state is State.REJECTED
+        assert len(outcome.reason) <= 204
 
 
 @pytest.mark.parametrize("before", range(4_060, 4_100, 3))

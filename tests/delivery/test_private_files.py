@@ -1,4 +1,4 @@
-"""What this package makes is its own user's alone, and no planted link leads it anywhere."""
+"""What this package makes is its own user's alone, and no link leads it anywhere."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def existing(path: Path, of_mode: int = 0o644) -> Path:
 
 
 def test_a_new_file(tmp_path: Path) -> None:
-    for name, made in (("a", create), ("b", open_or_create)):
-        os.close(made(tmp_path / name))
-        assert mode(tmp_path / name) == 0o600
+    os.close(create(tmp_path / "a"))
+    os.close(open_or_create("rejects_path", tmp_path / "b"))
+    assert (mode(tmp_path / "a"), mode(tmp_path / "b")) == (0o600, 0o600)
     make(tmp_path / "c")
     assert mode(tmp_path / "c") == 0o600
     with replacing(str(tmp_path / "d")) as text:
@@ -41,18 +41,23 @@ def test_a_new_file(tmp_path: Path) -> None:
     assert mode(tmp_path / "d") == 0o600
 
 
-@pytest.mark.parametrize("leads_to", ["victim", "nowhere"])
-def test_a_planted_link_is_not_followed(leads_to: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("leads_to", ["victim", "nowhere", "pipe", "."])
+def test_no_link_is_followed(leads_to: str, tmp_path: Path) -> None:
     existing(tmp_path / "victim")
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)  # Who writes to a pipe waits for its reader.
     link = tmp_path / "link"
     link.symlink_to(tmp_path / leads_to)
     with pytest.raises(FileExistsError):
         create(link)
-    if leads_to == "nowhere":
-        with pytest.raises(FileNotFoundError):
-            open_or_create(link)
+    with pytest.raises(InvalidOption, match="rejects_path is a link, and none is written through: give the path that"):
+        open_or_create("rejects_path", link)
+    with pytest.raises(InvalidOption, match="link is a link, and none is written through"), replacing(str(link)):
+        pytest.fail("it was followed")
+    assert link.readlink() == tmp_path / leads_to
     assert (tmp_path / "victim").read_text() == "before"
     assert not (tmp_path / "nowhere").exists()
+    os.close(reader)
 
 
 def test_nobody_knows_the_name_of_what_becomes_a_file(tmp_path: Path) -> None:
@@ -79,7 +84,7 @@ def test_the_mode_of_a_file_that_is_there_is_left_alone_and_warned_about(
     file = existing(tmp_path / "calls.csv", of_mode)
     with replacing(str(file)) as text:
         text.write("x")
-    os.close(open_or_create(file))
+    os.close(open_or_create("rejects_path", file))
     make(file)
     assert mode(file) == of_mode
     warned = [record.getMessage() for record in caplog.records]

@@ -8,8 +8,9 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import chain, product
+from itertools import chain, islice, product
 from pathlib import Path
+from string import ascii_lowercase
 
 import aiohttp
 import pytest
@@ -145,7 +146,10 @@ async def one_attempt(fault: str, parameters_in: str, sandbox: Sandbox) -> None:
         assert outcome.retry_after is None
 
 
-@pytest.mark.parametrize("text", ["abcd " * 12_000, "<!--" * 15_000, '{"Message": "' + "&amp;" * 12_000 + '"}'])
+MANY_WORDS = " ".join(map("".join, islice(product(ascii_lowercase, repeat=4), 12_000)))
+
+
+@pytest.mark.parametrize("text", ["abcd " * 12_000, "<!--" * 15_000, f'{{"Message": "{MANY_WORDS[::-1]}"}}'])
 async def test_no_answer_holds_up_the_other_calls(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight in flight, of which one is refused at length while the others' answers come in."""
     refusal = answer(text.encode(), "400 Bad Request", "Connection: close")
@@ -158,7 +162,7 @@ async def test_no_answer_holds_up_the_other_calls(text: str, monkeypatch: pytest
 
     async with RawServer(talk) as server:
         hook = lead_to(server.url, monkeypatch, timeout=3)
-        rows = [canary.row(number, UserAgent="Mozilla " + "abcde " * 5_000) for number in range(1, 9)]
+        rows = [canary.row(number, UserAgent="Mozilla " + MANY_WORDS[:30_000]) for number in range(1, 9)]
         report = await asyncio.to_thread(hook.deliver, rows, concurrency=8)
     assert (report.delivered, report.rejected, report.unknown) == (7, 1, 0)
 

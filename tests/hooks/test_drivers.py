@@ -219,7 +219,16 @@ def test_a_drivers_own_error_of_a_value_fails_for_good(error: Exception, lite: s
     assert str(raised.value).startswith("sql: the driver has no value of Python for one of 'a' (")
 
 
-@pytest.mark.parametrize("error", [psycopg.errors.DivisionByZero("x"), psycopg.OperationalError("x"), OSError("x")])
+class DataError(Exception):
+    """A server's, as MySQL's drivers raise it: with its number."""
+
+    __module__ = "pymysql.err"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [psycopg.errors.DivisionByZero("x"), psycopg.OperationalError("x"), OSError("x"), DataError(1264, "x")],
+)
 def test_any_other_error_is_left_as_it_is(error: Exception, lite: sqlite3.Connection) -> None:
     with pytest.raises(type(error)), columns_named(lite.cursor()):
         raise error

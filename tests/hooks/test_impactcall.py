@@ -426,8 +426,8 @@ def test_what_a_run_leaves_behind_is_its_owners_alone(umask: int, sandbox: Sandb
     assert set(modes.values()) == {0o600}
 
 
-@pytest.mark.parametrize("url", ["{}", "file://{}"])
-def test_a_rejects_file_that_is_there_keeps_its_mode_and_one_behind_a_planted_link_is_not_made(
+@pytest.mark.parametrize("url", ["{}", "file://{}", "local://{}"])
+def test_a_rejects_file_that_is_there_keeps_its_mode_and_one_behind_a_link_is_not_written(
     url: str, sandbox: Sandbox, tmp_path: Path, no_canary_in_logs: list[str]
 ) -> None:
     there, link = tmp_path / "there.jsonl", tmp_path / "link.jsonl"
@@ -437,7 +437,11 @@ def test_a_rejects_file_that_is_there_keeps_its_mode_and_one_behind_a_planted_li
     assert stat.S_IMODE(there.stat().st_mode) == 0o644
     assert any("there.jsonl may be read by others" in line for line in no_canary_in_logs)
     assert there.read_text().count("\n") == 1
-    link.symlink_to(tmp_path / "nowhere.jsonl")
-    with pytest.raises(InvalidOption, match="rejects_path cannot be written"):
-        ImpactCallHook().deliver([canary.row(2, MediaId=None)], rejects_path=url.format(link))
+    before = there.read_text()
+    for target in (tmp_path / "nowhere.jsonl", there):
+        link.symlink_to(target)
+        with pytest.raises(InvalidOption, match="rejects_path is a link, and none is written through"):
+            ImpactCallHook().deliver([canary.row(2, MediaId=None)], rejects_path=url.format(link))
+        link.unlink()
     assert not (tmp_path / "nowhere.jsonl").exists()
+    assert there.read_text() == before

@@ -40,10 +40,13 @@ GUARANTEES: Mapping[str, Sequence[str]] = {
         "tests/delivery/test_masking.py::test_a_recording_is_found_by_its_host_and_its_path",
         f"{CANARY}::test_not_in_what_check_gives_out",
     ],
-    "What this package makes is its owner's alone: new files have the mode 0600, through no planted link.": [
+    "What this package makes is its owner's alone: new files have the mode 0600.": [
         f"{CANARY}::test_what_the_tasks_left_behind_is_their_users_alone",
         "tests/hooks/test_impactcall.py::test_what_a_run_leaves_behind_is_its_owners_alone",
-        "tests/delivery/test_private_files.py::test_a_planted_link_is_not_followed",
+    ],
+    "No rejects file and no export is written through a link.": [
+        "tests/delivery/test_private_files.py::test_no_link_is_followed",
+        "tests/cli/test_looking.py::test_a_link_is_refused_and_a_device_is_not_replaced",
     ],
     "No text of a call does anything to a terminal, a log or a spreadsheet.": [
         "tests/cli/test_looking.py::test_no_id_does_anything_to_a_terminal",

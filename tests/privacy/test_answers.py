@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import islice, product
+from string import ascii_lowercase
 from urllib.parse import quote
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -15,7 +17,9 @@ from tests import examples
 from tests.delivery import canary
 from tests.steps import at_most
 
-PRIVATE = [*map(str, canary.row().values()), examples.LOGIN, examples.PASSWORD]
+# A browser of many words: against each of them every word of an answer was once held.
+_BROWSER = "Mozilla " + " ".join(map("".join, islice(product(ascii_lowercase, repeat=4), 5_000)))
+PRIVATE = [*map(str, canary.row(UserAgent=_BROWSER).values()), examples.LOGIN, examples.PASSWORD]
 _QUOTED = st.sampled_from(
     [
         canary.CALLER,
@@ -72,6 +76,8 @@ _STATUSES = st.sampled_from([200, 201, 400, 403, 409, 413, 414, 422]) | st.integ
 
 
 @given(status=_STATUSES, headers=_HEADERS, body=_BODIES, shape=_SHAPES)
+@example(status=400, headers={}, body=_BROWSER[::-1].encode(), shape=b'{"Message": "%s"}')
+@example(status=400, headers={}, body=b"&#" + b"9" * 5_000, shape=b'{"Message": "%s"}')
 def test_no_answer_raises_takes_long_or_is_quoted(
     status: int, headers: dict[str, str], body: bytes, shape: bytes
 ) -> None:

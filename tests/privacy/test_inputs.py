@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
 from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.exceptions import ImpactCallError
@@ -198,3 +200,93 @@ def test_nor_does_mysqls(text: str) -> None:
         sql.fetched(cursor)
     assert str(raised.value).startswith("the query fails for a value (OperationalError)")
     assert canary.found_in("".join(traceback.format_exception(raised.value)).replace(repr(text), "")) == []
+
+
+class MySqlError(Exception):
+    """As all of MySQL's drivers number what a server says."""
+
+    __module__ = "MySQLdb"
+
+
+class _OfMySql(sqlite3.Cursor):
+    """As MySQLdb's server-side cursor was seen to be: what is wrong with a row can be raised before any row, and what
+    was raised while rows were fetched is raised once more as it is closed.
+    """
+
+    fails_at: frozenset[str]
+    error: Exception
+
+    def execute(self, *query: Any) -> Any:
+        self._fail("execute")
+        return super().execute(*query)
+
+    def fetchmany(self, size: int | None = 1) -> list[Any]:
+        self._fail("fetchmany")
+        return super().fetchmany(size)
+
+    def close(self) -> None:
+        super().close()
+        self._fail("close")
+
+    def _fail(self, at: str) -> None:
+        if at in self.fails_at:
+            raise self.error
+
+
+@pytest.fixture
+def fail(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What is said of a query that fails with an error at some steps of its cursor."""
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "w.db")}))
+
+    def failed(raised: Exception, *steps: str) -> str:
+        class Cursor(_OfMySql):
+            fails_at = frozenset(steps)
+            error = raised
+
+        class Connection(sqlite3.Connection):
+            def cursor(self, factory: Any = Cursor) -> Any:
+                return super().cursor(factory)
+
+        class Hook(SqliteHook):
+            def get_conn(self) -> Any:
+                return sqlite3.connect(":memory:", factory=Connection)
+
+        monkeypatch.setattr("airflow.providers.sqlite.hooks.sqlite.SqliteHook", Hook)
+        return failure_of("SELECT 1 AS id")
+
+    return failed
+
+
+OVER_VALUES = [
+    (1644, f"no such caller: {canary.WORD}"),
+    (1366, f"Incorrect integer value: '{canary.WORD}' for column ``.``.`i` at row 0"),
+    (1105, f"XPATH syntax error: '~{canary.WORD}'"),
+    (1690, f"BIGINT UNSIGNED value is out of range in '1 - {canary.CALLER}'"),
+]
+
+
+@pytest.mark.parametrize("steps", [["execute"], ["execute", "close"], ["fetchmany", "close"], ["close"]])
+def test_nor_does_a_driver_of_mysql_at_any_step(
+    steps: list[str], fail: Callable[..., str], no_canary_in_logs: list[str]
+) -> None:
+    for number, text in OVER_VALUES:
+        said = fail(MySqlError(number, text), *steps)
+        assert "the query fails for a value (MySqlError); the database's own client says which" in said, text
+        assert canary.found_in(said) == [], text
+
+
+def test_nor_does_snowflakes_driver(fail: Callable[..., str], no_canary_in_logs: list[str]) -> None:
+    class ProgrammingError(Exception):
+        sqlstate = "22018"
+
+    said = fail(ProgrammingError(f"100038 (22018): Numeric value '{canary.WORD}' is not recognized"), "execute")
+    assert "the query fails for a value (ProgrammingError)" in said
+    assert canary.found_in(said) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1054, "Unknown column 'nothing' in 'SELECT'"), (1146, "Table 'nothing' doesn't exist"), (2006, "nothing there")],
+)
+def test_and_what_mysql_says_of_a_querys_text_is_said(number: int, text: str, fail: Callable[..., str]) -> None:
+    assert text in fail(MySqlError(number, text), "execute", "close")

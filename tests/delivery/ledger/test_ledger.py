@@ -287,3 +287,23 @@ def test_the_oldest_undelivered_call_is_found_by_an_index(ledger_url: str) -> No
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query[0]}", query[1]).fetchall()
     assert any("USING INDEX impactcall_call_undelivered" in step[-1] for step in plan), plan
     ledger.close()
+
+
+def test_ids_that_are_nearly_those_of_calls(ledger_url: str) -> None:
+    """Of calls that are not among the newest, the usual spellings are found by the index of ids."""
+    ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
+    ledger.prepare()
+    run_id = ledger.start("test", "")
+    for session_id in ("CAab", "caba", "PQ-1", "blank", "newest"):
+        take(ledger, run_id, claim_of(session_id))
+    with ledger.writing() as connection:
+        # As an earlier version kept them.
+        connection.execute(sa.update(calls).where(calls.c.CallSessionId == "blank").values(CallSessionId=" blank "))
+        older = sa.update(calls).where(calls.c.CallSessionId != "newest")
+        connection.execute(older.values(changed_at=calls.c.changed_at - 100))
+    given = ["caab", "CABA", "pq-1", "Newest", "blank", "another", "newest"]
+    assert ledger.alike(given) == 4
+    assert ledger.alike(given, newest=1) == 3, "caab for CAab is found among the newest alone"
+    assert ledger.alike(["caba", "PQ-1"]) == 0
+    assert Ledger(ledger.engine, "https://other.example.com").alike(given) == 0
+    ledger.close()
