@@ -37,6 +37,7 @@ from tests.e2e.dags.deliveries import CONCURRENCY, PARTS
 from tests.e2e.scene import FOLDER, Scene, endpoint, leading_to, wait_until
 from tests.e2e.standalone import Standalone, is_healthy
 from tests.examples import session_ids
+from tests.real_airflow import RealAirflow
 from tests.statsd import statsd
 
 DAG_ID = "by_hash"
@@ -209,7 +210,7 @@ def prove(count: int, folder: Path) -> Found:
         port = free_port(0)
         say("Preparing Airflow")
         database = sa.engine.make_url(server.get_uri())
-        scene = Scene(folder / "airflow", database, FOLDER / "dags", **settings(redis_port, port))
+        scene = Scene(RealAirflow(folder / "airflow", FOLDER / "dags"), database, **settings(redis_port, port))
         calls = scene.calls_of(DAY, count)
         say("Starting Airflow")
         with airflow(scene, f"http://127.0.0.1:{port}", sandbox) as (running, workers):
