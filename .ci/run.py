@@ -86,7 +86,7 @@ def cells(*markers: str, profile: str, minutes: float) -> list[Job]:
 INSTALL = make("install", minutes=10)
 CHECKS = [make("lint", minutes=3), make("types", minutes=5)]
 # Versions differ in what they do, and hardly in what they do with one example and not with another.
-CELLS = cells(profile="quick", minutes=25)
+CELLS = cells(profile="few", minutes=25)
 PLANS = {
     "ci": Plan(
         INSTALL,

@@ -222,6 +222,8 @@ def standalone(home: Path, server: sa.engine.URL) -> Iterator[Standalone]:
             **metrics.environment,
             "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
             "AIRFLOW_VAR_IMPACTCALL_REJECTS_DIR": str(home),
+            # No DAG file changes, and to parse all of them every 30 s takes a good part of a core.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
         }
         with scene.started("standalone", **settings) as process:
             wait_until(lambda: process.poll() is not None or is_healthy(url), seconds=300, every=0.5)
