@@ -108,7 +108,7 @@ PLANS = {
         CHECKS,
         [
             [
-                make("test", minutes=120),
+                make("coverage", minutes=120),
                 make("docs", minutes=3),
                 make("chaos", minutes=120),
                 *cells("pure", "ledger", "airflow", "wheel", profile="nightly", minutes=120),
