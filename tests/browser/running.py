@@ -48,12 +48,15 @@ class Running:
         self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
 
     def run_of(self, dag_id: str) -> str:
-        """The id of a DAG's one run, which has succeeded; the DAG is switched on, and started if it has no schedule."""
+        """The id of a DAG's first run, which has succeeded; the DAG is switched on, and started if it has no schedule.
+
+        At 06:00 UTC another is due of what runs daily, and of what waits for that.
+        """
         dag = self.switch_on(dag_id)
         if dag["timetable_summary"] is None and not self._runs(dag_id):
             self._ask("POST", f"dags/{dag_id}/dagRuns", logical_date=None)
-        wait_until(lambda: [run for run in self._runs(dag_id) if run["state"] in ("success", "failed")], every=1)
-        (run,) = self._runs(dag_id)
+        wait_until(lambda: [run for run in self._runs(dag_id)[:1] if run["state"] in ("success", "failed")], every=1)
+        run = self._runs(dag_id)[0]
         assert run["state"] == "success"
         found: str = run["dag_run_id"]
         return found
@@ -64,8 +67,9 @@ class Running:
         return self._ask("PATCH", f"dags/{dag_id}", is_paused=False)
 
     def _runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """A DAG's runs, the oldest first."""
         found: list[dict[str, Any]] = self._ask("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]
-        return found
+        return sorted(found, key=lambda run: str(run["run_after"]))
 
     def _ask(self, method: str, path: str, **body: Any) -> Any:
         answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body or None, timeout=60)
