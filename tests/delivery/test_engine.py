@@ -173,6 +173,13 @@ class TestAbort:
         assert run.aborted is None
         assert run.report.rejected == 8 + (between is REFUSED)
 
+    @pytest.mark.parametrize("between", [OK, REFUSED])
+    def test_five_403_are_counted_anew_after_another_answer(self, between: Outcome) -> None:
+        endpoint = Endpoint(in_order(OK, FORBIDDEN, between, *[FORBIDDEN] * 5))
+        run = deliver(endpoint, calls(20), concurrency=1)
+        assert run.aborted is not None
+        assert len(endpoint.requests) == 8
+
     def test_four_403_and_the_end(self) -> None:
         run = deliver(Endpoint(in_order(OK, *[FORBIDDEN] * 4)), calls(5), concurrency=1)
         assert run.aborted is None
