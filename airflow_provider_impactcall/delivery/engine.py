@@ -560,7 +560,6 @@ class _Refusals:
             if not self._delivered or self._forbidden == _FORBIDDEN_IN_A_ROW:
                 return self._blame(Outcome(State.ABORT, "403, the account may not send these calls", 403))
             return []
-        self._forbidden = 0
         if self._delivered:
             return self.confirm()
         if len(self._held) == _REFUSED_BEFORE_ANY_DELIVERY:
