@@ -107,8 +107,8 @@ def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
 
     :param rows: what :meth:`.ImpactCallHook.deliver` takes
     :param csv_format: how CSV files are written
-    :raises InvalidOption: if a file cannot be read to its end, or ``rows`` is text that is no path, or a list of paths
-        with something else in it that is no row
+    :raises InvalidOption: if a file cannot be read to its end, or ``rows`` is text that is not a path, or a list of
+        paths with something else in it that is not a row
     """
     if isinstance(rows, str) and not is_path(rows):
         raise InvalidOption(_no_path(rows))
@@ -156,7 +156,7 @@ def _refuse_other_paths(items: Collection[Any]) -> None:
     :raises InvalidOption: with the first that cannot, and what to give for it
     """
     if not all(is_path(item) or isinstance(item, str) or _are_paths(item) for item in items):
-        return  # There is a row among them, and what is none beside it costs itself alone.
+        return  # There is a row among them, and what is not a row beside it costs itself alone.
     for place, item in enumerate(items, start=1):
         if is_path(item):
             continue
@@ -170,7 +170,7 @@ def _refuse_other_paths(items: Collection[Any]) -> None:
             raise InvalidOption(f"the calls, item {place} of the list: {instead}")
         if not any(map(is_path, items)):
             return  # A list of text is said to be one when its rows are read.
-        raise InvalidOption(f"the calls, item {place} of the list: is text that is no path; {_ENDINGS}")
+        raise InvalidOption(f"the calls, item {place} of the list: is text that is not a path; {_ENDINGS}")
 
 
 def _are_paths(value: Any, deep: int = 3) -> bool:

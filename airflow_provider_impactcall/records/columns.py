@@ -257,7 +257,7 @@ def _in_other_style(value: Mapping[Any, Any], step: str) -> Any:
     keys = tuple(value)
     try:
         short = len("".join(keys)) <= _SHORT_KEYS
-    except TypeError:  # one of them is no text
+    except TypeError:  # one of them is not text
         short = False
     meant = _meant_again(keys, step) if short else _meant(keys, step)
     if len(meant) > 1:

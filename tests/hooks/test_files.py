@@ -419,7 +419,7 @@ class TestBrokenFiles:
             (lambda good, home: iter([home, good]), 1, f"is a folder; {GIVE_FILES}"),
             (lambda good, home: [good, f"{home}/*"], 2, PATTERN),
             (lambda good, home: [good, f"{good}.json"], 2, JSON_LINES),
-            (lambda good, home: [good, '{"CallSessionId": "c1"}'], 2, f"is text that is no path; {ENDINGS}"),
+            (lambda good, home: [good, '{"CallSessionId": "c1"}'], 2, f"is text that is not a path; {ENDINGS}"),
         ],
     )
     def test_a_list_that_is_no_list_of_paths_is_refused_at_once(
