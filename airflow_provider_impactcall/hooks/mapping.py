@@ -55,9 +55,10 @@ def loaded(mapping: Mapping[str, Source] | str | PathLike[str] | None) -> Mappin
     if isinstance(mapping, _PATHS):
         path = _path("mapping", mapping, *ENDINGS)
         mapping, beside = _read(path), path.parent
-    if not isinstance(mapping, Mapping):
+    elif isinstance(mapping, Mapping):
+        refuse_large(mapping)
+    else:
         return mapping
-    refuse_large(mapping)
     problems: list[str] = []
     whole = {}
     for name, source in mapping.items():
@@ -171,6 +172,8 @@ def _read(path: _Path) -> Mapping[str, Any]:
     is_json = path.suffix.lower() == ".json"
     try:
         mapping = json.loads(text, object_pairs_hook=_with_each_key_once) if is_json else _yaml(text)
+        if not is_small(mapping):
+            raise _TooLarge
     except _RepeatedKey as error:
         raise InvalidOption(f"mapping: {shown(path)}{_line(error.problem_mark, text)}: a key stands twice") from None
     except yaml.MarkedYAMLError as error:
@@ -178,14 +181,9 @@ def _read(path: _Path) -> Mapping[str, Any]:
     except json.JSONDecodeError as error:
         raise InvalidOption(f"mapping: {shown(path)}, line {error.lineno}: is no JSON") from None
     except _TooLarge:
-        mapping = None
-        small = False
+        raise InvalidOption(f"mapping: {shown(path)}: has more than {MOST_PARTS} parts, or {DEEPEST} levels") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise InvalidOption(f"mapping: {shown(path)}: is no {'JSON' if is_json else 'YAML'}") from None
-    else:
-        small = is_small(mapping)
-    if not small:
-        raise InvalidOption(f"mapping: {shown(path)}: has more than {MOST_PARTS} parts, or {DEEPEST} levels")
     if not isinstance(mapping, Mapping) or not mapping:
         holds = normalize.described(mapping) if mapping else "nothing"
         raise InvalidOption(f"mapping: {shown(path)} must hold a dict by parameter name, and holds {holds}")
