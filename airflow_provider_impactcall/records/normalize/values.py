@@ -86,9 +86,7 @@ def is_absent(value: Any) -> bool:
 
 def is_blank(value: Any) -> bool:
     """Whether a value stands for "nothing", or is text of nothing but blanks."""
-    if type(value) is str:  # the common case, for speed
-        return not bare(value)
-    return is_absent(value) or (isinstance(value, str) and not bare(value))
+    return not bare(value) if isinstance(value, str) else is_absent(value)
 
 
 def _is_nothing(value: Any) -> bool:

@@ -221,12 +221,12 @@ class VendorPreset:
         """
         problems = []
         for guard, reason, names, readers in self._guards:
+            if guard in passed:
+                continue
             for reader in readers:
                 if not normalize.is_blank(reader.read(row)):
                     break
             else:
-                if guard in passed:
-                    continue
                 empty = [name for name in names if is_among(name, row)]
                 problems.append(_unset(guard, reason, empty) if empty else _untold(guard, reason, names))
         return problems
