@@ -75,7 +75,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": integration,
                 "python-modules": [
-                    "airflow_provider_impactcall.hooks.corrections",
+                    "airflow_provider_impactcall.hooks.ledger",
                     "airflow_provider_impactcall.hooks.impactcall",
                 ],
             }
@@ -84,7 +84,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": integration,
                 "python-modules": [
-                    "airflow_provider_impactcall.operators.corrections",
+                    "airflow_provider_impactcall.operators.ledger",
                     "airflow_provider_impactcall.operators.impactcall",
                 ],
             }

@@ -22,18 +22,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
-from airflow_provider_impactcall.delivery.indexing import build_missing
-from airflow_provider_impactcall.delivery.ledger import Ledger
-from airflow_provider_impactcall.delivery.overview import (
-    Overview,
-    Period,
+from airflow_provider_impactcall.delivery.ledger.indexing import build_missing
+from airflow_provider_impactcall.delivery.ledger.overview import Overview
+from airflow_provider_impactcall.delivery.ledger.periods import Period
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.run_queries import (
     RunSelection,
+    last_runs,
     latest_runs,
     namespaces,
     of_one_run,
 )
-from airflow_provider_impactcall.delivery.schema import UNDELIVERED, calls, runs
+from airflow_provider_impactcall.delivery.ledger.schema import UNDELIVERED, calls, runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from benchmarks.databases import DATABASES, database
 from benchmarks.filled import LAST, NAMESPACE, RUNS, fill, key_of, run_id_of, session_id_of
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
@@ -74,7 +76,7 @@ HEAD = ("question", "ms at best", "at worst", "read whole")
 
 def questions(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
     """What people and the package ask."""
-    asked = Corrections(ledger)
+    asked = CallQueries(ledger)
     some = total * 7 // 10
     spread = [number * (total // 500) for number in range(500)]
     week, month = (Selection(since=_NOW - timedelta(days=days), until=_NOW) for days in (7, 30))
@@ -124,10 +126,10 @@ def questions(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
         "18 months by day, of the runs' counts": lambda: rows_of(
             ledger, delivered_by_day.group_by(sa.cast(runs.c.started_at / 86_400, sa.Integer))
         ),
-        "the last 20 runs": lambda: asked.runs(20),
+        "the last 20 runs": lambda: last_runs(ledger, 20),
         "all calls by state": lambda: asked.count(Selection()),
         "500 keys, as a delivery asks": lambda: ledger.look_up([key_of(number) for number in spread]),
-        "500 CallSessionIds, as a rehearsal asks": lambda: ledger.namesakes([session_id_of(each) for each in spread]),
+        "500 CallSessionIds, as a dry run asks": lambda: ledger.namesakes([session_id_of(each) for each in spread]),
         "the keys of all that is unknown": lambda: deque(asked.each(Selection(states=["unknown"])), 0),
         "10,000 calls of an export": lambda: deque(islice(asked.each(Selection()), 10_000), 0),
     }
@@ -232,7 +234,7 @@ def main() -> None:
             with database(kind, folder) as url:
                 ledger = Ledger(sa.create_engine(url), NAMESPACE)
                 ledger.prepare()
-                if not Corrections(ledger).latest(Selection(), 1):
+                if not CallQueries(ledger).latest(Selection(), 1):
                     fill(ledger.engine, options.calls)
                 build_missing(ledger)
                 print(kind, flush=True)

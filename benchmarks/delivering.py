@@ -38,7 +38,7 @@ class Course:
 
 def main(ledger_conn_id: str, rows: str, concurrency: str) -> None:
     from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-    from airflow_provider_impactcall.hooks.sql import drained
+    from airflow_provider_impactcall.integration.sql import drained
 
     count = int(rows)
     marks: list[tuple[float, float]] = []

@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 from urllib.request import urlopen
 
-from airflow_provider_impactcall.delivery.endpoint import PATH
+from airflow_provider_impactcall.delivery.wire.endpoint import PATH
 
 LATENCY = 0.05
 

@@ -10,10 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_impactcall.delivery.schema import calls, events, runs
+from airflow_provider_impactcall.delivery.ledger.schema import calls, events, runs
 
 NAMESPACE = "https://calls.example.com"
-REHEARSED = "http://127.0.0.1:8900"
+CHECKED = "http://127.0.0.1:8900"
 RUNS = 20_000
 PARTNERS = 500
 CAMPAIGNS = 3
@@ -45,7 +45,7 @@ _CALLS = """
 INSERT INTO impactcall_call (key, namespace, "CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider",
     "MediaId", "EventDate", fingerprint, state, reason, uncertain, attempts, deaths, fence, run_id, first_at,
     changed_at, first_answer)
-SELECT md5('call' || n), CASE WHEN n % 50 = 49 THEN '{rehearsed}' ELSE '{namespace}' END, 'CA' || md5('id' || n),
+SELECT md5('call' || n), CASE WHEN n % 50 = 49 THEN '{checked}' ELSE '{namespace}' END, 'CA' || md5('id' || n),
        {text}(1000 + n % {campaigns}), '4000', 'ExampleVendor', {text}(20000 + n * 7919 % {partners}), {event_date},
        n % 65536, state,
        CASE state WHEN 'delivered' THEN '200 Status OK' WHEN 'open' THEN '' WHEN 'rejected' THEN {rejected}
@@ -135,7 +135,7 @@ def _values(sqlite: bool, total: int) -> dict[str, Any]:
         "partners": PARTNERS,
         "campaigns": CAMPAIGNS,
         "namespace": NAMESPACE,
-        "rehearsed": REHEARSED,
+        "checked": CHECKED,
         "rejected": one_of(_REASONS),
         "unknown": one_of(_UNKNOWN),
         "text": "" if sqlite else "text",

@@ -20,7 +20,7 @@ from random import Random
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.examples import LOGIN, PASSWORD
 

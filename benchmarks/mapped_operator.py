@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.endpoint import PATH
+from airflow_provider_impactcall.delivery.wire.endpoint import PATH
 from benchmarks.senders import HTTP, LOGIN, PASSWORD, Job, parameters_of
 from demo.up import free_port, listening_on
 from tests.databases import empty_database

@@ -13,14 +13,14 @@ import threading
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
-from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.timings import Timings
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping
 from tests.examples import LOGIN, PASSWORD, calls
 
@@ -36,12 +36,12 @@ def main(endpoint_url: str, ledger_url: str, on_unknown: str, count: str, prefix
     run_id = kept.start("benchmark", "")
     interrupt = threading.Event()
     sender = Engine(
-        claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt, timings=_TIMINGS
+        claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt, timings=_TIMINGS
     )
     report = run(
         sender,
         Endpoint(endpoint_url, LOGIN, PASSWORD),
-        Books(kept, run_id, DEFAULT_KEY, resend=on_unknown == "resend"),
+        LedgerWriter(kept, run_id, DEFAULT_KEY, resend=on_unknown == "resend"),
         calls(int(count), prefix),
         CallMapping(),
         interrupt,

@@ -19,8 +19,8 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from airflow_provider_impactcall.delivery.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallRecord
 from tests.examples import LOGIN, PASSWORD, calls
 

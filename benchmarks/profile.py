@@ -25,10 +25,11 @@ from unittest.mock import patch
 from yarl import URL
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.answer import outcome_of
-from airflow_provider_impactcall.delivery.claims import InputClaims, identify
-from airflow_provider_impactcall.delivery.endpoint import Endpoint, encode
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.identity import identify
 from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint, encode
+from airflow_provider_impactcall.delivery.wire.response import outcome_of
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from benchmarks.endpoints import ANSWER, NotInstalled
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
@@ -174,14 +175,14 @@ def least(act: Callable[[], T]) -> tuple[float, T]:
 
 
 def _read(job: Job) -> list[dict[str, Any]]:
-    from airflow_provider_impactcall.hooks.sql import drained
+    from airflow_provider_impactcall.integration.sql import drained
 
     with drained(WAREHOUSE, _SQL, (job.calls, job.warm)) as spool:
         return list(spool)
 
 
 def _digest(namespace: str, records: Sequence[CallRecord]) -> None:
-    claims = InputClaims()
+    claims = Duplicates()
     if any(claims.state_of(identify(namespace, DEFAULT_KEY, record)) is not None for record in records):
         raise RuntimeError("every row is another call")
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from airflow_provider_impactcall.delivery.endpoint import PATH
+from airflow_provider_impactcall.delivery.wire.endpoint import PATH
 
 LOGIN, PASSWORD = "benchmark", "benchmark-password"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()

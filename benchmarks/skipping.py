@@ -20,16 +20,17 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import Claim, InputClaims, identify
-from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
-from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
-from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.spool import Spool
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from benchmarks.databases import DATABASES, database
 from benchmarks.results import load_average, measured_on, write_section
@@ -146,7 +147,7 @@ def fill(ledger: Ledger, count: int, mapped: int) -> None:
 
 def claims_of(count: int, mapped: int) -> Iterator[Claim]:
     """Of :func:`rows`; all but the last so many, which nobody asks for, differ from the first in their id alone."""
-    key, mapping = InputClaims().key, CallMapping()
+    key, mapping = Duplicates().key, CallMapping()
     first = mapping.record(row(0))
     for number in range(count - mapped):
         yield identify(NAMESPACE, key, first.model_copy(update={"CallSessionId": session_id(number)}))
@@ -174,10 +175,10 @@ def entry(claim: Claim, run_id: str) -> dict[str, Any]:
 
 def skip(ledger: Ledger, read: Iterable[dict[str, Any]]) -> DeliveryReport:
     """Deliver these rows as the hook does."""
-    claims, interrupt = InputClaims(), threading.Event()
+    claims, interrupt = Duplicates(), threading.Event()
     run_id = ledger.start("benchmark", "")
     engine = Engine(claims=claims, pacing=Pacing(max_wait=1), on_settled=lambda *_: None, interrupt=interrupt)
-    books = Books(ledger, run_id, claims.key, resend=False)
+    books = LedgerWriter(ledger, run_id, claims.key, resend=False)
     report = run(engine, Endpoint(NOWHERE, timeout=1), books, read, CallMapping(), interrupt)
     ledger.end(run_id, report)
     return report
@@ -185,7 +186,7 @@ def skip(ledger: Ledger, read: Iterable[dict[str, Any]]) -> DeliveryReport:
 
 def digested(records: Sequence[CallRecord]) -> list[Claim]:
     """What tells these calls apart in their input, and in the ledger."""
-    input_claims = InputClaims()
+    input_claims = Duplicates()
     claims = [identify(NAMESPACE, input_claims.key, record) for record in records]
     if any(input_claims.state_of(claim) is not None for claim in claims):
         raise RuntimeError("every row is another call")

@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.endpoint import PATH
+from airflow_provider_impactcall.delivery.wire.endpoint import PATH
 from benchmarks import mapped_operator
 from benchmarks.databases import database
 from benchmarks.endpoints import LATENCY, Endpoints, NotInstalled, Request, endpoints

@@ -25,25 +25,21 @@ from rich.markup import escape
 from airflow_provider_impactcall.cli.definition import SELECTION
 from airflow_provider_impactcall.cli.messages import leave, only_our_messages, say
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.corrections import (
-    CALL_COLUMNS,
-    PURGEABLE,
-    REQUEUABLE,
-    RESOLVABLE,
-    STATES,
-    UNSETTLED,
-    Author,
-    Selection,
-)
 from airflow_provider_impactcall.delivery.csv_cells import csv_lines
+from airflow_provider_impactcall.delivery.dry_run.page import page_of
+from airflow_provider_impactcall.delivery.ledger.corrections import REQUEUABLE, RESOLVABLE, Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.purge import PURGEABLE, purge
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
+from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, STATES, UNSETTLED, Selection
 from airflow_provider_impactcall.delivery.private_files import replacing
-from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
-from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
-from airflow_provider_impactcall.hooks.files import STANDARD, holds_json_lines, rows_of
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.hooks.sql import drained
-from airflow_provider_impactcall.hooks.text_files import CsvFormat
+from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+from airflow_provider_impactcall.integration.files import STANDARD, holds_json_lines, rows_of
+from airflow_provider_impactcall.integration.sql import drained
+from airflow_provider_impactcall.integration.text_files import CsvFormat
 from airflow_provider_impactcall.records.printable import printable
 
 _Command = Callable[[Namespace, TextIO], None]
@@ -94,23 +90,23 @@ def check_calls(args: Namespace, results: TextIO) -> None:
     """What a delivery would do."""
     with _rows(args) as rows:
         options = {"ledger_conn_id": args.ledger_conn_id, "ledger_namespace": args.ledger_namespace}
-        rehearsal = ImpactCallHook(args.impactcall_conn_id).rehearse(rows, **options, **_reading(args))
+        findings = ImpactCallHook(args.impactcall_conn_id).check(rows, **options, **_reading(args))
     if args.json:
-        print(json.dumps(rehearsal.as_dict(), indent=2), file=results)
+        print(json.dumps(findings.as_dict(), indent=2), file=results)
     else:
         width = get_terminal_size((_WIDTH, 0)).columns if results.isatty() else _WIDTH
-        print(page_of(rehearsal, width), file=results)
-    if rehearsal.report.rejected:
-        raise _Failed(f"rows that would be rejected: {rehearsal.report.rejected}")
+        print(page_of(findings, width), file=results)
+    if findings.report.rejected:
+        raise _Failed(f"rows that would be rejected: {findings.report.rejected}")
 
 
 @_command
 def list_calls(args: Namespace, results: TextIO) -> None:
     """The calls that changed last."""
     selection = _selection(args)
-    with _hook(args).corrections() as corrections:
-        rows = corrections.latest(selection, args.limit)
-        total = corrections.count(selection).total() if len(rows) == args.limit else len(rows)
+    with _hook(args).ledger() as ledger:
+        rows = CallQueries(ledger).latest(selection, args.limit)
+        total = CallQueries(ledger).count(selection).total() if len(rows) == args.limit else len(rows)
     if args.output in ("table", "plain"):
         rows = [{name: row[name] for name in _TABLE_COLUMNS} for row in rows]
     _show(rows, args.output, results)
@@ -122,8 +118,8 @@ def list_calls(args: Namespace, results: TextIO) -> None:
 def export_calls(args: Namespace, results: TextIO) -> None:
     """All the calls, to a file."""
     counts: Counter[str] = Counter()
-    with _hook(args).corrections() as corrections:
-        rows = _counted(corrections.each(_selection(args)), counts)
+    with _hook(args).ledger() as ledger:
+        rows = _counted(CallQueries(ledger).each(_selection(args)), counts)
         if args.file == STANDARD:
             _write_csv(map(_for_terminal, rows) if results.isatty() else rows, results)
         else:
@@ -135,23 +131,23 @@ def export_calls(args: Namespace, results: TextIO) -> None:
 @_command
 def count_calls(args: Namespace, results: TextIO) -> None:
     """How many calls, by state."""
-    with _hook(args).corrections() as corrections:
-        counts = corrections.count(_selection(args))
+    with _hook(args).ledger() as ledger:
+        counts = CallQueries(ledger).count(_selection(args))
     _show([{"state": state, "calls": counts[state]} for state in STATES if counts[state]], args.output, results)
 
 
 @_command
 def show_history(args: Namespace, results: TextIO) -> None:
     """All that happened to a call."""
-    with _hook(args).corrections() as corrections:
-        _show(corrections.history(_selection(args)), args.output, results)
+    with _hook(args).ledger() as ledger:
+        _show(CallQueries(ledger).history(_selection(args)), args.output, results)
 
 
 @_command
 def list_runs(args: Namespace, results: TextIO) -> None:
     """The last runs."""
-    with _hook(args).corrections() as corrections:
-        rows = corrections.runs(args.limit)
+    with _hook(args).ledger() as ledger:
+        rows = last_runs(ledger, args.limit)
     if args.output in ("table", "plain"):
         rows = [_in_short(row) for row in rows]
     _show(rows, args.output, results)
@@ -161,11 +157,11 @@ def list_runs(args: Namespace, results: TextIO) -> None:
 def requeue_calls(args: Namespace, results: TextIO) -> None:
     """Have calls sent once more."""
     selection, author = _selection_to_change(args, REQUEUABLE, REQUEUABLE), _author(args)
-    with _hook(args).corrections() as corrections:
-        counts = corrections.count(selection)
+    with _hook(args).ledger() as ledger:
+        counts = CallQueries(ledger).count(selection)
         risk = "The unknown ones may have been processed, and may then arrive twice." if counts["unknown"] else ""
         if _confirmed(args, counts, "requeue", risk, results):
-            _changed(corrections.requeue(selection, author), counts, "requeued", results)
+            _changed(Corrections(ledger).requeue(selection, author), counts, "requeued", results)
 
 
 @_command
@@ -178,10 +174,10 @@ def resolve_calls(args: Namespace, results: TextIO) -> None:
         if delivered
         else "The next run that reads them sends them: if impact.com has one of them, it then has it twice."
     )
-    with _hook(args).corrections() as corrections:
-        counts = corrections.count(selection)
+    with _hook(args).ledger() as ledger:
+        counts = CallQueries(ledger).count(selection)
         if _confirmed(args, counts, f"resolve as {args.resolution}", risk, results):
-            count = corrections.resolve(selection, author, delivered=delivered)
+            count = Corrections(ledger).resolve(selection, author, delivered=delivered)
             _changed(count, counts, f"resolved as {args.resolution}", results)
 
 
@@ -211,10 +207,10 @@ def purge_calls(args: Namespace, results: TextIO) -> None:
     author = _author(args)
     before = datetime.now(UTC) - timedelta(days=args.older_than)
     risk = "A delivered call that is forgotten and read again is sent again."
-    with _hook(args).corrections() as corrections:
-        counts = corrections.count(Selection(states=PURGEABLE, until=before))
+    with _hook(args).ledger() as ledger:
+        counts = CallQueries(ledger).count(Selection(states=PURGEABLE, until=before))
         if _confirmed(args, counts, "forget", risk, results):
-            purged = corrections.purge(before, author)
+            purged = purge(ledger, before, author)
             runs = purged.pop("runs", 0)
             print(f"Calls forgotten: {purged.total()}, and runs: {runs}", file=results)
 

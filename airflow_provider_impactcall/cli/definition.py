@@ -220,7 +220,7 @@ COMMANDS: Sequence[ActionCommand] = (
     _command(
         "check",
         "check_calls",
-        "Rehearse a delivery: read, map and validate calls, and ask the ledger",
+        "Check a delivery: read, map and validate calls, and ask the ledger",
         _argument("file", nargs="?", type=_text, metavar="FILE", help=_FILE_HELP),
         *_READING,
         _argument("--json", action="store_true", help="all of it as data"),

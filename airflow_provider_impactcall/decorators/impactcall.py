@@ -14,8 +14,8 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
-from airflow_provider_impactcall.operators.hidden import hide, reveal
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
+from airflow_provider_impactcall.operators.redaction import redact, reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 
@@ -44,7 +44,7 @@ class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
 
     @op_args.setter
     def op_args(self, arguments: Collection[Any]) -> None:
-        self._op_args = [hide(argument) for argument in arguments]
+        self._op_args = [redact(argument) for argument in arguments]
 
     @property
     def op_kwargs(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
 
     @op_kwargs.setter
     def op_kwargs(self, arguments: Mapping[str, Any]) -> None:
-        self._op_kwargs = {name: hide(argument) for name, argument in arguments.items()}
+        self._op_kwargs = {name: redact(argument) for name, argument in arguments.items()}
 
     def execute(self, context: Context) -> dict[str, int | float | str | None]:
         """Call the function, and deliver what it returns. See :meth:`DeliverCallsOperator.deliver`."""

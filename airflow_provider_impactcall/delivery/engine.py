@@ -3,84 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import count
-from typing import NamedTuple, Protocol, cast
+from dataclasses import replace
+from typing import Protocol, cast
 
-from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
-from airflow_provider_impactcall.delivery.entries import OPEN, Entry
-from airflow_provider_impactcall.delivery.ledger import (
-    LEASE_RAN_OUT,
-    Decision,
-    Settlement,
-    as_known,
-    decide,
-)
+from airflow_provider_impactcall.delivery.circuit_breaker import CircuitBreaker
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.items import NO_KEY, Call, Item, Listener, Rejected, Skipped
+from airflow_provider_impactcall.delivery.ledger.entries import OPEN, Entry
+from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Decision, Settlement, as_known, decide
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State, Stop
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.slots import Slots
+from airflow_provider_impactcall.delivery.stages import Attempted, Pending, Sent, Settling, _known
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
-from airflow_provider_impactcall.exceptions import DeliveryAborted, LedgerUnusable, Problem
+from airflow_provider_impactcall.exceptions import DeliveryAborted, LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
 
-_REFUSED_BEFORE_ANY_DELIVERY = 20
-_FORBIDDEN_IN_A_ROW = 5
 # Calls in hand for each that may be in flight: the others rest after a failure of their own, in nobody's way.
 _IN_HAND = 8
 
-NO_KEY = "has none of the parameters of the option key"
-
-
-class Call(NamedTuple):
-    """A valid row.
-
-    :param row: its number in the input, from 1
-    """
-
-    row: int
-    record: CallRecord
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A row that is not delivered, and will not be until it changes.
-
-    :param row: its number in the input, from 1
-    :param call_session_id: the call's id, if it has a readable one
-    :param problems: every reason
-    """
-
-    row: int
-    call_session_id: str | None
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True)
-class Omission:
-    """A row that is left out on purpose.
-
-    :param row: its number in the input, from 1
-    :param call_session_id: the call's id, if it has a readable one
-    :param reason: why
-    """
-
-    row: int
-    call_session_id: str | None
-    reason: str
-
-
-Item = Call | Rejection | Omission
 Send = Callable[[CallRecord], Awaitable[Outcome]]
-Listener = Callable[[Item, Outcome], None]
 
 
-class Accounts(Protocol):
-    """One run's access to a ledger; :class:`~airflow_provider_impactcall.delivery.books.Books` is the real one."""
+class RunLedger(Protocol):
+    """One run's access to a ledger; :class:`.LedgerWriter` is the real one."""
 
     run_id: str
     resend: bool
@@ -105,47 +57,6 @@ class Accounts(Protocol):
         """
 
 
-class _Pending(NamedTuple):
-    """A call that is to be sent, and whether an earlier attempt of unknown fate may have been processed."""
-
-    call: Call
-    claim: Claim
-    uncertain: bool
-
-
-class _Attempted(NamedTuple):
-    """A call that was sent, and the number under which the ledger knows of that."""
-
-    call: Call
-    claim: Claim
-    fence: int
-    uncertain: bool
-
-
-class _Told(NamedTuple):
-    """What the ledger was told of an attempt; what it answers is still to be awaited.
-
-    :param held_back: it is not the last word on the call
-    """
-
-    attempted: _Attempted
-    outcome: Outcome
-    answer: Awaitable[str]
-    held_back: bool = False
-
-
-class _Sent(NamedTuple):
-    """What the ledger was told after an attempt.
-
-    :param told: of this call or others; more than one if others show whose fault a refusal was
-    :param again: of this call, which is to be sent again
-    """
-
-    attempted: _Attempted
-    told: Sequence[_Told] = ()
-    again: _Told | None = None
-
-
 class Engine:
     """Delivers the calls of one input. Use it once.
 
@@ -163,7 +74,7 @@ class Engine:
     def __init__(
         self,
         *,
-        claims: InputClaims,
+        claims: Duplicates,
         pacing: Pacing,
         on_settled: Listener,
         concurrency: int = 8,
@@ -176,14 +87,14 @@ class Engine:
         self._pacing = pacing
         self._on_settled = on_settled
         self._concurrency = concurrency
-        self._slots = _Slots(concurrency)
+        self._slots = Slots(concurrency)
         self._allowance = limit
         self._total = total
         self._interrupt = interrupt or threading.Event()
         self._timings = timings
         self._in_flight: set[asyncio.Task[None]] = set()
         self._cut = False
-        self._refusals = _Refusals()
+        self._refusals = CircuitBreaker()
         self.report = DeliveryReport()
         self._aborted: str | None = None
         self._without_ledger: str | None = None
@@ -193,7 +104,7 @@ class Engine:
         """Whether nothing more leaves."""
         return self._pacing.stopped is not None
 
-    async def run(self, send: Send, books: Accounts, batches: AsyncIterator[Sequence[Item]]) -> DeliveryReport:
+    async def run(self, send: Send, books: RunLedger, batches: AsyncIterator[Sequence[Item]]) -> DeliveryReport:
         """Settle every row.
 
         :param send: one attempt to send one call; never raises for what happens on the wire
@@ -224,7 +135,7 @@ class Engine:
             raise DeliveryAborted(self._aborted, self.report)
         return self.report
 
-    async def _to_send(self, batch: Sequence[Item], books: Accounts) -> list[_Pending]:
+    async def _to_send(self, batch: Sequence[Item], books: RunLedger) -> list[Pending]:
         """The calls of a batch that are to be sent; the other rows are settled."""
         claims: list[tuple[Call, Claim]] = []
         for row in batch:
@@ -249,7 +160,7 @@ class Engine:
         pending = (self._pending(call, claim, entries.get(claim.key), books) for call, claim in known)
         return [each for each in pending if each is not None]
 
-    def _pending(self, call: Call, claim: Claim, entry: Entry | None, books: Accounts) -> _Pending | None:
+    def _pending(self, call: Call, claim: Claim, entry: Entry | None, books: RunLedger) -> Pending | None:
         """The call, if it is to be sent; else it is settled."""
         decision = decide(entry, claim, books.run_id, resend=books.resend)
         # A dead run's call is held, but that has to be recorded first; a run that sends nothing leaves it as it is.
@@ -263,21 +174,23 @@ class Engine:
             return None
         if self._allowance is not None and not takes_over:
             self._allowance -= 1
-        return _Pending(call, claim._replace(unseen=entry is None), uncertain=takes_over or decision.uncertain)
+        return Pending(call, claim._replace(is_new=entry is None), uncertain=takes_over or decision.uncertain)
 
     def _leave(self, call: Call, reason: str, *, uncertain: bool = False) -> None:
         """Settle a call that a later run may send."""
         self.report.given_up += 1
         self._settle(call, _given_up(uncertain, reason))
 
-    async def _deliver(self, send: Send, books: Accounts, pending: _Pending, in_hand: asyncio.Semaphore) -> None:
+    async def _deliver(self, send: Send, books: RunLedger, pending: Pending, in_hand: asyncio.Semaphore) -> None:
         try:
             with self._pacing.in_hand():
                 await self._send_until_settled(send, books, *pending)
         finally:
             in_hand.release()
 
-    async def _send_until_settled(self, send: Send, books: Accounts, call: Call, claim: Claim, uncertain: bool) -> None:
+    async def _send_until_settled(
+        self, send: Send, books: RunLedger, call: Call, claim: Claim, uncertain: bool
+    ) -> None:
         """Send a call that has a place, until something has come of it."""
         attempts = 0
         waited = 0.0
@@ -286,7 +199,7 @@ class Engine:
                 decision = await self._take(books, claim, uncertain)
                 sent = None
                 if decision.fence is not None:
-                    attempted = _Attempted(call, claim, decision.fence, decision.uncertain)
+                    attempted = Attempted(call, claim, decision.fence, decision.uncertain)
                     sent = await self._send(send, books, attempted)
             finally:
                 self._slots.leave()
@@ -312,7 +225,7 @@ class Engine:
             claim = _seen(claim)
             await self._slots.enter(attempts)
 
-    async def _take(self, books: Accounts, claim: Claim, uncertain: bool) -> Decision:
+    async def _take(self, books: RunLedger, claim: Claim, uncertain: bool) -> Decision:
         """Have a call admitted, and record that it is about to leave; if it may not, its admission is given back.
 
         :param uncertain: whether an earlier attempt of unknown fate may have been processed; the decision says so too
@@ -343,7 +256,7 @@ class Engine:
             claim = _seen(claim)
         return Decision(uncertain=uncertain, reason=str(self._pacing.stopped))
 
-    async def _send(self, send: Send, books: Accounts, attempted: _Attempted) -> _Sent:
+    async def _send(self, send: Send, books: RunLedger, attempted: Attempted) -> Sent:
         """Send a call that was taken, and tell the ledger what came of it.
 
         That is before its place is free, and the ledger's answer is listened to afterwards: what the next call takes is
@@ -353,8 +266,8 @@ class Engine:
         self._pacing.observe(outcome)
         attempted = attempted._replace(uncertain=attempted.uncertain or outcome.state is State.UNKNOWN)
         if outcome.state in (State.AGAIN, State.NOT_SENT, *([State.UNKNOWN] * books.resend)):
-            return _Sent(attempted, again=_tell(books, attempted, outcome))
-        return _Sent(attempted, told=self._judge(books, attempted, _known(outcome, attempted.uncertain)))
+            return Sent(attempted, again=_tell(books, attempted, outcome))
+        return Sent(attempted, told=self._judge(books, attempted, _known(outcome, attempted.uncertain)))
 
     async def _attempt(self, send: Send, call: Call) -> Outcome:
         task = cast("asyncio.Task[None]", asyncio.current_task())
@@ -374,7 +287,7 @@ class Engine:
         finally:
             self._in_flight.discard(task)
 
-    def _judge(self, books: Accounts, attempted: _Attempted, outcome: Outcome) -> list[_Told]:
+    def _judge(self, books: RunLedger, attempted: Attempted, outcome: Outcome) -> list[Settling]:
         """Tell the ledger what is clear now. A refusal may be held back until others show whose fault it is."""
         verdicts = self._refusals.judge(attempted, outcome)
         told = []
@@ -391,7 +304,7 @@ class Engine:
             told.append(_tell(books, judged, verdict))
         return told
 
-    async def _hear(self, told: Sequence[_Told], books: Accounts, just_attempted: _Attempted | None = None) -> None:
+    async def _hear(self, told: Sequence[Settling], books: RunLedger, just_attempted: Attempted | None = None) -> None:
         """Settle calls as the ledger has them now."""
         for each in told:
             recorded = await self._heard(each)
@@ -403,7 +316,7 @@ class Engine:
                 # The ledger has what was held back as not sent.
                 self._conclude(each.attempted, recorded or Outcome(State.NOT_SENT, each.outcome.reason))
 
-    async def _heard(self, told: _Told) -> Outcome | None:
+    async def _heard(self, told: Settling) -> Outcome | None:
         """What a call's outcome is now that the ledger was told of an attempt, or None if it could not be recorded."""
         outcome = told.outcome
         state = await self._answer(told.answer)
@@ -420,13 +333,13 @@ class Engine:
             self._pacing.stop(Stop(str(error)))
             return None
 
-    def _conclude(self, attempted: _Attempted, outcome: Outcome) -> None:
+    def _conclude(self, attempted: Attempted, outcome: Outcome) -> None:
         if outcome.state is State.NOT_SENT:
             self._leave(attempted.call, outcome.reason, uncertain=attempted.uncertain)
         else:
             self._settle(attempted.call, outcome)
 
-    def _settle_unrecorded(self, attempted: _Attempted, outcome: Outcome, books: Accounts) -> None:
+    def _settle_unrecorded(self, attempted: Attempted, outcome: Outcome, books: RunLedger) -> None:
         """Settle a call whose outcome the ledger could not record: a later run will find an attempt of unknown fate.
 
         With resend that run sends it, so it is asked for; but not because of a call that is known to have arrived.
@@ -462,11 +375,11 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def claim_of(row: Item, claims: InputClaims, identify: Callable[[CallRecord], Claim]) -> tuple[Call, Claim] | Outcome:
+def claim_of(row: Item, claims: Duplicates, identify: Callable[[CallRecord], Claim]) -> tuple[Call, Claim] | Outcome:
     """A row's call with its claim, or what has come of the row if it is none, or one that came before in this input."""
-    if isinstance(row, Rejection):
+    if isinstance(row, Rejected):
         return Outcome(State.REJECTED, "; ".join(map(str, row.problems)))
-    if isinstance(row, Omission):
+    if isinstance(row, Skipped):
         return Outcome(State.FILTERED, row.reason)
     if not any(row.record.key(claims.key)):
         return Outcome(State.REJECTED, NO_KEY)
@@ -477,101 +390,13 @@ def claim_of(row: Item, claims: InputClaims, identify: Callable[[CallRecord], Cl
 
 def _seen(claim: Claim) -> Claim:
     """The claim for a call that the ledger has by now: else it would be inserted first, and its whole group refused."""
-    return claim._replace(unseen=False)
+    return claim._replace(is_new=False)
 
 
-def _tell(books: Accounts, attempted: _Attempted, outcome: Outcome, *, held_back: bool = False) -> _Told:
+def _tell(books: RunLedger, attempted: Attempted, outcome: Outcome, *, held_back: bool = False) -> Settling:
     answer = books.settle(Settlement(attempted.claim.key, attempted.fence, outcome))
-    return _Told(attempted, outcome, answer, held_back)
+    return Settling(attempted, outcome, answer, held_back)
 
 
 def _given_up(uncertain: bool, reason: str) -> Outcome:
     return Outcome(State.UNKNOWN if uncertain else State.NOT_SENT, reason)
-
-
-def _known(outcome: Outcome, uncertain: bool) -> Outcome:
-    """What is known after an attempt, if an earlier one of unknown fate may have been processed."""
-    if uncertain and outcome.state not in (State.DELIVERED, State.ABORT):
-        return Outcome(State.UNKNOWN, outcome.reason, outcome.status)
-    return outcome
-
-
-class _Slots:
-    """Places for requests in flight. Of the calls that wait for one, that which was tried least often is next: calls
-    that always fail must not be what an endpoint in trouble is probed with.
-    """
-
-    def __init__(self, places: int) -> None:
-        self._free = places
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = count()
-
-    async def enter(self, attempts: int) -> None:
-        """Wait for a place, which is to be left.
-
-        :param attempts: how often the call was tried so far
-        """
-        if self._free:
-            self._free -= 1
-            return
-        handed_over = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (attempts, next(self._order), handed_over))
-        await handed_over
-
-    def leave(self) -> None:
-        """Hand the place over to the next."""
-        while self._waiting:
-            *_, waiting = heapq.heappop(self._waiting)
-            if not waiting.done():  # It is done if its call was cancelled.
-                waiting.set_result(None)
-                return
-        self._free += 1
-
-
-class _Refusals:
-    """Tells a call that is refused from a set-up that is refused: the first is the call's fault, the second
-    must not cost a single call.
-
-    Until a call is delivered, refusals are held back, and the twentieth in a row means that the set-up is
-    wrong. So does a 403 before any delivery, or the fifth in a row after one.
-    """
-
-    def __init__(self) -> None:
-        self._delivered = False
-        self._held: list[tuple[_Attempted, Outcome]] = []
-        self._forbidden = 0
-        self._blamed: Outcome | None = None
-
-    def judge(self, call: _Attempted, outcome: Outcome) -> list[tuple[_Attempted, Outcome]]:
-        """The calls that can be settled now, each with its outcome; ABORT for one that is not to blame."""
-        if outcome.state is State.DELIVERED:
-            self._delivered = True
-            return [*self.confirm(), (call, outcome)]
-        if outcome.state is State.ABORT:
-            self._held.append((call, outcome))
-            return self._blame(outcome)
-        if outcome.state is not State.REJECTED or outcome.status is None:
-            return [(call, outcome)]
-        self._held.append((call, outcome))
-        if self._blamed is not None:
-            return self._blame(self._blamed)
-        if outcome.status == 403:
-            self._forbidden += 1
-            if not self._delivered or self._forbidden == _FORBIDDEN_IN_A_ROW:
-                return self._blame(Outcome(State.ABORT, "403, the account may not send these calls", 403))
-            return []
-        if self._delivered:
-            return self.confirm()
-        if len(self._held) == _REFUSED_BEFORE_ANY_DELIVERY:
-            reason = f"the first {len(self._held)} calls were all refused; the last: {outcome.reason}"
-            return self._blame(Outcome(State.ABORT, reason, outcome.status))
-        return []
-
-    def confirm(self) -> list[tuple[_Attempted, Outcome]]:
-        """The refusals held back, as what they are."""
-        held, self._held, self._forbidden = self._held, [], 0
-        return held
-
-    def _blame(self, verdict: Outcome) -> list[tuple[_Attempted, Outcome]]:
-        self._blamed = verdict
-        return [(call, verdict) for call, _ in self.confirm()]

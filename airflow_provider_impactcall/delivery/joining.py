@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from airflow_provider_impactcall.delivery.engine import Omission, Rejection
+from airflow_provider_impactcall.delivery.items import Rejected, Skipped
 from airflow_provider_impactcall.delivery.spool import storable
 from airflow_provider_impactcall.exceptions import Problem
 from airflow_provider_impactcall.records.columns import OpenedRow, Row
@@ -33,7 +33,7 @@ def joined(
     All are read, to a private file without a name, before the first is given.
 
     :param opened: opens a row; as the preset does if None
-    :return: each row, or an :class:`Omission` in the place of one that another stands for
+    :return: each row, or an :class:`Skipped` in the place of one that another stands for
     """
     with closing(sqlite3.connect("")) as database:
         database.execute("CREATE TABLE input (number INTEGER PRIMARY KEY, call TEXT, content BLOB)")
@@ -76,12 +76,12 @@ def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset,
     except Exception as error:
         # Only the type: what it says may quote the rows.
         problem = Problem("row", f"could not be joined with the others of its call: {type(error).__name__}")
-        results = [Rejection(number, call, (problem,)) for number in numbers]
+        results = [Rejected(number, call, (problem,)) for number in numbers]
     aliases = {name: column for row in rows for name, column in row.aliases.items()}
     for number, result in zip(numbers, results, strict=True):
         if isinstance(result, str):
-            yield Omission(number, call, result)
-        elif isinstance(result, (OpenedRow, Rejection)):
+            yield Skipped(number, call, result)
+        elif isinstance(result, (OpenedRow, Rejected)):
             yield result
         else:
             yield OpenedRow(result, aliases)

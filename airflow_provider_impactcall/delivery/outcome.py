@@ -58,15 +58,15 @@ class Stop:
     """Why a run ended before every row was sent.
 
     :param reason: what happened
-    :param come_back: when it is worth trying again (UTC), or None if nobody knows
+    :param retry_at: when it is worth trying again (UTC), or None if nobody knows
     """
 
     reason: str
-    come_back: datetime | None = None
+    retry_at: datetime | None = None
 
     def __str__(self) -> str:
-        when = "as soon as that has changed" if self.come_back is None else f"at {self.come_back:%Y-%m-%dT%H:%M:%SZ}"
-        return f"{self.reason}; come back {when}"
+        when = "as soon as that has changed" if self.retry_at is None else f"at {self.retry_at:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{self.reason}; try again {when}"
 
 
 ENDS = ("delivered", "already_delivered", "changed", "duplicate", "filtered", "rejected", "unknown", "not_sent")

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from random import Random
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_impactcall.delivery.limiter import Demand, Limiter
 from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
+from airflow_provider_impactcall.delivery.rate_limit.limiter import Demand, Limiter
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
 _TOGETHER = 5
@@ -32,7 +32,7 @@ class Pacing:
     :param max_wait: seconds without an answer that settles a call, or of a wait that is asked for, after
         which the run stops
     :param random: where the jitter comes from
-    :param clock: its calendar says when to come back
+    :param clock: its calendar says when to try again
     """
 
     def __init__(

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from airflow_provider_impactcall.delivery.engine import Call, Item, Omission, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Item, Rejected, Skipped
 from airflow_provider_impactcall.delivery.joining import joined
 from airflow_provider_impactcall.delivery.shapes import flattened, iterable, with_names
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, Problem
@@ -43,19 +43,19 @@ def mapped(
     :param rows: each with its number in the input, or what has come of it already
     """
     for number, row in rows:
-        if isinstance(row, (Omission, Rejection)):
+        if isinstance(row, (Skipped, Rejected)):
             yield row
             continue
         if isinstance(row, UnreadableRow):
-            yield Rejection(number, None, (Problem("row", row.problem),))
+            yield Rejected(number, None, (Problem("row", row.problem),))
             continue
         try:
             yield Call(number, mapping.record(row, watch))
         except InvalidCall as error:
-            yield Rejection(number, error.call_session_id, error.problems)
+            yield Rejected(number, error.call_session_id, error.problems)
         except CallLeftOut as omitted:
-            yield Omission(number, omitted.call_session_id, omitted.reason)
-    if unseen := mapping.unseen_columns:
-        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, unseen)))
+            yield Skipped(number, omitted.call_session_id, omitted.reason)
+    if is_new := mapping.unseen_columns:
+        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, is_new)))
     if watch is None and (untold := mapping.untold):  # Whoever watches, says so beside what was seen.
         log.warning("Calls of these kinds cannot be told, and are not left out: %s", "; ".join(untold))

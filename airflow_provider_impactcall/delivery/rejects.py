@@ -9,7 +9,7 @@ from itertools import islice
 from types import TracebackType
 from typing import TextIO
 
-from airflow_provider_impactcall.delivery.engine import Call, Item, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 
 _DISTINCT_REASONS = 1000
@@ -36,7 +36,7 @@ class Rejects:
         """Take note of a row, if it is one of those."""
         if outcome.state not in _NOTEWORTHY:
             return
-        if isinstance(row, Rejection):
+        if isinstance(row, Rejected):
             session_id, reasons = row.call_session_id, [str(problem) for problem in row.problems]
         else:
             session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id

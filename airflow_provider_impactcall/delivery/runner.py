@@ -18,11 +18,12 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_impactcall.delivery.attempts import Attempts
-from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.endpoint import Endpoint
-from airflow_provider_impactcall.delivery.engine import Engine, Item
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.items import Item
+from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ _LINGER_SECONDS = 0.005
 def run(
     engine: Engine,
     endpoint: Endpoint,
-    books: Books,
+    books: LedgerWriter,
     rows: Any,
     mapping: CallMapping,
     interrupt: threading.Event,
@@ -144,7 +145,7 @@ class _Handover:
 
 
 async def _deliver(
-    engine: Engine, endpoint: Endpoint, books: Books, handover: _Handover, attempts: Attempts
+    engine: Engine, endpoint: Endpoint, books: LedgerWriter, handover: _Handover, attempts: Attempts
 ) -> DeliveryReport:
     try:
         async with endpoint.session() as session, books:

@@ -19,33 +19,35 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
 from airflow_provider_impactcall.delivery.attempts import Attempts
-from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import InputClaims, digest
-from airflow_provider_impactcall.delivery.engine import Engine, Item, Listener
-from airflow_provider_impactcall.delivery.ledger import Ledger
-from airflow_provider_impactcall.delivery.limiter import Limiter
+from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
+from airflow_provider_impactcall.delivery.dry_run.page import page_of
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.identity import digest
+from airflow_provider_impactcall.delivery.items import Item, Listener
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.private_files import open_or_create
-from airflow_provider_impactcall.delivery.rate_limit import Places, RateLimit
+from airflow_provider_impactcall.delivery.rate_limit.limiter import Limiter
+from airflow_provider_impactcall.delivery.rate_limit.permits import Permits, RateLimit
 from airflow_provider_impactcall.delivery.reading import read
-from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
-from airflow_provider_impactcall.delivery.rehearsal_page import page_of
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.shapes import names_values
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.hooks import metrics
-from airflow_provider_impactcall.hooks.connection import Account, account, connection_of, session, unsafe
-from airflow_provider_impactcall.hooks.files import FileRows, opens_files
-from airflow_provider_impactcall.hooks.ledger import open_ledger, reachable
-from airflow_provider_impactcall.hooks.mapping import loaded
-from airflow_provider_impactcall.hooks.options import at_least_zero, positive, whole
-from airflow_provider_impactcall.hooks.paths import refuse_credentials
-from airflow_provider_impactcall.hooks.probe import probe
-from airflow_provider_impactcall.hooks.run_line import run_line
-from airflow_provider_impactcall.hooks.source import source
+from airflow_provider_impactcall.integration import metrics
+from airflow_provider_impactcall.integration.connection import Account, account, connection_of, session, unsafe
+from airflow_provider_impactcall.integration.files import FileRows, opens_files
+from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
+from airflow_provider_impactcall.integration.mapping_files import loaded
+from airflow_provider_impactcall.integration.options import at_least_zero, positive, whole
+from airflow_provider_impactcall.integration.paths import refuse_credentials
+from airflow_provider_impactcall.integration.probe import probe
+from airflow_provider_impactcall.integration.run_line import run_line
+from airflow_provider_impactcall.integration.source import source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, may_be_shown
@@ -130,7 +132,7 @@ class ImpactCallHook(BaseHook):
         self.deliver([call], on_settled=lambda _, outcome: outcomes.append(outcome), **options)
         return outcomes[0]
 
-    def rehearse(self, rows: Any, **options: Any) -> Rehearsal:
+    def check(self, rows: Any, **options: Any) -> DryRun:
         """Do all that :meth:`deliver` does, but for the sending: read, map, validate, and ask the ledger.
 
         :param rows: as for :meth:`deliver`
@@ -139,9 +141,9 @@ class ImpactCallHook(BaseHook):
         :raises InvalidOption: if an option or the connection is wrong
         :raises LedgerUnusable: if the ledger cannot be reached
         """
-        rehearsals: list[Rehearsal] = []
-        self.deliver(rows, dry_run=True, on_rehearsal=rehearsals.append, **options)
-        return rehearsals[0]
+        findings_of: list[DryRun] = []
+        self.deliver(rows, dry_run=True, on_findings=findings_of.append, **options)
+        return findings_of[0]
 
     @opens_files
     def deliver(
@@ -170,7 +172,7 @@ class ImpactCallHook(BaseHook):
         requests_per_hour: float | None = None,
         on_settled: Listener | None = None,
         on_report: Callable[[DeliveryReport], None] | None = None,
-        on_rehearsal: Callable[[Rehearsal], None] | None = None,
+        on_findings: Callable[[DryRun], None] | None = None,
         interrupt: threading.Event | None = None,
     ) -> DeliveryReport:
         """Deliver every row that is a valid call, and account for each.
@@ -181,7 +183,7 @@ class ImpactCallHook(BaseHook):
             sent, except those that a generator names
         :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a
             dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path
-            of a YAML or JSON file of them; see :func:`~airflow_provider_impactcall.hooks.mapping.loaded`
+            of a YAML or JSON file of them; see :func:`~airflow_provider_impactcall.integration.mapping_files.loaded`
         :param constants: parameter name to the value that every call gets
         :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
             before it
@@ -200,7 +202,7 @@ class ImpactCallHook(BaseHook):
         :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate
             limit imposes, after which the run stops
         :param limit: send at most so many calls; None for all
-        :param dry_run: send nothing; what would be sent counts as ``not_sent``, and the log shows what :meth:`rehearse`
+        :param dry_run: send nothing; what would be sent counts as ``not_sent``, and the log shows what :meth:`check`
             gives, without ids and text of the calls
         :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row
         :param concurrency: requests in flight at once; the connection's (8) if None
@@ -210,7 +212,7 @@ class ImpactCallHook(BaseHook):
         :param requests_per_hour: likewise
         :param on_settled: told of every row's outcome, from the sending thread; it must be quick
         :param on_report: given the report, also if reading ``rows`` fails or is interrupted
-        :param on_rehearsal: given what a dry run found
+        :param on_findings: given what a dry run found
         :param interrupt: set it from any thread to have the run stop well: nothing more leaves, and what is in flight
             is awaited for 4 s, then counted as unknown, or as not sent if it was still connecting
         :return: what came of every row
@@ -240,7 +242,7 @@ class ImpactCallHook(BaseHook):
         per_hour = positive("requests_per_hour", requests_per_hour) or extra.requests_per_hour
         limits = [RateLimit(rate, window) for rate, window in ((per_second, 1.0), (per_hour, 3600.0)) if rate]
         at_least_zero("max_wait", max_wait)
-        claims = InputClaims(key)
+        claims = Duplicates(key)
         at_once = whole("concurrency", positive("concurrency", concurrency)) or extra.concurrency
         allowance = whole("limit", limit)
         refuse_credentials(rejects_path)
@@ -258,16 +260,16 @@ class ImpactCallHook(BaseHook):
 
         resend = on_unknown == "resend"
         if dry_run:
-            rehearsal = Rehearsal(call_mapping, endpoint, per_second, per_hour)
+            findings = DryRun(call_mapping, endpoint, per_second, per_hour)
             try:
                 with closing(ledger), rejects, reachable():
-                    items = read(rows, call_mapping, rehearsal.watch)
-                    rehearsal.run(items, claims, ledger, resend=resend, on_settled=note)
+                    items = read(rows, call_mapping, findings.watch)
+                    findings.run(items, claims, ledger, resend=resend, on_settled=note)
             finally:
-                _conclude(rehearsal.report, rejects, rejects_path)
+                _conclude(findings.report, rejects, rejects_path)
                 _log_run(
                     run_line(
-                        *(rehearsal.report, Attempts(), 0.0),
+                        *(findings.report, Attempts(), 0.0),
                         run_id="",
                         namespace=ledger.namespace,
                         source=source(),
@@ -275,18 +277,18 @@ class ImpactCallHook(BaseHook):
                     )
                 )
                 if on_report is not None:
-                    on_report(rehearsal.report)
-            for line in filter(None, page_of(rehearsal, anyone=True).splitlines()):
+                    on_report(findings.report)
+            for line in filter(None, page_of(findings, anyone=True).splitlines()):
                 log.info("%s", line)
-            if on_rehearsal is not None:
-                on_rehearsal(rehearsal)
-            return rehearsal.report
+            if on_findings is not None:
+                on_findings(findings)
+            return findings.report
         told = (mapping, constants, timezone, vendor, prefiltered, nulls)
         with reachable():
             sender = source()
             run_id = ledger.start(sender, _configuration(*told, key, on_unknown))
-        books = Books(ledger, run_id, claims.key, resend=resend)
-        limiter = Limiter(Places(ledger, run_id, endpoint.account, limits, endpoint.timeout)) if limits else None
+        books = LedgerWriter(ledger, run_id, claims.key, resend=resend)
+        limiter = Limiter(Permits(ledger, run_id, endpoint.account, limits, endpoint.timeout)) if limits else None
         interrupt = interrupt or threading.Event()
         pacing = Pacing(limiter, max_wait)
         attempts = Attempts()

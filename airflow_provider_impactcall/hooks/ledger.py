@@ -1,127 +1,339 @@
-"""Which database the delivery ledger is in."""
+"""The delivery ledger after the fact, for those who have an Airflow connection to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
+from os import PathLike
+from typing import Any
 
-import sqlalchemy as sa
-from airflow.configuration import get_airflow_home
-from airflow.providers.common.compat.sdk import conf
-from sqlalchemy.exc import SQLAlchemyError
+from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_impactcall.delivery.indexing import build_missing
-from airflow_provider_impactcall.delivery.ledger import Ledger
-from airflow_provider_impactcall.delivery.private_files import make
-from airflow_provider_impactcall.delivery.schema import VERSION, version_of
-from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
-from airflow_provider_impactcall.hooks.sql import sql_hook
+from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_KEY
+from airflow_provider_impactcall.delivery import actions as impact_actions
+from airflow_provider_impactcall.delivery.actions import CallIdentity, ReadBack
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.items import NO_KEY, Item, Rejected, Skipped
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.entries import KEYS_A_QUERY
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.rules import as_known
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.delivery.rejects import Rejects
+from airflow_provider_impactcall.integration.connection import Account, account, connection_of, session, unsafe
+from airflow_provider_impactcall.integration.files import opens_files
+from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
+from airflow_provider_impactcall.integration.mapping_files import loaded
+from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records.sources import Source
 
-EMBEDDED = "embedded"
-_LONGEST_NAMESPACE = 255
-_ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
+log = logging.getLogger(__name__)
 
 
-def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
-    """The ledger, its tables created, and its indexes if nobody has to wait for them.
+# Clocks differ: an action may seem to be older than its call.
+_MARGIN = timedelta(days=1)
+# impact.com: StartDate at most three years ago
+_LONGEST_AGO = timedelta(days=3 * 365)
 
-    :param ledger_conn_id: a SQL connection, or ``embedded``: a SQLite file in the Airflow home. None takes
-        ``[impactcall] ledger_conn_id``, or ``embedded`` where all workers share one machine
-    :raises InvalidOption: if there is none, and workers of several machines would not know of each other
-    :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
+
+@dataclass(frozen=True)
+class Adoption:
+    """What came of rows that were to be adopted. The last five add up to the first.
+
+    :param rows: rows read
+    :param adopted: calls that are delivered from now on
+    :param already_delivered: calls that were delivered before
+    :param in_flight: calls that a live run is sending; left alone
+    :param filtered: rows that the vendor's preset leaves out
+    :param rejected: rows that are no valid call
     """
-    if not 0 < len(namespace) <= _LONGEST_NAMESPACE:
-        raise InvalidOption(f"ledger_namespace must have at most {_LONGEST_NAMESPACE} characters")
-    conn_id = ledger_conn_id or configured()
-    engine = _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
-    _keep_private(engine)
-    ledger = Ledger(engine, namespace)
-    with reachable():
-        ledger.prepare()
-    build_missing(ledger)
-    return ledger
+
+    rows: int
+    adopted: int
+    already_delivered: int
+    in_flight: int
+    filtered: int
+    rejected: int
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return asdict(self)
 
 
-def existing_ledger(conn_id: str) -> Ledger | None:
-    """The ledger to look at, of no namespace, or None if no delivery has made one yet. Nothing is written.
+@dataclass(frozen=True)
+class Reconciliation:
+    """What came of looking for calls among impact.com's actions.
 
-    :param conn_id: a SQL connection, or ``embedded``
-    :raises InvalidOption: if the connection is none of a SQL database
-    :raises LedgerUnusable: if it cannot be reached, or another version of this package made it
+    :param rows: rows read
+    :param filtered: rows that the vendor's preset leaves out
+    :param rejected: rows that are no valid call
+    :param unknown: calls of unknown fate before
+    :param proven: those of them that were found, and are delivered from now on
+    :param ambiguous: those of which some were found, without saying which: calls of one caller in one second; or of
+        anyone, if the ledger has a call of that second that is not among the rows
     """
-    if conn_id == EMBEDDED:
-        if not _embedded_file().exists():
-            return None  # To connect would make it.
-        engine = _embedded()
-    else:
-        engine = sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine(engine_kwargs={"pool_pre_ping": True})
-    with reachable():
+
+    rows: int
+    filtered: int
+    rejected: int
+    unknown: int
+    proven: int
+    ambiguous: int
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return asdict(self)
+
+
+class ImpactCallLedgerHook(BaseHook):
+    """Shows and corrects what the delivery ledger holds.
+
+    :param impactcall_conn_id: the connection that the calls were delivered with: it says the namespace, and the
+        parameters of calls that lack them
+    :param ledger_conn_id: as the delivering tasks have it; None for ``[impactcall] ledger_conn_id``
+    :param ledger_namespace: as the delivering tasks have it; None for the endpoint's origin
+    """
+
+    def __init__(
+        self,
+        impactcall_conn_id: str = "impactcall_default",
+        ledger_conn_id: str | None = None,
+        ledger_namespace: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.impactcall_conn_id = impactcall_conn_id
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_namespace = ledger_namespace
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """The ledger, for :class:`.CallQueries`, :class:`.Corrections` and :func:`.purge`.
+
+        :raises InvalidOption: if the connection is wrong
+        :raises LedgerUnusable: if the ledger cannot be reached
+        """
+        with self._opened(self._account()) as ledger:
+            yield ledger
+
+    @opens_files
+    def adopt(
+        self,
+        rows: Any,
+        author: Author,
+        *,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
+        timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
+        prefiltered: Collection[str] | None = None,
+        nulls: Collection[str] | None = None,
+        key: Sequence[str] = DEFAULT_KEY,
+    ) -> Adoption:
+        """Record calls as delivered that were sent by other means, such as the tool that this one replaces.
+
+        Give the options that the delivering task has, or it will not know the calls again.
+
+        :param rows: the calls, complete, as :meth:`.ImpactCallHook.deliver` takes them
+        :raises InvalidOption: if an option or the connection is wrong
+        :raises LedgerUnusable: if the ledger cannot be reached
+        """
+        settings = self._account()
+        given = _Rows(settings, rows, mapping, constants, timezone, vendor, prefiltered, nulls, key)
+        with self._opened(settings) as ledger:
+            found = Corrections(ledger).adopt(_as_known(given.claims(ledger.namespace), ledger), author)
+        given.log_rejects()
+        return Adoption(
+            rows=given.counts.total(),
+            adopted=found.total() - found["delivered"] - found["open"],
+            already_delivered=found["delivered"] + given.counts["calls"] - found.total(),
+            in_flight=found["open"],
+            filtered=given.counts["filtered"],
+            rejected=given.counts["rejected"],
+        )
+
+    @opens_files
+    def reconcile(
+        self,
+        rows: Any,
+        author: Author,
+        *,
+        api_conn_id: str = DEFAULT_API_CONN_ID,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        csv_delimiter: str = ",",
+        csv_encoding: str = "utf-8",
+        timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
+        prefiltered: Collection[str] | None = None,
+        nulls: Collection[str] | None = None,
+        key: Sequence[str] = DEFAULT_KEY,
+    ) -> Reconciliation:
+        """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.
+
+        An action proves its call delivered by campaign, action tracker, caller and second. That there is none proves
+        nothing: a call that does not pay never becomes an action.
+
+        :param rows: every call of the time in question, complete, as it was delivered and whatever became of it: the
+            ledger keeps no caller, and a call that is left out cannot be told from one that is asked for
+        :param api_conn_id: a connection with the account's ordinary API credentials: login is the AccountSID, password
+            the AuthToken, host empty for ``https://api.impact.com``
+        :raises InvalidOption: if an option or a connection is wrong
+        :raises LedgerUnusable: if the ledger cannot be reached
+        :raises ReadBackFailed: if impact.com does not answer as it should
+        """
+        settings = self._account()
+        given = _Rows(settings, rows, mapping, constants, timezone, vendor, prefiltered, nulls, key)
+        api = account(connection_of(api_conn_id), impact_actions.DEFAULT_ORIGIN).endpoint
+        calls: dict[CallIdentity, set[str]] = defaultdict(set)
+        unknown: dict[str, CallIdentity] = {}
+        with self._opened(settings) as ledger:
+            claims = given.claims(ledger.namespace)
+            while page := list(islice(claims, KEYS_A_QUERY)):
+                entries = ledger.look_up([key for claim in page for key in claim.keys])
+                for claim in (as_known(claim, entries) for claim in page):
+                    identity = CallIdentity.of_call(claim.call)
+                    calls[identity].add(claim.key)
+                    entry = entries.get(claim.key)
+                    if entry is not None and entry.unsettled:
+                        unknown[claim.key] = identity
+            given.log_rejects()
+            for problem in unsafe(api):
+                log.warning("%s", problem)
+            with session(api) as prepared:
+                actions = _actions(ReadBack(prepared, api.origin, api.login, api.timeout), unknown.values())
+                proven, ambiguous = impact_actions.proven(calls, unknown, actions)
+            unsure = _beside_others(ledger, calls, {key: unknown[key] for key in proven})
+            recorded = Corrections(ledger).prove(sorted(proven - unsure), author) if proven - unsure else 0
+        return Reconciliation(
+            rows=given.counts.total(),
+            filtered=given.counts["filtered"],
+            rejected=given.counts["rejected"],
+            unknown=len(unknown),
+            proven=recorded,
+            ambiguous=len(ambiguous | unsure),
+        )
+
+    def _account(self) -> Account:
+        return account(connection_of(self.impactcall_conn_id))
+
+    @contextmanager
+    def _opened(self, settings: Account) -> Iterator[Ledger]:
+        namespace = self.ledger_namespace or settings.endpoint.origin
+        ledger = open_ledger(self.ledger_conn_id, namespace)
         try:
-            version = version_of(engine)
+            with reachable():
+                yield ledger
         finally:
-            engine.dispose()
-    if version is None:
-        return None
-    if version != VERSION:
-        raise LedgerUnusable(
-            f"the ledger is of version {version}, and this package knows {VERSION}: "
-            + ("update it" if version > VERSION else "its next delivery brings the ledger up to that")
+            ledger.engine.dispose()
+
+
+class _Rows:
+    """Rows on their way to becoming claims; those that are no valid call are counted, and their reasons logged."""
+
+    def __init__(
+        self,
+        settings: Account,
+        rows: Any,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None,
+        constants: Mapping[str, Any] | None,
+        timezone: str | tzinfo | None,
+        vendor: str | None,
+        prefiltered: Collection[str] | None,
+        nulls: Collection[str] | None,
+        key: Sequence[str],
+    ) -> None:
+        extra = settings.extra
+        call_mapping = CallMapping(
+            loaded(mapping),
+            constants,
+            timezone,
+            extra.caller_id_format,
+            extra.defaults,
+            vendor,
+            prefiltered=prefiltered,
+            nulls=nulls,
         )
-    return Ledger(engine, "")
+        self._items = read(rows, call_mapping)
+        self._key = Duplicates(key).key
+        self._rejects = Rejects()
+        self.counts: Counter[str] = Counter()
+
+    def claims(self, namespace: str) -> Iterator[Claim]:
+        for item in self._items:
+            if isinstance(item, Skipped):
+                self.counts["filtered"] += 1
+                self._rejects.note(item, Outcome(State.FILTERED, item.reason))
+            elif isinstance(item, Rejected):
+                self._reject(item, "invalid")
+            elif not any(item.record.key(self._key)):
+                self._reject(item, NO_KEY)
+            else:
+                self.counts["calls"] += 1
+                yield identify(namespace, self._key, item.record)
+
+    def _reject(self, item: Item, reason: str) -> None:
+        self.counts["rejected"] += 1
+        self._rejects.note(item, Outcome(State.REJECTED, reason))
+
+    def log_rejects(self) -> None:
+        for _, reason, count in self._rejects.commonest():
+            log.warning("Rejected, %d rows: %s", count, reason)
+        for _, reason, count in self._rejects.commonest([State.FILTERED]):
+            log.info("Filtered, %d rows: %s", count, reason)
 
 
-@contextmanager
-def reachable() -> Iterator[None]:
-    """Turns what a database raises into an error of ours, as its text may hold the connection's details.
-
-    :raises LedgerUnusable: instead
-    """
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
+def _as_known(claims: Iterator[Claim], ledger: Ledger) -> Iterator[Claim]:
+    while page := list(islice(claims, KEYS_A_QUERY)):
+        entries = ledger.look_up([key for claim in page for key in claim.keys])
+        yield from (as_known(claim, entries) for claim in page)
 
 
-def configured() -> str:
-    """The connection id of the configured ledger, or ``embedded``.
-
-    :raises InvalidOption: if there is none, and workers of several machines would not know of each other
-    """
-    conn_id: str = conf.get("impactcall", "ledger_conn_id", fallback="") or _default()
-    return conn_id
-
-
-def _default() -> str:
-    executors = [name.strip().rpartition(".")[2] for name in conf.get("core", "executor", fallback="").split(",")]
-    beyond = [name.rpartition(":")[2] for name in executors if name and name.rpartition(":")[2] not in _ONE_MACHINE]
+def _actions(reader: ReadBack, wanted: Iterable[CallIdentity]) -> Iterator[CallIdentity]:
+    """All actions of the campaigns of these calls, from the time of each campaign's first."""
+    now = datetime.now(UTC)
+    earliest, latest = now - _LONGEST_AGO, now + _MARGIN
+    first: dict[str, int] = {}
+    beyond = 0
+    for identity in wanted:
+        if earliest.timestamp() < identity.at < latest.timestamp():
+            first[identity.campaign_id] = min(identity.at, first.get(identity.campaign_id, identity.at))
+        else:
+            beyond += 1
     if beyond:
-        raise InvalidOption(
-            f"no ledger: with {', '.join(beyond)}, workers of other machines would not know what this one sent. Set "
-            "[impactcall] ledger_conn_id to a SQL connection, or to 'embedded' if there is only one machine"
-        )
-    return EMBEDDED
+        log.warning("%d calls are of the future, or too long ago for impact.com to list them", beyond)
+    for campaign_id, at in sorted(first.items()):
+        yield from reader.actions(campaign_id, max(earliest, datetime.fromtimestamp(at, UTC) - _MARGIN), now)
 
 
-def _keep_private(engine: sa.Engine) -> None:
-    """Have the file of a SQLite database there before SQLite makes it by the umask; what SQLite adds has its mode.
-
-    :raises LedgerUnusable: if it cannot be made
+def _beside_others(
+    ledger: Ledger, calls: Mapping[CallIdentity, set[str]], found: Mapping[str, CallIdentity]
+) -> set[str]:
+    """Those of the calls beside which the ledger has another of that campaign, tracker and second that is not among
+    the rows: the action may be of either, as the ledger keeps no caller.
     """
-    file = engine.url.database
-    if engine.url.get_backend_name() != "sqlite" or not file or file.startswith((":", "file:")):
-        return
-    try:
-        make(Path(file))
-    except OSError as error:
-        raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
-
-
-def _embedded() -> sa.Engine:
-    file = _embedded_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return sa.create_engine(f"sqlite:///{file}")
-
-
-def _embedded_file() -> Path:
-    return Path(get_airflow_home()) / "impactcall_ledger.db"
+    given = set().union(*calls.values())
+    taken: set[tuple[str, str, int]] = set()
+    queries = CallQueries(ledger)
+    for campaign_id in {identity.campaign_id for identity in found.values()}:
+        moments = [identity.at for identity in found.values() if identity.campaign_id == campaign_id]
+        first, last = (datetime.fromtimestamp(at, UTC).date() for at in (min(moments), max(moments)))
+        # At its own offset, a call may be of the day before or after.
+        for key, tracker_id, event_date in queries.possibly_arrived(campaign_id, first - _MARGIN, last + _MARGIN):
+            if key not in given:
+                taken.add((campaign_id, tracker_id, int(datetime.fromisoformat(event_date).timestamp())))
+    return {
+        key
+        for key, identity in found.items()
+        if (identity.campaign_id, identity.action_tracker_id, identity.at) in taken
+    }

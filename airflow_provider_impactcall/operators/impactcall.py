@@ -19,9 +19,9 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerUnusable
-from airflow_provider_impactcall.hooks.options import at_least_zero
-from airflow_provider_impactcall.operators.come_back import CallsNotSent
-from airflow_provider_impactcall.operators.hidden import hide, reveal
+from airflow_provider_impactcall.integration.options import at_least_zero
+from airflow_provider_impactcall.operators.redaction import redact, reveal
+from airflow_provider_impactcall.operators.retries import CallsNotSent
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class DeliverCallsOperator(BaseOperator):
     :param impactcall_conn_id: the connection of type ``impactcall`` (templated)
     :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a dict
         such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path of a YAML
-        or JSON file of them; see :func:`~airflow_provider_impactcall.hooks.mapping.loaded`
+        or JSON file of them; see :func:`~airflow_provider_impactcall.integration.mapping_files.loaded`
     :param constants: parameter name to the value that every call gets (templated)
     :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
         before it
@@ -77,7 +77,7 @@ class DeliverCallsOperator(BaseOperator):
         "max_rejected",
         "max_unknown",
         "limit",
-        "rehearsal",
+        "dry_run_only",
         "rejects_path",
     )
     ui_color = "#d8ecff"
@@ -134,7 +134,7 @@ class DeliverCallsOperator(BaseOperator):
         self.on_empty = on_empty
         self.limit = limit
         # BaseOperator.dry_run is a method of Airflow's.
-        self.rehearsal = dry_run
+        self.dry_run_only = dry_run
         self.rejects_path = rejects_path
         self.concurrency = concurrency
         self.requests_per_second = requests_per_second
@@ -150,7 +150,7 @@ class DeliverCallsOperator(BaseOperator):
         :raises AirflowFailException: an option is wrong, nothing can be delivered until a person changes
             something, or more rows were rejected or unknown than the task tolerates
         :raises CallsNotSent: (an AirflowException) a later try may send what was not sent, or not confirmed under
-            ``resend``; it says when to come back
+            ``resend``; it says when to try again
         :raises AirflowException: the ledger cannot be reached
         :raises AirflowSkipException: there were no rows, and ``on_empty`` says so
         """
@@ -191,7 +191,7 @@ class DeliverCallsOperator(BaseOperator):
                 retry_statuses=self.retry_statuses,
                 max_wait=self.max_wait,
                 limit=_rendered_limit(self.limit),
-                dry_run=_rendered_flag(self.rehearsal),
+                dry_run=_rendered_flag(self.dry_run_only),
                 rejects_path=self.rejects_path or None,
                 concurrency=self.concurrency,
                 requests_per_second=self.requests_per_second,
@@ -217,9 +217,9 @@ class DeliverCallsOperator(BaseOperator):
 
     def _failure(self, report: DeliveryReport, rejected: float, unknown: float) -> AirflowException | None:
         if report.given_up:
-            reason = report.stop or "another run is sending them; come back when it has ended"
-            come_back = None if report.stop is None else report.stop.come_back
-            return CallsNotSent(f"{report.given_up} calls are still to be sent: {reason}. {report}", come_back)
+            reason = report.stop or "another run is sending them; try again when it has ended"
+            retry_at = None if report.stop is None else report.stop.retry_at
+            return CallsNotSent(f"{report.given_up} calls are still to be sent: {reason}. {report}", retry_at)
         excess = [
             f"{count} rows are {name}, and {option} is {tolerated}"
             for name, count, option, tolerated in (
@@ -260,7 +260,7 @@ class ImpactCallOperator(DeliverCallsOperator):
 
     @calls.setter
     def calls(self, calls: Any) -> None:
-        self._calls = hide(calls)
+        self._calls = redact(calls)
 
     def execute(self, context: Context) -> dict[str, int | float | str | None]:
         """Deliver the calls. See :meth:`DeliverCallsOperator.deliver` for what it returns and raises."""

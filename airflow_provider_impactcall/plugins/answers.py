@@ -9,24 +9,22 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_impactcall.delivery import advice
-from airflow_provider_impactcall.delivery.corrections import CALL_COLUMNS, Selection
-from airflow_provider_impactcall.delivery.ledger import Ledger
-from airflow_provider_impactcall.delivery.outcome import ENDS
-from airflow_provider_impactcall.delivery.overview import (
-    TOLD,
-    Overview,
-    Period,
+from airflow_provider_impactcall.delivery.ledger import remedies
+from airflow_provider_impactcall.delivery.ledger.overview import TOLD, Overview
+from airflow_provider_impactcall.delivery.ledger.periods import Period, zulu
+from airflow_provider_impactcall.delivery.ledger.run_queries import (
     RunSelection,
     each_run,
     latest_runs,
     namespaces,
     namespaces_of_call,
     of_one_run,
-    zulu,
 )
+from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import ENDS
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.hooks.source import TaskInstance
+from airflow_provider_impactcall.integration.source import TaskInstance
 
 DEFAULT_PERIOD = timedelta(days=7)
 DEFAULT_CALLS = 100
@@ -165,11 +163,11 @@ class Answers:
 
     def rejected(self) -> list[dict[str, Any]]:
         """The rejected calls by reason, each with what to do and the command for it."""
-        return self._reasons("rejected", advice.about_rejected, advice.requeue)
+        return self._reasons("rejected", remedies.about_rejected, remedies.requeue)
 
     def unknown(self) -> list[dict[str, Any]]:
         """The same of the calls of unknown fate."""
-        return self._reasons("unknown", advice.about_unknown, advice.resolve)
+        return self._reasons("unknown", remedies.about_unknown, remedies.resolve)
 
     def calls(self) -> dict[str, Any]:
         """The calls that changed last, and whether there are more."""

@@ -28,8 +28,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from airflow_provider_impactcall.delivery.csv_cells import csv_lines
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.plugins.answers import COLUMNS, DEFAULT_CALLS, Answers, Asked
-from airflow_provider_impactcall.plugins.kept import KeptLedger
-from airflow_provider_impactcall.plugins.places import NAME, commands, login_url, page_url
+from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
+from airflow_provider_impactcall.plugins.urls import NAME, commands, login_url, page_url
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ _ROWS: Mapping[str, Callable[[Answers], Iterable[Mapping[str, Any]]]] = {
 """What is written of each listing to CSV: of the calls and the runs all, and not only the last."""
 
 
-def create(kept: KeptLedger | None = None) -> FastAPI:
+def create(kept: SharedLedger | None = None) -> FastAPI:
     """The application.
 
     :param kept: the ledger to look at; the configured one if None
@@ -174,7 +174,7 @@ def create(kept: KeptLedger | None = None) -> FastAPI:
     application.add_exception_handler(LedgerUnusable, lambda _, error: _failure(503, str(error)))
     application.add_api_route("/", _page, response_model=None)
     application.add_api_route("/static/{name}", _file, response_model=None)
-    kept = kept or KeptLedger()
+    kept = kept or SharedLedger()
     command = commands()
 
     # All of these are plain functions, which FastAPI calls in threads: databases are waited for.

@@ -12,7 +12,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowPlugin
 
 from airflow_provider_impactcall.plugins.links import LedgerLink
-from airflow_provider_impactcall.plugins.places import NAME, has_page, page_url
+from airflow_provider_impactcall.plugins.urls import NAME, has_page, page_url
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
-from airflow_provider_impactcall.hooks.source import TaskInstance
-from airflow_provider_impactcall.plugins.places import page_url
+from airflow_provider_impactcall.integration.source import TaskInstance
+from airflow_provider_impactcall.plugins.urls import page_url
 
 _OPERATORS = {
     "operators.impactcall": ("ImpactCallOperator",),

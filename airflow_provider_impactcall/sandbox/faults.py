@@ -196,7 +196,7 @@ _TABLE = (
     Fault("429-retry-after-hour", _BEFORE, "429, Retry-After: 3600", _too_many({"Retry-After": "3600"})),
     Fault("429-x-ratelimit-reset", _BEFORE, "429, X-RateLimit-Reset as epoch, at most 2 s ahead", _x_ratelimit_reset),
     Fault("429-ratelimit-reset", _BEFORE, "429, RateLimit-Reset: 1", _too_many({"RateLimit-Reset": "1"})),
-    Fault("429-bare", _BEFORE, "429 that does not say when to come back", _too_many()),
+    Fault("429-bare", _BEFORE, "429 that does not say when to try again", _too_many()),
     Fault("429-garbage", _BEFORE, "429, Retry-After: soon", _too_many({"Retry-After": "soon"})),
     Fault("500", _BEFORE, "500", _json(500, _error_body("Internal error"))),
     Fault("500-after-processing", _AFTER, "500", _json(500, _error_body("Internal error"))),

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.operators.hidden import hide_phone_numbers, reveal
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from airflow_provider_impactcall.operators.phone_like import names_of_phone_numbers
+from airflow_provider_impactcall.operators.redaction import redact_phone_numbers, reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 log = logging.getLogger(__name__)
@@ -63,14 +63,14 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
 
     @parameters.setter
     def parameters(self, parameters: Any) -> None:
-        self._parameters = hide_phone_numbers(parameters)
+        self._parameters = redact_phone_numbers(parameters)
 
     def execute(self, context: Context) -> dict[str, int | float | str | None]:
         """Read the rows, then deliver them. See :meth:`DeliverCallsOperator.deliver` for the rest.
 
         :raises AirflowFailException: also if the query gives no rows, or two columns of one name
         """
-        from airflow_provider_impactcall.hooks.sql import drained
+        from airflow_provider_impactcall.integration.sql import drained
 
         try:
             with drained(self.sql_conn_id, self.sql, reveal(self.parameters)) as rows:

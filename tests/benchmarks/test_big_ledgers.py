@@ -6,8 +6,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
-from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from benchmarks.big_ledgers import answers
 from benchmarks.filled import NAMESPACE, fill, session_id_of
 
@@ -31,7 +32,7 @@ def test_no_question_reads_a_whole_table_but_an_export_of_everything(tmp_path: P
 
 def test_what_is_filled_is_a_ledger(ledger_url: str) -> None:
     ledger = filled(ledger_url)
-    asked = Corrections(ledger)
+    asked = CallQueries(ledger)
     counts = asked.count(Selection())
     assert counts.total() == CALLS * 49 // 50
     assert counts["delivered"] > 0.97 * counts.total()

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from airflow_provider_impactcall.delivery.endpoint import PATH
+from airflow_provider_impactcall.delivery.wire.endpoint import PATH
 from benchmarks import profile
 from benchmarks.endpoints import NotInstalled, endpoints, programs
 from benchmarks.senders import SENDERS, Job, timed

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.hooks.ledger import open_ledger
+from airflow_provider_impactcall.integration.ledger import open_ledger
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 

@@ -59,7 +59,7 @@ class Watched:
 
 @pytest.fixture
 def watched(page: Page, airflow_up: Running) -> Iterator[Watched]:
-    """Looks on while a test uses the page: nothing leaves for elsewhere, and nothing is complained about."""
+    """Warnings on while a test uses the page: nothing leaves for elsewhere, and nothing is complained about."""
     watched = Watched([], [])
 
     def complained(message: ConsoleMessage) -> None:

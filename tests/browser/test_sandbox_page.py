@@ -362,7 +362,7 @@ def test_a_hidden_page_lets_go_of_its_connection(page: Page, sandbox: Sandbox) -
           document.dispatchEvent(new Event("visibilitychange"));
         }"""
     )
-    send(sandbox, "unseen")
+    send(sandbox, "is_new")
     page.wait_for_timeout(600)
     expect(page.locator("#requests li")).to_have_count(0)
     page.evaluate(
@@ -371,7 +371,7 @@ def test_a_hidden_page_lets_go_of_its_connection(page: Page, sandbox: Sandbox) -
           document.dispatchEvent(new Event("visibilitychange"));
         }"""
     )
-    expect(row(page, "unseen")).to_be_visible()
+    expect(row(page, "is_new")).to_be_visible()
 
 
 def test_with_a_user_the_browser_asks_for_the_credentials(chromium: Browser) -> None:

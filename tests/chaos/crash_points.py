@@ -20,13 +20,14 @@ import sqlalchemy as sa
 from aiohttp.client_proto import ResponseHandler
 from sqlalchemy import event
 
-from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import Claim
-from airflow_provider_impactcall.delivery.endpoint import Endpoint
-from airflow_provider_impactcall.delivery.engine import _Refusals
-from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.circuit_breaker import CircuitBreaker
+from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class _Wraps:
         self._asked_to_wait = False
         _wrap(Ledger, "prepare", after=lambda _: passed("the tables are there"))
         _wrap(Ledger, "start", after=lambda _: passed("the run is started"))
-        _wrap(Books, "look_up", after=lambda _: passed("the rows are looked up, and none is taken"))
+        _wrap(LedgerWriter, "look_up", after=lambda _: passed("the rows are looked up, and none is taken"))
         _wrap(Ledger, "record", before=self._before_record, after=self._after_record)
         event.listen(sa.engine.Engine, "commit", lambda _: self._before_commit())
         _wrap(Endpoint, "send", before=self._before_send, after=self._after_send)
@@ -116,8 +117,8 @@ class _Wraps:
         _wrap(ResponseHandler, "data_received", before=lambda *_: passed("it is processed, and the answer unread"))
         _wrap(Pacing, "rest", before=lambda *_: passed("in a back-off's rest"))
         _wrap(asyncio, "timeout", before=self._before_timeout)
-        _wrap(_Refusals, "judge", before=self._before_judge, after=self._after_judge)
-        _wrap(_Refusals, "confirm", after=self._after_confirm)
+        _wrap(CircuitBreaker, "judge", before=self._before_judge, after=self._after_judge)
+        _wrap(CircuitBreaker, "confirm", after=self._after_confirm)
         _wrap(Ledger, "end", before=self._before_end, after=lambda _: passed("the run is ended"))
 
     def _before_record(self, _: Ledger, run_id: str, claims: Any, settlements: Any, **__: Any) -> None:

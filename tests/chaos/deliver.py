@@ -20,17 +20,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
-from airflow_provider_impactcall.delivery.ledger import Ledger
-from airflow_provider_impactcall.delivery.limiter import Limiter
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.rate_limit import Places, RateLimit
+from airflow_provider_impactcall.delivery.rate_limit.limiter import Limiter
+from airflow_provider_impactcall.delivery.rate_limit.permits import Permits, RateLimit
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos import crash_points
@@ -78,10 +78,10 @@ def deliver(delivery: Delivery, database: sa.Engine | None = None, timings: Timi
     limiter = None
     if delivery.per_second is not None:
         limits = [RateLimit(delivery.per_second, 1.0)]
-        limiter = Limiter(Places(kept, run_id, endpoint.account, limits, delivery.timeout), timings)
+        limiter = Limiter(Permits(kept, run_id, endpoint.account, limits, delivery.timeout), timings)
     interrupt = threading.Event()
     sender = Engine(
-        claims=InputClaims(),
+        claims=Duplicates(),
         pacing=Pacing(limiter, max_wait=20, timings=timings),
         on_settled=lambda *_: None,
         interrupt=interrupt,
@@ -91,7 +91,7 @@ def deliver(delivery: Delivery, database: sa.Engine | None = None, timings: Timi
     report = run(
         sender,
         endpoint,
-        Books(kept, run_id, DEFAULT_KEY, resend=delivery.on_unknown == "resend"),
+        LedgerWriter(kept, run_id, DEFAULT_KEY, resend=delivery.on_unknown == "resend"),
         calls(delivery.count, delivery.prefix),
         CallMapping(),
         interrupt,

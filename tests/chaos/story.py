@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN
-from airflow_provider_impactcall.delivery.schema import calls, runs
+from airflow_provider_impactcall.delivery.ledger.entries import HISTORY, OPEN
+from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
 
 _OF_KNOWN_FATE = ("429-", "500", "503", "400-", "slow")

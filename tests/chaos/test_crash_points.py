@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_impactcall.delivery.entries import OPEN
+from airflow_provider_impactcall.delivery.ledger.entries import OPEN
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.crash_points import POINTS, Point
 from tests.chaos.deliver import Child, Delivery

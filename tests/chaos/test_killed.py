@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.claims import Claim, identify
-from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.timings import TIMINGS
 from airflow_provider_impactcall.records import CallRecord

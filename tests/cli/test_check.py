@@ -32,7 +32,7 @@ def calls_csv(path: Path, *rows: dict[str, Any]) -> str:
     return str(path)
 
 
-def test_a_file_is_rehearsed_and_nothing_is_sent(ledger: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+def test_a_file_is_checked_and_nothing_is_sent(ledger: Sandbox, impactcall: Command, tmp_path: Path) -> None:
     sent = len(ledger.calls)
     file = calls_csv(tmp_path / "calls.csv", *(examples.call(name) for name in ("delivered", "unknown", "new")))
     done = impactcall("check", file)

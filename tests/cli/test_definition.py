@@ -16,7 +16,7 @@ from airflow.cli.cli_config import ActionCommand, Arg
 from airflow_provider_impactcall.cli import commands
 from airflow_provider_impactcall.cli.definition import COMMANDS, get_commands
 from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_KEY
-from airflow_provider_impactcall.delivery.corrections import STATES
+from airflow_provider_impactcall.delivery.ledger.selection import STATES
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.provider_info import get_provider_info
 from tests.cli.conftest import Command

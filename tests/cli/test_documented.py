@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.schema import calls
+from airflow_provider_impactcall.delivery.ledger.schema import calls
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.cli.conftest import Command, states
-from tests.documentation import OPERATING, README, REHEARSAL, blocks, commands, sessions
+from tests.documentation import DRY_RUN, OPERATING, README, blocks, commands, sessions
 from tests.records.vendors.payloads import PAYLOADS, load
 
 DAY = 24 * 60 * 60
@@ -71,15 +71,15 @@ def test_operating(endpoint: Sandbox, impactcall: Command) -> None:
     assert runs
 
 
-def test_rehearsal(impactcall: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_dry_run(impactcall: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ids = {"campaign_id": 1000, "action_tracker_id": 4000, "call_provider": "ExampleVendor", "requests_per_hour": 1000}
     monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", json.dumps({"conn_type": "impactcall", "extra": ids}))
     monkeypatch.chdir(tmp_path)
-    Path("messy.csv").write_text(blocks(REHEARSAL, "csv")[0])
-    Path("messy.yaml").write_text(blocks(REHEARSAL, "yaml")[0])
+    Path("messy.csv").write_text(blocks(DRY_RUN, "csv")[0])
+    Path("messy.yaml").write_text(blocks(DRY_RUN, "yaml")[0])
     for vendor in PAYLOADS:
         Path(f"{vendor}.jsonl").write_text(json.dumps(load(PAYLOADS[vendor])))
-    shown = list(sessions(REHEARSAL))
+    shown = list(sessions(DRY_RUN))
     assert {words[2] for words, _ in shown} == {"messy.csv", *(f"{vendor}.jsonl" for vendor in PAYLOADS)}
     for words, printed in shown:
         done = impactcall(*words[1:])

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.corrections import CALL_COLUMNS, Author
-from airflow_provider_impactcall.delivery.entries import KEYS_A_QUERY
-from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.entries import KEYS_A_QUERY
+from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.cli.conftest import WHY, Command
@@ -241,7 +242,7 @@ def test_nor_does_one_that_is_exported_to_it(
     assert "\x1b" in impactcall("export", "-").out  # A pipe gets the ids as they are.
 
 
-def test_nor_does_one_that_is_rehearsed(hostile: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+def test_nor_does_one_that_is_checked(hostile: Sandbox, impactcall: Command, tmp_path: Path) -> None:
     file = tmp_path / "calls.jsonl"
     rows = [examples.call(name, MediaId="\x1b[2J\n1", CallStatus="\x1b[2J") for name in HOSTILE]
     file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, examples.call("new", SubId1="\x1b[2J\nx")]))

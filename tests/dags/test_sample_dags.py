@@ -18,7 +18,7 @@ import pytest
 
 from airflow_provider_impactcall.delivery.outcome import ENDS
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.hooks.source import TaskInstance
+from airflow_provider_impactcall.integration.source import TaskInstance
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, get_provider_info
 from airflow_provider_impactcall.sandbox import Sandbox

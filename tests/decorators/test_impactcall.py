@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, XComArg, task
 
-from airflow_provider_impactcall.operators.hidden import Hidden
+from airflow_provider_impactcall.operators.redaction import Redacted
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.examples import call, calls, session_ids
 
@@ -77,7 +77,7 @@ def test_arguments_are_hidden_unless_they_are_references() -> None:
         operator = operator_of(push(reference, more=[call("private")], day="{{ ds }}"))
 
     assert isinstance(operator.op_args[0], XComArg)
-    assert isinstance(operator.op_kwargs["day"], Hidden), "its template is rendered where it is hidden"
-    assert isinstance(operator.op_kwargs["more"], Hidden)
+    assert isinstance(operator.op_kwargs["day"], Redacted), "its template is rendered where it is hidden"
+    assert isinstance(operator.op_kwargs["more"], Redacted)
     assert str(operator.op_kwargs["more"]) == "<list of 1, hidden>"
     assert operator.upstream_task_ids == {"upstream"}

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import Claim, identify
-from airflow_provider_impactcall.delivery.entries import Entry
-from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement
-from airflow_provider_impactcall.delivery.schema import runs
+from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.ledger.entries import Entry
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
+from airflow_provider_impactcall.delivery.ledger.schema import runs
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.records import CallRecord
 
@@ -48,13 +49,13 @@ def in_a_file() -> Ledger:
     return ledger
 
 
-def a_run_of(ledger: Ledger, *, resend: bool = False) -> Books:
+def a_run_of(ledger: Ledger, *, resend: bool = False) -> LedgerWriter:
     """A run's books, as the hook opens them."""
-    return Books(ledger, ledger.start("test", ""), DEFAULT_KEY, resend=resend)
+    return LedgerWriter(ledger, ledger.start("test", ""), DEFAULT_KEY, resend=resend)
 
 
-class DirectBooks:
-    """Records at once what :class:`~airflow_provider_impactcall.delivery.books.Books` records in groups."""
+class DirectWriter:
+    """Records at once what :class:`.LedgerWriter` records in groups."""
 
     may_send = True
 

@@ -8,11 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.claims import identify
-from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
-from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.identity import identify
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.schema import calls, runs
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 

@@ -10,17 +10,18 @@ from random import Random
 from typing import Any
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Item, Rejection
-from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.rate_limit import RateLimit
+from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time
-from tests.delivery.ledgers import DirectBooks, in_memory
-from tests.delivery.virtual_books import UNHURRIED, VirtualLedger, VirtualLimiter
+from tests.delivery.ledgers import DirectWriter, in_memory
+from tests.delivery.virtual_writer import UNHURRIED, VirtualLedger, VirtualLimiter
 
 OK = Outcome(State.DELIVERED, "200 Status OK", 200)
 REFUSED = Outcome(State.REJECTED, "400 Validation Failed", 400)
@@ -45,12 +46,12 @@ def a_call(number: int, session_id: object = None, **changes: Any) -> Call:
     return Call(number, _RECORD.model_copy(update={"CallSessionId": session, **changes}))
 
 
-def calls(count: int) -> list[Call | Rejection]:
+def calls(count: int) -> list[Call | Rejected]:
     return [a_call(number) for number in range(1, count + 1)]
 
 
-def invalid(number: int) -> Rejection:
-    return Rejection(number, None, (Problem("MediaId", "is missing"),))
+def invalid(number: int) -> Rejected:
+    return Rejected(number, None, (Problem("MediaId", "is missing"),))
 
 
 @dataclass
@@ -143,10 +144,10 @@ def deliver(
     async def main() -> Run:
         # A rate limit is counted by the database's clock, which then has to be the virtual one.
         kept = VirtualLedger(virtual_time.running_loop(), UNHURRIED) if limits else ledger or in_memory()
-        books = DirectBooks(kept, key)
+        books = DirectWriter(kept, key)
         limiter = VirtualLimiter(kept, books.run_id, limits) if limits else None
         engine = Engine(
-            claims=InputClaims(key),
+            claims=Duplicates(key),
             pacing=Pacing(limiter, max_wait, Random(1)),
             on_settled=note,
             concurrency=concurrency,

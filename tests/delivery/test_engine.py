@@ -11,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Omission, Rejection
-from airflow_provider_impactcall.delivery.entries import Entry
-from airflow_provider_impactcall.delivery.ledger import Settlement
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
+from airflow_provider_impactcall.delivery.ledger.entries import Entry
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import virtual_time
-from tests.delivery.ledgers import DirectBooks, in_memory
+from tests.delivery.ledgers import DirectWriter, in_memory
 from tests.delivery.scripted import (
     ERROR_500,
     FORBIDDEN,
@@ -50,7 +51,7 @@ def in_order(*outcomes: Outcome, then: Outcome = OK) -> Callable[[str, int], Out
     return lambda *_: left.pop(0) if left else then
 
 
-async def spread(count: int, seconds: float) -> AsyncIterator[Sequence[Call | Rejection]]:
+async def spread(count: int, seconds: float) -> AsyncIterator[Sequence[Call | Rejected]]:
     """A slow source: a row now and then."""
     for number in range(1, count + 1):
         yield [a_call(number)]
@@ -122,7 +123,7 @@ def test_limit(limit: int, delivered: int) -> None:
 
 def test_what_is_left_out_is_filtered_and_takes_no_key() -> None:
     endpoint = Endpoint(always(OK))
-    run = deliver(endpoint, [Omission(1, "a", "an outbound call"), a_call(2, "a")])
+    run = deliver(endpoint, [Skipped(1, "a", "an outbound call"), a_call(2, "a")])
     assert run.states(1, 2) == [State.FILTERED, State.DELIVERED]
     assert run.settled[1].reason == "an outbound call"
 
@@ -331,7 +332,7 @@ class TestSlowingDown:
         assert run.ended < 2, "only the one call's own back-off"
         assert (run.report.delivered, run.report.not_sent) == (1, 99)
         assert run.report.stop is not None
-        assert run.report.stop.come_back is not None
+        assert run.report.stop.retry_at is not None
         assert len(endpoint.requests) == 2
 
     @pytest.mark.parametrize("max_wait", [10.0, 60.0, 300.0])
@@ -421,26 +422,26 @@ def test_whatever_happens_every_row_is_settled_once_and_no_call_is_processed_twi
     assert run.report.unknown == unknown
     if run.aborted is None:
         refused = sum(outcome.state is State.REJECTED for outcome in last.values())
-        assert run.report.rejected == refused + sum(isinstance(row, Rejection) for row in given_rows)
+        assert run.report.rejected == refused + sum(isinstance(row, Rejected) for row in given_rows)
         assert run.report.not_sent == 0 or run.report.stop is not None or limit is not None
     else:
         assert run.report.rejected <= Counter(outcome.state for outcome in last.values())[State.REJECTED] + sum(
-            isinstance(row, Rejection) for row in given_rows
+            isinstance(row, Rejected) for row in given_rows
         )
 
 
 def test_a_stop_from_outside_settles_what_is_in_flight_and_counts_the_rest() -> None:
     endpoint = Endpoint(always(OK), lambda: (1.0, 1.0))
     interrupt = threading.Event()
-    engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt)
+    engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt)
 
     async def main() -> None:
         asyncio.get_running_loop().call_later(3.0, interrupt.set)
 
-        async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+        async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
             yield calls(100)
 
-        report = await engine.run(endpoint.send, DirectBooks(in_memory()), rows())
+        report = await engine.run(endpoint.send, DirectWriter(in_memory()), rows())
         assert (report.delivered, report.not_sent, report.rows) == (16, 84, 100)
         assert str(report.stop).startswith("the task was asked to stop")
         assert virtual_time.now() == pytest.approx(4.0), "the second round is awaited, and a third never leaves"
@@ -453,7 +454,7 @@ def test_a_stop_from_outside_waits_for_an_answer_no_longer_than_airflow_waits_fo
     settled: list[Outcome] = []
     interrupt = threading.Event()
     engine = Engine(
-        claims=InputClaims(),
+        claims=Duplicates(),
         pacing=Pacing(),
         on_settled=lambda _, outcome: settled.append(outcome),
         interrupt=interrupt,
@@ -471,10 +472,10 @@ def test_a_stop_from_outside_waits_for_an_answer_no_longer_than_airflow_waits_fo
     async def main() -> None:
         asyncio.get_running_loop().call_later(3.0, interrupt.set)
 
-        async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+        async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
             yield calls(100)
 
-        report = await engine.run(slow, DirectBooks(in_memory()), rows())
+        report = await engine.run(slow, DirectWriter(in_memory()), rows())
         assert (report.unknown, report.not_sent, report.rows) == (7, 93, 100)
         assert 7.0 <= virtual_time.now() < 7.5
 
@@ -487,7 +488,7 @@ def test_a_stop_from_outside_waits_for_an_answer_no_longer_than_airflow_waits_fo
 def test_a_place_that_was_left_is_one_place() -> None:
     endpoint = Endpoint(always(OK))
 
-    async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+    async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
         for start in range(0, 60, 20):
             yield calls(60)[start : start + 20]
             await asyncio.sleep(100.0)
@@ -512,7 +513,7 @@ def test_a_request_that_raises_costs_no_other() -> None:
     assert run.settled[3].reason == "no complete answer (RecursionError)"
 
 
-class FailingBooks(DirectBooks):
+class FailingWriter(DirectWriter):
     """A ledger that is away from the moment that a call of some number would be settled."""
 
     def __init__(self, number: int, *, resend: bool) -> None:
@@ -537,12 +538,12 @@ class FailingBooks(DirectBooks):
         return fail()
 
 
-def without_ledger(outcome: Outcome, *, resend: bool) -> tuple[FailingBooks, DeliveryReport]:
+def without_ledger(outcome: Outcome, *, resend: bool) -> tuple[FailingWriter, DeliveryReport]:
     """Ten batches of one call each; the ledger is lost with the second."""
 
-    async def main() -> tuple[FailingBooks, DeliveryReport]:
-        books = FailingBooks(2, resend=resend)
-        engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None)
+    async def main() -> tuple[FailingWriter, DeliveryReport]:
+        books = FailingWriter(2, resend=resend)
+        engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None)
         return books, await engine.run(Endpoint(in_order(OK, then=outcome)).send, books, spread(10, 1.0))
 
     return virtual_time.run(main())
@@ -562,15 +563,15 @@ def test_a_stop_from_outside_ends_a_back_off() -> None:
     endpoint = Endpoint(always(too_many(1000.0)))
     interrupt = threading.Event()
     pacing = Pacing(max_wait=5000)
-    engine = Engine(claims=InputClaims(), pacing=pacing, on_settled=lambda *_: None, interrupt=interrupt)
+    engine = Engine(claims=Duplicates(), pacing=pacing, on_settled=lambda *_: None, interrupt=interrupt)
 
     async def main() -> None:
         asyncio.get_running_loop().call_later(3.0, interrupt.set)
 
-        async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+        async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
             yield calls(100)
 
-        report = await engine.run(endpoint.send, DirectBooks(in_memory()), rows())
+        report = await engine.run(endpoint.send, DirectWriter(in_memory()), rows())
         assert (report.not_sent, report.rows) == (100, 100)
         assert virtual_time.now() == pytest.approx(3.0)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Item, Omission, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Item, Rejected, Skipped
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping
 from airflow_provider_impactcall.records.sources import Row
@@ -102,7 +102,7 @@ def test_the_same_row_twice_is_left_to_be_a_duplicate() -> None:
 def test_a_row_without_an_id_is_alone() -> None:
     rows = [examples.call("a"), examples.call("", City="x"), examples.call("", City="y"), "no row at all", None]
     found = items(rows)
-    assert [type(item) for item in found] == [Call, Rejection, Rejection, Rejection, Rejection]
+    assert [type(item) for item in found] == [Call, Rejected, Rejected, Rejected, Rejected]
     assert [item.row for item in found] == [1, 2, 3, 4, 5]
 
 
@@ -115,25 +115,25 @@ def test_a_join_that_fails_rejects_its_rows_and_no_other() -> None:
         raise KeyError(examples.CALLER)
 
     found = items([examples.call("a"), examples.call("b"), examples.call("a")], failing)
-    assert {item.row: type(item) for item in found} == {1: Rejection, 2: Call, 3: Rejection}
-    problems = [str(problem) for item in found if isinstance(item, Rejection) for problem in item.problems]
+    assert {item.row: type(item) for item in found} == {1: Rejected, 2: Call, 3: Rejected}
+    problems = [str(problem) for item in found if isinstance(item, Rejected) for problem in item.problems]
     assert problems == ["row could not be joined with the others of its call: KeyError"] * 2
 
 
 @pytest.mark.parametrize("results", [[], ["left out"], ["left out"] * 3])
 def test_a_join_that_forgets_a_row_rejects_them_all(results: list[str]) -> None:
     found = items([examples.call("a", City="x"), examples.call("a")], lambda rows: results)
-    assert [type(item) for item in found] == [Rejection, Rejection]
+    assert [type(item) for item in found] == [Rejected, Rejected]
 
 
 def test_what_is_filtered_is_left_out_with_its_reason_and_id() -> None:
     (found,) = items([examples.call("a", direction="Outbound")])
-    assert found == Omission(1, "a", "an outbound call")
+    assert found == Skipped(1, "a", "an outbound call")
 
 
 def test_a_value_that_cannot_be_stored_costs_only_the_call_that_needs_it() -> None:
     found = items([examples.call("a", City=lambda: 1), examples.call("b", extra=lambda: 1), examples.call("c")])
-    assert [type(item) for item in found] == [Rejection, Call, Call]
+    assert [type(item) for item in found] == [Rejected, Call, Call]
 
 
 def test_rows_are_read_before_the_first_is_given() -> None:

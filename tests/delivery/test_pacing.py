@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.rate_limit import RateLimit
+from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from tests.delivery import virtual_time
 from tests.delivery.scripted import ERROR_500, NO_CONNECTION, OK, Endpoint, a_call, calls, deliver, too_many
 from tests.effort import scaled
@@ -59,7 +59,7 @@ def test_a_call_that_is_refused_here_says_nothing_of_an_endpoint_in_trouble() ->
     too_long = Outcome(State.REJECTED, "the request would hold 70000 bytes of parameters")
     endpoint = Endpoint(lambda session_id, _: too_long if int(session_id) % 2 else NO_CONNECTION, lambda: (0.0, 0.0))
 
-    async def rows() -> AsyncIterator[Sequence[Call | Rejection]]:
+    async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
         for number in range(2, 32):
             yield [a_call(number)]
             await asyncio.sleep(10.0)
@@ -95,7 +95,7 @@ def test_a_limit_of_our_own_that_is_used_up_for_longer_than_max_wait_stops_the_r
     assert (run.report.delivered, run.report.not_sent) == (10, 90)
     assert run.report.stop is not None
     assert "10 requests in 3600 s" in run.report.stop.reason
-    assert run.report.stop.come_back is not None
+    assert run.report.stop.retry_at is not None
     assert run.ended < 1
 
 
@@ -161,7 +161,7 @@ def test_back_off_has_full_jitter() -> None:
     waits = [virtual_time.run(wait(seed)) for seed in range(50)]
     assert min(waits) < 5
     assert max(waits) > 25
-    assert len(set(waits)) == 50, "no two workers come back at the same moment"
+    assert len(set(waits)) == 50, "no two workers try again at the same moment"
 
 
 def test_an_answer_that_settles_a_call_ends_the_back_off() -> None:

@@ -6,13 +6,13 @@ from typing import TextIO
 
 import pytest
 
-from airflow_provider_impactcall.delivery.engine import Rejection
+from airflow_provider_impactcall.delivery.items import Rejected
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.exceptions import Problem
 from tests.delivery.scripted import OK, REFUSED, a_call
 
-INVALID = Rejection(7, "a-7", (Problem("MediaId", "is missing"), Problem("Zip", "is wrong")))
+INVALID = Rejected(7, "a-7", (Problem("MediaId", "is missing"), Problem("Zip", "is wrong")))
 NOT_VALID = Outcome(State.REJECTED, "MediaId is missing; Zip is wrong")
 
 
@@ -52,7 +52,7 @@ def test_the_commonest_reasons() -> None:
     rejects = Rejects()
     for _ in range(3):
         rejects.note(INVALID, NOT_VALID)
-    rejects.note(Rejection(1, None, (Problem("Zip", "is wrong"),)), NOT_VALID)
+    rejects.note(Rejected(1, None, (Problem("Zip", "is wrong"),)), NOT_VALID)
     rejects.note(a_call(2), Outcome(State.UNKNOWN, "502", 502))
     rejects.note(a_call(3), OK)
     assert rejects.commonest(count=1) == [(State.REJECTED, "Zip is wrong", 4)]
@@ -66,7 +66,7 @@ def test_the_commonest_reasons() -> None:
 def test_reasons_that_are_all_different_do_not_fill_the_memory() -> None:
     rejects = Rejects()
     for number in range(5000):
-        rejects.note(Rejection(number, None, (Problem("row", f"is wrong in way {number}"),)), NOT_VALID)
+        rejects.note(Rejected(number, None, (Problem("row", f"is wrong in way {number}"),)), NOT_VALID)
     assert len(rejects.commonest(count=10_000)) == 1000
 
 

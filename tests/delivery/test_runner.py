@@ -15,21 +15,22 @@ from typing import Any
 import pandas
 import pytest
 
-from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.endpoint import Endpoint
-from airflow_provider_impactcall.delivery.engine import Engine, Item
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.items import Item
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.shapes import flattened
 from airflow_provider_impactcall.delivery.timings import Timings
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.delivery import canary
 from tests.delivery.ledgers import a_run_of, in_a_file
-from tests.delivery.wire import endpoint
+from tests.delivery.raw_server import endpoint
 
 HANGS = 60.0
 
@@ -50,7 +51,7 @@ class Delivery:
     def run(self, rows: Any, note: Callable[[Item, Outcome], None] | None = None) -> DeliveryReport:
         interrupt = threading.Event()
         engine = Engine(
-            claims=InputClaims(), pacing=Pacing(), on_settled=note or self.note, interrupt=interrupt, **self.options
+            claims=Duplicates(), pacing=Pacing(), on_settled=note or self.note, interrupt=interrupt, **self.options
         )
         return run(engine, self.endpoint, a_run_of(self.ledger), rows, CallMapping(), interrupt)
 
@@ -171,7 +172,7 @@ def test_rows_are_read_and_mapped_in_the_caller_s_thread(sandbox: Sandbox) -> No
         threads.add(threading.current_thread())
         return 5
 
-    engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None)
+    engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None)
     books = a_run_of(in_a_file())
     run(engine, endpoint(sandbox.url), books, [canary.row()], CallMapping({"MediaId": media}), threading.Event())
     assert threads == {threading.current_thread()}

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Item, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallMapping, CallRecord
@@ -143,7 +143,7 @@ def test_a_row_that_fails_as_its_names_are_read_costs_itself() -> None:
             raise RuntimeError(canary.WORD)
 
     _, bad = items([GOOD, Broken(GOOD)])
-    assert isinstance(bad, Rejection)
+    assert isinstance(bad, Rejected)
     assert str(bad.problems[0]) == "row cannot be read: RuntimeError"
 
 
@@ -250,7 +250,7 @@ def test_among_rows_one_that_is_none_costs_itself_alone(bad: Any, at: int) -> No
     rows.insert(at, bad)
     found = items(iter(rows))
     assert len(found) == 61
-    rejected = [item for item in found if isinstance(item, Rejection)]
+    rejected = [item for item in found if isinstance(item, Rejected)]
     assert [item.row for item in rejected] == [at + 1]
     assert sum(isinstance(item, Call) for item in found) == 60
     assert canary.found_in(" ".join(map(str, rejected[0].problems))) == []
@@ -270,7 +270,7 @@ def test_among_rows_one_that_is_none_costs_itself_alone(bad: Any, at: int) -> No
 )
 def test_a_row_with_lists_in_it_is_a_row(row: dict[str, Any]) -> None:
     (item,) = items(row)
-    assert isinstance(item, (Call, Rejection))
+    assert isinstance(item, (Call, Rejected))
 
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(GOOD)
@@ -309,5 +309,5 @@ def _rows_like(row: dict[str, Any], shape: Any) -> int:
 
 def test_an_object_without_names_is_rejected_as_it_was() -> None:
     _, bad = items([GOOD, SimpleNamespace(**examples.call("a"))])
-    assert isinstance(bad, Rejection)
+    assert isinstance(bad, Rejected)
     assert "must be a dict by column name" in str(bad.problems[0])

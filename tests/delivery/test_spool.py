@@ -60,7 +60,7 @@ def test_a_value_that_cannot_be_stored_costs_only_the_calls_that_need_it(value: 
         items = list(mapped(enumerate(rows, start=1), CallMapping()))
     assert isinstance(rows[1]["City"], UnreadableValue)
     assert rows[0] == {**good, "Other": 1}
-    assert [type(item).__name__ for item in items] == ["Call", "Rejection", "Call"]
+    assert [type(item).__name__ for item in items] == ["Call", "Rejected", "Call"]
 
 
 def test_a_row_that_does_not_fit_its_columns_is_an_error() -> None:

@@ -16,16 +16,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.answer import outcome_of
-from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.items import Call, Rejected
+from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
-from airflow_provider_impactcall.delivery.schema import runs
+from airflow_provider_impactcall.delivery.wire.response import outcome_of
 from tests.delivery.scripted import NO_CONNECTION, OK, TOO_MANY, Endpoint, Request, a_call, calls, too_many
-from tests.delivery.virtual_books import PUNCTUAL, LoopClock, VirtualBooks, VirtualLedger
 from tests.delivery.virtual_time import VirtualTimeLoop
+from tests.delivery.virtual_writer import PUNCTUAL, LoopClock, VirtualLedger, VirtualWriter
 
 CALLS = 120
 CONCURRENCY = 8
@@ -65,15 +66,15 @@ class Storm:
 
     def deliver(self, max_wait: float, seed: int = 0) -> DeliveryReport:
         """One run over all the calls, and what must hold of any."""
-        books = VirtualBooks(self.ledger)
+        books = VirtualWriter(self.ledger)
         delivered_before = sum(self.endpoint.processed.values())
 
-        async def batches() -> AsyncIterator[Sequence[Call | Rejection]]:
+        async def batches() -> AsyncIterator[Sequence[Call | Rejected]]:
             yield calls(CALLS)
 
         async def main() -> DeliveryReport:
             engine = Engine(
-                claims=InputClaims(),
+                claims=Duplicates(),
                 pacing=Pacing(max_wait=max_wait, random=Random(seed), clock=LoopClock(self.loop)),
                 on_settled=lambda *_: None,
                 concurrency=CONCURRENCY,
@@ -204,13 +205,13 @@ def test_a_run_with_less_patience_stops_in_time_and_the_next_one_delivers(
     assert heard + 60 - LONGEST_BACK_OFF <= stopped <= heard + 60 + ROUND_TRIP
     assert first.delivered > 0
     assert first.stop is not None
-    assert first.stop.come_back is not None
-    come_back = first.stop.come_back.timestamp()
-    assert stopped - A_TICK <= come_back <= stopped + LONGEST_BACK_OFF
+    assert first.stop.retry_at is not None
+    retry_at = first.stop.retry_at.timestamp()
+    assert stopped - A_TICK <= retry_at <= stopped + LONGEST_BACK_OFF
     if outage.retry_after is not None:
         last = storm.during()[-1]
-        assert come_back == pytest.approx(last.counted + BACK + outage.retry_after, abs=1e-3), "when the endpoint says"
-    storm.sleep_until(come_back)
+        assert retry_at == pytest.approx(last.counted + BACK + outage.retry_after, abs=1e-3), "when the endpoint says"
+    storm.sleep_until(retry_at)
     second = storm.deliver(max_wait=60, seed=seed + 1)
     assert (second.delivered, second.already_delivered) == (0, first.delivered), "one that comes during the outage"
     storm.sleep_until(END)
@@ -226,11 +227,11 @@ def test_an_hour_or_more_stops_at_once_and_says_when_to_come_back(storm_of: Stor
     assert storm.loop.time() <= BEGIN + 2 * ROUND_TRIP, "no probe, and no back-off"
     assert len(storm.during()) <= CONCURRENCY
     assert first.stop is not None
-    assert first.stop.come_back is not None
-    assert first.stop.come_back.timestamp() == pytest.approx(asked_until, abs=ROUND_TRIP)
+    assert first.stop.retry_at is not None
+    assert first.stop.retry_at.timestamp() == pytest.approx(asked_until, abs=ROUND_TRIP)
     (kept,) = storm.ask(sa.select(runs.c.stop))
-    assert f"come back at {datetime.fromtimestamp(int(asked_until), UTC):%Y-%m-%dT%H:%M}" in kept.stop
-    storm.sleep_until(first.stop.come_back.timestamp())
+    assert f"try again at {datetime.fromtimestamp(int(asked_until), UTC):%Y-%m-%dT%H:%M}" in kept.stop
+    storm.sleep_until(first.stop.retry_at.timestamp())
     assert storm.deliver(max_wait=60).delivered == CALLS - first.delivered
 
 
@@ -272,7 +273,7 @@ def test_a_short_storm_of_waits_that_are_over_already(storm_of: StormOf) -> None
 def test_what_was_admitted_before_a_wait_was_asked_for_does_not_leave_in_it() -> None:
     """Its intent was being written meanwhile; it is taken back, and the call leaves once the wait is over."""
     loop = VirtualTimeLoop()
-    books = VirtualBooks(VirtualLedger(loop), commit=(0.02, 0.0))
+    books = VirtualWriter(VirtualLedger(loop), commit=(0.02, 0.0))
     left: list[tuple[str, float]] = []
 
     async def send(call: Any) -> Outcome:
@@ -280,14 +281,14 @@ def test_what_was_admitted_before_a_wait_was_asked_for_does_not_leave_in_it() ->
         await asyncio.sleep(0.05)
         return too_many(20.0) if len(left) == 1 else OK
 
-    async def batches() -> AsyncIterator[Sequence[Call | Rejection]]:
+    async def batches() -> AsyncIterator[Sequence[Call | Rejected]]:
         yield [a_call(1)]
         await asyncio.sleep(0.04)
         yield [a_call(2)]
 
     async def main() -> DeliveryReport:
         pacing = Pacing(clock=LoopClock(loop))
-        engine = Engine(claims=InputClaims(), pacing=pacing, on_settled=lambda *_: None, timings=PUNCTUAL)
+        engine = Engine(claims=Duplicates(), pacing=pacing, on_settled=lambda *_: None, timings=PUNCTUAL)
         async with books:
             return await engine.run(send, books, batches())
 

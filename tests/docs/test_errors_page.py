@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from airflow_provider_impactcall.delivery.answer import outcome_of
+from airflow_provider_impactcall.delivery.wire.response import outcome_of
 from airflow_provider_impactcall.exceptions import InvalidCall
 from airflow_provider_impactcall.records import CallRecord
 from tests.documentation import ROOT

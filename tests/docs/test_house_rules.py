@@ -110,17 +110,17 @@ def test_no_test_sets_a_private_name_or_a_constant_of_the_package() -> None:
     [
         "monkeypatch.setattr(books, '_RENEW', 1.0)",
         "monkeypatch.setattr(books, 'LEASE', 1.0)",
-        "monkeypatch.setattr(books.Books, '_record', None)",
-        "monkeypatch.setattr('airflow_provider_impactcall.delivery.books._RENEW', 1.0)",
-        "patch('airflow_provider_impactcall.delivery.books.LEASE', 1.0)",
+        "monkeypatch.setattr(books.LedgerWriter, '_record', None)",
+        "monkeypatch.setattr('airflow_provider_impactcall.delivery.ledger.writer._RENEW', 1.0)",
+        "patch('airflow_provider_impactcall.delivery.ledger.writer.LEASE', 1.0)",
         "patch.object(books, '_RENEW', 1.0)",
         "mock.patch.multiple(books, _RENEW=1.0)",
         "setattr(books, '_RENEW', 1.0)",
         "delattr(books, '_RENEW')",
         "books._RENEW = 1.0",
         "for module in (books, other):\n    module.LEASE = 1.0",
-        "made = books.Books()\nmade._lost = True",
-        "with books.Books() as made:\n    monkeypatch.setattr(made._ledger, '_x', 1)",
+        "made = books.LedgerWriter()\nmade._lost = True",
+        "with books.LedgerWriter() as made:\n    monkeypatch.setattr(made._ledger, '_x', 1)",
     ],
 )
 def test_one_that_does_is_found(planted: str) -> None:
@@ -133,7 +133,7 @@ def test_one_that_does_is_found(planted: str) -> None:
     [
         "monkeypatch.setattr(pickle, '_load', None)",
         "monkeypatch.setenv('AIRFLOW_HOME', 'x')",
-        "class Own(books.Books):\n    def __init__(self):\n        self._own = 1",
+        "class Own(books.LedgerWriter):\n    def __init__(self):\n        self._own = 1",
         "sandbox.latency = 0.3",
     ],
 )

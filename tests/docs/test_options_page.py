@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_impactcall.hooks.connection import Extra
-from airflow_provider_impactcall.operators.corrections import (
+from airflow_provider_impactcall.integration.connection import Extra
+from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
+from airflow_provider_impactcall.operators.ledger import (
     AdoptCallsOperator,
     CorrectLedgerOperator,
     PurgeLedgerOperator,
     ReconcileCallsOperator,
 )
-from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from tests.documentation import ROOT
 from tests.tables import table
 
@@ -28,7 +28,7 @@ OPTIONS = re.findall(
     r"^\| `(\w+)` \| (.+?) \| (yes)? ?\|", PAGE.partition("## Options")[2].partition("\n## ")[0], re.MULTILINE
 )
 # Its own name is a method of Airflow's.
-FIELD_OF = {"dry_run": "rehearsal"}
+FIELD_OF = {"dry_run": "dry_run_only"}
 
 
 def defaults(of: Any) -> dict[str, Any]:

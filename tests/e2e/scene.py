@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.schema import calls, runs
+from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.databases import as_connection, empty_database
 from tests.examples import LOGIN, PASSWORD, call, connection

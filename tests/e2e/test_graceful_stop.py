@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.schema import runs
+from airflow_provider_impactcall.delivery.ledger.schema import runs
 from tests.e2e.dags.deliveries import CONCURRENCY
 from tests.e2e.scene import Scene, endpoint, wait_until
 from tests.e2e.standalone import Standalone

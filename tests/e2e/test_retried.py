@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_impactcall.operators.come_back import ComeBackPolicy
+from airflow_provider_impactcall.operators.retries import RetryAtPolicy
 from tests.e2e.dags.deliveries import CONCURRENCY
 from tests.e2e.scene import endpoint, wait_until
 from tests.e2e.standalone import Standalone
@@ -108,18 +108,18 @@ def test_an_outage_heals_between_two_tries(running: Standalone, answers: str | N
     assert running.scene.ledger_has("delivered", day) == calls
 
 
-@pytest.mark.skipif(ComeBackPolicy.__base__ is object, reason="retry policies came with Airflow 3.3")
+@pytest.mark.skipif(RetryAtPolicy.__base__ is object, reason="retry policies came with Airflow 3.3")
 def test_the_next_try_comes_when_the_endpoint_said(running: Standalone) -> None:
     """In a second, and not after ``retry_delay``, which is an hour."""
     calls = running.scene.calls_of("2026-01-25", 40)
     with endpoint(0.0, running.endpoint_port) as sandbox:
         sandbox.script = ["503"]
-        running.trigger("come_back", "2026-01-25")
-        running.wait_for_run("come_back", "2026-01-25")
+        running.trigger("retry_at", "2026-01-25")
+        running.wait_for_run("retry_at", "2026-01-25")
         assert Counter(session_ids(sandbox)) == Counter(calls)
         assert sandbox.counts["requests"] == len(calls) + 1
-    task = running.task("come_back", "2026-01-25")
+    task = running.task("retry_at", "2026-01-25")
     assert task["try_number"] == 2
-    assert "come back at" in running.log(task, 1)
-    (report,) = running.reports("come_back", "2026-01-25")
+    assert "try again at" in running.log(task, 1)
+    (report,) = running.reports("retry_at", "2026-01-25")
     assert report["rows"] == report["delivered"] == len(calls)

@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_impactcall.delivery.outcome import ENDS
 from tests.e2e.scene import endpoint
 from tests.e2e.standalone import Standalone
-from tests.hooks.test_run_line import parsed
+from tests.integration.test_run_line import parsed
 
 pytestmark = pytest.mark.e2e
 

@@ -72,7 +72,7 @@ def test_calls_that_cannot_be_told_are_said_once(
 
 
 def suspicions(rows: Any, **options: Any) -> str:
-    return "\n".join(ImpactCallHook().rehearse(rows, **options).suspicions)
+    return "\n".join(ImpactCallHook().check(rows, **options).suspicions)
 
 
 def call(session_id: str, **changes: Any) -> dict[str, Any]:

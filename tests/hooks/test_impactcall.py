@@ -21,8 +21,8 @@ from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
-from tests.delivery import canary, wire
-from tests.delivery.wire import OK, RawServer, answer, certificate, never_answers, says, tls
+from tests.delivery import canary, raw_server
+from tests.delivery.raw_server import OK, RawServer, answer, certificate, never_answers, says, tls
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ImpactCallHook]:
     """A hook with a connection to somewhere."""
 
     def to(origin: str, **extra: Any) -> ImpactCallHook:
-        monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", wire.connection(origin, **extra))
+        monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", raw_server.connection(origin, **extra))
         return ImpactCallHook()
 
     return to
@@ -101,7 +101,7 @@ class TestDeliver:
         report = hook.deliver([canary.row(number) for number in range(10)], **options)
         assert (report.delivered, report.not_sent) == (3, 7)
         assert report.stop is not None
-        assert report.stop.come_back is not None
+        assert report.stop.retry_at is not None
 
     def test_an_hour_s_limit_holds_over_runs_and_namespaces(self, sandbox: Sandbox, connect: Connect) -> None:
         hook = connect(sandbox.url, requests_per_hour=5)
@@ -371,7 +371,7 @@ def test_a_session_for_everything_else(sandbox: Sandbox) -> None:
     with ImpactCallHook().get_conn() as session:
         answer = session.post(f"{sandbox.url}/calldata/logCallData")
     assert answer.status_code == 400
-    assert sandbox.requests[0].headers["Authorization"] == wire.endpoint(sandbox.url).authorization
+    assert sandbox.requests[0].headers["Authorization"] == raw_server.endpoint(sandbox.url).authorization
     assert answer.request.headers["Accept"] == "application/json"
 
 
@@ -383,7 +383,7 @@ def test_a_session_reads_no_netrc_and_no_proxy_of_the_environment(
     monkeypatch.setenv("NETRC", str(netrc))
     with ImpactCallHook().get_conn() as session:
         session.post(f"{sandbox.url}/calldata/logCallData")
-    assert sandbox.requests[0].headers["Authorization"] == wire.endpoint(sandbox.url).authorization
+    assert sandbox.requests[0].headers["Authorization"] == raw_server.endpoint(sandbox.url).authorization
 
 
 def test_a_report_shows_what_there_is_of() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_impactcall.delivery.rehearsal import Rehearsal
+from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -29,8 +29,8 @@ def delivered(calls: Any, **options: Any) -> dict[str, int]:
     }
 
 
-def checked(calls: Any, **options: Any) -> Rehearsal:
-    return ImpactCallHook().rehearse(calls, **options)
+def checked(calls: Any, **options: Any) -> DryRun:
+    return ImpactCallHook().check(calls, **options)
 
 
 def reasons(calls: Any, **options: Any) -> list[str]:

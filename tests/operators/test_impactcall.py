@@ -11,11 +11,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_impactcall.decorators.impactcall import ImpactCallDecoratedOperator
-from airflow_provider_impactcall.operators.come_back import CallsNotSent
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+from airflow_provider_impactcall.operators.retries import CallsNotSent
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
-from tests.delivery import wire
+from tests.delivery import raw_server
 from tests.examples import call, calls, connection, session_ids
 
 OPTIONS = {
@@ -247,11 +247,11 @@ def test_a_long_wait_that_the_endpoint_asks_for_releases_the_worker_and_says_whe
     sandbox.script = ["ok", "429-retry-after-hour"]
     message, pushed = failure_of(calls(3), CallsNotSent, concurrency=1)
     assert (pushed["report"]["delivered"], pushed["report"]["not_sent"]) == (1, 2)
-    assert "come back at 20" in message
+    assert "try again at 20" in message
 
 
 def test_an_unreachable_endpoint_is_tried_again_by_airflow(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", wire.connection(f"http://127.0.0.1:{closed_port}"))
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", raw_server.connection(f"http://127.0.0.1:{closed_port}"))
     message, pushed = failure_of(calls(3), CallsNotSent, max_wait=0.2)
     assert pushed["report"]["not_sent"] == 3
     assert "no call could be settled within 0.2 s (no connection" in message

@@ -46,7 +46,7 @@ if __name__ == "__main__":
     sys.addaudithook(_guard)
     import sqlalchemy as sa
 
-    # Drivers such as psycopg2 connect by themselves, unseen by Python.
+    # Drivers such as psycopg2 connect by themselves, is_new by Python.
     sa.event.listen(sa.engine.Engine, "do_connect", lambda *_: _refuse("sqlalchemy.connect"))
     result, *folders = sys.argv[1:]
     Path(result).write_text(json.dumps({folder: _parse(folder) for folder in folders}))

@@ -27,7 +27,7 @@ HEAVY = {"aiohttp", "airflow.providers.common.sql.hooks", "phonenumbers", "reque
 REACHES_OUT = """
 from contextlib import suppress
 import socket
-from airflow_provider_impactcall.hooks.ledger import open_ledger
+from airflow_provider_impactcall.integration.ledger import open_ledger
 import sqlalchemy as sa
 
 for reach in (

@@ -15,8 +15,8 @@ from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
 
 import airflow_provider_impactcall
 from airflow_provider_impactcall import provider_info
-from airflow_provider_impactcall.hooks.connection import Extra
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.integration.connection import Extra
 
 pytestmark = pytest.mark.short
 

@@ -15,18 +15,21 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_impactcall.cli.__main__ import main
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery import schema
-from airflow_provider_impactcall.delivery.books import Books
-from airflow_provider_impactcall.delivery.claims import InputClaims, identify
-from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
-from airflow_provider_impactcall.delivery.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
-from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.identity import identify
+from airflow_provider_impactcall.delivery.ledger import schema
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
-from airflow_provider_impactcall.hooks.ledger import open_ledger
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
+from airflow_provider_impactcall.integration.ledger import open_ledger
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -56,14 +59,14 @@ def deliver(ledger: Ledger, sandbox: Sandbox) -> DeliveryReport:
     interrupt = threading.Event()
     report = run(
         Engine(
-            claims=InputClaims(),
+            claims=Duplicates(),
             pacing=Pacing(max_wait=20),
             on_settled=lambda *_: None,
             interrupt=interrupt,
             concurrency=4,
         ),
         Endpoint(sandbox.url, examples.LOGIN, examples.PASSWORD, timeout=15.0),
-        Books(ledger, run_id, DEFAULT_KEY, resend=False),
+        LedgerWriter(ledger, run_id, DEFAULT_KEY, resend=False),
         examples.calls(CALLS, "upgrade"),
         CallMapping(),
         interrupt,
@@ -103,7 +106,7 @@ def test_a_run_under_way_goes_on_while_its_ledger_is_migrated(ledger_url: str, s
     assert by_older.delivered + by_newer.delivered == CALLS
     for report in (by_older, by_newer):
         assert report.delivered + report.already_delivered == report.rows == CALLS
-    kept = [row["delivered_rows"] for row in Corrections(prepared(ledger_url)).runs(2)]
+    kept = [row["delivered_rows"] for row in last_runs(prepared(ledger_url), 2)]
     assert sorted(kept) == sorted([by_older.delivered, by_newer.delivered])
 
 
@@ -147,7 +150,7 @@ def test_calls_that_a_run_of_version_2_opens_and_delivers_beside_this_one_are_kn
         connection.execute(sa.update(schema.runs).values(lease_until=0.0))
     decisions, _ = ledger.record(ledger.start("of this version", ""), claims, [], resend=False)
     assert [decision.state for decision in decisions or []] == ["unknown", "already_delivered"]
-    history = [(row["CallSessionId"], row["state"]) for row in Corrections(ledger).history(Selection())]
+    history = [(row["CallSessionId"], row["state"]) for row in CallQueries(ledger).history(Selection())]
     assert sorted(history) == [("delivered", "delivered"), ("delivered", "open"), ("open", "open"), ("open", "unknown")]
 
 

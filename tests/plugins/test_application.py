@@ -24,10 +24,10 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.plugins.application import HEADERS, create
-from airflow_provider_impactcall.plugins.kept import KeptLedger
+from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
 from benchmarks.big_ledgers import noted
 from tests import examples
 from tests.databases import as_connection
@@ -65,7 +65,7 @@ def nobody(auth_manager: SimpleAuthManager) -> Iterator[TestClient]:
 
 
 @contextmanager
-def served(kept: KeptLedger | None = None) -> Iterator[TestClient]:
+def served(kept: SharedLedger | None = None) -> Iterator[TestClient]:
     """The page, of a ledger."""
     server = FastAPI()
     server.mount("/impactcall", create(kept))
@@ -289,7 +289,7 @@ def test_a_ledger_that_breaks_later_shows_none_of_the_databases_words_and_comes_
     assert viewer.get("/impactcall/api/calls").status_code == 200
 
 
-class _Failing(KeptLedger):
+class _Failing(SharedLedger):
     @contextmanager
     def opened(self) -> Iterator[Ledger]:
         raise RuntimeError("canary")
@@ -375,9 +375,9 @@ def test_the_history_of_a_call(viewer: TestClient, ledger: Ledger) -> None:
 
 
 def test_a_call_of_another_namespace_is_not_said_to_be_nowhere(viewer: TestClient, ledger: Ledger) -> None:
-    """The page shows the namespace of the last run, which may have been a rehearsal against a sandbox."""
+    """The page shows the namespace of the last run, which may have been a dry run against a sandbox."""
     fill(ledger)
-    attempted(Ledger(ledger.engine, "sandbox"), OK, "rehearsed")
+    attempted(Ledger(ledger.engine, "sandbox"), OK, "checked")
     told = viewer.get("/impactcall/api/history?CallSessionId=delivered").json()
     assert (told["calls"], told["elsewhere"]) == ([], [NAMESPACE])
     told = viewer.get("/impactcall/api/history", params={"CallSessionId": "delivered", "namespace": NAMESPACE}).json()
@@ -404,14 +404,14 @@ def test_runs_lead_to_their_tasks_and_their_calls(viewer: TestClient, ledger: Le
 
 def test_a_run_is_found_whatever_its_namespace(viewer: TestClient, ledger: Ledger) -> None:
     made = fill(ledger)
-    attempted(Ledger(ledger.engine, "sandbox"), OK, "rehearsed")
+    attempted(Ledger(ledger.engine, "sandbox"), OK, "checked")
     assert viewer.get("/impactcall/api/overview").json()["namespace"] == "sandbox"
     assert len(viewer.get("/impactcall/api/runs").json()) == 1
     assert len(viewer.get("/impactcall/api/calls", params={"run_id": made["unknown"]}).json()["calls"]) == 1
     assert viewer.get("/impactcall/api/overview", params={"namespace": NAMESPACE}).json()["states"]["delivered"] == 2
 
 
-class _Given(KeptLedger):
+class _Given(SharedLedger):
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
         self._given = ledger
@@ -463,7 +463,7 @@ def test_a_question_that_takes_too_long_is_ended(auth_manager: SimpleAuthManager
             )
         )
 
-    with served(KeptLedger(longest_answer=0.3)) as viewer:
+    with served(SharedLedger(longest_answer=0.3)) as viewer:
         log_in(viewer, "viewer")
         sa.event.listen(sa.engine.Engine, "before_cursor_execute", slowed, retval=True)
         try:

@@ -15,7 +15,7 @@ from airflow import plugins_manager
 
 from airflow_provider_impactcall.plugins.impactcall import ImpactCallPlugin
 from airflow_provider_impactcall.plugins.links import LedgerLink
-from airflow_provider_impactcall.plugins.places import has_page, page_url
+from airflow_provider_impactcall.plugins.urls import has_page, page_url
 
 AIRFLOW_3 = int(airflow_version.partition(".")[0]) >= 3
 
@@ -28,7 +28,7 @@ before = set(sys.modules)
 plugins_manager.ensure_plugins_loaded()
 loaded = set(sys.modules) - before
 print("heavy", sorted(loaded & {"fastapi", "aiohttp", "phonenumbers", "airflow_provider_impactcall.records",
-    "airflow_provider_impactcall.delivery", "airflow_provider_impactcall.hooks.ledger"}))
+    "airflow_provider_impactcall.delivery", "airflow_provider_impactcall.integration.ledger"}))
 print("ours", "airflow_provider_impactcall.plugins.impactcall" in loaded)
 """
 
@@ -95,8 +95,8 @@ def test_every_operator_of_ours_has_the_link_and_no_other(monkeypatch: pytest.Mo
     """By Airflow's own serialization, which matches operators by their names."""
     from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
-    from airflow_provider_impactcall.operators.corrections import PurgeLedgerOperator
     from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+    from airflow_provider_impactcall.operators.ledger import PurgeLedgerOperator
     from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 
     with DAG("linked", schedule=None) as dag:

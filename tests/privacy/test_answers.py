@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from airflow_provider_impactcall.delivery.answer import outcome_of
 from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.wire.response import outcome_of
 from tests import examples
 from tests.delivery import canary
 from tests.steps import at_most

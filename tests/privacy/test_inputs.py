@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
-from airflow_provider_impactcall.delivery.rehearsal_page import page_of
+from airflow_provider_impactcall.delivery.dry_run.page import page_of
 from airflow_provider_impactcall.exceptions import ImpactCallError
-from airflow_provider_impactcall.hooks import sql
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.integration import sql
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests.databases import as_connection, empty_database
@@ -82,8 +82,8 @@ def test_no_value_that_was_taken_for_a_name_is_shown(
     rows = given(tmp_path)
     hook = ImpactCallHook()
     try:
-        rehearsal = hook.rehearse(rows, mapping=mapping, rejects_path=str(tmp_path / "rejects.jsonl"))
-        shown = json.dumps({**rehearsal.as_dict(), "requests": []}) + page_of(rehearsal, anyone=True)
+        findings = hook.check(rows, mapping=mapping, rejects_path=str(tmp_path / "rejects.jsonl"))
+        shown = json.dumps({**findings.as_dict(), "requests": []}) + page_of(findings, anyone=True)
         assert (tmp_path / "rejects.jsonl").exists()
         shown += (tmp_path / "rejects.jsonl").read_text().replace(str(canary.row()["CallSessionId"]), "")
     except ImpactCallError as error:

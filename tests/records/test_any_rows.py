@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from airflow_provider_impactcall.delivery.endpoint import encode
+from airflow_provider_impactcall.delivery.wire.endpoint import encode
 from airflow_provider_impactcall.exceptions import InvalidCall
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, CallStatus, normalize
 from airflow_provider_impactcall.records.call_record import Conventions

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_provider_impactcall.delivery.endpoint import Endpoint
-from airflow_provider_impactcall.delivery.engine import Call, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.outcome import State
 from airflow_provider_impactcall.delivery.reading import mapped
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -516,7 +516,7 @@ async def test_the_good_rows_beside_the_bad_ones_are_delivered() -> None:
     calls = [item for item in items if isinstance(item, Call)]
     assert [item.row for item in items] == list(range(1, len(rows) + 1))
     assert [call.row for call in calls] == list(range(1, len(rows) + 1, 2))
-    assert all(isinstance(item, Rejection) and item.problems for item in items[1::2])
+    assert all(isinstance(item, Rejected) and item.problems for item in items[1::2])
     async with Sandbox() as sandbox:
         endpoint = Endpoint(origin=sandbox.url)
         async with endpoint.session() as session:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_provider_impactcall.delivery.endpoint import encode
+from airflow_provider_impactcall.delivery.wire.endpoint import encode
 from airflow_provider_impactcall.records import PARAMETERS, CallStatus
 from airflow_provider_impactcall.sandbox.validation import find_problems
 from tests.records.rows import NO_COLUMN, good_row, wire_text

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import example_number
 
-from airflow_provider_impactcall.delivery.endpoint import encode
+from airflow_provider_impactcall.delivery.wire.endpoint import encode
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallStatus
 from airflow_provider_impactcall.records.vendors import VENDORS

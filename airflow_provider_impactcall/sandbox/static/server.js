@@ -28,7 +28,7 @@ export function change(settings) {
 }
 
 /**
- * Hears of everything that happens, and comes back when the connection was lost.
+ * Hears of everything that happens, and is tried again when the connection was lost.
  *
  * A page that nobody sees lets go of it: a browser has only six connections for all pages of one sandbox.
  */
@@ -72,7 +72,7 @@ export class Feed {
     };
     source.addEventListener("all", heard(true));
     source.addEventListener("news", heard(false));
-    // Browsers differ in when they come back by themselves, and some never do.
+    // Browsers differ in when they try again by themselves, and some never do.
     source.onerror = () => {
       this.#close();
       this.#failures += 1;

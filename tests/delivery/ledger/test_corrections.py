@@ -15,18 +15,24 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.claims import Claim, identify
-from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
-from airflow_provider_impactcall.delivery.entries import HISTORY
-from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BatchSizes
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.entries import HISTORY
+from airflow_provider_impactcall.delivery.ledger.purge import purge
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
+from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
-from airflow_provider_impactcall.delivery.portions import Portions
-from airflow_provider_impactcall.delivery.schema import calls, runs
 from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
-from tests.delivery.ledgers import DirectBooks
+from tests.delivery.ledgers import DirectWriter
 from tests.delivery.scripted import ERROR_500, NO_ANSWER, OK, REFUSED
 
 NAMESPACE = "https://calls.example.com"
@@ -63,12 +69,12 @@ def expire(ledger: Ledger, run_id: str) -> None:
 
 
 def states(ledger: Ledger) -> dict[str, str]:
-    return {row["CallSessionId"]: row["state"] for row in Corrections(ledger).each(Selection())}
+    return {row["CallSessionId"]: row["state"] for row in CallQueries(ledger).each(Selection())}
 
 
 def what_a_run_does(ledger: Ledger, session_id: str, outcome: Outcome = OK, *, resend: bool = False) -> State | None:
     """What the next run that reads the call does with it: None if it sends it."""
-    books = DirectBooks(ledger, resend=resend)
+    books = DirectWriter(ledger, resend=resend)
     claim = books.identify(claim_of(session_id).call)
 
     async def attempt() -> State | None:
@@ -92,13 +98,12 @@ def with_one_call_each(ledger: Ledger) -> None:
 
 def test_a_call_is_found_by_all_that_it_is_known_by(ledger: Ledger) -> None:
     with_one_call_each(ledger)
-    corrections = Corrections(ledger)
     run_id = attempted(ledger, NO_ANSWER, "late%")
 
     def found(**conditions: Any) -> set[str]:
-        listed = {row["CallSessionId"] for row in corrections.latest(Selection(**conditions), 100)}
-        assert listed == {row["CallSessionId"] for row in corrections.each(Selection(**conditions))}
-        assert len(listed) == corrections.count(Selection(**conditions)).total()
+        listed = {row["CallSessionId"] for row in CallQueries(ledger).latest(Selection(**conditions), 100)}
+        assert listed == {row["CallSessionId"] for row in CallQueries(ledger).each(Selection(**conditions))}
+        assert len(listed) == CallQueries(ledger).count(Selection(**conditions)).total()
         return listed
 
     assert len(found()) == 8
@@ -118,14 +123,15 @@ def test_a_thousand_calls_are_listed_once_each(ledger: Ledger) -> None:
     names = [f"call-{number}" for number in range(1201)]
     for start in range(0, len(names), 400):
         attempted(ledger, OK, *names[start : start + 400])
-    assert sorted(row["CallSessionId"] for row in Corrections(ledger).each(Selection())) == sorted(names)
-    assert len(Corrections(ledger).latest(Selection(), 10)) == 10
+    assert sorted(row["CallSessionId"] for row in CallQueries(ledger).each(Selection())) == sorted(names)
+    assert len(CallQueries(ledger).latest(Selection(), 10)) == 10
 
 
 def test_a_list_shows_no_number(ledger: Ledger) -> None:
     with_one_call_each(ledger)
-    corrections = Corrections(ledger)
-    shown = str([*corrections.each(Selection()), *corrections.history(Selection()), *corrections.runs(100)])
+    shown = str(
+        [*CallQueries(ledger).each(Selection()), *CallQueries(ledger).history(Selection()), *last_runs(ledger, 100)]
+    )
     assert "ExampleVendor" in shown
     assert examples.CALLER not in shown
 
@@ -211,13 +217,13 @@ def test_each_change_is_recorded_with_who_when_and_why(ledger: Ledger) -> None:
     corrections = Corrections(ledger)
     corrections.requeue(Selection(call_session_ids=["a"]), ALICE)
     corrections.resolve(Selection(call_session_ids=["a"]), Author("bob", "found it"), delivered=True)
-    told = [(row["state"], row["actor"], row["reason"]) for row in corrections.history(Selection())]
+    told = [(row["state"], row["actor"], row["reason"]) for row in CallQueries(ledger).history(Selection())]
     assert told[2:] == [("requeued", "alice", ALICE.why), ("delivered", "bob", "found it")]
-    assert [row["kind"] for row in corrections.runs(10)] == ["resolve", "requeue", "deliver"]
-    last = corrections.runs(1)[0]
+    assert [row["kind"] for row in last_runs(ledger, 10)] == ["resolve", "requeue", "deliver"]
+    last = last_runs(ledger, 1)[0]
     assert (last["actor"], last["why"], last["delivered_rows"]) == ("bob", "found it", 1)
     assert datetime.fromisoformat(last["ended_at"]).tzinfo is not None
-    assert [row["reason"] for row in corrections.each(Selection())] == ["resolve by bob: found it"]
+    assert [row["reason"] for row in CallQueries(ledger).each(Selection())] == ["resolve by bob: found it"]
 
 
 def age(ledger: Ledger, *session_ids: str) -> None:
@@ -235,7 +241,7 @@ def test_purge_forgets_settled_calls_of_that_age_with_their_history(ledger: Ledg
     age(ledger, *ENDS, "died", "requeued")
     with ledger.reading() as connection:
         runs_before = connection.execute(sa.select(sa.func.count()).select_from(runs)).scalar_one()
-    purged = Corrections(ledger).purge(datetime.now(UTC) - timedelta(days=365), ALICE)
+    purged = purge(ledger, datetime.now(UTC) - timedelta(days=365), ALICE)
     kept = {"unknown", "died", "requeued", "open", "young"}
     assert purged == {"delivered": 1, "rejected": 1, "not_sent": 1, "runs": 3}
     assert states(ledger).keys() == kept
@@ -248,11 +254,12 @@ def test_purge_forgets_settled_calls_of_that_age_with_their_history(ledger: Ledg
 def test_another_namespaces_calls_are_left_alone(ledger: Ledger) -> None:
     with_one_call_each(ledger)
     before = states(ledger)
-    other = Corrections(Ledger(ledger.engine, "http://127.0.0.1:8900"))
-    assert other.count(Selection()) == {}
+    elsewhere = Ledger(ledger.engine, "http://127.0.0.1:8900")
+    other = Corrections(elsewhere)
+    assert CallQueries(elsewhere).count(Selection()) == {}
     assert other.requeue(Selection(), ALICE) == 0
     assert other.resolve(Selection(), ALICE, delivered=True) == 0
-    assert other.purge(datetime.now(UTC) + timedelta(days=1), ALICE) == {"runs": 2}, "its own, just now"
+    assert purge(elsewhere, datetime.now(UTC) + timedelta(days=1), ALICE) == {"runs": 2}, "its own, just now"
     assert states(ledger) == before
 
 
@@ -284,12 +291,11 @@ def test_what_a_live_run_may_have_more_to_say_of_is_not_purged(ledger: Ledger) -
     live = attempted(ledger, ERROR_500, "held-back")
     with ledger.writing() as connection:
         connection.execute(sa.update(calls).values(changed_at=0.0))
-    corrections = Corrections(ledger)
-    assert corrections.purge(datetime.now(UTC), ALICE) == {"runs": 0}
+    assert purge(ledger, datetime.now(UTC), ALICE) == {"runs": 0}
     ledger.record(live, [], [Settlement(claim_of("held-back").key, 1, REFUSED)], resend=False)
     assert states(ledger) == {"held-back": "rejected"}
     expire(ledger, live)
-    assert corrections.purge(datetime.now(UTC) + timedelta(seconds=5), ALICE)["rejected"] == 1
+    assert purge(ledger, datetime.now(UTC) + timedelta(seconds=5), ALICE)["rejected"] == 1
     _, ended = ledger.record(live, [], [Settlement(claim_of("held-back").key, 1, REFUSED)], resend=False)
     assert ended == ["rejected"], "what is said of a call that was forgotten meanwhile costs no other"
 
@@ -330,7 +336,7 @@ def test_corrections_and_deliveries_that_meet_wait_for_each_other(ledger_url: st
             corrections.adopt([claim_of(name) for name in reversed(names)], ALICE)
             corrections.resolve(Selection(states=["delivered"]), ALICE, delivered=False)
             corrections.requeue(Selection(), ALICE)
-            corrections.purge(datetime.now(UTC) + timedelta(days=1), ALICE)
+            purge(ledger, datetime.now(UTC) + timedelta(days=1), ALICE)
 
     with ThreadPoolExecutor(len(ledgers)) as threads:
         work = [threads.submit(deliver, each) for each in ledgers[:3]] + [
@@ -345,18 +351,17 @@ def test_corrections_and_deliveries_that_meet_wait_for_each_other(ledger_url: st
 
 def test_of_many_calls_each_is_given_once_and_all_are_changed(ledger: Ledger) -> None:
     """More than are held in memory: the ledger is walked through instead."""
-    corrections = Corrections(ledger, Portions(keys=3, walked=4))
+    corrections = Corrections(ledger, BatchSizes(keys=3, walked=4))
     names = [f"call-{number:02d}" for number in range(30)]
     attempted(ledger, REFUSED, *names)
     attempted(ledger, OK, "delivered")
-    found = [row["CallSessionId"] for row in corrections.each(Selection(states=["rejected"]))]
+    found = [row["CallSessionId"] for row in CallQueries(ledger).each(Selection(states=["rejected"]))]
     assert sorted(found) == names
     assert corrections.requeue(Selection(states=["rejected"]), ALICE) == len(names)
     assert Counter(states(ledger).values()) == {"not_sent": len(names), "delivered": 1}
 
 
 def test_a_purge_that_was_stopped_says_how_far_it_came_and_goes_on_from_there(ledger: Ledger) -> None:
-    corrections = Corrections(ledger, Portions(purged=4))
     names = [f"call-{number:02d}" for number in range(10)]
     attempted(ledger, OK, *names)
     age(ledger, *names)
@@ -371,11 +376,11 @@ def test_a_purge_that_was_stopped_says_how_far_it_came_and_goes_on_from_there(le
     before = datetime.now(UTC) - timedelta(days=365)
     sa.event.listen(ledger.engine, "before_cursor_execute", stopped)
     with pytest.raises(KeyboardInterrupt) as interrupted:
-        corrections.purge(before, ALICE)
+        purge(ledger, before, ALICE, BatchSizes(purged=4))
     sa.event.remove(ledger.engine, "before_cursor_execute", stopped)
     assert interrupted.value.__notes__ == ["forgotten so far: 8 calls, 0 runs"]
-    assert corrections.runs(1)[0]["delivered_rows"] == 8
-    assert corrections.purge(before, ALICE) == {"delivered": 2, "runs": 1}
+    assert last_runs(ledger, 1)[0]["delivered_rows"] == 8
+    assert purge(ledger, before, ALICE) == {"delivered": 2, "runs": 1}
     assert not states(ledger)
 
 
@@ -383,7 +388,7 @@ def test_calls_of_one_moment_are_all_purged(ledger: Ledger) -> None:
     names = [f"call-{number}" for number in range(7)]
     attempted(ledger, OK, *names)
     age(ledger, *names)
-    purged = Corrections(ledger, Portions(purged=2)).purge(datetime.now(UTC) - timedelta(days=365), ALICE)
+    purged = purge(ledger, datetime.now(UTC) - timedelta(days=365), ALICE, BatchSizes(purged=2))
     assert purged["delivered"] == len(names)
 
 
@@ -391,7 +396,7 @@ def test_the_calls_of_a_run_are_found_though_the_run_is_forgotten(ledger: Ledger
     run_id = attempted(ledger, OK, "a")
     attempted(ledger, OK, "b")
     selection = Selection(run_id=run_id)
-    assert [row["CallSessionId"] for row in Corrections(ledger).latest(selection, 10)] == ["a"]
+    assert [row["CallSessionId"] for row in CallQueries(ledger).latest(selection, 10)] == ["a"]
     with ledger.writing() as connection:
         connection.execute(sa.delete(runs))
-    assert [row["CallSessionId"] for row in Corrections(ledger).latest(selection, 10)] == ["a"]
+    assert [row["CallSessionId"] for row in CallQueries(ledger).latest(selection, 10)] == ["a"]

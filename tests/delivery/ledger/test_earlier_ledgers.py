@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.claims import Claim, identify
-from airflow_provider_impactcall.delivery.corrections import Author, Corrections
-from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement, as_known
+from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement, as_known
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.hooks.ledger import open_ledger
+from airflow_provider_impactcall.integration.ledger import open_ledger
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples

@@ -11,13 +11,15 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery import indexing
-from airflow_provider_impactcall.delivery.claims import Claim, identify
-from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
-from airflow_provider_impactcall.delivery.indexing import build_missing
-from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.ledger import indexing
+from airflow_provider_impactcall.delivery.ledger.indexing import build_missing
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.schema import INDEXES, calls, runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
-from airflow_provider_impactcall.delivery.schema import INDEXES, calls, runs
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
@@ -74,8 +76,8 @@ def test_an_older_ledger_gets_them_and_keeps_its_calls(older: Ledger) -> None:
     assert not indexes(older)
     build_missing(older)
     assert indexes(older) == ALL
-    assert Corrections(older).count(Selection()) == {"delivered": NUMBER_OF_CALLS - 1, "unknown": 1}
-    assert [row["CallSessionId"] for row in Corrections(older).each(Selection(states=["unknown"]))] == ["call-49"]
+    assert CallQueries(older).count(Selection()) == {"delivered": NUMBER_OF_CALLS - 1, "unknown": 1}
+    assert [row["CallSessionId"] for row in CallQueries(older).each(Selection(states=["unknown"]))] == ["call-49"]
 
 
 def test_of_eight_at_once_none_fails(older: Ledger, ledger_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,22 +14,23 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.cli.definition import COMMANDS
-from airflow_provider_impactcall.delivery import advice
-from airflow_provider_impactcall.delivery.corrections import Corrections, Selection
-from airflow_provider_impactcall.delivery.entries import DIED
-from airflow_provider_impactcall.delivery.ledger import Ledger
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
-from airflow_provider_impactcall.delivery.overview import (
-    Overview,
-    Period,
+from airflow_provider_impactcall.delivery.ledger import remedies
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BatchSizes
+from airflow_provider_impactcall.delivery.ledger.entries import DIED
+from airflow_provider_impactcall.delivery.ledger.overview import Overview
+from airflow_provider_impactcall.delivery.ledger.periods import Period
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.run_queries import (
     RunSelection,
     each_run,
     latest_runs,
     namespaces,
     of_one_run,
 )
-from airflow_provider_impactcall.delivery.portions import Portions
-from airflow_provider_impactcall.delivery.schema import calls, runs
+from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.exceptions import InvalidOption
 from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill, move
 
@@ -145,15 +146,15 @@ def test_calls_and_all_of_them(ledger: Ledger) -> None:
 def test_all_calls_of_a_moment_come_once_each(ledger: Ledger) -> None:
     """Pages end amid calls that changed at once."""
     attempted(ledger, OK, *(f"call-{number}" for number in range(50)))
-    found = [call["CallSessionId"] for call in Corrections(ledger, Portions(fetched=7)).newest(Selection())]
+    found = [call["CallSessionId"] for call in CallQueries(ledger, BatchSizes(fetched=7)).newest(Selection())]
     assert len(found) == len(set(found)) == 50
 
 
 def test_a_dead_runs_calls_are_selected_by_the_reason_that_is_shown(ledger: Ledger) -> None:
     fill(ledger)
     selection = Selection(states=["unknown"], reason=DIED)
-    assert [call["CallSessionId"] for call in Corrections(ledger).latest(selection, 9)] == ["died"]
-    assert Corrections(ledger).count(selection) == {"unknown": 1}
+    assert [call["CallSessionId"] for call in CallQueries(ledger).latest(selection, 9)] == ["died"]
+    assert CallQueries(ledger).count(selection) == {"unknown": 1}
 
 
 def runs_of(ledger: Ledger, **conditions: Any) -> list[dict[str, Any]]:
@@ -236,7 +237,7 @@ def test_calls_of_a_run_are_looked_for_in_its_time_only(ledger: Ledger) -> None:
 def test_two_namespaces_are_apart(ledger: Ledger) -> None:
     fill(ledger)
     other = Ledger(ledger.engine, "sandbox")
-    attempted(other, OK, "rehearsed")
+    attempted(other, OK, "checked")
     assert namespaces(ledger) == ["sandbox", NAMESPACE]
     assert Overview(other).states(last(7))["delivered"] == 1
     assert Overview(ledger).states(last(7)) == EACH
@@ -250,36 +251,36 @@ def test_the_commands_are_ones_that_select_the_very_calls(ledger: Ledger) -> Non
     attempted(ledger, Outcome(State.REJECTED, f"{SCRIPT}; CallerId", 400), "rejected, and more")
     attempted(ledger, Outcome(State.UNKNOWN, DIED[:20]), "unknown, and less")
     period = last(7)
-    parsed = parsed_command(advice.requeue(["airflow", "impactcall"], NAMESPACE, SCRIPT, period))
+    parsed = parsed_command(remedies.requeue(["airflow", "impactcall"], NAMESPACE, SCRIPT, period))
     assert parsed.exact_reason == SCRIPT
     assert parsed.ledger_namespace == NAMESPACE
     assert selected(ledger, parsed) == ["rejected"]
-    parsed = parsed_command(advice.resolve(["airflow", "impactcall"], NAMESPACE, DIED, period))
+    parsed = parsed_command(remedies.resolve(["airflow", "impactcall"], NAMESPACE, DIED, period))
     assert parsed.resolution == "delivered"
     assert selected(ledger, parsed) == ["died"]
-    parsed = parsed_command(advice.resolve(["airflow", "impactcall"], NAMESPACE, DIED[:20], period))
+    parsed = parsed_command(remedies.resolve(["airflow", "impactcall"], NAMESPACE, DIED[:20], period))
     assert selected(ledger, parsed) == ["unknown, and less"]
     # No reason at all is not any reason.
-    assert selected(ledger, parsed_command(advice.requeue(["airflow", "impactcall"], NAMESPACE, "", period))) == []
+    assert selected(ledger, parsed_command(remedies.requeue(["airflow", "impactcall"], NAMESPACE, "", period))) == []
 
 
 def selected(ledger: Ledger, parsed: argparse.Namespace) -> list[str]:
     """The calls that a command selects, by every way in which it looks."""
     selection = Selection(tuple(parsed.state), since=parsed.since, until=parsed.until, exact_reason=parsed.exact_reason)
-    found = [call["CallSessionId"] for call in Corrections(ledger).each(selection)]
-    assert Corrections(ledger).count(selection).total() == len(found)
+    found = [call["CallSessionId"] for call in CallQueries(ledger).each(selection)]
+    assert CallQueries(ledger).count(selection).total() == len(found)
     return found
 
 
 def test_a_reason_is_no_option_of_a_command() -> None:
-    parsed = parsed_command(advice.requeue(["airflow", "impactcall"], NAMESPACE, "--yes; rm -rf $HOME `id`", last(7)))
+    parsed = parsed_command(remedies.requeue(["airflow", "impactcall"], NAMESPACE, "--yes; rm -rf $HOME `id`", last(7)))
     assert parsed.exact_reason == "--yes; rm -rf $HOME `id`"
     assert not parsed.yes
 
 
 @pytest.mark.parametrize("reason", ["400 Validation Failed", "409", "200 Status ERROR; no", "403", "999", ""])
 def test_there_is_something_to_do_about_every_reason(reason: str) -> None:
-    rejected, unknown = advice.about_rejected(reason), advice.about_unknown(reason)
+    rejected, unknown = remedies.about_rejected(reason), remedies.about_unknown(reason)
     assert "requeue" in rejected
     assert "reconcile" in unknown
     assert all(

@@ -9,10 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery import schema
-from airflow_provider_impactcall.delivery.claims import identify
-from airflow_provider_impactcall.delivery.corrections import Author, Corrections, Selection
-from airflow_provider_impactcall.delivery.ledger import Ledger, Settlement
+from airflow_provider_impactcall.delivery.identity import identify
+from airflow_provider_impactcall.delivery.ledger import schema
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
@@ -61,7 +65,7 @@ def test_a_ledger_of_an_earlier_version_is_migrated_and_keeps_what_it_knew(ledge
     assert [decision.state for decision in decisions or []] == [State.ALREADY_DELIVERED]
     corrections = Corrections(ledger)
     corrections.requeue(Selection(states=["rejected"]), Author("alice", "to see"))
-    assert [row["kind"] for row in corrections.runs(10)] == ["requeue", "deliver", "deliver"]
+    assert [row["kind"] for row in last_runs(ledger, 10)] == ["requeue", "deliver", "deliver"]
 
 
 @pytest.mark.parametrize("made", [None, as_version_1_left_it], ids=["created", "migrated"])
@@ -74,7 +78,7 @@ def test_eight_may_start_at_once(ledger_url: str, made: object) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         run_ids = list(threads.map(start, range(8)))
-    assert len({row["run_id"] for row in Corrections(prepared(ledger_url)).runs(100)} & set(run_ids)) == 8
+    assert len({row["run_id"] for row in last_runs(prepared(ledger_url), 100)} & set(run_ids)) == 8
 
 
 def test_deliveries_of_an_earlier_version_that_share_no_rate_limit_are_told_of(

@@ -8,22 +8,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
-from airflow_provider_impactcall.delivery.ledger import Decision, Ledger, Settlement
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.items import Call, Rejected
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
+from airflow_provider_impactcall.delivery.ledger.schema import runs
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.schema import runs
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import virtual_time
-from tests.delivery.ledgers import DirectBooks, in_memory
+from tests.delivery.ledgers import DirectWriter, in_memory
 from tests.delivery.scripted import NO_ANSWER, OK, UNAUTHORIZED, calls
 
 Answer = Callable[[int], Outcome]
 
 
-def deliver(books: DirectBooks, answer: Answer, *, count: int = 2, limit: int | None = None) -> DeliveryReport:
+def deliver(books: DirectWriter, answer: Answer, *, count: int = 2, limit: int | None = None) -> DeliveryReport:
     """The report of a run; the requests are answered by their number from 1."""
     requests = 0
 
@@ -32,11 +35,11 @@ def deliver(books: DirectBooks, answer: Answer, *, count: int = 2, limit: int | 
         requests += 1
         return answer(requests)
 
-    async def batches() -> AsyncIterator[Sequence[Call | Rejection]]:
+    async def batches() -> AsyncIterator[Sequence[Call | Rejected]]:
         yield calls(count)
 
     async def main() -> DeliveryReport:
-        engine = Engine(claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=1, limit=limit)
+        engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=1, limit=limit)
         try:
             return await engine.run(send, books, batches())
         except DeliveryAborted as aborted:
@@ -47,7 +50,7 @@ def deliver(books: DirectBooks, answer: Answer, *, count: int = 2, limit: int | 
 
 def an_open_call(ledger: Ledger, *, alive: bool) -> None:
     """Another run has taken the first call, and holds its lease or is dead."""
-    other = DirectBooks(ledger)
+    other = DirectWriter(ledger)
     (call,) = calls(1)
     assert isinstance(call, Call)
     asyncio.run(other.take(other.identify(call.record)))
@@ -59,32 +62,32 @@ def an_open_call(ledger: Ledger, *, alive: bool) -> None:
 def test_a_call_that_a_living_run_holds_for_longer_than_a_lease_is_given_up() -> None:
     ledger = in_memory()
     an_open_call(ledger, alive=True)
-    report = deliver(DirectBooks(ledger), lambda _: OK)
+    report = deliver(DirectWriter(ledger), lambda _: OK)
     assert (report.delivered, report.not_sent, report.given_up) == (1, 1, 1)
 
 
 def test_a_call_that_a_dead_run_held_is_unknown_without_a_send_as_with_one() -> None:
     ledger = in_memory()
     an_open_call(ledger, alive=False)
-    dry = deliver(DirectBooks(ledger), lambda _: OK, limit=0)
+    dry = deliver(DirectWriter(ledger), lambda _: OK, limit=0)
     assert (dry.unknown, dry.not_sent, dry.given_up) == (1, 1, 0)
-    real = deliver(DirectBooks(ledger), lambda _: OK)
+    real = deliver(DirectWriter(ledger), lambda _: OK)
     assert (real.unknown, real.delivered) == (1, 1)
 
 
 def test_what_is_held_uses_up_no_limit() -> None:
     ledger = in_memory()
     an_open_call(ledger, alive=False)
-    report = deliver(DirectBooks(ledger), lambda _: OK, limit=1)
+    report = deliver(DirectWriter(ledger), lambda _: OK, limit=1)
     assert (report.unknown, report.delivered) == (1, 1)
 
 
 def test_an_abort_after_an_attempt_of_unknown_fate_leaves_it_unknown() -> None:
-    report = deliver(DirectBooks(in_memory(), resend=True), lambda n: NO_ANSWER if n == 1 else UNAUTHORIZED, count=1)
+    report = deliver(DirectWriter(in_memory(), resend=True), lambda n: NO_ANSWER if n == 1 else UNAUTHORIZED, count=1)
     assert (report.unknown, report.not_sent) == (1, 0)
 
 
-class SlowBooks(DirectBooks):
+class SlowWriter(DirectWriter):
     """A ledger that takes its time, in which the run is asked to stop."""
 
     interrupt = threading.Event()
@@ -100,19 +103,19 @@ class SlowBooks(DirectBooks):
 
 
 def test_nothing_leaves_once_the_run_was_asked_to_stop_while_its_intent_was_written() -> None:
-    books = SlowBooks(in_memory())
+    books = SlowWriter(in_memory())
     requests: list[CallRecord] = []
 
     async def send(call: CallRecord) -> Outcome:
         requests.append(call)
         return OK
 
-    async def batches() -> AsyncIterator[Sequence[Call | Rejection]]:
+    async def batches() -> AsyncIterator[Sequence[Call | Rejected]]:
         yield calls(3)
 
     async def main() -> DeliveryReport:
         engine = Engine(
-            claims=InputClaims(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=SlowBooks.interrupt
+            claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=SlowWriter.interrupt
         )
         return await engine.run(send, books, batches())
 

@@ -10,19 +10,20 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.claims import InputClaims
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Rejection
-from airflow_provider_impactcall.delivery.ledger import Ledger
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.items import Call, Rejected
+from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.ledger.schema import runs
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
-from airflow_provider_impactcall.delivery.schema import runs
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time
-from tests.delivery.ledgers import DirectBooks, empty, in_memory
+from tests.delivery.ledgers import DirectWriter, empty, in_memory
 from tests.delivery.scripted import ERROR_500, NO_ANSWER, NO_CONNECTION, OK, REFUSED, TOO_MANY, calls
-from tests.delivery.virtual_books import UNHURRIED
+from tests.delivery.virtual_writer import UNHURRIED
 from tests.effort import scaled
 
 SEEDS = range(scaled(1000))
@@ -52,14 +53,14 @@ class Endpoint:
 
 def one_run(endpoint: Endpoint, ledger: Ledger, resend: bool, killed_after: float | None) -> DeliveryReport | None:
     """The report of a run, or None if it was killed before its end."""
-    books = DirectBooks(ledger, resend=resend)
+    books = DirectWriter(ledger, resend=resend)
 
-    async def batches() -> AsyncIterator[Sequence[Call | Rejection]]:
+    async def batches() -> AsyncIterator[Sequence[Call | Rejected]]:
         yield calls(CALLS)
 
     async def main() -> DeliveryReport | None:
         engine = Engine(
-            claims=InputClaims(),
+            claims=Duplicates(),
             pacing=Pacing(max_wait=600),
             on_settled=lambda *_: None,
             concurrency=CONCURRENCY,

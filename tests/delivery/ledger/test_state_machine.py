@@ -19,15 +19,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from airflow_provider_impactcall.delivery.claims import Claim, InputClaims
-from airflow_provider_impactcall.delivery.engine import Call, Engine, Item, Rejection
-from airflow_provider_impactcall.delivery.entries import HISTORY, OPEN
-from airflow_provider_impactcall.delivery.ledger import Decision
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
+from airflow_provider_impactcall.delivery.ledger.entries import HISTORY, OPEN
+from airflow_provider_impactcall.delivery.ledger.rules import Decision
+from airflow_provider_impactcall.delivery.ledger.schema import Now, runs
+from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.rate_limit import RateLimit
-from airflow_provider_impactcall.delivery.schema import Now, runs
-from airflow_provider_impactcall.delivery.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from airflow_provider_impactcall.delivery.timings import TIMINGS
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
@@ -44,8 +46,8 @@ from tests.delivery.scripted import (
     invalid,
     too_many,
 )
-from tests.delivery.virtual_books import PUNCTUAL, LoopClock, VirtualBooks, VirtualLedger, VirtualLimiter
 from tests.delivery.virtual_time import VirtualTimeLoop
+from tests.delivery.virtual_writer import PUNCTUAL, LoopClock, VirtualLedger, VirtualLimiter, VirtualWriter
 from tests.effort import scaled
 
 SESSIONS = 4
@@ -101,7 +103,7 @@ class Order:
     pause: float = 0.0
     seed: int = 0
 
-    def items(self) -> list[Call | Rejection]:
+    def items(self) -> list[Call | Rejected]:
         return [
             a_call(number, session, MediaId=10_000 + content) if valid else invalid(number)
             for number, (session, content, valid) in enumerate(self.rows, start=1)
@@ -164,7 +166,7 @@ class Run:
     def __init__(self, world: World, order: Order) -> None:
         self.world = world
         self.order = order
-        self.books = _WatchedBooks(self)
+        self.books = _WatchedWriter(self)
         self.fences: dict[str, int] = {}
         self.sent: set[str] = set()
         self.read = 0
@@ -179,7 +181,7 @@ class Run:
             VirtualLimiter(world.ledger, self.books.run_id, limits, REQUEST_SECONDS, order.commit) if limits else None
         )
         self.engine = Engine(
-            claims=InputClaims(),
+            claims=Duplicates(),
             pacing=Pacing(self.limiter, order.max_wait, Random(order.seed), clock=LoopClock(world.loop)),
             on_settled=self.note,
             concurrency=order.concurrency,
@@ -209,7 +211,7 @@ class Run:
         self.world.ledger.end(self.books.run_id, self.engine.report)
         self.ended_at = self.world.now
 
-    async def _batches(self) -> AsyncIterator[Sequence[Call | Rejection]]:
+    async def _batches(self) -> AsyncIterator[Sequence[Call | Rejected]]:
         items = self.order.items()
         for half in (items[: len(items) // 2], items[len(items) // 2 :]):
             self.read += len(half)
@@ -312,7 +314,7 @@ class Run:
             assert ended <= self.must_end_by + A_TICK, "a run that is asked to stop does so in time"
 
 
-class _WatchedBooks(VirtualBooks):
+class _WatchedWriter(VirtualWriter):
     def __init__(self, run: Run) -> None:
         super().__init__(run.world.ledger, resend=run.order.resend, commit=run.order.commit)
         self._run = run

@@ -8,8 +8,8 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_provider_impactcall.operators.come_back import ComeBackPolicy
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+from airflow_provider_impactcall.operators.retries import RetryAtPolicy
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests.examples import CALLER, RECORDING, call
 
@@ -78,15 +78,15 @@ with dag(
 ):
     deliver()
 
-if ComeBackPolicy.__base__ is not object:
+if RetryAtPolicy.__base__ is not object:
     # An hour is longer than any test waits.
-    with dag("come_back"):
+    with dag("retry_at"):
         deliver(
             concurrency=1,
             max_wait=0.5,
             retries=2,
             retry_delay=timedelta(hours=1),
-            retry_policy=ComeBackPolicy(),
+            retry_policy=RetryAtPolicy(),
         )
 
 with dag("private"):

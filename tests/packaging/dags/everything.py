@@ -7,15 +7,15 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, task
 
-from airflow_provider_impactcall.hooks.corrections import ImpactCallLedgerHook
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.operators.come_back import ComeBackPolicy
-from airflow_provider_impactcall.operators.corrections import (
+from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+from airflow_provider_impactcall.operators.ledger import (
     AdoptCallsOperator,
     PurgeLedgerOperator,
     ReconcileCallsOperator,
 )
-from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+from airflow_provider_impactcall.operators.retries import RetryAtPolicy
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 
 ENDPOINT = "calls_of_nowhere"
@@ -24,8 +24,8 @@ LEDGER = "ledger_of_nowhere"
 TO_DELIVER: dict[str, Any] = {"impactcall_conn_id": ENDPOINT, "ledger_conn_id": LEDGER}
 TO_CORRECT: dict[str, Any] = {**TO_DELIVER, "why": "nightly"}
 RETRIES: dict[str, Any] = {"retries": 2}
-if ComeBackPolicy.__base__ is not object:
-    RETRIES["retry_policy"] = ComeBackPolicy()
+if RetryAtPolicy.__base__ is not object:
+    RETRIES["retry_policy"] = RetryAtPolicy()
 
 ImpactCallHook(ENDPOINT)
 ImpactCallLedgerHook(ENDPOINT, LEDGER)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Omission, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from tests.records.vendors.payloads import items, junk, load, wire
 
@@ -203,7 +203,7 @@ def test_the_last_version_of_a_call_counts() -> None:
     earlier, later = changed(duration=4), changed(answered=True, duration=61)
     other = changed(id="CAL2")
     first, second, third = items([earlier, other, later], "callrail")
-    assert first == Omission(1, CALL["id"], "an earlier version of a call that this input has again")
+    assert first == Skipped(1, CALL["id"], "an earlier version of a call that this input has again")
     assert isinstance(second, Call)
     assert second.row == 3
     assert second.record.TalkDuration == 61
@@ -215,7 +215,7 @@ def test_a_version_before_the_call_ended_gives_way_to_the_one_after() -> None:
     ringing = {**WEBHOOK, "resource_id": "CAL1", "call_type": "missed", "duration": "0"}
     after = {**WEBHOOK, "resource_id": "CAL1", "call_type": "answered", "answered": True}
     found = items([ringing, after], "callrail")
-    assert [type(item) for item in found] == [Omission, Call]
+    assert [type(item) for item in found] == [Skipped, Call]
 
 
 def test_a_version_before_the_call_ended_never_takes_the_place_of_the_call() -> None:
@@ -241,7 +241,7 @@ def test_the_same_version_twice_is_left_to_the_count_of_duplicates() -> None:
 
 def test_a_bad_row_costs_no_other() -> None:
     found = items([changed(id="CAL3", start_time="yesterday", duration="long"), CALL], "callrail")
-    assert [type(item) for item in found] == [Rejection, Call]
+    assert [type(item) for item in found] == [Rejected, Call]
     assert [problem.parameter for problem in found[0].problems] == ["EventDate", "CallDuration"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Omission, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from tests.records.vendors.payloads import as_csv, items, junk, load, problems, wire
 
@@ -239,7 +239,7 @@ def test_the_last_version_of_a_call_counts() -> None:
     later, earlier, other = items([corrected, OF_TODAY, changed(id=2)], VENDOR)
     assert isinstance(later, Call)
     assert later.record.TalkDuration == 12
-    assert isinstance(earlier, Omission)
+    assert isinstance(earlier, Skipped)
     assert earlier.reason == "an earlier version of a call that this input has again"
     assert isinstance(other, Call)
 
@@ -251,10 +251,10 @@ def test_a_call_twice_is_told_by_the_delivery() -> None:
 def test_the_start_of_a_call_gives_way_to_its_end() -> None:
     start = {name: OF_TODAY[name] for name in ("id", "sid", "direction", "caller_number", "tracking_number")}
     first, second = items([start, OF_TODAY], VENDOR)
-    assert isinstance(first, Omission)
+    assert isinstance(first, Skipped)
     assert isinstance(second, Call)
     (alone,) = items([start], VENDOR)
-    assert isinstance(alone, Rejection)
+    assert isinstance(alone, Rejected)
 
 
 @given(st.dictionaries(st.sampled_from([*OF_TODAY, "status", "sale", "location", "agent_id"]), junk(), max_size=8))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Omission, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.columns import in_any_style, styled
@@ -136,7 +136,7 @@ def test_rows_of_one_call_are_joined_where_their_wrapper_was_flattened() -> None
     rows = [wrapped({**row, "total_duration": 9}, str, "__"), wrapped(row, str.upper, "__"), {"call": row}]
     later = {**row, "updated_at": "2024-11-05T16:53:00.756Z", "total_duration": 99}
     found = items([*rows, wrapped(later, camel, ".")], "retreaver")
-    assert [type(item) for item in found] == [Omission, Omission, Omission, Call]
+    assert [type(item) for item in found] == [Skipped, Skipped, Skipped, Call]
     assert found[-1].record.CallDuration == 99
 
 
@@ -186,7 +186,7 @@ def test_any_mixture_of_styles_is_the_same_call(data: st.DataObject) -> None:
 def test_rows_of_one_call_are_joined_in_every_style(style: Callable[[str], str]) -> None:
     rows = [{**load("callrail_call"), "duration": 9}, load("callrail_call")]
     first, second = items([spelled(row, style) for row in rows], "callrail")
-    assert isinstance(first, Omission)
+    assert isinstance(first, Skipped)
     assert isinstance(second, Call)
     assert second.record.CallDuration == 4
     transaction = load("invoca_transaction")
@@ -209,12 +209,12 @@ def test_legs_are_joined_in_every_style(style: Callable[[str], str]) -> None:
     first, second = items([spelled(parent, style), spelled(leg, style)], "twilio")
     assert isinstance(first, Call)
     assert (first.record.TalkDuration, first.record.CallDuration) == (3, 4)
-    assert isinstance(second, Omission)
+    assert isinstance(second, Skipped)
 
 
 def test_rows_of_one_call_may_be_of_two_styles() -> None:
     rows = [spelled({**load("callrail_call"), "duration": 9}, str.upper), spelled(load("callrail_call"), camel)]
-    assert [type(item) for item in items(rows, "callrail")] == [Omission, Call]
+    assert [type(item) for item in items(rows, "callrail")] == [Skipped, Call]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_row_without_a_guards_column_is_rejected_alone(vendor: str, guard: str
     assert f"has no column {columns[0]!r}" in messages[0] or repr(columns[0]) in messages[0]
     assert f'prefiltered=("{guard}",)' in messages[0]
     alone = items([{**whole, **_other_id(vendor)}, row], vendor, mapping=mapping)
-    assert [type(item) for item in alone] == [Call, Rejection]
+    assert [type(item) for item in alone] == [Call, Rejected]
     assert wire(row, vendor, mapping=mapping, prefiltered=[guard]) | {"TalkDuration": ""} == wire(
         whole, vendor, mapping=mapping
     ) | {"TalkDuration": ""}
@@ -311,7 +311,7 @@ def test_a_row_with_nothing_in_a_guards_column_is_rejected_alone(vendor: str, gu
         passed = wire(row, vendor, mapping=mapping, prefiltered=[guard])
         assert passed | {"TalkDuration": ""} == wire(whole, vendor, mapping=mapping) | {"TalkDuration": ""}
     rows = [{**whole, **_other_id(vendor)}, row, spelled({**row, **_other_id(vendor)}, str.upper)]
-    assert [type(item) for item in items(rows[:2], vendor, mapping=mapping)] == [Call, Rejection]
+    assert [type(item) for item in items(rows[:2], vendor, mapping=mapping)] == [Call, Rejected]
     assert [name for name, _ in problems(rows[2], vendor, mapping=mapping)][:1] == ["row"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Omission, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from airflow_provider_impactcall.records import CallRecord
 from tests.records.vendors.payloads import items, junk, load, wire
@@ -42,7 +42,7 @@ def joined(rows: list[dict[str, Any]]) -> tuple[CallRecord, list[tuple[int, str]
     """The one call that transactions become, and why each other is left out."""
     found = items(rows, "invoca")
     (call,) = (item for item in found if isinstance(item, Call))
-    return call.record, [(item.row, item.reason) for item in found if isinstance(item, Omission)]
+    return call.record, [(item.row, item.reason) for item in found if isinstance(item, Skipped)]
 
 
 def test_a_call_parameter_by_parameter() -> None:
@@ -350,7 +350,7 @@ def test_of_several_legs_the_one_connected_longest_stands_for_the_call() -> None
 
 def test_transactions_that_cannot_be_joined_are_rejected() -> None:
     found = items([CALL, changed(transaction_type={"a": 1})], "invoca")
-    assert [type(item) for item in found] == [Rejection, Rejection]
+    assert [type(item) for item in found] == [Rejected, Rejected]
 
 
 FIELDS = sorted({*CALL, "signal_value", "landing_page"})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Omission
+from airflow_provider_impactcall.delivery.items import Call, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from tests.records.vendors.payloads import as_csv, items, junk, load, problems, wire
 
@@ -210,7 +210,7 @@ def test_the_last_version_of_a_call_counts() -> None:
     in_progress = changed(status="in_progress", end_time=None, updated_at="2024-11-04T16:52:20.000Z")
     first, second, third = items([CALL, in_progress, changed(uuid="another")], VENDOR)
     assert isinstance(first, Call)  # updated at 16:53
-    assert isinstance(second, Omission)
+    assert isinstance(second, Skipped)
     assert second.reason == "a call that has not ended"
     assert isinstance(third, Call)
 

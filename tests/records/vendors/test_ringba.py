@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Omission
+from airflow_provider_impactcall.delivery.items import Call, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from tests.records.vendors.payloads import as_csv, items, junk, load, problems, wire
 
@@ -184,7 +184,7 @@ def test_as_csv_text() -> None:
 def test_the_last_version_of_a_call_counts() -> None:
     live = changed(isLive=True, hasConnected=False, connectedCallLengthInSeconds=0)
     first, second, third = items([live, CALL, changed(inboundCallId="RGB2")], VENDOR)
-    assert isinstance(first, Omission)
+    assert isinstance(first, Skipped)
     assert first.reason == "a call that has not ended"
     assert isinstance(second, Call)
     assert second.record.TalkDuration == 5

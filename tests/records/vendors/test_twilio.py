@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Omission, Rejection
+from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from tests.records.vendors.payloads import items, junk, load, wire
 
@@ -41,7 +41,7 @@ WEBHOOK = {  # a status callback of an inbound number
     "Timestamp": "Fri, 18 Oct 2019 17:03:35 +0000",
     "CallbackSource": "call-progress-events",
     "SequenceNumber": "0",
-    "RecordingUrl": "https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1",
+    "RecordingUrl": "https://api.twilio.com/2010-04-01/RunLedger/AC1/Recordings/RE1",
     "RecordingSid": "RE1",
     "RecordingDuration": "90",
 }
@@ -60,7 +60,7 @@ def dialled(sid: str, **changes: Any) -> dict[str, Any]:
 def joined(*legs: dict[str, Any], parent: dict[str, Any] = PARENT) -> tuple[str, int, int]:
     """Status, call and talk of the one call that a parent and its legs become."""
     found = items([parent, *legs], "twilio")
-    assert found[1:] == [Omission(row, "CAparent", LEG) for row in range(2, len(legs) + 2)]
+    assert found[1:] == [Skipped(row, "CAparent", LEG) for row in range(2, len(legs) + 2)]
     assert isinstance(found[0], Call), found[0]
     record = found[0].record
     assert record.CallSessionId == "CAparent"
@@ -110,7 +110,7 @@ def test_a_status_callback_parameter_by_parameter() -> None:
         "City": "MIAMI",  # FromCity
         "Region": "FL",  # FromState
         "Zip": "33101",  # FromZip
-        "CallRecording": "https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1",  # RecordingUrl
+        "CallRecording": "https://api.twilio.com/2010-04-01/RunLedger/AC1/Recordings/RE1",  # RecordingUrl
     }
 
 
@@ -258,7 +258,7 @@ def test_the_legs_of_a_call(legs: list[dict[str, Any]], status: str, talk: int) 
 
 def test_legs_before_their_call() -> None:
     found = items([dialled("CAleg", duration="80"), CALL, PARENT], "twilio")
-    assert found[0] == Omission(1, "CAparent", LEG)
+    assert found[0] == Skipped(1, "CAparent", LEG)
     by_row = {item.row: item for item in found}
     assert by_row[3].record.TalkDuration == 80
     assert by_row[2].record.TalkDuration == 4
@@ -289,7 +289,7 @@ def test_a_leg_that_cannot_be_read_rejects_the_call() -> None:
         ({"duration": "long"}, "TalkDuration is missing"),
     ]:
         found = items([PARENT, dialled("CAleg1", duration="5"), dialled("CAleg2", **changes)], "twilio")
-        assert isinstance(found[0], Rejection), changes
+        assert isinstance(found[0], Rejected), changes
         assert [str(each) for each in found[0].problems] == [problem]
         assert [item.reason for item in found[1:]] == [LEG, LEG]
 
@@ -349,7 +349,7 @@ def test_the_same_call_twice_is_left_to_the_count_of_duplicates() -> None:
 def test_callbacks_of_one_call_become_the_last() -> None:
     ringing = {**WEBHOOK, "CallStatus": "ringing", "CallDuration": "", "Timestamp": "Fri, 18 Oct 2019 17:01:58 +0000"}
     found = items([WEBHOOK, ringing], "twilio")
-    assert [type(item) for item in found] == [Call, Omission]
+    assert [type(item) for item in found] == [Call, Skipped]
 
 
 FIELDS = sorted({*CALL, *WEBHOOK, "DialCallStatus", "DialCallDuration"})

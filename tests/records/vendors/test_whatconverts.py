@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.engine import Call, Omission
+from airflow_provider_impactcall.delivery.items import Call, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from tests.records.vendors.payloads import items, junk, load, wire
 
@@ -214,8 +214,8 @@ def test_the_version_updated_last_counts_whatever_the_order() -> None:
         assert isinstance(last, Call)
         assert last.record.SaleAmount == "75"
         assert {(type(item), item.reason) for item in found.values()} == {
-            (Omission, "an earlier version of a call that this input has again"),
-            (Omission, "a call that has not ended"),
+            (Skipped, "an earlier version of a call that this input has again"),
+            (Skipped, "a call that has not ended"),
         }
 
 

@@ -1,0 +1,59 @@
+"""Tells a call that is refused from a set-up that is refused."""
+
+from __future__ import annotations
+
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.stages import Attempted
+
+_REFUSED_BEFORE_ANY_DELIVERY = 20
+
+_FORBIDDEN_IN_A_ROW = 5
+
+
+class CircuitBreaker:
+    """Tells a call that is refused from a set-up that is refused: the first is the call's fault, the second
+    must not cost a single call.
+
+    Until a call is delivered, refusals are held back, and the twentieth in a row means that the set-up is
+    wrong. So does a 403 before any delivery, or the fifth in a row after one.
+    """
+
+    def __init__(self) -> None:
+        self._delivered = False
+        self._held: list[tuple[Attempted, Outcome]] = []
+        self._forbidden = 0
+        self._blamed: Outcome | None = None
+
+    def judge(self, call: Attempted, outcome: Outcome) -> list[tuple[Attempted, Outcome]]:
+        """The calls that can be settled now, each with its outcome; ABORT for one that is not to blame."""
+        if outcome.state is State.DELIVERED:
+            self._delivered = True
+            return [*self.confirm(), (call, outcome)]
+        if outcome.state is State.ABORT:
+            self._held.append((call, outcome))
+            return self._blame(outcome)
+        if outcome.state is not State.REJECTED or outcome.status is None:
+            return [(call, outcome)]
+        self._held.append((call, outcome))
+        if self._blamed is not None:
+            return self._blame(self._blamed)
+        if outcome.status == 403:
+            self._forbidden += 1
+            if not self._delivered or self._forbidden == _FORBIDDEN_IN_A_ROW:
+                return self._blame(Outcome(State.ABORT, "403, the account may not send these calls", 403))
+            return []
+        if self._delivered:
+            return self.confirm()
+        if len(self._held) == _REFUSED_BEFORE_ANY_DELIVERY:
+            reason = f"the first {len(self._held)} calls were all refused; the last: {outcome.reason}"
+            return self._blame(Outcome(State.ABORT, reason, outcome.status))
+        return []
+
+    def confirm(self) -> list[tuple[Attempted, Outcome]]:
+        """The refusals held back, as what they are."""
+        held, self._held, self._forbidden = self._held, [], 0
+        return held
+
+    def _blame(self, verdict: Outcome) -> list[tuple[Attempted, Outcome]]:
+        self._blamed = verdict
+        return [(call, verdict) for call, _ in self.confirm()]

@@ -1,0 +1,308 @@
+"""What a delivery would do, with nothing sent: what would leave, what would not and why, and what looks wrong.
+
+It shows no caller's number and no recording's URL, and of a value that is wrong only the shape.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from airflow_provider_impactcall.delivery.dry_run.masking import Private
+from airflow_provider_impactcall.delivery.dry_run.warnings import Warnings
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import claim_of
+from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.items import Call, Item, Listener, Rejected, Skipped
+from airflow_provider_impactcall.delivery.ledger.rules import as_known, decide
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
+from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, labels, may_be_shown
+from airflow_provider_impactcall.records.columns import OpenedRow, Row
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
+
+WOULD_BE_SENT = "would be sent"
+
+_NOT_HAD = UnreadableValue("")
+
+_BATCH = 500
+_EXAMPLES = 3
+# Of rows that are left out: they are as a rule alike.
+_LOOKED_AT = 100
+_DISTINCT_REASONS = 1000
+# Of rows with columns of their own, such as JSON by phone number, there may be as many as there are rows.
+_MOST_COLUMNS = 10_000
+_LONGEST_SHAPE = 40
+_EXPLAINED = (State.REJECTED, State.FILTERED, State.CHANGED, State.DUPLICATE, State.UNKNOWN, State.NOT_SENT)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row that a reason was given for.
+
+    :param row: its number in the input, from 1
+    :param call_session_id: the call's id, if it has a readable one
+    :param shape: what the wrong value looks like, with 9 for each digit and ``a`` or ``A`` for each letter
+    """
+
+    row: int
+    call_session_id: str | None
+    shape: str | None = None
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why rows would not be sent.
+
+    :param outcome: what they would end in
+    :param reason: why
+    :param rows: how many
+    :param examples: the first of them
+    """
+
+    outcome: str
+    reason: str
+    rows: int
+    examples: Sequence[Example]
+
+
+class DryRun:
+    """What came of a dry run.
+
+    :ivar report: the counts, as a delivery has them; what would be sent is ``not_sent``
+    :ivar would_send: how many calls would be sent
+    :ivar requests: the parameters of the first, with what is private masked
+
+    :param mapping: how a row becomes a call
+    :param endpoint: where the calls would go
+    :param requests_per_second: None for no limit of our own
+    :param requests_per_hour: None for no limit of our own
+    """
+
+    def __init__(
+        self,
+        mapping: CallMapping,
+        endpoint: Endpoint,
+        requests_per_second: float | None = None,
+        requests_per_hour: float | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self._limits = ((requests_per_second, 1), (requests_per_hour, 3600))
+        self.report = DeliveryReport()
+        self.would_send = 0
+        self.requests: list[Mapping[str, str]] = []
+        self._mapping = mapping
+        self._row: Row = {}
+        self._columns: dict[str, None] = {}
+        self._read: set[str] = set()
+        self._left_out = 0
+        self._rows_of: Counter[tuple[State, str]] = Counter()
+        self._examples: dict[tuple[State, str], list[Example]] = defaultdict(list)
+        self._looks = Warnings(mapping.conventions.get("timezone"))
+
+    def watch(self, row: Row) -> Row:
+        """An opened row that is noticed when its columns are read; see :func:`~.reading.read`."""
+        self._row = row
+        aliases: Mapping[str, str] = {}
+        if isinstance(row, OpenedRow):
+            aliases = row.aliases
+            self._read.update([] if row.within is None else [row.within])
+        if len(self._columns) < _MOST_COLUMNS:
+            self._columns.update(dict.fromkeys(str(column) for column in row if column not in aliases))
+        # Also the later ones of several names, which are asked for only where the first gives nothing.
+        self._read.update(aliases.get(name, name) for name in self._mapping.asked_for.intersection(row))
+        return _Watched(row, aliases, self._read)
+
+    def run(
+        self, items: Iterable[Item], claims: Duplicates, ledger: Ledger, *, resend: bool, on_settled: Listener
+    ) -> None:
+        """Settle every row as a delivery would, but for the sending.
+
+        :param items: rows that were watched
+        :param ledger: is asked, and not changed
+        :param resend: whether calls of unknown fate may be sent again
+        :param on_settled: told of every row's outcome
+        """
+        started = datetime.now(UTC)
+        rows = iter(items)
+        settle = partial(self._settle, on_settled)
+        while batch := list(islice(self._claimed(rows, claims, ledger.namespace, settle), _BATCH)):
+            entries = ledger.look_up([key for _, claim in batch for key in claim.keys])
+            waiting = []
+            for call, given in batch:
+                claim = as_known(given, entries)
+                decision = decide(entries.get(claim.key), claim, "", resend=resend)
+                if decision.state is not None:
+                    settle(call, Outcome(decision.state, decision.reason))
+                elif decision.fence is None:
+                    settle(call, Outcome(State.NOT_SENT, decision.reason))
+                else:
+                    settle(call, Outcome(State.NOT_SENT, WOULD_BE_SENT))
+                    waiting.append(call.record)
+            if waiting and not self.would_send:
+                self._looks.ask(ledger, waiting)
+            self.would_send += len(waiting)
+            self.requests += [_masked(record) for record in waiting[: _EXAMPLES - len(self.requests)]]
+            self._looks.note(waiting)
+        self.report.seconds = round((datetime.now(UTC) - started).total_seconds(), 3)
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """Why rows would not be sent, the commonest first."""
+        return [
+            Reason(state.value, reason, rows, self._examples[state, reason])
+            for (state, reason), rows in self._rows_of.most_common()
+        ]
+
+    @property
+    def unmapped_columns(self) -> list[str]:
+        """The columns that nothing reads, in the order of the input: those that no name asks for.
+
+        By their places (``column 7``) if the name of any column may be a value: see :mod:`~.records.column_names`.
+        """
+        return [label for name, label in labels(self._columns).items() if name not in self._read]
+
+    @property
+    def always_empty(self) -> list[str]:
+        """The parameters that have a source, and that no call to be sent has."""
+        sourced = self._mapping.sourced(self._columns)
+        return [name for name in PARAMETERS if self.would_send and name in sourced - self._looks.present]
+
+    @property
+    def suspicions(self) -> list[str]:
+        """What the input, and the calls to be sent, have about them that is seldom right."""
+        headless = [] if may_be_shown(self._columns) else [LOOK_LIKE_VALUES]
+        told = (f"calls that cannot be told, and are not left out: {each}" for each in self._mapping.untold)
+        return [*headless, *self._looks.suspicions(), *told]
+
+    @property
+    def seconds_at_rate_limit(self) -> float | None:
+        """How long the sending would take at the strictest rate limit; None without any."""
+        waits = [self.would_send / rate * window for rate, window in self._limits if rate]
+        return round(max(waits), 1) if waits else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as data, for JSON."""
+        return {
+            "would_send": self.would_send,
+            **{name: value for name, value in self.report.as_dict().items() if name != "rejects"},
+            "reasons": [asdict(reason) for reason in self.reasons],
+            "unmapped_columns": self.unmapped_columns,
+            "always_empty": self.always_empty,
+            "suspicions": self.suspicions,
+            "seconds_at_rate_limit": self.seconds_at_rate_limit,
+            "url": self.endpoint.url,
+            "parameters_in": self.endpoint.parameters_in,
+            "requests": self.requests,
+        }
+
+    def _claimed(
+        self, rows: Iterator[Item], claims: Duplicates, namespace: str, settle: Callable[[Item, Outcome], None]
+    ) -> Iterator[tuple[Call, Claim]]:
+        for row in rows:
+            self.report.rows += 1
+            if isinstance(row, Skipped):
+                self._note_left_out()
+            if isinstance(row, Call):
+                self._looks.note_id(row.record)
+            claimed = claim_of(row, claims, partial(identify, namespace, claims.key))
+            if isinstance(claimed, Outcome):
+                settle(row, claimed)
+            else:
+                yield claimed
+
+    def _note_left_out(self) -> None:
+        """Ask a row that is left out for what it would have been asked for, if all were like it."""
+        self._left_out += 1
+        if self._left_out > _LOOKED_AT or self._mapping.preset is None:
+            return
+        self._mapping.values_of(self._row, self.watch)
+        for each in self._mapping.preset.filters:
+            with suppress(Exception):  # That nobody knows is said of the row.
+                each.leaves_out(self.watch(self._row))
+
+    def _settle(self, on_settled: Listener, row: Item, outcome: Outcome) -> None:
+        self.report.count(outcome.state)
+        on_settled(row, outcome)
+        if outcome.state not in _EXPLAINED or outcome.reason == WOULD_BE_SENT:
+            return
+        if isinstance(row, Rejected):
+            values = self._mapping.values_of(self._row) if self._room_for(row) else {}
+            for problem in row.problems:
+                value = values.get(problem.parameter, _NOT_HAD)
+                shape = None if type(value) is UnreadableValue else shape_of(value)
+                self._explain(outcome.state, str(problem), Example(row.row, row.call_session_id, shape))
+        else:
+            session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id
+            self._explain(outcome.state, outcome.reason, Example(row.row, session_id))
+
+    def _room_for(self, row: Rejected) -> bool:
+        return any(len(self._examples[State.REJECTED, str(problem)]) < _EXAMPLES for problem in row.problems)
+
+    def _explain(self, state: State, reason: str, example: Example) -> None:
+        explained = (state, reason)
+        if explained not in self._rows_of and len(self._rows_of) >= _DISTINCT_REASONS:
+            return
+        self._rows_of[explained] += 1
+        if len(self._examples[explained]) < _EXAMPLES:
+            self._examples[explained].append(example)
+
+
+class _Watched(Mapping[str, Any]):
+    """A row that keeps which of its columns were asked for by their names."""
+
+    def __init__(self, row: Row, aliases: Mapping[str, str], read: set[str]) -> None:
+        self._row = row
+        self._aliases = aliases
+        self._noted = read
+
+    def __getitem__(self, column: str) -> Any:
+        value = self._row[column]
+        self._noted.add(self._aliases.get(column, column))
+        return value
+
+    def __contains__(self, column: object) -> bool:
+        return column in self._row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def items(self) -> ItemsView[str, Any]:
+        """Those of the row: to look at all is to ask for none."""
+        return self._row.items()
+
+    def values(self) -> ValuesView[Any]:
+        """Those of the row: to look at all is to ask for none."""
+        return self._row.values()
+
+
+def _masked(record: CallRecord) -> dict[str, str]:
+    """The parameters that leave; of the caller's number, wherever it stands, two digits, and of the recording none."""
+    parameters = record.parameters()
+    private = Private(parameters["CallerId"], parameters.get("CallRecording"))
+    return {name: value if name == "CallSessionId" else private.masked(value) for name, value in parameters.items()}
+
+
+def shape_of(value: Any) -> str:
+    """What a value looks like: with 9 for each digit, and ``a`` or ``A`` for each letter; its type if it is no text."""
+    if isinstance(value, (bool, bytes, Mapping)) or not isinstance(value, (str, int, float)):
+        return normalize.described(value)
+    text = str(value)
+    return "".join(map(_drawn, text[:_LONGEST_SHAPE])) + ("..." if len(text) > _LONGEST_SHAPE else "")
+
+
+def _drawn(character: str) -> str:
+    if character.isdigit():
+        return "9"
+    return ("A" if character.isupper() else "a") if character.isalpha() else character

@@ -1,0 +1,26 @@
+"""How much people's questions and corrections read or write at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BatchSizes:
+    """So many, each. The defaults are measured; tests have others.
+
+    :param keys: held in memory: 10 MB. Of more calls, the whole ledger is walked through
+    :param walked: calls of a step of that walk
+    :param purged: calls forgotten in one transaction: half a second, on a busy machine and SQLite, in which nobody else
+        writes. A lease that is to be renewed lasts ten
+    :param fetched: rows of a page
+    """
+
+    keys: int = 100_000
+    walked: int = 2_000
+    purged: int = 500
+    fetched: int = 1_000
+
+
+BATCH_SIZES = BatchSizes()
+"""What everybody has who says nothing else."""

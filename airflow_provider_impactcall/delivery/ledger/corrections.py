@@ -1,0 +1,172 @@
+"""What people do with calls after the fact: requeue, resolve, adopt; always with who and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.edits import Author, Edit
+from airflow_provider_impactcall.delivery.ledger.entries import (
+    KEYS_A_QUERY,
+    OPEN,
+    REQUEUED,
+    Changes,
+    Entry,
+    lock,
+    look_up,
+)
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.schema import (
+    events,
+)
+from airflow_provider_impactcall.delivery.ledger.selection import UNSETTLED, Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.exceptions import InvalidOption
+
+REQUEUABLE = ("rejected", "unknown")
+RESOLVABLE = {True: ("unknown", "requeued", "rejected", "not_sent"), False: ("unknown", "requeued", "delivered")}
+"""What may be resolved as delivered, and as not delivered."""
+
+
+_ARRIVED = {"state": State.DELIVERED.value, "uncertain": False}
+_NEVER_ARRIVED = {"state": State.NOT_SENT.value, "uncertain": False}
+_REQUEUED_FROM = {"rejected": _NEVER_ARRIVED, "unknown": {"state": REQUEUED, "uncertain": True}}
+
+
+class Corrections:
+    """What people may change of the calls of a ledger's namespace.
+
+    Every change is a run of its own in the ledger, with who and why. Calls that a live run has in flight are left
+    alone.
+
+    :param batch_sizes: how much is read at once
+    """
+
+    def __init__(self, ledger: Ledger, batch_sizes: BatchSizes = BATCH_SIZES) -> None:
+        self._ledger = ledger
+        self._queries = CallQueries(ledger, batch_sizes)
+
+    def requeue(self, selection: Selection, author: Author) -> int:
+        """Have the next run that reads these calls send them: rejected ones anew, and unknown ones although they may
+        have been processed and may arrive twice.
+
+        :return: how many
+        :raises InvalidOption: if the selection names a state that cannot be requeued
+        """
+        keys = self._keys(selection, REQUEUABLE, REQUEUABLE, "be requeued")
+        return self._amend("requeue", keys, author, _REQUEUED_FROM)
+
+    def resolve(self, selection: Selection, author: Author, *, delivered: bool) -> int:
+        """Record what someone learnt from impact.com of calls of unknown fate.
+
+        :param delivered: impact.com has them. If not, the next run that reads them sends them. A delivery that a person
+            recorded can be taken back by selecting the state ``delivered``; one that an answer proved cannot
+        :return: how many
+        :raises InvalidOption: if the selection names a state that cannot be resolved so
+        """
+        allowed = RESOLVABLE[delivered]
+        keys = self._keys(selection, UNSETTLED, allowed, f"be resolved as {'' if delivered else 'not '}delivered")
+        end = _ARRIVED if delivered else _NEVER_ARRIVED
+        return self._amend("resolve", keys, author, dict.fromkeys(allowed, end))
+
+    def prove(self, keys: Iterable[str], author: Author) -> int:
+        """Record that calls of unknown fate were found at impact.com.
+
+        :return: how many; what is not of unknown fate any more is left alone
+        """
+        return self._amend("reconcile", iter(keys), author, dict.fromkeys(UNSETTLED, _ARRIVED))
+
+    def adopt(self, claims: Iterable[Claim], author: Author) -> Counter[str]:
+        """Record calls as delivered that were sent by other means than this ledger.
+
+        :return: how many were adopted, by what they were: ``new``, or a state; ``delivered`` and ``open`` ones were
+            left alone
+        """
+        found: Counter[str] = Counter()
+        ends: Counter[str] = Counter()
+        remaining = iter(claims)
+        edit = Edit(self._ledger, author)
+        with edit.run("adopt", ends) as run_id:
+            while page := {claim.key: claim for claim in islice(remaining, KEYS_A_QUERY)}:
+                found.update(edit.repeatedly(partial(_adopt_page, edit, run_id, page)))
+                ends[State.DELIVERED] = found.total() - found[State.DELIVERED] - found[OPEN]
+        return found
+
+    def _keys(self, selection: Selection, usual: Sequence[str], allowed: Sequence[str], what: str) -> Iterator[str]:
+        """The keys of a selection, which means the usual states if it names none."""
+        strange = sorted(set(selection.states) - set(allowed))
+        if strange:
+            raise InvalidOption(f"{' and '.join(strange)} calls cannot {what}: only {', '.join(allowed)} ones can")
+        return (row["key"] for row in self._queries.each(replace(selection, states=selection.states or usual)))
+
+    def _amend(self, kind: str, keys: Iterator[str], author: Author, becomes: Mapping[str, Mapping[str, Any]]) -> int:
+        """Give calls other values, by the state that they are in; those of any other state are left alone."""
+        ends: Counter[str] = Counter()
+        edit = Edit(self._ledger, author)
+        with edit.run(kind, ends) as run_id:
+            while page := sorted(islice(keys, KEYS_A_QUERY)):
+                ends.update(edit.repeatedly(partial(_amend_page, edit, kind, run_id, page, becomes)))
+        return ends.total()
+
+
+def _amend_page(
+    edit: Edit,
+    kind: str,
+    run_id: str,
+    page: Sequence[str],
+    becomes: Mapping[str, Mapping[str, Any]],
+    connection: Connection,
+) -> Counter[str]:
+    ends: Counter[str] = Counter()
+    entries = look_up(connection, lock(connection, page))
+    changes = edit.changes(connection, run_id)
+    proven = _proven_by_answers(connection, page, entries)
+    for key, entry in entries.items():
+        end = becomes.get(State.UNKNOWN if entry.died else entry.state)
+        if end is not None and key not in proven:
+            _change(changes, key, entry, edit.author, kind, **end)
+            ends[end["state"]] += 1
+    changes.write(connection)
+    return ends
+
+
+def _adopt_page(edit: Edit, run_id: str, page: Mapping[str, Claim], connection: Connection) -> Counter[str]:
+    found: Counter[str] = Counter()
+    entries = look_up(connection, lock(connection, page))
+    changes = edit.changes(connection, run_id)
+    for key, claim in page.items():
+        entry = entries.get(key)
+        if entry is None:
+            changes.note(key, 0, State.DELIVERED, edit.author.why)
+            changes.adopt(claim, _reason("adopt", edit.author))
+        elif entry.died or entry.state not in (OPEN, State.DELIVERED):
+            _change(changes, key, entry, edit.author, "adopt", **_ARRIVED, fingerprint=claim.fingerprint)
+        found["new" if entry is None else State.UNKNOWN if entry.died else entry.state] += 1
+    changes.write(connection)
+    return found
+
+
+def _change(changes: Changes, key: str, entry: Entry, author: Author, kind: str, **values: Any) -> None:
+    changes.note(key, entry.fence, values["state"], author.why)
+    changes.change(key, entry, reason=_reason(kind, author), deaths=0, run_id=changes.run_id, **values)
+
+
+def _reason(kind: str, author: Author) -> str:
+    return f"{kind} by {author.actor}: {author.why}"
+
+
+def _proven_by_answers(connection: Connection, keys: Sequence[str], entries: Mapping[str, Entry]) -> set[str]:
+    """Those of the calls that impact.com itself answered OK to."""
+    answered = (events.c.key.in_(keys), events.c.state == State.DELIVERED.value, events.c.actor.is_(None))
+    told = connection.execute(sa.select(events.c.key).where(*answered)).scalars()
+    return {*told, *(key for key, entry in entries.items() if entry.first_answer)}

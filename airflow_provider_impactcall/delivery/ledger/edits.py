@@ -1,0 +1,106 @@
+"""A person's change of the ledger: a run of its own, with who and why."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
+from airflow_provider_impactcall.delivery.ledger.entries import (
+    REQUEUED,
+    Changes,
+)
+from airflow_provider_impactcall.delivery.ledger.retries import Retries
+from airflow_provider_impactcall.delivery.ledger.schema import (
+    LONGEST_ACTOR,
+    LONGEST_REASON,
+    Now,
+    runs,
+)
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import ENDS
+from airflow_provider_impactcall.exceptions import InvalidOption
+
+_ATTEMPTS = 10
+_LONGEST_PAUSES = 6  # of a turn
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who changes the ledger, and why; both are kept.
+
+    :raises InvalidOption: if either is blank or too long
+    """
+
+    actor: str
+    why: str
+
+    def __post_init__(self) -> None:
+        for name, text, longest in (("actor", self.actor, LONGEST_ACTOR), ("why", self.why, LONGEST_REASON)):
+            if not text.strip() or len(text) > longest:
+                raise InvalidOption(f"{name} must be given, in at most {longest} characters")
+
+
+class Edit:
+    """How a person changes the ledger: in short transactions, which give way to those of live runs.
+
+    :param author: who, and why
+    """
+
+    def __init__(self, ledger: Ledger, author: Author) -> None:
+        self._ledger = ledger
+        self.author = author
+
+    @contextmanager
+    def run(self, kind: str, ends: Mapping[str, int]) -> Iterator[str]:
+        """A run that is no delivery.
+
+        :param ends: how many calls ended in which state, once the context ends
+        """
+        run_id = uuid.uuid4().hex
+        with self._ledger.writing() as connection:
+            connection.execute(
+                sa.insert(runs).values(
+                    run_id=run_id,
+                    namespace=self._ledger.namespace,
+                    source=kind,
+                    config="",
+                    lease_until=0.0,
+                    started_at=Now(),
+                    kind=kind,
+                    actor=self.author.actor,
+                    why=self.author.why,
+                )
+            )
+        try:
+            yield run_id
+        finally:
+            counts = {f"{end}_rows": ends.get(end, 0) for end in ENDS}
+            counts["unknown_rows"] += ends.get(REQUEUED, 0)
+            with self._ledger.writing() as connection:
+                connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
+
+    def repeatedly(self, act: Callable[[Connection], _T]) -> _T:
+        """Do it in a transaction; again, if that collided with those of live runs."""
+
+        def once() -> _T:
+            with self._ledger.writing() as connection:
+                return act(connection)
+
+        turn = self._ledger.timings.turn
+        patience = Retries(turn, _LONGEST_PAUSES * turn, monotonic=SYSTEM_CLOCK.monotonic, attempts=_ATTEMPTS)
+        return patience.repeat(once, (IntegrityError, OperationalError), SYSTEM_CLOCK.sleep)
+
+    def changes(self, connection: Connection, run_id: str) -> Changes:
+        """What one of its transactions does to the calls."""
+        moment = connection.execute(sa.select(Now())).scalar_one()
+        return Changes(run_id, self._ledger.namespace, moment, self.author.actor)

@@ -1,0 +1,102 @@
+"""The indexes that a ledger of an earlier version of this package lacks, built without holding up those who deliver.
+
+Nothing but a person's patience depends on them: versions that know of them and versions that do not use one ledger side
+by side, and what goes wrong is a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateIndex
+
+from airflow_provider_impactcall.delivery.ledger.schema import INDEXES, Now, calls, runs
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+
+log = logging.getLogger(__name__)
+
+# Any number will do that others who share the database are not likely to take.
+_LOCK = 0x696D70616374
+
+_BUILT = """
+SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE indrelid IN (to_regclass('impactcall_call'), to_regclass('impactcall_run')) AND (indisvalid OR NOT :valid)
+"""
+
+
+def build_missing(ledger: Ledger) -> None:
+    """Build the indexes that the ledger lacks, if it can be done without anyone having to wait for it.
+
+    On PostgreSQL that takes no lock that a writer would notice. On SQLite, which has one writer, it is left to a later
+    start while a run delivers. Never fails.
+
+    :param ledger: prepared
+    """
+    try:
+        with ledger.reading() as connection:
+            lacking = _lacking(connection)
+        if lacking and ledger.engine.dialect.name == "postgresql":
+            _build_beside_writers(ledger)
+        elif lacking:
+            _build_if_idle(ledger)
+    except SQLAlchemyError as error:
+        log.warning(
+            "An index of the ledger could not be built (%s); the next start tries again. Looking at calls may be slow",
+            type(error).__name__,
+        )
+
+
+def _lacking(connection: Connection) -> list[sa.Index]:
+    if connection.dialect.name == "postgresql":
+        there = _postgresql_indexes(connection, valid=True)
+    else:
+        found = sa.inspect(connection)
+        there = {str(index["name"]) for table in (calls, runs) for index in found.get_indexes(table.name)}
+    return [index for index in INDEXES if index.name not in there]
+
+
+def _postgresql_indexes(connection: Connection, *, valid: bool) -> set[str]:
+    """The indexes of calls and runs; those that are valid, or as well those that were never built to their end."""
+    return set(connection.execute(sa.text(_BUILT), {"valid": valid}).scalars())
+
+
+def _build_beside_writers(ledger: Ledger) -> None:
+    # The guard must not keep a snapshot, for which the building would wait, and it for the building.
+    guarding = ledger.engine.connect().execution_options(isolation_level="READ COMMITTED")
+    with guarding as guard, guard.begin():
+        if not guard.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))).scalar():
+            return  # Another does it.
+        building = ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        with building as connection:
+            # It waits for all older transactions, and somebody's may be open for hours.
+            connection.execute(sa.text(f"SET lock_timeout = '{ledger.timings.lock_wait * 1000:.0f}ms'"))
+            try:
+                unfinished = _postgresql_indexes(connection, valid=False)
+                for index in _lacking(connection):
+                    _say(index)
+                    if index.name in unfinished:
+                        connection.execute(sa.text(f"DROP INDEX CONCURRENTLY {index.name}"))
+                    statement = str(CreateIndex(index).compile(dialect=connection.dialect))
+                    connection.execute(sa.text(statement.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1)))
+            finally:
+                connection.execute(sa.text("RESET lock_timeout"))
+
+
+def _build_if_idle(ledger: Ledger) -> None:
+    with ledger.reading() as connection:
+        lacking = _lacking(connection)
+    for index in lacking:
+        with ledger.writing() as connection:
+            alive = connection.execute(sa.select(runs.c.run_id).where(runs.c.lease_until > Now()).limit(1)).first()
+            if alive is not None and connection.dialect.name == "sqlite":
+                return
+            if index in _lacking(connection):  # Another may have done it meanwhile.
+                _say(index)
+                connection.execute(CreateIndex(index))
+
+
+def _say(index: sa.Index) -> None:
+    log.info("Building the index %s of the ledger, once", index.name)

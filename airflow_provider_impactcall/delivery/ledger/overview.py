@@ -1,0 +1,264 @@
+"""What the page in Airflow asks of a ledger: every question by its indexes, none of the ledger as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+
+from airflow_provider_impactcall.delivery.ledger.entries import ALIVE, DIED, OPEN, PENDING, WITH_RUNS
+from airflow_provider_impactcall.delivery.ledger.periods import (
+    _DAY,
+    _HOUR,
+    LONGEST_COUNT,
+    Period,
+    _moment,
+    _start,
+    _steps,
+    zulu,
+)
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.schema import UNDELIVERED, calls, runs
+from airflow_provider_impactcall.delivery.ledger.selection import MOMENTS, STATE, STATES, Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.exceptions import InvalidOption
+
+TOLD = ("delivered", "rejected", "unknown", "not_sent")
+"""The states that counts are broken down by; ``unknown`` has those that a person requeued as well."""
+
+_SETTLED_UNDELIVERED = ("rejected", "unknown", "not_sent", "requeued")
+
+_MOST_GROUPS = 200
+
+_MOST_REASONS = 100
+
+
+class _Since1970(FunctionElement):  # type: ignore[type-arg] # SQLAlchemy 1.4, Airflow 2.11's, has no type for it
+    """Which hour or day since 1970 a time is in: ``_Since1970(column, seconds)``."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(_Since1970)
+def _floor(element: Any, compiler: Any, **options: Any) -> str:
+    moment, seconds = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"floor({moment} / {seconds})"
+
+
+@compiles(_Since1970, "sqlite")
+def _sqlite_floor(element: Any, compiler: Any, **options: Any) -> str:
+    # Not every SQLite has floor().
+    moment, seconds = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"CAST({moment} / {seconds} AS INTEGER)"
+
+
+class Overview:
+    """What people see of the calls of a ledger's namespace. Times are ISO 8601 in UTC, with a ``Z``.
+
+    Calls are counted by the state that they are in now and when they came into it.
+
+    :param ledger: prepared by whoever delivers; nothing is written here
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._queries = CallQueries(ledger)
+        self._ours = calls.c.namespace == ledger.namespace
+
+    def states(self, period: Period) -> dict[str, int]:
+        """How many calls came into each of the states.
+
+        Of a period that is too long to count them in, the delivered ones are those that its runs counted.
+        """
+        with self._ledger.reading() as connection:
+            counts: Counter[str] = Counter()
+            if period.countable:
+                counts["delivered"] = self._count(connection, period)
+            else:
+                counts["delivered"] = sum(self._delivered_by_runs(connection, period, _DAY).values())
+            for (_, state), number in self._undelivered(connection, sa.literal(0), period).items():
+                counts[state] += number
+                if period.countable:
+                    counts["delivered"] -= number
+        return {state: max(counts[state], 0) for state in STATES}
+
+    def oldest_undelivered(self) -> dict[str, Any] | None:
+        """The call that has waited longest: not sent, of unknown fate, or in flight. Rejected ones wait for nothing.
+
+        :return: ``CallSessionId``, ``state``, ``reason``, ``EventDate`` and ``changed_at``; None if none waits
+        """
+        shown = (calls.c.CallSessionId, STATE.label("state"), calls.c.reason, calls.c.EventDate, calls.c.changed_at)
+        found: list[Any] = []
+        with self._ledger.reading() as connection:
+            for state in PENDING:  # One after the other: of each, an index has the first at hand.
+                query = sa.select(*shown).select_from(WITH_RUNS).where(self._ours, calls.c.state == state, UNDELIVERED)
+                found += connection.execute(query.order_by(calls.c.changed_at).limit(1)).mappings()
+        return _shown(min(found, key=lambda row: row["changed_at"])) if found else None
+
+    def open_unknowns(self) -> int:
+        """How many calls, of any time, are of unknown fate."""
+        counts = Counter[str]()
+        with self._ledger.reading() as connection:
+            for (_, state), number in self._undelivered(connection, sa.literal(0), None, ["unknown"]).items():
+                counts[state] += number
+        return counts["unknown"]
+
+    def over_time(self, period: Period) -> dict[str, Any]:
+        """How many calls came into each of :data:`TOLD`, by hour, day or month (UTC), zeros too.
+
+        Of a period that is too long to count them in, the delivered ones are those that its runs counted, at the time
+        that each run began.
+
+        :return: ``step``, and ``steps``: each has ``at``, when it begins, and the counts
+        """
+        step, starts = _steps(period)
+        seconds = _HOUR if step == "hour" else _DAY
+        counts: dict[datetime, Counter[str]] = {start: Counter() for start in starts}
+        with self._ledger.reading() as connection:
+            if period.countable:
+                # Each by itself: to put calls in order by the hour or day that they are in takes SQLite three times as
+                # long.
+                for start, end in pairwise([*starts, period.until]):
+                    part = Period(max(start, period.since), min(end, period.until))
+                    counts[start]["delivered"] = self._count(connection, part)
+            else:
+                for number, delivered in self._delivered_by_runs(connection, period, seconds).items():
+                    counts[_start(step, _moment(number * seconds))]["delivered"] += delivered
+            which = _Since1970(calls.c.changed_at, sa.literal_column(str(seconds)))
+            for (number, state), count in self._undelivered(connection, which, period).items():
+                at = counts[_start(step, _moment(int(number) * seconds))]
+                if period.countable:
+                    at["delivered"] -= count
+                at[_told(state)] += count
+        steps = [{"at": zulu(at), **{state: max(of[state], 0) for state in TOLD}} for at, of in counts.items()]
+        return {"step": step, "steps": steps}
+
+    def partners(self, period: Period) -> list[dict[str, Any]]:
+        """How many calls of each partner (``MediaId``) came into each of :data:`TOLD`, and all its ``calls``, also
+        those in flight; the 200 that have the most, in this order.
+
+        :raises InvalidOption: if the period is longer than :data:`LONGEST_COUNT`
+        """
+        return self._by(calls.c.MediaId, period)
+
+    def campaigns(self, period: Period) -> list[dict[str, Any]]:
+        """The same by ``CampaignId``."""
+        return self._by(calls.c.CampaignId, period)
+
+    def reasons(self, state: str, period: Period) -> list[dict[str, Any]]:
+        """Why calls came into a state, the 100 that most have, in this order.
+
+        :param state: ``rejected`` or ``unknown``
+        :return: ``reason``, ``calls`` and ``last_at``, when the last of them did
+        """
+        told = (sa.func.count().label("calls"), sa.func.max(calls.c.changed_at).label("last_at"))
+        of_period = (self._ours, *period.has(calls.c.changed_at), UNDELIVERED)
+        query = sa.select(calls.c.reason, *told).where(*of_period, calls.c.state == state).group_by(calls.c.reason)
+        query = query.order_by(sa.desc("calls")).limit(_MOST_REASONS)
+        died = sa.select(sa.literal(DIED), *told).select_from(WITH_RUNS)
+        died = died.where(*of_period, calls.c.state == OPEN, sa.not_(ALIVE))
+        found: dict[str, tuple[int, float]] = {}
+        with self._ledger.reading() as connection:
+            for each in (query, died) if state == State.UNKNOWN else (query,):
+                for reason, number, last_at in connection.execute(each):
+                    if not number:
+                        continue  # None died: that answer is a row nevertheless.
+                    before, before_at = found.get(reason, (0, 0.0))
+                    found[reason] = (before + number, max(before_at, last_at))
+        return [
+            {"reason": reason, "calls": number, "last_at": zulu(_moment(last_at))}
+            for reason, (number, last_at) in sorted(found.items(), key=lambda each: (-each[1][0], each[0]))
+        ][:_MOST_REASONS]
+
+    def calls(self, selection: Selection, limit: int) -> tuple[list[dict[str, Any]], bool]:
+        """The calls that changed last, by column, and whether there are more.
+
+        :param limit: at most so many
+        """
+        found = self._queries.latest(selection, limit + 1)
+        return [_shown(row) for row in found[:limit]], len(found) > limit
+
+    def each_call(self, selection: Selection) -> Iterator[dict[str, Any]]:
+        """All the calls, as :meth:`.CallQueries.newest` gives them."""
+        return map(_shown, self._queries.newest(selection))
+
+    def history(self, call_session_id: str) -> list[dict[str, Any]]:
+        """All that happened to the calls of an id, in its order."""
+        return [_shown(row) for row in self._queries.history(Selection(call_session_ids=[call_session_id]))]
+
+    def _count(self, connection: Connection, period: Period) -> int:
+        query = sa.select(sa.func.count()).select_from(calls).where(self._ours, *period.has(calls.c.changed_at))
+        return int(connection.execute(query).scalar_one())
+
+    def _undelivered(
+        self,
+        connection: Connection,
+        by: ColumnElement[Any],
+        period: Period | None,
+        states: Sequence[str] = _SETTLED_UNDELIVERED,
+    ) -> Counter[tuple[Any, str]]:
+        """How many calls are not delivered, by an expression and the state that they are in; the open ones too.
+
+        :param period: None for the whole ledger
+        :param states: which, beside the open ones
+        """
+        of_period = (self._ours, UNDELIVERED, *(() if period is None else period.has(calls.c.changed_at)))
+        value = by.label("value")
+        settled = sa.select(value, calls.c.state, sa.func.count()).where(*of_period, calls.c.state.in_(states))
+        # Beside their runs, only those that are open have to be looked at.
+        in_flight = sa.select(value, STATE.label("now"), sa.func.count()).select_from(WITH_RUNS)
+        in_flight = in_flight.where(*of_period, calls.c.state == OPEN)
+        counts: Counter[tuple[Any, str]] = Counter()
+        for query in (settled.group_by("value", calls.c.state), in_flight.group_by("value", "now")):
+            for found, state, number in connection.execute(query):
+                counts[found, str(state)] += number
+        return counts
+
+    def _delivered_by_runs(self, connection: Connection, period: Period, seconds: int) -> dict[int, int]:
+        """What the runs counted as delivered, by the hour or day since 1970 in which they began."""
+        which = _Since1970(runs.c.started_at, sa.literal_column(str(seconds))).label("value")
+        of_period = (runs.c.namespace == self._ledger.namespace, *period.has(runs.c.started_at))
+        query = sa.select(which, sa.func.sum(runs.c.delivered_rows)).where(*of_period, runs.c.delivered_rows > 0)
+        return {int(number): int(total) for number, total in connection.execute(query.group_by("value"))}
+
+    def _by(self, column: sa.Column[Any], period: Period) -> list[dict[str, Any]]:
+        if not period.countable:
+            raise InvalidOption(f"calls are counted so for at most {LONGEST_COUNT.days} days: choose a shorter period")
+        of_period = (self._ours, *period.has(calls.c.changed_at))
+        settled = sa.select(column, calls.c.state, sa.func.count()).where(*of_period, calls.c.state != OPEN)
+        in_flight = sa.select(column, STATE.label("now"), sa.func.count()).select_from(WITH_RUNS)
+        in_flight = in_flight.where(*of_period, UNDELIVERED, calls.c.state == OPEN)
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        with self._ledger.reading() as connection:
+            for query in (settled.group_by(column, calls.c.state), in_flight.group_by(column, "now")):
+                for value, state, number in connection.execute(query):
+                    counts[value]["calls"] += number
+                    counts[value][_told(state)] += number
+        most = sorted(counts.items(), key=lambda each: (-each[1]["calls"], each[0]))[:_MOST_GROUPS]
+        names = ("calls", *TOLD)
+        return [{str(column.name): value, **{name: of[name] for name in names}} for value, of in most]
+
+
+def _told(state: str) -> str:
+    return State.UNKNOWN.value if state == "requeued" else state
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    shown = dict(row)
+    for name in MOMENTS:
+        value = shown.get(name)
+        if isinstance(value, float):
+            shown[name] = zulu(_moment(value))
+        elif isinstance(value, str):
+            shown[name] = value.replace("+00:00", "Z")
+    return shown

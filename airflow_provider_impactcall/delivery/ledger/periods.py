@@ -1,0 +1,89 @@
+"""Times that people ask about, and what they are counted by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+
+LONGEST_COUNT = timedelta(days=31)
+"""The longest period in which the delivered calls are counted one by one. Of ten million in 18 months, it has half a
+million."""
+
+_HOUR, _DAY = 3600, 86_400
+
+_LONGEST_BY_HOUR, _LONGEST_BY_DAY = timedelta(days=2), timedelta(days=92)
+
+
+@dataclass(frozen=True)
+class Period:
+    """A time, from its first moment to before its last.
+
+    :param since: with an offset from UTC
+    :param until: the same, and later
+    :raises InvalidOption: if one has none, or the second is not later
+    """
+
+    since: datetime
+    until: datetime
+
+    def __post_init__(self) -> None:
+        if any(moment.tzinfo is None for moment in (self.since, self.until)):
+            raise InvalidOption("since and until must have an offset from UTC")
+        if self.since >= self.until:
+            raise InvalidOption("since must be before until")
+
+    @property
+    def countable(self) -> bool:
+        """Whether the delivered calls of it can be counted one by one while someone waits."""
+        return self.until - self.since <= LONGEST_COUNT
+
+    def has(self, moment: sa.Column[Any]) -> tuple[ColumnElement[bool], ...]:
+        """What holds of a column's times that are in it."""
+        return (moment >= self.since.timestamp(), moment < self.until.timestamp())
+
+
+def _steps(period: Period) -> tuple[str, list[datetime]]:
+    """What a period is counted by, and when each of these begins."""
+    length = period.until - period.since
+    step = "hour" if length <= _LONGEST_BY_HOUR else "day" if length <= _LONGEST_BY_DAY else "month"
+    starts = [_start(step, period.since)]
+    while (following := _next(step, starts[-1])) < period.until:
+        starts.append(following)
+    return step, starts
+
+
+def _start(step: str, moment: datetime) -> datetime:
+    moment = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if step == "hour":
+        return moment
+    return moment.replace(hour=0) if step == "day" else moment.replace(hour=0, day=1)
+
+
+_NEXT: Mapping[str, Callable[[datetime], datetime]] = {
+    "hour": lambda start: start + timedelta(hours=1),
+    "day": lambda start: start + timedelta(days=1),
+    # 32 days later it is another month, whatever the month.
+    "month": lambda start: _start("month", start + timedelta(days=32)),
+}
+
+
+def _next(step: str, start: datetime) -> datetime:
+    return _NEXT[step](start)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def zulu(moment: datetime) -> str:
+    """A time as the page has it: ISO 8601 in UTC, with a ``Z``."""
+    # Milliseconds only where there are any: a step begins at a whole hour.
+    spec = "milliseconds" if moment.microsecond else "seconds"
+    return moment.astimezone(UTC).isoformat(timespec=spec).replace("+00:00", "Z")

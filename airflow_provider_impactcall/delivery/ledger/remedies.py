@@ -1,0 +1,73 @@
+"""What a person can do about calls that were not delivered, by why they were not. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from airflow_provider_impactcall.delivery.ledger.entries import DIED
+from airflow_provider_impactcall.delivery.ledger.periods import Period
+
+_BY_STATUS = {
+    400: "impact.com refuses the call as it is: mend what the reason names in the row or its mapping.",
+    403: "impact.com refuses the account, campaign or partner of the call: have your CSM check their settings.",
+    409: "impact.com says that it conflicts with a call that it has: look for that one before you send this again.",
+    413: "The call is too long: shorten its texts in the mapping.",
+    414: "The URL is too long: set parameters_in to form in the connection.",
+    422: "impact.com cannot process the call as it is: mend what the reason names in the row or its mapping.",
+}
+_REFUSED = "impact.com refuses the call: mend what the reason names in the row, the mapping or the account's settings."
+_THEN_REQUEUE = "Then requeue the calls, and run the task again."
+
+_DIED = "The task was killed, or its worker died, while the calls were in flight: impact.com may have them."
+_NO_ANSWER = "The calls left, and no complete answer came: impact.com may have them."
+_NO_VERDICT = "impact.com answered, and did not say whether it has the calls."
+_FIND_OUT = (
+    "Look for them among its actions first: impactcall reconcile, with the delivering task's query. For those that are "
+    "not there, ask your CSM with their list, and resolve what you are told."
+)
+
+
+def about_rejected(reason: str) -> str:
+    """What to do about calls that were rejected for a reason, in sentences."""
+    status = re.match(r"(\d{3})\b", reason)
+    known = None if status is None else _BY_STATUS.get(int(status.group(1)))
+    return f"{known or _REFUSED} {_THEN_REQUEUE}"
+
+
+def about_unknown(reason: str) -> str:
+    """What to do about calls of unknown fate, in sentences."""
+    told = _DIED if reason == DIED else _NO_VERDICT if re.match(r"\d{3}\b", reason) else _NO_ANSWER
+    return f"{told} {_FIND_OUT}"
+
+
+def requeue(command: Sequence[str], namespace: str, reason: str, period: Period) -> str:
+    """The command that has these rejected calls sent once more; it shows them and asks before it does.
+
+    :param command: how the commands are called here
+    """
+    return _line(
+        command, "requeue", "--state", "rejected", *_which(namespace, reason, period), why="the cause is mended"
+    )
+
+
+def resolve(command: Sequence[str], namespace: str, reason: str, period: Period) -> str:
+    """The command that records these calls of unknown fate as delivered, once impact.com has said so.
+
+    :param command: how the commands are called here
+    """
+    where = ("--as", "delivered", "--state", "unknown", *_which(namespace, reason, period))
+    return _line(command, "resolve", *where, why="impact.com has them")
+
+
+def _which(namespace: str, reason: str, period: Period) -> list[str]:
+    since, until = (moment.isoformat(timespec="milliseconds") for moment in (period.since, period.until))
+    # Whole, as one may be a part of another: of "400 MediaId" in "400 MediaId; CallerId", only the first may be mended.
+    # And an argument of its own must not look like an option.
+    of_reason = [f"--exact-reason={reason}"] if reason.startswith("-") else ["--exact-reason", reason]
+    return [*of_reason, "--since", since, "--until", until, "--ledger-namespace", namespace]
+
+
+def _line(command: Sequence[str], *arguments: str, why: str) -> str:
+    return shlex.join([*command, *arguments, "--why", why])

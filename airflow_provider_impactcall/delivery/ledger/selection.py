@@ -1,0 +1,137 @@
+"""Which calls of a ledger, and what people see of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+
+from airflow_provider_impactcall.delivery.ledger.entries import (
+    ALIVE,
+    DIED,
+    OPEN,
+)
+from airflow_provider_impactcall.delivery.ledger.schema import (
+    UNDELIVERED,
+    calls,
+    runs,
+)
+from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.exceptions import InvalidOption
+
+STATES = ("delivered", "rejected", "unknown", "not_sent", "requeued", "open")
+"""What the ledger can have a call in; a call that a dead run left open is ``unknown``."""
+
+
+UNSETTLED = ("unknown", "requeued")
+"""What may have been processed, and nobody knows."""
+
+_LEFT_OPEN = sa.and_(calls.c.state == OPEN, sa.not_(ALIVE))
+STATE = sa.case((_LEFT_OPEN, State.UNKNOWN.value), else_=calls.c.state)
+"""The state of calls that are joined with their runs; what :data:`STATES` says of an open one."""
+
+
+SHOWN = (
+    calls.c.CallSessionId,
+    calls.c.CampaignId,
+    calls.c.ActionTrackerId,
+    calls.c.CallProvider,
+    calls.c.MediaId,
+    calls.c.EventDate,
+    STATE.label("state"),
+    sa.case((_LEFT_OPEN, DIED), else_=calls.c.reason).label("reason"),
+    calls.c.attempts,
+    calls.c.run_id,
+    calls.c.first_at,
+    calls.c.changed_at,
+    calls.c.key,
+)
+
+
+MOMENTS = ("first_at", "changed_at", "at", "started_at", "ended_at")
+"""The columns that are times."""
+
+
+CALL_COLUMNS = tuple(column.name for column in SHOWN)
+"""The columns of a call, as they are listed and exported."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which calls. Every condition that is given holds.
+
+    :param states: any of :data:`STATES`; empty for all
+    :param reason: a part of the reason, in any case
+    :param run_id: the run that changed it last
+    :param since: changed at this time or later
+    :param until: changed before this time
+    :param call_session_ids: any of these; empty for all
+    :param media_ids: any of these partners; empty for all
+    :param campaign_ids: any of these; empty for all
+    :param exact_reason: the whole reason
+    :raises InvalidOption: for a state that there is not, or a time without an offset from UTC
+    """
+
+    states: Collection[str] = ()
+    reason: str | None = None
+    run_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    call_session_ids: Collection[str] = ()
+    media_ids: Collection[str] = ()
+    campaign_ids: Collection[str] = ()
+    exact_reason: str | None = None
+
+    def __post_init__(self) -> None:
+        strange = sorted(set(self.states) - set(STATES))
+        if strange:
+            raise InvalidOption(f"state must be one of {', '.join(STATES)}, and not {', '.join(map(repr, strange))}")
+        if any(moment is not None and moment.tzinfo is None for moment in (self.since, self.until)):
+            raise InvalidOption("since and until must have an offset from UTC")
+
+    @property
+    def stored_states(self) -> set[str]:
+        """The states that the ledger may hold such calls in; none for all."""
+        return {*self.states, OPEN} if State.UNKNOWN in self.states else set(self.states)
+
+    def conditions(self, *, settled: bool = False) -> Iterator[ColumnElement[bool]]:
+        """What holds of the calls, joined with their runs.
+
+        :param settled: only of calls that are not open, which need no run beside them
+        """
+        if settled:
+            yield calls.c.state != OPEN
+        if self.states:
+            if not settled:
+                yield STATE.in_(tuple(self.states))
+            # What it means for the column itself, which indexes are of.
+            yield calls.c.state.in_(sorted(self.stored_states))
+            if State.DELIVERED not in self.states:
+                yield UNDELIVERED
+        if self.reason is not None:
+            part = sa.func.lower(calls.c.reason).contains(self.reason.lower(), autoescape=True)
+            yield _or_left_open(part, not settled and self.reason.lower() in DIED.lower())
+        if self.exact_reason is not None:
+            yield _or_left_open(calls.c.reason == self.exact_reason, not settled and self.exact_reason == DIED)
+        if self.run_id is not None:
+            yield calls.c.run_id == self.run_id
+            # No run has changed a call before it began; when its last answer came, nothing says as surely.
+            began = sa.select(runs.c.started_at).where(runs.c.run_id == self.run_id).scalar_subquery()
+            yield calls.c.changed_at >= sa.func.coalesce(began, 0.0)
+        if self.since is not None:
+            yield calls.c.changed_at >= self.since.timestamp()
+        if self.until is not None:
+            yield calls.c.changed_at < self.until.timestamp()
+        if self.call_session_ids:
+            yield calls.c.CallSessionId.in_(tuple(self.call_session_ids))
+        if self.media_ids:
+            yield calls.c.MediaId.in_(tuple(self.media_ids))
+        if self.campaign_ids:
+            yield calls.c.CampaignId.in_(tuple(self.campaign_ids))
+
+
+def _or_left_open(of_reason: ColumnElement[bool], died: bool) -> ColumnElement[bool]:
+    return sa.or_(of_reason, _LEFT_OPEN) if died else of_reason

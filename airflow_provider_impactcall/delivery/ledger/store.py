@@ -1,0 +1,279 @@
+"""Who was sent what, and what came of it: the rules, and what a run does to the tables. Blocking; no threads here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
+from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.ledger.entries import (
+    DIED,
+    OPEN,
+    PENDING,
+    REQUEUED,
+    Changes,
+    Entry,
+    lock,
+    look_up,
+)
+from airflow_provider_impactcall.delivery.ledger.namesakes import NEWEST, alike, namesakes
+from airflow_provider_impactcall.delivery.ledger.retries import Retries
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement, decide
+from airflow_provider_impactcall.delivery.ledger.schema import (
+    LONGEST_REASON,
+    MIGRATIONS,
+    UNDELIVERED,
+    Migrations,
+    Now,
+    calls,
+    create_or_migrate,
+    runs,
+)
+from airflow_provider_impactcall.delivery.ledger.sqlite import _READS, _make_durable
+from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, State
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
+
+
+class _NotAsTrusted(Exception):
+    """A call is not as this run left it."""
+
+
+_NOW = sa.select(Now())
+
+_RENEW = (
+    sa.update(runs)
+    .where(runs.c.run_id == sa.bindparam("run"), runs.c.lease_until > Now())
+    .values(lease_until=Now() + sa.bindparam("lease", type_=sa.Float))
+)
+
+
+class Ledger:
+    """The tables in one database, for the calls of one namespace.
+
+    :param engine: any SQLAlchemy engine; PostgreSQL and SQLite are proven
+    :param namespace: calls of two namespaces never hide each other: the endpoint's origin, if nothing else is said
+    :param timings: the lease, and all else that its users wait for: a lease is one for those who renew it and those who
+        wait for its end
+    :param migrations: the versions that its tables may have, and may be brought up to
+    """
+
+    def __init__(
+        self, engine: Engine, namespace: str, timings: Timings = TIMINGS, migrations: Migrations = MIGRATIONS
+    ) -> None:
+        self.engine = engine
+        self.namespace = namespace
+        self.timings = timings
+        self._migrations = migrations
+        if engine.dialect.name == "sqlite":
+            _make_durable(engine)
+
+    def prepare(self) -> None:
+        """Create the tables, or bring those of an earlier version up to this one. Two may do so at once.
+
+        :raises LedgerUnusable: if a newer version of this package made them
+        """
+
+        def prepare() -> None:
+            with self.writing() as connection:
+                create_or_migrate(connection, self._migrations)
+
+        # The first time, another may have done it in the same moment.
+        twice = Retries(0.0, 0.0, monotonic=SYSTEM_CLOCK.monotonic, attempts=2)
+        twice.repeat(prepare, (IntegrityError, ProgrammingError, OperationalError), SYSTEM_CLOCK.sleep)
+
+    def close(self) -> None:
+        """Give up the connections to the database."""
+        self.engine.dispose()
+
+    def start(self, source: str, config: str) -> str:
+        """Begin a run and its lease.
+
+        :param source: who sends, such as DAG, task and run id
+        :param config: a digest of what the run was told to do
+        :return: the run's id
+        """
+        run_id = uuid.uuid4().hex
+        with self.writing() as connection:
+            connection.execute(
+                sa.insert(runs).values(
+                    run_id=run_id,
+                    namespace=self.namespace,
+                    source=source[:500],
+                    config=config,
+                    lease_until=Now() + self.timings.lease,
+                    started_at=Now(),
+                )
+            )
+        return run_id
+
+    def end(self, run_id: str, report: DeliveryReport) -> None:
+        """Keep a run's counts, and give up its lease."""
+        counts = {f"{end}_rows": getattr(report, end) for end in ENDS}
+        stop = None if report.stop is None else str(report.stop)[:LONGEST_REASON]
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(runs)
+                .where(runs.c.run_id == run_id)
+                .values(ended_at=Now(), lease_until=0.0, stop=stop, **counts)
+            )
+
+    def oldest_undelivered(self) -> float:
+        """How many seconds ago the oldest call was first taken up that is still to be delivered, or may not have been.
+
+        Rejected calls are none of these, as waiting brings them nowhere. Reads no more rows than there are such calls.
+
+        :return: zero if there is none
+        """
+        query = sa.select(Now() - sa.func.min(calls.c.first_at)).where(
+            UNDELIVERED, calls.c.state.in_(PENDING), calls.c.namespace == self.namespace
+        )
+        with self.reading() as connection:
+            age: float | None = connection.execute(query).scalar()
+        return 0.0 if age is None else max(0.0, age)
+
+    def look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """What the ledger holds of these calls."""
+        with self.reading() as connection:
+            return look_up(connection, keys)
+
+    def namesakes(self, call_session_ids: Sequence[str]) -> dict[str, list[Mapping[str, str]]]:
+        """See :func:`.namesakes.namesakes`."""
+        with self.reading() as connection:
+            return namesakes(connection, self.namespace, call_session_ids)
+
+    def alike(self, call_session_ids: Sequence[str], newest: int = NEWEST) -> int:
+        """See :func:`.namesakes.alike`."""
+        with self.reading() as connection:
+            return alike(connection, self.namespace, call_session_ids, newest)
+
+    def record(
+        self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool
+    ) -> tuple[list[Decision] | None, list[str]]:
+        """Renew the lease, settle what was sent, and take what is to be sent, all or nothing and durably.
+
+        Safe to repeat when nobody knows whether it was committed.
+
+        :return: a decision a claim, or None if the lease had run out: nothing was taken then, but all was settled;
+            and a state a settlement, that of its call from now on: another run may know more of it
+        """
+        for trusting in (True, False):
+            with suppress(_NotAsTrusted, *([IntegrityError] if trusting else [])), self.writing() as connection:
+                return self._record(connection, run_id, claims, settlements, resend=resend, trusting=trusting)
+        raise AssertionError
+
+    def _record(
+        self,
+        connection: Connection,
+        run_id: str,
+        claims: Sequence[Claim],
+        settlements: Sequence[Settlement],
+        *,
+        resend: bool,
+        trusting: bool,
+    ) -> tuple[list[Decision] | None, list[str]]:
+        """What :meth:`record` says.
+
+        :param trusting: take it, without looking them up, that calls which were never seen are still not there, and
+            that calls which were opened are as this run left them
+        :raises _NotAsTrusted: if that is not so; what was written until then must not be committed
+        :raises IntegrityError: the same
+        """
+        held = connection.execute(_RENEW, {"run": run_id, "lease": self.timings.lease}).rowcount
+        changes = Changes(run_id, self.namespace, connection.execute(_NOW).scalar_one())
+        delivered = [trusting and settlement.is_first_delivery for settlement in settlements]
+        asked = {each.key for each, known in zip(settlements, delivered, strict=True) if not known}
+        asked.update(claim.key for claim in claims if not (trusting and claim.is_new))
+        entries: dict[str, Entry] = {}
+        if asked:
+            # All that are there, so that two runs which change the same calls wait for each other and do not deadlock.
+            there = lock(connection, asked.union(settlement.key for settlement in settlements))
+            entries = look_up(connection, [key for key in there if key in asked])
+        states = []
+        for settlement, known in zip(settlements, delivered, strict=True):
+            if known:
+                changes.deliver(settlement.key, settlement.outcome)
+                states.append(State.DELIVERED.value)
+            else:
+                states.append(_settle(changes, entries, settlement, resend=resend))
+        decisions = [_take(changes, entries, claim, resend=resend) for claim in claims] if held else None
+        if not changes.write(connection):
+            raise _NotAsTrusted
+        return decisions, states
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction: all of it is durable once the context ends, or none of it."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that changes nothing, and on SQLite waits for no writer."""
+        with self.engine.connect() as connection:
+            reader = connection.execution_options(**{_READS: True})
+            with reader.begin():
+                yield reader
+
+
+def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement, *, resend: bool) -> str:
+    """Note what came of an attempt; the state that its call is in from now on."""
+    outcome = settlement.outcome
+    entry = entries.get(settlement.key)
+    if entry is None:  # A person has purged it.
+        changes.note(settlement.key, settlement.fence, outcome.state, outcome.reason, outcome.status)
+        return outcome.state
+    uncertain = entry.uncertain or outcome.state is State.UNKNOWN
+    state: str = State.NOT_SENT if outcome.state is State.AGAIN else outcome.state
+    if uncertain and state == State.NOT_SENT and not resend:
+        state = REQUEUED  # Under hold only a person's word lets such a call leave, and it stands until one has arrived.
+    elif uncertain and state != State.DELIVERED:
+        state = State.UNKNOWN
+    this = entry.fence == settlement.fence
+    if this and (entry.state, entry.reason) == (state, outcome.reason[:LONGEST_REASON]):
+        return state  # It is repeated, and was committed after all.
+    changes.note(settlement.key, settlement.fence, outcome.state, outcome.reason, outcome.status)
+    # A refusal that was held back is settled twice: as not sent, and once it is confirmed.
+    mine = this and entry.state in (OPEN, State.UNKNOWN, State.NOT_SENT)
+    # An answer that comes after the lease ran out still is the truth about a call.
+    late_proof = outcome.state is State.DELIVERED and entry.state != State.DELIVERED
+    if not (mine or late_proof):
+        return entry.state
+    changed = {"state": state, "reason": outcome.reason, "uncertain": uncertain}
+    entries[settlement.key] = changes.change(settlement.key, entry, **changed)
+    return state
+
+
+def _take(changes: Changes, entries: Mapping[str, Entry], claim: Claim, *, resend: bool) -> Decision:
+    """Open a call, if it may be sent."""
+    entry = entries.get(claim.key)
+    decision = decide(entry, claim, changes.run_id, resend=resend)
+    if entry is None:
+        changes.open(claim)
+        return decision
+    died = entry.died and entry.run_id != changes.run_id
+    if died:
+        changes.note(claim.key, entry.fence, State.UNKNOWN, DIED, run_id=entry.run_id)
+    if decision.fence is None and died:
+        unknown = {"state": State.UNKNOWN, "reason": decision.reason, "deaths": entry.deaths + 1}
+        changes.change(claim.key, entry, **unknown)
+    elif decision.fence is not None and decision.fence != entry.fence:
+        changes.note(claim.key, decision.fence, OPEN, "")
+        changes.change(
+            claim.key,
+            entry,
+            state=OPEN,
+            reason="",
+            uncertain=decision.uncertain,
+            deaths=entry.deaths + died,
+            attempts=entry.attempts + 1,
+            fence=decision.fence,
+            run_id=changes.run_id,
+            fingerprint=claim.fingerprint,
+        )
+    return decision

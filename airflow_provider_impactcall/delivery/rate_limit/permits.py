@@ -1,0 +1,305 @@
+"""How many requests an account may make, counted over all the runs that share a ledger's database: the rule, and what a
+run does to the tables. Blocking; no threads here.
+
+A request holds a place from when it leaves until a window after its answer. Nobody knows when in between the endpoint
+counted it, so anything shorter could let one more into some window there. It costs throughput where answers are slow:
+2 a second and answers after a second make one a second.
+
+A run takes its places ahead, each with the moment from which it may be used, so a transaction serves many requests, and
+a place is used the moment it is free. The clock is the database's.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from airflow_provider_impactcall.delivery.ledger.schema import Now, rate_accounts, rate_ended, rate_runs, runs
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+
+AHEAD_SECONDS = 0.2
+"""How long before it is free a place may be taken, and within what time an ended request has to be noted."""
+
+_LONGEST_SLEEP = 5.0
+# How much later than it said a run may ask, until the others no longer leave it its part.
+_GRACE_SECONDS = 1.0
+# SQLite's clock counts milliseconds, and cuts off what is less.
+_TICK = 0.002
+# Requests that ended together are one row; those that ended a while ago are one row a second.
+_TOGETHER = 0.01
+_A_WHILE = 10.0
+_AN_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """At most so many requests in any window of time, as the endpoint sees them.
+
+    :param requests: how many; a fraction is left out, and below one the window grows instead
+    :param seconds: the window
+    """
+
+    requests: float
+    seconds: float
+
+    @property
+    def places(self) -> int:
+        """Requests that any window may hold."""
+        return max(1, int(self.requests))
+
+    @property
+    def window(self) -> float:
+        """In seconds."""
+        return self.seconds / min(1.0, self.requests)
+
+    def __str__(self) -> str:
+        return f"{self.requests:g} requests in {self.seconds:g} s"
+
+
+class Waiting(NamedTuple):
+    """Another run that waits for places.
+
+    :param since: when it was last given one, or began to wait
+    """
+
+    wanted: int
+    since: float
+
+
+class Usage(NamedTuple):
+    """The places of an account at one moment.
+
+    :param now: the moment; it and all others are of one clock
+    :param held: places that runs have in hand: taken, and no answer came yet
+    :param ended: when requests ended, and how many; the oldest first
+    :param others: the other runs that wait
+    """
+
+    now: float
+    held: int
+    ended: Sequence[tuple[float, int]]
+    others: Sequence[Waiting] = ()
+
+
+class Grant(NamedTuple):
+    """What a run gets.
+
+    :param starts: a moment for each place, from which on it may be used
+    :param free_at: when the next that it lacks will be free; infinite if only the end of a request can free one, or if
+        it lacks none
+    :param used_up: the limit that the next one waits for
+    :param ask_at: when it is worth asking again
+    """
+
+    starts: Sequence[float]
+    free_at: float
+    used_up: str
+    ask_at: float
+
+
+def grant(limits: Sequence[RateLimit], usage: Usage, wanted: int, since: float) -> Grant:
+    """The places that a run gets: those that are free soon, as long as no other run would be left without. Pure.
+
+    Who has waited longest goes first. Nobody gets more than its share while others want theirs.
+
+    :param limits: all of which hold
+    :param since: when the run was last given a place, or began to wait
+    """
+    used = [_Used(limit, usage) for limit in limits]
+    share = math.ceil(min(limit.places for limit in limits) / (1 + len(usage.others)))
+    parts = [(other.since, min(other.wanted, share)) for other in usage.others]
+    first = sum(part for waited, part in parts if waited < since)
+    all_others = sum(part for _, part in parts)
+    moments = [max(each.free_at(place) for each in used) for place in range(1, wanted + all_others + 1)]
+    free = bisect_left(moments, usage.now + AHEAD_SECONDS)
+    given = max(0, min(wanted, free - first, max(share, free - all_others)))
+    if given == wanted:
+        return Grant(moments[:given], math.inf, "", usage.now)
+    free_at, used_up = max((each.free_at(given + 1), each.description) for each in used)
+    if free_at == math.inf:
+        ask_in = AHEAD_SECONDS
+    else:
+        ask_in = min(max(free_at - AHEAD_SECONDS - usage.now, AHEAD_SECONDS / 2), _LONGEST_SLEEP)
+    return Grant(moments[:given], free_at, used_up, usage.now + ask_in)
+
+
+class _Used:
+    """What is used of one limit."""
+
+    def __init__(self, limit: RateLimit, usage: Usage) -> None:
+        self.description = str(limit)
+        self._places = limit.places
+        self._window = limit.window
+        self._now = usage.now
+        self._held = usage.held
+        self._ended = [each for each in usage.ended if each[0] + self._window > usage.now]
+        self._ended_until = list(accumulate(places for _, places in self._ended))
+
+    def free_at(self, more: int) -> float:
+        """When so many more places can be in hand.
+
+        Everything in hand counts at that moment, of what has ended only what its window still holds.
+        """
+        if self._held + more > self._places:
+            return math.inf
+        ended = self._ended_until[-1] if self._ended_until else 0
+        in_the_way = self._held + more + ended - self._places
+        if in_the_way <= 0:
+            return self._now
+        return self._ended[bisect_left(self._ended_until, in_the_way)][0] + self._window
+
+
+class Request(NamedTuple):
+    """What a run tells and asks in one transaction, which may be repeated if nobody knows whether it was committed.
+
+    :param turn: its number; one that is repeated keeps it
+    :param ended: when requests ended, by the run's own clock; the same at each repetition
+    :param held: the places that the run has in hand beside those
+    :param wanted: how many more it can use
+    :param last: nothing comes after it
+    :param tidy: make room as well: forget what is older than every window
+    """
+
+    turn: int
+    ended: Sequence[float] = ()
+    held: int = 0
+    wanted: int = 0
+    last: bool = False
+    tidy: bool = False
+
+
+class Permits:
+    """One run's access to the places of its account.
+
+    :param ledger: prepared; its namespace has no part in this
+    :param run_id: of a run that was started
+    :param account: a digest of what impact.com knows the account by
+    :param limits: at least one
+    :param timeout: seconds in which each request ends: for so long after the end of its lease, the places of a run that
+        died may be in use
+    """
+
+    def __init__(self, ledger: Ledger, run_id: str, account: str, limits: Sequence[RateLimit], timeout: float) -> None:
+        self._ledger = ledger
+        self._run_id = run_id
+        self._account = account
+        self._limits = limits
+        self._timeout = timeout
+        self._longest = max(limit.window for limit in limits)
+
+    def exchange(self, request: Request, clock: Callable[[], float]) -> Grant:
+        """Note which requests ended, and take places, all or nothing.
+
+        :param clock: the run's own, in seconds
+        :return: what it gets, by its own clock
+        """
+        with self._ledger.writing() as connection:
+            kept = self._lock(connection)
+            before = clock()
+            now = connection.execute(sa.select(Now())).scalar_one()
+            after = clock()
+            known = {row.run_id: row for row in connection.execute(_RUNS, {"account": self._account})}
+            own = known.pop(self._run_id, None)
+            if request.ended and (own is None or own.turn != request.turn):
+                self._note(connection, [now - (before - at) + _TICK for at in request.ended])
+            if request.tidy:
+                self._tidy(connection, now, kept)
+            if request.last:
+                connection.execute(sa.delete(rate_runs).where(rate_runs.c.run_id == self._run_id))
+                return Grant((), math.inf, "", math.inf)
+            since = own.since if own is not None and own.waiting else now
+            usage = self._usage(connection, now, request.held, list(known.values()))
+            given = grant(self._limits, usage, request.wanted, since)
+            row = {
+                "account": self._account,
+                "timeout": self._timeout,
+                "turn": request.turn,
+                "held": request.held + len(given.starts),
+                "waiting": request.wanted - len(given.starts),
+                "since": now if given.starts else since,
+                "asks_by": given.ask_at + _GRACE_SECONDS,
+            }
+            if own is None:
+                connection.execute(sa.insert(rate_runs).values(run_id=self._run_id, **row))
+            else:
+                connection.execute(sa.update(rate_runs).where(rate_runs.c.run_id == self._run_id).values(**row))
+        # The database's clock was read before our own: what is counted from there is never too early.
+        return Grant(
+            [after + start - now for start in given.starts],
+            after + given.free_at - now,
+            given.used_up,
+            after + given.ask_at - now,
+        )
+
+    def _lock(self, connection: Connection) -> float:
+        """Have the account to ourselves until the transaction ends; for how many seconds its past is kept."""
+        of_account = rate_accounts.c.account == self._account
+        kept = connection.execute(sa.select(rate_accounts.c.keep).where(of_account).with_for_update()).scalar()
+        needed = max(self._longest, kept or _AN_HOUR)
+        if kept is None:
+            connection.execute(sa.insert(rate_accounts).values(account=self._account, keep=needed))
+        elif kept < needed:
+            connection.execute(sa.update(rate_accounts).where(of_account).values(keep=needed))
+        return needed
+
+    def _note(self, connection: Connection, ended: Sequence[float]) -> None:
+        together = Counter(math.ceil(at / _TOGETHER) for at in ended)
+        rows = [{"account": self._account, "at": at * _TOGETHER, "places": n} for at, n in sorted(together.items())]
+        connection.execute(sa.insert(rate_ended), rows)
+
+    def _usage(self, connection: Connection, now: float, held: int, others: Sequence[Any]) -> Usage:
+        query = sa.select(rate_ended.c.at, rate_ended.c.places).where(
+            rate_ended.c.account == self._account, rate_ended.c.at > now - self._longest
+        )
+        ended = [(at, places) for at, places in connection.execute(query)]
+        waiting = []
+        for other in others:
+            if (other.lease_until or 0.0) > now:
+                held += other.held
+                if other.waiting and other.asks_by > now:
+                    waiting.append(Waiting(other.waiting, other.since))
+            elif other.held:
+                ended.append((_gone_at(other), other.held))
+        return Usage(now, held, sorted(ended), waiting)
+
+    def _tidy(self, connection: Connection, now: float, kept: float) -> None:
+        of_account = rate_ended.c.account == self._account
+        connection.execute(sa.delete(rate_ended).where(of_account, rate_ended.c.at < now - kept))
+        # A fraction of a second is nothing to a window that reaches so far back.
+        fraction = sa.cast(rate_ended.c.at, sa.BigInteger) != rate_ended.c.at
+        fine = sa.select(rate_ended.c.at).where(of_account, rate_ended.c.at < now - _A_WHILE, fraction)
+        seconds = {math.ceil(at) for at in connection.execute(fine).scalars()}
+        for second in sorted(seconds):
+            within = (of_account, rate_ended.c.at > second - 1, rate_ended.c.at <= second)
+            places = connection.execute(sa.select(sa.func.sum(rate_ended.c.places)).where(*within)).scalar_one()
+            connection.execute(sa.delete(rate_ended).where(*within))
+            connection.execute(
+                sa.insert(rate_ended).values(account=self._account, at=float(second), places=int(places))
+            )
+        gone = _RUNS.where(sa.func.coalesce(runs.c.lease_until, 0.0) <= now)
+        for row in connection.execute(gone, {"account": self._account}).all():
+            if _gone_at(row) < now - kept:
+                connection.execute(sa.delete(rate_runs).where(rate_runs.c.run_id == row.run_id))
+
+
+_RUNS = (
+    sa.select(rate_runs, runs.c.lease_until, runs.c.ended_at)
+    .select_from(rate_runs.outerjoin(runs, runs.c.run_id == rate_runs.c.run_id))
+    .where(rate_runs.c.account == sa.bindparam("account"))
+)
+"""The runs of an account, and what is known of their leases."""
+
+
+def _gone_at(row: Any) -> float:
+    """When the last request of a run without a lease was over, at the latest."""
+    if row.ended_at is not None:
+        return float(row.ended_at)
+    return float(row.lease_until + row.timeout) if row.lease_until is not None else -math.inf

@@ -1,0 +1,58 @@
+"""What a call has been through on its way, a type a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
+
+from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.items import Call
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+
+
+class Pending(NamedTuple):
+    """A call that is to be sent, and whether an earlier attempt of unknown fate may have been processed."""
+
+    call: Call
+    claim: Claim
+    uncertain: bool
+
+
+class Attempted(NamedTuple):
+    """A call that was sent, and the number under which the ledger knows of that."""
+
+    call: Call
+    claim: Claim
+    fence: int
+    uncertain: bool
+
+
+class Settling(NamedTuple):
+    """What the ledger was told of an attempt; what it answers is still to be awaited.
+
+    :param held_back: it is not the last word on the call
+    """
+
+    attempted: Attempted
+    outcome: Outcome
+    answer: Awaitable[str]
+    held_back: bool = False
+
+
+class Sent(NamedTuple):
+    """What the ledger was told after an attempt.
+
+    :param told: of this call or others; more than one if others show whose fault a refusal was
+    :param again: of this call, which is to be sent again
+    """
+
+    attempted: Attempted
+    told: Sequence[Settling] = ()
+    again: Settling | None = None
+
+
+def _known(outcome: Outcome, uncertain: bool) -> Outcome:
+    """What is known after an attempt, if an earlier one of unknown fate may have been processed."""
+    if uncertain and outcome.state not in (State.DELIVERED, State.ABORT):
+        return Outcome(State.UNKNOWN, outcome.reason, outcome.status)
+    return outcome

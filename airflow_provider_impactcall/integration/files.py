@@ -1,0 +1,306 @@
+"""Calls from files, local or of any object store. What is wrong with one is said by line, never by value: the rows hold
+callers.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import re
+import sys
+import zlib
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import wraps
+from io import BufferedReader
+from itertools import islice
+from pathlib import PurePosixPath
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar, cast
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_impactcall.delivery.shapes import flattened, names_values
+from airflow_provider_impactcall.delivery.spool import Spool
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.integration.parquet_files import parquet
+from airflow_provider_impactcall.integration.paths import refuse_credentials, shown
+from airflow_provider_impactcall.integration.text_files import (
+    ROWS_A_CHUNK,
+    Contents,
+    CsvFormat,
+    FileRow,
+    Reader,
+    json_lines,
+)
+
+log = logging.getLogger(__name__)
+
+STANDARD = "-"
+"""The name that means standard input, or standard output."""
+
+CSV = CsvFormat()
+"""CSV as most write it: UTF-8, with commas."""
+
+_ENDINGS = "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or in .parquet"
+_AS_JSON_LINES = f"{_ENDINGS}; of a .json file, jq -c '.[]' makes a .jsonl one"
+_GIVE_FILES = "give its files: sorted(glob.glob('calls/*.csv')), or those of ObjectStoragePath(...).glob('*.csv')"
+_PATTERN = re.compile(r"[*?]|\[.+\]")
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+class FileRows:
+    """The rows of files, on disk: dicts, and an :class:`.UnreadableRow` for each that is none.
+
+    :param spool: the rows, as its one column
+    :param columns: the names of all columns, or None if rows have columns of their own, as those of JSON lines do
+    """
+
+    def __init__(self, spool: Spool, columns: Collection[str] | None) -> None:
+        self.columns = columns
+        self._spool = spool
+
+    def __len__(self) -> int:
+        return len(self._spool)
+
+    def __iter__(self) -> Iterator[Any]:
+        for stored in self._spool:
+            yield from stored.values()
+
+
+def holds_json_lines(file: str) -> bool:
+    """Whether a file's name says that it has a JSON object a line."""
+    return file.lower().endswith((".jsonl", ".ndjson"))
+
+
+def is_path(value: Any) -> bool:
+    """Whether a value is the path of a file: any path object, or text that ends as one of a known format does."""
+    if not isinstance(value, str):
+        return isinstance(value, (os.PathLike, ObjectStoragePath))
+    # Rows as text, which a template may leave, can end in anything.
+    return _reader_for(value, CSV) is not None and value.isprintable() and not value.startswith(("[", "{", "("))
+
+
+@contextmanager
+def rows_of(file: str, csv_format: CsvFormat = CSV) -> Iterator[FileRows]:
+    """The rows of one file, on disk; gone once the context ends.
+
+    :param file: its path, CSV unless it ends as one of another format does; or ``-`` for standard input, as CSV
+    :param csv_format: how it is written, if it is CSV
+    :raises InvalidOption: if it cannot be read to its end
+    """
+    with Spool(("row",)) as spool:
+        with _contents(file, csv_format, otherwise=csv_format.read) as (columns, rows):
+            _write(spool, rows)
+        yield FileRows(spool, columns)
+
+
+@contextmanager
+def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
+    """Rows of any shape, with those of files in the place of their paths.
+
+    If ``rows`` is a path, or a collection of which an item is one, all is drained to disk before the context is
+    entered. A path that a generator yields is drained when it comes. What lies deeper is data, and is opened never.
+
+    :param rows: what :meth:`.ImpactCallHook.deliver` takes
+    :param csv_format: how CSV files are written
+    :raises InvalidOption: if a file cannot be read to its end, or ``rows`` is text that is not a path, or a list of
+        paths with something else in it that is not a row
+    """
+    if isinstance(rows, str) and not is_path(rows):
+        raise InvalidOption(_no_path(rows))
+    if _is_list(rows):
+        _refuse_other_paths(rows)
+    if _has_paths(rows):
+        with Spool(("row",)) as spool:
+            drained = _drain([rows] if is_path(rows) else rows, spool, csv_format)
+            log.info("%d rows read", len(drained))
+            yield drained
+    elif isinstance(rows, Iterator):
+        with closing(_as_they_come(rows, csv_format)) as found:
+            yield found
+    else:
+        yield rows
+
+
+def opens_files(method: _Method) -> _Method:
+    """Gives a method that takes rows those of files too, by their paths, as :func:`opened` has them. Its options
+    ``csv_delimiter`` and ``csv_encoding`` say how those of CSV are written.
+    """
+
+    @wraps(method)
+    def with_files(self: Any, rows: Any, *args: Any, **options: Any) -> Any:
+        csv_format = CsvFormat(options.get("csv_delimiter", CSV.delimiter), options.get("csv_encoding", CSV.encoding))
+        with opened(rows, csv_format) as found:
+            return method(self, found, *args, **options)
+
+    return cast("_Method", with_files)
+
+
+def _has_paths(rows: Any) -> bool:
+    # What lies deeper is a row's, and opens nothing.
+    return is_path(rows) or (_is_list(rows) and any(map(is_path, rows)))
+
+
+def _is_list(rows: Any) -> bool:
+    """Whether it may hold several rows or paths; what names its values is one row."""
+    return isinstance(rows, Collection) and not isinstance(rows, (str, bytes, Mapping)) and not names_values(rows)
+
+
+def _refuse_other_paths(items: Collection[Any]) -> None:
+    """Refuses what someone takes for a list of paths, unless all are such as can be opened.
+
+    :raises InvalidOption: with the first that cannot, and what to give for it
+    """
+    if not all(is_path(item) or isinstance(item, str) or _are_paths(item) for item in items):
+        return  # There is a row among them, and what is not a row beside it costs itself alone.
+    for place, item in enumerate(items, start=1):
+        if is_path(item):
+            continue
+        if not isinstance(item, str):
+            raise InvalidOption(
+                f"the calls, item {place} of the list: is a list of paths; give all paths in one list: "
+                "calls=['a.csv', 'b.csv']"
+            )
+        instead = _instead(item) if item.isprintable() and item.strip() else None
+        if instead is not None:
+            raise InvalidOption(f"the calls, item {place} of the list: {instead}")
+        if not any(map(is_path, items)):
+            return  # A list of text is said to be one when its rows are read.
+        raise InvalidOption(f"the calls, item {place} of the list: is text that is not a path; {_ENDINGS}")
+
+
+def _are_paths(value: Any, deep: int = 3) -> bool:
+    """Whether it is a list of paths, or of such lists."""
+    if not isinstance(value, (list, tuple, set, frozenset)) or not value or names_values(value):
+        return False
+    return all(is_path(each) or (deep > 1 and _are_paths(each, deep - 1)) for each in value)
+
+
+def _as_they_come(rows: Iterator[Any], csv_format: CsvFormat) -> Generator[Any, None, None]:
+    for number, row in enumerate(rows):
+        if number == 0:
+            _refuse_other_paths([row])
+        if is_path(row):
+            with opened(row, csv_format) as found:
+                yield from found
+        else:
+            yield from flattened([row])
+
+
+def _drain(rows: Iterable[Any], spool: Spool, csv_format: CsvFormat) -> FileRows:
+    columns: set[str] | None = set()
+    for row in rows:
+        if is_path(row):
+            with _contents(row, csv_format) as (named, found):
+                columns = None if columns is None or named is None else columns.union(named)
+                _write(spool, found)
+        else:
+            columns = None
+            spool.write((each,) for each in flattened([row]))
+    return FileRows(spool, columns)
+
+
+def _write(spool: Spool, rows: Iterator[FileRow]) -> None:
+    while chunk := list(islice(rows, ROWS_A_CHUNK)):
+        spool.write((row,) for row in chunk)
+
+
+@contextmanager
+def _contents(path: Any, csv_format: CsvFormat, otherwise: Reader | None = None) -> Iterator[Contents]:
+    """What is in a file. A storage's own errors are left as they are: a later try may be lucky.
+
+    :param otherwise: how to read a file whose name does not say what it is
+    :raises InvalidOption: if it is not there, or not what its name says
+    """
+    name = "standard input" if path == STANDARD else shown(path)
+    refuse_credentials(path)
+    reader = _reader_for(str(path), csv_format) or otherwise
+    if reader is None:
+        instead = _instead(path)
+        raise InvalidOption(f"{name}: {_ENDINGS}" if instead is None else f"{name}: {instead}")
+    try:
+        with _stream(path, name) as stream:
+            if name.lower().endswith(".gz"):
+                with gzip.open(stream) as unzipped:
+                    yield reader(cast("IO[bytes]", unzipped), name)
+            elif reader is parquet and not isinstance(stream, BufferedReader):
+                # Its columns lie apart, and an object store would be asked for its blocks many times over.
+                with TemporaryFile(prefix="impactcall-") as copy:
+                    copyfileobj(stream, copy)
+                    yield reader(copy, name)
+            else:
+                yield reader(stream, name)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        why = _instead(path) or error.strerror or f"cannot be read ({type(error).__name__})"
+        raise InvalidOption(f"{name}: {why}") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise InvalidOption(f"{name}: is no complete gzip file") from None
+
+
+def _instead(path: Any) -> str | None:
+    """What to give in the place of a path that is that of no file; None if that is not known."""
+    name = str(path)
+    if _is_folder(path):
+        return f"is a folder; {_GIVE_FILES}"
+    if _PATTERN.search(name):
+        return f"is a pattern of names, and there is no such file; {_GIVE_FILES}"
+    return _AS_JSON_LINES if name.lower().endswith((".json", ".json.gz")) else None
+
+
+def _is_folder(path: Any) -> bool:
+    name = str(path)
+    if name.endswith(("/", os.sep)):
+        return True
+    try:
+        return bool(ObjectStoragePath(path).is_dir()) if "://" in name else os.path.isdir(name)
+    except Exception:
+        return False  # Whatever a storage says of it, it was said when the file was to be opened.
+
+
+def _no_path(text: str) -> str:
+    """What text that is no path is, and what to give for it, without a word of it."""
+    if text.lstrip()[:1] in ("{", "["):
+        return (
+            "the calls are text that holds rows, and are none: json.loads(text) reads JSON, a template gives rows only "
+            f"with render_template_as_native_obj=True, and {_ENDINGS}"
+        )
+    instead = _instead(text) if text.isprintable() and text.strip() else None
+    if instead is not None:
+        return f"the calls are a path that {instead}" if instead.startswith("is ") else f"the calls: {instead}"
+    return (
+        "the calls are text that is neither rows nor a path: a template gives rows only with "
+        f"render_template_as_native_obj=True, and {_ENDINGS}"
+    )
+
+
+@contextmanager
+def _stream(path: Any, name: str) -> Iterator[IO[bytes]]:
+    try:
+        opened_file: Any
+        if path == STANDARD:
+            opened_file = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+        elif isinstance(path, ObjectStoragePath) or "://" in str(path):
+            opened_file = ObjectStoragePath(path).open("rb")  # type: ignore[no-untyped-call]
+        else:
+            opened_file = open(path, "rb")  # noqa: SIM115
+    except (ImportError, ValueError) as error:
+        raise InvalidOption(
+            f"{name}: cannot be opened ({type(error).__name__}); is the provider of its storage installed?"
+        ) from None
+    with opened_file as stream:
+        yield stream
+
+
+_READERS: Mapping[str, Reader] = {".jsonl": json_lines, ".ndjson": json_lines, ".parquet": parquet}
+
+
+def _reader_for(name: str, csv_format: CsvFormat) -> Reader | None:
+    """How a file of this name is read, or None if the name does not say."""
+    suffix = PurePosixPath(name.lower().removesuffix(".gz")).suffix
+    if suffix == ".csv":
+        return csv_format.read
+    return None if suffix == ".parquet" and name.lower().endswith(".gz") else _READERS.get(suffix)

@@ -1,0 +1,188 @@
+"""A SQL connection's hook, for what reads a warehouse and for what keeps the ledger."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+from airflow_provider_impactcall.delivery.spool import Spool
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.integration.drivers import columns_named, lenient, number_of_mysql
+from airflow_provider_impactcall.records.column_names import may_be_shown
+
+log = logging.getLogger(__name__)
+
+_ROWS_A_FETCH = 1000
+# Of DB-API 2.0. In the others' texts, such as that of a column that is not there, a phone number or a URL is a value.
+_OF_VALUES = frozenset({"DataError", "IntegrityError", "InternalError"})
+# Of a value: by standard SQL. Snowflake calls such a ProgrammingError.
+_STATES_OF_VALUES = ("22", "23")
+# MySQL's numbers for what is wrong with a query's text, with rights, or with the server as such. Any other may be about
+# a value, whatever a driver calls it: what a stored function says is an OperationalError, and can come before any row.
+_OF_NO_VALUE = frozenset(
+    {
+        *(1040, 1041, 1044, 1045, 1046, 1049, 1052, 1053, 1054, 1055, 1064, 1065, 1066, 1109, 1111, 1140, 1142, 1143),
+        *(1146, 1149, 1176, 1205, 1213, 1221, 1222, 1227, 1235, 1241, 1242, 1247, 1248, 1267, 1271, 1305, 1317, 1318),
+        *(1356, 1370, 1582, 1583, 1584, 1630, 1969, 3024),
+    }
+)
+_OF_MYSQLS_CLIENT = range(2000, 3000)
+# A day, and how Connector/Python begins each of its texts.
+_NO_VALUE = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b|^[0-9]{4} \([0-9A-Z]{5}\): ")
+_VALUE = re.compile(r"[0-9]([_. ()-]{0,2}[0-9]){6}|://")
+
+
+def sql_hook(option: str, conn_id: str) -> DbApiHook:
+    """The hook of a SQL connection.
+
+    :param option: the option that names the connection, for the message
+    :raises InvalidOption: if it is one of something else
+    """
+    connection: Any = BaseHook.get_connection(conn_id)
+    hook = connection.get_hook()
+    if not isinstance(hook, DbApiHook):
+        raise InvalidOption(f"{option}: the connection {conn_id!r} is none of a SQL database")
+    return hook
+
+
+@contextmanager
+def drained(sql_conn_id: str, sql: str, parameters: Any = None) -> Iterator[Spool]:
+    """The rows of a query, on disk; gone once the context ends.
+
+    The result is read with a server-side cursor where the database has one. A value that Python has none for, such as
+    PostgreSQL's ``infinity``, is an :class:`.UnreadableValue`.
+
+    :param sql: one query; its transaction is rolled back
+    :param parameters: in the driver's own style
+    :raises InvalidOption: if it gives no rows, or two columns of one name, or a value at which its driver fails
+    :raises AirflowException: if it fails over a value, or while rows are fetched, without the driver's own words, which
+        may quote what it read; whatever else the database says against the query is raised as its driver has it
+    """
+    hook = sql_hook("sql_conn_id", sql_conn_id)
+    with _open(hook.get_conn()) as connection, _open(_cursor(connection)) as cursor:
+        lenient(connection, cursor)
+        with _values_unquoted(_is_of_a_value), _query_unquoted():
+            # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
+            cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
+        spool = fetched(cursor)
+    log.info("%d rows read", len(spool))
+    with spool:
+        yield spool
+
+
+def fetched(cursor: Any) -> Spool:
+    """The rows of a query that was executed, on disk; to be closed.
+
+    :raises InvalidOption: if it gives no rows, or two columns of one name, or a value at which its driver fails
+    :raises AirflowException: if it fails, without the driver's own words
+    """
+    with _values_unquoted():
+        # psycopg2 knows the columns of a server-side cursor only once rows were fetched.
+        rows = _fetched(cursor) if cursor.description is not None or _is_named(cursor) else []
+        spool = Spool(_columns(cursor))
+        while rows:
+            spool.write(_values(row, spool.columns) for row in rows)
+            rows = _fetched(cursor)
+        return spool
+
+
+@contextmanager
+def _open(opened: Any) -> Iterator[Any]:
+    """Within it, a connection or a cursor is open. What it raises as it is closed says no more than its name, and is
+    dropped if something was raised before: MySQLdb's cursor raises once more what it said of the rows.
+    """
+    try:
+        yield opened
+    except BaseException:
+        with suppress(Exception):
+            opened.close()
+        raise
+    with _values_unquoted():
+        opened.close()
+
+
+@contextmanager
+def _values_unquoted(is_about_a_value: Callable[[Exception], bool] = lambda _: True) -> Iterator[None]:
+    """Within it, what a driver raises over a value is raised by its name alone, as its text quotes the value."""
+    try:
+        yield
+    except InvalidOption:
+        raise
+    except Exception as error:
+        if not is_about_a_value(error):
+            raise
+        problem = f"the query fails for a value ({type(error).__name__}); the database's own client says which"
+        raise AirflowException(problem) from None
+
+
+def _is_of_a_value(error: Exception) -> bool:
+    """Whether an error of a query that has given no row yet is about a value, and not about the query's text."""
+    if any(kind.__name__ in _OF_VALUES for kind in type(error).__mro__):
+        return True
+    if str(getattr(error, "sqlstate", None)).startswith(_STATES_OF_VALUES):
+        return True
+    number = number_of_mysql(error)
+    return number is not None and number not in _OF_NO_VALUE and number not in _OF_MYSQLS_CLIENT
+
+
+@contextmanager
+def _query_unquoted() -> Iterator[None]:
+    """Within it, what is said of a query's text is raised by its name alone if the text that it quotes has a value."""
+    try:
+        yield
+    except Exception as error:
+        if _is_of_a_value(error) or not _VALUE.search(_NO_VALUE.sub("", str(error))):
+            raise
+        raise AirflowException(f"the query failed ({type(error).__name__}); its own client says why") from None
+
+
+def _cursor(connection: Any) -> Any:
+    """A cursor that leaves the result on the server, where the driver's own would hold all of it in memory."""
+    match type(connection).__module__.partition(".")[0]:
+        case "psycopg" | "psycopg2":
+            return connection.cursor("airflow_provider_impactcall")
+        case "MySQLdb":
+            from MySQLdb.cursors import SSCursor
+
+            return connection.cursor(SSCursor)
+        case "pymysql":
+            from pymysql.cursors import SSCursor
+
+            return connection.cursor(SSCursor)
+        case _:
+            return connection.cursor()
+
+
+def _fetched(cursor: Any) -> Any:
+    with columns_named(cursor):
+        return cursor.fetchmany(_ROWS_A_FETCH)
+
+
+def _is_named(cursor: Any) -> bool:
+    return getattr(cursor, "name", None) is not None
+
+
+def _columns(cursor: Any) -> list[str]:
+    if cursor.description is None:
+        raise InvalidOption("sql is no query: it returns no rows")
+    columns = [column[0] for column in cursor.description]
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated and may_be_shown(columns):
+        raise InvalidOption(f"sql has two columns named {', '.join(map(repr, repeated))}; name them apart with AS")
+    if repeated:
+        # An expression without AS is named by its text, which may quote a value.
+        places = [str(place) for place, name in enumerate(columns, start=1) if name in repeated]
+        raise InvalidOption(f"sql has columns of one name: columns {', '.join(places)}; name them apart with AS")
+    return columns
+
+
+def _values(row: Any, columns: Sequence[str]) -> Sequence[Any]:
+    # The connection's extra may ask for a dict cursor.
+    return [row[column] for column in columns] if isinstance(row, Mapping) else row

@@ -1,0 +1,258 @@
+"""The ledger after the fact, as tasks: adopt what was sent before, reconcile what is unknown, purge what is old."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
+
+from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_CONN_ID, DEFAULT_KEY
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable, ReadBackFailed
+from airflow_provider_impactcall.operators.signature import names_options_of
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.ledger.edits import Author
+    from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+    from airflow_provider_impactcall.records.sources import Source
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class CorrectLedgerOperator(BaseOperator):
+    """What the operators share that correct the delivery ledger: where it is, and why they do it.
+
+    :param why: the reason, kept with each change; the task is kept as who made it (templated)
+    :param impactcall_conn_id: the connection that the calls were delivered with (templated)
+    :param ledger_conn_id: as the delivering task has it (templated)
+    :param ledger_namespace: as the delivering task has it (templated)
+    """
+
+    template_fields: Sequence[str] = ("why", "impactcall_conn_id", "ledger_conn_id", "ledger_namespace")
+
+    def __init__(
+        self,
+        *,
+        why: str,
+        impactcall_conn_id: str = DEFAULT_CONN_ID,
+        ledger_conn_id: str | None = None,
+        ledger_namespace: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.why = why
+        self.impactcall_conn_id = impactcall_conn_id
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_namespace = ledger_namespace
+
+    def correct(self, act: Callable[[ImpactCallLedgerHook, Author], _T]) -> _T:
+        """Have the ledger corrected in this task's name.
+
+        :raises AirflowFailException: an option or a connection is wrong
+        :raises AirflowException: the ledger or impact.com cannot be reached; what was changed before that is kept
+        """
+        # Not at the top: every parse of a DAG file would pay for them.
+        from airflow_provider_impactcall.delivery.ledger.edits import Author
+        from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_ACTOR
+        from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+        from airflow_provider_impactcall.integration.source import source
+
+        hook = ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
+        try:
+            return act(hook, Author(source()[:LONGEST_ACTOR], self.why))
+        except InvalidOption as error:
+            raise AirflowFailException(str(error)) from None
+        except (LedgerUnusable, ReadBackFailed) as error:
+            raise AirflowException(str(error)) from None
+
+
+class CorrectFromSqlOperator(CorrectLedgerOperator):
+    """What the operators share that need the calls themselves, which the ledger does not keep.
+
+    :param sql: the query of the delivering task, for all calls of the time in question, or the path of a ``.sql`` file
+        (templated)
+    :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` (templated)
+    :param parameters: the query's parameters, in the driver's own style (templated)
+    :param mapping: as the delivering task has it
+    :param constants: as the delivering task has it (templated)
+    :param timezone: as the delivering task has it (templated)
+    :param vendor: as the delivering task has it (templated)
+    :param prefiltered: as the delivering task has it
+    :param nulls: as the delivering task has it
+    :param key: as the delivering task has it
+    :param kwargs: every option of :class:`CorrectLedgerOperator`, and of Airflow's ``BaseOperator``
+    """
+
+    template_fields: Sequence[str] = (
+        "sql",
+        "sql_conn_id",
+        "parameters",
+        "constants",
+        "timezone",
+        "vendor",
+        *CorrectLedgerOperator.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
+    template_ext: Sequence[str] = (".sql",)
+
+    @names_options_of(CorrectLedgerOperator)
+    def __init__(
+        self,
+        *,
+        sql: str,
+        sql_conn_id: str,
+        parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        timezone: str | tzinfo | None = None,
+        vendor: str | None = None,
+        prefiltered: Collection[str] | None = None,
+        nulls: Collection[str] | None = None,
+        key: Sequence[str] = DEFAULT_KEY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.mapping = mapping
+        self.constants = constants
+        self.timezone = timezone
+        self.vendor = vendor
+        self.prefiltered = prefiltered
+        self.nulls = nulls
+        self.key = key
+
+    def correct_from_sql(self, act: Callable[..., _T]) -> _T:
+        """Have the ledger corrected for the calls that the query returns.
+
+        :param act: a method of :class:`.ImpactCallLedgerHook` that takes rows
+        :raises AirflowFailException: as :meth:`correct` does
+        :raises AirflowException: as :meth:`correct` does
+        """
+
+        def with_rows(hook: ImpactCallLedgerHook, author: Author) -> _T:
+            from airflow_provider_impactcall.integration.sql import drained
+
+            with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
+                return act(
+                    hook,
+                    rows,
+                    author,
+                    mapping=self.mapping,
+                    constants=self.constants,
+                    timezone=self.timezone or None,
+                    vendor=self.vendor or None,
+                    prefiltered=self.prefiltered,
+                    nulls=self.nulls,
+                    key=self.key,
+                )
+
+        return self.correct(with_rows)
+
+
+class AdoptCallsOperator(CorrectFromSqlOperator):
+    """Records calls as delivered that another tool had sent, for the day of the switch. Nothing is sent.
+
+    Run it once over all that was sent before, and deliver only then.
+    """
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Adopt the calls.
+
+        :return: ``rows``, and of them ``adopted``, ``already_delivered``, ``in_flight``, ``filtered`` and ``rejected``
+        :raises AirflowFailException: also if rows are no valid call, once all others were adopted
+        """
+        from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+
+        adoption = self.correct_from_sql(ImpactCallLedgerHook.adopt).as_dict()
+        log.info("Adopted: %s", adoption)
+        if adoption["rejected"]:
+            raise AirflowFailException(
+                f"{adoption['rejected']} rows are no valid call, and were not adopted: {adoption}"
+            )
+        return adoption
+
+
+class ReconcileCallsOperator(CorrectFromSqlOperator):
+    """Warnings for calls of unknown fate among impact.com's actions, and records those that are there as delivered.
+
+    That a call is not there proves nothing: one that does not pay never becomes an action.
+
+    :param api_conn_id: a connection with the account's ordinary API credentials: login is the AccountSID, password the
+        AuthToken, host empty for ``https://api.impact.com`` (templated)
+    """
+
+    template_fields: Sequence[str] = ("api_conn_id", *CorrectFromSqlOperator.template_fields)
+
+    @names_options_of(CorrectFromSqlOperator)
+    def __init__(
+        self,
+        *,
+        api_conn_id: str = DEFAULT_API_CONN_ID,
+        why: str = "found among impact.com's actions",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(why=why, **kwargs)
+        self.api_conn_id = api_conn_id
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Reconcile the calls.
+
+        :return: ``rows``, ``filtered``, ``rejected``, and of calls ``unknown`` before, ``proven`` and ``ambiguous``
+        """
+        from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+
+        reconcile = partial(ImpactCallLedgerHook.reconcile, api_conn_id=self.api_conn_id)
+        reconciliation = self.correct_from_sql(reconcile).as_dict()
+        log.info("Reconciled: %s", reconciliation)
+        return reconciliation
+
+
+class PurgeLedgerOperator(CorrectLedgerOperator):
+    """Forgets calls that were settled long ago, with their history. Calls of unknown fate are never forgotten.
+
+    A delivered call that is forgotten and read again is sent again: keep calls for longer than any query reads back.
+
+    :param older_than: a ``timedelta``, or days (templated)
+    """
+
+    template_fields: Sequence[str] = ("older_than", *CorrectLedgerOperator.template_fields)
+
+    @names_options_of(CorrectLedgerOperator)
+    def __init__(self, *, older_than: timedelta | float | str, why: str = "of that age", **kwargs: Any) -> None:
+        super().__init__(why=why, **kwargs)
+        self.older_than = older_than
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Purge the ledger.
+
+        :return: how many calls were forgotten by state, and ``runs``
+        """
+        # Late, as the other imports here: whoever parses a DAG file would wait for SQLAlchemy.
+        from airflow_provider_impactcall.delivery.ledger.purge import purge
+
+        def forget(hook: ImpactCallLedgerHook, author: Author) -> dict[str, int]:
+            before = datetime.now(UTC) - _age(self.older_than)
+            with hook.ledger() as ledger:
+                return dict(purge(ledger, before, author))
+
+        purged = self.correct(forget)
+        log.info("Purged: %s", purged)
+        return purged
+
+
+def _age(older_than: timedelta | float | str) -> timedelta:
+    try:
+        age = older_than if isinstance(older_than, timedelta) else timedelta(days=float(older_than))
+    except (TypeError, ValueError, OverflowError):
+        age = timedelta(0)
+    if age <= timedelta(0):
+        raise InvalidOption("older_than must be a timedelta or days, more than zero")
+    return age

@@ -1,0 +1,265 @@
+"""A dry run says what a delivery does, and sends nothing; what it shows holds nothing private."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
+from airflow_provider_impactcall.delivery.dry_run.page import page_of
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.identity import identify
+from airflow_provider_impactcall.delivery.ledger import entries
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
+from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records.unreadable import UnreadableValue
+from tests import examples
+from tests.delivery.ledgers import in_memory
+
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+
+
+def call(session_id: str, **changes: Any) -> dict[str, Any]:
+    """A call of yesterday."""
+    return examples.call(session_id, **{"EventDate": YESTERDAY, **changes})
+
+
+def check(
+    rows: Any,
+    ledger: Ledger | None = None,
+    *,
+    resend: bool = False,
+    limits: tuple[Any, Any] = (None, None),
+    **options: Any,
+) -> DryRun:
+    """A dry run, checked for what must hold in each."""
+    mapping = CallMapping(**options)
+    findings = DryRun(mapping, Endpoint("https://calls.example.com"), *limits)
+    settled: dict[int, Outcome] = {}
+
+    def note(item: Any, outcome: Outcome) -> None:
+        assert item.row not in settled
+        settled[item.row] = outcome
+
+    findings.run(
+        read(rows, mapping, findings.watch), Duplicates(), ledger or in_memory(), resend=resend, on_settled=note
+    )
+    assert sorted(settled) == list(range(1, findings.report.rows + 1))
+    assert findings.report.rows == findings.report.accounted
+    shown = page_of(findings) + json.dumps(findings.as_dict())
+    for private in (examples.CALLER, "555-0177", "5550177", examples.RECORDING, "canary"):
+        assert private not in shown
+    return findings
+
+
+def in_state(state: State | str, session_id: str, ledger: Ledger) -> None:
+    """Have the ledger know a call, as an earlier run left it."""
+    claim = identify(ledger.namespace, DEFAULT_KEY, CallMapping().record(call(session_id)))
+    run_id = ledger.start("test", "")
+    ledger.record(run_id, [claim], [], resend=False)
+    if state != entries.OPEN:
+        settled = State.UNKNOWN if state == entries.REQUEUED else State(state)
+        ledger.record(run_id, [], [Settlement(claim.key, 1, Outcome(settled, "test"))], resend=False)
+    if state == entries.REQUEUED:
+        Corrections(ledger).requeue(Selection(call_session_ids=(session_id,)), Author("alice", "test"))
+
+
+def test_every_way_that_a_row_can_end() -> None:
+    ledger = in_memory()
+    for state in (State.DELIVERED, State.REJECTED, State.UNKNOWN, State.NOT_SENT, entries.REQUEUED, entries.OPEN):
+        in_state(state, f"was-{state}", ledger)
+    in_state(State.DELIVERED, "was-other", ledger)
+    rows = [
+        call("new"),
+        *(call(f"was-{state}") for state in ("delivered", "rejected", "unknown", "not_sent", "requeued", "open")),
+        call("was-other", City="Elsewhere"),
+        call("new"),
+        call("invalid", CallerId="canary-no-number"),
+    ]
+    findings = check(rows, ledger)
+    counts = {name: count for name, count in findings.report.as_dict().items() if count and name != "seconds"}
+    assert counts == {
+        "rows": 10,
+        "already_delivered": 1,
+        "changed": 1,
+        "duplicate": 1,
+        "rejected": 2,
+        "unknown": 1,
+        "not_sent": 4,
+    }
+    assert findings.would_send == 3
+    assert ("not_sent", "another run is sending it") in {(each.outcome, each.reason) for each in findings.reasons}
+
+
+def test_the_ledger_stays_as_it_is() -> None:
+    ledger = in_memory()
+    in_state(State.UNKNOWN, "lost", ledger)
+    before = [(row["CallSessionId"], row["state"]) for row in CallQueries(ledger).each(Selection())]
+    check([call("lost"), call("new")], ledger)
+    assert [(row["CallSessionId"], row["state"]) for row in CallQueries(ledger).each(Selection())] == before
+    assert len(last_runs(ledger, 10)) == 1
+
+
+def test_with_resend_calls_of_unknown_fate_would_be_sent() -> None:
+    ledger = in_memory()
+    in_state(State.UNKNOWN, "lost", ledger)
+    assert check([call("lost")], ledger).would_send == 0
+    assert check([call("lost")], ledger, resend=True).would_send == 1
+
+
+def test_reasons_come_with_the_first_rows_and_the_shape_of_what_is_wrong() -> None:
+    rows = [call("good"), *(call(f"bad-{number}", CallerId="Call me 212") for number in range(5))]
+    (reason,) = check(rows).reasons
+    assert (reason.outcome, reason.rows) == ("rejected", 5)
+    assert reason.reason.startswith("CallerId must be a phone number")
+    assert [(example.row, example.call_session_id) for example in reason.examples] == [
+        (2, "bad-0"), (3, "bad-1"), (4, "bad-2"),
+    ]  # fmt: skip
+    assert {example.shape for example in reason.examples} == {"Aaaa aa 999"}
+
+
+def test_a_value_that_could_not_be_read_has_no_shape() -> None:
+    (reason,) = check([call("a", MediaId=UnreadableValue("is no number of Python's"))]).reasons
+    assert (reason.reason, reason.examples[0].shape) == ("MediaId is no number of Python's", None)
+
+
+def test_columns_that_nothing_reads_are_named_and_those_of_functions_are_not() -> None:
+    rows = [call("a", talk=3, agent="x", notes="y")]
+    del rows[0]["TalkDuration"]
+    findings = check(rows, mapping={"TalkDuration": lambda row: row["talk"]})
+    assert findings.unmapped_columns == ["agent", "notes"]
+
+
+def test_parameters_that_are_always_empty_are_named() -> None:
+    findings = check([call("a", City="", Zip=None, SubId1="x")], mapping={"Region": "state"})
+    assert findings.always_empty == ["City", "Region", "Zip"]
+    assert check([], mapping={"Region": "state"}).always_empty == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"EventDate": datetime.now(UTC) + timedelta(hours=5)}, "calls of the future: 6"),
+        ({"EventDate": datetime.now(UTC) - timedelta(days=89)}, "calls older than 88 days: 6"),
+        ({"CallStatus": "ANSWER"}, "every call is an ANSWER"),
+        ({"MediaId": 5}, "every call has the same MediaId"),
+        ({"CallSessionId": "77.0"}, "CallSessionIds that end in .0: 1"),
+        ({"CallDuration": 7, "TalkDuration": 7}, "TalkDuration equals CallDuration in every call"),
+    ],
+)
+def test_what_is_seldom_right_is_said(changes: dict[str, Any], words: str) -> None:
+    usual = [
+        call(f"call-{number}", MediaId=number, CallStatus=status, CallDuration=number + 9, TalkDuration=number)
+        for number, status in enumerate(["ANSWER", "CANCEL"] * 3)
+    ]
+    assert check(usual).suspicions == []
+    (suspicion,) = check([{**row, **changes} for row in usual]).suspicions
+    assert suspicion.startswith(words)
+
+
+def test_a_provider_under_which_the_ledger_does_not_know_the_calls_is_said() -> None:
+    ledger = in_memory()
+    for name in ("a", "b"):
+        in_state(State.DELIVERED, name, ledger)
+    assert check([call("a"), call("b")], ledger).suspicions == []
+    renamed = check([call(name, CallProvider="Renamed") for name in ("a", "b", "c")], ledger)
+    assert renamed.would_send == 3
+    (suspicion,) = renamed.suspicions
+    assert suspicion.startswith("calls that the ledger has under another CallProvider: 2 of the first 500")
+
+
+def test_the_first_requests_are_shown_without_the_caller_and_the_recording() -> None:
+    rows = [call(f"call-{number}", SubId1=f"from {examples.CALLER}", SubId2=examples.RECORDING) for number in range(9)]
+    requests = check(rows).requests
+    assert [request["CallSessionId"] for request in requests] == ["call-0", "call-1", "call-2"]
+    assert requests[0]["CallerId"] == "********77"
+    assert requests[0]["SubId1"] == "from ********77"
+    assert requests[0]["CallRecording"] == requests[0]["SubId2"] == f"(a URL of {len(examples.RECORDING)} characters)"
+    assert requests[0]["CalledPhoneNumber"] == "3035550191"
+
+
+def test_the_caller_is_masked_in_its_other_form_too() -> None:
+    (request,) = check([call("a", SubId1=examples.CALLER)], caller_id_format="e164").requests
+    assert (request["CallerId"], request["SubId1"]) == ("+1********77", "********77")
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds"),
+    [((None, None), None), ((2, None), 5.0), ((None, 3600), 10.0), ((2, 3600), 10.0), ((0.5, 3600), 20.0)],
+)
+def test_how_long_it_takes_at_the_strictest_limit(limits: tuple[Any, Any], seconds: float | None) -> None:
+    findings = check([call(f"call-{number}") for number in range(10)], limits=limits)
+    assert findings.seconds_at_rate_limit == seconds
+
+
+def test_more_rows_than_one_question_to_the_ledger_holds() -> None:
+    ledger = in_memory()
+    in_state(State.DELIVERED, "call-1200", ledger)
+    findings = check((call(f"call-{number}") for number in range(1300)), ledger)
+    assert (findings.would_send, findings.report.already_delivered) == (1299, 1)
+    assert len(findings.requests) == 3
+
+
+def test_the_page_says_it_all() -> None:
+    rows = [call(f"call-{number}", agent="x") for number in range(6)] + [call("bad", Zip=["a", ["b"]])]
+    page = page_of(check(rows, limits=(None, 60)))
+    for words in (
+        "would be sent  6",
+        "rejected       1",
+        "Sending takes at least 6 min 0 s at the rate limit.",
+        "row 7, CallSessionId bad",
+        "! every call is an ANSWER",
+        "Columns that nothing reads\n  agent",
+        "POST https://calls.example.com/calldata/logCallData, with these in the URL",
+    ):
+        assert words in page
+    assert max(map(len, page.splitlines())) <= 120
+
+
+def test_a_page_of_nothing() -> None:
+    assert page_of(check([])) == "Rows\n  read           0\n  would be sent  0"
+
+
+def test_a_page_that_anyone_may_read_holds_no_id_and_no_text_of_a_call() -> None:
+    rows = [call("private-1", City="Springfield"), call("private-2", CallerId="canary-no-number")]
+    findings = check(rows)
+    page = page_of(findings, anyone=True)
+    assert "private" not in page
+    assert "Springfield" not in page
+    assert "row 2, looks like" in page
+    assert re.search(r"City +Aaaaaaaaaaa\n", page)
+    assert re.search(r"MediaId +10000\n", page)
+    assert "private-1" in page_of(findings)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [examples.CALLER, "(212) 555-0177", "212-555-0177", examples.RECORDING, "canary\nrecording",
+     "canary\x1b[31m", "Bob, Canary"],
+)  # fmt: skip
+def test_no_name_is_shown_of_columns_that_may_be_values(column: str) -> None:
+    """A file without a header, or JSON by phone number: its names are callers' numbers and recordings' URLs."""
+    findings = check([{**call("a"), "agent": "Bob", column: 1}, {**call("b"), "other": 2}])
+    assert findings.unmapped_columns == ["column 13", "column 14", "column 15"]
+    assert "is the header missing?" in findings.suspicions[0]
+    assert column not in page_of(findings)
+    assert "agent" not in page_of(findings)
+
+
+def test_names_are_kept_of_only_so_many_columns() -> None:
+    findings = check({**call(str(number)), **{f"agent {number}.{n}": 1 for n in range(200)}} for number in range(60))
+    assert 10_000 <= len(findings.unmapped_columns) <= 10_300

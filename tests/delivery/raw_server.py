@@ -1,0 +1,149 @@
+"""Servers that say exactly what a test wants, the certificates of some, and endpoints that lead to them."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import json
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from airflow_provider_impactcall.delivery.outcome import Outcome
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
+from airflow_provider_impactcall.records import CallRecord
+from tests import examples
+from tests.delivery import canary
+
+Talk = Callable[["RawServer", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def endpoint(origin: str, **options: Any) -> Endpoint:
+    return Endpoint(origin, examples.LOGIN, examples.PASSWORD, **({"timeout": 10.0} | options))
+
+
+def connection(origin: str, **extra: Any) -> str:
+    """A connection, as Airflow's environment variables hold it."""
+    fields = {"conn_type": "impactcall", "host": origin, "login": examples.LOGIN, "password": examples.PASSWORD}
+    return json.dumps(fields | {"extra": {"timeout": 10} | extra})
+
+
+async def send(endpoint: Endpoint, **changes: Any) -> Outcome:
+    """One attempt to send one call, on a connection of its own; nothing private may be in what comes of it."""
+    async with endpoint.session() as session:
+        outcome = await endpoint.send(session, CallRecord.of(canary.row(**changes)))
+    assert canary.found_in(outcome.reason) == []
+    return outcome
+
+
+def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    """An answer, whole."""
+    lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+OK = answer(b'{"Status": "OK",}', "200 OK", "Connection: close")
+
+
+def says(raw: bytes) -> Talk:
+    """Reads a request's head, writes these bytes and hangs up."""
+
+    async def talk(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(raw)
+        await writer.drain()
+
+    return talk
+
+
+async def never_answers(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reads whatever comes, for as long as the client stays."""
+    while data := await reader.read(65_536):
+        server.heads.append(data)
+
+
+@dataclass
+class RawServer:
+    """A server on a free port of the loopback.
+
+    :param talk: what it does with a connection, which is then closed
+    :param tls: its certificate, if it speaks TLS
+    """
+
+    talk: Talk
+    tls: ssl.SSLContext | None = None
+    heads: list[bytes] = field(default_factory=list)
+    connections: int = 0
+
+    @property
+    def port(self) -> int:
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        self._open: set[asyncio.StreamWriter] = set()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._open.add(writer)
+        try:
+            await self.talk(self, reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+
+def certificate(folder: Path, name: str = "127.0.0.1", days: int = 1, password: bytes | None = None) -> tuple[str, str]:
+    """A self-signed certificate's file, and its key's.
+
+    :param days: how long it is valid; over already if negative
+    :param password: encrypts the key
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    alternative = x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    files = folder / "certificate.pem", folder / "key.pem"
+    files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+    return str(files[0]), str(files[1])
+
+
+def tls(files: tuple[str, str]) -> ssl.SSLContext:
+    """What a server with this certificate needs."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*files)
+    return context

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.identity import identify
+from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records import CallRecord
+from tests import examples
+from tests.delivery import canary
+
+BASE = CallRecord.of(canary.row())
+
+
+def state_of(claims: Duplicates, call: CallRecord) -> State | None:
+    return claims.state_of(identify("https://calls.example.com", claims.key, call))
+
+
+def test_first_duplicate_changed() -> None:
+    claims = Duplicates()
+    other = BASE.model_copy(update={"TalkDuration": 1})
+    assert [state_of(claims, call) for call in (BASE, BASE, other, other, BASE)] == [
+        None,
+        State.DUPLICATE,
+        State.CHANGED,
+        State.CHANGED,
+        State.DUPLICATE,
+    ]
+
+
+@given(st.lists(st.tuples(st.text("ab", max_size=2), st.text("ab", max_size=2)), max_size=8))
+def test_values_never_run_into_each_other(pairs: list[tuple[str, str]]) -> None:
+    """A key of ("ab", "c") is not one of ("a", "bc")."""
+    claims = Duplicates(["SubId1", "SubId2"])
+    seen = set()
+    for first, second in pairs:
+        call = BASE.model_copy(update={"SubId1": first or None, "SubId2": second or None})
+        assert state_of(claims, call) is (State.DUPLICATE if (first, second) in seen else None)
+        seen.add((first, second))
+
+
+def test_absent_and_empty_differ_in_content() -> None:
+    claims = Duplicates()
+    assert state_of(claims, BASE.model_copy(update={"PhoneType": ""})) is None
+    assert state_of(claims, BASE) is State.CHANGED
+
+
+@pytest.mark.parametrize("key", [[], (), "CallSessionId", ["CallSessionID"], ["CallSessionId", "Nope"]])
+def test_a_key_that_tells_nothing_apart(key: Any) -> None:
+    with pytest.raises(InvalidOption, match="key must be a list"):
+        Duplicates(key)
+
+
+def test_a_call_is_known_again_by_later_versions() -> None:
+    """What ledgers hold of calls stays: another key would send all of them again, another fingerprint the rejected."""
+    claim = identify("https://calls.example.com", DEFAULT_KEY, CallRecord.of(examples.call("pinned", City="Zürich")))
+    assert (claim.key, claim.fingerprint) == ("3d893c8c879e5ac9778d759ec1808ed6", 2461)
+    order = ["CallSessionId", "CallProvider", "ActionTrackerId", "CampaignId", "CallSessionId"]
+    assert identify("https://calls.example.com", order, claim.call).key == claim.key

@@ -1,0 +1,587 @@
+"""Every way in which the wire can fail, over a real socket, against its outcome by the design and the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain, islice, product
+from pathlib import Path
+from string import ascii_lowercase
+
+import aiohttp
+import pytest
+
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.timings import Timings
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
+from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
+from airflow_provider_impactcall.sandbox.measures import Measures
+from tests import examples
+from tests.delivery import canary, raw_server
+from tests.delivery.ledgers import a_run_of, in_a_file
+from tests.delivery.raw_server import OK, RawServer, answer, certificate, endpoint, never_answers, says, send, tls
+from tests.tables import table
+
+BY_FAULT = {
+    "429-retry-after": State.AGAIN,
+    "429-retry-after-date": State.AGAIN,
+    "429-retry-after-hour": State.AGAIN,
+    "429-x-ratelimit-reset": State.AGAIN,
+    "429-ratelimit-reset": State.AGAIN,
+    "429-bare": State.AGAIN,
+    "429-garbage": State.AGAIN,
+    "500": State.AGAIN,
+    "500-after-processing": State.AGAIN,
+    "502": State.UNKNOWN,
+    "502-after-processing": State.UNKNOWN,
+    "503": State.AGAIN,
+    "504": State.UNKNOWN,
+    "504-after-processing": State.UNKNOWN,
+    "408": State.UNKNOWN,
+    "400-errors": State.REJECTED,
+    "400-errors-lower-case": State.REJECTED,
+    "400-echo": State.REJECTED,
+    "403": State.REJECTED,
+    "302": State.ABORT,
+    "200-status-error": State.REJECTED,
+    "200-html": State.UNKNOWN,
+    "200-xml-ok": State.DELIVERED,
+    "200-empty": State.UNKNOWN,
+    "slow": State.DELIVERED,
+    "drip": State.DELIVERED,
+    "hang-before-processing": State.UNKNOWN,
+    "hang-after-processing": State.UNKNOWN,
+    "reset-before-reading": State.UNKNOWN,
+    "reset-after-processing": State.UNKNOWN,
+    "eof-after-processing": State.UNKNOWN,
+    "truncated-headers": State.UNKNOWN,
+    "truncated-body": State.UNKNOWN,
+}
+KINDS = {
+    "429": [fault for fault in BY_FAULT if fault.startswith("429")],
+    "500 and 503": ["500", "500-after-processing", "503"],
+    "502, 504 and 408": ["502", "502-after-processing", "504", "504-after-processing", "408"],
+    "400": ["400-errors", "400-errors-lower-case", "400-echo"],
+    "403": ["403"],
+    "302": ["302"],
+    "200 that says OK": ["200-xml-ok", "slow", "drip"],
+    "200 that says ERROR": ["200-status-error"],
+    "200 that says neither": ["200-html", "200-empty"],
+    "no answer": ["hang-before-processing", "hang-after-processing"],
+    "an end without an answer": ["reset-before-reading", "reset-after-processing", "eof-after-processing"],
+    "part of an answer": ["truncated-headers", "truncated-body"],
+}
+WAITS = {
+    "429-retry-after": (1, 1),
+    "429-retry-after-date": (0, 2),
+    "429-retry-after-hour": (3600, 3600),
+    "429-x-ratelimit-reset": (0, 2),
+    "429-ratelimit-reset": (1, 1),
+    "503": (1, 1),
+}
+# The one answer that is believed and lies: impact.com asks to retry a 500, and this one had processed the call.
+LIES = {"500-after-processing"}
+
+
+def timeout(fault: str) -> float:
+    """Seconds: few only where nothing else ends the request."""
+    return 1.0 if fault.startswith("hang") else 10.0
+
+
+def lead_to(origin: str, monkeypatch: pytest.MonkeyPatch, **extra: object) -> ImpactCallHook:
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", raw_server.connection(origin, **extra))
+    return ImpactCallHook()
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """One in a hurry, with ``impactcall_default`` leading to it."""
+    in_a_hurry = Measures(slow=0.05, drip=0.005)
+    with Sandbox(user=examples.LOGIN, password=examples.PASSWORD, measures=in_a_hurry).in_thread() as running:
+        monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", examples.connection(running))
+        yield running
+
+
+def test_every_fault_of_the_sandbox_is_in_the_table() -> None:
+    assert set(BY_FAULT) == set(FAULTS)
+    assert sorted(chain.from_iterable(KINDS.values())) == sorted(FAULTS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_one_attempt(kind: str, sandbox: Sandbox) -> None:
+    with table() as row:
+        for fault, parameters_in in product(KINDS[kind], ["query", "form"]):
+            with row((fault, parameters_in)):
+                sandbox.reset()
+                await one_attempt(fault, parameters_in, sandbox)
+
+
+async def one_attempt(fault: str, parameters_in: str, sandbox: Sandbox) -> None:
+    sandbox.script = [fault]
+    outcome = await send(endpoint(sandbox.url, parameters_in=parameters_in, timeout=timeout(fault)))
+    processed = sandbox.counts["processed"]
+    assert outcome.state is BY_FAULT[fault]
+    assert sandbox.counts["requests"] == 1, "nobody below the engine tries again"
+    assert processed == FAULTS[fault].processed
+    if outcome.state is State.DELIVERED:
+        assert processed == 1
+    if outcome.state in (State.REJECTED, State.AGAIN, State.ABORT) and fault not in LIES:
+        assert processed == 0
+    if fault in WAITS:
+        shortest, longest = WAITS[fault]
+        assert outcome.retry_after is not None
+        assert shortest <= outcome.retry_after <= longest
+    else:
+        assert outcome.retry_after is None
+
+
+MANY_WORDS = " ".join(map("".join, islice(product(ascii_lowercase, repeat=4), 12_000)))
+
+
+@pytest.mark.parametrize("text", ["abcd " * 12_000, "<!--" * 15_000, f'{{"Message": "{MANY_WORDS[::-1]}"}}'])
+async def test_no_answer_holds_up_the_other_calls(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight in flight, of which one is refused at length while the others' answers come in."""
+    refusal = answer(text.encode(), "400 Bad Request", "Connection: close")
+
+    async def talk(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0 if b"-1&" in head else 0.3)
+        writer.write(refusal if b"-1&" in head else OK)
+        await writer.drain()
+
+    async with RawServer(talk) as server:
+        hook = lead_to(server.url, monkeypatch, timeout=3)
+        rows = [canary.row(number, UserAgent="Mozilla " + MANY_WORDS[:30_000]) for number in range(1, 9)]
+        report = await asyncio.to_thread(hook.deliver, rows, concurrency=8)
+    assert (report.delivered, report.rejected, report.unknown) == (7, 1, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_deliver(kind: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second of two calls meets the fault; with ``max_wait=0`` what would be tried again is given up."""
+    with table() as row:
+        for fault in KINDS[kind]:
+            with row(fault):
+                sandbox.reset()
+                deliver_with(fault, sandbox, monkeypatch)
+
+
+def deliver_with(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.script = ["ok", fault]
+    hook = lead_to(sandbox.url, monkeypatch, timeout=timeout(fault))
+    settled: dict[int, State] = {}
+    # The ledger knows the calls of the last fault.
+    rows = [canary.row(f"{fault}-1"), canary.row(f"{fault}-2")]
+    expected = {State.AGAIN: State.NOT_SENT, State.ABORT: State.NOT_SENT}.get(BY_FAULT[fault], BY_FAULT[fault])
+    aborted = None
+    try:
+        report = hook.deliver(
+            rows, max_wait=0, concurrency=1, on_settled=lambda row, outcome: settled.update({row.row: outcome.state})
+        )
+    except DeliveryAborted as error:
+        aborted, report = str(error), error.report
+    assert (aborted is not None) == (BY_FAULT[fault] is State.ABORT)
+    assert canary.found_in(str(aborted)) == []
+    assert settled == {1: State.DELIVERED, 2: expected}
+    assert report.rows == report.accounted == 2
+    assert report.delivered == 1 + (expected is State.DELIVERED)
+    assert sandbox.counts["requests"] == 2
+    assert sandbox.counts["processed"] == 1 + FAULTS[fault].processed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_log_call(kind: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    with table() as row:
+        for fault in KINDS[kind]:
+            with row(fault):
+                sandbox.reset()
+                log_call_with(fault, sandbox, monkeypatch)
+
+
+def log_call_with(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.script = [fault]
+    hook = lead_to(sandbox.url, monkeypatch, timeout=timeout(fault))
+    if BY_FAULT[fault] is State.ABORT or fault == "403":
+        with pytest.raises(DeliveryAborted) as raised:
+            hook.log_call(canary.row(fault), max_wait=0)
+        assert raised.value.report.not_sent == 1
+    else:
+        outcome = hook.log_call(canary.row(fault), max_wait=0)
+        assert outcome.state is {State.AGAIN: State.NOT_SENT}.get(BY_FAULT[fault], BY_FAULT[fault])
+        assert canary.found_in(outcome.reason) == []
+    assert sandbox.counts["processed"] == FAULTS[fault].processed
+
+
+@pytest.mark.parametrize("fault", ["429-retry-after", "429-bare", "429-garbage", "500"])
+def test_what_may_be_sent_again_is_sent_again(fault: str, sandbox: Sandbox) -> None:
+    sandbox.script = [fault, "ok"]
+    outcome = ImpactCallHook().log_call(canary.row())
+    assert outcome.state is State.DELIVERED
+    counts = sandbox.counts
+    assert (counts["requests"], counts["processed"]) == (2, 1)
+
+
+def test_a_500_that_lies_is_the_known_price_of_believing_it(sandbox: Sandbox) -> None:
+    sandbox.script = ["500-after-processing", "ok"]
+    assert ImpactCallHook().log_call(canary.row()).state is State.DELIVERED
+    assert sandbox.counts["processed"] == 2
+    sandbox.reset()
+    sandbox.script = ["500-after-processing", "ok"]
+    assert ImpactCallHook().log_call(canary.row("another"), retry_statuses=[429]).state is State.UNKNOWN
+    assert sandbox.counts["processed"] == 1, "and who does not believe it says so with retry_statuses"
+
+
+def test_many_calls_among_all_kinds_of_faults(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = [kind for kind in FAULTS if not kind.startswith(("429", "hang", "slow", "503", "302", "403"))]
+    sandbox.faults = dict.fromkeys(quick, 0.3 / len(quick))
+    hook = lead_to(sandbox.url, monkeypatch)
+    report = hook.deliver([canary.row(number) for number in range(400)], concurrency=16, max_wait=30)
+    assert report.rows == report.accounted == 400
+    assert report.not_sent == 0
+    processed = examples.session_ids(sandbox)
+    lies = sandbox.counts["faults"].get("500-after-processing", 0)
+    assert len(processed) - len(set(processed)) <= lies, "a call is processed twice only where a 500 lied"
+    assert report.delivered <= len(set(processed)) <= report.delivered + report.unknown + lies
+    assert report.rejected > 0
+    assert report.unknown > 0
+
+
+# Faults of the connection itself
+
+
+async def deliver(hook: ImpactCallHook, **options: object) -> DeliveryReport:
+    """Two calls, without patience, while the servers of this loop go on."""
+    rows = [canary.row(1), canary.row(2)]
+    return await asyncio.to_thread(lambda: hook.deliver(rows, max_wait=0, concurrency=1, **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["refused", "no such name"])
+async def test_no_connection_is_not_sent(kind: str, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin = f"http://127.0.0.1:{closed_port}" if kind == "refused" else "http://nonexistent.invalid"
+    outcome = await send(endpoint(origin))
+    assert outcome.state is State.NOT_SENT
+    assert outcome.reason.startswith("no connection (")
+    report = await deliver(lead_to(origin, monkeypatch))
+    assert (report.not_sent, report.rows) == (2, 2)
+    assert report.stop is not None
+
+
+@pytest.fixture
+def full_accept_queue() -> Iterator[str]:
+    """An address whose connections hang: nobody accepts, and the queue of those that wait for it is full."""
+    with ExitStack() as sockets:
+        listening = sockets.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+async def test_a_connection_that_hangs_is_not_sent(full_accept_queue: str) -> None:
+    outcome = await send(endpoint(full_accept_queue, timeout=0.4))
+    assert outcome.state is State.NOT_SENT
+    assert "Timeout" in outcome.reason
+
+
+async def test_a_request_that_is_cancelled_while_it_connects_has_not_left(full_accept_queue: str) -> None:
+    connecting = asyncio.create_task(send(endpoint(full_accept_queue)))
+    await asyncio.sleep(0.2)
+    connecting.cancel()
+    with pytest.raises(NothingLeft):
+        await connecting
+
+
+async def test_a_request_that_is_cancelled_once_it_is_connected_may_have_left() -> None:
+    async with RawServer(never_answers) as server:
+        waiting = asyncio.create_task(send(endpoint(server.url)))
+        async with asyncio.timeout(10):
+            while not server.heads:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await waiting
+        assert not isinstance(cancelled.value, NothingLeft)
+
+
+def test_a_run_that_is_stopped_while_it_connects_has_sent_nothing(full_accept_queue: str) -> None:
+    interrupt = threading.Event()
+
+    class Interrupted(Endpoint):
+        async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Outcome:
+            asyncio.get_running_loop().call_later(0.2, interrupt.set)
+            return await super().send(session, call)
+
+    report = run(
+        Engine(
+            claims=Duplicates(),
+            pacing=Pacing(max_wait=0),
+            on_settled=lambda *_: None,
+            concurrency=1,
+            interrupt=interrupt,
+            timings=Timings(grace=0.2),
+        ),
+        Interrupted(full_accept_queue, examples.LOGIN, examples.PASSWORD),
+        a_run_of(in_a_file()),
+        [canary.row(1), canary.row(2)],
+        CallMapping(),
+        interrupt,
+    )
+    assert (report.not_sent, report.unknown, report.given_up) == (2, 0, 2)
+
+
+async def test_an_endpoint_that_accepts_and_never_answers_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with RawServer(never_answers) as server:
+        assert (await send(endpoint(server.url, timeout=1.0))).state is State.UNKNOWN
+        report = await deliver(lead_to(server.url, monkeypatch, timeout=1.0))
+        # With max_wait=0, the first unknown ends the run.
+        assert (report.unknown, report.not_sent) == (1, 1)
+
+
+async def test_tls_to_a_plain_port_is_not_sent(sandbox: Sandbox) -> None:
+    outcome = await send(endpoint(sandbox.url.replace("http:", "https:")))
+    assert outcome.state is State.NOT_SENT
+    assert sandbox.counts["requests"] == 0
+
+
+async def test_plain_to_a_tls_port_is_unknown_as_the_call_has_left(tmp_path: Path) -> None:
+    async with RawServer(says(OK), tls(certificate(tmp_path))) as server:
+        outcome = await send(endpoint(server.url.replace("https:", "http:")))
+        assert outcome.state is State.UNKNOWN
+        assert server.heads == []
+
+
+class TestCertificates:
+    async def test_self_signed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with RawServer(says(OK), tls(certificate(tmp_path))) as server:
+            outcome = await send(endpoint(server.url))
+            assert (outcome.state, outcome.reason) == (State.ABORT, "the endpoint's certificate is refused")
+            with pytest.raises(DeliveryAborted, match="certificate is refused") as raised:
+                await deliver(lead_to(server.url, monkeypatch))
+            assert raised.value.report.not_sent == 2
+            assert server.heads == []
+
+    @pytest.mark.parametrize("trusted", ["any", "file"])
+    async def test_trusted(self, trusted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        files = certificate(tmp_path)
+        verify = False if trusted == "any" else files[0]
+        async with RawServer(says(OK), tls(files)) as server:
+            assert (await send(endpoint(server.url, verify=verify))).state is State.DELIVERED
+            assert (await deliver(lead_to(server.url, monkeypatch, verify=verify))).delivered == 2
+            assert len(server.heads) == 3
+
+    async def test_of_another_name(self, tmp_path: Path) -> None:
+        files = certificate(tmp_path, "other.example.com")
+        async with RawServer(says(OK), tls(files)) as server:
+            assert (await send(endpoint(server.url, verify=files[0]))).state is State.ABORT
+            assert (await send(endpoint(server.url, verify=False))).state is State.DELIVERED
+
+    async def test_expired(self, tmp_path: Path) -> None:
+        files = certificate(tmp_path, days=-1)
+        async with RawServer(says(OK), tls(files)) as server:
+            assert (await send(endpoint(server.url, verify=files[0]))).state is State.ABORT
+
+    @pytest.mark.parametrize("extra", [{"verify": "/no/such/file.pem"}, {"cert": "/no/such/file.pem"}])
+    def test_a_file_that_is_not_there_is_an_error_of_the_connection(
+        self, extra: dict[str, str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hook = lead_to(sandbox.url, monkeypatch, **extra)
+        with pytest.raises(InvalidOption, match="verify or cert"):
+            hook.deliver([canary.row(number) for number in range(5000)])
+        assert sandbox.counts["requests"] == 0
+
+    def test_a_key_with_a_password_is_an_error_and_no_question(
+        self, tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files = certificate(tmp_path, password=b"secret")
+        with pytest.raises(InvalidOption, match="verify or cert"):
+            lead_to(sandbox.url, monkeypatch, cert=files).deliver([canary.row()])
+
+    @pytest.mark.parametrize("shown", [True, False])
+    async def test_of_the_client(self, shown: bool, tmp_path: Path) -> None:
+        files = certificate(tmp_path)
+        context = tls(files)
+        context.load_verify_locations(files[0])
+        context.verify_mode = ssl.CERT_REQUIRED
+        async with RawServer(says(OK), context) as server:
+            outcome = await send(endpoint(server.url, verify=files[0], cert=files if shown else None))
+            # TLS 1.3 tells a client that lacks one only after it has sent its request.
+            assert outcome.state is (State.DELIVERED if shown else State.UNKNOWN)
+            assert len(server.heads) == shown
+
+
+NO_TUNNEL = {
+    "an answer": [
+        (answer(b"", "403 Forbidden"), "the proxy made no connection (403)"),
+        (answer(b"", "502 Bad Gateway"), "the proxy made no connection (502)"),
+        (answer(b"", "503 Unavailable", "Retry-After: 5"), "the proxy made no connection (503)"),
+        (answer(b"", "302 Found", "Location: /"), "the proxy made no connection (302)"),
+    ],
+    "no answer": [(b"", "no connection"), (b"HTTP/1.1 200 Conn", "no connection")],
+    "another protocol": [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "no connection"),
+        (b"HTTP/1.1 200 OK\r\n\r\nno TLS here", "no connection"),
+    ],
+}
+
+
+class TestProxies:
+    async def test_that_refuses_its_credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with RawServer(says(answer(b"", "407 Proxy Authentication Required"))) as proxy:
+            await self.makes_no_tunnel(proxy, State.ABORT, "the proxy refuses its credentials")
+            with pytest.raises(DeliveryAborted):
+                await deliver(lead_to("https://calls.example.com", monkeypatch, proxies=proxy.url))
+
+    @pytest.mark.parametrize("kind", NO_TUNNEL)
+    async def test_that_makes_no_tunnel(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        with table() as row:
+            for reply, reason in NO_TUNNEL[kind]:
+                with row(reply):
+                    async with RawServer(says(reply)) as proxy:
+                        await self.makes_no_tunnel(proxy, State.NOT_SENT, reason)
+                        hook = lead_to("https://calls.example.com", monkeypatch, proxies=proxy.url)
+                        assert (await deliver(hook)).not_sent == 2
+
+    async def makes_no_tunnel(self, proxy: RawServer, state: State, reason: str) -> None:
+        outcome = await send(endpoint("https://calls.example.com", proxy=proxy.url))
+        assert outcome.state is state
+        assert outcome.reason.startswith(reason)
+        assert proxy.heads[0].startswith(b"CONNECT calls.example.com:443 HTTP/1.1\r\n")
+        assert b"uthorization" not in proxy.heads[0], "the credentials are the endpoint's, and not the proxy's"
+
+    async def test_that_never_answers(self) -> None:
+        async with RawServer(never_answers) as proxy:
+            outcome = await send(endpoint("https://calls.example.com", proxy=proxy.url, timeout=0.4))
+            assert outcome.state is State.NOT_SENT
+
+    async def test_that_is_not_there(self, closed_port: int) -> None:
+        outcome = await send(endpoint("https://calls.example.com", proxy=f"http://127.0.0.1:{closed_port}"))
+        assert outcome.state is State.NOT_SENT
+
+    @pytest.mark.parametrize("origin", ["https://calls.example.com", "http://calls.example.com"])
+    async def test_that_asks_for_credentials_gets_its_own_and_never_the_endpoint_s(self, origin: str) -> None:
+        async with RawServer(says(answer(b"", "407 No"))) as proxy:
+            with_credentials = proxy.url.replace("//", "//proxy-user:proxy-pass@")
+            assert (await send(endpoint(origin, proxy=with_credentials))).state is State.ABORT
+            assert b"Proxy-Authorization: Basic cHJveHktdXNlcjpwcm94eS1wYXNz\r\n" in proxy.heads[0]
+            assert (await send(endpoint(origin, proxy=proxy.url))).state is State.ABORT
+            assert b"Proxy-Authorization" not in proxy.heads[1]
+
+    async def test_that_makes_a_tunnel(self, tmp_path: Path) -> None:
+        files = certificate(tmp_path)
+        async with RawServer(says(OK), tls(files)) as server, RawServer(_tunnel) as proxy:
+            outcome = await send(endpoint(server.url, verify=files[0], proxy=proxy.url))
+            assert outcome.state is State.DELIVERED
+            assert (len(server.heads), proxy.connections) == (1, 1)
+            assert (await send(endpoint(server.url, proxy=proxy.url))).state is State.ABORT, "the certificate counts"
+
+    async def test_to_a_plain_endpoint_the_proxy_s_own_407_and_errors_are_answers(self) -> None:
+        by_reply = {"407 No": State.ABORT, "502 Bad Gateway": State.UNKNOWN, "503 Unavailable": State.AGAIN}
+        for reply, state in by_reply.items():
+            async with RawServer(says(answer(b"", reply))) as proxy:
+                assert (await send(endpoint("http://calls.example.com", proxy=proxy.url))).state is state
+                assert proxy.heads[0].startswith(b"POST http://calls.example.com/calldata/logCallData?")
+
+
+async def _tunnel(proxy: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    host, _, port = head.split(b" ")[1].decode().partition(":")
+    there, back = await asyncio.open_connection(host, int(port))
+    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(65_536):
+            target.write(data)
+        target.close()
+
+    await asyncio.gather(copy(reader, back), copy(there, writer))
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+ODD_ANSWERS = {
+    "a whole one": (State.DELIVERED, [
+        OK,
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Status": "OK"}',
+        b"HTTP/1.0 200 OK\r\n\r\n" + b'{"Status": "OK"}',
+        CHUNKED + b'10\r\n{"Status": "OK"}\r\n0\r\n\r\n',
+        answer(b'{"Status": "OK"}', "200 OK", "Set-Cookie: " + "a=b; " * 50),
+    ]),
+    "a part": (State.UNKNOWN, [
+        b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Status": "OK"',
+        CHUNKED + b'10\r\n{"Status": "OK"}\r\n',
+        b"HTTP/1.1 400 Bad\r\nContent-Length: 100\r\n\r\n{",
+    ]),
+    "another protocol": (State.UNKNOWN, [
+        b"hello\r\n",
+        b"\x15\x03\x03\x00\x02\x02\x0a",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+    ]),
+    "a broken head": (State.UNKNOWN, [
+        b"HTTP/1.1 200\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 2x0 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+    ]),
+    "a broken body": (State.UNKNOWN, [
+        CHUNKED + b"zz\r\n{}",
+        answer(b"\x1f\x8bgarbage", "200 OK", "Content-Encoding: gzip"),
+        answer(b"garbage", "200 OK", "Content-Encoding: deflate"),
+        answer(b"\x8b\x02", "200 OK", "Content-Encoding: br"),
+    ]),
+    "a long body": (State.UNKNOWN, [answer(b'{"Status": "OK", "x": "' + b"y" * 100_000 + b'"}')]),
+    "a wait without sense": (State.AGAIN, [
+        answer(b"{}", "429 Slow", "Retry-After: Thu, 10 Sep 2026 22:55:42 +99999999999999999999"),
+    ]),
+    "a reason without sense": (State.ABORT, [answer(b"{}", "401 \xff")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD_ANSWERS)
+async def test_answers_that_no_good_server_gives(kind: str) -> None:
+    state, answers = ODD_ANSWERS[kind]
+    with table() as row:
+        for raw in answers:
+            with row(raw[:100]):
+                async with RawServer(says(raw)) as server:
+                    assert (await send(endpoint(server.url, timeout=5))).state is state
+                    assert server.connections == 1
+
+
+async def test_a_refusal_while_a_long_call_is_still_on_its_way_is_never_taken_for_not_sent() -> None:
+    async with RawServer(says(answer(b"{}", "413 Too Large", "Connection: close"))) as server:
+        outcome = await send(endpoint(server.url, parameters_in="form"), UserAgent="x" * 1_000_000)
+        assert outcome.state in (State.REJECTED, State.UNKNOWN)
+
+
+async def test_an_answer_without_end_ends_with_the_timeout() -> None:
+    async def talk(_: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b" " * 65_536)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with RawServer(talk) as server:
+        assert (await send(endpoint(server.url, timeout=0.4))).state is State.UNKNOWN
+
+
+async def test_an_endpoint_that_hangs_up_after_each_answer_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with RawServer(says(OK)) as server:
+        assert (await deliver(lead_to(server.url, monkeypatch))).delivered == 2
+        assert server.connections == 2

@@ -1,0 +1,248 @@
+"""Adopt, reconcile and purge, as tasks over a real warehouse, ledger and endpoint."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+from airflow_provider_impactcall.operators.ledger import (
+    AdoptCallsOperator,
+    PurgeLedgerOperator,
+    ReconcileCallsOperator,
+)
+from airflow_provider_impactcall.sandbox import Sandbox
+from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
+from tests import examples
+
+SID = "IRabcdef0123"
+COLUMNS = (
+    *("MediaId", "EventDate", "CallSessionId", "CallerId", "CalledPhoneNumber", "CallDuration", "TalkDuration"),
+    "CallStatus",
+)
+SQL = "SELECT * FROM calls ORDER BY CallSessionId"
+OPTIONS: dict[str, Any] = {
+    "sql": SQL,
+    "sql_conn_id": "warehouse",
+    "constants": {"CampaignId": 1000, "ActionTrackerId": 4000, "CallProvider": "ExampleVendor"},
+}
+
+
+@pytest.fixture(autouse=True)
+def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    file = tmp_path / "warehouse.db"
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(file)}))
+    connection = sqlite3.connect(file)
+    connection.execute(f"CREATE TABLE calls ({', '.join(COLUMNS)})")
+    yield connection
+    connection.close()
+
+
+@pytest.fixture(autouse=True)
+def api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection with the ordinary API credentials, which leads to the sandbox."""
+    fields = {
+        "conn_type": "http",
+        "host": f"http://{sandbox.host}",
+        "port": sandbox.port,
+        "login": SID,
+        "password": examples.PASSWORD,
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACT_API_DEFAULT", json.dumps(fields))
+
+
+def add(warehouse: sqlite3.Connection, *session_ids: str, **changes: Any) -> None:
+    for number, session_id in enumerate(session_ids):
+        row = examples.call(session_id, EventDate=f"2026-09-10T22:{number:02}:32-08:00", **changes)
+        warehouse.execute(
+            f"INSERT INTO calls VALUES ({', '.join('?' * len(COLUMNS))})", [row[name] for name in COLUMNS]
+        )
+    warehouse.commit()
+
+
+def deliver(**options: Any) -> dict[str, Any]:
+    return SqlToImpactCallOperator(
+        task_id="deliver", max_unknown=100, max_rejected=100, **{**OPTIONS, **options}
+    ).execute({})
+
+
+def states() -> dict[str, str]:
+    with ImpactCallLedgerHook().ledger() as ledger:
+        return {row["CallSessionId"]: row["state"] for row in CallQueries(ledger).each(Selection())}
+
+
+def test_what_another_tool_had_sent_is_adopted_and_only_the_rest_is_sent(
+    warehouse: sqlite3.Connection, sandbox: Sandbox
+) -> None:
+    add(warehouse, "old-1", "old-2", "old-3")
+    adopted = AdoptCallsOperator(task_id="adopt", why="sent by the old script", **OPTIONS).execute({})
+    assert adopted == {"rows": 3, "adopted": 3, "already_delivered": 0, "in_flight": 0, "filtered": 0, "rejected": 0}
+    add(warehouse, "new")
+    report = deliver()
+    assert (report["already_delivered"], report["delivered"]) == (3, 1)
+    assert examples.session_ids(sandbox) == ["new"]
+    again = AdoptCallsOperator(task_id="adopt", why="sent by the old script", **OPTIONS).execute({})
+    assert (again["rows"], again["adopted"], again["already_delivered"]) == (4, 0, 4)
+
+
+def test_a_row_that_cannot_be_adopted_fails_the_task_but_costs_no_other(warehouse: sqlite3.Connection) -> None:
+    add(warehouse, "a", "b")
+    add(warehouse, "bad", CallDuration="long")
+    with pytest.raises(AirflowFailException, match="1 rows are no valid call, and were not adopted"):
+        AdoptCallsOperator(task_id="adopt", why="sent before", **OPTIONS).execute({})
+    assert states() == {"a": "delivered", "b": "delivered"}
+
+
+def test_a_call_of_unknown_fate_is_proven_by_its_action(warehouse: sqlite3.Connection, sandbox: Sandbox) -> None:
+    add(warehouse, "delivered", "arrived", "vanished")
+    add(warehouse, "missed", CallStatus="CANCEL", CallerId="2125550199")
+    sandbox.script = ["reset-after-processing", "ok", "reset-after-processing", "reset-before-reading"]
+    assert deliver(concurrency=1)["unknown"] == 3
+    found = ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})
+    assert found == {"rows": 4, "filtered": 0, "rejected": 0, "unknown": 3, "proven": 1, "ambiguous": 0}
+    assert states() == {"delivered": "delivered", "arrived": "delivered", "missed": "unknown", "vanished": "unknown"}
+    report = deliver()
+    assert (report["already_delivered"], report["unknown"]) == (2, 2)
+    assert ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})["proven"] == 0
+
+
+def test_calls_of_one_caller_in_one_second_are_told_apart_only_by_as_many_actions(
+    warehouse: sqlite3.Connection, sandbox: Sandbox
+) -> None:
+    for session_id in ("first", "second"):
+        add(warehouse, session_id)
+    sandbox.script = ["reset-after-processing", "reset-before-reading"]
+    deliver(concurrency=1)
+    found = ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})
+    assert (found["unknown"], found["proven"], found["ambiguous"]) == (2, 0, 2)
+    assert set(states().values()) == {"unknown"}
+
+
+def test_an_account_that_impact_refuses_changes_nothing_and_is_tried_again(
+    warehouse: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+) -> None:
+    add(warehouse, "a")
+    sandbox.script = ["reset-after-processing"]
+    deliver()
+    fields = {"conn_type": "http", "host": f"http://{sandbox.host}", "port": sandbox.port, "login": ""}
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACT_API_DEFAULT", json.dumps(fields))
+    with pytest.raises(AirflowException, match=r"40[14]") as error:
+        ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})
+    assert not isinstance(error.value, AirflowFailException)
+    assert states() == {"a": "unknown"}
+
+
+def test_old_calls_are_purged(warehouse: sqlite3.Connection) -> None:
+    add(warehouse, "a")
+    deliver()
+    assert PurgeLedgerOperator(task_id="purge", older_than=1).execute({}) == {"runs": 0}
+    assert states() == {"a": "delivered"}
+    with ImpactCallLedgerHook().ledger() as ledger:
+        assert CallQueries(ledger).count(Selection(until=datetime.now(UTC) + timedelta(seconds=5))) == {"delivered": 1}
+
+
+@pytest.mark.parametrize("older_than", [0, -1, "a year", None, float("nan"), 1e300])
+def test_an_age_that_is_none(older_than: Any) -> None:
+    with pytest.raises(AirflowFailException, match="older_than must be a timedelta or days"):
+        PurgeLedgerOperator(task_id="purge", older_than=older_than).execute({})
+
+
+def test_nothing_is_corrected_without_a_reason() -> None:
+    with pytest.raises(AirflowFailException, match="why must be given"):
+        AdoptCallsOperator(task_id="adopt", why=" ", **OPTIONS).execute({})
+
+
+@pytest.mark.parametrize("operator", [AdoptCallsOperator, ReconcileCallsOperator, PurgeLedgerOperator])
+def test_every_option_is_named_and_every_templated_one_is_there(operator: Any) -> None:
+    named = inspect.signature(operator).parameters
+    assert set(operator.template_fields) <= named.keys()
+    assert {"why", "ledger_conn_id", "ledger_namespace", "impactcall_conn_id"} <= named.keys()
+
+
+def test_the_task_is_kept_as_who_did_it_and_no_caller_is_logged(
+    warehouse: sqlite3.Connection,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for name, value in (("DAG_ID", "nightly"), ("TASK_ID", "reconcile"), ("DAG_RUN_ID", "r1"), ("TRY_NUMBER", "1")):
+        monkeypatch.setenv(f"AIRFLOW_CTX_{name}", value)
+    add(warehouse, "a")
+    sandbox.script = ["reset-after-processing"]
+    deliver()
+    ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})
+    with ImpactCallLedgerHook().ledger() as ledger:
+        last = CallQueries(ledger).history(Selection())[-1]
+    assert (last["state"], last["actor"]) == ("delivered", "nightly/reconcile/r1/1")
+    assert "Reconciled" in caplog.text
+    for private in (examples.CALLER, SID, "token"):
+        assert private not in caplog.text
+
+
+def test_an_action_of_a_call_that_is_not_among_the_rows_proves_nothing(
+    warehouse: sqlite3.Connection, sandbox: Sandbox
+) -> None:
+    """One caller, one second: the first call arrived, the second did not, and only the second is asked for."""
+    add(warehouse, "first")
+    add(warehouse, "second")
+    sandbox.script = ["ok", "reset-before-reading"]
+    deliver(concurrency=1)
+    only_second = {**OPTIONS, "sql": "SELECT * FROM calls WHERE CallSessionId = 'second'"}
+    found = ReconcileCallsOperator(task_id="reconcile", **only_second).execute({})
+    assert (found["unknown"], found["proven"], found["ambiguous"]) == (1, 0, 1)
+    assert states() == {"first": "delivered", "second": "unknown"}
+
+
+@pytest.mark.parametrize("odd", ["0001-01-02T00:00:00+00:00", "2999-09-10T22:55:32-08:00"])
+def test_a_call_of_a_time_that_no_call_has_costs_no_other_its_proof(
+    warehouse: sqlite3.Connection, sandbox: Sandbox, odd: str
+) -> None:
+    add(warehouse, "arrived", "odd")
+    warehouse.execute("UPDATE calls SET EventDate = ? WHERE CallSessionId = 'odd'", (odd,))
+    warehouse.commit()
+    sandbox.script = ["reset-after-processing"]
+    deliver(concurrency=1)
+    found = ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})
+    assert (found["proven"], found["rejected"]) == (1, 1)
+    assert states() == {"arrived": "delivered"}
+
+
+@pytest.mark.parametrize("odd", ["1991-01-02T00:00:00+00:00", "2019-09-10T22:55:32-08:00"])
+def test_a_call_of_an_odd_time_costs_no_other_its_proof(
+    warehouse: sqlite3.Connection, sandbox: Sandbox, odd: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(warehouse, "arrived", "odd")
+    warehouse.execute("UPDATE calls SET EventDate = ? WHERE CallSessionId = 'odd'", (odd,))
+    warehouse.commit()
+    sandbox.script = ["reset-after-processing", "reset-before-reading"]
+    deliver(concurrency=1)
+    assert ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})["proven"] == 1
+    assert states() == {"arrived": "delivered", "odd": "unknown"}
+    assert "1 calls are of the future, or too long ago" in caplog.text
+
+
+def test_calls_without_a_parameter_of_the_key_are_not_adopted_as_one(warehouse: sqlite3.Connection) -> None:
+    add(warehouse, "a", "b")
+    with pytest.raises(
+        AirflowFailException, match="'adopted': 0, 'already_delivered': 0, 'in_flight': 0, 'filtered': 0, 'rejected': 2"
+    ):
+        AdoptCallsOperator(task_id="adopt", why="sent before", key=["SubId1"], **OPTIONS).execute({})
+
+
+def test_a_task_of_a_long_name_can_correct_too(warehouse: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "d" * 250)
+    monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "t" * 250)
+    add(warehouse, "a")
+    assert AdoptCallsOperator(task_id="adopt", why="sent before", **OPTIONS).execute({})["adopted"] == 1
