@@ -61,12 +61,14 @@ class CallLeftOut(ImpactCallError):
 class DeliveryAborted(ImpactCallError):
     """Nothing more can be delivered until a person changes something, such as the credentials.
 
-    :param reason: what the endpoint refused
+    :param code: a :class:`.ReasonCode`: what the endpoint refused
+    :param reason: the same as a sentence
     :param report: what came of every row that was read
     """
 
-    def __init__(self, reason: str, report: DeliveryReport) -> None:
-        super().__init__(reason)
+    def __init__(self, code: str, reason: str, report: DeliveryReport) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
         self.reason = reason
         self.report = report
 
@@ -75,7 +77,12 @@ class LedgerUnusable(ImpactCallError):
     """The delivery ledger cannot be read or written, so nothing may be sent.
 
     :param reason: why, without credentials or values
+    :param code: a :class:`.ReasonCode`
     """
+
+    def __init__(self, reason: str, code: str = "ledger_unusable") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class ReadBackFailed(ImpactCallError):

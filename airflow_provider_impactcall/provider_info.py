@@ -75,8 +75,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": integration,
                 "python-modules": [
-                    "airflow_provider_impactcall.hooks.ledger",
                     "airflow_provider_impactcall.hooks.impactcall",
+                    "airflow_provider_impactcall.hooks.ledger",
                 ],
             }
         ],
@@ -84,8 +84,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": integration,
                 "python-modules": [
-                    "airflow_provider_impactcall.operators.ledger",
                     "airflow_provider_impactcall.operators.impactcall",
+                    "airflow_provider_impactcall.operators.ledger",
                 ],
             }
         ],

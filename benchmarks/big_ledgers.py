@@ -92,9 +92,9 @@ def questions(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
     undelivered = (calls.c.namespace == NAMESPACE, UNDELIVERED)
     oldest = sa.select(calls.c.state, sa.func.min(calls.c.changed_at)).where(*undelivered).group_by(calls.c.state)
     reasons = (
-        sa.select(calls.c.reason, sa.func.count())
+        sa.select(calls.c.reason_code, calls.c.status, sa.func.count())
         .where(*undelivered, calls.c.state == "rejected")
-        .group_by(calls.c.reason)
+        .group_by(calls.c.reason_code, calls.c.status)
     )
     partner = (
         sa.select(calls)

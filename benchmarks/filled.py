@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_impactcall.delivery.ledger.schema import calls, events, runs
+from airflow_provider_impactcall.delivery.outcome import ReasonCode
 
 NAMESPACE = "https://calls.example.com"
 CHECKED = "http://127.0.0.1:8900"
@@ -22,17 +23,29 @@ LAST = 1_795_000_000
 """When the last call was made, in seconds since 1970; the first was 18 months earlier."""
 
 _CALLS_AN_INSERT = 500_000
-_REASONS = (
-    "400 CallerId is not a valid phone number",
-    "400 MediaId is not a partner of this campaign",
-    "400 ActionTrackerId is not active",
-    "409 this call was logged before",
-    "422 EventDate is in the future",
-    "Status ERROR: the phone number is not assigned",
-    "EventDate: is older than impact.com takes calls",
-    "CallDuration: must be a whole number of seconds",
+_REJECTED = (
+    (ReasonCode.REFUSED, 400, "400 CallerId is not a valid phone number"),
+    (ReasonCode.REFUSED, 400, "400 MediaId is not a partner of this campaign"),
+    (ReasonCode.REFUSED, 400, "400 ActionTrackerId is not active"),
+    (ReasonCode.REFUSED, 409, "409 this call was logged before"),
+    (ReasonCode.REFUSED, 422, "422 EventDate is in the future"),
+    (ReasonCode.REFUSED_IN_ANSWER, 200, "200 Status ERROR; the phone number is not assigned"),
+    (ReasonCode.REFUSED_IN_ANSWER, 200, "200 Status ERROR; EventDate; older than impact.com takes calls"),
+    (ReasonCode.TOO_LONG, None, "the request would hold 70000 bytes of parameters"),
 )
-_UNKNOWN = ("timed out after 30 s", "502 without a body", "the connection was reset")
+_UNKNOWN = (
+    (ReasonCode.NO_ANSWER, None, "no complete answer (TimeoutError)"),
+    (ReasonCode.NO_VERDICT, 502, "502"),
+    (ReasonCode.NO_ANSWER, None, "no complete answer (ServerDisconnectedError)"),
+)
+_BY_STATE = {
+    "delivered": ((ReasonCode.OK, 200, "200 Status OK"),),
+    "rejected": _REJECTED,
+    "unknown": _UNKNOWN,
+    "not_sent": ((ReasonCode.RETRY_LATER, 503, "503"),),
+    "requeued": ((ReasonCode.REQUEUED, None, "requeue by alice: asked for again"),),
+    "open": ((None, None, ""),),
+}
 
 # Of ten thousand: 9,800 delivered, 100 rejected, 50 unknown, 35 not sent, 14 requeued, 1 open.
 _MIXED = """
@@ -43,25 +56,23 @@ _MIXED = """
 
 _CALLS = """
 INSERT INTO impactcall_call (key, namespace, "CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider",
-    "MediaId", "EventDate", fingerprint, state, reason, uncertain, attempts, deaths, fence, run_id, first_at,
-    changed_at, first_answer)
+    "MediaId", "EventDate", fingerprint, state, reason_code, status,
+    reason, uncertain, attempts, deaths, fence, run_id, first_at, changed_at, first_answer)
 SELECT md5('call' || n), CASE WHEN n % 50 = 49 THEN '{checked}' ELSE '{namespace}' END, 'CA' || md5('id' || n),
        {text}(1000 + n % {campaigns}), '4000', 'ExampleVendor', {text}(20000 + n * 7919 % {partners}), {event_date},
-       n % 65536, state,
-       CASE state WHEN 'delivered' THEN '200 Status OK' WHEN 'open' THEN '' WHEN 'rejected' THEN {rejected}
-                  WHEN 'requeued' THEN 'requeue by alice: asked for again' ELSE {unknown} END,
+       n % 65536, state, {reason_code}, {status}, {reason},
        {false}, CASE WHEN h % 50 = 0 THEN 2 ELSE 1 END, 0, 1, md5('run' || (n * {runs} / {total})), at,
        at + CASE WHEN state IN ('delivered', 'open') THEN 0.05 ELSE 30.0 END,
        CASE WHEN state = 'delivered' AND h % 50 > 0 THEN 200 END
 FROM ({mixed}) AS mixed ORDER BY n"""
 
 _EVENTS = """
-INSERT INTO impactcall_event (key, at, fence, run_id, state, status, reason)
+INSERT INTO impactcall_event (key, at, fence, run_id, state, reason_code, status, reason)
 SELECT md5('call' || n), at + step * 0.05, 1, md5('run' || (n * {runs} / {total})),
        CASE WHEN step = 0 THEN 'open' WHEN step = 1 AND steps = 3 THEN 'again' ELSE state END,
-       CASE WHEN step = 0 THEN NULL WHEN step = 1 AND steps = 3 THEN 503 WHEN state = 'delivered' THEN 200 END,
-       CASE WHEN step = 0 THEN '' WHEN step = 1 AND steps = 3 THEN '503 without a body'
-            WHEN state = 'delivered' THEN '200 Status OK' ELSE {unknown} END
+       CASE WHEN step = 0 THEN NULL WHEN step = 1 AND steps = 3 THEN 'retry_later' ELSE {reason_code} END,
+       CASE WHEN step = 0 THEN NULL WHEN step = 1 AND steps = 3 THEN 503 ELSE {status} END,
+       CASE WHEN step = 0 THEN '' WHEN step = 1 AND steps = 3 THEN '503' ELSE {reason} END
 FROM (SELECT *, CASE WHEN h % 50 = 0 THEN 3 ELSE 2 END AS steps FROM ({mixed}) AS mixed) AS counted,
      (SELECT 0 AS step UNION ALL SELECT 1 UNION ALL SELECT 2) AS steps
 WHERE step < steps AND NOT (state = 'delivered' AND h % 50 > 0) ORDER BY n, step"""
@@ -122,9 +133,15 @@ def run_id_of(number: int) -> str:
 
 
 def _values(sqlite: bool, total: int) -> dict[str, Any]:
-    def one_of(reasons: tuple[str, ...]) -> str:
-        cases = " ".join(f"WHEN {number} THEN '{reason}'" for number, reason in enumerate(reasons))
-        return f"CASE n / 10 % {len(reasons)} {cases} END"
+    def by_state(place: int) -> str:
+        cases = " ".join(
+            f"WHEN '{state}' THEN {one_of([why[place] for why in whys])}" for state, whys in _BY_STATE.items()
+        )
+        return f"CASE state {cases} END"
+
+    def one_of(values: Sequence[str | int | None]) -> str:
+        cases = " ".join(f"WHEN {number} THEN {_literal(value)}" for number, value in enumerate(values))
+        return f"CASE n / 10 % {len(values)} {cases} END"
 
     iso = "strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch')"
     return {
@@ -136,14 +153,17 @@ def _values(sqlite: bool, total: int) -> dict[str, Any]:
         "campaigns": CAMPAIGNS,
         "namespace": NAMESPACE,
         "checked": CHECKED,
-        "rejected": one_of(_REASONS),
-        "unknown": one_of(_UNKNOWN),
+        **dict(zip(("reason_code", "status", "reason"), map(by_state, range(3)), strict=True)),
         "text": "" if sqlite else "text",
         "false": "0" if sqlite else "false",
         "event_date": iso
         if sqlite
         else "to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
     }
+
+
+def _literal(value: str | int | None) -> str:
+    return "NULL" if value is None else str(value) if isinstance(value, int) else f"'{value}'"
 
 
 def _numbers(sqlite: bool, first: int, end: int) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import AttemptResult
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallRecord
 from tests.examples import LOGIN, PASSWORD, calls
@@ -124,20 +124,20 @@ async def deliver(memory: Memory, endpoint: Endpoint, records: list[CallRecord])
     async def work(numbers: Iterator[int]) -> None:
         for number in numbers:
             failures = 0
-            while (pause := await attempt(number)) is not None:
+            while (pause := await try_once(number)) is not None:
                 failures += 1
                 await asyncio.sleep(max(pause, random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**failures))))
 
-    async def attempt(number: int) -> float | None:
+    async def try_once(number: int) -> float | None:
         """None once it is delivered, else the seconds that the endpoint asks to wait."""
         async with places:
-            outcome = await endpoint.send(session, records[number])
-            if outcome.state is State.DELIVERED:
+            attempt = await endpoint.send(session, records[number])
+            if attempt.result is AttemptResult.DELIVERED:
                 await memory.delivered(number)
                 return None
-        if outcome.state in (State.REJECTED, State.ABORT):
-            raise RuntimeError(outcome.reason)
-        return outcome.retry_after or 0.0
+        if attempt.result in (AttemptResult.REJECTED, AttemptResult.ABORT):
+            raise RuntimeError(attempt.reason)
+        return attempt.retry_after or 0.0
 
     async with endpoint.session() as session:
         for batch in memory.batches(len(records)):

@@ -27,9 +27,9 @@ from yarl import URL
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.identity import identify
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import AttemptResult
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint, encode
-from airflow_provider_impactcall.delivery.wire.response import outcome_of
+from airflow_provider_impactcall.delivery.wire.response import attempt_of
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from benchmarks.endpoints import ANSWER, NotInstalled
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
@@ -195,7 +195,8 @@ def _encode(origin: str, records: Sequence[CallRecord]) -> None:
 def _understand(records: Sequence[CallRecord]) -> None:
     headers = {"Content-Type": "application/json"}
     for record in records:
-        if outcome_of(200, headers, ANSWER.encode(), private=record.parameters().values()).state != State.DELIVERED:
+        attempt = attempt_of(200, headers, ANSWER.encode(), private=record.parameters().values())
+        if attempt.result is not AttemptResult.DELIVERED:
             raise RuntimeError("the endpoint's answer is Status OK")
 
 
@@ -204,9 +205,9 @@ async def _send(endpoint: Endpoint, records: Sequence[CallRecord], concurrency: 
 
     async def work(session: Any) -> None:
         for record in each:
-            outcome = await endpoint.send(session, record)
-            if outcome.state != State.DELIVERED:
-                raise RuntimeError(outcome.reason)
+            attempt = await endpoint.send(session, record)
+            if attempt.result is not AttemptResult.DELIVERED:
+                raise RuntimeError(attempt.reason)
 
     async with endpoint.session() as session, asyncio.TaskGroup() as group:
         for _ in range(concurrency):

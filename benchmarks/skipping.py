@@ -26,7 +26,7 @@ from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, State
+from airflow_provider_impactcall.delivery.outcome import CallState, DeliveryReport, ReasonCode
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
@@ -161,7 +161,9 @@ def entry(claim: Claim, run_id: str) -> dict[str, Any]:
         "key": claim.key,
         "namespace": NAMESPACE,
         "fingerprint": claim.fingerprint,
-        "state": str(State.DELIVERED),
+        "state": CallState.DELIVERED.value,
+        "reason_code": ReasonCode.OK.value,
+        "status": 200,
         "reason": "200 Status OK",
         "uncertain": False,
         "attempts": 1,
@@ -178,8 +180,8 @@ def skip(ledger: Ledger, read: Iterable[dict[str, Any]]) -> DeliveryReport:
     claims, interrupt = Duplicates(), threading.Event()
     run_id = ledger.start("benchmark", "")
     engine = Engine(claims=claims, pacing=Pacing(max_wait=1), on_settled=lambda *_: None, interrupt=interrupt)
-    books = LedgerWriter(ledger, run_id, claims.key, resend=False)
-    report = run(engine, Endpoint(NOWHERE, timeout=1), books, read, CallMapping(), interrupt)
+    writer = LedgerWriter(ledger, run_id, claims.key, resend=False)
+    report = run(engine, Endpoint(NOWHERE, timeout=1), writer, read, CallMapping(), interrupt)
     ledger.end(run_id, report)
     return report
 

@@ -16,17 +16,18 @@ _LEVELS = ("info", "warning", "error")
 _ERRORS = ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "say")
 # Which argument of these holds the text.
 _TEXT_OF = {
-    "Outcome": 1,
+    "Attempt": 2,
+    "Outcome": 2,
     "Problem": 1,
-    "Stop": 0,
+    "Stop": 1,
+    "Wait": 1,
     "UnreadableRow": 0,
     "UnreadableValue": 0,
     "Shapeless": 0,
-    "Decision": 3,
-    "_given_up": 1,
+    "_given_up": 2,
 }
-_NAMES = ("problem", "problems", "reason", "message", "wait", "_MISCONFIGURED", "_REASONS", "DIED", "LEASE_RAN_OUT",
-          "LOOK_LIKE_VALUES")  # fmt: skip
+_NAMES = ("problem", "problems", "reason", "message", "wait", "_MISCONFIGURED", "_REASONS", "DIED", "NO_KEY",
+          "LEASE_RAN_OUT", "LOOK_LIKE_VALUES")  # fmt: skip
 # What these return is part of a text.
 _FUNCTIONS = ("_lacks", "_unreadable", "_without_source", "_of_many", "_dict_of_dicts", "_of_a_table",
               "_as_text", "_instead", "_no_path", "_untold", "_unset")  # fmt: skip

@@ -27,12 +27,13 @@ from airflow_provider_impactcall.cli.messages import leave, only_our_messages, s
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.csv_cells import csv_lines
 from airflow_provider_impactcall.delivery.dry_run.page import page_of
-from airflow_provider_impactcall.delivery.ledger.corrections import REQUEUABLE, RESOLVABLE, Corrections
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
-from airflow_provider_impactcall.delivery.ledger.purge import PURGEABLE, purge
+from airflow_provider_impactcall.delivery.ledger.purge import purge
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
-from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, STATES, UNSETTLED, Selection
+from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, STATES, Selection
+from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, PURGEABLE, Cause, correctable
 from airflow_provider_impactcall.delivery.private_files import replacing
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
@@ -156,7 +157,10 @@ def list_runs(args: Namespace, results: TextIO) -> None:
 @_command
 def requeue_calls(args: Namespace, results: TextIO) -> None:
     """Have calls sent once more."""
-    selection, author = _selection_to_change(args, REQUEUABLE, REQUEUABLE), _author(args)
+    selection, author = (
+        _selection_to_change(args, correctable(Cause.REQUEUE), correctable(Cause.REQUEUE)),
+        _author(args),
+    )
     with _hook(args).ledger() as ledger:
         counts = CallQueries(ledger).count(selection)
         risk = "The unknown ones may have been processed, and may then arrive twice." if counts["unknown"] else ""
@@ -168,7 +172,8 @@ def requeue_calls(args: Namespace, results: TextIO) -> None:
 def resolve_calls(args: Namespace, results: TextIO) -> None:
     """Record what impact.com says of calls."""
     delivered = args.resolution == "delivered"
-    selection, author = _selection_to_change(args, UNSETTLED, RESOLVABLE[delivered]), _author(args)
+    allowed = correctable(Cause.RESOLVE_AS_DELIVERED if delivered else Cause.RESOLVE_AS_NOT_DELIVERED)
+    selection, author = _selection_to_change(args, IN_DOUBT, allowed), _author(args)
     risk = (
         ""
         if delivered
@@ -223,7 +228,8 @@ def _selection(args: Namespace) -> Selection:
     return Selection(
         states=tuple(args.state or ()),
         reason=args.reason,
-        exact_reason=args.exact_reason,
+        reason_code=args.reason_code,
+        status=args.status,
         run_id=args.run_id,
         since=args.since,
         until=args.until,

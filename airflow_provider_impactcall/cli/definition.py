@@ -90,7 +90,8 @@ SELECTION = (
         "several with commas, or given several times",
     ),
     _argument("--reason", type=_text, metavar="TEXT", help="calls with this text in their reason"),
-    _argument("--exact-reason", metavar="TEXT", help="calls whose reason is this text, and no more"),
+    _argument("--reason-code", metavar="CODE", help="calls of this reason code, such as refused or no_answer"),
+    _argument("--status", type=int, metavar="STATUS", help="calls whose answer had this HTTP status"),
     _argument("--run-id", type=_text, metavar="ID", help="calls that this run changed last"),
     _argument(
         "--since",

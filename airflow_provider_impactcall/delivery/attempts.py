@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from airflow_provider_impactcall.delivery.outcome import Outcome
+from airflow_provider_impactcall.delivery.outcome import Attempt
 from airflow_provider_impactcall.records import CallRecord
 
 
@@ -28,16 +28,16 @@ class Attempts:
         """In seconds; zero if there was none."""
         return self.seconds / self.count if self.count else 0.0
 
-    def timing(self, send: Callable[[CallRecord], Awaitable[Outcome]]) -> Callable[[CallRecord], Awaitable[Outcome]]:
+    def timing(self, send: Callable[[CallRecord], Awaitable[Attempt]]) -> Callable[[CallRecord], Awaitable[Attempt]]:
         """The same way to send one call, with what it takes counted here. One that is cut off does not count."""
 
-        async def timed(call: CallRecord) -> Outcome:
+        async def timed(call: CallRecord) -> Attempt:
             began = time.monotonic()
-            outcome = await send(call)
+            attempt = await send(call)
             took = time.monotonic() - began
             self.count += 1
             self.seconds += took
             self.longest = max(self.longest, took)
-            return outcome
+            return attempt
 
         return timed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
 from airflow_provider_impactcall.delivery.stages import Attempted
 
 _REFUSED_BEFORE_ANY_DELIVERY = 20
@@ -20,40 +20,41 @@ class CircuitBreaker:
 
     def __init__(self) -> None:
         self._delivered = False
-        self._held: list[tuple[Attempted, Outcome]] = []
+        self._held: list[tuple[Attempted, Attempt]] = []
         self._forbidden = 0
-        self._blamed: Outcome | None = None
+        self._blamed: Attempt | None = None
 
-    def judge(self, call: Attempted, outcome: Outcome) -> list[tuple[Attempted, Outcome]]:
-        """The calls that can be settled now, each with its outcome; ABORT for one that is not to blame."""
-        if outcome.state is State.DELIVERED:
+    def judge(self, call: Attempted, attempt: Attempt) -> list[tuple[Attempted, Attempt]]:
+        """The calls that can be settled now, each with what its attempt came to; ABORT for one that is not to blame."""
+        if attempt.result is AttemptResult.DELIVERED:
             self._delivered = True
-            return [*self.confirm(), (call, outcome)]
-        if outcome.state is State.ABORT:
-            self._held.append((call, outcome))
-            return self._blame(outcome)
-        if outcome.state is not State.REJECTED or outcome.status is None:
-            return [(call, outcome)]
-        self._held.append((call, outcome))
+            return [*self.confirm(), (call, attempt)]
+        if attempt.result is AttemptResult.ABORT:
+            self._held.append((call, attempt))
+            return self._blame(attempt)
+        if attempt.result is not AttemptResult.REJECTED or attempt.status is None:
+            return [(call, attempt)]
+        self._held.append((call, attempt))
         if self._blamed is not None:
             return self._blame(self._blamed)
-        if outcome.status == 403:
+        if attempt.status == 403:
             self._forbidden += 1
             if not self._delivered or self._forbidden == _FORBIDDEN_IN_A_ROW:
-                return self._blame(Outcome(State.ABORT, "403, the account may not send these calls", 403))
+                reason = "403, the account may not send these calls"
+                return self._blame(Attempt(AttemptResult.ABORT, ReasonCode.FORBIDDEN, reason, 403))
             return []
         if self._delivered:
             return self.confirm()
         if len(self._held) == _REFUSED_BEFORE_ANY_DELIVERY:
-            reason = f"the first {len(self._held)} calls were all refused; the last: {outcome.reason}"
-            return self._blame(Outcome(State.ABORT, reason, outcome.status))
+            reason = f"the first {len(self._held)} calls were all refused; the last: {attempt.reason}"
+            return self._blame(Attempt(AttemptResult.ABORT, ReasonCode.ALL_REFUSED, reason, attempt.status))
         return []
 
-    def confirm(self) -> list[tuple[Attempted, Outcome]]:
+    def confirm(self) -> list[tuple[Attempted, Attempt]]:
         """The refusals held back, as what they are."""
         held, self._held, self._forbidden = self._held, [], 0
         return held
 
-    def _blame(self, verdict: Outcome) -> list[tuple[Attempted, Outcome]]:
+    def _blame(self, verdict: Attempt) -> list[tuple[Attempted, Attempt]]:
         self._blamed = verdict
         return [(call, verdict) for call, _ in self.confirm()]

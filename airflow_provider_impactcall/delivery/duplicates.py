@@ -7,7 +7,7 @@ from struct import Struct
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import RowOutcome
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import PARAMETERS
 
@@ -27,7 +27,7 @@ class CallIndex:
     def __init__(self) -> None:
         self._buckets = [bytearray() for _ in range(_BUCKETS)]
 
-    def state_of(self, key: bytes, content: int) -> State | None:
+    def state_of(self, key: bytes, content: int) -> RowOutcome | None:
         """None for a call that was not seen yet, and is from now on; else what it is instead: a duplicate, or changed.
 
         :param key: 16 bytes, evenly spread: a digest
@@ -41,7 +41,7 @@ class CallIndex:
         if at < 0:
             bucket += entry
             return None
-        return State.DUPLICATE if bucket.startswith(entry, at) else State.CHANGED
+        return RowOutcome.DUPLICATE if bucket.startswith(entry, at) else RowOutcome.CHANGED
 
 
 class Duplicates:
@@ -64,6 +64,6 @@ class Duplicates:
         self.key = tuple(key)
         self._seen = CallIndex()
 
-    def state_of(self, claim: Claim) -> State | None:
+    def state_of(self, claim: Claim) -> RowOutcome | None:
         """None if the call may be sent, else what it is instead: a duplicate, or changed."""
         return self._seen.state_of(bytes.fromhex(claim.key), claim.content)

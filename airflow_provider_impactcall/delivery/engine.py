@@ -13,12 +13,31 @@ from airflow_provider_impactcall.delivery.circuit_breaker import CircuitBreaker
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import NO_KEY, Call, Item, Listener, Rejected, Skipped
-from airflow_provider_impactcall.delivery.ledger.entries import OPEN, Entry
-from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Decision, Settlement, as_known, decide
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State, Stop
+from airflow_provider_impactcall.delivery.ledger.entries import Entry
+from airflow_provider_impactcall.delivery.ledger.rules import (
+    LEASE_RAN_OUT,
+    Decision,
+    Send,
+    Settled,
+    Settlement,
+    Wait,
+    as_known,
+    decide,
+)
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    CallState,
+    DeliveryReport,
+    NothingLeft,
+    Outcome,
+    ReasonCode,
+    RowOutcome,
+    Stop,
+)
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.slots import Slots
-from airflow_provider_impactcall.delivery.stages import Attempted, Pending, Sent, Settling, _known
+from airflow_provider_impactcall.delivery.stages import Attempted, Pending, Sent, Settling
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.exceptions import DeliveryAborted, LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
@@ -28,7 +47,7 @@ log = logging.getLogger(__name__)
 # Calls in hand for each that may be in flight: the others rest after a failure of their own, in nobody's way.
 _IN_HAND = 8
 
-Send = Callable[[CallRecord], Awaitable[Outcome]]
+SendCall = Callable[[CallRecord], Awaitable[Attempt]]
 
 
 class RunLedger(Protocol):
@@ -50,7 +69,7 @@ class RunLedger(Protocol):
     async def take(self, claim: Claim) -> Decision:
         """Record durably that a call is about to be sent, if it may be."""
 
-    def settle(self, settlement: Settlement) -> Awaitable[str]:
+    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
         """Record durably what came of an attempt, before anything that is taken after this was called.
 
         :return: to be awaited: the state that the ledger has its call in from now on
@@ -94,21 +113,21 @@ class Engine:
         self._timings = timings
         self._in_flight: set[asyncio.Task[None]] = set()
         self._cut = False
-        self._refusals = CircuitBreaker()
+        self._breaker = CircuitBreaker()
         self.report = DeliveryReport()
-        self._aborted: str | None = None
-        self._without_ledger: str | None = None
+        self._aborted: Attempt | None = None
+        self._without_ledger: Stop | None = None
 
     @property
     def stopped(self) -> bool:
         """Whether nothing more leaves."""
         return self._pacing.stopped is not None
 
-    async def run(self, send: Send, books: RunLedger, batches: AsyncIterator[Sequence[Item]]) -> DeliveryReport:
+    async def run(self, send: SendCall, ledger: RunLedger, batches: AsyncIterator[Sequence[Item]]) -> DeliveryReport:
         """Settle every row.
 
         :param send: one attempt to send one call; never raises for what happens on the wire
-        :param books: the ledger
+        :param ledger: the ledger
         :param batches: the rows, as they come
         :raises DeliveryAborted: when nothing can be delivered until a person changes something
         """
@@ -120,26 +139,26 @@ class Engine:
                 async with asyncio.TaskGroup() as deliveries:
                     async for batch in batches:
                         self.report.rows += len(batch)
-                        for pending in await self._to_send(batch, books):
+                        for pending in await self._to_send(batch, ledger):
                             await in_hand.acquire()
                             # Before there is a task: hundreds that wait are what garbage collection then looks at.
                             await self._slots.enter(0)
-                            deliveries.create_task(self._deliver(send, books, pending, in_hand))
-                await self._hear([_tell(books, *refused) for refused in self._refusals.confirm()], books)
+                            deliveries.create_task(self._deliver(send, ledger, pending, in_hand))
+                await self._conclude_all([_settle(ledger, *refused) for refused in self._breaker.confirm()], ledger)
         finally:
             for task in beside:
                 task.cancel()
             self.report.stop = self._pacing.stopped
             self.report.seconds = round(_now() - started, 3)
         if self._aborted is not None:
-            raise DeliveryAborted(self._aborted, self.report)
+            raise DeliveryAborted(self._aborted.code, self._aborted.reason, self.report)
         return self.report
 
-    async def _to_send(self, batch: Sequence[Item], books: RunLedger) -> list[Pending]:
+    async def _to_send(self, batch: Sequence[Item], ledger: RunLedger) -> list[Pending]:
         """The calls of a batch that are to be sent; the other rows are settled."""
         claims: list[tuple[Call, Claim]] = []
         for row in batch:
-            claimed = claim_of(row, self._claims, books.identify)
+            claimed = claim_of(row, self._claims, ledger.identify)
             if isinstance(claimed, Outcome):
                 self._settle(row, claimed)
             else:
@@ -148,128 +167,134 @@ class Engine:
         # To ask a database that is away takes minutes, and there may be thousands of batches.
         if claims and self._without_ledger is None:
             try:
-                entries = await books.look_up([key for _, claim in claims for key in claim.keys])
+                entries = await ledger.look_up([key for _, claim in claims for key in claim.keys])
             except LedgerUnusable as error:
-                self._without_ledger = str(error)
-                self._pacing.stop(Stop(str(error)))
+                self._without_ledger = Stop(ReasonCode(error.code), str(error))
+                self._pacing.stop(self._without_ledger)
         if self._without_ledger is not None:
             for call, _ in claims:
-                self._leave(call, self._without_ledger)
+                self._leave(call, self._without_ledger.code, self._without_ledger.reason)
             return []
         known = ((call, as_known(claim, entries)) for call, claim in claims)
-        pending = (self._pending(call, claim, entries.get(claim.key), books) for call, claim in known)
+        pending = (self._pending(call, claim, entries.get(claim.key), ledger) for call, claim in known)
         return [each for each in pending if each is not None]
 
-    def _pending(self, call: Call, claim: Claim, entry: Entry | None, books: RunLedger) -> Pending | None:
+    def _pending(self, call: Call, claim: Claim, entry: Entry | None, ledger: RunLedger) -> Pending | None:
         """The call, if it is to be sent; else it is settled."""
-        decision = decide(entry, claim, books.run_id, resend=books.resend)
+        decision = decide(entry, claim, ledger.run_id, resend=ledger.resend)
         # A dead run's call is held, but that has to be recorded first; a run that sends nothing leaves it as it is.
-        held = decision.state is not None
-        takes_over = held and entry is not None and entry.state == OPEN and self._allowance != 0
-        if held and not takes_over:
-            self._settle(call, Outcome(decision.state or State.UNKNOWN, decision.reason))
+        takes_over = entry is not None and entry.died and self._allowance != 0
+        if isinstance(decision, Settled) and not takes_over:
+            self._settle(call, decision.outcome)
             return None
+        uncertain = takes_over if isinstance(decision, Settled) else decision.uncertain
         if self._allowance == 0:
-            self._settle(call, _given_up(decision.uncertain, "over the limit"))
+            self._settle(call, _given_up(uncertain, ReasonCode.OVER_LIMIT, "over the limit"))
             return None
-        if self._allowance is not None and not takes_over:
+        if self._allowance is not None and not isinstance(decision, Settled):
             self._allowance -= 1
-        return Pending(call, claim._replace(is_new=entry is None), uncertain=takes_over or decision.uncertain)
+        return Pending(call, claim._replace(is_new=entry is None), uncertain)
 
-    def _leave(self, call: Call, reason: str, *, uncertain: bool = False) -> None:
+    def _leave(self, call: Call, code: ReasonCode, reason: str, *, uncertain: bool = False) -> None:
         """Settle a call that a later run may send."""
         self.report.given_up += 1
-        self._settle(call, _given_up(uncertain, reason))
+        self._settle(call, _given_up(uncertain, code, reason))
 
-    async def _deliver(self, send: Send, books: RunLedger, pending: Pending, in_hand: asyncio.Semaphore) -> None:
+    async def _deliver(self, send: SendCall, ledger: RunLedger, pending: Pending, in_hand: asyncio.Semaphore) -> None:
         try:
             with self._pacing.in_hand():
-                await self._send_until_settled(send, books, *pending)
+                await self._send_until_settled(send, ledger, *pending)
         finally:
             in_hand.release()
 
     async def _send_until_settled(
-        self, send: Send, books: RunLedger, call: Call, claim: Claim, uncertain: bool
+        self, send: SendCall, ledger: RunLedger, call: Call, claim: Claim, uncertain: bool
     ) -> None:
         """Send a call that has a place, until something has come of it."""
         attempts = 0
         waited = 0.0
         while True:
             try:
-                decision = await self._take(books, claim, uncertain)
+                decision = await self._take(ledger, claim, uncertain)
                 sent = None
-                if decision.fence is not None:
-                    attempted = Attempted(call, claim, decision.fence, decision.uncertain)
-                    sent = await self._send(send, books, attempted)
+                if isinstance(decision, Send):
+                    sent = await self._send(send, ledger, Attempted(call, claim, decision.fence, decision.uncertain))
             finally:
                 self._slots.leave()
-            uncertain = decision.uncertain
-            if decision.state is not None:
-                return self._settle(call, Outcome(decision.state, decision.reason))
-            if sent is None:
-                if waited >= self._timings.lease or self.stopped:
-                    return self._leave(call, decision.reason, uncertain=uncertain)
-                await self._pacing.rest_for(self._timings.other_run)
-                waited += self._timings.other_run
-            elif sent.again is None:
-                return await self._hear(sent.told, books, sent.attempted)
-            else:
-                recorded = await self._heard(sent.again)
+            match decision:
+                case Settled(outcome):
+                    return self._settle(call, outcome)
+                case Wait(code, reason, uncertain):
+                    if waited >= self._timings.lease or self.stopped:
+                        return self._leave(call, code, reason, uncertain=uncertain)
+                    await self._pacing.rest_for(self._timings.other_run)
+                    waited += self._timings.other_run
+            if sent is not None:
+                if sent.again is None:
+                    return await self._conclude_all(sent.settling, ledger, sent.attempted)
+                recorded = await self._recorded(sent.again)
                 if recorded is None:
-                    return self._settle_unrecorded(sent.attempted, sent.again.outcome, books)
-                if recorded is not sent.again.outcome:
-                    return self._conclude(sent.attempted, recorded)
+                    return self._settle_unrecorded(sent.attempted, sent.again.attempt, ledger)
+                if isinstance(recorded, Outcome):
+                    return self._settle(call, recorded)
                 uncertain = sent.attempted.uncertain
                 attempts += 1
                 await self._pacing.rest(attempts)
-            claim = _seen(claim)
+            claim = _known_to_ledger(claim)
             await self._slots.enter(attempts)
 
-    async def _take(self, books: RunLedger, claim: Claim, uncertain: bool) -> Decision:
+    async def _take(self, ledger: RunLedger, claim: Claim, uncertain: bool) -> Decision:
         """Have a call admitted, and record that it is about to leave; if it may not, its admission is given back.
 
         :param uncertain: whether an earlier attempt of unknown fate may have been processed; the decision says so too
         """
         while await self._pacing.admit():
             try:
-                decision = await books.take(claim)
+                decision = await ledger.take(claim)
             except LedgerUnusable as error:
-                self._pacing.stop(Stop(str(error)))
-                decision = Decision(reason=str(error))
-            uncertain = uncertain or decision.uncertain
-            decision = replace(decision, uncertain=uncertain) if decision.uncertain != uncertain else decision
-            if decision.fence is None:
+                self._pacing.stop(Stop(ReasonCode(error.code), str(error)))
+                decision = Wait(ReasonCode(error.code), str(error))
+            if not isinstance(decision, Settled):
+                uncertain = uncertain or decision.uncertain
+                decision = replace(decision, uncertain=uncertain) if decision.uncertain != uncertain else decision
+            if not isinstance(decision, Send):
                 self._pacing.withdraw()
                 return decision
             # Recording takes time, in which all may have changed.
-            if not books.may_send:
-                self._pacing.stop(Stop(LEASE_RAN_OUT))
+            if not ledger.may_send:
+                self._pacing.stop(Stop(ReasonCode.LEASE_LOST, LEASE_RAN_OUT))
             if not (self.stopped or self._pacing.holds_up):
                 return decision
             self._pacing.withdraw()
             stop = self._pacing.stopped
-            reason = "the endpoint asked to wait before it left" if stop is None else str(stop)
-            stayed = Settlement(claim.key, decision.fence, Outcome(State.NOT_SENT, reason))
-            if await self._answer(books.settle(stayed)) is None:
-                state = None if books.resend else State.UNKNOWN
-                return Decision(state, uncertain=True, reason=f"{reason}; the ledger could not record it")
-            claim = _seen(claim)
-        return Decision(uncertain=uncertain, reason=str(self._pacing.stopped))
+            code, reason = ReasonCode.ENDPOINT_ASKS_TO_WAIT, "the endpoint asked to wait before it left"
+            if stop is not None:
+                code, reason = stop.code, str(stop)
+            stayed = Attempt(AttemptResult.NOT_SENT, code, reason)
+            if await self._awaited(ledger.settle(Settlement(claim.key, decision.fence, stayed))) is None:
+                reason = f"{reason}; the ledger could not record it"
+                if ledger.resend:
+                    return Wait(ReasonCode.NOT_RECORDED, reason, uncertain=True)
+                return Settled(Outcome(RowOutcome.UNKNOWN, ReasonCode.NOT_RECORDED, reason))
+            claim = _known_to_ledger(claim)
+        stopped = cast("Stop", self._pacing.stopped)
+        return Wait(stopped.code, str(stopped), uncertain)
 
-    async def _send(self, send: Send, books: RunLedger, attempted: Attempted) -> Sent:
-        """Send a call that was taken, and tell the ledger what came of it.
+    async def _send(self, send: SendCall, ledger: RunLedger, attempted: Attempted) -> Sent:
+        """Send a call that was taken, and ask the ledger to record what came of it.
 
-        That is before its place is free, and the ledger's answer is listened to afterwards: what the next call takes is
+        That is before its place is free, and the ledger's answer is awaited afterwards: what the next call takes is
         recorded with this or after it, so that never more intents are open than places.
         """
-        outcome = await self._attempt(send, attempted.call)
-        self._pacing.observe(outcome)
-        attempted = attempted._replace(uncertain=attempted.uncertain or outcome.state is State.UNKNOWN)
-        if outcome.state in (State.AGAIN, State.NOT_SENT, *([State.UNKNOWN] * books.resend)):
-            return Sent(attempted, again=_tell(books, attempted, outcome))
-        return Sent(attempted, told=self._judge(books, attempted, _known(outcome, attempted.uncertain)))
+        attempt = await self._attempt(send, attempted.call)
+        self._pacing.observe(attempt)
+        doubtful = attempt.result is AttemptResult.UNKNOWN
+        attempted = attempted._replace(uncertain=attempted.uncertain or doubtful)
+        if attempt.result in (AttemptResult.AGAIN, AttemptResult.NOT_SENT) or (doubtful and ledger.resend):
+            return Sent(attempted, again=_settle(ledger, attempted, attempt))
+        return Sent(attempted, settling=self._judge(ledger, attempted, _in_doubt(attempt, attempted.uncertain)))
 
-    async def _attempt(self, send: Send, call: Call) -> Outcome:
+    async def _attempt(self, send: SendCall, call: Call) -> Attempt:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._in_flight.add(task)
         try:
@@ -279,76 +304,91 @@ class Engine:
                 raise
             task.uncancel()
             if isinstance(cancelled, NothingLeft):
-                return Outcome(State.NOT_SENT, "the run was stopped before it left")
-            return Outcome(State.UNKNOWN, "the run was stopped before an answer came")
+                reason = "the run was stopped before it left"
+                return Attempt(AttemptResult.NOT_SENT, ReasonCode.RUN_STOPPED, reason)
+            reason = "the run was stopped before an answer came"
+            return Attempt(AttemptResult.UNKNOWN, ReasonCode.RUN_STOPPED, reason)
         except Exception as error:
-            # It is not to raise. If it does, that is one call's, and must not cut off the others in flight.
-            return Outcome(State.UNKNOWN, f"no complete answer ({type(error).__name__})")
+            # `send` must not raise. If it does, only this call fails, and the others in flight go on.
+            reason = f"no complete answer ({type(error).__name__})"
+            return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, reason)
         finally:
             self._in_flight.discard(task)
 
-    def _judge(self, books: RunLedger, attempted: Attempted, outcome: Outcome) -> list[Settling]:
-        """Tell the ledger what is clear now. A refusal may be held back until others show whose fault it is."""
-        verdicts = self._refusals.judge(attempted, outcome)
-        told = []
+    def _judge(self, ledger: RunLedger, attempted: Attempted, attempt: Attempt) -> list[Settling]:
+        """Ask the ledger to record what is clear now. A refusal is held back until others show whose fault it is."""
+        verdicts = self._breaker.judge(attempted, attempt)
+        settling = []
         if all(judged is not attempted for judged, _ in verdicts):
             # As long as it may be the set-up that is refused, the next run is to try again.
-            told.append(
-                _tell(books, attempted, Outcome(State.NOT_SENT, outcome.reason, outcome.status), held_back=True)
-            )
+            held_back = replace(attempt, result=AttemptResult.NOT_SENT)
+            settling.append(_settle(ledger, attempted, held_back, held_back=True))
         for judged, verdict in verdicts:
-            if verdict.state is State.ABORT:
-                self._aborted = self._aborted or verdict.reason
-                self._pacing.stop(Stop(verdict.reason))
-                verdict = Outcome(State.NOT_SENT, verdict.reason)
-            told.append(_tell(books, judged, verdict))
-        return told
+            if verdict.result is AttemptResult.ABORT:
+                self._aborted = self._aborted or verdict
+                self._pacing.stop(Stop(verdict.code, verdict.reason))
+                verdict = Attempt(AttemptResult.NOT_SENT, verdict.code, verdict.reason)
+            settling.append(_settle(ledger, judged, verdict))
+        return settling
 
-    async def _hear(self, told: Sequence[Settling], books: RunLedger, just_attempted: Attempted | None = None) -> None:
+    async def _conclude_all(
+        self, settling: Sequence[Settling], ledger: RunLedger, just_attempted: Attempted | None = None
+    ) -> None:
         """Settle calls as the ledger has them now."""
-        for each in told:
-            recorded = await self._heard(each)
+        for each in settling:
+            recorded = await self._recorded(each)
             if each.held_back:
                 continue
             if recorded is None and each.attempted is just_attempted:
-                self._settle_unrecorded(each.attempted, each.outcome, books)
+                self._settle_unrecorded(each.attempted, each.attempt, ledger)
+            elif isinstance(recorded, Outcome):
+                self._settle(each.attempted.call, recorded)
             else:
-                # The ledger has what was held back as not sent.
-                self._conclude(each.attempted, recorded or Outcome(State.NOT_SENT, each.outcome.reason))
+                self._conclude(each.attempted, each.attempt, recorded=recorded is not None)
 
-    async def _heard(self, told: Settling) -> Outcome | None:
-        """What a call's outcome is now that the ledger was told of an attempt, or None if it could not be recorded."""
-        outcome = told.outcome
-        state = await self._answer(told.answer)
-        if state == State.DELIVERED and outcome.state is not State.DELIVERED:
-            return Outcome(State.ALREADY_DELIVERED, "delivered by another run")
-        if state == State.UNKNOWN and outcome.state is State.REJECTED:
-            return Outcome(State.UNKNOWN, outcome.reason, outcome.status)
-        return None if state is None else outcome
+    async def _recorded(self, settling: Settling) -> Outcome | CallState | None:
+        """The state that the ledger has a call in now, an outcome if the ledger knows more of the call than its attempt
+        told, or None if the attempt could not be recorded.
+        """
+        attempt = settling.attempt
+        state = await self._awaited(settling.recorded)
+        if state is CallState.DELIVERED and attempt.result is not AttemptResult.DELIVERED:
+            reason = "delivered by another run"
+            return Outcome(RowOutcome.ALREADY_DELIVERED, ReasonCode.DELIVERED_ELSEWHERE, reason)
+        if state is CallState.UNKNOWN and attempt.result is AttemptResult.REJECTED:
+            return Outcome(RowOutcome.UNKNOWN, ReasonCode.IN_DOUBT, attempt.reason, attempt.status)
+        return state
 
-    async def _answer(self, answer: Awaitable[str]) -> str | None:
+    async def _awaited(self, recorded: Awaitable[CallState]) -> CallState | None:
         try:
-            return await answer
+            return await recorded
         except LedgerUnusable as error:
-            self._pacing.stop(Stop(str(error)))
+            self._pacing.stop(Stop(ReasonCode(error.code), str(error)))
             return None
 
-    def _conclude(self, attempted: Attempted, outcome: Outcome) -> None:
-        if outcome.state is State.NOT_SENT:
-            self._leave(attempted.call, outcome.reason, uncertain=attempted.uncertain)
-        else:
-            self._settle(attempted.call, outcome)
+    def _conclude(self, attempted: Attempted, attempt: Attempt, *, recorded: bool) -> None:
+        """Settle a call by the last attempt to send it.
 
-    def _settle_unrecorded(self, attempted: Attempted, outcome: Outcome, books: RunLedger) -> None:
+        :param recorded: whether the ledger has it; if not, the ledger still has the refusal that was held back, as not
+            sent
+        """
+        if not recorded or attempt.result is AttemptResult.NOT_SENT:
+            self._leave(attempted.call, attempt.code, attempt.reason, uncertain=attempted.uncertain)
+        else:
+            self._settle(
+                attempted.call, Outcome(RowOutcome(attempt.result), attempt.code, attempt.reason, attempt.status)
+            )
+
+    def _settle_unrecorded(self, attempted: Attempted, attempt: Attempt, ledger: RunLedger) -> None:
         """Settle a call whose outcome the ledger could not record: a later run will find an attempt of unknown fate.
 
         With resend that run sends it, so it is asked for; but not because of a call that is known to have arrived.
         """
-        reason = f"{outcome.reason}; the ledger could not record it"
-        if books.resend and outcome.state is not State.DELIVERED:
-            self._leave(attempted.call, reason, uncertain=True)
+        reason = f"{attempt.reason}; the ledger could not record it"
+        if ledger.resend and attempt.result is not AttemptResult.DELIVERED:
+            self._leave(attempted.call, ReasonCode.NOT_RECORDED, reason, uncertain=True)
         else:
-            self._settle(attempted.call, Outcome(State.UNKNOWN, reason, outcome.status))
+            self._settle(attempted.call, Outcome(RowOutcome.UNKNOWN, ReasonCode.NOT_RECORDED, reason, attempt.status))
 
     def _settle(self, row: Item, outcome: Outcome) -> None:
         self.report.count(outcome.state)
@@ -357,7 +397,7 @@ class Engine:
     async def _heed_interrupt(self) -> None:
         while not self._interrupt.is_set():  # noqa: ASYNC110 - it is set by another thread, or by a signal's handler
             await asyncio.sleep(self._timings.interrupt_poll)
-        self._pacing.stop(Stop("the task was asked to stop"))
+        self._pacing.stop(Stop(ReasonCode.RUN_STOPPED, "the task was asked to stop"))
         await asyncio.sleep(self._timings.grace)
         self._cut = True
         for task in tuple(self._in_flight):
@@ -378,25 +418,35 @@ def _now() -> float:
 def claim_of(row: Item, claims: Duplicates, identify: Callable[[CallRecord], Claim]) -> tuple[Call, Claim] | Outcome:
     """A row's call with its claim, or what has come of the row if it is none, or one that came before in this input."""
     if isinstance(row, Rejected):
-        return Outcome(State.REJECTED, "; ".join(map(str, row.problems)))
+        return Outcome(RowOutcome.REJECTED, ReasonCode.INVALID, "; ".join(map(str, row.problems)))
     if isinstance(row, Skipped):
-        return Outcome(State.FILTERED, row.reason)
+        return Outcome(RowOutcome.FILTERED, ReasonCode.FILTERED, row.reason)
     if not any(row.record.key(claims.key)):
-        return Outcome(State.REJECTED, NO_KEY)
+        return Outcome(RowOutcome.REJECTED, ReasonCode.WITHOUT_KEY, NO_KEY)
     claim = identify(row.record)
     earlier = claims.state_of(claim)
-    return (row, claim) if earlier is None else Outcome(earlier, "an earlier row of this input holds the same call")
+    if earlier is None:
+        return row, claim
+    return Outcome(earlier, ReasonCode.EARLIER_ROW, "an earlier row of this input holds the same call")
 
 
-def _seen(claim: Claim) -> Claim:
+def _known_to_ledger(claim: Claim) -> Claim:
     """The claim for a call that the ledger has by now: else it would be inserted first, and its whole group refused."""
     return claim._replace(is_new=False)
 
 
-def _tell(books: RunLedger, attempted: Attempted, outcome: Outcome, *, held_back: bool = False) -> Settling:
-    answer = books.settle(Settlement(attempted.claim.key, attempted.fence, outcome))
-    return Settling(attempted, outcome, answer, held_back)
+def _settle(ledger: RunLedger, attempted: Attempted, attempt: Attempt, *, held_back: bool = False) -> Settling:
+    recorded = ledger.settle(Settlement(attempted.claim.key, attempted.fence, attempt))
+    return Settling(attempted, attempt, recorded, held_back)
 
 
-def _given_up(uncertain: bool, reason: str) -> Outcome:
-    return Outcome(State.UNKNOWN if uncertain else State.NOT_SENT, reason)
+def _given_up(uncertain: bool, code: ReasonCode, reason: str) -> Outcome:
+    return Outcome(RowOutcome.UNKNOWN if uncertain else RowOutcome.NOT_SENT, code, reason)
+
+
+def _in_doubt(attempt: Attempt, uncertain: bool) -> Attempt:
+    """What an attempt proves, if an earlier one of unknown fate may have been processed."""
+    if not uncertain or attempt.result in (AttemptResult.DELIVERED, AttemptResult.ABORT):
+        return attempt
+    code = attempt.code if attempt.result is AttemptResult.UNKNOWN else ReasonCode.IN_DOUBT
+    return Attempt(AttemptResult.UNKNOWN, code, attempt.reason, attempt.status)

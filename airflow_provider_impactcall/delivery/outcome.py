@@ -1,4 +1,4 @@
-"""What can come of a call: of one attempt to send it, and of a whole run."""
+"""What can come of a call: of one request, of a row of an input, of a whole run; and what the ledger has it in."""
 
 from __future__ import annotations
 
@@ -8,21 +8,45 @@ from datetime import datetime
 from enum import StrEnum
 
 
-class State(StrEnum):
-    """What one attempt came to."""
+class AttemptResult(StrEnum):
+    """What one request came to."""
 
     DELIVERED = "delivered"
     """2xx and Status OK."""
     REJECTED = "rejected"
-    """Invalid here, or refused by the endpoint: the same call again would fare no better."""
+    """Refused: the same call again would fare no better."""
     NOT_SENT = "not_sent"
     """Provably nothing left; free to send again."""
     AGAIN = "again"
     """Answered with a status that impact.com asks to retry: taken as not processed."""
     UNKNOWN = "unknown"
-    """It left, and no answer that says what came of it."""
+    """It left, and no answer says what came of it."""
     ABORT = "abort"
     """No call can be delivered until a person changes something."""
+
+
+class CallState(StrEnum):
+    """What the ledger has a call in; :mod:`.ledger.states` has which state can follow which."""
+
+    DELIVERED = "delivered"
+    """impact.com answered 2xx with Status OK, or it was proven or resolved later."""
+    REJECTED = "rejected"
+    """impact.com refused it."""
+    UNKNOWN = "unknown"
+    """It may have been processed, and nobody knows."""
+    NOT_SENT = "not_sent"
+    """It was provably not processed."""
+    REQUEUED = "requeued"
+    """A person asked for it to be sent though it may have been processed."""
+    OPEN = "open"
+    """From its intent to its outcome: a request is, or was, in flight."""
+
+
+class RowOutcome(StrEnum):
+    """How a row of an input ended. The counts of these add up to the rows."""
+
+    DELIVERED = "delivered"
+    """impact.com answered 2xx with Status OK."""
     ALREADY_DELIVERED = "already_delivered"
     """Delivered before; not sent again."""
     CHANGED = "changed"
@@ -31,22 +55,131 @@ class State(StrEnum):
     """The second time in one input, with the same content."""
     FILTERED = "filtered"
     """Left out on purpose."""
+    REJECTED = "rejected"
+    """Invalid here, or refused by impact.com."""
+    UNKNOWN = "unknown"
+    """It may have been processed, and nobody knows."""
+    NOT_SENT = "not_sent"
+    """This run did not send it, and it was not processed."""
+
+
+class ReasonCode(StrEnum):
+    """Why something is not a plain delivery: what code compares and groups by. A code never changes; the sentence
+    beside it may. ``docs/errors.md`` has what to do about each.
+    """
+
+    # A row.
+    INVALID = "invalid"
+    """The row is not a call that impact.com could take; each of its problems has a code of its own."""
+    WITHOUT_KEY = "without_key"
+    """The row has none of the parameters of the deduplication key."""
+    FILTERED = "filtered"
+    """The preset or the mapping leaves the row out."""
+    EARLIER_ROW = "earlier_row"
+    """An earlier row of the input holds the same call."""
+    DELIVERED_BEFORE = "delivered_before"
+    """An earlier run delivered the call."""
+    DELIVERED_ELSEWHERE = "delivered_elsewhere"
+    """Another run delivered the call while this one was sending it."""
+    REFUSED_BEFORE = "refused_before"
+    """An earlier run was refused the call, and its content is the same."""
+
+    # An answer.
+    OK = "ok"
+    """2xx with Status OK."""
+    REFUSED = "refused"
+    """400, 403, 409, 413, 414 or 422."""
+    REFUSED_IN_ANSWER = "refused_in_answer"
+    """2xx with Status ERROR."""
+    RETRY_LATER = "retry_later"
+    """An answer that asks for the call to be sent again: 429, 500, 503, or another of ``retry_statuses``."""
+    NO_VERDICT = "no_verdict"
+    """An answer that does not say what came of the call."""
+    SETUP_REFUSED = "setup_refused"
+    """401, 402, 404, 405, 407, 415, or a redirect: no call can be delivered so."""
+    CERTIFICATE_REFUSED = "certificate_refused"
+    """The endpoint's certificate is not trusted."""
+    FORBIDDEN = "forbidden"
+    """403 before any delivery, or five in a row: the account may not send these calls."""
+    ALL_REFUSED = "all_refused"
+    """The first twenty calls were all refused."""
+
+    # No answer.
+    TOO_LONG = "too_long"
+    """The request would be longer than a server reads; it was not sent."""
+    NO_CONNECTION = "no_connection"
+    """There was no connection: nothing left."""
+    NO_ANSWER = "no_answer"
+    """The request left, and no complete answer came."""
+    IN_DOUBT = "in_doubt"
+    """An earlier attempt may have been processed, and this one proved nothing else."""
+
+    # The run.
+    RUN_DIED = "run_died"
+    """The run that sent the call ended before it recorded what came of it."""
+    RUN_STOPPED = "run_stopped"
+    """The task was asked to stop."""
+    OTHER_RUN = "other_run"
+    """Another run is sending the call."""
+    OVER_LIMIT = "over_limit"
+    """The option ``limit`` was used up."""
+    DRY_RUN = "dry_run"
+    """The call would be sent."""
+    ENDPOINT_ASKS_TO_WAIT = "endpoint_asks_to_wait"
+    """The endpoint asks for a wait longer than ``max_wait``."""
+    RATE_LIMIT_USED_UP = "rate_limit_used_up"
+    """Our own rate limit asks for a wait longer than ``max_wait``."""
+    NO_PROGRESS = "no_progress"
+    """No call could be settled within ``max_wait``, or a hundred in a row got no answer."""
+    LEASE_LOST = "lease_lost"
+    """The run's lease on the ledger ran out."""
+    LEDGER_UNUSABLE = "ledger_unusable"
+    """The ledger cannot be read or written."""
+    NOT_RECORDED = "not_recorded"
+    """The ledger could not record what came of the call."""
+
+    # What a person did.
+    REQUEUED = "requeued"
+    RESOLVED = "resolved"
+    ADOPTED = "adopted"
+    RECONCILED = "reconciled"
+
+    NOT_KEPT = "not_kept"
+    """An earlier version of this package recorded it, and kept no code."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one call, or of one attempt to send it.
+class Attempt:
+    """What came of one request.
 
-    :param state: the verdict
-    :param reason: what decided it, in words that hold none of the call's own values
+    :param result: the verdict
+    :param code: what decided it
+    :param reason: the same as a sentence, which holds none of the call's own values
     :param status: the HTTP status of the answer, or None if there was no complete one
     :param retry_after: seconds that the endpoint asks to wait, or None
     """
 
-    state: State
+    result: AttemptResult
+    code: ReasonCode
     reason: str
     status: int | None = None
     retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one row ended.
+
+    :param state: the end
+    :param code: why; of a plain delivery ``ok``
+    :param reason: the same as a sentence, which holds none of the call's own values
+    :param status: the HTTP status of the answer that decided it, or None
+    """
+
+    state: RowOutcome
+    code: ReasonCode
+    reason: str
+    status: int | None = None
 
 
 class NothingLeft(asyncio.CancelledError):
@@ -57,10 +190,12 @@ class NothingLeft(asyncio.CancelledError):
 class Stop:
     """Why a run ended before every row was sent.
 
-    :param reason: what happened
+    :param code: what happened
+    :param reason: the same as a sentence
     :param retry_at: when it is worth trying again (UTC), or None if nobody knows
     """
 
+    code: ReasonCode
     reason: str
     retry_at: datetime | None = None
 
@@ -69,7 +204,7 @@ class Stop:
         return f"{self.reason}; try again {when}"
 
 
-ENDS = ("delivered", "already_delivered", "changed", "duplicate", "filtered", "rejected", "unknown", "not_sent")
+ENDS = tuple(end.value for end in RowOutcome)
 """How a row can end; the counts of them add up to the rows."""
 
 
@@ -106,7 +241,7 @@ class DeliveryReport:
     given_up: int = 0
     stop: Stop | None = None
 
-    def count(self, state: State) -> None:
+    def count(self, state: RowOutcome) -> None:
         """Add one row that ended in this state."""
         setattr(self, state.value, getattr(self, state.value) + 1)
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode, Stop
 from airflow_provider_impactcall.delivery.rate_limit.limiter import Demand, Limiter
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
@@ -46,7 +46,7 @@ class Pacing:
     ) -> None:
         self.stopped: Stop | None = None
         self.limited_seconds = 0.0
-        """How long calls waited for nothing but a place of the rate limit; many that wait at once count once."""
+        """How long calls waited for nothing but a permit of the rate limit; many that wait at once count once."""
         self._limiter = limiter
         self._max_wait = max_wait
         self._random = random or Random()  # noqa: S311 - jitter is no secret
@@ -115,7 +115,7 @@ class Pacing:
             self._waiting -= 1
 
     def demand(self) -> Demand:
-        """How many places of the rate limit can be used now, and how many soon."""
+        """How many permits of the rate limit can be used now, and how many soon."""
         if self.stopped is not None or max(self._asked_until, self._resume_at) > _now():
             return Demand(0, 0)
         if self._one_at_a_time:
@@ -124,7 +124,7 @@ class Pacing:
         return Demand(self._waiting, self._waiting + max(0, followers))
 
     def look_again(self) -> None:
-        """There may be places of the rate limit that were not there before."""
+        """There may be permits of the rate limit that were not there before."""
         self._changed.set()
 
     @property
@@ -133,21 +133,22 @@ class Pacing:
         begun = max(self._asked_until, self._resume_at) > _now()
         return begun or (self._one_at_a_time and self._in_flight > 1)
 
-    def observe(self, outcome: Outcome) -> None:
+    def observe(self, attempt: Attempt) -> None:
         """Take note of what came of a request that was admitted."""
         now = _now()
         self._in_flight -= 1
         if self._limiter is not None:
             self._limiter.end(now)
-        if outcome.state in (State.AGAIN, State.NOT_SENT):
-            self._back_off(outcome, now)
-        elif outcome.state is State.UNKNOWN:
+        if attempt.result in (AttemptResult.AGAIN, AttemptResult.NOT_SENT):
+            self._back_off(attempt, now)
+        elif attempt.result is AttemptResult.UNKNOWN:
             self._stuck_since = now if self._stuck_since is None else self._stuck_since
-            self._trouble = outcome.reason
+            self._trouble = attempt.reason
             self._unknown += 1
             if self._unknown >= _UNKNOWN_IN_A_ROW:
-                self.stop(Stop(f"{self._unknown} calls in a row got no answer that says what came of them"))
-        elif outcome.status is not None:  # without one it was refused here, and says nothing of the endpoint
+                reason = f"{self._unknown} calls in a row got no answer that says what came of them"
+                self.stop(Stop(ReasonCode.NO_PROGRESS, reason))
+        elif attempt.status is not None:  # without one it was refused here, and says nothing of the endpoint
             self._failures = self._pauses = self._unknown = 0
             self._one_at_a_time = False
             self._stuck_since = None
@@ -180,7 +181,7 @@ class Pacing:
 
     @property
     def _is_limited(self) -> bool:
-        """Whether a request that waits has nothing to wait for but a place of the rate limit."""
+        """Whether a request that waits has nothing to wait for but a permit of the rate limit."""
         held_up = max(self._asked_until, self._resume_at) > _now() or (self._one_at_a_time and self._in_flight)
         return self._limiter is not None and not held_up
 
@@ -188,28 +189,35 @@ class Pacing:
         now = _now()
         if self._one_at_a_time and self._in_flight:
             return math.inf
-        imposed, reason = self._asked_until - now, f"the endpoint asks to wait ({self._trouble})"
+        code, reason = ReasonCode.ENDPOINT_ASKS_TO_WAIT, f"the endpoint asks to wait ({self._trouble})"
+        imposed = self._asked_until - now
         if self._limiter is not None and max(self._asked_until, self._resume_at) <= now:
             self._limiter.look_again()
-            imposed, reason = self._limiter.wait(now), f"the limit of {self._limiter.used_up} is used up"
+            code, reason = ReasonCode.RATE_LIMIT_USED_UP, f"the limit of {self._limiter.used_up} is used up"
+            imposed = self._limiter.wait(now)
         wait = max(imposed, self._resume_at - now)
         ahead = wait if 0 < wait < math.inf else 0.0
         if self._max_wait < imposed < math.inf:
             if self._in_flight and self._asked_until <= now:
                 return math.inf  # Our own limit is used up by what was admitted, and that is to be sent first.
-            self.stop(Stop(reason, self._utc_in(imposed)))
+            self.stop(Stop(code, reason, self._utc_in(imposed)))
         elif self._stuck_since is not None and now + ahead - self._stuck_since > self._max_wait:
             reason = f"no call could be settled within {self._max_wait:g} s ({self._trouble})"
-            self.stop(Stop(reason, self._utc_in(ahead) if ahead else None))
+            self.stop(Stop(ReasonCode.NO_PROGRESS, reason, self._utc_in(ahead) if ahead else None))
         return wait
 
-    def _back_off(self, outcome: Outcome, now: float) -> None:
+    def _back_off(self, attempt: Attempt, now: float) -> None:
         self._stuck_since = now if self._stuck_since is None else self._stuck_since
-        self._trouble = outcome.reason
+        self._trouble = attempt.reason
         together = now < max(self._resume_at, self._asked_until)  # What was in flight together fails together: once.
         self._failures += not together
-        asked = outcome.retry_after
-        if asked is None and outcome.status != 429 and outcome.state is State.AGAIN and self._failures < _TOGETHER:
+        asked = attempt.retry_after
+        if (
+            asked is None
+            and attempt.status != 429
+            and attempt.result is AttemptResult.AGAIN
+            and self._failures < _TOGETHER
+        ):
             return
         self._one_at_a_time = True
         self._pauses += not together

@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import TextIO
 
 from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
 
 _DISTINCT_REASONS = 1000
-_TO_ACT_ON = (State.REJECTED, State.UNKNOWN, State.CHANGED, State.NOT_SENT)
-_NOTEWORTHY = (*_TO_ACT_ON, State.FILTERED)
+_TO_ACT_ON = (RowOutcome.REJECTED, RowOutcome.UNKNOWN, RowOutcome.CHANGED, RowOutcome.NOT_SENT)
+_NOTEWORTHY = (*_TO_ACT_ON, RowOutcome.FILTERED)
 
 
 class Rejects:
@@ -30,7 +30,7 @@ class Rejects:
     def __init__(self, lines: TextIO | None = None) -> None:
         self.failure: Exception | None = None
         self._lines = lines
-        self._reasons: Counter[tuple[State, str]] = Counter()
+        self._reasons: Counter[tuple[RowOutcome, ReasonCode, str]] = Counter()
 
     def note(self, row: Item, outcome: Outcome) -> None:
         """Take note of a row, if it is one of those."""
@@ -42,15 +42,16 @@ class Rejects:
             session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id
             reasons = [outcome.reason]
         for reason in reasons:
-            reason_of = (outcome.state, reason)
+            reason_of = (outcome.state, outcome.code, reason)
             if reason_of in self._reasons or len(self._reasons) < _DISTINCT_REASONS:
                 self._reasons[reason_of] += 1
-        if outcome.state is not State.REJECTED:
+        if outcome.state is not RowOutcome.REJECTED:
             return
         if self._lines is None or self.failure is not None:
             return
         try:
-            self._lines.write(json.dumps({"row": row.row, "CallSessionId": session_id, "reasons": reasons}) + "\n")
+            line = {"row": row.row, "CallSessionId": session_id, "reason_code": outcome.code, "reasons": reasons}
+            self._lines.write(json.dumps(line) + "\n")
         except Exception as error:
             self.failure = error
 
@@ -66,7 +67,15 @@ class Rejects:
         except Exception as failure:
             self.failure = self.failure or failure
 
-    def commonest(self, states: Collection[State] = _TO_ACT_ON, count: int = 10) -> list[tuple[State, str, int]]:
-        """The commonest reasons, each with the state it led to and the number of rows that it was given for."""
-        reasons = ((state, reason, rows) for (state, reason), rows in self._reasons.most_common() if state in states)
+    def commonest(
+        self, states: Collection[RowOutcome] = _TO_ACT_ON, count: int = 10
+    ) -> list[tuple[RowOutcome, str, int]]:
+        """The commonest reasons, each begun with its code, with what it led to and the number of rows that it was given
+        for.
+        """
+        reasons = (
+            (state, f"{code}: {reason}", rows)
+            for (state, code, reason), rows in self._reasons.most_common()
+            if state in states
+        )
         return list(islice(reasons, count))

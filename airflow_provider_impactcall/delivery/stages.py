@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, CallState
 
 
 class Pending(NamedTuple):
@@ -28,31 +28,25 @@ class Attempted(NamedTuple):
 
 
 class Settling(NamedTuple):
-    """What the ledger was told of an attempt; what it answers is still to be awaited.
+    """What the ledger is asked to record of an attempt.
 
+    :param recorded: to be awaited: the state that the ledger has the call in from then on
     :param held_back: it is not the last word on the call
     """
 
     attempted: Attempted
-    outcome: Outcome
-    answer: Awaitable[str]
+    attempt: Attempt
+    recorded: Awaitable[CallState]
     held_back: bool = False
 
 
 class Sent(NamedTuple):
-    """What the ledger was told after an attempt.
+    """What the ledger is asked to record after an attempt.
 
-    :param told: of this call or others; more than one if others show whose fault a refusal was
+    :param settling: of this call or others; more than one if others show whose fault a refusal was
     :param again: of this call, which is to be sent again
     """
 
     attempted: Attempted
-    told: Sequence[Settling] = ()
+    settling: Sequence[Settling] = ()
     again: Settling | None = None
-
-
-def _known(outcome: Outcome, uncertain: bool) -> Outcome:
-    """What is known after an attempt, if an earlier one of unknown fate may have been processed."""
-    if uncertain and outcome.state not in (State.DELIVERED, State.ABORT):
-        return Outcome(State.UNKNOWN, outcome.reason, outcome.status)
-    return outcome

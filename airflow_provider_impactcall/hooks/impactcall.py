@@ -27,7 +27,7 @@ from airflow_provider_impactcall.delivery.identity import digest
 from airflow_provider_impactcall.delivery.items import Item, Listener
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, RowOutcome
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.private_files import open_or_create
 from airflow_provider_impactcall.delivery.rate_limit.limiter import Limiter
@@ -383,7 +383,7 @@ def _opened(path: str) -> TextIO:
 def _log_reasons(rejects: Rejects) -> None:
     for state, reason, count in rejects.commonest():
         log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, printable(reason))
-    for _, reason, count in rejects.commonest([State.FILTERED]):
+    for _, reason, count in rejects.commonest([RowOutcome.FILTERED]):
         log.info("Filtered, %d rows: %s", count, printable(reason))
 
 

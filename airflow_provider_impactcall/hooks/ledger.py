@@ -26,7 +26,7 @@ from airflow_provider_impactcall.delivery.ledger.entries import KEYS_A_QUERY
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.rules import as_known
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.integration.connection import Account, account, connection_of, session, unsafe
@@ -205,7 +205,7 @@ class ImpactCallLedgerHook(BaseHook):
                     identity = CallIdentity.of_call(claim.call)
                     calls[identity].add(claim.key)
                     entry = entries.get(claim.key)
-                    if entry is not None and entry.unsettled:
+                    if entry is not None and entry.in_doubt:
                         unknown[claim.key] = identity
             given.log_rejects()
             for problem in unsafe(api):
@@ -273,23 +273,23 @@ class _Rows:
         for item in self._items:
             if isinstance(item, Skipped):
                 self.counts["filtered"] += 1
-                self._rejects.note(item, Outcome(State.FILTERED, item.reason))
+                self._rejects.note(item, Outcome(RowOutcome.FILTERED, ReasonCode.FILTERED, item.reason))
             elif isinstance(item, Rejected):
-                self._reject(item, "invalid")
+                self._reject(item, ReasonCode.INVALID, "invalid")
             elif not any(item.record.key(self._key)):
-                self._reject(item, NO_KEY)
+                self._reject(item, ReasonCode.WITHOUT_KEY, NO_KEY)
             else:
                 self.counts["calls"] += 1
                 yield identify(namespace, self._key, item.record)
 
-    def _reject(self, item: Item, reason: str) -> None:
+    def _reject(self, item: Item, code: ReasonCode, reason: str) -> None:
         self.counts["rejected"] += 1
-        self._rejects.note(item, Outcome(State.REJECTED, reason))
+        self._rejects.note(item, Outcome(RowOutcome.REJECTED, code, reason))
 
     def log_rejects(self) -> None:
         for _, reason, count in self._rejects.commonest():
             log.warning("Rejected, %d rows: %s", count, reason)
-        for _, reason, count in self._rejects.commonest([State.FILTERED]):
+        for _, reason, count in self._rejects.commonest([RowOutcome.FILTERED]):
             log.info("Filtered, %d rows: %s", count, reason)
 
 

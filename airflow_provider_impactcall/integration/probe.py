@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult
 from airflow_provider_impactcall.delivery.wire.bounded import exchange
 from airflow_provider_impactcall.delivery.wire.endpoint import LONGEST_ANSWER, Endpoint
-from airflow_provider_impactcall.delivery.wire.response import outcome_of
+from airflow_provider_impactcall.delivery.wire.response import attempt_of
 from airflow_provider_impactcall.integration.connection import session, unsafe
 
 
@@ -14,26 +14,26 @@ def probe(endpoint: Endpoint) -> tuple[bool, str]:
     try:
         with session(endpoint) as prepared:
             answer = exchange(prepared, "POST", endpoint.url, seconds=endpoint.timeout, most_bytes=LONGEST_ANSWER)
-        outcome = outcome_of(answer.status, answer.headers, answer.body)
+        attempt = attempt_of(answer.status, answer.headers, answer.body)
     except Exception as error:  # of requests, urllib3, a codec of names, a certificate's file; the text has the URL
         good, message = False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
     else:
-        good, message = _what_it_proves(endpoint, outcome)
+        good, message = _what_it_proves(endpoint, attempt)
     return good, " ".join([message, *(f"{problem}." for problem in unsafe(endpoint))])
 
 
-def _what_it_proves(endpoint: Endpoint, outcome: Outcome) -> tuple[bool, str]:
+def _what_it_proves(endpoint: Endpoint, attempt: Attempt) -> tuple[bool, str]:
     """What the answer to an empty call says of an endpoint."""
-    match outcome:
-        case Outcome(status=401 | 403):
-            return False, f"{endpoint.origin} refuses the credentials ({outcome.status}). No call was created."
-        case Outcome(state=State.REJECTED):
+    match attempt:
+        case Attempt(status=401 | 403):
+            return False, f"{endpoint.origin} refuses the credentials ({attempt.status}). No call was created."
+        case Attempt(result=AttemptResult.REJECTED):
             return True, (
                 f"{endpoint.origin} answered, did not refuse the credentials, and refused an empty call "
-                f"({outcome.status}), as it should: no call was created. Not proven: that it checks credentials "
+                f"({attempt.status}), as it should: no call was created. Not proven: that it checks credentials "
                 "before parameters, and that your CampaignId, MediaId and ActionTrackerId exist."
             )
-        case Outcome(state=State.DELIVERED):
+        case Attempt(result=AttemptResult.DELIVERED):
             return False, f"{endpoint.origin} accepts an empty call, so it is not the Call Data API."
         case _:
-            return False, f"{endpoint.origin} answered {outcome.reason}. Whether it takes calls is not proven."
+            return False, f"{endpoint.origin} answered {attempt.reason}. Whether it takes calls is not proven."

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_impactcall.delivery.ledger import remedies
-from airflow_provider_impactcall.delivery.ledger.overview import TOLD, Overview
+from airflow_provider_impactcall.delivery.ledger.overview import BREAKDOWN, Overview
 from airflow_provider_impactcall.delivery.ledger.periods import Period, zulu
 from airflow_provider_impactcall.delivery.ledger.run_queries import (
     RunSelection,
@@ -36,15 +36,15 @@ _LONGEST_VALUE = 4_000
 # Of times beyond these, no clock is right, and not all have an equal in UTC.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
-_REASON_COLUMNS = ("reason", "calls", "last_at", "what_to_do", "command")
+_REASON_COLUMNS = ("reason_code", "status", "reason", "calls", "last_at", "what_to_do", "command")
 COLUMNS = {
-    "over-time": ("at", *TOLD),
-    "partners": ("MediaId", "calls", *TOLD),
-    "campaigns": ("CampaignId", "calls", *TOLD),
+    "over-time": ("at", *BREAKDOWN),
+    "partners": ("MediaId", "calls", *BREAKDOWN),
+    "campaigns": ("CampaignId", "calls", *BREAKDOWN),
     "rejected": _REASON_COLUMNS,
     "unknown": _REASON_COLUMNS,
     "calls": CALL_COLUMNS,
-    "history": ("CallSessionId", "at", "state", "status", "reason", "actor", "attempt", "run_id", "key"),
+    "history": ("CallSessionId", "at", "state", "reason_code", "status", "reason", "actor", "attempt", "run_id", "key"),
     "runs": (
         *(
             "run_id",
@@ -55,6 +55,7 @@ COLUMNS = {
             "ended_at",
             "seconds",
             "alive",
+            "stop_code",
             "stop",
             "actor",
             "why",
@@ -79,7 +80,8 @@ class Asked:
     until: str | None = None
     namespace: str | None = None
     states: Sequence[str] = ()
-    reason: str | None = None
+    reason_code: str | None = None
+    status: int | None = None
     call_session_ids: Sequence[str] = ()
     media_ids: Sequence[str] = ()
     campaign_ids: Sequence[str] = ()
@@ -91,7 +93,7 @@ class Asked:
 
     def __post_init__(self) -> None:
         several = (self.states, self.call_session_ids, self.media_ids, self.campaign_ids, self.run_ids)
-        single = (self.namespace, self.reason, self.source, self.dag_id, self.dag_run_id)
+        single = (self.namespace, self.reason_code, self.source, self.dag_id, self.dag_run_id)
         if any(len(values) > _MOST_VALUES for values in several):
             raise InvalidOption(f"a parameter may be given at most {_MOST_VALUES} times")
         texts = [*(value for value in single if value is not None), *(value for values in several for value in values)]
@@ -231,14 +233,17 @@ class Answers:
         return Overview(Ledger(self._ledger.engine, self._namespace if namespace is None else namespace))
 
     def _reasons(
-        self, state: str, about: Callable[[str], str], command: Callable[[Sequence[str], str, str, Period], str]
+        self,
+        state: str,
+        about: Callable[[str, int | None], str],
+        command: Callable[[Sequence[str], str, str, int | None, Period], str],
     ) -> list[dict[str, Any]]:
         period = self._asked.period()
         return [
             {
                 **each,
-                "what_to_do": about(each["reason"]),
-                "command": command(self._command, self._namespace, each["reason"], period),
+                "what_to_do": about(each["reason_code"], each["status"]),
+                "command": command(self._command, self._namespace, each["reason_code"], each["status"], period),
             }
             for each in self._of().reasons(state, period)
         ]
@@ -248,7 +253,8 @@ class Answers:
         period = asked.given_period() if asked.run_ids or asked.call_session_ids else asked.period()
         selection = Selection(
             states=tuple(asked.states),
-            exact_reason=asked.reason or None,
+            reason_code=asked.reason_code or None,
+            status=asked.status,
             since=None if period is None else period.since,
             until=None if period is None else period.until,
             call_session_ids=tuple(asked.call_session_ids),

@@ -111,7 +111,8 @@ def asked(
     until: str | None = None,
     namespace: str | None = None,
     state: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
-    reason: str | None = None,
+    reason_code: str | None = None,
+    status: int | None = None,
     call_session_id: Annotated[list[str], Query(alias="CallSessionId")] = [],  # noqa: B006
     media_id: Annotated[list[str], Query(alias="MediaId")] = [],  # noqa: B006
     campaign_id: Annotated[list[str], Query(alias="CampaignId")] = [],  # noqa: B006
@@ -127,7 +128,8 @@ def asked(
         until=until or None,
         namespace=namespace or None,
         states=[each for each in state if each],
-        reason=reason or None,
+        reason_code=reason_code or None,
+        status=status,
         call_session_ids=[each for each in call_session_id if each],
         media_ids=[each for each in media_id if each],
         campaign_ids=[each for each in campaign_id if each],

@@ -13,7 +13,7 @@ from airflow_provider_impactcall.plugins.urls import page_url
 
 _OPERATORS = {
     "operators.impactcall": ("ImpactCallOperator",),
-    "operators.corrections": ("AdoptCallsOperator", "ReconcileCallsOperator", "PurgeLedgerOperator"),
+    "operators.ledger": ("AdoptCallsOperator", "ReconcileCallsOperator", "PurgeLedgerOperator"),
     "transfers.sql_to_impactcall": ("SqlToImpactCallOperator",),
     "decorators.impactcall": ("ImpactCallDecoratedOperator",),
 }

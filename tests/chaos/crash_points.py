@@ -25,7 +25,7 @@ from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 
@@ -135,10 +135,10 @@ class _Wraps:
     def _after_record(self, _: object) -> None:
         self._pass_what_is_recorded("after")
         assert self._recorded is not None
-        outcomes = [settlement.outcome for settlement in self._recorded[1]]
-        if any(outcome.state is State.NOT_SENT and outcome.status == 400 for outcome in outcomes):
+        attempts = [settlement.attempt for settlement in self._recorded[1]]
+        if any(attempt.result is AttemptResult.NOT_SENT and attempt.status == 400 for attempt in attempts):
             self._passed("a refusal that is held back is recorded as not sent")
-        if any(outcome.state is State.REJECTED for outcome in outcomes):
+        if any(attempt.result is AttemptResult.REJECTED for attempt in attempts):
             self._passed("a confirmed refusal is recorded")
         self._recorded = None
 
@@ -156,9 +156,9 @@ class _Wraps:
         self._in_flight += 1
         self._passed("before a byte leaves")
 
-    def _after_send(self, outcome: Outcome) -> None:
+    def _after_send(self, attempt: Attempt) -> None:
         self._in_flight -= 1
-        self._asked_to_wait |= outcome.status == 429
+        self._asked_to_wait |= attempt.status == 429
         self._passed("it is answered, and nothing recorded")
 
     def _before_timeout(self, seconds: float | None) -> None:

@@ -7,8 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.ledger.entries import HISTORY, OPEN
+from airflow_provider_impactcall.delivery.ledger.entries import HISTORY
 from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
+from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
 
 _OF_KNOWN_FATE = ("429-", "500", "503", "400-", "slow")
@@ -24,7 +25,7 @@ class Story:
         self.requested = Counter(session_id for session_id in requested if session_id.startswith(prefix))
         ours = calls.c.CallSessionId.startswith(prefix, autoescape=True)
         intents = sa.select(calls.c.CallSessionId, sa.func.count()).join(HISTORY, HISTORY.c.key == calls.c.key)
-        intents = intents.where(ours, HISTORY.c.state == OPEN).group_by(calls.c.CallSessionId)
+        intents = intents.where(ours, HISTORY.c.state == CallState.OPEN.value).group_by(calls.c.CallSessionId)
         states = sa.select(calls.c.CallSessionId, calls.c.state, calls.c.deaths)
         engine = sa.create_engine(ledger_url)
         with engine.connect() as connection:
@@ -56,7 +57,7 @@ class Story:
         """What holds when a run has come to its end."""
         self.is_true()
         assert len(self.states) == count, "every call is in the ledger"
-        assert not self.of_state(OPEN), "nothing is left open"
+        assert not self.of_state(CallState.OPEN), "nothing is left open"
 
 
 def adds_up(report: dict[str, int]) -> bool:

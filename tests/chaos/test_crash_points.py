@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_impactcall.delivery.ledger.entries import OPEN
+from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.crash_points import POINTS, Point
 from tests.chaos.deliver import Child, Delivery
@@ -50,7 +50,7 @@ def test_killed_at(
     assert adds_up(report)
     assert report["rows"] == CALLS
     assert report["given_up"] == 0
-    left_open = then.of_state(OPEN)
+    left_open = then.of_state(CallState.OPEN)
     if one_by_one:
         assert len(left_open) == point.open
         assert point.processed in (None, len(left_open & then.processed.keys()))

@@ -20,7 +20,12 @@ from airflow_provider_impactcall.delivery.identity import identify
 from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    DeliveryReport,
+    ReasonCode,
+)
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -257,7 +262,12 @@ def test_two_runs_in_a_deadlock(postgres: str, sandbox: Sandbox, server: Postgre
     claim = identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(call("deadlock-7")))
     earlier = kept.start("earlier", "")
     kept.record(earlier, [claim], [], resend=False)
-    kept.record(earlier, [], [Settlement(claim.key, 1, Outcome(State.NOT_SENT, "503"))], resend=False)
+    kept.record(
+        earlier,
+        [],
+        [Settlement(claim.key, 1, Attempt(AttemptResult.NOT_SENT, ReasonCode.RETRY_LATER, "503"))],
+        resend=False,
+    )
     expire_leases(postgres)
     errors: list[str] = []
 

@@ -15,14 +15,15 @@ from sqlalchemy.exc import OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
-from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement, Wait
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
 from airflow_provider_impactcall.delivery.timings import TIMINGS
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.deliver import SHORT_LEASE, Child, Delivery, killed_in_flight
 from tests.chaos.story import Story, adds_up, unknown_answers
+from tests.delivery.decisions import fence_of
 from tests.examples import LOGIN, PASSWORD, call
 
 CALLS = 150
@@ -77,7 +78,12 @@ def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str) -> N
     claim = identify(first.namespace, DEFAULT_KEY, CallRecord.of(call("waited-for")))
     earlier = first.start("earlier", "")
     first.record(earlier, [claim], [], resend=False)
-    first.record(earlier, [], [Settlement(claim.key, 1, Outcome(State.NOT_SENT, "503"))], resend=False)
+    first.record(
+        earlier,
+        [],
+        [Settlement(claim.key, 1, Attempt(AttemptResult.NOT_SENT, ReasonCode.RETRY_LATER, "503"))],
+        resend=False,
+    )
     owner, other = first.start("owner", ""), second.start("other", "")
     written = threading.Event()
 
@@ -90,9 +96,10 @@ def test_a_claim_that_waited_for_anothers_sees_that_it_lives(postgres: str) -> N
         taken = thread.submit(first.record, owner, [claim], [], resend=False)
         written.wait()
         decisions, _ = second.record(other, [claim], [], resend=False)
-        assert [decision.fence for decision in taken.result()[0] or []] == [2]
+        assert [fence_of(decision) for decision in taken.result()[0] or []] == [2]
     assert decisions is not None
-    assert decisions[0].reason == "another run is sending it"
+    assert isinstance(decisions[0], Wait)
+    assert decisions[0].code is ReasonCode.OTHER_RUN
     for each in (first, second):
         each.engine.dispose()
 
@@ -108,7 +115,7 @@ def test_a_claim_that_was_inserted_meanwhile_is_not_taken_unlocked(postgres: str
     first.prepare()
     known, new = (identify(first.namespace, DEFAULT_KEY, CallRecord.of(call(name))) for name in ("known", "new"))
     earlier = first.start("earlier", "")
-    again = Outcome(State.AGAIN, "429", 429)
+    again = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "429", 429)
     first.record(earlier, [known], [], resend=False)
     first.record(earlier, [], [Settlement(known.key, 1, again)], resend=False)
     owner, other = first.start("owner", ""), second.start("other", "")
@@ -116,7 +123,7 @@ def test_a_claim_that_was_inserted_meanwhile_is_not_taken_unlocked(postgres: str
     waited: list[OperationalError] = []
 
     def take(ledger: Ledger, run_id: str, *claims: Claim) -> list[int | None]:
-        return [decision.fence for decision in ledger.record(run_id, claims, [], resend=False)[0] or []]
+        return [fence_of(decision) for decision in ledger.record(run_id, claims, [], resend=False)[0] or []]
 
     @sa.event.listens_for(second.engine, "before_cursor_execute")
     def meanwhile(_: Any, __: Any, statement: str, *___: Any) -> None:

@@ -134,7 +134,7 @@ def test_calls_of_a_csv_file_are_adopted_and_never_sent(sandbox: Sandbox, impact
     assert done.rows == [
         {"rows": "4", "adopted": "3", "already_delivered": "0", "in_flight": "0", "filtered": "0", "rejected": "1"},
     ]
-    assert "Rejected, 1 rows: CallerId" in done.err
+    assert "Rejected, 1 rows: invalid: CallerId" in done.err
     assert done.err.endswith("impactcall: rows that are no valid call, and were not adopted: 1\n")
     assert ImpactCallHook().deliver(rows).already_delivered == 3
     assert sandbox.calls == []
@@ -223,7 +223,7 @@ def test_a_line_that_is_no_row_is_not_adopted_and_the_others_are(
     done = impactcall("adopt", "--file", str(file), *WHY, "-o", "json")
     assert done.status == 1
     assert (done.rows[0]["adopted"], done.rows[0]["rejected"]) == ("1", "1")
-    assert f"impactcall: Rejected, 1 rows: row on line {line} of {file} {reason}\n" in done.err
+    assert f"impactcall: Rejected, 1 rows: invalid: row on line {line} of {file} {reason}\n" in done.err
     assert "canary" not in done.err
 
 

@@ -47,9 +47,10 @@ def test_calls_are_found_by_all_that_they_are_known_by(ledger: Sandbox, impactca
     assert listed(impactcall, "--state", "unknown,rejected") == {"unknown", "rejected"}
     assert listed(impactcall, "--state", "unknown", "--state", "delivered") == {"unknown", "delivered"}
     assert listed(impactcall, "--reason", "502") == {"unknown"}
-    assert listed(impactcall, "--exact-reason", "502") == {"unknown"}
-    assert listed(impactcall, "--reason", "50") == {"unknown"}
-    assert listed(impactcall, "--exact-reason", "50") == set()
+    assert listed(impactcall, "--reason-code", "no_verdict") == {"unknown"}
+    assert listed(impactcall, "--status", "502") == {"unknown"}
+    assert listed(impactcall, "--reason-code", "no_verdict", "--status", "400") == set()
+    assert "reason_code must be one of" in impactcall("list", "--reason-code", "502").err
     assert listed(impactcall, "--run-id", run_id) == everything
     assert listed(impactcall, "--run-id", "another") == set()
     assert listed(impactcall, "--call-session-id", "unknown", "--call-session-id", "rejected") == {
@@ -82,7 +83,7 @@ def test_a_table_has_what_a_person_needs_and_json_has_all(ledger: Sandbox, impac
     header = table.out.splitlines()[0]
     assert [name.strip() for name in header.split("|")] == [
         *("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate"),
-        *("state", "reason", "attempts", "changed_at"),
+        *("state", "reason_code", "status", "reason", "attempts", "changed_at"),
     ]
     assert table.err == ""
     assert list(impactcall("list", "-o", "json").rows[0]) == list(CALL_COLUMNS)

@@ -14,10 +14,11 @@ from sqlalchemy.pool import StaticPool
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
-from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
+from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.records import CallRecord
 
@@ -50,7 +51,7 @@ def in_a_file() -> Ledger:
 
 
 def a_run_of(ledger: Ledger, *, resend: bool = False) -> LedgerWriter:
-    """A run's books, as the hook opens them."""
+    """A run's access to its ledger, as the hook opens it."""
     return LedgerWriter(ledger, ledger.start("test", ""), DEFAULT_KEY, resend=resend)
 
 
@@ -83,12 +84,12 @@ class DirectWriter:
         await asyncio.sleep(0)
         decisions, _ = self._ledger.record(self.run_id, [claim], [], resend=self.resend)
         assert decisions is not None
-        if decisions[0].fence is not None:
+        if isinstance(decisions[0], Send):
             self._open.add(claim.key)
             self.open_at_once = max(self.open_at_once, len(self._open))
         return decisions[0]
 
-    def settle(self, settlement: Settlement) -> Awaitable[str]:
+    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
         self._open.discard(settlement.key)
         _, states = self._ledger.record(self.run_id, [], [settlement], resend=self.resend)
         return asyncio.sleep(0, states[0])

@@ -15,33 +15,35 @@ from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, DeliveryReport, ReasonCode, RowOutcome
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
+from tests.delivery.decisions import fence_of
 
 NAMESPACE = "https://calls.example.com"
 SCRIPT = "400 <script>alert('it''s')</script>"
 TASK = "calls_to_impact/deliver/manual__2026-11-26T10:00:00+00:00"
 
-OK = Outcome(State.DELIVERED, "200 Status OK", 200)
-REFUSED = Outcome(State.REJECTED, SCRIPT, 400)
-NO_ANSWER = Outcome(State.UNKNOWN, "no complete answer (TimeoutError)")
-BUSY = Outcome(State.AGAIN, "429", 429)
+OK = Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
+REFUSED = Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, SCRIPT, 400)
+NO_ANSWER = Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, "no complete answer (TimeoutError)")
+BUSY = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "429", 429)
 
 
-def attempted(ledger: Ledger, outcome: Outcome | None, *session_ids: str, source: str = "test", **changes: Any) -> str:
+def attempted(ledger: Ledger, attempt: Attempt | None, *session_ids: str, source: str = "test", **changes: Any) -> str:
     """Calls that a run sent and what came of them; None if that run is still at it. Returns the run's id."""
     run_id = ledger.start(source, "")
     records = [CallRecord.of(examples.call(session_id, **changes)) for session_id in session_ids]
     claims = [identify(ledger.namespace, DEFAULT_KEY, record) for record in records]
     decisions, _ = ledger.record(run_id, claims, [], resend=False)
-    if outcome is not None:
-        fences = [decision.fence or 0 for decision in decisions or []]
-        ended = [Settlement(claim.key, fence, outcome) for claim, fence in zip(claims, fences, strict=True)]
+    if attempt is not None:
+        fences = [fence_of(decision) or 0 for decision in decisions or []]
+        ended = [Settlement(claim.key, fence, attempt) for claim, fence in zip(claims, fences, strict=True)]
         ledger.record(run_id, [], ended, resend=False)
         report = DeliveryReport()
         for _ in claims:
-            report.count(State.NOT_SENT if outcome.state is State.AGAIN else outcome.state)
+            again = attempt.result is AttemptResult.AGAIN
+            report.count(RowOutcome.NOT_SENT if again else RowOutcome(attempt.result))
         ledger.end(run_id, report)
     return run_id
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from airflow_provider_impactcall.delivery.outcome import Outcome
+from airflow_provider_impactcall.delivery.outcome import Attempt
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
@@ -36,12 +36,12 @@ def connection(origin: str, **extra: Any) -> str:
     return json.dumps(fields | {"extra": {"timeout": 10} | extra})
 
 
-async def send(endpoint: Endpoint, **changes: Any) -> Outcome:
+async def send(endpoint: Endpoint, **changes: Any) -> Attempt:
     """One attempt to send one call, on a connection of its own; nothing private may be in what comes of it."""
     async with endpoint.session() as session:
-        outcome = await endpoint.send(session, CallRecord.of(canary.row(**changes)))
-    assert canary.found_in(outcome.reason) == []
-    return outcome
+        attempt = await endpoint.send(session, CallRecord.of(canary.row(**changes)))
+    assert canary.found_in(attempt.reason) == []
+    return attempt
 
 
 def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:

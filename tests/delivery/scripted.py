@@ -14,7 +14,14 @@ from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    DeliveryReport,
+    Outcome,
+    ReasonCode,
+    RowOutcome,
+)
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem
@@ -23,18 +30,18 @@ from tests.delivery import canary, virtual_time
 from tests.delivery.ledgers import DirectWriter, in_memory
 from tests.delivery.virtual_writer import UNHURRIED, VirtualLedger, VirtualLimiter
 
-OK = Outcome(State.DELIVERED, "200 Status OK", 200)
-REFUSED = Outcome(State.REJECTED, "400 Validation Failed", 400)
-FORBIDDEN = Outcome(State.REJECTED, "403", 403)
-UNAUTHORIZED = Outcome(State.ABORT, "401, the credentials are refused", 401)
-NO_ANSWER = Outcome(State.UNKNOWN, "no complete answer (TimeoutError)")
-NO_CONNECTION = Outcome(State.NOT_SENT, "no connection (ClientConnectorError)")
-ERROR_500 = Outcome(State.AGAIN, "500", 500)
-TOO_MANY = Outcome(State.AGAIN, "429", 429)
+OK = Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
+REFUSED = Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, "400 Validation Failed", 400)
+FORBIDDEN = Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, "403", 403)
+UNAUTHORIZED = Attempt(AttemptResult.ABORT, ReasonCode.SETUP_REFUSED, "401, the credentials are refused", 401)
+NO_ANSWER = Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, "no complete answer (TimeoutError)")
+NO_CONNECTION = Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, "no connection (ClientConnectorError)")
+ERROR_500 = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "500", 500)
+TOO_MANY = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "429", 429)
 
 
-def too_many(seconds: float) -> Outcome:
-    return Outcome(State.AGAIN, "429", 429, seconds)
+def too_many(seconds: float) -> Attempt:
+    return Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "429", 429, seconds)
 
 
 _RECORD = CallRecord.of(canary.row())
@@ -62,7 +69,7 @@ class Request:
     began: float
     counted: float
     in_flight: int
-    outcome: Outcome
+    attempt: Attempt
 
 
 @dataclass
@@ -73,27 +80,27 @@ class Endpoint:
     :param latency: seconds until the endpoint counts it, and from then until the answer is there
     """
 
-    answer: Callable[[str, int], Outcome]
+    answer: Callable[[str, int], Attempt]
     latency: Callable[[], tuple[float, float]] = lambda: (0.05, 0.05)
     requests: list[Request] = field(default_factory=list)
     processed: Counter[str] = field(default_factory=Counter)
     attempts: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
 
-    async def send(self, record: CallRecord) -> Outcome:
+    async def send(self, record: CallRecord) -> Attempt:
         session_id = record.CallSessionId.removeprefix(f"{canary.WORD}-")
         self.attempts[session_id] += 1
         self.in_flight += 1
         began, in_flight = virtual_time.now(), self.in_flight
         there, back = self.latency()
         await asyncio.sleep(there)
-        outcome = self.answer(session_id, self.attempts[session_id])
-        self.requests.append(Request(session_id, began, virtual_time.now(), in_flight, outcome))
-        if outcome.state is State.DELIVERED:
+        attempt = self.answer(session_id, self.attempts[session_id])
+        self.requests.append(Request(session_id, began, virtual_time.now(), in_flight, attempt))
+        if attempt.result is AttemptResult.DELIVERED:
             self.processed[session_id] += 1
         await asyncio.sleep(back)
         self.in_flight -= 1
-        return outcome
+        return attempt
 
 
 @dataclass
@@ -102,10 +109,10 @@ class Run:
 
     report: DeliveryReport
     settled: dict[int, Outcome]
-    aborted: str | None
+    aborted: ReasonCode | None
     ended: float
 
-    def states(self, *rows: int) -> list[State]:
+    def states(self, *rows: int) -> list[RowOutcome]:
         return [self.settled[row].state for row in rows]
 
 
@@ -144,8 +151,8 @@ def deliver(
     async def main() -> Run:
         # A rate limit is counted by the database's clock, which then has to be the virtual one.
         kept = VirtualLedger(virtual_time.running_loop(), UNHURRIED) if limits else ledger or in_memory()
-        books = DirectWriter(kept, key)
-        limiter = VirtualLimiter(kept, books.run_id, limits) if limits else None
+        writer = DirectWriter(kept, key)
+        limiter = VirtualLimiter(kept, writer.run_id, limits) if limits else None
         engine = Engine(
             claims=Duplicates(key),
             pacing=Pacing(limiter, max_wait, Random(1)),
@@ -154,13 +161,13 @@ def deliver(
             limit=limit,
             timings=UNHURRIED,
         )
-        aborted = None
+        aborted, message = None, ""
         try:
-            report = await engine.run(endpoint.send, books, batches())
+            report = await engine.run(endpoint.send, writer, batches())
         except DeliveryAborted as error:
-            aborted, report = str(error), error.report
-        assert not canary.found_in(aborted or "")
-        assert books.open_at_once <= concurrency, "open intents never exceed requests in flight"
+            aborted, message, report = ReasonCode(error.code), str(error), error.report
+        assert not canary.found_in(message)
+        assert writer.open_at_once <= concurrency, "open intents never exceed requests in flight"
         return Run(report, settled, aborted, virtual_time.now())
 
     run = virtual_time.run(main())

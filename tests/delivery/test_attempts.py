@@ -5,18 +5,18 @@ import asyncio
 import pytest
 
 from airflow_provider_impactcall.delivery.attempts import Attempts
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 
 CALL = CallRecord.of(examples.call("a"))
-ANSWERED = Outcome(State.DELIVERED, "200 Status OK", 200)
+ANSWERED = Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
 
 
 async def test_what_attempts_take_is_added_up() -> None:
     pauses = iter([0.02, 0.06])
 
-    async def send(_: CallRecord) -> Outcome:
+    async def send(_: CallRecord) -> Attempt:
         await asyncio.sleep(next(pauses))
         return ANSWERED
 
@@ -30,7 +30,7 @@ async def test_what_attempts_take_is_added_up() -> None:
 
 
 async def test_one_that_is_cut_off_does_not_count() -> None:
-    async def send(_: CallRecord) -> Outcome:
+    async def send(_: CallRecord) -> Attempt:
         await asyncio.sleep(60)
         return ANSWERED
 

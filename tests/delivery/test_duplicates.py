@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.duplicates import CallIndex
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import RowOutcome
 
 # Of few halves, so that a key often stands across two entries as well.
 halves = st.sampled_from([bytes(8), b"\x01" * 8, b"\xff" * 8])
@@ -23,7 +23,7 @@ def test_it_says_what_a_dict_of_the_first_contents_says(rows: list[tuple[bytes, 
     seen = CallIndex()
     first: dict[bytes, int] = {}
     for key, content in rows:
-        expected = None if key not in first else State.DUPLICATE if first[key] == content else State.CHANGED
+        expected = None if key not in first else RowOutcome.DUPLICATE if first[key] == content else RowOutcome.CHANGED
         first.setdefault(key, content)
         assert seen.state_of(key, content) is expected
 
@@ -33,8 +33,8 @@ def test_every_call_of_a_large_input_is_known_again_and_no_other() -> None:
     calls = {drawn.randbytes(16): drawn.getrandbits(63) for _ in range(50_000)}
     seen = CallIndex()
     assert {seen.state_of(*call) for call in calls.items()} == {None}
-    assert {seen.state_of(*call) for call in calls.items()} == {State.DUPLICATE}
-    assert {seen.state_of(key, content ^ 1 << 62) for key, content in calls.items()} == {State.CHANGED}
+    assert {seen.state_of(*call) for call in calls.items()} == {RowOutcome.DUPLICATE}
+    assert {seen.state_of(key, content ^ 1 << 62) for key, content in calls.items()} == {RowOutcome.CHANGED}
     assert {seen.state_of(drawn.randbytes(16), 0) for _ in range(50_000)} == {None}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.identity import identify
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import RowOutcome
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
@@ -18,7 +18,7 @@ from tests.delivery import canary
 BASE = CallRecord.of(canary.row())
 
 
-def state_of(claims: Duplicates, call: CallRecord) -> State | None:
+def state_of(claims: Duplicates, call: CallRecord) -> RowOutcome | None:
     return claims.state_of(identify("https://calls.example.com", claims.key, call))
 
 
@@ -27,10 +27,10 @@ def test_first_duplicate_changed() -> None:
     other = BASE.model_copy(update={"TalkDuration": 1})
     assert [state_of(claims, call) for call in (BASE, BASE, other, other, BASE)] == [
         None,
-        State.DUPLICATE,
-        State.CHANGED,
-        State.CHANGED,
-        State.DUPLICATE,
+        RowOutcome.DUPLICATE,
+        RowOutcome.CHANGED,
+        RowOutcome.CHANGED,
+        RowOutcome.DUPLICATE,
     ]
 
 
@@ -41,14 +41,14 @@ def test_values_never_run_into_each_other(pairs: list[tuple[str, str]]) -> None:
     seen = set()
     for first, second in pairs:
         call = BASE.model_copy(update={"SubId1": first or None, "SubId2": second or None})
-        assert state_of(claims, call) is (State.DUPLICATE if (first, second) in seen else None)
+        assert state_of(claims, call) is (RowOutcome.DUPLICATE if (first, second) in seen else None)
         seen.add((first, second))
 
 
 def test_absent_and_empty_differ_in_content() -> None:
     claims = Duplicates()
     assert state_of(claims, BASE.model_copy(update={"PhoneType": ""})) is None
-    assert state_of(claims, BASE) is State.CHANGED
+    assert state_of(claims, BASE) is RowOutcome.CHANGED
 
 
 @pytest.mark.parametrize("key", [[], (), "CallSessionId", ["CallSessionID"], ["CallSessionId", "Nope"]])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.items import Call, Rejected
-from airflow_provider_impactcall.delivery.outcome import Outcome, State, Stop
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode, Stop
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from tests.delivery import virtual_time
@@ -56,7 +56,7 @@ def test_no_window_holds_more_than_its_limit_as_the_endpoint_counts(
 
 
 def test_a_call_that_is_refused_here_says_nothing_of_an_endpoint_in_trouble() -> None:
-    too_long = Outcome(State.REJECTED, "the request would hold 70000 bytes of parameters")
+    too_long = Attempt(AttemptResult.REJECTED, ReasonCode.TOO_LONG, "the request would hold 70000 bytes of parameters")
     endpoint = Endpoint(lambda session_id, _: too_long if int(session_id) % 2 else NO_CONNECTION, lambda: (0.0, 0.0))
 
     async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
@@ -65,7 +65,8 @@ def test_a_call_that_is_refused_here_says_nothing_of_an_endpoint_in_trouble() ->
             await asyncio.sleep(10.0)
 
     run = deliver(endpoint, rows(), max_wait=60.0)
-    assert "no call could be settled within 60 s" in str(run.report.stop)
+    assert run.report.stop is not None
+    assert run.report.stop.code is ReasonCode.NO_PROGRESS
     assert max(request.began for request in endpoint.requests) <= 61.0, "whatever is refused here meanwhile"
 
 
@@ -94,7 +95,8 @@ def test_a_limit_of_our_own_that_is_used_up_for_longer_than_max_wait_stops_the_r
     run = deliver(endpoint, calls(100), limits=[RateLimit(10, 3600.0)], max_wait=60)
     assert (run.report.delivered, run.report.not_sent) == (10, 90)
     assert run.report.stop is not None
-    assert "10 requests in 3600 s" in run.report.stop.reason
+    assert run.report.stop.code is ReasonCode.RATE_LIMIT_USED_UP
+    assert "10 requests in 3600 s" in run.report.stop.reason, "it says which limit"
     assert run.report.stop.retry_at is not None
     assert run.ended < 1
 
@@ -167,9 +169,9 @@ def test_back_off_has_full_jitter() -> None:
 def test_an_answer_that_settles_a_call_ends_the_back_off() -> None:
     async def main() -> None:
         pacing = Pacing(random=_Longest())
-        for outcome in (NO_CONNECTION, NO_CONNECTION, OK, NO_CONNECTION):
+        for attempt in (NO_CONNECTION, NO_CONNECTION, OK, NO_CONNECTION):
             assert await pacing.admit()
-            pacing.observe(outcome)
+            pacing.observe(attempt)
         before = virtual_time.now()
         assert await pacing.admit()
         assert virtual_time.now() - before == pytest.approx(1.0), "as after the first failure"
@@ -185,7 +187,7 @@ def test_many_that_wait_leave_one_by_one_after_trouble() -> None:
         waiting = [asyncio.create_task(pacing.admit()) for _ in range(5)]
         await asyncio.sleep(100)
         assert [task.done() for task in waiting] == [True, False, False, False, False]
-        pacing.observe(Outcome(State.REJECTED, "400", 400))
+        pacing.observe(Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, "400", 400))
         await asyncio.sleep(0.001)
         assert all(task.done() for task in waiting), "a refusal is an answer, too"
 
@@ -200,12 +202,12 @@ def test_a_stop_wakes_everyone_up_and_its_first_reason_stays() -> None:
         waiting = [asyncio.create_task(pacing.admit()) for _ in range(5)]
         resting = asyncio.create_task(pacing.rest(20))
         await asyncio.sleep(0.001)
-        pacing.stop(Stop("enough"))
-        pacing.stop(Stop("too late"))
+        pacing.stop(Stop(ReasonCode.RUN_STOPPED, "enough"))
+        pacing.stop(Stop(ReasonCode.LEASE_LOST, "too late"))
         assert await asyncio.gather(*waiting) == [False] * 5
         await resting
         assert virtual_time.now() == pytest.approx(0.001)
-        assert pacing.stopped == Stop("enough")
+        assert pacing.stopped == Stop(ReasonCode.RUN_STOPPED, "enough")
         assert not await pacing.admit()
 
     virtual_time.run(main())

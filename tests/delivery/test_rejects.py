@@ -7,13 +7,16 @@ from typing import TextIO
 import pytest
 
 from airflow_provider_impactcall.delivery.items import Rejected
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.exceptions import Problem
-from tests.delivery.scripted import OK, REFUSED, a_call
+from tests.delivery.scripted import a_call
 
 INVALID = Rejected(7, "a-7", (Problem("MediaId", "is missing"), Problem("Zip", "is wrong")))
-NOT_VALID = Outcome(State.REJECTED, "MediaId is missing; Zip is wrong")
+NOT_VALID = Outcome(RowOutcome.REJECTED, ReasonCode.INVALID, "MediaId is missing; Zip is wrong")
+DELIVERED = Outcome(RowOutcome.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
+REFUSED = Outcome(RowOutcome.REJECTED, ReasonCode.REFUSED, "400 Validation Failed", 400)
+NO_VERDICT = Outcome(RowOutcome.UNKNOWN, ReasonCode.NO_VERDICT, "502", 502)
 
 
 class _Full(io.StringIO):
@@ -40,11 +43,11 @@ def test_a_line_a_rejected_row_with_every_reason_and_nothing_else() -> None:
     rejects = Rejects(lines)
     rejects.note(INVALID, NOT_VALID)
     rejects.note(a_call(8, "x"), REFUSED)
-    rejects.note(a_call(9), OK)
-    rejects.note(a_call(10), Outcome(State.UNKNOWN, "502", 502))
+    rejects.note(a_call(9), DELIVERED)
+    rejects.note(a_call(10), NO_VERDICT)
     assert [json.loads(line) for line in lines.getvalue().splitlines()] == [
-        {"row": 7, "CallSessionId": "a-7", "reasons": ["MediaId is missing", "Zip is wrong"]},
-        {"row": 8, "CallSessionId": "kanarienvogel-x", "reasons": ["400 Validation Failed"]},
+        {"row": 7, "CallSessionId": "a-7", "reason_code": "invalid", "reasons": ["MediaId is missing", "Zip is wrong"]},
+        {"row": 8, "CallSessionId": "kanarienvogel-x", "reason_code": "refused", "reasons": ["400 Validation Failed"]},
     ]
 
 
@@ -53,13 +56,13 @@ def test_the_commonest_reasons() -> None:
     for _ in range(3):
         rejects.note(INVALID, NOT_VALID)
     rejects.note(Rejected(1, None, (Problem("Zip", "is wrong"),)), NOT_VALID)
-    rejects.note(a_call(2), Outcome(State.UNKNOWN, "502", 502))
-    rejects.note(a_call(3), OK)
-    assert rejects.commonest(count=1) == [(State.REJECTED, "Zip is wrong", 4)]
+    rejects.note(a_call(2), NO_VERDICT)
+    rejects.note(a_call(3), DELIVERED)
+    assert rejects.commonest(count=1) == [(RowOutcome.REJECTED, "invalid: Zip is wrong", 4)]
     assert sorted(rejects.commonest()) == [
-        (State.REJECTED, "MediaId is missing", 3),
-        (State.REJECTED, "Zip is wrong", 4),
-        (State.UNKNOWN, "502", 1),
+        (RowOutcome.REJECTED, "invalid: MediaId is missing", 3),
+        (RowOutcome.REJECTED, "invalid: Zip is wrong", 4),
+        (RowOutcome.UNKNOWN, "no_verdict: 502", 1),
     ]
 
 
@@ -83,4 +86,7 @@ def test_a_file_that_cannot_be_written_is_noted_and_never_raised(error: Exceptio
         rejects.note(INVALID, NOT_VALID)
     assert rejects.failure is error
     assert file.closed
-    assert {reason: rows for _, reason, rows in rejects.commonest()} == {"Zip is wrong": 2, "MediaId is missing": 2}
+    assert {reason: rows for _, reason, rows in rejects.commonest()} == {
+        "invalid: Zip is wrong": 2,
+        "invalid: MediaId is missing": 2,
+    }

@@ -18,7 +18,14 @@ import pytest
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.items import Item
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    DeliveryReport,
+    Outcome,
+    ReasonCode,
+    RowOutcome,
+)
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.shapes import flattened
@@ -145,7 +152,7 @@ def test_what_is_no_row_among_rows_is_rejected(sandbox: Sandbox) -> None:
     delivery = Delivery(sandbox)
     report = delivery.run([canary.row(1), None, "text", 5, {}, canary.row(2)])
     assert (report.rows, report.delivered, report.rejected) == (6, 2, 4)
-    assert [delivery.settled[row].state for row in (2, 3, 4, 5)] == [State.REJECTED] * 4
+    assert [delivery.settled[row].state for row in (2, 3, 4, 5)] == [RowOutcome.REJECTED] * 4
 
 
 def test_rows_are_numbered_from_one_across_nested_inputs() -> None:
@@ -173,8 +180,8 @@ def test_rows_are_read_and_mapped_in_the_caller_s_thread(sandbox: Sandbox) -> No
         return 5
 
     engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None)
-    books = a_run_of(in_a_file())
-    run(engine, endpoint(sandbox.url), books, [canary.row()], CallMapping({"MediaId": media}), threading.Event())
+    writer = a_run_of(in_a_file())
+    run(engine, endpoint(sandbox.url), writer, [canary.row()], CallMapping({"MediaId": media}), threading.Event())
     assert threads == {threading.current_thread()}
 
 
@@ -200,8 +207,8 @@ def test_a_source_that_raises_midway(error: BaseException, good: int, sandbox: S
     assert raised.value is error
     assert len(delivery.settled) == good, "what was read is settled: sent, or not sent"
     states = [outcome.state for outcome in delivery.settled.values()]
-    assert states.count(State.DELIVERED) == sandbox.counts["processed"]
-    assert set(states) <= {State.DELIVERED, State.NOT_SENT}
+    assert states.count(RowOutcome.DELIVERED) == sandbox.counts["processed"]
+    assert set(states) <= {RowOutcome.DELIVERED, RowOutcome.NOT_SENT}
 
 
 def test_what_is_in_flight_when_the_source_raises_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,9 +225,9 @@ def test_what_is_in_flight_when_the_source_raises_is_awaited(monkeypatch: pytest
         with pytest.raises(Stopped):
             within(HANGS, lambda: delivery.run(rows()))
         states = [delivery.settled[row].state for row in range(1, 11)]
-        assert states == [State.DELIVERED] * 4 + [State.NOT_SENT] * 6
+        assert states == [RowOutcome.DELIVERED] * 4 + [RowOutcome.NOT_SENT] * 6
         assert sandbox.counts["processed"] == 4
-        assert "asked to stop" in delivery.settled[10].reason
+        assert delivery.settled[10].code is ReasonCode.RUN_STOPPED
 
 
 @contextmanager
@@ -268,7 +275,7 @@ def test_an_interrupt_while_there_is_no_room_stops_at_once() -> None:
         with pytest.raises(Stopped), interrupted(no_room):
             delivery.run(rows())
         states = [outcome.state for outcome in delivery.settled.values()]
-        assert states.count(State.DELIVERED) == sandbox.counts["processed"] < 100
+        assert states.count(RowOutcome.DELIVERED) == sandbox.counts["processed"] < 100
         assert len(states) >= len(read) - 1, "what was read is settled, but for the row in the hand"
 
 
@@ -289,8 +296,8 @@ def test_an_interrupt_while_the_last_calls_are_sent(count: int, fails: bool) -> 
             delivery.run([rows()])
         states = [outcome.state for outcome in delivery.settled.values()]
         assert len(states) == count
-        assert 4 <= states.count(State.DELIVERED) == sandbox.counts["processed"] < 100
-        assert states.count(State.NOT_SENT) == count - states.count(State.DELIVERED)
+        assert 4 <= states.count(RowOutcome.DELIVERED) == sandbox.counts["processed"] < 100
+        assert states.count(RowOutcome.NOT_SENT) == count - states.count(RowOutcome.DELIVERED)
 
 
 # An engine that ends badly
@@ -379,9 +386,9 @@ def test_an_abort_reads_no_endless_generator_to_its_end() -> None:
 class _Slow(Endpoint):
     """Takes a millisecond a call, and no socket."""
 
-    async def send(self, session: Any, call: CallRecord) -> Outcome:
+    async def send(self, session: Any, call: CallRecord) -> Attempt:
         await asyncio.sleep(0.001)
-        return Outcome(State.DELIVERED, "200 Status OK", 200)
+        return Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
 
 
 def test_a_slow_endpoint_holds_the_source_back(sandbox: Sandbox) -> None:

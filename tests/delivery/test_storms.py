@@ -21,9 +21,9 @@ from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.schema import runs
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, DeliveryReport, ReasonCode
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.wire.response import outcome_of
+from airflow_provider_impactcall.delivery.wire.response import attempt_of
 from tests.delivery.scripted import NO_CONNECTION, OK, TOO_MANY, Endpoint, Request, a_call, calls, too_many
 from tests.delivery.virtual_time import VirtualTimeLoop
 from tests.delivery.virtual_writer import PUNCTUAL, LoopClock, VirtualLedger, VirtualWriter
@@ -39,12 +39,12 @@ A_TICK = 1e-6
 
 # In virtual time, what is looked at five times a second would be most of the work.
 QUIET = replace(PUNCTUAL, interrupt_poll=1e9)
-UNAVAILABLE = Outcome(State.AGAIN, "503", 503)
+UNAVAILABLE = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "503", 503)
 
 
-def refused_with(**headers: str) -> Outcome:
+def refused_with(**headers: str) -> Attempt:
     """What the endpoint's 429 with these headers is taken for."""
-    return outcome_of(429, {name.replace("_", "-"): value for name, value in headers.items()}, b"")
+    return attempt_of(429, {name.replace("_", "-"): value for name, value in headers.items()}, b"")
 
 
 class Storm:
@@ -53,20 +53,20 @@ class Storm:
     :param answer: what the endpoint says while the storm lasts
     """
 
-    def __init__(self, loop: VirtualTimeLoop, answer: Callable[[], Outcome]) -> None:
+    def __init__(self, loop: VirtualTimeLoop, answer: Callable[[], Attempt]) -> None:
         self.loop = loop
         self.ledger = VirtualLedger(loop)
         self._answer = answer
         self.endpoint = Endpoint(self._answer_in_time, lambda: (THERE, BACK))
         self.begin, self.end = BEGIN, END
 
-    def _answer_in_time(self, *_: object) -> Outcome:
+    def _answer_in_time(self, *_: object) -> Attempt:
         assert self.ask(sa.select(runs.c.run_id).where(runs.c.lease_until > self.loop.time())), "the lease is kept"
         return self._answer() if self.begin <= self.loop.time() < self.end else OK
 
     def deliver(self, max_wait: float, seed: int = 0) -> DeliveryReport:
         """One run over all the calls, and what must hold of any."""
-        books = VirtualWriter(self.ledger)
+        writer = VirtualWriter(self.ledger)
         delivered_before = sum(self.endpoint.processed.values())
 
         async def batches() -> AsyncIterator[Sequence[Call | Rejected]]:
@@ -80,17 +80,17 @@ class Storm:
                 concurrency=CONCURRENCY,
                 timings=QUIET,
             )
-            async with books:
-                return await engine.run(self.endpoint.send, books, batches())
+            async with writer:
+                return await engine.run(self.endpoint.send, writer, batches())
 
         report = self.loop.run_until_complete(main())
-        self.ledger.end(books.run_id, report)
+        self.ledger.end(writer.run_id, report)
         processed = self.endpoint.processed
         assert set(processed.values()) <= {1}, "no call is processed twice"
         assert report.already_delivered == delivered_before
         assert report.delivered == len(processed) - delivered_before
         assert report.not_sent == report.given_up == CALLS - len(processed), "the next run may send the others"
-        assert books.open_at_once <= CONCURRENCY
+        assert writer.open_at_once <= CONCURRENCY
         states = [row.state for row in self.ask(sa.select(ledger_calls.c.state))]
         assert states.count("delivered") == len(processed)
         assert states.count("not_sent") == len(states) - len(processed), "nothing is left open or unknown"
@@ -117,9 +117,9 @@ class Storm:
     def early(self) -> list[Request]:
         """The requests that left after a wait had been asked for, and before it was over."""
         waits = [
-            (request.counted + BACK, request.counted + BACK + request.outcome.retry_after)
+            (request.counted + BACK, request.counted + BACK + request.attempt.retry_after)
             for request in self.endpoint.requests
-            if request.outcome.retry_after is not None
+            if request.attempt.retry_after is not None
         ]
         return [
             request
@@ -132,12 +132,12 @@ class Storm:
 
 
 @pytest.fixture
-def storm_of() -> Iterator[Callable[[Callable[[], Outcome]], Storm]]:
+def storm_of() -> Iterator[Callable[[Callable[[], Attempt]], Storm]]:
     with ExitStack() as stack:
         loop = VirtualTimeLoop()
         stack.callback(loop.close)
 
-        def storm_of(answer: Callable[[], Outcome]) -> Storm:
+        def storm_of(answer: Callable[[], Attempt]) -> Storm:
             storm = Storm(loop, answer)
             stack.callback(storm.ledger.engine.dispose)
             return storm
@@ -145,22 +145,22 @@ def storm_of() -> Iterator[Callable[[Callable[[], Outcome]], Storm]]:
         yield storm_of
 
 
-StormOf = Callable[[Callable[[], Outcome]], Storm]
+StormOf = Callable[[Callable[[], Attempt]], Storm]
 
 
 def check_recovery(storm: Storm, longest_wait: float) -> None:
     """After the end, one probe, and with its answer all the concurrency there is."""
     probe, *others = storm.after()
     assert probe.began <= storm.end + longest_wait
-    assert (probe.in_flight, probe.outcome) == (1, OK)
+    assert (probe.in_flight, probe.attempt) == (1, OK)
     first = others[: CONCURRENCY - 1]
     assert [request.began for request in first] == pytest.approx([probe.counted + BACK] * len(first))
     assert len(storm.after()) == CALLS - len([r for r in storm.endpoint.requests if r.counted < BEGIN])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("outage", [TOO_MANY, NO_CONNECTION, UNAVAILABLE], ids=lambda outcome: outcome.reason[:13])
-def test_ten_minutes_without_a_word_of_how_long(storm_of: StormOf, outage: Outcome, seed: int) -> None:
+@pytest.mark.parametrize("outage", [TOO_MANY, NO_CONNECTION, UNAVAILABLE], ids=["429", "no-connection", "503"])
+def test_ten_minutes_without_a_word_of_how_long(storm_of: StormOf, outage: Attempt, seed: int) -> None:
     storm = storm_of(lambda: outage)
     report = storm.deliver(max_wait=900, seed=seed)
     assert (report.delivered, report.stop) == (CALLS, None)
@@ -186,7 +186,7 @@ def test_ten_minutes_of_429_that_say_how_long(storm_of: StormOf, seed: int) -> N
     probes = storm.probes()
     assert all(request.in_flight == 1 for request in probes)
     # Each probe leaves when the wait that was asked for is over, and no sooner; of several, the longest counts.
-    waits = [request.outcome.retry_after or 0.0 for request in probes]
+    waits = [request.attempt.retry_after or 0.0 for request in probes]
     gaps = [later.began - earlier.counted - BACK for earlier, later in pairwise(probes)]
     assert gaps == pytest.approx(waits[:-1])
     check_recovery(storm, 45.0)
@@ -197,7 +197,7 @@ def test_ten_minutes_of_429_that_say_how_long(storm_of: StormOf, seed: int) -> N
     "outage", [TOO_MANY, NO_CONNECTION, too_many(20.0)], ids=["429", "no-connection", "retry-after"]
 )
 def test_a_run_with_less_patience_stops_in_time_and_the_next_one_delivers(
-    storm_of: StormOf, outage: Outcome, seed: int
+    storm_of: StormOf, outage: Attempt, seed: int
 ) -> None:
     storm = storm_of(lambda: outage)
     first = storm.deliver(max_wait=60, seed=seed)
@@ -230,7 +230,7 @@ def test_an_hour_or_more_stops_at_once_and_says_when_to_come_back(storm_of: Stor
     assert first.stop.retry_at is not None
     assert first.stop.retry_at.timestamp() == pytest.approx(asked_until, abs=ROUND_TRIP)
     (kept,) = storm.ask(sa.select(runs.c.stop))
-    assert f"try again at {datetime.fromtimestamp(int(asked_until), UTC):%Y-%m-%dT%H:%M}" in kept.stop
+    assert f"{datetime.fromtimestamp(int(asked_until), UTC):%Y-%m-%dT%H:%M}" in kept.stop
     storm.sleep_until(first.stop.retry_at.timestamp())
     assert storm.deliver(max_wait=60).delivered == CALLS - first.delivered
 
@@ -273,10 +273,10 @@ def test_a_short_storm_of_waits_that_are_over_already(storm_of: StormOf) -> None
 def test_what_was_admitted_before_a_wait_was_asked_for_does_not_leave_in_it() -> None:
     """Its intent was being written meanwhile; it is taken back, and the call leaves once the wait is over."""
     loop = VirtualTimeLoop()
-    books = VirtualWriter(VirtualLedger(loop), commit=(0.02, 0.0))
+    writer = VirtualWriter(VirtualLedger(loop), commit=(0.02, 0.0))
     left: list[tuple[str, float]] = []
 
-    async def send(call: Any) -> Outcome:
+    async def send(call: Any) -> Attempt:
         left.append((call.CallSessionId[-1], loop.time()))
         await asyncio.sleep(0.05)
         return too_many(20.0) if len(left) == 1 else OK
@@ -289,8 +289,8 @@ def test_what_was_admitted_before_a_wait_was_asked_for_does_not_leave_in_it() ->
     async def main() -> DeliveryReport:
         pacing = Pacing(clock=LoopClock(loop))
         engine = Engine(claims=Duplicates(), pacing=pacing, on_settled=lambda *_: None, timings=PUNCTUAL)
-        async with books:
-            return await engine.run(send, books, batches())
+        async with writer:
+            return await engine.run(send, writer, batches())
 
     report = loop.run_until_complete(main())
     loop.close()

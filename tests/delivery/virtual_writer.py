@@ -1,5 +1,5 @@
-"""The real books, ledger, lease and rate limit on a virtual clock, which is then everybody's: the engine's, the books'
-and the database's. Commits take what time they are told to, and the database can be out of reach.
+"""The real ledger, lease and rate limit on a virtual clock, which is then everybody's: the engine's, the writer's and
+the database's. Commits take what time they are told to, and the database can be out of reach.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from sqlalchemy.pool import StaticPool
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import Job, LedgerWriter
+from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.delivery.rate_limit.limiter import Limiter, PermitHolder
 from airflow_provider_impactcall.delivery.rate_limit.permits import Permits, RateLimit
 from airflow_provider_impactcall.delivery.timings import Timings
@@ -69,7 +70,7 @@ class VirtualLedger(Ledger):
 
     def record(
         self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool
-    ) -> tuple[list[Decision] | None, list[str]]:
+    ) -> tuple[list[Decision] | None, list[CallState]]:
         recorded = super().record(run_id, claims, settlements, resend=resend)
         self.loop.jump(self.next_commit_takes)
         self.next_commit_takes = 0.0
@@ -126,7 +127,7 @@ class VirtualWorker:
 
 
 class VirtualWriter(LedgerWriter):
-    """A run's books, with a task in place of their thread: the lease, its renewal and the groups are the real ones.
+    """A run's writer, with a task in place of its thread: the lease, its renewal and the groups are the real ones.
 
     :param commit: seconds until a commit is durable, and from then until that is known
     :ivar worker: the task
@@ -150,12 +151,12 @@ class VirtualWriter(LedgerWriter):
 
     async def take(self, claim: Claim) -> Decision:
         decision = await super().take(claim)
-        if decision.fence is not None:
+        if isinstance(decision, Send):
             self._open.add(claim.key)
             self.open_at_once = max(self.open_at_once, len(self._open))
         return decision
 
-    def settle(self, settlement: Settlement) -> Awaitable[str]:
+    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
         self._open.discard(settlement.key)
         return super().settle(settlement)
 
@@ -239,8 +240,8 @@ class VirtualLimiter(Limiter):
         super().__init__(Permits(ledger, run_id, "the account", limits, timeout), ledger.timings, self.executor)
 
     @asynccontextmanager
-    async def serving(self, customer: PermitHolder) -> AsyncIterator[None]:
-        async with super().serving(customer):
+    async def serving(self, holder: PermitHolder) -> AsyncIterator[None]:
+        async with super().serving(holder):
             try:
                 yield
             except asyncio.CancelledError:

@@ -6,14 +6,18 @@ import re
 
 import pytest
 
-from airflow_provider_impactcall.delivery.wire.response import outcome_of
+from airflow_provider_impactcall.delivery.outcome import ReasonCode
+from airflow_provider_impactcall.delivery.wire.response import attempt_of
 from airflow_provider_impactcall.exceptions import InvalidCall
 from airflow_provider_impactcall.records import CallRecord
 from tests.documentation import ROOT
 from tests.messages import messages, pattern
 
 PAGE = ROOT / "docs" / "errors.md"
-SHOWN = re.findall(r"^\| `(.+?)` \|", PAGE.read_text(), re.MULTILINE)
+ROWS = [line.removeprefix("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+CODES = {code for row in ROWS for code in re.findall(r"`(\w+)`", row[0]) if code in tuple(ReasonCode)}
+# The sentences of a row stand beside its code, or first.
+SHOWN = [text for row in ROWS for text in re.findall(r"^`([^`]+)`$", row[1 if row[0].strip("`") in CODES else 0])]
 # Made of a count and of the names of options.
 PUT_TOGETHER = re.compile(r"(.+) rows are (rejected|unknown), and max_(rejected|unknown) is .*")
 
@@ -25,6 +29,10 @@ STATUS = re.compile(r"^(\d{3}|…), ")
 def spells(text: re.Pattern[str], shown: str) -> bool:
     """Whether the page shows a text of the code's."""
     return any(text.fullmatch(each) for each in (shown, STATUS.sub("", shown)))
+
+
+def test_each_reason_code_is_on_the_page() -> None:
+    assert set(ReasonCode) == CODES
 
 
 def test_what_the_package_says_is_on_the_page() -> None:
@@ -47,7 +55,7 @@ def test_what_the_page_says_is_said_by_the_package() -> None:
 
 def test_the_texts_that_are_looked_for_are_those_that_are_said() -> None:
     """One of an answer, and one of a row: else the page could be compared with nothing."""
-    said = [outcome_of(401, {}, b"").reason]
+    said = [attempt_of(401, {}, b"").reason]
     with pytest.raises(InvalidCall) as invalid:
         CallRecord.of({"CallerId": "anonymous"})
     said += [problem.message for problem in invalid.value.problems]

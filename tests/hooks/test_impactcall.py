@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, State
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, ReasonCode, RowOutcome
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
@@ -219,7 +219,7 @@ class TestDeliver:
         sandbox.script = ["400-echo", "ok"]
         report = ImpactCallHook().deliver([canary.row(1), canary.row(2)], concurrency=1)
         assert report.rejected == 1
-        assert [line for line in no_canary_in_logs if "Rejected, 1 rows: 400 Call from *" in line]
+        assert [line for line in no_canary_in_logs if "Rejected, 1 rows: refused: 400 Call from *" in line]
 
 
 class TestRejects:
@@ -232,6 +232,7 @@ class TestRejects:
         lines = {line["row"]: line for line in map(json.loads, path.read_text().splitlines())}
         assert set(lines) == {1, 2}
         assert lines[1]["CallSessionId"] == rows[0]["CallSessionId"]
+        assert [lines[row]["reason_code"] for row in (1, 2)] == ["refused", "invalid"]
         assert lines[2]["reasons"][0] == "MediaId is missing"
         assert len(lines[2]["reasons"]) == 2
         assert canary.CALLER not in path.read_text()
@@ -258,23 +259,25 @@ class TestLogCall:
     @pytest.mark.parametrize("call", [canary.row(), CallRecord.of(canary.row())])
     def test_delivered(self, call: Any, sandbox: Sandbox) -> None:
         outcome = ImpactCallHook().log_call(call)
-        assert (outcome.state, outcome.status) == (State.DELIVERED, 200)
+        assert (outcome.state, outcome.code, outcome.status) == (RowOutcome.DELIVERED, ReasonCode.OK, 200)
         assert len(sandbox.calls) == 1
 
     def test_invalid(self, sandbox: Sandbox) -> None:
         outcome = ImpactCallHook().log_call(canary.row(MediaId=None))
-        assert (outcome.state, outcome.status, outcome.reason) == (State.REJECTED, None, "MediaId is missing")
+        assert (outcome.state, outcome.code, outcome.status) == (RowOutcome.REJECTED, ReasonCode.INVALID, None)
+        assert outcome.reason.startswith("MediaId ")
         assert sandbox.counts["requests"] == 0
 
     def test_refused(self, sandbox: Sandbox) -> None:
         sandbox.script = ["400-errors"]
         outcome = ImpactCallHook().log_call(canary.row())
-        assert (outcome.state, outcome.status) == (State.REJECTED, 400)
+        assert (outcome.state, outcome.code, outcome.status) == (RowOutcome.REJECTED, ReasonCode.REFUSED, 400)
         assert outcome.reason.startswith("400 Validation Failed; MediaId; Not ")
 
     def test_takes_the_same_options(self, sandbox: Sandbox) -> None:
-        assert ImpactCallHook().log_call(canary.row(), dry_run=True).state is State.NOT_SENT
-        assert ImpactCallHook().log_call({"id": 1}, mapping={"CallSessionId": "id"}).state is State.REJECTED
+        dry = ImpactCallHook().log_call(canary.row(), dry_run=True)
+        assert (dry.state, dry.code) == (RowOutcome.NOT_SENT, ReasonCode.DRY_RUN)
+        assert ImpactCallHook().log_call({"id": 1}, mapping={"CallSessionId": "id"}).state is RowOutcome.REJECTED
 
     def test_a_set_up_that_is_refused_raises(self, connect: Connect) -> None:
         with Sandbox(user="someone", password="else").in_thread() as closed, pytest.raises(DeliveryAborted):

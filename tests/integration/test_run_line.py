@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.attempts import Attempts
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Stop
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, ReasonCode, Stop
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.integration.run_line import run_line
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -68,7 +68,7 @@ def test_a_dry_run_has_one_too(sandbox: Sandbox, caplog: pytest.LogCaptureFixtur
 
 @given(st.text(), st.text(), st.integers(0, 10**9))
 def test_whatever_a_namespace_holds_can_be_read_back(namespace: str, source: str, rows: int) -> None:
-    report = DeliveryReport(rows=rows, not_sent=rows, stop=Stop("the network is away"))
+    report = DeliveryReport(rows=rows, not_sent=rows, stop=Stop(ReasonCode.NO_PROGRESS, "the network is away"))
     line = run_line(report, Attempts(), 0.25, run_id="f" * 32, namespace=namespace, source=source)
     assert line.isprintable(), "one line, whatever shows it"
     found = parsed(line)

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
+
 pytest.importorskip("airflow.api_fastapi.core_api.security", reason="there is no page before Airflow 3")
 
 from airflow import settings
@@ -25,7 +27,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
 from airflow_provider_impactcall.plugins.application import HEADERS, create
 from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
 from benchmarks.big_ledgers import noted
@@ -185,7 +186,9 @@ ERRORS = (
     ("GET", "api/calls?since=0001-01-01T00:00:00Z", 400),
     ("GET", "api/calls?since=9999-12-31T23:59:59-12:00", 400),
     ("GET", "api/calls?state=lost", 400),
-    ("GET", "api/calls?reason=%00", 400),
+    ("GET", "api/calls?reason_code=%00", 400),
+    ("GET", "api/calls?reason_code=lost", 400),
+    ("GET", "api/calls?status=x", 400),
     ("GET", "api/history", 400),
     ("GET", "api/partners?since=2026-01-01T00:00:00Z&until=2026-03-01T00:00:00Z", 400),
     ("GET", "api/runs?dag_id=a", 400),
@@ -342,12 +345,20 @@ def test_csv_holds_all_runs_and_not_only_the_last(viewer: TestClient, ledger: Le
 
 
 def test_a_reason_selects_its_own_calls_alone(viewer: TestClient, ledger: Ledger) -> None:
-    attempted(ledger, Outcome(State.REJECTED, "400", 400), "bare")
-    attempted(ledger, Outcome(State.REJECTED, "400 MediaId", 400), "more")
-    for each in viewer.get("/impactcall/api/rejected").json():
-        found = viewer.get("/impactcall/api/calls", params={"state": "rejected", "reason": each["reason"]}).json()
-        assert len(found["calls"]) == each["calls"] == 1
-        assert {call["reason"] for call in found["calls"]} == {each["reason"]}
+    attempted(ledger, Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, "400 MediaId", 400), "a", "b")
+    attempted(ledger, Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, "400 Zip", 400), "c")
+    attempted(ledger, Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, "400 MediaId", 409), "d")
+    answer = viewer.get("/impactcall/api/rejected").json()
+    assert [(each["reason_code"], each["status"], each["calls"]) for each in answer] == [
+        ("refused", 400, 3),
+        ("refused", 409, 1),
+    ]
+    assert answer[0]["reasons"] == [{"reason": "400 MediaId", "calls": 2}, {"reason": "400 Zip", "calls": 1}]
+    for each in answer:
+        chosen = {"state": "rejected", "reason_code": each["reason_code"], "status": each["status"]}
+        found = viewer.get("/impactcall/api/calls", params=chosen).json()["calls"]
+        assert len(found) == each["calls"]
+        assert {(call["reason_code"], call["status"]) for call in found} == {(each["reason_code"], each["status"])}
 
 
 def test_a_script_in_a_reason_stays_text(viewer: TestClient, ledger: Ledger) -> None:
@@ -426,7 +437,8 @@ def test_no_answer_reads_a_whole_table(auth_manager: SimpleAuthManager, ledger: 
     """SQLite keeps no statistics: a big ledger has the same plans. The statements are those of the requests."""
     made = fill(ledger)
     year = "&since=2020-01-01T00:00:00Z"
-    several = f"state=unknown&state=rejected&reason=4&MediaId=1&CampaignId=2&run_id={made['died']}"
+    several = "state=unknown&state=rejected&reason_code=refused&status=400&MediaId=1&CampaignId=2"
+    several += f"&run_id={made['died']}"
     with served(_Given(ledger)) as viewer:
         log_in(viewer, "viewer")
         for path in (*PATHS, *(f"api/{name}?{several}" for name in ("calls", "calls.csv")), f"api/over-time?{year}"):

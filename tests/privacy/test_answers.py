@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from airflow_provider_impactcall.delivery.outcome import State
-from airflow_provider_impactcall.delivery.wire.response import outcome_of
+from airflow_provider_impactcall.delivery.outcome import AttemptResult
+from airflow_provider_impactcall.delivery.wire.response import attempt_of
 from tests import examples
 from tests.delivery import canary
 from tests.steps import at_most
@@ -82,9 +82,15 @@ def test_no_answer_raises_takes_long_or_is_quoted(
     status: int, headers: dict[str, str], body: bytes, shape: bytes
 ) -> None:
     with at_most(500_000):
-        outcome = outcome_of(status, CIMultiDict(headers), shape.replace(b"%s", body), private=PRIVATE)
-    assert outcome.state in (State.DELIVERED, State.REJECTED, State.UNKNOWN, State.ABORT, State.AGAIN)
-    assert canary.found_in(outcome.reason) == []
-    assert outcome.reason.isascii()
-    assert outcome.reason.isprintable()
-    assert len(outcome.reason) <= 220
+        attempt = attempt_of(status, CIMultiDict(headers), shape.replace(b"%s", body), private=PRIVATE)
+    assert attempt.result in (
+        AttemptResult.DELIVERED,
+        AttemptResult.REJECTED,
+        AttemptResult.UNKNOWN,
+        AttemptResult.ABORT,
+        AttemptResult.AGAIN,
+    )
+    assert canary.found_in(attempt.reason) == []
+    assert attempt.reason.isascii()
+    assert attempt.reason.isprintable()
+    assert len(attempt.reason) <= 220

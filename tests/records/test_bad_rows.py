@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from airflow_provider_impactcall.delivery.items import Call, Rejected
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import AttemptResult
 from airflow_provider_impactcall.delivery.reading import mapped
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption
@@ -520,8 +520,8 @@ async def test_the_good_rows_beside_the_bad_ones_are_delivered() -> None:
     async with Sandbox() as sandbox:
         endpoint = Endpoint(origin=sandbox.url)
         async with endpoint.session() as session:
-            outcomes = [await endpoint.send(session, call.record) for call in calls]
-    assert {outcome.state for outcome in outcomes} == {State.DELIVERED}
+            attempts = [await endpoint.send(session, call.record) for call in calls]
+    assert {attempt.result for attempt in attempts} == {AttemptResult.DELIVERED}
     arrived = [processed["parameters"]["CallSessionId"] for processed in sandbox.calls]
     assert arrived == [f"good-{number}" for number in range(0, len(rows), 2)]
     assert sandbox.calls[0]["parameters"] == {

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import ReasonCode, RowOutcome
 from airflow_provider_impactcall.exceptions import InvalidCall, InvalidOption
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.records import CallMapping
@@ -87,7 +87,7 @@ def test_an_id_of_a_thousand_characters_and_none_longer() -> None:
 )
 def test_what_the_ledger_keeps_has_a_length(changes: dict[str, Any], sandbox: Sandbox) -> None:
     outcome = ImpactCallHook().log_call({**call("a"), **changes})
-    assert outcome.state is State.REJECTED
+    assert (outcome.state, outcome.code) == (RowOutcome.REJECTED, ReasonCode.INVALID)
     assert len(outcome.reason) < 500
     assert not sandbox.requests
 

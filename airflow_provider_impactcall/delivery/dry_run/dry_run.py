@@ -20,16 +20,14 @@ from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import claim_of
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.items import Call, Item, Listener, Rejected, Skipped
-from airflow_provider_impactcall.delivery.ledger.rules import as_known, decide
+from airflow_provider_impactcall.delivery.ledger.rules import Send, Settled, Wait, as_known, decide
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, ReasonCode, RowOutcome
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
 from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, labels, may_be_shown
 from airflow_provider_impactcall.records.columns import OpenedRow, Row
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
-
-WOULD_BE_SENT = "would be sent"
 
 _NOT_HAD = UnreadableValue("")
 
@@ -41,7 +39,10 @@ _DISTINCT_REASONS = 1000
 # Of rows with columns of their own, such as JSON by phone number, there may be as many as there are rows.
 _MOST_COLUMNS = 10_000
 _LONGEST_SHAPE = 40
-_EXPLAINED = (State.REJECTED, State.FILTERED, State.CHANGED, State.DUPLICATE, State.UNKNOWN, State.NOT_SENT)
+_EXPLAINED = (
+    *(RowOutcome.REJECTED, RowOutcome.FILTERED, RowOutcome.CHANGED),
+    *(RowOutcome.DUPLICATE, RowOutcome.UNKNOWN, RowOutcome.NOT_SENT),
+)
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,14 @@ class Reason:
     """Why rows would not be sent.
 
     :param outcome: what they would end in
-    :param reason: why
+    :param reason_code: why
+    :param reason: the same as a sentence
     :param rows: how many
     :param examples: the first of them
     """
 
     outcome: str
+    reason_code: str
     reason: str
     rows: int
     examples: Sequence[Example]
@@ -104,8 +107,8 @@ class DryRun:
         self._columns: dict[str, None] = {}
         self._read: set[str] = set()
         self._left_out = 0
-        self._rows_of: Counter[tuple[State, str]] = Counter()
-        self._examples: dict[tuple[State, str], list[Example]] = defaultdict(list)
+        self._rows_of: Counter[tuple[RowOutcome, ReasonCode, str]] = Counter()
+        self._examples: dict[tuple[RowOutcome, ReasonCode, str], list[Example]] = defaultdict(list)
         self._looks = Warnings(mapping.conventions.get("timezone"))
 
     def watch(self, row: Row) -> Row:
@@ -140,13 +143,14 @@ class DryRun:
             for call, given in batch:
                 claim = as_known(given, entries)
                 decision = decide(entries.get(claim.key), claim, "", resend=resend)
-                if decision.state is not None:
-                    settle(call, Outcome(decision.state, decision.reason))
-                elif decision.fence is None:
-                    settle(call, Outcome(State.NOT_SENT, decision.reason))
-                else:
-                    settle(call, Outcome(State.NOT_SENT, WOULD_BE_SENT))
-                    waiting.append(call.record)
+                match decision:
+                    case Settled(outcome):
+                        settle(call, outcome)
+                    case Wait(code, reason):
+                        settle(call, Outcome(RowOutcome.NOT_SENT, code, reason))
+                    case Send():
+                        settle(call, Outcome(RowOutcome.NOT_SENT, ReasonCode.DRY_RUN, "would be sent"))
+                        waiting.append(call.record)
             if waiting and not self.would_send:
                 self._looks.ask(ledger, waiting)
             self.would_send += len(waiting)
@@ -158,8 +162,8 @@ class DryRun:
     def reasons(self) -> list[Reason]:
         """Why rows would not be sent, the commonest first."""
         return [
-            Reason(state.value, reason, rows, self._examples[state, reason])
-            for (state, reason), rows in self._rows_of.most_common()
+            Reason(outcome.value, code.value, reason, rows, self._examples[outcome, code, reason])
+            for (outcome, code, reason), rows in self._rows_of.most_common()
         ]
 
     @property
@@ -232,23 +236,23 @@ class DryRun:
     def _settle(self, on_settled: Listener, row: Item, outcome: Outcome) -> None:
         self.report.count(outcome.state)
         on_settled(row, outcome)
-        if outcome.state not in _EXPLAINED or outcome.reason == WOULD_BE_SENT:
+        if outcome.state not in _EXPLAINED or outcome.code is ReasonCode.DRY_RUN:
             return
         if isinstance(row, Rejected):
             values = self._mapping.values_of(self._row) if self._room_for(row) else {}
             for problem in row.problems:
                 value = values.get(problem.parameter, _NOT_HAD)
                 shape = None if type(value) is UnreadableValue else shape_of(value)
-                self._explain(outcome.state, str(problem), Example(row.row, row.call_session_id, shape))
+                self._explain((outcome.state, outcome.code, str(problem)), Example(row.row, row.call_session_id, shape))
         else:
             session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id
-            self._explain(outcome.state, outcome.reason, Example(row.row, session_id))
+            self._explain((outcome.state, outcome.code, outcome.reason), Example(row.row, session_id))
 
     def _room_for(self, row: Rejected) -> bool:
-        return any(len(self._examples[State.REJECTED, str(problem)]) < _EXAMPLES for problem in row.problems)
+        invalid = (RowOutcome.REJECTED, ReasonCode.INVALID)
+        return any(len(self._examples[(*invalid, str(problem))]) < _EXAMPLES for problem in row.problems)
 
-    def _explain(self, state: State, reason: str, example: Example) -> None:
-        explained = (state, reason)
+    def _explain(self, explained: tuple[RowOutcome, ReasonCode, str], example: Example) -> None:
         if explained not in self._rows_of and len(self._rows_of) >= _DISTINCT_REASONS:
             return
         self._rows_of[explained] += 1

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,8 +16,6 @@ from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES,
 from airflow_provider_impactcall.delivery.ledger.edits import Author, Edit
 from airflow_provider_impactcall.delivery.ledger.entries import (
     KEYS_A_QUERY,
-    OPEN,
-    REQUEUED,
     Changes,
     Entry,
     lock,
@@ -28,19 +25,19 @@ from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.schema import (
     events,
 )
-from airflow_provider_impactcall.delivery.ledger.selection import UNSETTLED, Selection
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, TRANSITIONS, Cause, correctable
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 from airflow_provider_impactcall.exceptions import InvalidOption
 
-REQUEUABLE = ("rejected", "unknown")
-RESOLVABLE = {True: ("unknown", "requeued", "rejected", "not_sent"), False: ("unknown", "requeued", "delivered")}
-"""What may be resolved as delivered, and as not delivered."""
-
-
-_ARRIVED = {"state": State.DELIVERED.value, "uncertain": False}
-_NEVER_ARRIVED = {"state": State.NOT_SENT.value, "uncertain": False}
-_REQUEUED_FROM = {"rejected": _NEVER_ARRIVED, "unknown": {"state": REQUEUED, "uncertain": True}}
+_CODES = {
+    Cause.REQUEUE: ReasonCode.REQUEUED,
+    Cause.RESOLVE_AS_DELIVERED: ReasonCode.RESOLVED,
+    Cause.RESOLVE_AS_NOT_DELIVERED: ReasonCode.RESOLVED,
+    Cause.ADOPT: ReasonCode.ADOPTED,
+    Cause.RECONCILE: ReasonCode.RECONCILED,
+}
 
 
 class Corrections:
@@ -63,8 +60,9 @@ class Corrections:
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be requeued
         """
-        keys = self._keys(selection, REQUEUABLE, REQUEUABLE, "be requeued")
-        return self._amend("requeue", keys, author, _REQUEUED_FROM)
+        allowed = correctable(Cause.REQUEUE)
+        keys = self._keys(selection, allowed, allowed, "be requeued")
+        return self._amend("requeue", Cause.REQUEUE, keys, author)
 
     def resolve(self, selection: Selection, author: Author, *, delivered: bool) -> int:
         """Record what someone learnt from impact.com of calls of unknown fate.
@@ -74,17 +72,17 @@ class Corrections:
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be resolved so
         """
-        allowed = RESOLVABLE[delivered]
-        keys = self._keys(selection, UNSETTLED, allowed, f"be resolved as {'' if delivered else 'not '}delivered")
-        end = _ARRIVED if delivered else _NEVER_ARRIVED
-        return self._amend("resolve", keys, author, dict.fromkeys(allowed, end))
+        cause = Cause.RESOLVE_AS_DELIVERED if delivered else Cause.RESOLVE_AS_NOT_DELIVERED
+        what = f"be resolved as {'' if delivered else 'not '}delivered"
+        keys = self._keys(selection, IN_DOUBT, correctable(cause), what)
+        return self._amend("resolve", cause, keys, author)
 
     def prove(self, keys: Iterable[str], author: Author) -> int:
         """Record that calls of unknown fate were found at impact.com.
 
         :return: how many; what is not of unknown fate any more is left alone
         """
-        return self._amend("reconcile", iter(keys), author, dict.fromkeys(UNSETTLED, _ARRIVED))
+        return self._amend("reconcile", Cause.RECONCILE, iter(keys), author)
 
     def adopt(self, claims: Iterable[Claim], author: Author) -> Counter[str]:
         """Record calls as delivered that were sent by other means than this ledger.
@@ -99,43 +97,40 @@ class Corrections:
         with edit.run("adopt", ends) as run_id:
             while page := {claim.key: claim for claim in islice(remaining, KEYS_A_QUERY)}:
                 found.update(edit.repeatedly(partial(_adopt_page, edit, run_id, page)))
-                ends[State.DELIVERED] = found.total() - found[State.DELIVERED] - found[OPEN]
+                ends[CallState.DELIVERED] = found.total() - found[CallState.DELIVERED] - found[CallState.OPEN]
         return found
 
-    def _keys(self, selection: Selection, usual: Sequence[str], allowed: Sequence[str], what: str) -> Iterator[str]:
+    def _keys(
+        self, selection: Selection, usual: Sequence[CallState], allowed: Sequence[CallState], what: str
+    ) -> Iterator[str]:
         """The keys of a selection, which means the usual states if it names none."""
         strange = sorted(set(selection.states) - set(allowed))
         if strange:
             raise InvalidOption(f"{' and '.join(strange)} calls cannot {what}: only {', '.join(allowed)} ones can")
         return (row["key"] for row in self._queries.each(replace(selection, states=selection.states or usual)))
 
-    def _amend(self, kind: str, keys: Iterator[str], author: Author, becomes: Mapping[str, Mapping[str, Any]]) -> int:
-        """Give calls other values, by the state that they are in; those of any other state are left alone."""
+    def _amend(self, kind: str, cause: Cause, keys: Iterator[str], author: Author) -> int:
+        """Bring calls into the state that follows theirs; those that none follows are left alone."""
         ends: Counter[str] = Counter()
         edit = Edit(self._ledger, author)
         with edit.run(kind, ends) as run_id:
             while page := sorted(islice(keys, KEYS_A_QUERY)):
-                ends.update(edit.repeatedly(partial(_amend_page, edit, kind, run_id, page, becomes)))
+                ends.update(edit.repeatedly(partial(_amend_page, edit, kind, cause, run_id, page)))
         return ends.total()
 
 
 def _amend_page(
-    edit: Edit,
-    kind: str,
-    run_id: str,
-    page: Sequence[str],
-    becomes: Mapping[str, Mapping[str, Any]],
-    connection: Connection,
+    edit: Edit, kind: str, cause: Cause, run_id: str, page: Sequence[str], connection: Connection
 ) -> Counter[str]:
     ends: Counter[str] = Counter()
     entries = look_up(connection, lock(connection, page))
     changes = edit.changes(connection, run_id)
     proven = _proven_by_answers(connection, page, entries)
     for key, entry in entries.items():
-        end = becomes.get(State.UNKNOWN if entry.died else entry.state)
-        if end is not None and key not in proven:
-            _change(changes, key, entry, edit.author, kind, **end)
-            ends[end["state"]] += 1
+        target = TRANSITIONS[cause].get(_state_of(entry))
+        if target is not None and key not in proven:
+            _change(changes, key, entry, edit.author, kind, cause, target)
+            ends[target] += 1
     changes.write(connection)
     return ends
 
@@ -146,19 +141,38 @@ def _adopt_page(edit: Edit, run_id: str, page: Mapping[str, Claim], connection: 
     changes = edit.changes(connection, run_id)
     for key, claim in page.items():
         entry = entries.get(key)
+        state = None if entry is None else _state_of(entry)
+        target = TRANSITIONS[Cause.ADOPT].get(state)
         if entry is None:
-            changes.note(key, 0, State.DELIVERED, edit.author.why)
+            changes.note(key, 0, CallState.DELIVERED, ReasonCode.ADOPTED, edit.author.why)
             changes.adopt(claim, _reason("adopt", edit.author))
-        elif entry.died or entry.state not in (OPEN, State.DELIVERED):
-            _change(changes, key, entry, edit.author, "adopt", **_ARRIVED, fingerprint=claim.fingerprint)
-        found["new" if entry is None else State.UNKNOWN if entry.died else entry.state] += 1
+        elif target is not None:
+            adopted = {"fingerprint": claim.fingerprint}
+            _change(changes, key, entry, edit.author, "adopt", Cause.ADOPT, target, **adopted)
+        found["new" if state is None else state] += 1
     changes.write(connection)
     return found
 
 
-def _change(changes: Changes, key: str, entry: Entry, author: Author, kind: str, **values: Any) -> None:
-    changes.note(key, entry.fence, values["state"], author.why)
-    changes.change(key, entry, reason=_reason(kind, author), deaths=0, run_id=changes.run_id, **values)
+def _state_of(entry: Entry) -> CallState:
+    return TRANSITIONS[Cause.DEATH][CallState.OPEN] if entry.died else entry.state
+
+
+def _change(
+    changes: Changes,
+    key: str,
+    entry: Entry,
+    author: Author,
+    kind: str,
+    cause: Cause,
+    target: CallState,
+    **values: int,
+) -> None:
+    code = _CODES[cause]
+    changes.note(key, entry.fence, target, code, author.why)
+    why = {"reason_code": code.value, "status": None, "reason": _reason(kind, author)}
+    uncertain = target is CallState.REQUEUED
+    changes.change(key, entry, state=target, **why, uncertain=uncertain, deaths=0, run_id=changes.run_id, **values)
 
 
 def _reason(kind: str, author: Author) -> str:
@@ -167,6 +181,6 @@ def _reason(kind: str, author: Author) -> str:
 
 def _proven_by_answers(connection: Connection, keys: Sequence[str], entries: Mapping[str, Entry]) -> set[str]:
     """Those of the calls that impact.com itself answered OK to."""
-    answered = (events.c.key.in_(keys), events.c.state == State.DELIVERED.value, events.c.actor.is_(None))
-    told = connection.execute(sa.select(events.c.key).where(*answered)).scalars()
-    return {*told, *(key for key, entry in entries.items() if entry.first_answer)}
+    answered = (events.c.key.in_(keys), events.c.state == CallState.DELIVERED.value, events.c.actor.is_(None))
+    answered_keys = connection.execute(sa.select(events.c.key).where(*answered)).scalars()
+    return {*answered_keys, *(key for key, entry in entries.items() if entry.first_answer)}

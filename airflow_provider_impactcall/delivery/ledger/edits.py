@@ -14,7 +14,6 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.ledger.entries import (
-    REQUEUED,
     Changes,
 )
 from airflow_provider_impactcall.delivery.ledger.retries import Retries
@@ -25,7 +24,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     runs,
 )
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import ENDS
+from airflow_provider_impactcall.delivery.outcome import ENDS, CallState
 from airflow_provider_impactcall.exceptions import InvalidOption
 
 _ATTEMPTS = 10
@@ -85,7 +84,7 @@ class Edit:
             yield run_id
         finally:
             counts = {f"{end}_rows": ends.get(end, 0) for end in ENDS}
-            counts["unknown_rows"] += ends.get(REQUEUED, 0)
+            counts["unknown_rows"] += ends.get(CallState.REQUEUED, 0)
             with self._ledger.writing() as connection:
                 connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
 

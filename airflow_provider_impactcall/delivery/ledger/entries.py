@@ -12,18 +12,8 @@ from sqlalchemy.engine import Connection, Dialect
 
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_REASON, Now, calls, events, runs
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
-
-OPEN = "open"
-"""A call's state from its intent to its outcome: a request is, or was, in flight."""
-
-REQUEUED = "requeued"
-"""A call's state from when a person asked for it to be sent though it may have been processed, until it is."""
-
-PENDING = (State.UNKNOWN.value, REQUEUED, State.NOT_SENT.value, OPEN)
-"""The states of a call that is still to be delivered, or may not have been."""
-
-DIED = "the run that sent it ended before it knew what came of it"
+from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT
+from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, ReasonCode
 
 KEYS_A_QUERY = 500
 
@@ -34,23 +24,24 @@ WITH_RUNS = calls.outerjoin(runs, runs.c.run_id == calls.c.run_id)
 
 _SHOWN = ("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate")
 _CHANGING = (
-    *("state", "reason", "uncertain", "attempts", "deaths", "fence", "run_id", "fingerprint"),
+    *("state", "reason_code", "status", "reason", "uncertain", "attempts", "deaths", "fence", "run_id", "fingerprint"),
     *("first_answer", "changed_at"),
 )
 _KEPT = ("key", *_CHANGING, "first_at")
 
-_UNTOLD = calls.c.first_answer.is_not(None)
+_WITHOUT_EVENTS = calls.c.first_answer.is_not(None)
 _FIRST_INTENT = sa.select(
     calls.c.key,
     sa.literal(-2).label("event_id"),
     calls.c.first_at.label("at"),
     calls.c.fence,
     calls.c.run_id,
-    sa.literal(OPEN).label("state"),
+    sa.literal(CallState.OPEN.value).label("state"),
+    sa.null().label("reason_code"),
     sa.null().label("status"),
     sa.literal("").label("reason"),
     sa.null().label("actor"),
-).where(_UNTOLD)
+).where(_WITHOUT_EVENTS)
 _FIRST_ANSWER = sa.select(
     calls.c.key,
     sa.literal(-1),
@@ -58,10 +49,11 @@ _FIRST_ANSWER = sa.select(
     calls.c.fence,
     calls.c.run_id,
     calls.c.state,
+    calls.c.reason_code,
     calls.c.first_answer,
     calls.c.reason,
     sa.null(),
-).where(_UNTOLD, calls.c.state != OPEN)
+).where(_WITHOUT_EVENTS, calls.c.state != CallState.OPEN.value)
 _EVENTS = sa.select(*(events.c[column.name] for column in _FIRST_INTENT.selected_columns))
 
 HISTORY = sa.union_all(_FIRST_INTENT, _FIRST_ANSWER, _EVENTS).subquery("history")
@@ -72,7 +64,9 @@ order is that of ``event_id``."""
 class Entry(NamedTuple):
     """What the ledger holds of a call, and whether the run that changed it last holds its lease."""
 
-    state: str
+    state: CallState
+    reason_code: str | None
+    status: int | None
     reason: str
     uncertain: bool
     attempts: int
@@ -88,24 +82,33 @@ class Entry(NamedTuple):
     @property
     def died(self) -> bool:
         """Whether the run that sent it ended before it knew what came of it."""
-        return self.state == OPEN and not self.alive
+        return self.state is CallState.OPEN and not self.alive
 
     @property
-    def unsettled(self) -> bool:
+    def in_doubt(self) -> bool:
         """Whether it may have been processed, and nobody knows."""
-        return self.died or self.state in (State.UNKNOWN, REQUEUED)
+        return self.died or self.state in IN_DOUBT
+
+    @property
+    def code(self) -> ReasonCode:
+        """Why it is in its state."""
+        return ReasonCode.NOT_KEPT if self.reason_code is None else ReasonCode(self.reason_code)
 
 
 # Built once: SQLAlchemy takes three times as long to build one of these as to execute it.
 _OF_KEYS = calls.c.key.in_(sa.bindparam("keys", expanding=True))
 _LOOK_UP = sa.select(*(calls.c[name] for name in _KEPT), ALIVE.label("alive")).select_from(WITH_RUNS).where(_OF_KEYS)
 _LOCK = sa.select(calls.c.key).where(_OF_KEYS).order_by(calls.c.key).with_for_update()
-_UNTOUCHED = sa.and_(calls.c.run_id == sa.bindparam("run"), calls.c.state == OPEN, calls.c.first_answer == 0)
+_UNTOUCHED = sa.and_(
+    calls.c.run_id == sa.bindparam("run"), calls.c.state == CallState.OPEN.value, calls.c.first_answer == 0
+)
 _DELIVER = (
     sa.update(calls)
     .where(_OF_KEYS, _UNTOUCHED)
     .values(
-        state=State.DELIVERED.value,
+        state=CallState.DELIVERED.value,
+        reason_code=sa.bindparam("code"),
+        status=sa.bindparam("answer"),
         reason=sa.bindparam("why"),
         first_answer=sa.bindparam("answer"),
         changed_at=sa.bindparam("at"),
@@ -119,8 +122,8 @@ def look_up(connection: Connection, keys: Sequence[str]) -> dict[str, Entry]:
     """The entries of these calls, by key; of calls that were never seen there is none."""
     found: dict[str, Entry] = {}
     for start in range(0, len(keys), KEYS_A_QUERY):
-        for key, *values in connection.execute(_LOOK_UP, {"keys": keys[start : start + KEYS_A_QUERY]}):
-            found[key] = Entry(*values)
+        for key, state, *values in connection.execute(_LOOK_UP, {"keys": keys[start : start + KEYS_A_QUERY]}):
+            found[key] = Entry(CallState(state), *values)
     return found
 
 
@@ -155,40 +158,51 @@ class Changes:
         self._moment = moment
         self._actor = actor
         self._new: list[tuple[Any, ...]] = []
-        self._delivered: dict[tuple[str, int | None], list[str]] = {}
+        self._delivered: dict[tuple[ReasonCode, str, int | None], list[str]] = {}
         self._changed: list[dict[str, Any]] = []
-        self._told: list[tuple[Any, ...]] = []
+        self._earlier: list[tuple[Any, ...]] = []
         self._events: list[tuple[Any, ...]] = []
 
     def open(self, claim: Claim) -> None:
         """A call that was never seen is about to be sent."""
-        self._add(claim, OPEN, "", attempts=1, fence=1, first_answer=0)
+        self._add(claim, CallState.OPEN, None, "", attempts=1, fence=1, first_answer=0)
 
     def adopt(self, claim: Claim, reason: str) -> None:
         """A call that was never seen was delivered by other means."""
-        self._add(claim, State.DELIVERED, reason, attempts=0, fence=0, first_answer=None)
+        self._add(claim, CallState.DELIVERED, ReasonCode.ADOPTED, reason, attempts=0, fence=0, first_answer=None)
 
-    def deliver(self, key: str, outcome: Outcome) -> None:
+    def deliver(self, key: str, attempt: Attempt) -> None:
         """A call that this run opened, and that nobody touched since, was delivered at the first attempt."""
-        self._delivered.setdefault((outcome.reason, outcome.status), []).append(key)
+        self._delivered.setdefault((attempt.code, attempt.reason, attempt.status), []).append(key)
 
     def change(self, key: str, entry: Entry, **changes: Any) -> Entry:
         """Other values for a call, by column; the entry that it is then."""
         if entry.first_answer is not None:
-            self._told.append((key, entry.first_at, entry.fence, entry.run_id, OPEN, None, "", None))
-            if entry.state != OPEN:
-                answer = (entry.state, entry.first_answer, entry.reason)
-                self._told.append((key, entry.changed_at, entry.fence, entry.run_id, *answer, None))
+            opened = (CallState.OPEN.value, None, None, "")
+            self._earlier.append((key, entry.first_at, entry.fence, entry.run_id, *opened, None))
+            if entry.state is not CallState.OPEN:
+                answer = (entry.state.value, entry.reason_code, entry.first_answer, entry.reason)
+                self._earlier.append((key, entry.changed_at, entry.fence, entry.run_id, *answer, None))
         changed = entry._replace(**changes, changed_at=self._moment, first_answer=None)
         changed = changed._replace(reason=changed.reason[:LONGEST_REASON])
         self._changed.append({"of_key": key, **{f"new_{name}": getattr(changed, name) for name in _CHANGING}})
         return changed
 
     def note(
-        self, key: str, fence: int, state: str, reason: str, status: int | None = None, run_id: str | None = None
+        self,
+        key: str,
+        fence: int,
+        state: str,
+        code: ReasonCode | None,
+        reason: str,
+        status: int | None = None,
+        run_id: str | None = None,
     ) -> None:
-        """An event in a call's history."""
-        event = (str(state), status, reason[:LONGEST_REASON], self._actor)
+        """An event in a call's history.
+
+        :param state: what the call is in from now on, or what an attempt came to
+        """
+        event = (str(state), None if code is None else code.value, status, reason[:LONGEST_REASON], self._actor)
         self._events.append((key, self._moment, fence, run_id or self.run_id, *event))
 
     def write(self, connection: Connection) -> bool:
@@ -197,22 +211,32 @@ class Changes:
         :return: whether all calls that are delivered at the first attempt are as they were opened; if not, the
             transaction must not be committed
         """
-        for (reason, status), keys in self._delivered.items():
-            answer = {"answer": status or 0, "why": reason[:LONGEST_REASON], "at": self._moment}
+        for (code, reason, status), keys in self._delivered.items():
+            why = {"code": code.value, "why": reason[:LONGEST_REASON]}
+            answer = {"answer": status or 0, **why, "at": self._moment}
             if connection.execute(_DELIVER, {"keys": keys, "run": self.run_id, **answer}).rowcount != len(keys):
                 return False
         # In one order, so that two runs with the same new calls wait for each other and do not deadlock.
         _insert(connection, _CALL, sorted(self._new))
         if self._changed:
             connection.execute(_CHANGE, self._changed)
-        _insert(connection, _EVENT, self._told + self._events)
+        _insert(connection, _EVENT, self._earlier + self._events)
         return True
 
     def _add(
-        self, claim: Claim, state: str, reason: str, *, attempts: int, fence: int, first_answer: int | None
+        self,
+        claim: Claim,
+        state: CallState,
+        code: ReasonCode | None,
+        reason: str,
+        *,
+        attempts: int,
+        fence: int,
+        first_answer: int | None,
     ) -> None:
         shown = claim.call.key(_SHOWN)
-        known = (claim.fingerprint, str(state), reason[:LONGEST_REASON], False, attempts, 0, fence, self.run_id)
+        why = (None if code is None else code.value, None, reason[:LONGEST_REASON])
+        known = (claim.fingerprint, state.value, *why, False, attempts, 0, fence, self.run_id)
         moments = (self._moment, self._moment)
         self._new.append((claim.key, self._namespace, *shown, *known, *moments, first_answer))
 

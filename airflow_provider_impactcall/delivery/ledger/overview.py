@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -14,25 +15,27 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
-from airflow_provider_impactcall.delivery.ledger.entries import ALIVE, DIED, OPEN, PENDING, WITH_RUNS
+from airflow_provider_impactcall.delivery.ledger.entries import ALIVE, WITH_RUNS
 from airflow_provider_impactcall.delivery.ledger.periods import (
-    _DAY,
-    _HOUR,
+    DAY,
+    HOUR,
     LONGEST_COUNT,
     Period,
-    _moment,
-    _start,
-    _steps,
+    moment_of,
+    start_of,
+    steps_of,
     zulu,
 )
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.rules import DIED
 from airflow_provider_impactcall.delivery.ledger.schema import UNDELIVERED, calls, runs
 from airflow_provider_impactcall.delivery.ledger.selection import MOMENTS, STATE, STATES, Selection
+from airflow_provider_impactcall.delivery.ledger.states import PENDING
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 from airflow_provider_impactcall.exceptions import InvalidOption
 
-TOLD = ("delivered", "rejected", "unknown", "not_sent")
+BREAKDOWN = ("delivered", "rejected", "unknown", "not_sent")
 """The states that counts are broken down by; ``unknown`` has those that a person requeued as well."""
 
 _SETTLED_UNDELIVERED = ("rejected", "unknown", "not_sent", "requeued")
@@ -40,6 +43,8 @@ _SETTLED_UNDELIVERED = ("rejected", "unknown", "not_sent", "requeued")
 _MOST_GROUPS = 200
 
 _MOST_REASONS = 100
+_MOST_SENTENCES = 1_000
+_SENTENCES = 3
 
 
 class _Since1970(FunctionElement):  # type: ignore[type-arg] # SQLAlchemy 1.4, Airflow 2.11's, has no type for it
@@ -60,6 +65,28 @@ def _sqlite_floor(element: Any, compiler: Any, **options: Any) -> str:
     # Not every SQLite has floor().
     moment, seconds = (compiler.process(clause, **options) for clause in element.clauses)
     return f"CAST({moment} / {seconds} AS INTEGER)"
+
+
+@dataclass
+class _Group:
+    """The calls of one reason code and status."""
+
+    calls: int = 0
+    last_at: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, calls: int, last_at: float) -> None:
+        self.calls += calls
+        self.last_at = max(self.last_at, last_at)
+
+    def as_dict(self) -> dict[str, Any]:
+        sentences = [{"reason": reason, "calls": number} for reason, number in self.reasons.most_common(_SENTENCES)]
+        return {
+            "calls": self.calls,
+            "last_at": zulu(moment_of(self.last_at)),
+            "reason": sentences[0]["reason"] if sentences else "",
+            "reasons": sentences,
+        }
 
 
 class Overview:
@@ -85,7 +112,7 @@ class Overview:
             if period.countable:
                 counts["delivered"] = self._count(connection, period)
             else:
-                counts["delivered"] = sum(self._delivered_by_runs(connection, period, _DAY).values())
+                counts["delivered"] = sum(self._delivered_by_runs(connection, period, DAY).values())
             for (_, state), number in self._undelivered(connection, sa.literal(0), period).items():
                 counts[state] += number
                 if period.countable:
@@ -101,7 +128,11 @@ class Overview:
         found: list[Any] = []
         with self._ledger.reading() as connection:
             for state in PENDING:  # One after the other: of each, an index has the first at hand.
-                query = sa.select(*shown).select_from(WITH_RUNS).where(self._ours, calls.c.state == state, UNDELIVERED)
+                query = (
+                    sa.select(*shown)
+                    .select_from(WITH_RUNS)
+                    .where(self._ours, calls.c.state == state.value, UNDELIVERED)
+                )
                 found += connection.execute(query.order_by(calls.c.changed_at).limit(1)).mappings()
         return _shown(min(found, key=lambda row: row["changed_at"])) if found else None
 
@@ -114,15 +145,15 @@ class Overview:
         return counts["unknown"]
 
     def over_time(self, period: Period) -> dict[str, Any]:
-        """How many calls came into each of :data:`TOLD`, by hour, day or month (UTC), zeros too.
+        """How many calls came into each of :data:`BREAKDOWN`, by hour, day or month (UTC), zeros too.
 
         Of a period that is too long to count them in, the delivered ones are those that its runs counted, at the time
         that each run began.
 
         :return: ``step``, and ``steps``: each has ``at``, when it begins, and the counts
         """
-        step, starts = _steps(period)
-        seconds = _HOUR if step == "hour" else _DAY
+        step, starts = steps_of(period)
+        seconds = HOUR if step == "hour" else DAY
         counts: dict[datetime, Counter[str]] = {start: Counter() for start in starts}
         with self._ledger.reading() as connection:
             if period.countable:
@@ -133,18 +164,18 @@ class Overview:
                     counts[start]["delivered"] = self._count(connection, part)
             else:
                 for number, delivered in self._delivered_by_runs(connection, period, seconds).items():
-                    counts[_start(step, _moment(number * seconds))]["delivered"] += delivered
+                    counts[start_of(step, moment_of(number * seconds))]["delivered"] += delivered
             which = _Since1970(calls.c.changed_at, sa.literal_column(str(seconds)))
             for (number, state), count in self._undelivered(connection, which, period).items():
-                at = counts[_start(step, _moment(int(number) * seconds))]
+                at = counts[start_of(step, moment_of(int(number) * seconds))]
                 if period.countable:
                     at["delivered"] -= count
-                at[_told(state)] += count
-        steps = [{"at": zulu(at), **{state: max(of[state], 0) for state in TOLD}} for at, of in counts.items()]
+                at[_broken_down_as(state)] += count
+        steps = [{"at": zulu(at), **{state: max(of[state], 0) for state in BREAKDOWN}} for at, of in counts.items()]
         return {"step": step, "steps": steps}
 
     def partners(self, period: Period) -> list[dict[str, Any]]:
-        """How many calls of each partner (``MediaId``) came into each of :data:`TOLD`, and all its ``calls``, also
+        """How many calls of each partner (``MediaId``) came into each of :data:`BREAKDOWN`, and all its ``calls``, also
         those in flight; the 200 that have the most, in this order.
 
         :raises InvalidOption: if the period is longer than :data:`LONGEST_COUNT`
@@ -156,29 +187,34 @@ class Overview:
         return self._by(calls.c.CampaignId, period)
 
     def reasons(self, state: str, period: Period) -> list[dict[str, Any]]:
-        """Why calls came into a state, the 100 that most have, in this order.
+        """Why calls came into a state, the 100 codes and statuses that most have, in this order.
 
         :param state: ``rejected`` or ``unknown``
-        :return: ``reason``, ``calls`` and ``last_at``, when the last of them did
+        :return: ``reason_code``, ``status``, ``calls``, ``last_at``, when the last of them did, ``reasons``, the three
+            sentences that most of them have, each as ``reason`` and ``calls``, and ``reason``, the first of these
         """
-        told = (sa.func.count().label("calls"), sa.func.max(calls.c.changed_at).label("last_at"))
+        shown = (sa.func.count().label("calls"), sa.func.max(calls.c.changed_at).label("last_at"))
         of_period = (self._ours, *period.has(calls.c.changed_at), UNDELIVERED)
-        query = sa.select(calls.c.reason, *told).where(*of_period, calls.c.state == state).group_by(calls.c.reason)
-        query = query.order_by(sa.desc("calls")).limit(_MOST_REASONS)
-        died = sa.select(sa.literal(DIED), *told).select_from(WITH_RUNS)
-        died = died.where(*of_period, calls.c.state == OPEN, sa.not_(ALIVE))
-        found: dict[str, tuple[int, float]] = {}
+        why = (calls.c.reason_code, calls.c.status)
+        of_state = sa.select(*why, *shown).where(*of_period, calls.c.state == state).group_by(*why)
+        sentences = sa.select(*why, calls.c.reason, shown[0]).where(*of_period, calls.c.state == state)
+        sentences = sentences.group_by(*why, calls.c.reason).order_by(sa.desc("calls")).limit(_MOST_SENTENCES)
+        died = sa.select(sa.literal(ReasonCode.RUN_DIED.value), sa.null(), *shown).select_from(WITH_RUNS)
+        died = died.where(*of_period, calls.c.state == CallState.OPEN.value, sa.not_(ALIVE))
+        groups: dict[tuple[str, int | None], _Group] = defaultdict(_Group)
         with self._ledger.reading() as connection:
-            for each in (query, died) if state == State.UNKNOWN else (query,):
-                for reason, number, last_at in connection.execute(each):
-                    if not number:
-                        continue  # None died: that answer is a row nevertheless.
-                    before, before_at = found.get(reason, (0, 0.0))
-                    found[reason] = (before + number, max(before_at, last_at))
-        return [
-            {"reason": reason, "calls": number, "last_at": zulu(_moment(last_at))}
-            for reason, (number, last_at) in sorted(found.items(), key=lambda each: (-each[1][0], each[0]))
-        ][:_MOST_REASONS]
+            for each in (of_state, died) if state == CallState.UNKNOWN else (of_state,):
+                for code, status, number, last_at in connection.execute(each):
+                    if number:  # Of no calls that died, the answer is a row nevertheless.
+                        groups[code or ReasonCode.NOT_KEPT.value, status].add(number, last_at)
+            for code, status, reason, number in connection.execute(sentences):
+                groups[code or ReasonCode.NOT_KEPT.value, status].reasons[reason] += number
+        if (died_group := groups.get((ReasonCode.RUN_DIED.value, None))) is not None:
+            died_group.reasons[DIED] = died_group.calls
+        most = sorted(groups.items(), key=lambda each: (-each[1].calls, each[0][0], each[0][1] or 0))
+        return [{"reason_code": code, "status": status, **group.as_dict()} for (code, status), group in most][
+            :_MOST_REASONS
+        ]
 
     def calls(self, selection: Selection, limit: int) -> tuple[list[dict[str, Any]], bool]:
         """The calls that changed last, by column, and whether there are more.
@@ -217,7 +253,7 @@ class Overview:
         settled = sa.select(value, calls.c.state, sa.func.count()).where(*of_period, calls.c.state.in_(states))
         # Beside their runs, only those that are open have to be looked at.
         in_flight = sa.select(value, STATE.label("now"), sa.func.count()).select_from(WITH_RUNS)
-        in_flight = in_flight.where(*of_period, calls.c.state == OPEN)
+        in_flight = in_flight.where(*of_period, calls.c.state == CallState.OPEN.value)
         counts: Counter[tuple[Any, str]] = Counter()
         for query in (settled.group_by("value", calls.c.state), in_flight.group_by("value", "now")):
             for found, state, number in connection.execute(query):
@@ -235,22 +271,24 @@ class Overview:
         if not period.countable:
             raise InvalidOption(f"calls are counted so for at most {LONGEST_COUNT.days} days: choose a shorter period")
         of_period = (self._ours, *period.has(calls.c.changed_at))
-        settled = sa.select(column, calls.c.state, sa.func.count()).where(*of_period, calls.c.state != OPEN)
+        settled = sa.select(column, calls.c.state, sa.func.count()).where(
+            *of_period, calls.c.state != CallState.OPEN.value
+        )
         in_flight = sa.select(column, STATE.label("now"), sa.func.count()).select_from(WITH_RUNS)
-        in_flight = in_flight.where(*of_period, UNDELIVERED, calls.c.state == OPEN)
+        in_flight = in_flight.where(*of_period, UNDELIVERED, calls.c.state == CallState.OPEN.value)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         with self._ledger.reading() as connection:
             for query in (settled.group_by(column, calls.c.state), in_flight.group_by(column, "now")):
                 for value, state, number in connection.execute(query):
                     counts[value]["calls"] += number
-                    counts[value][_told(state)] += number
+                    counts[value][_broken_down_as(state)] += number
         most = sorted(counts.items(), key=lambda each: (-each[1]["calls"], each[0]))[:_MOST_GROUPS]
-        names = ("calls", *TOLD)
+        names = ("calls", *BREAKDOWN)
         return [{str(column.name): value, **{name: of[name] for name in names}} for value, of in most]
 
 
-def _told(state: str) -> str:
-    return State.UNKNOWN.value if state == "requeued" else state
+def _broken_down_as(state: str) -> str:
+    return CallState.UNKNOWN.value if state == "requeued" else state
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,7 +296,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     for name in MOMENTS:
         value = shown.get(name)
         if isinstance(value, float):
-            shown[name] = zulu(_moment(value))
+            shown[name] = zulu(moment_of(value))
         elif isinstance(value, str):
             shown[name] = value.replace("+00:00", "Z")
     return shown

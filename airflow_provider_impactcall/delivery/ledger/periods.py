@@ -16,7 +16,7 @@ LONGEST_COUNT = timedelta(days=31)
 """The longest period in which the delivered calls are counted one by one. Of ten million in 18 months, it has half a
 million."""
 
-_HOUR, _DAY = 3600, 86_400
+HOUR, DAY = 3600, 86_400
 
 _LONGEST_BY_HOUR, _LONGEST_BY_DAY = timedelta(days=2), timedelta(days=92)
 
@@ -49,17 +49,18 @@ class Period:
         return (moment >= self.since.timestamp(), moment < self.until.timestamp())
 
 
-def _steps(period: Period) -> tuple[str, list[datetime]]:
+def steps_of(period: Period) -> tuple[str, list[datetime]]:
     """What a period is counted by, and when each of these begins."""
     length = period.until - period.since
     step = "hour" if length <= _LONGEST_BY_HOUR else "day" if length <= _LONGEST_BY_DAY else "month"
-    starts = [_start(step, period.since)]
+    starts = [start_of(step, period.since)]
     while (following := _next(step, starts[-1])) < period.until:
         starts.append(following)
     return step, starts
 
 
-def _start(step: str, moment: datetime) -> datetime:
+def start_of(step: str, moment: datetime) -> datetime:
+    """When the step that a time is in begins."""
     moment = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     if step == "hour":
         return moment
@@ -70,7 +71,7 @@ _NEXT: Mapping[str, Callable[[datetime], datetime]] = {
     "hour": lambda start: start + timedelta(hours=1),
     "day": lambda start: start + timedelta(days=1),
     # 32 days later it is another month, whatever the month.
-    "month": lambda start: _start("month", start + timedelta(days=32)),
+    "month": lambda start: start_of("month", start + timedelta(days=32)),
 }
 
 
@@ -78,7 +79,11 @@ def _next(step: str, start: datetime) -> datetime:
     return _NEXT[step](start)
 
 
-def _moment(seconds: float) -> datetime:
+def moment_of(seconds: float) -> datetime:
+    """A time of the ledger, in UTC.
+
+    :param seconds: since 1970
+    """
     return datetime.fromtimestamp(seconds, UTC)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
 from airflow_provider_impactcall.delivery.ledger.edits import Author, Edit
-from airflow_provider_impactcall.delivery.ledger.queries import CallQueries, some
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries, in_parts
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
     calls,
@@ -21,9 +21,10 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     runs,
 )
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.states import PURGEABLE
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 
-PURGEABLE = ("delivered", "rejected", "not_sent")
+_PURGEABLE = [state.value for state in PURGEABLE]
 
 
 def purge(ledger: Ledger, before: datetime, author: Author, batch_sizes: BatchSizes = BATCH_SIZES) -> Counter[str]:
@@ -63,7 +64,7 @@ def _aged(ledger: Ledger, before: datetime, batch_sizes: BatchSizes) -> Iterator
             .where(
                 *CallQueries(ledger).conditions(Selection(until=before)),
                 *after,
-                calls.c.state.in_(PURGEABLE),
+                calls.c.state.in_(_PURGEABLE),
             )
             .order_by(calls.c.changed_at, calls.c.key)
             .limit(batch_sizes.purged)
@@ -79,7 +80,7 @@ def _aged(ledger: Ledger, before: datetime, batch_sizes: BatchSizes) -> Iterator
 def _purge_calls(keys: Sequence[str], before: datetime, connection: Connection) -> Counter[str]:
     aged = sa.and_(
         calls.c.key.in_(keys),
-        calls.c.state.in_(PURGEABLE),
+        calls.c.state.in_(_PURGEABLE),
         calls.c.changed_at < before.timestamp(),
         # A live run may have more to say of its calls.
         calls.c.run_id.notin_(sa.select(runs.c.run_id).where(runs.c.lease_until > Now())),
@@ -104,7 +105,7 @@ def _idle_runs(ledger: Ledger, before: datetime, this: str) -> Iterator[list[str
         for column in (calls.c.run_id, events.c.run_id):
             if ids:
                 ids.difference_update(connection.execute(sa.select(column).distinct()).scalars())
-    yield from some(sorted(ids))
+    yield from in_parts(sorted(ids))
 
 
 def _purge_runs(run_ids: Sequence[str], connection: Connection) -> int:

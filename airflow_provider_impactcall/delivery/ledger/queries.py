@@ -14,7 +14,6 @@ from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES,
 from airflow_provider_impactcall.delivery.ledger.entries import (
     HISTORY,
     KEYS_A_QUERY,
-    OPEN,
     WITH_RUNS,
 )
 from airflow_provider_impactcall.delivery.ledger.schema import (
@@ -22,8 +21,10 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
     calls,
 )
-from airflow_provider_impactcall.delivery.ledger.selection import MOMENTS, SHOWN, STATE, UNSETTLED, Selection
+from airflow_provider_impactcall.delivery.ledger.selection import MOMENTS, SHOWN, STATE, Selection
+from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import CallState
 
 
 class CallQueries:
@@ -34,7 +35,7 @@ class CallQueries:
 
     def __init__(self, ledger: Ledger, batch_sizes: BatchSizes = BATCH_SIZES) -> None:
         self._ledger = ledger
-        self._portions = batch_sizes
+        self._sizes = batch_sizes
 
     def latest(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
         """The calls that changed last, by column; times are ISO 8601 in UTC."""
@@ -65,7 +66,7 @@ class CallQueries:
                 before = (calls.c.changed_at <= last_at, sa.or_(calls.c.changed_at < last_at, calls.c.key > last))
                 query = self._query(selection, *of_state, *before).order_by(calls.c.changed_at.desc(), calls.c.key)
                 with self._ledger.reading() as connection:
-                    page = connection.execute(query.limit(self._portions.fetched)).mappings().all()
+                    page = connection.execute(query.limit(self._sizes.fetched)).mappings().all()
                 if not page:
                     break
                 last_at, last = page[-1]["changed_at"], page[-1]["key"]
@@ -77,7 +78,7 @@ class CallQueries:
         # An index tells of nearly all; beside their runs, only those that are open have to be looked at.
         settled = sa.select(calls.c.state, sa.func.count()).where(ours, *selection.conditions(settled=True))
         rest = sa.select(STATE, sa.func.count()).select_from(WITH_RUNS).where(*self.conditions(selection))
-        rest = rest.where(calls.c.state == OPEN, UNDELIVERED)
+        rest = rest.where(calls.c.state == CallState.OPEN.value, UNDELIVERED)
         counts: Counter[str] = Counter()
         with self._ledger.reading() as connection:
             for query in (settled.group_by(calls.c.state), rest.group_by(STATE)):
@@ -87,8 +88,8 @@ class CallQueries:
 
     def history(self, selection: Selection) -> list[dict[str, Any]]:
         """All that happened to the calls, in its order: each intent, outcome and change, with who and why."""
-        told = [HISTORY.c[name] for name in ("at", "state", "status", "reason", "actor")]
-        query = sa.select(*told, HISTORY.c.fence.label("attempt"), HISTORY.c.run_id, HISTORY.c.key)
+        shown = [HISTORY.c[name] for name in ("at", "state", "reason_code", "status", "reason", "actor")]
+        query = sa.select(*shown, HISTORY.c.fence.label("attempt"), HISTORY.c.run_id, HISTORY.c.key)
         query = query.order_by(HISTORY.c.key, HISTORY.c.event_id)
         found: list[dict[str, Any]] = []
         for of_keys in self._pages(selection):
@@ -96,7 +97,7 @@ class CallQueries:
                 known = self._query(selection, of_keys).with_only_columns(calls.c.key, calls.c.CallSessionId)
                 session_ids = dict(connection.execute(known.order_by(calls.c.key)).all())
                 # Of these keys, not of the calls: for those, SQLite would first gather the history of all.
-                for keys in some(list(session_ids)):
+                for keys in in_parts(list(session_ids)):
                     rows = connection.execute(query.where(HISTORY.c.key.in_(keys))).mappings()
                     found += ({"CallSessionId": session_ids[row["key"]], **readable(row)} for row in rows)
         return found
@@ -107,7 +108,7 @@ class CallQueries:
         :param first_day: of EventDate as it was sent, at whatever offset
         :param last_day: the same
         """
-        states = ("delivered", *UNSETTLED, OPEN)
+        states = [state.value for state in (CallState.DELIVERED, *IN_DOUBT, CallState.OPEN)]
         of_days = (
             calls.c.namespace == self._ledger.namespace,
             calls.c.CampaignId == campaign_id,
@@ -117,7 +118,7 @@ class CallQueries:
         )
         query = sa.select(calls.c.key, calls.c.ActionTrackerId, calls.c.EventDate).where(*of_days)
         with self._ledger.reading() as connection:
-            rows = connection.execution_options(stream_results=True).execute(query).yield_per(self._portions.fetched)
+            rows = connection.execution_options(stream_results=True).execute(query).yield_per(self._sizes.fetched)
             yield from ((key, tracker_id, event_date) for key, tracker_id, event_date in rows)
 
     def _pages(self, selection: Selection) -> Iterator[ColumnElement[bool]]:
@@ -127,17 +128,15 @@ class CallQueries:
         of a call changes, which is none in which an index could find them.
         """
         with self._ledger.reading() as connection:
-            some = self._query(selection).with_only_columns(calls.c.key).limit(self._portions.keys + 1)
-            keys = sorted(connection.execute(some).scalars())
-        if len(keys) <= self._portions.keys:
-            yield from map(calls.c.key.in_, some(keys))
+            few = self._query(selection).with_only_columns(calls.c.key).limit(self._sizes.keys + 1)
+            keys = sorted(connection.execute(few).scalars())
+        if len(keys) <= self._sizes.keys:
+            yield from map(calls.c.key.in_, in_parts(keys))
             return
         del keys
         last = ""
         while True:
-            following = (
-                sa.select(calls.c.key).where(calls.c.key > last).order_by(calls.c.key).limit(self._portions.walked)
-            )
+            following = sa.select(calls.c.key).where(calls.c.key > last).order_by(calls.c.key).limit(self._sizes.walked)
             with self._ledger.reading() as connection:
                 until = connection.execute(sa.select(sa.func.max(following.subquery().c.key))).scalar()
             if until is None:
@@ -146,6 +145,7 @@ class CallQueries:
             last = until
 
     def conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
+        """What holds of the calls of the ledger's namespace that are selected."""
         return [calls.c.namespace == self._ledger.namespace, *selection.conditions()]
 
     def _query(self, selection: Selection, *more: ColumnElement[bool]) -> Any:
@@ -160,12 +160,13 @@ def _one_after_the_other(selection: Selection) -> list[list[ColumnElement[bool]]
     return [[calls.c.state == state] for state in sorted(selection.stored_states)] or [[]]
 
 
-def some(keys: list[str]) -> Iterator[list[str]]:
+def in_parts(keys: list[str]) -> Iterator[list[str]]:
     """As many at a time as a query may name."""
     return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))
 
 
 def readable(row: Any) -> dict[str, Any]:
+    """A row by column, with its times as ISO 8601 in UTC."""
     # As str itself: SQLAlchemy's names of columns are a type of its own, which YAML's writers refuse.
     return {str(name): _utc(value) if name in MOMENTS and value is not None else value for name, value in row.items()}
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 
-from airflow_provider_impactcall.delivery.ledger.entries import DIED
 from airflow_provider_impactcall.delivery.ledger.periods import Period
+from airflow_provider_impactcall.delivery.outcome import ReasonCode
 
+_TOO_LONG = "The call is too long: shorten its texts in the mapping."
 _BY_STATUS = {
     400: "impact.com refuses the call as it is: mend what the reason names in the row or its mapping.",
     403: "impact.com refuses the account, campaign or partner of the call: have your CSM check their settings.",
     409: "impact.com says that it conflicts with a call that it has: look for that one before you send this again.",
-    413: "The call is too long: shorten its texts in the mapping.",
+    413: _TOO_LONG,
     414: "The URL is too long: set parameters_in to form in the connection.",
     422: "impact.com cannot process the call as it is: mend what the reason names in the row or its mapping.",
 }
@@ -29,44 +29,48 @@ _FIND_OUT = (
 )
 
 
-def about_rejected(reason: str) -> str:
-    """What to do about calls that were rejected for a reason, in sentences."""
-    status = re.match(r"(\d{3})\b", reason)
-    known = None if status is None else _BY_STATUS.get(int(status.group(1)))
-    return f"{known or _REFUSED} {_THEN_REQUEUE}"
+def about_rejected(code: str, status: int | None) -> str:
+    """What to do about calls that were rejected for a reason, in sentences.
+
+    :param code: a :class:`.ReasonCode`
+    :param status: the HTTP status of the answer, if there was one
+    """
+    known = _TOO_LONG if code == ReasonCode.TOO_LONG else _BY_STATUS.get(status or 0, _REFUSED)
+    return f"{known} {_THEN_REQUEUE}"
 
 
-def about_unknown(reason: str) -> str:
-    """What to do about calls of unknown fate, in sentences."""
-    told = _DIED if reason == DIED else _NO_VERDICT if re.match(r"\d{3}\b", reason) else _NO_ANSWER
-    return f"{told} {_FIND_OUT}"
+def about_unknown(code: str, status: int | None) -> str:
+    """The same of calls of unknown fate."""
+    happened = _DIED if code == ReasonCode.RUN_DIED else _NO_ANSWER if status is None else _NO_VERDICT
+    return f"{happened} {_FIND_OUT}"
 
 
-def requeue(command: Sequence[str], namespace: str, reason: str, period: Period) -> str:
+def requeue(command: Sequence[str], namespace: str, code: str, status: int | None, period: Period) -> str:
     """The command that has these rejected calls sent once more; it shows them and asks before it does.
 
     :param command: how the commands are called here
     """
     return _line(
-        command, "requeue", "--state", "rejected", *_which(namespace, reason, period), why="the cause is mended"
+        command, "requeue", "--state", "rejected", *_which(namespace, code, status, period), why="the cause is mended"
     )
 
 
-def resolve(command: Sequence[str], namespace: str, reason: str, period: Period) -> str:
+def resolve(command: Sequence[str], namespace: str, code: str, status: int | None, period: Period) -> str:
     """The command that records these calls of unknown fate as delivered, once impact.com has said so.
 
     :param command: how the commands are called here
     """
-    where = ("--as", "delivered", "--state", "unknown", *_which(namespace, reason, period))
+    where = ("--as", "delivered", "--state", "unknown", *_which(namespace, code, status, period))
     return _line(command, "resolve", *where, why="impact.com has them")
 
 
-def _which(namespace: str, reason: str, period: Period) -> list[str]:
+def _which(namespace: str, code: str, status: int | None, period: Period) -> list[str]:
     since, until = (moment.isoformat(timespec="milliseconds") for moment in (period.since, period.until))
-    # Whole, as one may be a part of another: of "400 MediaId" in "400 MediaId; CallerId", only the first may be mended.
-    # And an argument of its own must not look like an option.
-    of_reason = [f"--exact-reason={reason}"] if reason.startswith("-") else ["--exact-reason", reason]
-    return [*of_reason, "--since", since, "--until", until, "--ledger-namespace", namespace]
+    of_status = [] if status is None else ["--status", str(status)]
+    return [
+        *("--reason-code", code, *of_status),
+        *("--since", since, "--until", until, "--ledger-namespace", namespace),
+    ]
 
 
 def _line(command: Sequence[str], *arguments: str, why: str) -> str:

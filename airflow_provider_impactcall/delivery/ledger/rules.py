@@ -7,39 +7,65 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.ledger.entries import (
-    DIED,
-    OPEN,
-    Entry,
+from airflow_provider_impactcall.delivery.ledger.entries import Entry
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    CallState,
+    Outcome,
+    ReasonCode,
+    RowOutcome,
 )
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
 
 _DEATHS_BEFORE_HOLD = 3
 
+DIED = "the run that sent it ended before it knew what came of it"
 LEASE_RAN_OUT = "the lease on the ledger ran out, as it was not renewed in time: another run may have taken over"
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What may be done with a call.
+class Send:
+    """The call may be sent.
 
-    :param state: the state that it ends in, or None if that is not settled yet
-    :param fence: the number under which it may be sent, or None if it may not
+    :param fence: the number under which it may be sent
     :param uncertain: an earlier attempt's fate is unknown
-    :param reason: why it may not be sent
     """
 
-    state: State | None = None
-    fence: int | None = None
+    fence: int
     uncertain: bool = False
-    reason: str = ""
 
 
-_FIRST = Decision(fence=1)
+@dataclass(frozen=True)
+class Settled:
+    """The row has ended, and nothing is sent."""
 
-_KNOWN = Decision(State.ALREADY_DELIVERED, reason="delivered by an earlier run")
+    outcome: Outcome
 
-_CHANGED = Decision(State.CHANGED, reason="delivered by an earlier run")
+
+@dataclass(frozen=True)
+class Wait:
+    """The call may not be sent now.
+
+    :param code: why
+    :param reason: the same as a sentence
+    :param uncertain: an earlier attempt's fate is unknown
+    """
+
+    code: ReasonCode
+    reason: str
+    uncertain: bool = False
+
+
+Decision = Send | Settled | Wait
+"""What may be done with a call."""
+
+_FIRST = Send(1)
+_KNOWN = Settled(
+    Outcome(RowOutcome.ALREADY_DELIVERED, ReasonCode.DELIVERED_BEFORE, "delivered by an earlier run"),
+)
+_CHANGED = Settled(Outcome(RowOutcome.CHANGED, ReasonCode.DELIVERED_BEFORE, "delivered by an earlier run"))
+_OTHER_RUN = Wait(ReasonCode.OTHER_RUN, "another run is sending it")
+_DIED = Settled(Outcome(RowOutcome.UNKNOWN, ReasonCode.RUN_DIED, DIED))
 
 
 class Settlement(NamedTuple):
@@ -47,12 +73,12 @@ class Settlement(NamedTuple):
 
     key: str
     fence: int
-    outcome: Outcome
+    attempt: Attempt
 
     @property
     def is_first_delivery(self) -> bool:
         """Whether the first attempt that there ever was delivered the call."""
-        return self.fence == 1 and self.outcome.state is State.DELIVERED
+        return self.fence == 1 and self.attempt.result is AttemptResult.DELIVERED
 
 
 def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> Decision:
@@ -61,23 +87,24 @@ def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> D
         return _FIRST
     same = entry.fingerprint == claim.fingerprint
     match entry.state:
-        case State.DELIVERED:
+        case CallState.DELIVERED:
             return _KNOWN if same else _CHANGED
-        case State.REJECTED if same:
-            return Decision(State.REJECTED, reason=f"rejected by an earlier run: {entry.reason}")
-        case State.REJECTED | State.NOT_SENT | "requeued":
-            return Decision(fence=entry.fence + 1, uncertain=entry.uncertain)
-        case "open" if entry.run_id == run_id:
-            return Decision(fence=entry.fence, uncertain=entry.uncertain)
-        case "open" if entry.alive:
-            return Decision(reason="another run is sending it")
-        case "open":
+        case CallState.REJECTED if same:
+            reason = f"rejected by an earlier run: {entry.reason}"
+            return Settled(Outcome(RowOutcome.REJECTED, ReasonCode.REFUSED_BEFORE, reason, entry.status))
+        case CallState.REJECTED | CallState.NOT_SENT | CallState.REQUEUED:
+            return Send(entry.fence + 1, entry.uncertain)
+        case CallState.OPEN if entry.run_id == run_id:
+            return Send(entry.fence, entry.uncertain)
+        case CallState.OPEN if entry.alive:
+            return _OTHER_RUN
+        case CallState.OPEN:
             held = not resend or entry.deaths + 1 >= _DEATHS_BEFORE_HOLD
-            return Decision(State.UNKNOWN, reason=DIED) if held else Decision(fence=entry.fence + 1, uncertain=True)
-        case _:
-            held = not resend or entry.deaths >= _DEATHS_BEFORE_HOLD
-            again = Decision(fence=entry.fence + 1, uncertain=True)
-            return Decision(State.UNKNOWN, reason=entry.reason) if held else again
+            return _DIED if held else Send(entry.fence + 1, uncertain=True)
+        case CallState.UNKNOWN:
+            if resend and entry.deaths < _DEATHS_BEFORE_HOLD:
+                return Send(entry.fence + 1, uncertain=True)
+            return Settled(Outcome(RowOutcome.UNKNOWN, entry.code, entry.reason, entry.status))
 
 
 def as_known(claim: Claim, entries: Mapping[str, Entry]) -> Claim:
@@ -100,4 +127,4 @@ def as_known(claim: Claim, entries: Mapping[str, Entry]) -> Claim:
 
 
 def _hindrance(entry: Entry) -> int:
-    return 2 if entry.state == State.DELIVERED else 1 if entry.unsettled or entry.state == OPEN else 0
+    return 2 if entry.state is CallState.DELIVERED else 1 if entry.in_doubt or entry.state is CallState.OPEN else 0

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from airflow_provider_impactcall.delivery.ledger.periods import Period, _moment, zulu
+from airflow_provider_impactcall.delivery.ledger.periods import Period, moment_of, zulu
 from airflow_provider_impactcall.delivery.ledger.queries import readable
 from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
@@ -99,7 +99,7 @@ def of_one_run(ledger: Ledger, selection: Selection, run_id: str) -> tuple[str, 
     if ended_at is None and not lease_until:  # A person's change, under way.
         return namespace, replace(selection, run_id=run_id)
     # A run that died may yet have been told of an answer, if only its lease was lost.
-    last = _moment(max(started_at, ended_at or 0.0, lease_until)) + (
+    last = moment_of(max(started_at, ended_at or 0.0, lease_until)) + (
         _AFTER_ITS_LEASE if ended_at is None else _AFTER_ITS_END
     )
     until = last if selection.until is None else min(last, selection.until)
@@ -151,11 +151,11 @@ def _run(row: Any) -> dict[str, Any]:
         "run_id": row["run_id"],
         "kind": row["kind"] or "deliver",
         **{name: row[name] for name in ("source", "namespace")},
-        "started_at": zulu(_moment(began)),
-        "ended_at": None if ended is None else zulu(_moment(ended)),
+        "started_at": zulu(moment_of(began)),
+        "ended_at": None if ended is None else zulu(moment_of(ended)),
         "seconds": None if ended is None else round(max(ended - began, 0.0), 3),
         "alive": bool(row["alive"]),
-        **{name: row[name] for name in ("stop", "actor", "why")},
+        **{name: row[name] for name in ("stop_code", "stop", "actor", "why")},
         **{end: row[f"{end}_rows"] for end in ENDS},
     }
 

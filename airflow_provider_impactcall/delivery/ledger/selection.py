@@ -11,27 +11,25 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_impactcall.delivery.ledger.entries import (
     ALIVE,
-    DIED,
-    OPEN,
 )
+from airflow_provider_impactcall.delivery.ledger.rules import DIED
 from airflow_provider_impactcall.delivery.ledger.schema import (
     UNDELIVERED,
     calls,
     runs,
 )
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 from airflow_provider_impactcall.exceptions import InvalidOption
 
-STATES = ("delivered", "rejected", "unknown", "not_sent", "requeued", "open")
+STATES = tuple(state.value for state in CallState)
 """What the ledger can have a call in; a call that a dead run left open is ``unknown``."""
 
 
-UNSETTLED = ("unknown", "requeued")
-"""What may have been processed, and nobody knows."""
-
-_LEFT_OPEN = sa.and_(calls.c.state == OPEN, sa.not_(ALIVE))
-STATE = sa.case((_LEFT_OPEN, State.UNKNOWN.value), else_=calls.c.state)
+_LEFT_OPEN = sa.and_(calls.c.state == CallState.OPEN.value, sa.not_(ALIVE))
+STATE = sa.case((_LEFT_OPEN, CallState.UNKNOWN.value), else_=calls.c.state)
 """The state of calls that are joined with their runs; what :data:`STATES` says of an open one."""
+REASON_CODE = sa.case((_LEFT_OPEN, ReasonCode.RUN_DIED.value), else_=calls.c.reason_code)
+"""Why they are in it, likewise."""
 
 
 SHOWN = (
@@ -42,6 +40,8 @@ SHOWN = (
     calls.c.MediaId,
     calls.c.EventDate,
     STATE.label("state"),
+    REASON_CODE.label("reason_code"),
+    calls.c.status,
     sa.case((_LEFT_OPEN, DIED), else_=calls.c.reason).label("reason"),
     calls.c.attempts,
     calls.c.run_id,
@@ -71,8 +71,9 @@ class Selection:
     :param call_session_ids: any of these; empty for all
     :param media_ids: any of these partners; empty for all
     :param campaign_ids: any of these; empty for all
-    :param exact_reason: the whole reason
-    :raises InvalidOption: for a state that there is not, or a time without an offset from UTC
+    :param reason_code: a :class:`.ReasonCode`
+    :param status: the HTTP status of the answer that decided it
+    :raises InvalidOption: for a state or code that there is not, or a time without an offset from UTC
     """
 
     states: Collection[str] = ()
@@ -83,19 +84,22 @@ class Selection:
     call_session_ids: Collection[str] = ()
     media_ids: Collection[str] = ()
     campaign_ids: Collection[str] = ()
-    exact_reason: str | None = None
+    reason_code: str | None = None
+    status: int | None = None
 
     def __post_init__(self) -> None:
         strange = sorted(set(self.states) - set(STATES))
         if strange:
             raise InvalidOption(f"state must be one of {', '.join(STATES)}, and not {', '.join(map(repr, strange))}")
+        if self.reason_code is not None and self.reason_code not in tuple(ReasonCode):
+            raise InvalidOption(f"reason_code must be one of {', '.join(ReasonCode)}, and not {self.reason_code!r}")
         if any(moment is not None and moment.tzinfo is None for moment in (self.since, self.until)):
             raise InvalidOption("since and until must have an offset from UTC")
 
     @property
     def stored_states(self) -> set[str]:
         """The states that the ledger may hold such calls in; none for all."""
-        return {*self.states, OPEN} if State.UNKNOWN in self.states else set(self.states)
+        return {*self.states, CallState.OPEN.value} if CallState.UNKNOWN in self.states else set(self.states)
 
     def conditions(self, *, settled: bool = False) -> Iterator[ColumnElement[bool]]:
         """What holds of the calls, joined with their runs.
@@ -103,19 +107,25 @@ class Selection:
         :param settled: only of calls that are not open, which need no run beside them
         """
         if settled:
-            yield calls.c.state != OPEN
+            yield calls.c.state != CallState.OPEN.value
         if self.states:
             if not settled:
                 yield STATE.in_(tuple(self.states))
             # What it means for the column itself, which indexes are of.
             yield calls.c.state.in_(sorted(self.stored_states))
-            if State.DELIVERED not in self.states:
+            if CallState.DELIVERED not in self.states:
                 yield UNDELIVERED
         if self.reason is not None:
             part = sa.func.lower(calls.c.reason).contains(self.reason.lower(), autoescape=True)
             yield _or_left_open(part, not settled and self.reason.lower() in DIED.lower())
-        if self.exact_reason is not None:
-            yield _or_left_open(calls.c.reason == self.exact_reason, not settled and self.exact_reason == DIED)
+        if self.reason_code is not None:
+            if self.reason_code == ReasonCode.NOT_KEPT:
+                yield sa.and_(calls.c.reason_code.is_(None), calls.c.state != CallState.OPEN.value)
+            else:
+                died = not settled and self.reason_code == ReasonCode.RUN_DIED
+                yield _or_left_open(calls.c.reason_code == self.reason_code, died)
+        if self.status is not None:
+            yield calls.c.status == self.status
         if self.run_id is not None:
             yield calls.c.run_id == self.run_id
             # No run has changed a call before it began; when its last answer came, nothing says as surely.

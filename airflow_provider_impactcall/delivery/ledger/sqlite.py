@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
-_READS = "impactcall_reads"
+READS = "impactcall_reads"
 
 
-def _make_durable(engine: Engine) -> None:
+def make_durable(engine: Engine) -> None:
     """What SQLite needs to keep the promise: every commit on disk, and writers that wait for each other."""
     if not event.contains(engine, "begin", _begin):
         event.listen(engine, "connect", _configure)
@@ -25,5 +25,5 @@ def _configure(connection: Any, _: Any) -> None:
 
 def _begin(connection: Connection) -> None:
     # sqlite3 would begin with the first write, and two that read first and then write would both fail.
-    reads = connection.get_execution_options().get(_READS)
+    reads = connection.get_execution_options().get(READS)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

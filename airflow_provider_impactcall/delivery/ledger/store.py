@@ -1,4 +1,4 @@
-"""Who was sent what, and what came of it: the rules, and what a run does to the tables. Blocking; no threads here."""
+"""Who was sent what, and what came of it: what a run does to the tables. Blocking; no threads here."""
 
 from __future__ import annotations
 
@@ -12,19 +12,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.ledger.entries import (
-    DIED,
-    OPEN,
-    PENDING,
-    REQUEUED,
-    Changes,
-    Entry,
-    lock,
-    look_up,
-)
+from airflow_provider_impactcall.delivery.ledger.entries import Changes, Entry, lock, look_up
 from airflow_provider_impactcall.delivery.ledger.namesakes import NEWEST, alike, namesakes
 from airflow_provider_impactcall.delivery.ledger.retries import Retries
-from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement, decide
+from airflow_provider_impactcall.delivery.ledger.rules import DIED, Decision, Send, Settlement, decide
 from airflow_provider_impactcall.delivery.ledger.schema import (
     LONGEST_REASON,
     MIGRATIONS,
@@ -35,8 +26,9 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     create_or_migrate,
     runs,
 )
-from airflow_provider_impactcall.delivery.ledger.sqlite import _READS, _make_durable
-from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, State
+from airflow_provider_impactcall.delivery.ledger.sqlite import READS, make_durable
+from airflow_provider_impactcall.delivery.ledger.states import PENDING, TRANSITIONS, Cause, cause_of
+from airflow_provider_impactcall.delivery.outcome import ENDS, AttemptResult, CallState, DeliveryReport, ReasonCode
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
 
@@ -71,7 +63,7 @@ class Ledger:
         self.timings = timings
         self._migrations = migrations
         if engine.dialect.name == "sqlite":
-            _make_durable(engine)
+            make_durable(engine)
 
     def prepare(self) -> None:
         """Create the tables, or bring those of an earlier version up to this one. Two may do so at once.
@@ -115,12 +107,11 @@ class Ledger:
     def end(self, run_id: str, report: DeliveryReport) -> None:
         """Keep a run's counts, and give up its lease."""
         counts = {f"{end}_rows": getattr(report, end) for end in ENDS}
-        stop = None if report.stop is None else str(report.stop)[:LONGEST_REASON]
+        stop = report.stop
+        why = {} if stop is None else {"stop_code": stop.code.value, "stop": str(stop)[:LONGEST_REASON]}
         with self.writing() as connection:
             connection.execute(
-                sa.update(runs)
-                .where(runs.c.run_id == run_id)
-                .values(ended_at=Now(), lease_until=0.0, stop=stop, **counts)
+                sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), lease_until=0.0, **why, **counts)
             )
 
     def oldest_undelivered(self) -> float:
@@ -131,7 +122,7 @@ class Ledger:
         :return: zero if there is none
         """
         query = sa.select(Now() - sa.func.min(calls.c.first_at)).where(
-            UNDELIVERED, calls.c.state.in_(PENDING), calls.c.namespace == self.namespace
+            UNDELIVERED, calls.c.state.in_([state.value for state in PENDING]), calls.c.namespace == self.namespace
         )
         with self.reading() as connection:
             age: float | None = connection.execute(query).scalar()
@@ -154,7 +145,7 @@ class Ledger:
 
     def record(
         self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool
-    ) -> tuple[list[Decision] | None, list[str]]:
+    ) -> tuple[list[Decision] | None, list[CallState]]:
         """Renew the lease, settle what was sent, and take what is to be sent, all or nothing and durably.
 
         Safe to repeat when nobody knows whether it was committed.
@@ -176,7 +167,7 @@ class Ledger:
         *,
         resend: bool,
         trusting: bool,
-    ) -> tuple[list[Decision] | None, list[str]]:
+    ) -> tuple[list[Decision] | None, list[CallState]]:
         """What :meth:`record` says.
 
         :param trusting: take it, without looking them up, that calls which were never seen are still not there, and
@@ -197,8 +188,8 @@ class Ledger:
         states = []
         for settlement, known in zip(settlements, delivered, strict=True):
             if known:
-                changes.deliver(settlement.key, settlement.outcome)
-                states.append(State.DELIVERED.value)
+                changes.deliver(settlement.key, settlement.attempt)
+                states.append(CallState.DELIVERED)
             else:
                 states.append(_settle(changes, entries, settlement, resend=resend))
         decisions = [_take(changes, entries, claim, resend=resend) for claim in claims] if held else None
@@ -216,37 +207,32 @@ class Ledger:
     def reading(self) -> Iterator[Connection]:
         """A transaction that changes nothing, and on SQLite waits for no writer."""
         with self.engine.connect() as connection:
-            reader = connection.execution_options(**{_READS: True})
+            reader = connection.execution_options(**{READS: True})
             with reader.begin():
                 yield reader
 
 
-def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement, *, resend: bool) -> str:
+def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement, *, resend: bool) -> CallState:
     """Note what came of an attempt; the state that its call is in from now on."""
-    outcome = settlement.outcome
-    entry = entries.get(settlement.key)
+    key, fence, attempt = settlement
+    in_doubt = attempt.result is AttemptResult.UNKNOWN
+    entry = entries.get(key)
     if entry is None:  # A person has purged it.
-        changes.note(settlement.key, settlement.fence, outcome.state, outcome.reason, outcome.status)
-        return outcome.state
-    uncertain = entry.uncertain or outcome.state is State.UNKNOWN
-    state: str = State.NOT_SENT if outcome.state is State.AGAIN else outcome.state
-    if uncertain and state == State.NOT_SENT and not resend:
-        state = REQUEUED  # Under hold only a person's word lets such a call leave, and it stands until one has arrived.
-    elif uncertain and state != State.DELIVERED:
-        state = State.UNKNOWN
-    this = entry.fence == settlement.fence
-    if this and (entry.state, entry.reason) == (state, outcome.reason[:LONGEST_REASON]):
-        return state  # It is repeated, and was committed after all.
-    changes.note(settlement.key, settlement.fence, outcome.state, outcome.reason, outcome.status)
-    # A refusal that was held back is settled twice: as not sent, and once it is confirmed.
-    mine = this and entry.state in (OPEN, State.UNKNOWN, State.NOT_SENT)
+        changes.note(key, fence, attempt.result, attempt.code, attempt.reason, attempt.status)
+        return TRANSITIONS[cause_of(attempt.result, uncertain=in_doubt, resend=resend)][CallState.OPEN]
+    uncertain = entry.uncertain or in_doubt
+    cause = cause_of(attempt.result, uncertain=uncertain, resend=resend)
+    target = TRANSITIONS[cause].get(entry.state)
+    mine = entry.fence == fence
+    if mine and (entry.state, entry.reason_code, entry.status) == (target, attempt.code, attempt.status):
+        return entry.state  # It is repeated, and was committed after all.
+    changes.note(key, fence, attempt.result, attempt.code, attempt.reason, attempt.status)
     # An answer that comes after the lease ran out still is the truth about a call.
-    late_proof = outcome.state is State.DELIVERED and entry.state != State.DELIVERED
-    if not (mine or late_proof):
+    if target is None or not (mine or cause is Cause.OK):
         return entry.state
-    changed = {"state": state, "reason": outcome.reason, "uncertain": uncertain}
-    entries[settlement.key] = changes.change(settlement.key, entry, **changed)
-    return state
+    why = {"reason_code": attempt.code.value, "status": attempt.status, "reason": attempt.reason}
+    entries[key] = changes.change(key, entry, state=target, **why, uncertain=uncertain)
+    return target
 
 
 def _take(changes: Changes, entries: Mapping[str, Entry], claim: Claim, *, resend: bool) -> Decision:
@@ -258,16 +244,20 @@ def _take(changes: Changes, entries: Mapping[str, Entry], claim: Claim, *, resen
         return decision
     died = entry.died and entry.run_id != changes.run_id
     if died:
-        changes.note(claim.key, entry.fence, State.UNKNOWN, DIED, run_id=entry.run_id)
-    if decision.fence is None and died:
-        unknown = {"state": State.UNKNOWN, "reason": decision.reason, "deaths": entry.deaths + 1}
-        changes.change(claim.key, entry, **unknown)
-    elif decision.fence is not None and decision.fence != entry.fence:
-        changes.note(claim.key, decision.fence, OPEN, "")
+        unknown = TRANSITIONS[Cause.DEATH][entry.state]
+        changes.note(claim.key, entry.fence, unknown, ReasonCode.RUN_DIED, DIED, run_id=entry.run_id)
+        if not isinstance(decision, Send):
+            why = {"reason_code": ReasonCode.RUN_DIED.value, "status": None, "reason": DIED}
+            changes.change(claim.key, entry, state=unknown, **why, deaths=entry.deaths + 1)
+    if isinstance(decision, Send) and decision.fence != entry.fence:
+        opened = TRANSITIONS[Cause.INTENT][entry.state]
+        changes.note(claim.key, decision.fence, opened, None, "")
         changes.change(
             claim.key,
             entry,
-            state=OPEN,
+            state=opened,
+            reason_code=None,
+            status=None,
             reason="",
             uncertain=decision.uncertain,
             deaths=entry.deaths + died,

@@ -22,6 +22,7 @@ from airflow_provider_impactcall.delivery.ledger.retries import Retries
 from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Decision, Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.worker import ThreadWorker, Worker
+from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 
@@ -107,7 +108,7 @@ class LedgerWriter:
         decision: Decision = await self._ask(claim)
         return decision
 
-    def settle(self, settlement: Settlement) -> Awaitable[str]:
+    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
         """Record durably what came of an attempt, before anything that is taken after this was called.
 
         :return: to be awaited: the state that the ledger has its call in from now on; another run may know more of it
@@ -144,7 +145,7 @@ class LedgerWriter:
 
     def _answer(self, jobs: list[Job]) -> list[Any]:
         try:
-            return self._patience.repeat(partial(self._record, jobs), SQLAlchemyError, self._sleep, _tell)
+            return self._patience.repeat(partial(self._record, jobs), SQLAlchemyError, self._sleep, _log_failure)
         except Exception as error:
             log.error("The ledger cannot be used (%s)", type(error).__name__)
             self._lost = True
@@ -163,13 +164,15 @@ class LedgerWriter:
             self._lost = True
         else:
             self._lease_from = began
-        taken: list[Any] = [LedgerUnusable(LEASE_RAN_OUT)] * len(claims) if decisions is None else decisions
+        taken: list[Any] = (
+            [LedgerUnusable(LEASE_RAN_OUT, ReasonCode.LEASE_LOST)] * len(claims) if decisions is None else decisions
+        )
         by_kind: dict[type, Iterator[Any]] = {Claim: iter(taken), Settlement: iter(states)}
         answers = iter(found)
         return [next(by_kind.get(type(job.item), answers)) for job in jobs]
 
 
-def _tell(error: Exception) -> None:
+def _log_failure(error: Exception) -> None:
     if isinstance(error, IntegrityError):
         log.debug("Another run has taken one of the same calls in the same moment; trying again")
     else:

@@ -1,4 +1,4 @@
-"""The rate limit for an event loop: places are taken ahead of the requests that need them, by a thread."""
+"""The rate limit for an event loop: permits are taken ahead of the requests that need them, by a thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.ledger.retries import Retries
-from airflow_provider_impactcall.delivery.outcome import Stop
+from airflow_provider_impactcall.delivery.outcome import ReasonCode, Stop
 from airflow_provider_impactcall.delivery.rate_limit.permits import AHEAD_SECONDS, Grant, Permits, Request
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
@@ -26,7 +26,7 @@ _AN_INSTANT = 1e-6
 
 
 class Demand(NamedTuple):
-    """How many places a run can use.
+    """How many permits a run can use.
 
     :param now: requests that wait for nothing else
     :param soon: those, and the ones that are to follow
@@ -40,26 +40,26 @@ class PermitHolder(Protocol):
     """Whoever lets the requests leave; :class:`~airflow_provider_impactcall.delivery.pacing.Pacing` does."""
 
     def demand(self) -> Demand:
-        """How many places it can use."""
+        """How many permits it can use."""
 
     def look_again(self) -> None:
-        """There may be places that were not there before."""
+        """There may be permits that were not there before."""
 
     def stop(self, stop: Stop) -> None:
-        """There will be no more places."""
+        """There will be no more permits."""
 
 
 class Limiter:
-    """One run's places among those of its account. Use it once.
+    """One run's permits among those of its account. Use it once.
 
-    :param places: where they are from
+    :param permits: where they are from
     :param timings: those of the ledger, too
     :param executor: what asks the database, one thing after the other, and is shut down in the end; a thread if None
     """
 
-    def __init__(self, places: Permits, timings: Timings = TIMINGS, executor: Executor | None = None) -> None:
+    def __init__(self, permits: Permits, timings: Timings = TIMINGS, executor: Executor | None = None) -> None:
         self.used_up = ""
-        self._places = places
+        self._permits = permits
         self._ready: list[float] = []
         self._in_use = 0
         self._ended: list[float] = []
@@ -104,7 +104,7 @@ class Limiter:
 
     @asynccontextmanager
     async def serving(self, holder: PermitHolder) -> AsyncIterator[None]:
-        """Within it, there are places as the holder demands and the account's limit allows."""
+        """Within it, there are permits as the holder demands and the account's limit allows."""
         serving = asyncio.create_task(self._serve(holder))
         try:
             yield
@@ -129,7 +129,9 @@ class Limiter:
                 pause = patience.pause() if isinstance(error, SQLAlchemyError) else None
                 if pause is None:
                     log.error("The rate limit cannot be kept (%s)", type(error).__name__)
-                    return holder.stop(Stop(f"the ledger cannot be used ({type(error).__name__})"))
+                    return holder.stop(
+                        Stop(ReasonCode.LEDGER_UNUSABLE, f"the ledger cannot be used ({type(error).__name__})")
+                    )
                 if isinstance(error, IntegrityError):
                     log.debug("Another run of the account has begun in the same moment; trying again")
                 else:
@@ -165,7 +167,7 @@ class Limiter:
             wanted=max(0, demand.soon - len(self._ready)),
             tidy=self._tidy_at <= now,
         )
-        granted = await self._in_turn(partial(self._places.exchange, request, asyncio.get_running_loop().time))
+        granted = await self._in_turn(partial(self._permits.exchange, request, asyncio.get_running_loop().time))
         self._noting, self._in_doubt = [], False
         if request.tidy:
             self._tidy_at = now + self._timings.tidying
@@ -182,7 +184,7 @@ class Limiter:
             if self._in_doubt:
                 await self._exchange(Demand(0, 0))
             last = Request(self._turn + 1, [*self._ended, *[_now()] * self._in_use], last=True)
-            await self._in_turn(partial(self._places.exchange, last, asyncio.get_running_loop().time))
+            await self._in_turn(partial(self._permits.exchange, last, asyncio.get_running_loop().time))
         self._executor.shutdown(wait=False)
 
     async def _in_turn(self, act: Callable[[], Grant]) -> Grant:

@@ -1,12 +1,12 @@
 """How many requests an account may make, counted over all the runs that share a ledger's database: the rule, and what a
 run does to the tables. Blocking; no threads here.
 
-A request holds a place from when it leaves until a window after its answer. Nobody knows when in between the endpoint
+A request holds a permit from when it leaves until a window after its answer. Nobody knows when in between the endpoint
 counted it, so anything shorter could let one more into some window there. It costs throughput where answers are slow:
 2 a second and answers after a second make one a second.
 
-A run takes its places ahead, each with the moment from which it may be used, so a transaction serves many requests, and
-a place is used the moment it is free. The clock is the database's.
+A run takes its permits ahead, each with the moment from which it may be used, so a transaction serves many requests,
+and a permit is used the moment it is free. The clock is the database's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import Now, rate_account
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 
 AHEAD_SECONDS = 0.2
-"""How long before it is free a place may be taken, and within what time an ended request has to be noted."""
+"""How long before it is free a permit may be taken, and within what time an ended request has to be noted."""
 
 _LONGEST_SLEEP = 5.0
 # How much later than it said a run may ask, until the others no longer leave it its part.
@@ -51,7 +51,7 @@ class RateLimit:
     seconds: float
 
     @property
-    def places(self) -> int:
+    def permits(self) -> int:
         """Requests that any window may hold."""
         return max(1, int(self.requests))
 
@@ -65,7 +65,7 @@ class RateLimit:
 
 
 class Waiting(NamedTuple):
-    """Another run that waits for places.
+    """Another run that waits for permits.
 
     :param since: when it was last given one, or began to wait
     """
@@ -75,10 +75,10 @@ class Waiting(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """The places of an account at one moment.
+    """The permits of an account at one moment.
 
     :param now: the moment; it and all others are of one clock
-    :param held: places that runs have in hand: taken, and no answer came yet
+    :param held: permits that runs have in hand: taken, and no answer came yet
     :param ended: when requests ended, and how many; the oldest first
     :param others: the other runs that wait
     """
@@ -92,7 +92,7 @@ class Usage(NamedTuple):
 class Grant(NamedTuple):
     """What a run gets.
 
-    :param starts: a moment for each place, from which on it may be used
+    :param starts: a moment for each permit, from which on it may be used
     :param free_at: when the next that it lacks will be free; infinite if only the end of a request can free one, or if
         it lacks none
     :param used_up: the limit that the next one waits for
@@ -106,19 +106,19 @@ class Grant(NamedTuple):
 
 
 def grant(limits: Sequence[RateLimit], usage: Usage, wanted: int, since: float) -> Grant:
-    """The places that a run gets: those that are free soon, as long as no other run would be left without. Pure.
+    """The permits that a run gets: those that are free soon, as long as no other run would be left without. Pure.
 
     Who has waited longest goes first. Nobody gets more than its share while others want theirs.
 
     :param limits: all of which hold
-    :param since: when the run was last given a place, or began to wait
+    :param since: when the run was last given a permit, or began to wait
     """
     used = [_Used(limit, usage) for limit in limits]
-    share = math.ceil(min(limit.places for limit in limits) / (1 + len(usage.others)))
+    share = math.ceil(min(limit.permits for limit in limits) / (1 + len(usage.others)))
     parts = [(other.since, min(other.wanted, share)) for other in usage.others]
     first = sum(part for waited, part in parts if waited < since)
     all_others = sum(part for _, part in parts)
-    moments = [max(each.free_at(place) for each in used) for place in range(1, wanted + all_others + 1)]
+    moments = [max(each.free_at(permit) for each in used) for permit in range(1, wanted + all_others + 1)]
     free = bisect_left(moments, usage.now + AHEAD_SECONDS)
     given = max(0, min(wanted, free - first, max(share, free - all_others)))
     if given == wanted:
@@ -136,22 +136,22 @@ class _Used:
 
     def __init__(self, limit: RateLimit, usage: Usage) -> None:
         self.description = str(limit)
-        self._places = limit.places
+        self._permits = limit.permits
         self._window = limit.window
         self._now = usage.now
         self._held = usage.held
         self._ended = [each for each in usage.ended if each[0] + self._window > usage.now]
-        self._ended_until = list(accumulate(places for _, places in self._ended))
+        self._ended_until = list(accumulate(permits for _, permits in self._ended))
 
     def free_at(self, more: int) -> float:
-        """When so many more places can be in hand.
+        """When so many more permits can be in hand.
 
         Everything in hand counts at that moment, of what has ended only what its window still holds.
         """
-        if self._held + more > self._places:
+        if self._held + more > self._permits:
             return math.inf
         ended = self._ended_until[-1] if self._ended_until else 0
-        in_the_way = self._held + more + ended - self._places
+        in_the_way = self._held + more + ended - self._permits
         if in_the_way <= 0:
             return self._now
         return self._ended[bisect_left(self._ended_until, in_the_way)][0] + self._window
@@ -162,7 +162,7 @@ class Request(NamedTuple):
 
     :param turn: its number; one that is repeated keeps it
     :param ended: when requests ended, by the run's own clock; the same at each repetition
-    :param held: the places that the run has in hand beside those
+    :param held: the permits that the run has in hand beside those
     :param wanted: how many more it can use
     :param last: nothing comes after it
     :param tidy: make room as well: forget what is older than every window
@@ -177,14 +177,14 @@ class Request(NamedTuple):
 
 
 class Permits:
-    """One run's access to the places of its account.
+    """One run's access to the permits of its account.
 
     :param ledger: prepared; its namespace has no part in this
     :param run_id: of a run that was started
     :param account: a digest of what impact.com knows the account by
     :param limits: at least one
-    :param timeout: seconds in which each request ends: for so long after the end of its lease, the places of a run that
-        died may be in use
+    :param timeout: seconds in which each request ends: for so long after the end of its lease, the permits of a run
+        that died may be in use
     """
 
     def __init__(self, ledger: Ledger, run_id: str, account: str, limits: Sequence[RateLimit], timeout: float) -> None:
@@ -196,7 +196,7 @@ class Permits:
         self._longest = max(limit.window for limit in limits)
 
     def exchange(self, request: Request, clock: Callable[[], float]) -> Grant:
-        """Note which requests ended, and take places, all or nothing.
+        """Note which requests ended, and take permits, all or nothing.
 
         :param clock: the run's own, in seconds
         :return: what it gets, by its own clock
@@ -259,7 +259,7 @@ class Permits:
         query = sa.select(rate_ended.c.at, rate_ended.c.places).where(
             rate_ended.c.account == self._account, rate_ended.c.at > now - self._longest
         )
-        ended = [(at, places) for at, places in connection.execute(query)]
+        ended = [(at, permits) for at, permits in connection.execute(query)]
         waiting = []
         for other in others:
             if (other.lease_until or 0.0) > now:
@@ -279,10 +279,10 @@ class Permits:
         seconds = {math.ceil(at) for at in connection.execute(fine).scalars()}
         for second in sorted(seconds):
             within = (of_account, rate_ended.c.at > second - 1, rate_ended.c.at <= second)
-            places = connection.execute(sa.select(sa.func.sum(rate_ended.c.places)).where(*within)).scalar_one()
+            permits = connection.execute(sa.select(sa.func.sum(rate_ended.c.places)).where(*within)).scalar_one()
             connection.execute(sa.delete(rate_ended).where(*within))
             connection.execute(
-                sa.insert(rate_ended).values(account=self._account, at=float(second), places=int(places))
+                sa.insert(rate_ended).values(account=self._account, at=float(second), places=int(permits))
             )
         gone = _RUNS.where(sa.func.coalesce(runs.c.lease_until, 0.0) <= now)
         for row in connection.execute(gone, {"account": self._account}).all():

@@ -20,8 +20,8 @@ from yarl import URL
 
 from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN, RETRY_STATUSES
 from airflow_provider_impactcall.delivery.identity import digest
-from airflow_provider_impactcall.delivery.outcome import NothingLeft, Outcome, State
-from airflow_provider_impactcall.delivery.wire.response import outcome_of
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, NothingLeft, ReasonCode
+from airflow_provider_impactcall.delivery.wire.response import attempt_of
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 
@@ -107,7 +107,7 @@ class Endpoint:
         ) as session:
             yield session
 
-    async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Outcome:
+    async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Attempt:
         """Post one call once, and say what came of it. Never raises for what happens on the wire.
 
         :raises NothingLeft: if it is cancelled before any of it can have left
@@ -116,7 +116,8 @@ class Endpoint:
         encoded = encode(parameters)
         if len(encoded) > _LONGEST[self.parameters_in]:
             remedy = "; the connection's parameters_in=form takes more" if self.parameters_in == "query" else ""
-            return Outcome(State.REJECTED, f"the request would hold {len(encoded)} bytes of parameters{remedy}")
+            reason = f"the request would hold {len(encoded)} bytes of parameters{remedy}"
+            return Attempt(AttemptResult.REJECTED, ReasonCode.TOO_LONG, reason)
         _connected.set(False)
         try:
             async with session.post(**self._request(encoded), proxy=self.proxy, allow_redirects=False) as response:
@@ -127,7 +128,7 @@ class Endpoint:
             raise NothingLeft from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return _of_failure(error, left=_connected.get())
-        return outcome_of(
+        return attempt_of(
             response.status,
             response.headers,
             body,
@@ -188,15 +189,16 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body[:LONGEST_ANSWER])
 
 
-def _of_failure(error: Exception, *, left: bool) -> Outcome:
+def _of_failure(error: Exception, *, left: bool) -> Attempt:
     """What is proven of a request that got no complete answer; the error's text may hold the URL, so only its type."""
     kind = type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Outcome(State.ABORT, "the endpoint's certificate is refused")
+        return Attempt(AttemptResult.ABORT, ReasonCode.CERTIFICATE_REFUSED, "the endpoint's certificate is refused")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         if error.status == 407:
-            return Outcome(State.ABORT, "the proxy refuses its credentials")
-        return Outcome(State.NOT_SENT, f"the proxy made no connection ({error.status})")
+            return Attempt(AttemptResult.ABORT, ReasonCode.SETUP_REFUSED, "the proxy refuses its credentials")
+        reason = f"the proxy made no connection ({error.status})"
+        return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, reason)
     if isinstance(error, aiohttp.ClientConnectorError) or not left:
-        return Outcome(State.NOT_SENT, f"no connection ({kind})")
-    return Outcome(State.UNKNOWN, f"no complete answer ({kind})")
+        return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, f"no connection ({kind})")
+    return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, f"no complete answer ({kind})")

@@ -1,4 +1,4 @@
-"""What the endpoint's answer means. Pure: bytes in, outcome out."""
+"""What the endpoint's answer means. Pure: bytes in, the attempt's result out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from airflow_provider_impactcall.defaults import RETRY_STATUSES
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
 from airflow_provider_impactcall.delivery.wire.body import read
 from airflow_provider_impactcall.delivery.wire.scrubbing import all_scrubbed
 
@@ -26,15 +26,15 @@ _EPOCH_FROM = 10**9
 _WAIT_HEADERS = ("Retry-After", "RateLimit-Reset", "X-RateLimit-Reset")
 
 
-def outcome_of(
+def attempt_of(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
     *,
     retry_statuses: Collection[int] = RETRY_STATUSES,
     private: Iterable[str] = (),
-) -> Outcome:
-    """The outcome of one complete answer.
+) -> Attempt:
+    """What came of the attempt that one complete answer is to.
 
     :param status: HTTP status
     :param headers: response headers, looked up in any case by the mapping itself
@@ -43,25 +43,33 @@ def outcome_of(
     :param private: the call's own values and the credentials; no word of them survives in the reason
     """
     if status in retry_statuses:
-        return Outcome(State.AGAIN, f"{status}", status, wait_asked_for(headers))
+        return Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, f"{status}", status, wait_asked_for(headers))
     if 200 <= status < 300:
         return _of_success(status, body, private)
     if status in _REFUSED:
-        return Outcome(State.REJECTED, _reason(status, read(body).messages, private), status)
+        return Attempt(
+            AttemptResult.REJECTED, ReasonCode.REFUSED, _reason(status, read(body).messages, private), status
+        )
     if status in _MISCONFIGURED:
-        return Outcome(State.ABORT, f"{status}, {_MISCONFIGURED[status]}", status)
+        return Attempt(AttemptResult.ABORT, ReasonCode.SETUP_REFUSED, f"{status}, {_MISCONFIGURED[status]}", status)
     if 300 <= status < 400:
-        return Outcome(State.ABORT, f"{status}, the endpoint redirects, and a redirected call would be lost", status)
-    return Outcome(State.UNKNOWN, f"{status}", status)
+        return Attempt(
+            AttemptResult.ABORT,
+            ReasonCode.SETUP_REFUSED,
+            f"{status}, the endpoint redirects, and a redirected call would be lost",
+            status,
+        )
+    return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_VERDICT, f"{status}", status)
 
 
-def _of_success(status: int, body: bytes, private: Iterable[str]) -> Outcome:
+def _of_success(status: int, body: bytes, private: Iterable[str]) -> Attempt:
     said = read(body)
     if said.statuses == {"OK"}:
-        return Outcome(State.DELIVERED, f"{status} Status OK", status)
+        return Attempt(AttemptResult.DELIVERED, ReasonCode.OK, f"{status} Status OK", status)
     if said.statuses == {"ERROR"}:
-        return Outcome(State.REJECTED, _reason(status, ("Status ERROR", *said.messages), private), status)
-    return Outcome(State.UNKNOWN, f"{status} without a Status of OK or ERROR", status)
+        reason = _reason(status, ("Status ERROR", *said.messages), private)
+        return Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED_IN_ANSWER, reason, status)
+    return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_VERDICT, f"{status} without a Status of OK or ERROR", status)
 
 
 def wait_asked_for(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

@@ -1,6 +1,9 @@
 // What the page shows is kept in the address, after the #, so that a view can be sent to a colleague.
 
-const NAMES = ["period", "namespace", "call", "run", "source", "dag_run", "state", "reason", "MediaId", "CampaignId"];
+const NAMES = [
+  ...["period", "namespace", "call", "run", "source", "dag_run"],
+  ...["state", "reason_code", "status", "MediaId", "CampaignId"],
+];
 
 // Within Airflow, the address that people see and copy is that of the page around this one.
 function around() {

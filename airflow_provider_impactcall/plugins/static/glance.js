@@ -11,7 +11,7 @@ const FILTERS = new Set(["requeued", "open"]);
 
 function show(state) {
   return () => {
-    change({ state, reason: "" });
+    change({ state, reason_code: "", status: "" });
     goTo(byId("calls"));
   };
 }

@@ -13,10 +13,10 @@ import { nothing, Part } from "./part.js";
 import { reasons } from "./reasons.js";
 import { runs } from "./runs.js";
 import { hideTrouble, showTrouble } from "./trouble.js";
-import { moment, PERIODS } from "./words.js";
+import { moment, PERIODS, reasonName } from "./words.js";
 
 const DAY = 86_400_000;
-const FILTERS = ["state", "reason", "MediaId", "CampaignId"];
+const FILTERS = ["state", "reason_code", "status", "MediaId", "CampaignId"];
 const EVERYTHING = { run: "", source: "", dag_run: "" };
 // The server counts by partner and campaign for no longer.
 const LONGEST_COUNTED = 31;
@@ -179,7 +179,8 @@ function reflectControls() {
   for (const name of ["state", "MediaId", "CampaignId"]) form.elements[name].value = shown[name];
   byId("call").value = shown.call;
   const chips = [];
-  if (shown.reason !== "") chips.push(["Reason", shown.reason, { reason: "" }]);
+  if (shown.reason_code !== "")
+    chips.push(["Reason", reasonName(shown.reason_code, shown.status), { reason_code: "", status: "" }]);
   if (shown.state !== "")
     chips.push(["State", form.elements.state.selectedOptions[0]?.textContent ?? shown.state, { state: "" }]);
   if (shown.MediaId !== "") chips.push(["Partner", shown.MediaId, { MediaId: "" }]);
@@ -271,7 +272,9 @@ byId("filters").addEventListener("submit", (event) => {
   const { state, MediaId, CampaignId } = event.target.elements;
   change({ state: state.value, MediaId: MediaId.value.trim(), CampaignId: CampaignId.value.trim() });
 });
-byId("filters").elements.state.addEventListener("change", ({ target }) => change({ state: target.value, reason: "" }));
+byId("filters").elements.state.addEventListener("change", ({ target }) =>
+  change({ state: target.value, reason_code: "", status: "" }),
+);
 for (const download of document.querySelectorAll(".csv")) download.addEventListener("click", throughAirflow);
 onChange(follow);
 

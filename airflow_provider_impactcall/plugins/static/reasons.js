@@ -5,13 +5,27 @@ import { copyButton } from "./copying.js";
 import { byId, goTo, make } from "./dom.js";
 import { icon } from "./marks.js";
 import { nothing } from "./part.js";
-import { ago, counted } from "./words.js";
+import { ago, counted, reasonName } from "./words.js";
 
 const FIRST = 5;
 
-function item(state, { reason, calls, last_at: lastAt, what_to_do: whatToDo, command }) {
+function sentence({ reason, calls }, all) {
+  return make("li", {}, make("q", {}, reason), calls === all ? null : ` (${counted(calls, "call")})`);
+}
+
+function item(state, found) {
+  const {
+    reason_code: code,
+    status,
+    calls,
+    reasons: sentences,
+    last_at: lastAt,
+    what_to_do: whatToDo,
+    command,
+  } = found;
+  const title = reasonName(code, status);
   const show = () => {
-    change({ state, reason });
+    change({ state, reason_code: code, status: status ?? "" });
     goTo(byId("calls"));
   };
   return make(
@@ -24,7 +38,7 @@ function item(state, { reason, calls, last_at: lastAt, what_to_do: whatToDo, com
       make(
         "div",
         {},
-        make("h3", {}, reason || "No reason was given"),
+        make("h3", {}, title),
         make(
           "span",
           { class: "muted" },
@@ -32,8 +46,13 @@ function item(state, { reason, calls, last_at: lastAt, what_to_do: whatToDo, com
         ),
       ),
     ),
+    make(
+      "ul",
+      { class: "sentences" },
+      sentences.filter(({ reason }) => reason !== "").map((each) => sentence(each, calls)),
+    ),
     make("p", {}, whatToDo),
-    make("div", { class: "command" }, make("code", {}, command), copyButton(command, `the command for: ${reason}`)),
+    make("div", { class: "command" }, make("code", {}, command), copyButton(command, `the command for: ${title}`)),
     make("button", { type: "button", class: "link", click: show }, `Show ${calls === 1 ? "this call" : "these calls"}`),
   );
 }

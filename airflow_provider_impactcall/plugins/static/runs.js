@@ -49,7 +49,16 @@ function lasted(run) {
 }
 
 const show = (run) => () => {
-  change({ run: run.run_id, source: "", dag_run: "", state: "", reason: "", MediaId: "", CampaignId: "" });
+  change({
+    run: run.run_id,
+    source: "",
+    dag_run: "",
+    state: "",
+    reason_code: "",
+    status: "",
+    MediaId: "",
+    CampaignId: "",
+  });
   goTo(byId("calls"));
 };
 

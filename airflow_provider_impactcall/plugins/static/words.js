@@ -34,6 +34,13 @@ const STATES = {
   filtered: "Filtered",
 };
 
+/** "Refused · HTTP 400", of a reason code and the status of an answer, if there was one. */
+export function reasonName(code, status) {
+  const words = code.replaceAll("_", " ");
+  const name = `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
+  return status === null || status === "" ? name : `${name} · HTTP ${status}`;
+}
+
 const MEANINGS = {
   delivered: "impact.com has this call.",
   rejected:

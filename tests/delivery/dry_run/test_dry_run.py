@@ -14,7 +14,6 @@ from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
 from airflow_provider_impactcall.delivery.dry_run.page import page_of
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.identity import identify
-from airflow_provider_impactcall.delivery.ledger import entries
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
@@ -22,15 +21,24 @@ from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, Outcome, ReasonCode
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 from tests import examples
 from tests.delivery.ledgers import in_memory
+from tests.delivery.scripted import NO_ANSWER, NO_CONNECTION, OK, REFUSED
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+LEFT: dict[CallState, Attempt] = {
+    CallState.DELIVERED: OK,
+    CallState.REJECTED: REFUSED,
+    CallState.UNKNOWN: NO_ANSWER,
+    CallState.NOT_SENT: NO_CONNECTION,
+    CallState.REQUEUED: NO_ANSWER,
+}
+"""The attempt that leaves a call in a state, or that a person's correction goes out from."""
 
 
 def call(session_id: str, **changes: Any) -> dict[str, Any]:
@@ -66,23 +74,22 @@ def check(
     return findings
 
 
-def in_state(state: State | str, session_id: str, ledger: Ledger) -> None:
+def in_state(state: CallState, session_id: str, ledger: Ledger) -> None:
     """Have the ledger know a call, as an earlier run left it."""
     claim = identify(ledger.namespace, DEFAULT_KEY, CallMapping().record(call(session_id)))
     run_id = ledger.start("test", "")
     ledger.record(run_id, [claim], [], resend=False)
-    if state != entries.OPEN:
-        settled = State.UNKNOWN if state == entries.REQUEUED else State(state)
-        ledger.record(run_id, [], [Settlement(claim.key, 1, Outcome(settled, "test"))], resend=False)
-    if state == entries.REQUEUED:
+    if state in LEFT:
+        ledger.record(run_id, [], [Settlement(claim.key, 1, LEFT[state])], resend=False)
+    if state is CallState.REQUEUED:
         Corrections(ledger).requeue(Selection(call_session_ids=(session_id,)), Author("alice", "test"))
 
 
 def test_every_way_that_a_row_can_end() -> None:
     ledger = in_memory()
-    for state in (State.DELIVERED, State.REJECTED, State.UNKNOWN, State.NOT_SENT, entries.REQUEUED, entries.OPEN):
+    for state in CallState:
         in_state(state, f"was-{state}", ledger)
-    in_state(State.DELIVERED, "was-other", ledger)
+    in_state(CallState.DELIVERED, "was-other", ledger)
     rows = [
         call("new"),
         *(call(f"was-{state}") for state in ("delivered", "rejected", "unknown", "not_sent", "requeued", "open")),
@@ -102,12 +109,12 @@ def test_every_way_that_a_row_can_end() -> None:
         "not_sent": 4,
     }
     assert findings.would_send == 3
-    assert ("not_sent", "another run is sending it") in {(each.outcome, each.reason) for each in findings.reasons}
+    assert ("not_sent", ReasonCode.OTHER_RUN) in {(each.outcome, each.reason_code) for each in findings.reasons}
 
 
 def test_the_ledger_stays_as_it_is() -> None:
     ledger = in_memory()
-    in_state(State.UNKNOWN, "lost", ledger)
+    in_state(CallState.UNKNOWN, "lost", ledger)
     before = [(row["CallSessionId"], row["state"]) for row in CallQueries(ledger).each(Selection())]
     check([call("lost"), call("new")], ledger)
     assert [(row["CallSessionId"], row["state"]) for row in CallQueries(ledger).each(Selection())] == before
@@ -116,7 +123,7 @@ def test_the_ledger_stays_as_it_is() -> None:
 
 def test_with_resend_calls_of_unknown_fate_would_be_sent() -> None:
     ledger = in_memory()
-    in_state(State.UNKNOWN, "lost", ledger)
+    in_state(CallState.UNKNOWN, "lost", ledger)
     assert check([call("lost")], ledger).would_send == 0
     assert check([call("lost")], ledger, resend=True).would_send == 1
 
@@ -124,8 +131,8 @@ def test_with_resend_calls_of_unknown_fate_would_be_sent() -> None:
 def test_reasons_come_with_the_first_rows_and_the_shape_of_what_is_wrong() -> None:
     rows = [call("good"), *(call(f"bad-{number}", CallerId="Call me 212") for number in range(5))]
     (reason,) = check(rows).reasons
-    assert (reason.outcome, reason.rows) == ("rejected", 5)
-    assert reason.reason.startswith("CallerId must be a phone number")
+    assert (reason.outcome, reason.reason_code, reason.rows) == ("rejected", "invalid", 5)
+    assert reason.reason.startswith("CallerId ")
     assert [(example.row, example.call_session_id) for example in reason.examples] == [
         (2, "bad-0"), (3, "bad-1"), (4, "bad-2"),
     ]  # fmt: skip
@@ -174,7 +181,7 @@ def test_what_is_seldom_right_is_said(changes: dict[str, Any], words: str) -> No
 def test_a_provider_under_which_the_ledger_does_not_know_the_calls_is_said() -> None:
     ledger = in_memory()
     for name in ("a", "b"):
-        in_state(State.DELIVERED, name, ledger)
+        in_state(CallState.DELIVERED, name, ledger)
     assert check([call("a"), call("b")], ledger).suspicions == []
     renamed = check([call(name, CallProvider="Renamed") for name in ("a", "b", "c")], ledger)
     assert renamed.would_send == 3
@@ -208,7 +215,7 @@ def test_how_long_it_takes_at_the_strictest_limit(limits: tuple[Any, Any], secon
 
 def test_more_rows_than_one_question_to_the_ledger_holds() -> None:
     ledger = in_memory()
-    in_state(State.DELIVERED, "call-1200", ledger)
+    in_state(CallState.DELIVERED, "call-1200", ledger)
     findings = check((call(f"call-{number}") for number in range(1300)), ledger)
     assert (findings.would_send, findings.report.already_delivered) == (1299, 1)
     assert len(findings.requests) == 3

@@ -22,16 +22,17 @@ from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.entries import HISTORY
 from airflow_provider_impactcall.delivery.ledger.purge import purge
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
-from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.rules import Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, RowOutcome
 from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
+from tests.delivery.decisions import end_of, fence_of
 from tests.delivery.ledgers import DirectWriter
 from tests.delivery.scripted import ERROR_500, NO_ANSWER, OK, REFUSED
 
@@ -51,14 +52,14 @@ def claim_of(session_id: str, **changes: Any) -> Claim:
     return identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call(session_id, **changes)))
 
 
-def attempted(ledger: Ledger, outcome: Outcome | None, *session_ids: str) -> str:
+def attempted(ledger: Ledger, attempt: Attempt | None, *session_ids: str) -> str:
     """Calls that a run sent, and what came of them; None if that run is still at it. Returns the run's id."""
     run_id = ledger.start("test", "")
     claims = [claim_of(session_id) for session_id in session_ids]
     decisions, _ = ledger.record(run_id, claims, [], resend=False)
-    if outcome is not None:
-        fences = [decision.fence or 0 for decision in decisions or []]
-        ended = [Settlement(claim.key, fence, outcome) for claim, fence in zip(claims, fences, strict=True)]
+    if attempt is not None:
+        fences = [fence_of(decision) or 0 for decision in decisions or []]
+        ended = [Settlement(claim.key, fence, attempt) for claim, fence in zip(claims, fences, strict=True)]
         ledger.record(run_id, [], ended, resend=False)
     return run_id
 
@@ -72,24 +73,26 @@ def states(ledger: Ledger) -> dict[str, str]:
     return {row["CallSessionId"]: row["state"] for row in CallQueries(ledger).each(Selection())}
 
 
-def what_a_run_does(ledger: Ledger, session_id: str, outcome: Outcome = OK, *, resend: bool = False) -> State | None:
+def what_a_run_does(
+    ledger: Ledger, session_id: str, attempt: Attempt = OK, *, resend: bool = False
+) -> RowOutcome | None:
     """What the next run that reads the call does with it: None if it sends it."""
-    books = DirectWriter(ledger, resend=resend)
-    claim = books.identify(claim_of(session_id).call)
+    writer = DirectWriter(ledger, resend=resend)
+    claim = writer.identify(claim_of(session_id).call)
 
-    async def attempt() -> State | None:
-        decision = await books.take(claim)
-        if decision.fence is not None:
-            await books.settle(Settlement(claim.key, decision.fence, outcome))
-        return decision.state
+    async def send() -> RowOutcome | None:
+        decision = await writer.take(claim)
+        if isinstance(decision, Send):
+            await writer.settle(Settlement(claim.key, decision.fence, attempt))
+        return end_of(decision)
 
-    return asyncio.run(attempt())
+    return asyncio.run(send())
 
 
 def with_one_call_each(ledger: Ledger) -> None:
     """A call in every state there is, named after it; ``died`` is one that a dead run left open."""
-    for state, outcome in ENDS.items():
-        attempted(ledger, outcome, state)
+    for state, attempt in ENDS.items():
+        attempted(ledger, attempt, state)
     attempted(ledger, None, "open")
     expire(ledger, attempted(ledger, None, "died"))
     attempted(ledger, NO_ANSWER, "requeued")
@@ -152,7 +155,7 @@ def test_a_requeued_call_keeps_its_place_until_it_has_arrived_and_stays_unknown_
     assert states(ledger) == {"a": "requeued"}, "the endpoint said that it did not process it"
     assert what_a_run_does(ledger, "a", REFUSED) is None
     assert states(ledger) == {"a": "unknown"}, "the first one may have been processed"
-    assert what_a_run_does(ledger, "a") is State.UNKNOWN, "and it is not sent again by itself"
+    assert what_a_run_does(ledger, "a") is RowOutcome.UNKNOWN, "and it is not sent again by itself"
 
 
 def test_resolved_calls_are_not_sent_or_are(ledger: Ledger) -> None:
@@ -160,7 +163,7 @@ def test_resolved_calls_are_not_sent_or_are(ledger: Ledger) -> None:
     corrections = Corrections(ledger)
     assert corrections.resolve(Selection(call_session_ids=["there"]), ALICE, delivered=True) == 1
     assert corrections.resolve(Selection(call_session_ids=["lost"]), ALICE, delivered=False) == 1
-    assert what_a_run_does(ledger, "there") is State.ALREADY_DELIVERED
+    assert what_a_run_does(ledger, "there") is RowOutcome.ALREADY_DELIVERED
     assert what_a_run_does(ledger, "lost", REFUSED) is None
     assert states(ledger) == {"there": "delivered", "lost": "rejected"}, "a call that never arrived can be refused"
 
@@ -189,7 +192,7 @@ def test_a_late_answer_still_is_believed_after_a_person_spoke(ledger: Ledger) ->
     expire(ledger, late)
     Corrections(ledger).resolve(Selection(), ALICE, delivered=False)
     ledger.record(late, [], [Settlement(claim_of("a").key, 1, OK)], resend=False)
-    assert what_a_run_does(ledger, "a") is State.ALREADY_DELIVERED
+    assert what_a_run_does(ledger, "a") is RowOutcome.ALREADY_DELIVERED
 
 
 def test_adopted_calls_are_never_sent_and_changed_ones_are_seen(ledger: Ledger) -> None:
@@ -199,9 +202,9 @@ def test_adopted_calls_are_never_sent_and_changed_ones_are_seen(ledger: Ledger) 
     found = corrections.adopt([claim_of(name) for name in names], ALICE)
     assert found == {"new": 1, "rejected": 1, "unknown": 2, "not_sent": 1, "requeued": 1, "delivered": 1, "open": 1}
     assert {state for name, state in states(ledger).items() if name != "open"} == {"delivered"}
-    assert what_a_run_does(ledger, "new") is State.ALREADY_DELIVERED
+    assert what_a_run_does(ledger, "new") is RowOutcome.ALREADY_DELIVERED
     decisions, _ = ledger.record(ledger.start("", ""), [claim_of("new", TalkDuration=1)], [], resend=True)
-    assert [decision.state for decision in decisions or []] == [State.CHANGED]
+    assert [end_of(decision) for decision in decisions or []] == [RowOutcome.CHANGED]
     assert corrections.adopt([claim_of("new")], ALICE) == {"delivered": 1}, "a second time, nothing is left to adopt"
 
 
@@ -297,7 +300,7 @@ def test_what_a_live_run_may_have_more_to_say_of_is_not_purged(ledger: Ledger) -
     expire(ledger, live)
     assert purge(ledger, datetime.now(UTC) + timedelta(seconds=5), ALICE)["rejected"] == 1
     _, ended = ledger.record(live, [], [Settlement(claim_of("held-back").key, 1, REFUSED)], resend=False)
-    assert ended == ["rejected"], "what is said of a call that was forgotten meanwhile costs no other"
+    assert ended == [CallState.REJECTED], "what is said of a call that was forgotten meanwhile costs no other"
 
 
 def test_corrections_and_deliveries_that_meet_wait_for_each_other(ledger_url: str) -> None:
@@ -312,17 +315,17 @@ def test_corrections_and_deliveries_that_meet_wait_for_each_other(ledger_url: st
         run_id = ledger.start("test", "")
         for start in range(0, len(names), 10):
             claims = [claim_of(name) for name in names[start : start + 10]]
-            for outcome in (ERROR_500, REFUSED):
+            for attempt in (ERROR_500, REFUSED):
                 decisions = repeated(lambda claims=claims: ledger.record(run_id, claims, [], resend=False)[0])
                 ended = [
-                    Settlement(claim.key, decision.fence, outcome)
+                    Settlement(claim.key, decision.fence, attempt)
                     for claim, decision in zip(claims, decisions, strict=True)
-                    if decision.fence is not None
+                    if isinstance(decision, Send)
                 ]
                 repeated(lambda ended=ended: ledger.record(run_id, [], ended, resend=False))
 
     def repeated(act: Any) -> Any:
-        """As a run's books do it."""
+        """As a run's writer does it."""
         for _ in range(50):
             try:
                 return act()

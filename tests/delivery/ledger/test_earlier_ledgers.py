@@ -15,13 +15,14 @@ from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement, as_known
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, DeliveryReport
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.integration.ledger import open_ledger
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.delivery.ledgers import in_memory
+from tests.delivery.scripted import NO_ANSWER, NO_CONNECTION, OK, REFUSED
 
 NAMESPACE = "https://calls.example.com"
 EARLIER: list[tuple[dict[str, Any], str, int]] = [
@@ -48,7 +49,7 @@ ROWS = [
 ]
 
 
-def written(ledger: Ledger, state: State = State.DELIVERED) -> None:
+def written(ledger: Ledger, attempt: Attempt = OK) -> None:
     """Have the ledger hold the calls as the code before had them."""
     run_id = ledger.start("earlier", "")
     claims = [
@@ -56,32 +57,29 @@ def written(ledger: Ledger, state: State = State.DELIVERED) -> None:
         for row, (_, key, fingerprint) in zip(ROWS, EARLIER, strict=True)
     ]
     ledger.record(run_id, claims, [], resend=False)
-    ledger.record(run_id, [], [Settlement(claim.key, 1, Outcome(state, "test")) for claim in claims], resend=False)
+    ledger.record(run_id, [], [Settlement(claim.key, 1, attempt) for claim in claims], resend=False)
     ledger.end(run_id, DeliveryReport())
 
 
-@pytest.mark.parametrize(
-    ("state", "outcome"),
-    [(State.DELIVERED, "already_delivered"), (State.UNKNOWN, "unknown"), (State.REJECTED, "rejected")],
-)
-def test_nothing_is_sent_again(state: State, outcome: str, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(("attempt", "end"), [(OK, "already_delivered"), (NO_ANSWER, "unknown"), (REFUSED, "rejected")])
+def test_nothing_is_sent_again(attempt: Attempt, end: str, sandbox: Sandbox) -> None:
     ledger = open_ledger("embedded", NAMESPACE)
-    written(ledger, state)
+    written(ledger, attempt)
     ledger.close()
     for dry_run in (True, False):
         report = ImpactCallHook().deliver(ROWS, ledger_namespace=NAMESPACE, dry_run=dry_run)
-        assert (report.rows, getattr(report, outcome)) == (len(ROWS), len(ROWS))
+        assert (report.rows, getattr(report, end)) == (len(ROWS), len(ROWS))
     assert sandbox.calls == []
 
 
 def test_a_call_that_was_not_sent_goes_on_under_the_key_that_it_had(sandbox: Sandbox) -> None:
     ledger = open_ledger("embedded", NAMESPACE)
-    written(ledger, State.NOT_SENT)
+    written(ledger, NO_CONNECTION)
     assert ImpactCallHook().deliver(ROWS, ledger_namespace=NAMESPACE).delivered == len(ROWS)
     assert len(sandbox.calls) == len(ROWS)
     assert {each["parameters"]["CallSessionId"] for each in sandbox.calls} >= {"A-1", "A-2", "A-3", "A-4", "A-5"}
     entries = ledger.look_up([key for _, key, _ in EARLIER])
-    assert {entry.state for entry in entries.values()} == {State.DELIVERED}
+    assert {entry.state for entry in entries.values()} == {CallState.DELIVERED}
     assert ImpactCallHook().deliver(ROWS, ledger_namespace=NAMESPACE).already_delivered == len(ROWS)
     ledger.close()
 
@@ -102,13 +100,13 @@ def test_of_two_entries_the_one_counts_that_keeps_a_call_from_being_sent() -> No
     claim = identify(NAMESPACE, DEFAULT_KEY, CallMapping().record(row))
     assert claim.as_given is not None
     given, bare = claim._replace(key=claim.as_given[0], fingerprint=claim.as_given[1]), claim._replace(as_given=None)
-    states = (State.DELIVERED, State.UNKNOWN, State.REJECTED)
-    for place, first in enumerate(states):
-        for other_place, second in enumerate(states):
+    attempts = (OK, NO_ANSWER, REFUSED)
+    for place, first in enumerate(attempts):
+        for other_place, second in enumerate(attempts):
             ledger = in_memory()
             run_id = ledger.start("test", "")
             ledger.record(run_id, [bare, given], [], resend=False)
-            ends = [Settlement(each.key, 1, Outcome(end, "")) for each, end in ((bare, first), (given, second))]
+            ends = [Settlement(each.key, 1, attempt) for each, attempt in ((bare, first), (given, second))]
             ledger.record(run_id, [], ends, resend=False)
             known = as_known(claim, ledger.look_up(claim.keys))
             assert known.key == (bare.key if place <= other_place else given.key)

@@ -19,15 +19,21 @@ from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import INDEXES, calls, runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    DeliveryReport,
+    ReasonCode,
+)
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 from tests.databases import empty_database
+from tests.delivery.decisions import fence_of
 
 NAMESPACE = "https://calls.example.com"
 ALL = {index.name for index in INDEXES}
-OK = Outcome(State.DELIVERED, "200 Status OK", 200)
+OK = Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
 NUMBER_OF_CALLS = 50
 
 
@@ -141,5 +147,5 @@ def test_the_longest_id_is_kept_and_found(older: Ledger) -> None:
     session_id = "\N{GRINNING FACE}" * 1000
     claim = identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call(session_id)))
     decisions, _ = older.record(older.start("test", ""), [claim], [], resend=False)
-    assert [decision.fence for decision in decisions or []] == [1]
+    assert [fence_of(decision) for decision in decisions or []] == [1]
     assert older.namesakes([session_id]).keys() == {session_id}

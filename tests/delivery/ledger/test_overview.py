@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from airflow_provider_impactcall.cli.definition import COMMANDS
 from airflow_provider_impactcall.delivery.ledger import remedies
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BatchSizes
-from airflow_provider_impactcall.delivery.ledger.entries import DIED
 from airflow_provider_impactcall.delivery.ledger.overview import Overview
 from airflow_provider_impactcall.delivery.ledger.periods import Period
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.rules import DIED
 from airflow_provider_impactcall.delivery.ledger.run_queries import (
     RunSelection,
     each_run,
@@ -30,11 +30,12 @@ from airflow_provider_impactcall.delivery.ledger.run_queries import (
 from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
 from airflow_provider_impactcall.exceptions import InvalidOption
-from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill, move
+from tests.delivery.mixed import NAMESPACE, NO_ANSWER, OK, SCRIPT, TASK, attempted, fill, move
 
 DAY = 86_400
+AIRFLOW = ("airflow", "impactcall")
 EACH = {"delivered": 2, "rejected": 1, "unknown": 2, "not_sent": 1, "requeued": 1, "open": 1}
 
 
@@ -122,9 +123,14 @@ def test_the_oldest_that_waits(ledger: Ledger) -> None:
 def test_reasons(ledger: Ledger) -> None:
     fill(ledger)
     (rejected,) = Overview(ledger).reasons("rejected", last(7))
-    assert (rejected["reason"], rejected["calls"]) == (SCRIPT, 1)
-    unknown = {each["reason"]: each["calls"] for each in Overview(ledger).reasons("unknown", last(7))}
-    assert unknown == {"no complete answer (TimeoutError)": 1, DIED: 1}
+    assert (rejected["reason_code"], rejected["status"], rejected["reason"]) == ("refused", 400, SCRIPT)
+    assert (rejected["calls"], rejected["reasons"]) == (1, [{"reason": SCRIPT, "calls": 1}])
+    unknown = {each["reason_code"]: each for each in Overview(ledger).reasons("unknown", last(7))}
+    assert {code: (each["status"], each["calls"]) for code, each in unknown.items()} == {
+        "no_answer": (None, 1),
+        "run_died": (None, 1),
+    }
+    assert (unknown["no_answer"]["reason"], unknown["run_died"]["reason"]) == (NO_ANSWER.reason, DIED)
     assert Overview(ledger).reasons("unknown", last(7, until=1)) == []
 
 
@@ -152,9 +158,12 @@ def test_all_calls_of_a_moment_come_once_each(ledger: Ledger) -> None:
 
 def test_a_dead_runs_calls_are_selected_by_the_reason_that_is_shown(ledger: Ledger) -> None:
     fill(ledger)
-    selection = Selection(states=["unknown"], reason=DIED)
-    assert [call["CallSessionId"] for call in CallQueries(ledger).latest(selection, 9)] == ["died"]
-    assert CallQueries(ledger).count(selection) == {"unknown": 1}
+    for selection in (
+        Selection(states=["unknown"], reason=DIED),
+        Selection(states=["unknown"], reason_code="run_died"),
+    ):
+        assert [call["CallSessionId"] for call in CallQueries(ledger).latest(selection, 9)] == ["died"]
+        assert CallQueries(ledger).count(selection) == {"unknown": 1}
 
 
 def runs_of(ledger: Ledger, **conditions: Any) -> list[dict[str, Any]]:
@@ -247,40 +256,53 @@ def test_two_namespaces_are_apart(ledger: Ledger) -> None:
 def test_the_commands_are_ones_that_select_the_very_calls(ledger: Ledger) -> None:
     fill(ledger)
     move(ledger, ["unknown"], 60)
-    # One reason is a part of another, as that of one bad parameter is of that of two.
-    attempted(ledger, Outcome(State.REJECTED, f"{SCRIPT}; CallerId", 400), "rejected, and more")
-    attempted(ledger, Outcome(State.UNKNOWN, DIED[:20]), "unknown, and less")
+    # Of the same sentence, as a sentence is nothing that calls are selected by.
+    attempted(ledger, Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, SCRIPT, 409), "of another status")
+    attempted(ledger, Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED_IN_ANSWER, SCRIPT, 200), "of another code")
+    attempted(ledger, Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_VERDICT, DIED, 200), "without a verdict")
+    attempted(ledger, Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, SCRIPT, 422), "of no code")
+    with ledger.writing() as connection:  # As an earlier version kept it.
+        of_earlier = sa.update(calls).where(calls.c.CallSessionId == "of no code")
+        connection.execute(of_earlier.values(reason_code=None, status=None))
     period = last(7)
-    parsed = parsed_command(remedies.requeue(["airflow", "impactcall"], NAMESPACE, SCRIPT, period))
-    assert parsed.exact_reason == SCRIPT
-    assert parsed.ledger_namespace == NAMESPACE
-    assert selected(ledger, parsed) == ["rejected"]
-    parsed = parsed_command(remedies.resolve(["airflow", "impactcall"], NAMESPACE, DIED, period))
-    assert parsed.resolution == "delivered"
-    assert selected(ledger, parsed) == ["died"]
-    parsed = parsed_command(remedies.resolve(["airflow", "impactcall"], NAMESPACE, DIED[:20], period))
-    assert selected(ledger, parsed) == ["unknown, and less"]
-    # No reason at all is not any reason.
-    assert selected(ledger, parsed_command(remedies.requeue(["airflow", "impactcall"], NAMESPACE, "", period))) == []
+    found = {
+        (state, each["reason_code"], each["status"]): selected(ledger, parsed_command(command))
+        for state, remedy in (("rejected", remedies.requeue), ("unknown", remedies.resolve))
+        for each in Overview(ledger).reasons(state, period)
+        for command in [remedy(AIRFLOW, NAMESPACE, each["reason_code"], each["status"], period)]
+    }
+    assert found == {
+        ("rejected", "refused", 400): ["rejected"],
+        ("rejected", "refused", 409): ["of another status"],
+        ("rejected", "refused_in_answer", 200): ["of another code"],
+        ("rejected", "not_kept", None): ["of no code"],
+        ("unknown", "no_answer", None): ["unknown"],
+        ("unknown", "no_verdict", 200): ["without a verdict"],
+        ("unknown", "run_died", None): ["died"],
+    }
+    parsed = parsed_command(remedies.resolve(AIRFLOW, NAMESPACE, "run_died", None, period))
+    assert (parsed.resolution, parsed.ledger_namespace) == ("delivered", NAMESPACE)
 
 
 def selected(ledger: Ledger, parsed: argparse.Namespace) -> list[str]:
     """The calls that a command selects, by every way in which it looks."""
-    selection = Selection(tuple(parsed.state), since=parsed.since, until=parsed.until, exact_reason=parsed.exact_reason)
+    which = {name: getattr(parsed, name) for name in ("since", "until", "reason", "reason_code", "status")}
+    selection = Selection(tuple(parsed.state), **which)
     found = [call["CallSessionId"] for call in CallQueries(ledger).each(selection)]
     assert CallQueries(ledger).count(selection).total() == len(found)
     return found
 
 
-def test_a_reason_is_no_option_of_a_command() -> None:
-    parsed = parsed_command(remedies.requeue(["airflow", "impactcall"], NAMESPACE, "--yes; rm -rf $HOME `id`", last(7)))
-    assert parsed.exact_reason == "--yes; rm -rf $HOME `id`"
+def test_a_namespace_is_no_option_of_a_command() -> None:
+    parsed = parsed_command(remedies.requeue(AIRFLOW, "--yes; rm -rf $HOME `id`", "refused", 400, last(7)))
+    assert parsed.ledger_namespace == "--yes; rm -rf $HOME `id`"
     assert not parsed.yes
 
 
-@pytest.mark.parametrize("reason", ["400 Validation Failed", "409", "200 Status ERROR; no", "403", "999", ""])
-def test_there_is_something_to_do_about_every_reason(reason: str) -> None:
-    rejected, unknown = remedies.about_rejected(reason), remedies.about_unknown(reason)
+@pytest.mark.parametrize("status", [400, 409, 200, 403, 999, None])
+@pytest.mark.parametrize("code", ReasonCode)
+def test_there_is_something_to_do_about_every_reason(code: ReasonCode, status: int | None) -> None:
+    rejected, unknown = remedies.about_rejected(code, status), remedies.about_unknown(code, status)
     assert "requeue" in rejected
     assert "reconcile" in unknown
     assert all(

@@ -17,10 +17,11 @@ from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode, RowOutcome
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
+from tests.delivery.decisions import end_of
 
 NAMESPACE = "https://calls.example.com"
 CLAIM = identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call("a")))
@@ -40,7 +41,12 @@ def as_version_1_left_it(ledger_url: str, *, but_for: Sequence[str] = ()) -> Non
     ledger = prepared(ledger_url)
     run_id = ledger.start("dag/task", "")
     ledger.record(run_id, [CLAIM], [], resend=False)
-    ledger.record(run_id, [], [Settlement(CLAIM.key, 1, Outcome(State.DELIVERED, "200 Status OK", 200))], resend=False)
+    ledger.record(
+        run_id,
+        [],
+        [Settlement(CLAIM.key, 1, Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200))],
+        resend=False,
+    )
     with ledger.writing() as connection:
         for column in ("kind", "actor", "why"):
             connection.execute(sa.text(f"ALTER TABLE impactcall_run DROP COLUMN {column}"))
@@ -62,7 +68,7 @@ def test_a_ledger_of_an_earlier_version_is_migrated_and_keeps_what_it_knew(ledge
     ledger = prepared(ledger_url)
     assert versions(ledger) == [1, 2, 3]
     decisions, _ = ledger.record(ledger.start("dag/task", ""), [CLAIM], [], resend=False)
-    assert [decision.state for decision in decisions or []] == [State.ALREADY_DELIVERED]
+    assert [end_of(decision) for decision in decisions or []] == [RowOutcome.ALREADY_DELIVERED]
     corrections = Corrections(ledger)
     corrections.requeue(Selection(states=["rejected"]), Author("alice", "to see"))
     assert [row["kind"] for row in last_runs(ledger, 10)] == ["requeue", "deliver", "deliver"]

@@ -15,7 +15,7 @@ from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, CallState, DeliveryReport
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
@@ -23,14 +23,14 @@ from tests.delivery import virtual_time
 from tests.delivery.ledgers import DirectWriter, in_memory
 from tests.delivery.scripted import NO_ANSWER, OK, UNAUTHORIZED, calls
 
-Answer = Callable[[int], Outcome]
+Answer = Callable[[int], Attempt]
 
 
-def deliver(books: DirectWriter, answer: Answer, *, count: int = 2, limit: int | None = None) -> DeliveryReport:
+def deliver(writer: DirectWriter, answer: Answer, *, count: int = 2, limit: int | None = None) -> DeliveryReport:
     """The report of a run; the requests are answered by their number from 1."""
     requests = 0
 
-    async def send(_: CallRecord) -> Outcome:
+    async def send(_: CallRecord) -> Attempt:
         nonlocal requests
         requests += 1
         return answer(requests)
@@ -41,7 +41,7 @@ def deliver(books: DirectWriter, answer: Answer, *, count: int = 2, limit: int |
     async def main() -> DeliveryReport:
         engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=1, limit=limit)
         try:
-            return await engine.run(send, books, batches())
+            return await engine.run(send, writer, batches())
         except DeliveryAborted as aborted:
             return aborted.report
 
@@ -97,16 +97,16 @@ class SlowWriter(DirectWriter):
         await asyncio.sleep(1.0)
         return await super().take(claim)
 
-    def settle(self, settlement: Settlement) -> Awaitable[str]:
-        self.settled = settlement.outcome.state
+    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
+        self.settled = settlement.attempt.result
         return super().settle(settlement)
 
 
 def test_nothing_leaves_once_the_run_was_asked_to_stop_while_its_intent_was_written() -> None:
-    books = SlowWriter(in_memory())
+    writer = SlowWriter(in_memory())
     requests: list[CallRecord] = []
 
-    async def send(call: CallRecord) -> Outcome:
+    async def send(call: CallRecord) -> Attempt:
         requests.append(call)
         return OK
 
@@ -117,9 +117,9 @@ def test_nothing_leaves_once_the_run_was_asked_to_stop_while_its_intent_was_writ
         engine = Engine(
             claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=SlowWriter.interrupt
         )
-        return await engine.run(send, books, batches())
+        return await engine.run(send, writer, batches())
 
     report = virtual_time.run(main())
     assert requests == []
     assert (report.not_sent, report.given_up) == (3, 3)
-    assert books.settled is State.NOT_SENT
+    assert writer.settled is AttemptResult.NOT_SENT

@@ -16,7 +16,7 @@ from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome
+from airflow_provider_impactcall.delivery.outcome import ENDS, Attempt, DeliveryReport
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
@@ -39,21 +39,21 @@ class Endpoint:
         self._random = random
         self.processed: Counter[str] = Counter()
 
-    async def send(self, record: CallRecord) -> Outcome:
+    async def send(self, record: CallRecord) -> Attempt:
         session_id = record.CallSessionId.removeprefix(f"{canary.WORD}-")
         await asyncio.sleep(self._random.uniform(0.01, 0.5))
-        outcome = self._random.choices(
+        attempt = self._random.choices(
             [OK, REFUSED, TOO_MANY, ERROR_500, NO_CONNECTION, NO_ANSWER], [60, 6, 5, 5, 5, 8]
         )[0]
-        if outcome is OK or (outcome is NO_ANSWER and self._random.random() < 0.5):
+        if attempt is OK or (attempt is NO_ANSWER and self._random.random() < 0.5):
             self.processed[session_id] += 1
         await asyncio.sleep(self._random.uniform(0.01, 0.5))
-        return outcome
+        return attempt
 
 
 def one_run(endpoint: Endpoint, ledger: Ledger, resend: bool, killed_after: float | None) -> DeliveryReport | None:
     """The report of a run, or None if it was killed before its end."""
-    books = DirectWriter(ledger, resend=resend)
+    writer = DirectWriter(ledger, resend=resend)
 
     async def batches() -> AsyncIterator[Sequence[Call | Rejected]]:
         yield calls(CALLS)
@@ -66,7 +66,7 @@ def one_run(endpoint: Endpoint, ledger: Ledger, resend: bool, killed_after: floa
             concurrency=CONCURRENCY,
             timings=UNHURRIED,
         )
-        run = asyncio.ensure_future(engine.run(endpoint.send, books, batches()))
+        run = asyncio.ensure_future(engine.run(endpoint.send, writer, batches()))
         done, _ = await asyncio.wait({run}, timeout=killed_after)
         if not done:
             return None
@@ -76,7 +76,7 @@ def one_run(endpoint: Endpoint, ledger: Ledger, resend: bool, killed_after: floa
             return aborted.report
 
     report = virtual_time.run(main())
-    assert books.open_at_once <= CONCURRENCY
+    assert writer.open_at_once <= CONCURRENCY
     with ledger.engine.begin() as connection:
         connection.execute(sa.update(runs).values(lease_until=0.0))
     return report

@@ -1,17 +1,18 @@
-"""Whatever happens to runs on one ledger, in any order: real engines, real books and the real ledger in memory, on one
-virtual clock that is the database's as well. Hypothesis plays endpoint, network, operating system and scheduler.
+"""Whatever happens to runs on one ledger, in any order: real engines, real writers and the real ledger in memory, on
+one virtual clock that is the database's as well. Hypothesis plays endpoint, network, operating system, scheduler and
+a person who has calls sent once more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -23,11 +24,24 @@ from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
-from airflow_provider_impactcall.delivery.ledger.entries import HISTORY, OPEN
-from airflow_provider_impactcall.delivery.ledger.rules import Decision
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.entries import HISTORY
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import Now, runs
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
-from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport, Outcome, State
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.states import TRANSITIONS, Cause, cause_of
+from airflow_provider_impactcall.delivery.outcome import (
+    ENDS,
+    Attempt,
+    AttemptResult,
+    CallState,
+    DeliveryReport,
+    Outcome,
+    ReasonCode,
+    RowOutcome,
+)
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from airflow_provider_impactcall.delivery.timings import TIMINGS
@@ -57,9 +71,9 @@ REQUEST_SECONDS = 30.0
 STOPS_WITHIN = 4.5
 A_TICK = 1e-6
 
-ERROR_503 = Outcome(State.AGAIN, "503", 503, 2.5)
-NO_VERDICT = Outcome(State.UNKNOWN, "200 without a Status of OK or ERROR", 200)
-PROVES_NOT_PROCESSED = (State.AGAIN, State.NOT_SENT, State.REJECTED, State.ABORT)
+ERROR_503 = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "503", 503, 2.5)
+NO_VERDICT = Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_VERDICT, "200 without a Status of OK or ERROR", 200)
+PROVES_NOT_PROCESSED = (AttemptResult.AGAIN, AttemptResult.NOT_SENT, AttemptResult.REJECTED, AttemptResult.ABORT)
 
 ANSWERS = st.sampled_from(
     [
@@ -81,6 +95,10 @@ ANSWERS = st.sampled_from(
     ]
 )
 """What a request can come to, and whether the endpoint has processed it."""
+
+TAKEN = frozenset({Cause.INTENT, Cause.DEATH})
+REQUEUED = (frozenset({Cause.DEATH}), frozenset({Cause.REQUEUE}))
+MAY_BE_PROCESSED = (CallState.OPEN, CallState.UNKNOWN, CallState.REQUEUED)
 
 
 @dataclass(frozen=True)
@@ -134,16 +152,18 @@ class Request:
     """One request at the endpoint.
 
     :param heard: what its run took it for, or None if it has heard nothing, or will not any more
+    :param answered_for: a person has asked for the call to be sent once more, whatever became of this one
     """
 
     run: Run
     key: str
     fence: int
     began: float
-    answer: asyncio.Future[Outcome]
-    heard: Outcome | None = None
+    answer: asyncio.Future[Attempt]
+    heard: Attempt | None = None
     ended: float | None = None
     processed: bool = False
+    answered_for: bool = False
 
     @property
     def in_flight(self) -> bool:
@@ -166,11 +186,11 @@ class Run:
     def __init__(self, world: World, order: Order) -> None:
         self.world = world
         self.order = order
-        self.books = _WatchedWriter(self)
+        self.writer = _WatchedWriter(self)
         self.fences: dict[str, int] = {}
         self.sent: set[str] = set()
         self.read = 0
-        self.settled: dict[int, State] = {}
+        self.settled: dict[int, RowOutcome] = {}
         self.asked_until = 0.0
         self.interrupt = threading.Event()
         self.must_end_by: float | None = None
@@ -178,7 +198,7 @@ class Run:
         self.killed = False
         limits = [RateLimit(*limit) for limit in order.limits]
         self.limiter = (
-            VirtualLimiter(world.ledger, self.books.run_id, limits, REQUEST_SECONDS, order.commit) if limits else None
+            VirtualLimiter(world.ledger, self.writer.run_id, limits, REQUEST_SECONDS, order.commit) if limits else None
         )
         self.engine = Engine(
             claims=Duplicates(),
@@ -198,17 +218,17 @@ class Run:
     @property
     def committing(self) -> bool:
         """Whether it may be waiting for the ledger."""
-        return sum(self.order.commit) > 0 or self.books.worker.away_until > self.world.now
+        return sum(self.order.commit) > 0 or self.writer.worker.away_until > self.world.now
 
     @property
     def requests(self) -> list[Request]:
         return [request for request in self.world.requests if request.run is self]
 
     async def _live(self) -> None:
-        async with self.books:
+        async with self.writer:
             with suppress(DeliveryAborted):
-                await self.engine.run(self.send, self.books, self._batches())
-        self.world.ledger.end(self.books.run_id, self.engine.report)
+                await self.engine.run(self.send, self.writer, self._batches())
+        self.world.ledger.end(self.writer.run_id, self.engine.report)
         self.ended_at = self.world.now
 
     async def _batches(self) -> AsyncIterator[Sequence[Call | Rejected]]:
@@ -221,13 +241,13 @@ class Run:
     @property
     def patience(self) -> float:
         """Seconds for which the input and the ledger may keep it from its end."""
-        away = max(0.0, self.books.worker.away_until - self.world.now) + self.world.ledger.next_commit_takes
+        away = max(0.0, self.writer.worker.away_until - self.world.now) + self.world.ledger.next_commit_takes
         return away + 2 * self.order.pause + 10 * sum(self.order.commit)
 
     def lose_the_ledger(self, seconds: float) -> None:
-        self.books.worker.away_until = self.world.now + seconds
+        self.writer.worker.away_until = self.world.now + seconds
         if self.limiter is not None:
-            self.limiter.executor.away_until = self.books.worker.away_until
+            self.limiter.executor.away_until = self.writer.worker.away_until
         self.be_patient(seconds)
 
     def be_patient(self, seconds: float) -> None:
@@ -238,9 +258,9 @@ class Run:
         self.killed = True
         self.task.cancel()
 
-    async def send(self, record: CallRecord) -> Outcome:
+    async def send(self, record: CallRecord) -> Attempt:
         """One request, as the network carries it; it is looked at before the first byte leaves."""
-        key = self.books.identify(record).key
+        key = self.writer.identify(record).key
         request = Request(self, key, self.fences.get(key, 0), self.world.now, self.world.loop.create_future())
         self._check_departure(request)
         self.world.requests.append(request)
@@ -254,9 +274,10 @@ class Run:
             request.heard = NO_ANSWER
         finally:
             request.ended = self.world.now
-        if request.heard.retry_after is not None:
-            self.asked_until = max(self.asked_until, self.world.now + request.heard.retry_after)
-        return request.heard
+        heard = request.heard
+        if heard.retry_after is not None:
+            self.asked_until = max(self.asked_until, self.world.now + heard.retry_after)
+        return heard
 
     def _check_departure(self, request: Request) -> None:
         world, row, leases = self.world, self.world.row(request.key), self.world.leases()
@@ -264,17 +285,18 @@ class Run:
         assert world.now >= self.asked_until - A_TICK, "nothing leaves before the time that was asked for"
         assert row is not None, "no request without a durable intent"
         # Another run's late proof of delivery may come between this one's intent and its request.
-        assert row.state in (OPEN, State.DELIVERED), "which says that it is in flight"
-        assert (row.run_id, row.fence) == (self.books.run_id, request.fence), "which is this run's own"
-        assert self.books.run_id in leases, "no request without a lease"
+        assert row.state in (CallState.OPEN, CallState.DELIVERED), "which says that it is in flight"
+        assert (row.run_id, row.fence) == (self.writer.run_id, request.fence), "which is this run's own"
+        assert self.writer.run_id in leases, "no request without a lease"
         earlier = [other for other in world.requests if other.key == request.key]
-        owned = [other for other in earlier if other.in_flight and other.run.books.run_id in leases]
+        owned = [other for other in earlier if other.in_flight and other.run.writer.run_id in leases]
         assert not owned, "one request in flight for a call, among runs that hold their lease"
         assert all(other.fence < request.fence for other in earlier), "each request has a fence of its own, and later"
         if not self.order.resend:
-            unproven = [o for o in earlier if o.heard is None or o.heard.state not in PROVES_NOT_PROCESSED]
+            of_no_person = [other for other in earlier if not other.answered_for]
+            unproven = [o for o in of_no_person if o.heard is None or o.heard.result not in PROVES_NOT_PROCESSED]
             assert not unproven, "under hold, only what was provably not processed is sent again"
-            assert not any(other.processed for other in earlier), "under hold, no call is processed twice"
+            assert not any(other.processed for other in of_no_person), "under hold, no call is processed twice"
         assert sum(other.in_flight for other in self.requests) < self.order.concurrency
         limited = [other for other in world.requests if other.run.order.limits == self.order.limits]
         limited = [other for other in limited if other.heard is not NO_CONNECTION]
@@ -288,15 +310,15 @@ class Run:
     def note(self, row: Item, outcome: Outcome) -> None:
         assert row.row not in self.settled, "no row is settled twice"
         self.settled[row.row] = outcome.state
-        if not isinstance(row, Call) or outcome.state in (State.DUPLICATE, State.CHANGED):
+        if not isinstance(row, Call) or outcome.state in (RowOutcome.DUPLICATE, RowOutcome.CHANGED):
             return
-        key = self.books.identify(row.record).key
-        if outcome.state in (State.DELIVERED, State.ALREADY_DELIVERED):
+        key = self.writer.identify(row.record).key
+        if outcome.state in (RowOutcome.DELIVERED, RowOutcome.ALREADY_DELIVERED):
             assert self.world.processed(key), "delivered means processed"
-            assert self.world.row(key).state == State.DELIVERED
-        elif outcome.state is not State.UNKNOWN:
+            assert self.world.row(key).state == CallState.DELIVERED
+        elif outcome.state is not RowOutcome.UNKNOWN:
             own = [request for request in self.requests if request.key == key]
-            proven = all(r.heard is not None and r.heard.state in PROVES_NOT_PROCESSED for r in own)
+            proven = all(r.heard is not None and r.heard.result in PROVES_NOT_PROCESSED for r in own)
             assert proven, "after an attempt of unknown fate only delivered or unknown is possible"
 
     def check(self) -> None:
@@ -308,7 +330,7 @@ class Run:
             self.task.result()
             assert report.rows == report.accounted == len(self.order.rows), "each row ends in one outcome"
             counts = Counter(self.settled.values())
-            assert {end: getattr(report, end) for end in ENDS} == {end: counts[State(end)] for end in ENDS}
+            assert {end: getattr(report, end) for end in ENDS} == {end: counts[RowOutcome(end)] for end in ENDS}
         if self.must_end_by is not None and not self.killed:
             ended = self.world.now if self.ended_at is None else self.ended_at
             assert ended <= self.must_end_by + A_TICK, "a run that is asked to stop does so in time"
@@ -321,9 +343,68 @@ class _WatchedWriter(VirtualWriter):
 
     async def take(self, claim: Claim) -> Decision:
         decision = await super().take(claim)
-        if decision.fence is not None:
+        if isinstance(decision, Send):
             self._run.fences[claim.key] = decision.fence
         return decision
+
+
+class WatchedLedger(VirtualLedger):
+    """Looked at after each transaction that may change the state of a call.
+
+    :ivar states: what it has each call in
+    :ivar made: how often each change was made
+    :ivar strange: the changes that the table of transitions does not have
+    """
+
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        self.states: dict[str, CallState] = {}
+        self.made: Counter[tuple[CallState | None, CallState | None]] = Counter()
+        self.strange: list[tuple[CallState | None, CallState | None]] = []
+        super().__init__(loop)
+
+    def record(
+        self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool
+    ) -> tuple[list[Decision] | None, list[CallState]]:
+        steps: dict[str, list[Collection[Cause]]] = defaultdict(list)
+        for key, _, attempt in settlements:
+            in_doubt_or_not = (cause_of(attempt.result, uncertain=each, resend=resend) for each in (False, True))
+            steps[key].append(set(in_doubt_or_not))
+        for claim in claims:
+            steps[claim.key].append(TAKEN)
+        try:
+            return super().record(run_id, claims, settlements, resend=resend)
+        finally:
+            self.look(steps)
+
+    def look(self, steps: Mapping[str, Sequence[Collection[Cause]]]) -> None:
+        """Compare all calls with what they were before a transaction.
+
+        :param steps: what the transaction was to do, by call and in its order: each step for one of the causes
+        """
+        states = self.in_database()
+        for key in states.keys() | self.states.keys():
+            before, after = self.states.get(key), states.get(key)
+            if before is not after:
+                self.made[before, after] += 1
+                if after not in reachable(before, steps.get(key, ())):
+                    self.strange.append((before, after))
+        self.states = states
+
+    def in_database(self) -> dict[str, CallState]:
+        with self.reading() as connection:
+            return {key: CallState(state) for key, state in connection.execute(_STATES)}
+
+
+def reachable(state: CallState | None, steps: Iterable[Collection[Cause]]) -> set[CallState | None]:
+    """What a call can be in after some steps, each of which may also leave it as it is.
+
+    After one step that is one transition of the table. More are made where one transaction does more with a call: it
+    settles attempts first, and then takes; and a person requeues what a dead run left open, which is unknown before.
+    """
+    found = {state}
+    for causes in steps:
+        found |= {TRANSITIONS[cause][each] for cause in causes for each in found if each in TRANSITIONS[cause]}
+    return found
 
 
 class World:
@@ -331,7 +412,7 @@ class World:
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         self.loop = loop
-        self.ledger = VirtualLedger(loop)
+        self.ledger = WatchedLedger(loop)
         self.runs: list[Run] = []
         self.requests: list[Request] = []
         # With this, the endpoint answers at once, and well.
@@ -357,7 +438,9 @@ class World:
 
     async def _pass(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        for _ in range(10):  # A pause of the books may have taken all of it in one step, and what comes of that is due.
+        for _ in range(
+            10
+        ):  # A pause of the writer may have taken all of it in one step, and what comes of that is due.
             await asyncio.sleep(0)
 
     def end(self) -> None:
@@ -377,14 +460,25 @@ class World:
         with self.ledger.engine.connect() as connection:
             return list(connection.execute(query))
 
-    def answer(self, request: Request, outcome: Outcome, processed: bool) -> None:
+    def requeue(self, key: str) -> None:
+        """A person has a call sent once more, if it is rejected or of unknown fate."""
+        row = self.row(key)
+        Corrections(self.ledger).requeue(Selection(call_session_ids=[row.CallSessionId]), Author("alice", "test"))
+        self.ledger.look({key: REQUEUED})
+        if row.state != self.ledger.states[key] == CallState.REQUEUED:
+            for request in self.requests:
+                request.answered_for |= request.key == key
+
+    def answer(self, request: Request, attempt: Attempt, processed: bool) -> None:
         request.processed = request.processed or processed
-        request.answer.set_result(outcome)
+        request.answer.set_result(attempt)
 
 
 _LEASES = sa.select(runs.c.run_id, runs.c.lease_until).where(runs.c.lease_until > 0.0)
+_STATES = sa.select(ledger_calls.c.key, ledger_calls.c.state)
 _ROWS = sa.select(
     ledger_calls.c.key,
+    ledger_calls.c.CallSessionId,
     ledger_calls.c.state,
     ledger_calls.c.run_id,
     ledger_calls.c.fence,
@@ -396,6 +490,9 @@ PICK = st.integers(0, 30)
 
 
 class Deliveries(RuleBasedStateMachine):
+    made: ClassVar[Counter[tuple[CallState | None, CallState | None]]] = Counter()
+    """How often each change of a call's state was made."""
+
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
@@ -413,14 +510,14 @@ class Deliveries(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.in_flight)
     @rule(pick=PICK, answer=ANSWERS)
-    def a_request_is_answered(self, pick: int, answer: tuple[Outcome, bool]) -> None:
+    def a_request_is_answered(self, pick: int, answer: tuple[Attempt, bool]) -> None:
         in_flight = self.world.in_flight
         self.world.answer(in_flight[pick % len(in_flight)], *answer)
         self.world.advance(A_TICK)
 
     @precondition(lambda self: self.world.in_flight)
     @rule(answers=st.lists(ANSWERS, min_size=2, max_size=4), seconds=st.sampled_from([A_TICK, 0.05, 1.5]))
-    def requests_are_answered_one_after_the_other(self, answers: list[tuple[Outcome, bool]], seconds: float) -> None:
+    def requests_are_answered_one_after_the_other(self, answers: list[tuple[Attempt, bool]], seconds: float) -> None:
         for answer in answers:
             for request in self.world.in_flight[:1]:
                 self.world.answer(request, *answer)
@@ -428,7 +525,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.world.in_flight) > 1)
     @rule(answer=ANSWERS)
-    def all_are_answered_alike(self, answer: tuple[Outcome, bool]) -> None:
+    def all_are_answered_alike(self, answer: tuple[Attempt, bool]) -> None:
         for request in self.world.in_flight:
             self.world.answer(request, *answer)
         self.world.advance(A_TICK)
@@ -478,6 +575,12 @@ class Deliveries(RuleBasedStateMachine):
         self.world.advance(TIMINGS.lease + 1)
         self.a_run_starts(replace(order, rows=loser.order.rows))
 
+    @precondition(lambda self: self.world.ledger.states)
+    @rule(pick=PICK)
+    def a_person_requeues_a_call(self, pick: int) -> None:
+        keys = sorted(self.world.ledger.states)
+        self.world.requeue(keys[pick % len(keys)])
+
     @invariant()
     def what_is_promised_holds(self) -> None:
         self.sound = False
@@ -485,26 +588,32 @@ class Deliveries(RuleBasedStateMachine):
             run.check()
         rows, leases = {row.key: row for row in self.world.ask(_ROWS)}, self.world.leases()
         for row in rows.values():
-            if row.state == State.DELIVERED:
+            if row.state == CallState.DELIVERED:
                 assert self.world.processed(row.key), "delivered means processed"
-            elif row.state not in (OPEN, State.UNKNOWN):
+            elif row.state not in MAY_BE_PROCESSED:
                 assert not self.world.processed(row.key), f"processed is never recorded as {row.state}"
         for request in self.world.in_flight:
-            if request.run.books.run_id in leases:
+            if request.run.writer.run_id in leases:
                 row = rows[request.key]
-                assert row.state in (OPEN, State.DELIVERED), "what is in flight has its intent"
-                assert (row.run_id, row.fence) == (request.run.books.run_id, request.fence), "and one owner"
+                assert row.state in (CallState.OPEN, CallState.DELIVERED), "what is in flight has its intent"
+                assert (row.run_id, row.fence) == (request.run.writer.run_id, request.fence), "and one owner"
         for run in self.world.runs:
-            intents = {key for key, row in rows.items() if (row.state, row.run_id) == (OPEN, run.books.run_id)}
+            intents = {
+                key for key, row in rows.items() if (row.state, row.run_id) == (CallState.OPEN, run.writer.run_id)
+            }
             assert len(intents) <= run.order.concurrency, "a kill leaves no more unknown than may be in flight"
-            if run.alive and run.books.run_id in leases and not run.committing:
+            if run.alive and run.writer.run_id in leases and not run.committing:
                 assert intents <= {request.key for request in run.requests if request.in_flight}
+        ledger = self.world.ledger
+        assert ledger.strange == [], "a call changes its state as the table says"
+        assert ledger.states == {key: row.state for key, row in rows.items()}, "and by nothing else"
         self.sound = True
 
     def teardown(self) -> None:
         with self.stack:
             if self.sound:
                 self._everything_drains()
+                self.made.update(self.world.ledger.made)
 
     def _everything_drains(self) -> None:
         """The endpoint recovers. What runs comes to its end; one more run leaves nothing open, and a last one, that
@@ -519,11 +628,11 @@ class Deliveries(RuleBasedStateMachine):
         world.advance(TIMINGS.lease + 1)
         held = self._last_run(resend=False)
         found = Counter(row.state for row in world.ask(_ROWS))
-        assert found.keys() <= {State.DELIVERED, State.REJECTED, State.UNKNOWN}
-        assert held.delivered + held.already_delivered + held.changed == found[State.DELIVERED]
-        assert (held.rejected, held.unknown) == (found[State.REJECTED], found[State.UNKNOWN])
+        assert found.keys() <= {CallState.DELIVERED, CallState.REJECTED, CallState.UNKNOWN}
+        assert held.delivered + held.already_delivered + held.changed == found[CallState.DELIVERED]
+        assert (held.rejected, held.unknown) == (found[CallState.REJECTED], found[CallState.UNKNOWN])
         self._last_run(resend=True)
-        assert all(row.deaths >= 3 for row in world.ask(_ROWS) if row.state == State.UNKNOWN)
+        assert all(row.deaths >= 3 for row in world.ask(_ROWS) if row.state == CallState.UNKNOWN)
         self.what_is_promised_holds()
         self._history_is_kept()
 
@@ -543,16 +652,18 @@ class Deliveries(RuleBasedStateMachine):
 
     def _history_is_kept(self) -> None:
         world = self.world
-        query = sa.select(HISTORY.c.key, HISTORY.c.fence, HISTORY.c.run_id).where(HISTORY.c.state == OPEN)
+        query = sa.select(HISTORY.c.key, HISTORY.c.fence, HISTORY.c.run_id).where(
+            HISTORY.c.state == CallState.OPEN.value
+        )
         intents = world.ask(query.order_by(HISTORY.c.event_id))
         for row in world.ask(_ROWS):
             fences = [intent.fence for intent in intents if intent.key == row.key]
             assert fences == list(range(1, row.fence + 1)), "each intent has one fence and one owner"
             assert row.attempts == row.fence
         owners = {(intent.key, intent.fence, intent.run_id) for intent in intents}
-        assert {(request.key, request.fence, request.run.books.run_id) for request in world.requests} <= owners
-        for kept in world.ask(sa.select(runs).where(runs.c.ended_at.is_not(None))):
-            (report,) = (run.engine.report for run in world.runs if run.books.run_id == kept.run_id)
+        assert {(request.key, request.fence, request.run.writer.run_id) for request in world.requests} <= owners
+        for kept in world.ask(sa.select(runs).where(runs.c.ended_at.is_not(None), runs.c.kind.is_(None))):
+            (report,) = (run.engine.report for run in world.runs if run.writer.run_id == kept.run_id)
             assert sum(getattr(kept, f"{end}_rows") for end in ENDS) == report.rows
 
 
@@ -563,6 +674,12 @@ def test_whatever_happens_in_any_order() -> None:
             max_examples=scaled(150), stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
         ),
     )
+    # That all are reached is likely, and no more: it is told, and not asserted.
+    into = Counter[CallState | None]()
+    for (before, after), times in sorted(Deliveries.made.items(), key=str):
+        into[after] += times
+        print(f"{before} -> {after}: {times}")
+    print("states that no call came into:", ", ".join(set(CallState) - into.keys()) or "none")
 
 
 def test_the_database_tells_the_time_of_the_loop() -> None:

@@ -9,21 +9,30 @@ import sqlalchemy as sa
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
-from airflow_provider_impactcall.delivery.ledger.entries import HISTORY, OPEN, Entry
-from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement, decide
+from airflow_provider_impactcall.delivery.ledger.entries import HISTORY, Entry
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Send, Settlement, Wait, decide
 from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, State, Stop
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    CallState,
+    DeliveryReport,
+    ReasonCode,
+    RowOutcome,
+    Stop,
+)
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 from tests.delivery import virtual_time
+from tests.delivery.decisions import end_of, fence_of, uncertain
 from tests.delivery.ledgers import in_memory
 from tests.delivery.virtual_writer import VirtualLedger
 
-DELIVERED = Outcome(State.DELIVERED, "200 Status OK", 200)
-REJECTED = Outcome(State.REJECTED, "400 Validation Failed", 400)
-UNKNOWN = Outcome(State.UNKNOWN, "no complete answer (TimeoutError)")
-AGAIN = Outcome(State.AGAIN, "503", 503)
+DELIVERED = Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
+REJECTED = Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, "400 Validation Failed", 400)
+UNKNOWN = Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, "no complete answer (TimeoutError)")
+AGAIN = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "503", 503)
 
 NAMESPACE = "https://calls.example.com"
 
@@ -35,13 +44,14 @@ def claim_of(session_id: str, **changes: Any) -> Claim:
 CLAIM = claim_of("a")
 
 
-def entry(state: str, **fields: Any) -> Entry:
-    known = {"reason": "why", "fingerprint": CLAIM.fingerprint, "uncertain": False, "attempts": 1, "deaths": 0}
+def entry(state: CallState, **fields: Any) -> Entry:
+    why = {"reason_code": "refused", "status": 400, "reason": "why"}
+    known = {"fingerprint": CLAIM.fingerprint, "uncertain": False, "attempts": 1, "deaths": 0}
     told = {"first_answer": None, "first_at": 1.0, "changed_at": 2.0}
-    return Entry(**{"state": state, **known, **told, "fence": 3, "run_id": "other", "alive": False, **fields})
+    return Entry(**{"state": state, **why, **known, **told, "fence": 3, "run_id": "other", "alive": False, **fields})
 
 
-def state_of(ledger: Ledger, claim: Claim = CLAIM) -> str:
+def state_of(ledger: Ledger, claim: Claim = CLAIM) -> CallState:
     return ledger.look_up([claim.key])[claim.key].state
 
 
@@ -51,8 +61,8 @@ def take(ledger: Ledger, run_id: str, claim: Claim = CLAIM, *, resend: bool = Fa
     return decisions[0]
 
 
-def settle(ledger: Ledger, run_id: str, fence: int, outcome: Outcome, claim: Claim = CLAIM) -> None:
-    ledger.record(run_id, [], [Settlement(claim.key, fence, outcome)], resend=False)
+def settle(ledger: Ledger, run_id: str, fence: int, attempt: Attempt, claim: Claim = CLAIM) -> None:
+    ledger.record(run_id, [], [Settlement(claim.key, fence, attempt)], resend=False)
 
 
 def expire(ledger: Ledger, run_id: str) -> None:
@@ -61,42 +71,44 @@ def expire(ledger: Ledger, run_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "resend", "state", "fence", "uncertain"),
+    ("found", "resend", "end", "fence", "doubtful"),
     [
         (None, False, None, 1, False),
-        (entry("delivered"), False, State.ALREADY_DELIVERED, None, False),
-        (entry("delivered", fingerprint=CLAIM.fingerprint ^ 1), True, State.CHANGED, None, False),
-        (entry("rejected"), False, State.REJECTED, None, False),
-        (entry("rejected", fingerprint=CLAIM.fingerprint ^ 1), False, None, 4, False),
-        (entry("not_sent"), False, None, 4, False),
-        (entry("not_sent", uncertain=True), True, None, 4, True),
-        (entry("unknown", uncertain=True), False, State.UNKNOWN, None, False),
-        (entry("unknown", uncertain=True), True, None, 4, True),
-        (entry("unknown", deaths=3, uncertain=True), True, State.UNKNOWN, None, False),
-        (entry(OPEN, alive=True), False, None, None, False),
-        (entry(OPEN, alive=True), True, None, None, False),
-        (entry(OPEN), False, State.UNKNOWN, None, False),
-        (entry(OPEN), True, None, 4, True),
-        (entry(OPEN, deaths=2), True, State.UNKNOWN, None, False),
-        (entry(OPEN, run_id="mine"), False, None, 3, False),
+        (entry(CallState.DELIVERED), False, RowOutcome.ALREADY_DELIVERED, None, False),
+        (entry(CallState.DELIVERED, fingerprint=CLAIM.fingerprint ^ 1), True, RowOutcome.CHANGED, None, False),
+        (entry(CallState.REJECTED), False, RowOutcome.REJECTED, None, False),
+        (entry(CallState.REJECTED, fingerprint=CLAIM.fingerprint ^ 1), False, None, 4, False),
+        (entry(CallState.NOT_SENT), False, None, 4, False),
+        (entry(CallState.NOT_SENT, uncertain=True), True, None, 4, True),
+        (entry(CallState.UNKNOWN, uncertain=True), False, RowOutcome.UNKNOWN, None, False),
+        (entry(CallState.UNKNOWN, uncertain=True), True, None, 4, True),
+        (entry(CallState.UNKNOWN, deaths=3, uncertain=True), True, RowOutcome.UNKNOWN, None, False),
+        (entry(CallState.OPEN, alive=True), False, None, None, False),
+        (entry(CallState.OPEN, alive=True), True, None, None, False),
+        (entry(CallState.OPEN), False, RowOutcome.UNKNOWN, None, False),
+        (entry(CallState.OPEN), True, None, 4, True),
+        (entry(CallState.OPEN, deaths=2), True, RowOutcome.UNKNOWN, None, False),
+        (entry(CallState.OPEN, run_id="mine"), False, None, 3, False),
     ],
 )
-def test_the_rules(found: Entry | None, resend: bool, state: State | None, fence: int | None, uncertain: bool) -> None:
+def test_the_rules(
+    found: Entry | None, resend: bool, end: RowOutcome | None, fence: int | None, doubtful: bool
+) -> None:
     decision = decide(found, CLAIM, "mine", resend=resend)
-    assert (decision.state, decision.fence, decision.uncertain) == (state, fence, uncertain)
+    assert (end_of(decision), fence_of(decision), uncertain(decision)) == (end, fence, doubtful)
 
 
 def test_an_intent_is_there_before_anything_is_settled() -> None:
     ledger = in_memory()
     run_id = ledger.start("test", "")
-    assert take(ledger, run_id) == Decision(fence=1)
-    assert state_of(ledger) == OPEN
+    assert take(ledger, run_id) == Send(1)
+    assert state_of(ledger) is CallState.OPEN
     settle(ledger, run_id, 1, DELIVERED)
-    assert state_of(ledger) == "delivered"
+    assert state_of(ledger) is CallState.DELIVERED
     with ledger.engine.connect() as connection:
         kept = connection.execute(sa.select(HISTORY.c.state, HISTORY.c.fence).order_by(HISTORY.c.event_id)).all()
         places = connection.execute(sa.select(HISTORY.c.event_id)).scalars().all()
-    assert [tuple(row) for row in kept] == [(OPEN, 1), ("delivered", 1)]
+    assert [tuple(row) for row in kept] == [("open", 1), ("delivered", 1)]
     assert len(set(places)) == 2, "no two events of a call share a place in its history"
 
 
@@ -110,7 +122,7 @@ def test_a_lease_is_of_ten_seconds_and_over_when_they_are() -> None:
             lease = connection.execute(sa.select(runs.c.lease_until - Now())).scalar_one()
         assert lease == pytest.approx(10.0)
         loop.jump(9.0)
-        assert take(ledger, run_id).fence == 1, "and each record renews it"
+        assert fence_of(take(ledger, run_id)) == 1, "and each record renews it"
         loop.jump(9.0)
         assert ledger.look_up([CLAIM.key])[CLAIM.key].alive
         with ledger.writing() as connection:
@@ -126,30 +138,32 @@ def test_what_is_to_be_sent_again_is_not_open_in_between() -> None:
     run_id = ledger.start("test", "")
     take(ledger, run_id)
     settle(ledger, run_id, 1, AGAIN)
-    assert state_of(ledger) == "not_sent"
-    assert take(ledger, run_id).fence == 2
+    assert state_of(ledger) is CallState.NOT_SENT
+    assert fence_of(take(ledger, run_id)) == 2
 
 
 def test_a_live_run_keeps_its_call_and_a_dead_one_leaves_it_unknown() -> None:
     ledger = in_memory()
     first, second = ledger.start("first", ""), ledger.start("second", "")
     take(ledger, first)
-    assert take(ledger, second).reason == "another run is sending it"
+    held = take(ledger, second)
+    assert isinstance(held, Wait)
+    assert held.code is ReasonCode.OTHER_RUN
     expire(ledger, first)
-    assert take(ledger, second).state is State.UNKNOWN
-    assert state_of(ledger) == "unknown"
+    assert end_of(take(ledger, second)) is RowOutcome.UNKNOWN
+    assert state_of(ledger) is CallState.UNKNOWN
 
 
 def test_a_call_that_three_runs_died_over_is_held_even_under_resend() -> None:
     ledger = in_memory()
     for number in (1, 2, 3):
         run_id = ledger.start(str(number), "")
-        assert take(ledger, run_id, resend=True).fence == number
+        assert fence_of(take(ledger, run_id, resend=True)) == number
         expire(ledger, run_id)
     last = ledger.start("last", "")
-    assert take(ledger, last, resend=True).state is State.UNKNOWN
-    assert (state_of(ledger), ledger.look_up([CLAIM.key])[CLAIM.key].deaths) == ("unknown", 3)
-    assert take(ledger, last, resend=True).fence is None, "nor does the same run send it a moment later"
+    assert end_of(take(ledger, last, resend=True)) is RowOutcome.UNKNOWN
+    assert (state_of(ledger), ledger.look_up([CLAIM.key])[CLAIM.key].deaths) == (CallState.UNKNOWN, 3)
+    assert fence_of(take(ledger, last, resend=True)) is None, "nor does the same run send it a moment later"
 
 
 def test_calls_of_one_id_are_found_whatever_else_tells_them_apart() -> None:
@@ -174,7 +188,7 @@ def test_a_late_answer_still_is_the_truth_about_a_call() -> None:
     expire(ledger, first)
     take(ledger, second)
     settle(ledger, first, 1, DELIVERED)
-    assert state_of(ledger) == "delivered"
+    assert state_of(ledger) is CallState.DELIVERED
     assert ledger.record(first, [claim_of("b")], [], resend=False) == (None, []), "and it takes nothing more"
     assert ledger.look_up([claim_of("b").key]) == {}
 
@@ -184,19 +198,18 @@ def test_a_refused_resend_of_a_call_of_unknown_fate_stays_unknown() -> None:
     first, second = ledger.start("first", ""), ledger.start("second", "")
     take(ledger, first)
     expire(ledger, first)
-    decision = take(ledger, second, resend=True)
-    assert (decision.fence, decision.uncertain) == (2, True)
+    assert take(ledger, second, resend=True) == Send(2, uncertain=True)
     settle(ledger, second, 2, REJECTED)
-    assert state_of(ledger) == "unknown"
+    assert state_of(ledger) is CallState.UNKNOWN
 
 
 def test_a_settlement_can_be_repeated_when_nobody_knows_whether_it_was_committed() -> None:
     ledger = in_memory()
     run_id = ledger.start("test", "")
-    assert [take(ledger, run_id).fence for _ in range(2)] == [1, 1]
+    assert [fence_of(take(ledger, run_id)) for _ in range(2)] == [1, 1]
     for _ in range(2):
         settle(ledger, run_id, 1, DELIVERED)
-    assert state_of(ledger) == "delivered"
+    assert state_of(ledger) is CallState.DELIVERED
 
 
 def test_namespaces_never_hide_each_others_calls() -> None:
@@ -208,7 +221,7 @@ def test_namespaces_never_hide_each_others_calls() -> None:
 def test_a_run_keeps_its_counts() -> None:
     ledger = in_memory()
     run_id = ledger.start("dag/task", "digest")
-    ledger.end(run_id, DeliveryReport(rows=3, delivered=2, not_sent=1, stop=Stop("an outage")))
+    ledger.end(run_id, DeliveryReport(rows=3, delivered=2, not_sent=1, stop=Stop(ReasonCode.NO_PROGRESS, "an outage")))
     with ledger.engine.connect() as connection:
         (row,) = connection.execute(sa.select(runs)).mappings().all()
     assert (row["source"], row["delivered_rows"], row["not_sent_rows"]) == ("dag/task", 2, 1)
@@ -248,18 +261,18 @@ def test_a_late_answer_that_nothing_left_is_believed() -> None:
     first, second = ledger.start("first", ""), ledger.start("second", "")
     take(ledger, first)
     expire(ledger, first)
-    assert take(ledger, second).state is State.UNKNOWN
+    assert end_of(take(ledger, second)) is RowOutcome.UNKNOWN
     settle(ledger, first, 1, AGAIN)
-    assert state_of(ledger) == "not_sent"
+    assert state_of(ledger) is CallState.NOT_SENT
 
 
-@pytest.mark.parametrize("outcome", [UNKNOWN, AGAIN, None])
-def test_the_oldest_undelivered_call(ledger_url: str, outcome: Outcome | None) -> None:
+@pytest.mark.parametrize("attempt", [UNKNOWN, AGAIN, None])
+def test_the_oldest_undelivered_call(ledger_url: str, attempt: Attempt | None) -> None:
     ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE)
     ledger.prepare()
     assert ledger.oldest_undelivered() == 0.0
     run_id = ledger.start("test", "")
-    for session_id, settled in (("delivered", DELIVERED), ("rejected", REJECTED), ("a", outcome)):
+    for session_id, settled in (("delivered", DELIVERED), ("rejected", REJECTED), ("a", attempt)):
         claim = claim_of(session_id)
         take(ledger, run_id, claim)
         if settled is not None:

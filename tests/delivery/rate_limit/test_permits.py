@@ -152,7 +152,7 @@ class World:
         alike = [sent for sent in self.sent if sent.run.plan.limits == run.plan.limits]
         for limit in (RateLimit(*each) for each in run.plan.limits):
             held = [sent for sent in alike if sent.counted_by + limit.window - A_TICK > now]
-            assert len(held) < limit.places, f"{limit} at {now}"
+            assert len(held) < limit.permits, f"{limit} at {now}"
 
     def arrivals(self, run: Run | None = None) -> list[float]:
         return [sent.arrived for sent in self.sent if run in (None, sent.run)]
@@ -202,7 +202,7 @@ def test_no_window_holds_more_than_the_limit_whatever_becomes_of_the_runs(
             assert len(world.arrivals(run)) == run.plan.calls, "and all that live come to their end"
     if len({plan.limits for plan in plans}) == 1:
         for limit in (RateLimit(*each) for each in plans[0].limits):
-            assert most_in_a_window(world.arrivals(), limit.window) <= limit.places
+            assert most_in_a_window(world.arrivals(), limit.window) <= limit.permits
 
 
 @pytest.mark.parametrize("concurrency", [8, 64])
@@ -326,7 +326,7 @@ def test_no_grant_is_too_much(
         for number, start in enumerate(given.starts, start=1):
             assert start >= 0.0
             in_the_window = sum(places for at, places in ended if at + limit.window > start)
-            assert held + number + in_the_window <= limit.places
+            assert held + number + in_the_window <= limit.permits
 
 
 # The tables

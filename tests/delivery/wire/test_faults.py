@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice, product
 from pathlib import Path
@@ -17,7 +17,14 @@ import pytest
 
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, NothingLeft, Outcome, State
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    DeliveryReport,
+    NothingLeft,
+    ReasonCode,
+    RowOutcome,
+)
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.timings import Timings
@@ -34,39 +41,39 @@ from tests.delivery.raw_server import OK, RawServer, answer, certificate, endpoi
 from tests.tables import table
 
 BY_FAULT = {
-    "429-retry-after": State.AGAIN,
-    "429-retry-after-date": State.AGAIN,
-    "429-retry-after-hour": State.AGAIN,
-    "429-x-ratelimit-reset": State.AGAIN,
-    "429-ratelimit-reset": State.AGAIN,
-    "429-bare": State.AGAIN,
-    "429-garbage": State.AGAIN,
-    "500": State.AGAIN,
-    "500-after-processing": State.AGAIN,
-    "502": State.UNKNOWN,
-    "502-after-processing": State.UNKNOWN,
-    "503": State.AGAIN,
-    "504": State.UNKNOWN,
-    "504-after-processing": State.UNKNOWN,
-    "408": State.UNKNOWN,
-    "400-errors": State.REJECTED,
-    "400-errors-lower-case": State.REJECTED,
-    "400-echo": State.REJECTED,
-    "403": State.REJECTED,
-    "302": State.ABORT,
-    "200-status-error": State.REJECTED,
-    "200-html": State.UNKNOWN,
-    "200-xml-ok": State.DELIVERED,
-    "200-empty": State.UNKNOWN,
-    "slow": State.DELIVERED,
-    "drip": State.DELIVERED,
-    "hang-before-processing": State.UNKNOWN,
-    "hang-after-processing": State.UNKNOWN,
-    "reset-before-reading": State.UNKNOWN,
-    "reset-after-processing": State.UNKNOWN,
-    "eof-after-processing": State.UNKNOWN,
-    "truncated-headers": State.UNKNOWN,
-    "truncated-body": State.UNKNOWN,
+    "429-retry-after": AttemptResult.AGAIN,
+    "429-retry-after-date": AttemptResult.AGAIN,
+    "429-retry-after-hour": AttemptResult.AGAIN,
+    "429-x-ratelimit-reset": AttemptResult.AGAIN,
+    "429-ratelimit-reset": AttemptResult.AGAIN,
+    "429-bare": AttemptResult.AGAIN,
+    "429-garbage": AttemptResult.AGAIN,
+    "500": AttemptResult.AGAIN,
+    "500-after-processing": AttemptResult.AGAIN,
+    "502": AttemptResult.UNKNOWN,
+    "502-after-processing": AttemptResult.UNKNOWN,
+    "503": AttemptResult.AGAIN,
+    "504": AttemptResult.UNKNOWN,
+    "504-after-processing": AttemptResult.UNKNOWN,
+    "408": AttemptResult.UNKNOWN,
+    "400-errors": AttemptResult.REJECTED,
+    "400-errors-lower-case": AttemptResult.REJECTED,
+    "400-echo": AttemptResult.REJECTED,
+    "403": AttemptResult.REJECTED,
+    "302": AttemptResult.ABORT,
+    "200-status-error": AttemptResult.REJECTED,
+    "200-html": AttemptResult.UNKNOWN,
+    "200-xml-ok": AttemptResult.DELIVERED,
+    "200-empty": AttemptResult.UNKNOWN,
+    "slow": AttemptResult.DELIVERED,
+    "drip": AttemptResult.DELIVERED,
+    "hang-before-processing": AttemptResult.UNKNOWN,
+    "hang-after-processing": AttemptResult.UNKNOWN,
+    "reset-before-reading": AttemptResult.UNKNOWN,
+    "reset-after-processing": AttemptResult.UNKNOWN,
+    "eof-after-processing": AttemptResult.UNKNOWN,
+    "truncated-headers": AttemptResult.UNKNOWN,
+    "truncated-body": AttemptResult.UNKNOWN,
 }
 KINDS = {
     "429": [fault for fault in BY_FAULT if fault.startswith("429")],
@@ -89,6 +96,14 @@ WAITS = {
     "429-x-ratelimit-reset": (0, 2),
     "429-ratelimit-reset": (1, 1),
     "503": (1, 1),
+}
+# With ``max_wait=0``, a call that would be sent again is given up, and one whose set-up is refused is not blamed.
+ROW_OUTCOMES = {
+    AttemptResult.DELIVERED: RowOutcome.DELIVERED,
+    AttemptResult.REJECTED: RowOutcome.REJECTED,
+    AttemptResult.AGAIN: RowOutcome.NOT_SENT,
+    AttemptResult.UNKNOWN: RowOutcome.UNKNOWN,
+    AttemptResult.ABORT: RowOutcome.NOT_SENT,
 }
 # The one answer that is believed and lies: impact.com asks to retry a 500, and this one had processed the call.
 LIES = {"500-after-processing"}
@@ -129,21 +144,21 @@ async def test_one_attempt(kind: str, sandbox: Sandbox) -> None:
 
 async def one_attempt(fault: str, parameters_in: str, sandbox: Sandbox) -> None:
     sandbox.script = [fault]
-    outcome = await send(endpoint(sandbox.url, parameters_in=parameters_in, timeout=timeout(fault)))
+    attempt = await send(endpoint(sandbox.url, parameters_in=parameters_in, timeout=timeout(fault)))
     processed = sandbox.counts["processed"]
-    assert outcome.state is BY_FAULT[fault]
+    assert attempt.result is BY_FAULT[fault]
     assert sandbox.counts["requests"] == 1, "nobody below the engine tries again"
     assert processed == FAULTS[fault].processed
-    if outcome.state is State.DELIVERED:
+    if attempt.result is AttemptResult.DELIVERED:
         assert processed == 1
-    if outcome.state in (State.REJECTED, State.AGAIN, State.ABORT) and fault not in LIES:
+    if attempt.result in (AttemptResult.REJECTED, AttemptResult.AGAIN, AttemptResult.ABORT) and fault not in LIES:
         assert processed == 0
     if fault in WAITS:
         shortest, longest = WAITS[fault]
-        assert outcome.retry_after is not None
-        assert shortest <= outcome.retry_after <= longest
+        assert attempt.retry_after is not None
+        assert shortest <= attempt.retry_after <= longest
     else:
-        assert outcome.retry_after is None
+        assert attempt.retry_after is None
 
 
 MANY_WORDS = " ".join(map("".join, islice(product(ascii_lowercase, repeat=4), 12_000)))
@@ -180,10 +195,10 @@ def test_deliver(kind: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -
 def deliver_with(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.script = ["ok", fault]
     hook = lead_to(sandbox.url, monkeypatch, timeout=timeout(fault))
-    settled: dict[int, State] = {}
+    settled: dict[int, RowOutcome] = {}
     # The ledger knows the calls of the last fault.
     rows = [canary.row(f"{fault}-1"), canary.row(f"{fault}-2")]
-    expected = {State.AGAIN: State.NOT_SENT, State.ABORT: State.NOT_SENT}.get(BY_FAULT[fault], BY_FAULT[fault])
+    expected = ROW_OUTCOMES[BY_FAULT[fault]]
     aborted = None
     try:
         report = hook.deliver(
@@ -191,11 +206,11 @@ def deliver_with(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) 
         )
     except DeliveryAborted as error:
         aborted, report = str(error), error.report
-    assert (aborted is not None) == (BY_FAULT[fault] is State.ABORT)
+    assert (aborted is not None) == (BY_FAULT[fault] is AttemptResult.ABORT)
     assert canary.found_in(str(aborted)) == []
-    assert settled == {1: State.DELIVERED, 2: expected}
+    assert settled == {1: RowOutcome.DELIVERED, 2: expected}
     assert report.rows == report.accounted == 2
-    assert report.delivered == 1 + (expected is State.DELIVERED)
+    assert report.delivered == 1 + (expected is RowOutcome.DELIVERED)
     assert sandbox.counts["requests"] == 2
     assert sandbox.counts["processed"] == 1 + FAULTS[fault].processed
 
@@ -212,13 +227,13 @@ def test_log_call(kind: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) 
 def log_call_with(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.script = [fault]
     hook = lead_to(sandbox.url, monkeypatch, timeout=timeout(fault))
-    if BY_FAULT[fault] is State.ABORT or fault == "403":
+    if BY_FAULT[fault] is AttemptResult.ABORT or fault == "403":
         with pytest.raises(DeliveryAborted) as raised:
             hook.log_call(canary.row(fault), max_wait=0)
         assert raised.value.report.not_sent == 1
     else:
         outcome = hook.log_call(canary.row(fault), max_wait=0)
-        assert outcome.state is {State.AGAIN: State.NOT_SENT}.get(BY_FAULT[fault], BY_FAULT[fault])
+        assert outcome.state is ROW_OUTCOMES[BY_FAULT[fault]]
         assert canary.found_in(outcome.reason) == []
     assert sandbox.counts["processed"] == FAULTS[fault].processed
 
@@ -226,19 +241,18 @@ def log_call_with(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("fault", ["429-retry-after", "429-bare", "429-garbage", "500"])
 def test_what_may_be_sent_again_is_sent_again(fault: str, sandbox: Sandbox) -> None:
     sandbox.script = [fault, "ok"]
-    outcome = ImpactCallHook().log_call(canary.row())
-    assert outcome.state is State.DELIVERED
+    assert ImpactCallHook().log_call(canary.row()).state is RowOutcome.DELIVERED
     counts = sandbox.counts
     assert (counts["requests"], counts["processed"]) == (2, 1)
 
 
 def test_a_500_that_lies_is_the_known_price_of_believing_it(sandbox: Sandbox) -> None:
     sandbox.script = ["500-after-processing", "ok"]
-    assert ImpactCallHook().log_call(canary.row()).state is State.DELIVERED
+    assert ImpactCallHook().log_call(canary.row()).state is RowOutcome.DELIVERED
     assert sandbox.counts["processed"] == 2
     sandbox.reset()
     sandbox.script = ["500-after-processing", "ok"]
-    assert ImpactCallHook().log_call(canary.row("another"), retry_statuses=[429]).state is State.UNKNOWN
+    assert ImpactCallHook().log_call(canary.row("another"), retry_statuses=[429]).state is RowOutcome.UNKNOWN
     assert sandbox.counts["processed"] == 1, "and who does not believe it says so with retry_statuses"
 
 
@@ -269,9 +283,9 @@ async def deliver(hook: ImpactCallHook, **options: object) -> DeliveryReport:
 @pytest.mark.parametrize("kind", ["refused", "no such name"])
 async def test_no_connection_is_not_sent(kind: str, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     origin = f"http://127.0.0.1:{closed_port}" if kind == "refused" else "http://nonexistent.invalid"
-    outcome = await send(endpoint(origin))
-    assert outcome.state is State.NOT_SENT
-    assert outcome.reason.startswith("no connection (")
+    attempt = await send(endpoint(origin))
+    assert attempt.result is AttemptResult.NOT_SENT
+    assert attempt.code is ReasonCode.NO_CONNECTION
     report = await deliver(lead_to(origin, monkeypatch))
     assert (report.not_sent, report.rows) == (2, 2)
     assert report.stop is not None
@@ -292,9 +306,10 @@ def full_accept_queue() -> Iterator[str]:
 
 
 async def test_a_connection_that_hangs_is_not_sent(full_accept_queue: str) -> None:
-    outcome = await send(endpoint(full_accept_queue, timeout=0.4))
-    assert outcome.state is State.NOT_SENT
-    assert "Timeout" in outcome.reason
+    attempt = await send(endpoint(full_accept_queue, timeout=0.4))
+    assert attempt.result is AttemptResult.NOT_SENT
+    assert attempt.code is ReasonCode.NO_CONNECTION
+    assert "Timeout" in attempt.reason, "the error's type is kept"
 
 
 async def test_a_request_that_is_cancelled_while_it_connects_has_not_left(full_accept_queue: str) -> None:
@@ -321,7 +336,7 @@ def test_a_run_that_is_stopped_while_it_connects_has_sent_nothing(full_accept_qu
     interrupt = threading.Event()
 
     class Interrupted(Endpoint):
-        async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Outcome:
+        async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Attempt:
             asyncio.get_running_loop().call_later(0.2, interrupt.set)
             return await super().send(session, call)
 
@@ -345,32 +360,33 @@ def test_a_run_that_is_stopped_while_it_connects_has_sent_nothing(full_accept_qu
 
 async def test_an_endpoint_that_accepts_and_never_answers_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     async with RawServer(never_answers) as server:
-        assert (await send(endpoint(server.url, timeout=1.0))).state is State.UNKNOWN
+        assert (await send(endpoint(server.url, timeout=1.0))).result is AttemptResult.UNKNOWN
         report = await deliver(lead_to(server.url, monkeypatch, timeout=1.0))
         # With max_wait=0, the first unknown ends the run.
         assert (report.unknown, report.not_sent) == (1, 1)
 
 
 async def test_tls_to_a_plain_port_is_not_sent(sandbox: Sandbox) -> None:
-    outcome = await send(endpoint(sandbox.url.replace("http:", "https:")))
-    assert outcome.state is State.NOT_SENT
+    attempt = await send(endpoint(sandbox.url.replace("http:", "https:")))
+    assert attempt.result is AttemptResult.NOT_SENT
     assert sandbox.counts["requests"] == 0
 
 
 async def test_plain_to_a_tls_port_is_unknown_as_the_call_has_left(tmp_path: Path) -> None:
     async with RawServer(says(OK), tls(certificate(tmp_path))) as server:
-        outcome = await send(endpoint(server.url.replace("https:", "http:")))
-        assert outcome.state is State.UNKNOWN
+        attempt = await send(endpoint(server.url.replace("https:", "http:")))
+        assert attempt.result is AttemptResult.UNKNOWN
         assert server.heads == []
 
 
 class TestCertificates:
     async def test_self_signed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         async with RawServer(says(OK), tls(certificate(tmp_path))) as server:
-            outcome = await send(endpoint(server.url))
-            assert (outcome.state, outcome.reason) == (State.ABORT, "the endpoint's certificate is refused")
-            with pytest.raises(DeliveryAborted, match="certificate is refused") as raised:
+            attempt = await send(endpoint(server.url))
+            assert (attempt.result, attempt.code) == (AttemptResult.ABORT, ReasonCode.CERTIFICATE_REFUSED)
+            with pytest.raises(DeliveryAborted) as raised:
                 await deliver(lead_to(server.url, monkeypatch))
+            assert raised.value.code == ReasonCode.CERTIFICATE_REFUSED
             assert raised.value.report.not_sent == 2
             assert server.heads == []
 
@@ -379,20 +395,20 @@ class TestCertificates:
         files = certificate(tmp_path)
         verify = False if trusted == "any" else files[0]
         async with RawServer(says(OK), tls(files)) as server:
-            assert (await send(endpoint(server.url, verify=verify))).state is State.DELIVERED
+            assert (await send(endpoint(server.url, verify=verify))).result is AttemptResult.DELIVERED
             assert (await deliver(lead_to(server.url, monkeypatch, verify=verify))).delivered == 2
             assert len(server.heads) == 3
 
     async def test_of_another_name(self, tmp_path: Path) -> None:
         files = certificate(tmp_path, "other.example.com")
         async with RawServer(says(OK), tls(files)) as server:
-            assert (await send(endpoint(server.url, verify=files[0]))).state is State.ABORT
-            assert (await send(endpoint(server.url, verify=False))).state is State.DELIVERED
+            assert (await send(endpoint(server.url, verify=files[0]))).result is AttemptResult.ABORT
+            assert (await send(endpoint(server.url, verify=False))).result is AttemptResult.DELIVERED
 
     async def test_expired(self, tmp_path: Path) -> None:
         files = certificate(tmp_path, days=-1)
         async with RawServer(says(OK), tls(files)) as server:
-            assert (await send(endpoint(server.url, verify=files[0]))).state is State.ABORT
+            assert (await send(endpoint(server.url, verify=files[0]))).result is AttemptResult.ABORT
 
     @pytest.mark.parametrize("extra", [{"verify": "/no/such/file.pem"}, {"cert": "/no/such/file.pem"}])
     def test_a_file_that_is_not_there_is_an_error_of_the_connection(
@@ -417,23 +433,23 @@ class TestCertificates:
         context.load_verify_locations(files[0])
         context.verify_mode = ssl.CERT_REQUIRED
         async with RawServer(says(OK), context) as server:
-            outcome = await send(endpoint(server.url, verify=files[0], cert=files if shown else None))
+            attempt = await send(endpoint(server.url, verify=files[0], cert=files if shown else None))
             # TLS 1.3 tells a client that lacks one only after it has sent its request.
-            assert outcome.state is (State.DELIVERED if shown else State.UNKNOWN)
+            assert attempt.result is (AttemptResult.DELIVERED if shown else AttemptResult.UNKNOWN)
             assert len(server.heads) == shown
 
 
-NO_TUNNEL = {
+NO_TUNNEL: dict[str, list[tuple[bytes, list[str]]]] = {
     "an answer": [
-        (answer(b"", "403 Forbidden"), "the proxy made no connection (403)"),
-        (answer(b"", "502 Bad Gateway"), "the proxy made no connection (502)"),
-        (answer(b"", "503 Unavailable", "Retry-After: 5"), "the proxy made no connection (503)"),
-        (answer(b"", "302 Found", "Location: /"), "the proxy made no connection (302)"),
+        (answer(b"", "403 Forbidden"), ["proxy", "403"]),
+        (answer(b"", "502 Bad Gateway"), ["proxy", "502"]),
+        (answer(b"", "503 Unavailable", "Retry-After: 5"), ["proxy", "503"]),
+        (answer(b"", "302 Found", "Location: /"), ["proxy", "302"]),
     ],
-    "no answer": [(b"", "no connection"), (b"HTTP/1.1 200 Conn", "no connection")],
+    "no answer": [(b"", []), (b"HTTP/1.1 200 Conn", [])],
     "another protocol": [
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "no connection"),
-        (b"HTTP/1.1 200 OK\r\n\r\nno TLS here", "no connection"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", []),
+        (b"HTTP/1.1 200 OK\r\n\r\nno TLS here", []),
     ],
 }
 
@@ -441,58 +457,66 @@ NO_TUNNEL = {
 class TestProxies:
     async def test_that_refuses_its_credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async with RawServer(says(answer(b"", "407 Proxy Authentication Required"))) as proxy:
-            await self.makes_no_tunnel(proxy, State.ABORT, "the proxy refuses its credentials")
+            await self.makes_no_tunnel(proxy, AttemptResult.ABORT, ReasonCode.SETUP_REFUSED, ["proxy"])
             with pytest.raises(DeliveryAborted):
                 await deliver(lead_to("https://calls.example.com", monkeypatch, proxies=proxy.url))
 
     @pytest.mark.parametrize("kind", NO_TUNNEL)
     async def test_that_makes_no_tunnel(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with table() as row:
-            for reply, reason in NO_TUNNEL[kind]:
+            for reply, named in NO_TUNNEL[kind]:
                 with row(reply):
                     async with RawServer(says(reply)) as proxy:
-                        await self.makes_no_tunnel(proxy, State.NOT_SENT, reason)
+                        await self.makes_no_tunnel(proxy, AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, named)
                         hook = lead_to("https://calls.example.com", monkeypatch, proxies=proxy.url)
                         assert (await deliver(hook)).not_sent == 2
 
-    async def makes_no_tunnel(self, proxy: RawServer, state: State, reason: str) -> None:
-        outcome = await send(endpoint("https://calls.example.com", proxy=proxy.url))
-        assert outcome.state is state
-        assert outcome.reason.startswith(reason)
+    async def makes_no_tunnel(
+        self, proxy: RawServer, result: AttemptResult, code: ReasonCode, named: Sequence[str]
+    ) -> None:
+        attempt = await send(endpoint("https://calls.example.com", proxy=proxy.url))
+        assert (attempt.result, attempt.code) == (result, code)
+        assert all(word in attempt.reason for word in named)
         assert proxy.heads[0].startswith(b"CONNECT calls.example.com:443 HTTP/1.1\r\n")
         assert b"uthorization" not in proxy.heads[0], "the credentials are the endpoint's, and not the proxy's"
 
     async def test_that_never_answers(self) -> None:
         async with RawServer(never_answers) as proxy:
-            outcome = await send(endpoint("https://calls.example.com", proxy=proxy.url, timeout=0.4))
-            assert outcome.state is State.NOT_SENT
+            attempt = await send(endpoint("https://calls.example.com", proxy=proxy.url, timeout=0.4))
+            assert attempt.result is AttemptResult.NOT_SENT
 
     async def test_that_is_not_there(self, closed_port: int) -> None:
-        outcome = await send(endpoint("https://calls.example.com", proxy=f"http://127.0.0.1:{closed_port}"))
-        assert outcome.state is State.NOT_SENT
+        attempt = await send(endpoint("https://calls.example.com", proxy=f"http://127.0.0.1:{closed_port}"))
+        assert attempt.result is AttemptResult.NOT_SENT
 
     @pytest.mark.parametrize("origin", ["https://calls.example.com", "http://calls.example.com"])
     async def test_that_asks_for_credentials_gets_its_own_and_never_the_endpoint_s(self, origin: str) -> None:
         async with RawServer(says(answer(b"", "407 No"))) as proxy:
             with_credentials = proxy.url.replace("//", "//proxy-user:proxy-pass@")
-            assert (await send(endpoint(origin, proxy=with_credentials))).state is State.ABORT
+            assert (await send(endpoint(origin, proxy=with_credentials))).result is AttemptResult.ABORT
             assert b"Proxy-Authorization: Basic cHJveHktdXNlcjpwcm94eS1wYXNz\r\n" in proxy.heads[0]
-            assert (await send(endpoint(origin, proxy=proxy.url))).state is State.ABORT
+            assert (await send(endpoint(origin, proxy=proxy.url))).result is AttemptResult.ABORT
             assert b"Proxy-Authorization" not in proxy.heads[1]
 
     async def test_that_makes_a_tunnel(self, tmp_path: Path) -> None:
         files = certificate(tmp_path)
         async with RawServer(says(OK), tls(files)) as server, RawServer(_tunnel) as proxy:
-            outcome = await send(endpoint(server.url, verify=files[0], proxy=proxy.url))
-            assert outcome.state is State.DELIVERED
+            attempt = await send(endpoint(server.url, verify=files[0], proxy=proxy.url))
+            assert attempt.result is AttemptResult.DELIVERED
             assert (len(server.heads), proxy.connections) == (1, 1)
-            assert (await send(endpoint(server.url, proxy=proxy.url))).state is State.ABORT, "the certificate counts"
+            assert (await send(endpoint(server.url, proxy=proxy.url))).result is AttemptResult.ABORT, (
+                "the certificate counts"
+            )
 
     async def test_to_a_plain_endpoint_the_proxy_s_own_407_and_errors_are_answers(self) -> None:
-        by_reply = {"407 No": State.ABORT, "502 Bad Gateway": State.UNKNOWN, "503 Unavailable": State.AGAIN}
-        for reply, state in by_reply.items():
+        by_reply = {
+            "407 No": AttemptResult.ABORT,
+            "502 Bad Gateway": AttemptResult.UNKNOWN,
+            "503 Unavailable": AttemptResult.AGAIN,
+        }
+        for reply, result in by_reply.items():
             async with RawServer(says(answer(b"", reply))) as proxy:
-                assert (await send(endpoint("http://calls.example.com", proxy=proxy.url))).state is state
+                assert (await send(endpoint("http://calls.example.com", proxy=proxy.url))).result is result
                 assert proxy.heads[0].startswith(b"POST http://calls.example.com/calldata/logCallData?")
 
 
@@ -514,7 +538,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 ODD_ANSWERS = {
-    "a whole one": (State.DELIVERED, [
+    "a whole one": (AttemptResult.DELIVERED, [
         OK,
         b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
         b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Status": "OK"}',
@@ -522,50 +546,50 @@ ODD_ANSWERS = {
         CHUNKED + b'10\r\n{"Status": "OK"}\r\n0\r\n\r\n',
         answer(b'{"Status": "OK"}', "200 OK", "Set-Cookie: " + "a=b; " * 50),
     ]),
-    "a part": (State.UNKNOWN, [
+    "a part": (AttemptResult.UNKNOWN, [
         b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Status": "OK"',
         CHUNKED + b'10\r\n{"Status": "OK"}\r\n',
         b"HTTP/1.1 400 Bad\r\nContent-Length: 100\r\n\r\n{",
     ]),
-    "another protocol": (State.UNKNOWN, [
+    "another protocol": (AttemptResult.UNKNOWN, [
         b"hello\r\n",
         b"\x15\x03\x03\x00\x02\x02\x0a",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
     ]),
-    "a broken head": (State.UNKNOWN, [
+    "a broken head": (AttemptResult.UNKNOWN, [
         b"HTTP/1.1 200\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 2x0 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
     ]),
-    "a broken body": (State.UNKNOWN, [
+    "a broken body": (AttemptResult.UNKNOWN, [
         CHUNKED + b"zz\r\n{}",
         answer(b"\x1f\x8bgarbage", "200 OK", "Content-Encoding: gzip"),
         answer(b"garbage", "200 OK", "Content-Encoding: deflate"),
         answer(b"\x8b\x02", "200 OK", "Content-Encoding: br"),
     ]),
-    "a long body": (State.UNKNOWN, [answer(b'{"Status": "OK", "x": "' + b"y" * 100_000 + b'"}')]),
-    "a wait without sense": (State.AGAIN, [
+    "a long body": (AttemptResult.UNKNOWN, [answer(b'{"Status": "OK", "x": "' + b"y" * 100_000 + b'"}')]),
+    "a wait without sense": (AttemptResult.AGAIN, [
         answer(b"{}", "429 Slow", "Retry-After: Thu, 10 Sep 2026 22:55:42 +99999999999999999999"),
     ]),
-    "a reason without sense": (State.ABORT, [answer(b"{}", "401 \xff")]),
+    "a reason without sense": (AttemptResult.ABORT, [answer(b"{}", "401 \xff")]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ODD_ANSWERS)
 async def test_answers_that_no_good_server_gives(kind: str) -> None:
-    state, answers = ODD_ANSWERS[kind]
+    result, answers = ODD_ANSWERS[kind]
     with table() as row:
         for raw in answers:
             with row(raw[:100]):
                 async with RawServer(says(raw)) as server:
-                    assert (await send(endpoint(server.url, timeout=5))).state is state
+                    assert (await send(endpoint(server.url, timeout=5))).result is result
                     assert server.connections == 1
 
 
 async def test_a_refusal_while_a_long_call_is_still_on_its_way_is_never_taken_for_not_sent() -> None:
     async with RawServer(says(answer(b"{}", "413 Too Large", "Connection: close"))) as server:
-        outcome = await send(endpoint(server.url, parameters_in="form"), UserAgent="x" * 1_000_000)
-        assert outcome.state in (State.REJECTED, State.UNKNOWN)
+        attempt = await send(endpoint(server.url, parameters_in="form"), UserAgent="x" * 1_000_000)
+        assert attempt.result in (AttemptResult.REJECTED, AttemptResult.UNKNOWN)
 
 
 async def test_an_answer_without_end_ends_with_the_timeout() -> None:
@@ -578,7 +602,7 @@ async def test_an_answer_without_end_ends_with_the_timeout() -> None:
             await asyncio.sleep(0.01)
 
     async with RawServer(talk) as server:
-        assert (await send(endpoint(server.url, timeout=0.4))).state is State.UNKNOWN
+        assert (await send(endpoint(server.url, timeout=0.4))).result is AttemptResult.UNKNOWN
 
 
 async def test_an_endpoint_that_hangs_up_after_each_answer_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:

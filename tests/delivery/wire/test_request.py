@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.outcome import State
+from airflow_provider_impactcall.delivery.outcome import AttemptResult, ReasonCode
 from airflow_provider_impactcall.delivery.wire.endpoint import FORM, PATH, Endpoint, ParametersIn, encode
 from airflow_provider_impactcall.records import PARAMETERS, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -98,8 +98,8 @@ async def test_all_fifty_parameters_over_the_wire(
     target = endpoint(sandbox.url, parameters_in=place)
     async with target.session() as session:
         for record in records:
-            outcome = await target.send(session, record)
-            assert outcome.state in (State.DELIVERED, State.REJECTED)
+            attempt = await target.send(session, record)
+            assert attempt.result in (AttemptResult.DELIVERED, AttemptResult.REJECTED)
     for record, request in zip(records, sandbox.requests, strict=True):
         encoded = encode(record.parameters())
         assert request.method == "POST"
@@ -128,7 +128,7 @@ async def test_the_endpoint_reads_what_was_written(place: ParametersIn, sandbox:
         "Zip": "02139",
     }
     row = canary.row() | awkward
-    assert (await send(endpoint(sandbox.url, parameters_in=place), **awkward)).state is State.DELIVERED
+    assert (await send(endpoint(sandbox.url, parameters_in=place), **awkward)).result is AttemptResult.DELIVERED
     processed = sandbox.calls[0]["parameters"]
     assert {name: processed[name] for name in awkward} == awkward
     assert processed == CallRecord.of(row).parameters()
@@ -156,42 +156,43 @@ async def test_empty_and_absent_are_two_things(sandbox: Sandbox) -> None:
 )
 async def test_credentials_are_basic_over_utf_8(login: str, password: str) -> None:
     async with Sandbox(user=login, password=password) as sandbox:
-        outcome = await send(Endpoint(sandbox.url, login, password))
-        assert outcome.state is State.DELIVERED
+        attempt = await send(Endpoint(sandbox.url, login, password))
+        assert attempt.result is AttemptResult.DELIVERED
         sent = sandbox.requests[0].headers["Authorization"]
         assert base64.b64decode(sent.removeprefix("Basic ")).decode("utf-8") == f"{login}:{password}"
-        assert (await send(Endpoint(sandbox.url, login, password + "x"))).state is State.ABORT
+        assert (await send(Endpoint(sandbox.url, login, password + "x"))).result is AttemptResult.ABORT
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 async def test_a_redirect_is_not_followed(status: str) -> None:
     async with RawServer(says(answer(b"", status, f"Location: {PATH}", "Connection: close"))) as server:
-        outcome = await send(endpoint(server.url))
-        assert (outcome.state, outcome.status) == (State.ABORT, int(status[:3]))
+        attempt = await send(endpoint(server.url))
+        assert (attempt.result, attempt.status) == (AttemptResult.ABORT, int(status[:3]))
         assert len(server.heads) == 1
 
 
 async def test_a_megabyte_fits_a_form_and_no_query(sandbox: Sandbox) -> None:
     long = "x" * 1_000_000
     refused = await send(endpoint(sandbox.url), UserAgent=long)
-    assert refused.state is State.REJECTED
-    assert refused.status is None
-    assert refused.reason.endswith(" bytes of parameters; the connection's parameters_in=form takes more")
+    assert refused.result is AttemptResult.REJECTED
+    assert (refused.code, refused.status) == (ReasonCode.TOO_LONG, None)
+    assert "parameters_in=form" in refused.reason, "what would help is named"
     assert sandbox.counts["requests"] == 0, "which is found out before anything leaves"
-    assert (await send(endpoint(sandbox.url, parameters_in="form"), UserAgent=long)).state is State.DELIVERED
+    assert (await send(endpoint(sandbox.url, parameters_in="form"), UserAgent=long)).result is AttemptResult.DELIVERED
     assert sandbox.calls[0]["parameters"]["UserAgent"] == long
 
 
 async def test_more_than_a_form_takes_has_no_remedy(sandbox: Sandbox) -> None:
     refused = await send(endpoint(sandbox.url, parameters_in="form"), UserAgent="x" * 1_100_000)
-    assert refused.state is State.REJECTED
-    assert refused.reason.endswith(" bytes of parameters")
+    assert refused.result is AttemptResult.REJECTED
+    assert (refused.code, refused.status) == (ReasonCode.TOO_LONG, None)
+    assert "parameters_in" not in refused.reason
     assert sandbox.counts["requests"] == 0
 
 
 @pytest.mark.parametrize("size", [8_000, 40_000, 60_000])
 async def test_a_long_query_is_sent_as_long_as_a_server_may_read_it(size: int, sandbox: Sandbox) -> None:
-    assert (await send(endpoint(sandbox.url), UserAgent="x" * size)).state is State.DELIVERED
+    assert (await send(endpoint(sandbox.url), UserAgent="x" * size)).result is AttemptResult.DELIVERED
 
 
 async def test_connections_are_reused_and_cookies_are_not_kept(sandbox: Sandbox) -> None:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from airflow_provider_impactcall.defaults import RETRY_STATUSES
-from airflow_provider_impactcall.delivery.outcome import State
-from airflow_provider_impactcall.delivery.wire.response import outcome_of, wait_asked_for
+from airflow_provider_impactcall.delivery.outcome import AttemptResult
+from airflow_provider_impactcall.delivery.wire.response import attempt_of, wait_asked_for
 from airflow_provider_impactcall.delivery.wire.scrubbing import scrubbed
 from airflow_provider_impactcall.records import PARAMETERS
 from tests import examples
@@ -29,10 +29,10 @@ from tests.tables import table
 HTML = b"<!DOCTYPE html><html><head><title>Status OK</title></head><body>OK</body></html>"
 
 
-def of(status: int, body: bytes = b"", **headers: str) -> tuple[State, str]:
-    outcome = outcome_of(status, CIMultiDict(headers), body)
-    assert outcome.status == status
-    return outcome.state, outcome.reason
+def of(status: int, body: bytes = b"", **headers: str) -> tuple[AttemptResult, str]:
+    attempt = attempt_of(status, CIMultiDict(headers), body)
+    assert attempt.status == status
+    return attempt.result, attempt.reason
 
 
 SAYS_OK = {
@@ -63,7 +63,7 @@ def test_delivered(form: str) -> None:
     with table() as row:
         for status, body in product([200, 201, 202, 299], SAYS_OK[form]):
             with row((status, body)):
-                assert of(status, body) == (State.DELIVERED, f"{status} Status OK")
+                assert of(status, body) == (AttemptResult.DELIVERED, f"{status} Status OK")
 
 
 SAYS_NEITHER = {
@@ -105,11 +105,11 @@ def test_a_success_that_says_neither_ok_nor_error_is_unknown(kind: str) -> None:
     with table() as row:
         for body in SAYS_NEITHER[kind]:
             with row(body[:80]):
-                assert of(200, body) == (State.UNKNOWN, "200 without a Status of OK or ERROR")
+                assert of(200, body) == (AttemptResult.UNKNOWN, "200 without a Status of OK or ERROR")
 
 
 def test_204_says_nothing() -> None:
-    assert of(204)[0] is State.UNKNOWN
+    assert of(204)[0] is AttemptResult.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -137,21 +137,27 @@ def test_204_says_nothing() -> None:
     ],
 )
 def test_status_error_is_rejected_with_what_it_says(body: bytes, reason: str) -> None:
-    assert of(200, body) == (State.REJECTED, f"200 {reason}")
-    assert of(400, body) == (State.REJECTED, f"400 {reason.removeprefix('Status ERROR').removeprefix('; ')}".strip())
+    assert of(200, body) == (AttemptResult.REJECTED, f"200 {reason}")
+    assert of(400, body) == (
+        AttemptResult.REJECTED,
+        f"400 {reason.removeprefix('Status ERROR').removeprefix('; ')}".strip(),
+    )
 
 
 @pytest.mark.parametrize(
     ("statuses", "state"),
     [
-        ({429, 500, 503}, State.AGAIN),
-        ({400, 403, 409, 413, 414, 422}, State.REJECTED),
-        ({401, 402, 404, 405, 407, 415, 300, 301, 302, 303, 304, 307, 308}, State.ABORT),
-        ({408, 502, 504, 501, 505, 507, 511, 520, 599, 406, 410, 411, 412, 418, 421, 425, 431, 451}, State.UNKNOWN),
-        ({100, 101, 199, 600, 999}, State.UNKNOWN),
+        ({429, 500, 503}, AttemptResult.AGAIN),
+        ({400, 403, 409, 413, 414, 422}, AttemptResult.REJECTED),
+        ({401, 402, 404, 405, 407, 415, 300, 301, 302, 303, 304, 307, 308}, AttemptResult.ABORT),
+        (
+            {408, 502, 504, 501, 505, 507, 511, 520, 599, 406, 410, 411, 412, 418, 421, 425, 431, 451},
+            AttemptResult.UNKNOWN,
+        ),
+        ({100, 101, 199, 600, 999}, AttemptResult.UNKNOWN),
     ],
 )
-def test_every_other_status_has_one_meaning_whatever_the_body_says(statuses: set[int], state: State) -> None:
+def test_every_other_status_has_one_meaning_whatever_the_body_says(statuses: set[int], state: AttemptResult) -> None:
     bodies = [b"", b'{"Status": "OK"}', HTML, b'{"Status": "ERROR", "Message": "no"}']
     with table() as row:
         for status, body in product(statuses, bodies):
@@ -161,28 +167,28 @@ def test_every_other_status_has_one_meaning_whatever_the_body_says(statuses: set
 
 def test_every_status_has_an_outcome() -> None:
     states = {status: of(status)[0] for status in range(100, 600)}
-    assert {status for status, state in states.items() if state is State.AGAIN} == set(RETRY_STATUSES)
-    assert State.NOT_SENT not in states.values(), "what was answered had left"
-    assert State.DELIVERED not in states.values(), "no status alone says that a call was taken"
+    assert {status for status, state in states.items() if state is AttemptResult.AGAIN} == set(RETRY_STATUSES)
+    assert AttemptResult.NOT_SENT not in states.values(), "what was answered had left"
+    assert AttemptResult.DELIVERED not in states.values(), "no status alone says that a call was taken"
 
 
 def test_other_statuses_can_be_taken_as_not_processed() -> None:
     with table() as row:
         for status in (408, 502, 504, 403):
             with row(status):
-                outcome = outcome_of(status, CIMultiDict({"Retry-After": "5"}), b"", retry_statuses=[status])
-                assert (outcome.state, outcome.retry_after) == (State.AGAIN, 5.0)
+                attempt = attempt_of(status, CIMultiDict({"Retry-After": "5"}), b"", retry_statuses=[status])
+                assert (attempt.result, attempt.retry_after) == (AttemptResult.AGAIN, 5.0)
 
 
 def test_nothing_has_to_be_taken_as_not_processed() -> None:
-    states = {status: outcome_of(status, {}, b"", retry_statuses=()).state for status in RETRY_STATUSES}
-    assert states == dict.fromkeys(RETRY_STATUSES, State.UNKNOWN)
+    results = {status: attempt_of(status, {}, b"", retry_statuses=()).result for status in RETRY_STATUSES}
+    assert results == dict.fromkeys(RETRY_STATUSES, AttemptResult.UNKNOWN)
 
 
 def test_only_an_answer_that_is_tried_again_asks_to_wait() -> None:
     headers = CIMultiDict({"Retry-After": "5"})
-    assert outcome_of(503, headers, b"").retry_after == 5.0
-    assert {outcome_of(status, headers, b'{"Status":"OK"}').retry_after for status in (200, 302, 400, 502)} == {None}
+    assert attempt_of(503, headers, b"").retry_after == 5.0
+    assert {attempt_of(status, headers, b'{"Status":"OK"}').retry_after for status in (200, 302, 400, 502)} == {None}
 
 
 NOW = datetime(2026, 9, 10, 22, 55, 32, tzinfo=UTC)
@@ -298,10 +304,10 @@ def test_no_date_raises(text: str) -> None:
 
 @given(status=st.integers(100, 599), body=st.binary() | st.text().map(str.encode), cut=st.integers(0, 60))
 def test_no_body_raises_and_none_but_a_whole_one_is_a_delivery(status: int, body: bytes, cut: int) -> None:
-    assert of(status, body)[0] is not State.DELIVERED
+    assert of(status, body)[0] is not AttemptResult.DELIVERED
     whole = b'{"Status": "OK", "Message": "The call was accepted"}'
     assume(cut < len(whole))
-    assert of(200, whole[:cut])[0] is State.UNKNOWN
+    assert of(200, whole[:cut])[0] is AttemptResult.UNKNOWN
 
 
 # What the endpoint's message says of a call
@@ -443,7 +449,7 @@ def test_the_names_of_parameters_stay_readable() -> None:
                 assert scrubbed(f"{name}: '{name}' is invalid", [canary.CALLER, canary.WORD, "Bob"]).count(name) == 2
 
 
-def test_a_quoted_call_is_nowhere_in_the_outcome() -> None:
+def test_a_quoted_call_is_nowhere_in_the_reason() -> None:
     call = {name: str(value) for name, value in canary.row().items()}
     quoted = json.dumps(call)
     body = json.dumps({"Status": "ERROR", "Message": quoted, "Errors": [{"Field": "City", "Message": call["City"]}]})
@@ -451,10 +457,10 @@ def test_a_quoted_call_is_nowhere_in_the_outcome() -> None:
     with table() as row:
         for status in (200, 400, 403, 422):
             with row(status):
-                outcome = outcome_of(status, CIMultiDict(), body.encode(), private=private)
-                assert outcome.state is State.REJECTED
-                assert not canary.found_in(outcome.reason)
-                assert "City" in outcome.reason
+                attempt = attempt_of(status, CIMultiDict(), body.encode(), private=private)
+                assert attempt.result is AttemptResult.REJECTED
+                assert not canary.found_in(attempt.reason)
+                assert "City" in attempt.reason
 
 
 # What a refusal says, in whatever shape
@@ -502,13 +508,13 @@ def test_a_quoted_call_is_nowhere_in_the_outcome() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("status", [400, 409, 422])
 def test_a_refusal_of_any_shape_keeps_its_reason(status: int, body: bytes, said: str) -> None:
-    assert of(status, body) == (State.REJECTED, f"{status} {said}".strip())
+    assert of(status, body) == (AttemptResult.REJECTED, f"{status} {said}".strip())
 
 
 @pytest.mark.parametrize("shape", [b"%s", b'"%s"', b'{"x":"%s"}', b'["%s"]', b"<p>%s</p>", b"<r><m>%s</m></r>"])
 def test_and_at_most_two_hundred_characters_of_it(shape: bytes) -> None:
     state, reason = of(422, shape % (b"is unknown " * 500))
-    assert state is State.REJECTED
+    assert state is AttemptResult.REJECTED
     assert reason.startswith("422 ")
     assert 150 < len(reason) <= 204
 
@@ -516,7 +522,7 @@ def test_and_at_most_two_hundred_characters_of_it(shape: bytes) -> None:
 @pytest.mark.parametrize("text", ["&#" + "9" * 5000, "&#x" + "f" * 5000 + ";", "%" * 5000, "\\u" * 3000, "&" * 9000])
 @pytest.mark.parametrize("shape", ["%s", '{"Message": "%s"}', "<p>%s</p>", "<R><Message><![CDATA[%s]]></Message></R>"])
 def test_no_escape_makes_of_a_refusal_anything_else(text: str, shape: str) -> None:
-    assert of(400, (shape % text).encode())[0] is State.REJECTED
+    assert of(400, (shape % text).encode())[0] is AttemptResult.REJECTED
 
 
 # How much work an answer can make on the event loop
@@ -559,9 +565,9 @@ _VALUES_OF_A_CALL = {
 def test_no_answer_makes_more_than_so_many_steps(text: str, values: list[str]) -> None:
     for body in (text, json.dumps({"Message": text})):
         with at_most(_STEPS):
-            outcome = outcome_of(400, {}, body.encode(), private=[*values, canary.CALLER])
-        assert outcome.state is State.REJECTED
-        assert len(outcome.reason) <= 204
+            attempt = attempt_of(400, {}, body.encode(), private=[*values, canary.CALLER])
+        assert attempt.result is AttemptResult.REJECTED
+        assert len(attempt.reason) <= 204
 
 
 @pytest.mark.parametrize("before", range(4_060, 4_100, 3))

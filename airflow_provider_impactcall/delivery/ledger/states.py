@@ -1,0 +1,106 @@
+"""Which state of a call can follow which, and what brings it there: one table. Pure.
+
+The rules of a delivery, what a person may correct, the documentation's picture and the page's labels derive from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from airflow_provider_impactcall.delivery.outcome import AttemptResult, CallState
+
+
+class Cause(StrEnum):
+    """What changes the state of a call."""
+
+    INTENT = "intent"
+    """A run is about to send it."""
+    OK = "ok"
+    """impact.com answered 2xx with Status OK, in time or late."""
+    REFUSAL = "refusal"
+    """impact.com refused it, and no earlier attempt is in doubt."""
+    NOT_PROCESSED = "not_processed"
+    """It provably was not processed, and no earlier attempt is in doubt."""
+    NOT_PROCESSED_IN_DOUBT = "not_processed_in_doubt"
+    """The attempt provably was not processed, but an earlier one may have been, and the run holds such calls."""
+    DOUBT = "doubt"
+    """This attempt may have been processed, or an earlier one."""
+    DEATH = "death"
+    """The run that sent it ended before it recorded what came of it."""
+    REQUEUE = "requeue"
+    """A person asks for it to be sent once more."""
+    RESOLVE_AS_DELIVERED = "resolve_as_delivered"
+    """A person learnt that impact.com has it."""
+    RESOLVE_AS_NOT_DELIVERED = "resolve_as_not_delivered"
+    """A person learnt that impact.com does not have it."""
+    ADOPT = "adopt"
+    """It was delivered by other means than this ledger."""
+    RECONCILE = "reconcile"
+    """It was found among impact.com's actions."""
+
+
+_SENT = (CallState.OPEN, CallState.UNKNOWN, CallState.NOT_SENT)
+"""What an attempt's own outcome can change: also a death that was noted before the answer came, and a refusal that was
+held back as not sent until others showed whose fault it was."""
+_UNDELIVERED = (CallState.OPEN, CallState.REJECTED, CallState.UNKNOWN, CallState.NOT_SENT, CallState.REQUEUED)
+
+TRANSITIONS: Mapping[Cause, Mapping[CallState | None, CallState]] = {
+    Cause.INTENT: {
+        # A rejected call only with other content; one in doubt, or left open by a dead run, only under resend.
+        **dict.fromkeys((None, *_UNDELIVERED), CallState.OPEN),
+    },
+    Cause.OK: dict.fromkeys(_UNDELIVERED, CallState.DELIVERED),
+    Cause.REFUSAL: dict.fromkeys(_SENT, CallState.REJECTED),
+    Cause.NOT_PROCESSED: dict.fromkeys(_SENT, CallState.NOT_SENT),
+    # Only a person's word lets such a call leave under hold, and it stands until one has arrived.
+    Cause.NOT_PROCESSED_IN_DOUBT: dict.fromkeys(_SENT, CallState.REQUEUED),
+    Cause.DOUBT: dict.fromkeys(_SENT, CallState.UNKNOWN),
+    Cause.DEATH: {CallState.OPEN: CallState.UNKNOWN},
+    Cause.REQUEUE: {CallState.REJECTED: CallState.NOT_SENT, CallState.UNKNOWN: CallState.REQUEUED},
+    Cause.RESOLVE_AS_DELIVERED: dict.fromkeys(
+        (CallState.UNKNOWN, CallState.REQUEUED, CallState.REJECTED, CallState.NOT_SENT), CallState.DELIVERED
+    ),
+    Cause.RESOLVE_AS_NOT_DELIVERED: dict.fromkeys(
+        (CallState.UNKNOWN, CallState.REQUEUED, CallState.DELIVERED), CallState.NOT_SENT
+    ),
+    Cause.ADOPT: dict.fromkeys(
+        (None, CallState.UNKNOWN, CallState.REQUEUED, CallState.REJECTED, CallState.NOT_SENT), CallState.DELIVERED
+    ),
+    Cause.RECONCILE: dict.fromkeys((CallState.UNKNOWN, CallState.REQUEUED), CallState.DELIVERED),
+}
+"""By what happens, the state that follows each state in which it can happen; None is a call that the ledger does not
+have."""
+
+IN_DOUBT = (CallState.UNKNOWN, CallState.REQUEUED)
+"""What may have been processed, and nobody knows."""
+
+PENDING = (CallState.UNKNOWN, CallState.REQUEUED, CallState.NOT_SENT, CallState.OPEN)
+"""The states of a call that is still to be delivered, or may not have been."""
+
+PURGEABLE = (CallState.DELIVERED, CallState.REJECTED, CallState.NOT_SENT)
+"""What may be forgotten."""
+
+
+def correctable(cause: Cause) -> tuple[CallState, ...]:
+    """The states of which a person may bring a call into another."""
+    return tuple(state for state in TRANSITIONS[cause] if state is not None)
+
+
+def cause_of(result: AttemptResult, *, uncertain: bool, resend: bool) -> Cause:
+    """What the result of an attempt does to its call.
+
+    :param result: any but ``ABORT``, which says nothing of the call
+    :param uncertain: whether this attempt, or an earlier one, may have been processed
+    """
+    match result:
+        case AttemptResult.DELIVERED:
+            return Cause.OK
+        case AttemptResult.REJECTED if not uncertain:
+            return Cause.REFUSAL
+        case AttemptResult.NOT_SENT | AttemptResult.AGAIN if not uncertain:
+            return Cause.NOT_PROCESSED
+        case AttemptResult.NOT_SENT | AttemptResult.AGAIN if not resend:
+            return Cause.NOT_PROCESSED_IN_DOUBT
+        case _:
+            return Cause.DOUBT
