@@ -39,13 +39,12 @@ from airflow_provider_impactcall.delivery.shapes import names_values
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration import metrics
-from airflow_provider_impactcall.integration.connection import Account, account, connection_of, session, unsafe
+from airflow_provider_impactcall.integration.connection import Account, account, connection_of, unsafe
 from airflow_provider_impactcall.integration.files import FileRows, opens_files
 from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
 from airflow_provider_impactcall.integration.mapping_files import loaded
 from airflow_provider_impactcall.integration.options import at_least_zero, positive, whole
 from airflow_provider_impactcall.integration.paths import refuse_credentials
-from airflow_provider_impactcall.integration.probe import probe
 from airflow_provider_impactcall.integration.run_line import run_line
 from airflow_provider_impactcall.integration.source import source
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, FIELD_BEHAVIOUR, HOOK_NAME
@@ -102,6 +101,8 @@ class ImpactCallHook(BaseHook):
 
         It neither retries nor knows impact.com's rules: use :meth:`deliver` or :meth:`log_call` to send calls.
         """
+        from airflow_provider_impactcall.integration.session import session
+
         return session(self._account().endpoint)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -109,6 +110,8 @@ class ImpactCallHook(BaseHook):
 
         Posts nothing: the endpoint must refuse that for its missing parameters.
         """
+        from airflow_provider_impactcall.integration.probe import probe
+
         try:
             settings = self._account()
         except (InvalidOption, AirflowNotFoundException) as error:

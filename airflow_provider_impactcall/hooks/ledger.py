@@ -29,7 +29,7 @@ from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rejects import Rejects
-from airflow_provider_impactcall.integration.connection import Account, account, connection_of, session, unsafe
+from airflow_provider_impactcall.integration.connection import Account, account, connection_of, unsafe
 from airflow_provider_impactcall.integration.files import opens_files
 from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
 from airflow_provider_impactcall.integration.mapping_files import loaded
@@ -192,6 +192,8 @@ class ImpactCallLedgerHook(BaseHook):
         :raises LedgerUnusable: if the ledger cannot be reached
         :raises ReadBackFailed: if impact.com does not answer as it should
         """
+        from airflow_provider_impactcall.integration.session import session
+
         settings = self._account()
         given = _Rows(settings, rows, mapping, constants, timezone, vendor, prefiltered, nulls, key)
         api = account(connection_of(api_conn_id), impact_actions.DEFAULT_ORIGIN).endpoint

@@ -16,11 +16,9 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from requests.auth import HTTPBasicAuth
 
 from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN
-from airflow_provider_impactcall.delivery.wire.bounded import BoundedAdapter
-from airflow_provider_impactcall.delivery.wire.endpoint import HEADERS, PATH, Endpoint, ParametersIn
+from airflow_provider_impactcall.delivery.wire.endpoint import PATH, Endpoint, ParametersIn
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.provider_info import CONNECTION_TYPE
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
@@ -168,22 +166,6 @@ def _is_this_machine(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def session(endpoint: Endpoint) -> requests.Session:
-    """A session with an account's credentials, certificates and proxies. It neither retries nor redirects by itself."""
-    prepared = requests.Session()
-    # As bytes, since requests encodes text as Latin-1.
-    prepared.auth = HTTPBasicAuth(endpoint.login.encode(), endpoint.password.encode())
-    prepared.headers.update(HEADERS)
-    prepared.verify = endpoint.verify
-    prepared.cert = endpoint.cert
-    for scheme in ("http://", "https://"):
-        prepared.mount(scheme, BoundedAdapter())
-    prepared.trust_env = False  # What it would read of the environment is in the endpoint already.
-    if endpoint.proxy:
-        prepared.proxies = {"all": endpoint.proxy}
-    return prepared
 
 
 def _fields(connection: Any) -> Mapping[str, Any]:

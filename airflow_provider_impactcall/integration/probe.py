@@ -6,7 +6,8 @@ from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult
 from airflow_provider_impactcall.delivery.wire.bounded import exchange
 from airflow_provider_impactcall.delivery.wire.endpoint import LONGEST_ANSWER, Endpoint
 from airflow_provider_impactcall.delivery.wire.response import attempt_of
-from airflow_provider_impactcall.integration.connection import session, unsafe
+from airflow_provider_impactcall.integration.connection import unsafe
+from airflow_provider_impactcall.integration.session import session
 
 
 def probe(endpoint: Endpoint) -> tuple[bool, str]:

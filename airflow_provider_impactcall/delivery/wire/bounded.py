@@ -40,8 +40,22 @@ class Answer(NamedTuple):
     whole: bool
 
 
+class _Final(requests.Response):
+    """An answer that requests takes for no redirect: it would read the body of one without any bound."""
+
+    @property
+    def is_redirect(self) -> bool:
+        return False
+
+
 class BoundedAdapter(HTTPAdapter):
-    """Ends an answer whose head has not come within the request's timeout."""
+    """Ends an answer whose head has not come within the request's timeout, and has no redirect followed."""
+
+    def build_response(self, *args: Any) -> requests.Response:
+        """The answer, before its body is read."""
+        response = super().build_response(*args)
+        response.__class__ = _Final
+        return response
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """The pools of connections, of those below."""

@@ -48,6 +48,7 @@ DRIPS = {
     "body of a length": drips(HEAD + b"Content-Length: 100\r\n\r\n", b"x"),
     "body in chunks": drips(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", b"0\r\n\r\n"),
     "body without an end": drips(HEAD + b"\r\n", b"x"),
+    "body of a redirect": drips(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 100\r\n\r\n", b"x"),
 }
 
 
