@@ -85,6 +85,13 @@ class LedgerUnusable(ImpactCallError):
         self.code = code
 
 
+class LedgerOutdated(LedgerUnusable):
+    """The ledger is of an earlier version of this package. A person has to migrate it: trying again changes nothing.
+
+    :param reason: says by which command
+    """
+
+
 class ReadBackFailed(ImpactCallError):
     """impact.com's list of actions could not be read, which proves nothing of any call.
 

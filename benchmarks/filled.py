@@ -140,6 +140,8 @@ def _values(sqlite: bool, total: int) -> dict[str, Any]:
         return f"CASE state {cases} END"
 
     def one_of(values: Sequence[str | int | None]) -> str:
+        if len(values) == 1:
+            return _literal(values[0])  # PostgreSQL takes a CASE of nothing but NULL for text.
         cases = " ".join(f"WHEN {number} THEN {_literal(value)}" for number, value in enumerate(values))
         return f"CASE n / 10 % {len(values)} {cases} END"
 

@@ -6,6 +6,10 @@ import argparse
 import io
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.cli.cli_config import GroupCommand
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -19,14 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from airflow_provider_impactcall.cli.definition import get_commands
     (group,) = get_commands()
     parser = argparse.ArgumentParser(prog=group.name, description=group.help)
+    _add_commands(parser, group)
+    options = parser.parse_args(arguments)
+    options.func(options)
+
+
+def _add_commands(parser: argparse.ArgumentParser, group: GroupCommand) -> None:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in group.subcommands:
-        subparser = subparsers.add_parser(command.name, help=command.help, description=command.description)
+        description = command.description or command.help
+        subparser = subparsers.add_parser(command.name, help=command.help, description=description)
+        if hasattr(command, "subcommands"):
+            _add_commands(subparser, command)
+            continue
         for argument in command.args:
             argument.add_to_parser(subparser)
         subparser.set_defaults(func=command.func)
-    options = parser.parse_args(arguments)
-    options.func(options)
 
 
 if __name__ == "__main__":

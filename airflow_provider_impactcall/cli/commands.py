@@ -39,6 +39,7 @@ from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOptio
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.integration.files import STANDARD, holds_json_lines, rows_of
+from airflow_provider_impactcall.integration.ledger import migrate_ledger
 from airflow_provider_impactcall.integration.sql import drained
 from airflow_provider_impactcall.integration.text_files import CsvFormat
 from airflow_provider_impactcall.records.printable import printable
@@ -218,6 +219,27 @@ def purge_calls(args: Namespace, results: TextIO) -> None:
             purged = purge(ledger, before, author)
             runs = purged.pop("runs", 0)
             print(f"Calls forgotten: {purged.total()}, and runs: {runs}", file=results)
+
+
+@_command
+def migrate(args: Namespace, results: TextIO) -> None:
+    """Bring a ledger up to this version."""
+    came_to = migrate_ledger(args.ledger_conn_id, dry_run=args.dry_run)
+    steps = (
+        ("migration", "done", came_to.migrations),
+        ("index", "done", came_to.indexes),
+        ("migration", "to do", came_to.pending),
+        ("index", "to do", came_to.missing),
+    )
+    rows = [{"kind": kind, "name": name, "state": state} for kind, state, names in steps for name in names]
+    if rows or args.output not in ("table", "plain"):
+        _show(rows, args.output, results)
+    if not rows:
+        say("the ledger is of this version: nothing is to be done")
+    if came_to.missing and not args.dry_run:
+        raise _Failed(
+            "indexes could not be built, as deliveries are under way or the database refused it: run it again"
+        )
 
 
 def _hook(args: Namespace) -> ImpactCallLedgerHook:

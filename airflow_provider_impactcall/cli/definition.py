@@ -109,6 +109,13 @@ SELECTION = (
 )
 """The conditions that select calls; all that are given must hold."""
 
+_LEDGER_CONN_ID = _argument(
+    "--ledger-conn-id",
+    type=_text,
+    metavar="ID",
+    help="as the delivering tasks have it: a SQL connection, or embedded (default: impactcall.ledger_conn_id of "
+    "the configuration)",
+)
 _LEDGER = (
     _argument(
         "--impactcall-conn-id",
@@ -117,13 +124,7 @@ _LEDGER = (
         metavar="ID",
         help="the connection that the calls were delivered with (default: impactcall_default)",
     ),
-    _argument(
-        "--ledger-conn-id",
-        type=_text,
-        metavar="ID",
-        help="as the delivering tasks have it: a SQL connection, or embedded (default: impactcall.ledger_conn_id of "
-        "the configuration)",
-    ),
+    _LEDGER_CONN_ID,
     _argument(
         "--ledger-namespace",
         type=_text,
@@ -320,12 +321,32 @@ COMMANDS: Sequence[ActionCommand] = (
 )
 
 
+LEDGER_COMMANDS: Sequence[ActionCommand] = (
+    ActionCommand(
+        name="migrate",
+        help="Bring a ledger that an earlier version of this package made up to this one",
+        description="Bring a ledger that an earlier version of this package made up to this one; an empty database "
+        "gets its tables. Deliveries may be under way, and what was interrupted goes on where it stopped.",
+        func=lazy_load_command("airflow_provider_impactcall.cli.commands.migrate"),
+        args=(
+            _LEDGER_CONN_ID,
+            _argument("--dry-run", action="store_true", help="show what is to be done, and do nothing"),
+            ARG_OUTPUT,
+        ),
+    ),
+)
+"""The commands about the ledger as a whole: ``impactcall ledger ...``."""
+
+
 def get_commands() -> list[GroupCommand]:
     """The group of commands, for Airflow."""
     return [
         GroupCommand(
             name="impactcall",
             help="Look at and correct what was delivered to impact.com",
-            subcommands=COMMANDS,
+            subcommands=(
+                *COMMANDS,
+                GroupCommand(name="ledger", help="Look after the ledger itself", subcommands=LEDGER_COMMANDS),
+            ),
         )
     ]

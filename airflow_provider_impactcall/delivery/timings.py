@@ -30,8 +30,10 @@ class Timings:
     :param idle_place: after which a place of the rate limit that nobody has used is given back
     :param tidying: between two removals of what the rate limit needs no longer
     :param lock_wait: for the locks that building an index takes, in whole milliseconds
-    :param turn: that a purge leaves to others between its transactions. On SQLite, which has one writer, others look
-        every 0.1 s at most whether it is their turn
+    :param table_wait: for the lock that a change of a table takes on PostgreSQL, before another attempt: whoever comes
+        later waits behind it, and has a lease to renew
+    :param turn: that a purge or a migration leaves to others between its transactions. On SQLite, which has one writer,
+        others look every 0.1 s at most whether it is their turn
     """
 
     lease: float = 10.0
@@ -51,6 +53,7 @@ class Timings:
     idle_place: float = 1.0
     tidying: float = 10.0
     lock_wait: float = 10.0
+    table_wait: float = 1.0
     turn: float = 0.05
 
 

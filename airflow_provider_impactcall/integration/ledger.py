@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,11 +13,11 @@ from airflow.configuration import get_airflow_home
 from airflow.providers.common.compat.sdk import conf
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_impactcall.delivery.ledger.indexing import build_missing
-from airflow_provider_impactcall.delivery.ledger.schema import VERSION, version_of
+from airflow_provider_impactcall.delivery.ledger.indexing import build_missing, missing
+from airflow_provider_impactcall.delivery.ledger.migrations import Standing, standing
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.private_files import make
-from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated, LedgerUnusable
 from airflow_provider_impactcall.integration.sql import sql_hook
 
 EMBEDDED = "embedded"
@@ -24,23 +26,69 @@ _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
 
 def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
-    """The ledger, its tables created, and its indexes if nobody has to wait for them.
+    """The ledger. An empty database gets its tables, and the embedded file is brought up to this version.
 
     :param ledger_conn_id: a SQL connection, or ``embedded``: a SQLite file in the Airflow home. None takes
         ``[impactcall] ledger_conn_id``, or ``embedded`` where all workers share one machine
     :raises InvalidOption: if there is none, and workers of several machines would not know of each other
+    :raises LedgerOutdated: if an earlier version of this package made it, and it is not the embedded file
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     if not 0 < len(namespace) <= _LONGEST_NAMESPACE:
         raise InvalidOption(f"ledger_namespace must have at most {_LONGEST_NAMESPACE} characters")
     conn_id = ledger_conn_id or configured()
-    engine = _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
-    _keep_private(engine)
-    ledger = Ledger(engine, namespace)
-    with reachable():
-        ledger.prepare()
-    build_missing(ledger)
+    ledger = Ledger(_private_engine(conn_id), namespace)
+    try:
+        with reachable():
+            if conn_id != EMBEDDED:
+                _refuse_older(standing(ledger.engine), conn_id)
+            ledger.prepare()
+    except LedgerUnusable:
+        ledger.close()
+        raise
+    if conn_id == EMBEDDED:
+        build_missing(ledger)
     return ledger
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What was done to a ledger to bring it up to this version, and what is still to be done.
+
+    :param migrations: that were applied, by name
+    :param indexes: that were built
+    :param pending: migrations that are to be applied
+    :param missing: indexes that are to be built
+    """
+
+    migrations: Sequence[str] = ()
+    indexes: Sequence[str] = ()
+    pending: Sequence[str] = ()
+    missing: Sequence[str] = ()
+
+
+def migrate_ledger(ledger_conn_id: str | None, *, dry_run: bool = False) -> Migrated:
+    """Bring a ledger up to this version, whatever database it is in; an empty one gets its tables.
+
+    Deliveries may be under way. What was interrupted goes on where it stopped.
+
+    :param ledger_conn_id: a SQL connection, or ``embedded``. None takes the configured one
+    :param dry_run: only look what is to be done
+    :raises InvalidOption: if there is none
+    :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
+    """
+    conn_id = ledger_conn_id or configured()
+    if dry_run and conn_id == EMBEDDED and not _embedded_file().exists():
+        return Migrated(pending=standing(sa.create_engine("sqlite://")).pending)  # To connect would make it.
+    with closing(Ledger(_engine(conn_id) if dry_run else _private_engine(conn_id), "")) as ledger, reachable():
+        before = standing(ledger.engine)
+        lacking = [] if before.empty else missing(ledger)
+        if dry_run:
+            return Migrated(pending=before.pending, missing=lacking)
+        ledger.prepare()
+        build_missing(ledger)
+        left = missing(ledger)
+        return Migrated(before.pending, [name for name in lacking if name not in left], missing=left)
 
 
 def existing_ledger(conn_id: str) -> Ledger | None:
@@ -48,7 +96,8 @@ def existing_ledger(conn_id: str) -> Ledger | None:
 
     :param conn_id: a SQL connection, or ``embedded``
     :raises InvalidOption: if the connection is none of a SQL database
-    :raises LedgerUnusable: if it cannot be reached, or another version of this package made it
+    :raises LedgerOutdated: if an earlier version of this package made it
+    :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     if conn_id == EMBEDDED:
         if not _embedded_file().exists():
@@ -58,16 +107,12 @@ def existing_ledger(conn_id: str) -> Ledger | None:
         engine = sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine(engine_kwargs={"pool_pre_ping": True})
     with reachable():
         try:
-            version = version_of(engine)
+            found = standing(engine)
         finally:
             engine.dispose()
-    if version is None:
+    if found.empty:
         return None
-    if version != VERSION:
-        raise LedgerUnusable(
-            f"the ledger is of version {version}, and this package knows {VERSION}: "
-            + ("update it" if version > VERSION else "its next delivery brings the ledger up to that")
-        )
+    _refuse_older(found, conn_id)
     return Ledger(engine, "")
 
 
@@ -92,6 +137,12 @@ def configured() -> str:
     return conn_id
 
 
+def _refuse_older(found: Standing, conn_id: str) -> None:
+    if found.older:
+        command = shlex.join(["impactcall", "ledger", "migrate", "--ledger-conn-id", conn_id])
+        raise LedgerOutdated(f"an earlier version of this package made the ledger: run {command}")
+
+
 def _default() -> str:
     executors = [name.strip().rpartition(".")[2] for name in conf.get("core", "executor", fallback="").split(",")]
     beyond = [name.rpartition(":")[2] for name in executors if name and name.rpartition(":")[2] not in _ONE_MACHINE]
@@ -101,6 +152,16 @@ def _default() -> str:
             "[impactcall] ledger_conn_id to a SQL connection, or to 'embedded' if there is only one machine"
         )
     return EMBEDDED
+
+
+def _engine(conn_id: str) -> sa.Engine:
+    return _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
+
+
+def _private_engine(conn_id: str) -> sa.Engine:
+    engine = _engine(conn_id)
+    _keep_private(engine)
+    return engine
 
 
 def _keep_private(engine: sa.Engine) -> None:

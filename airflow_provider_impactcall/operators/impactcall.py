@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
-from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerOutdated, LedgerUnusable
 from airflow_provider_impactcall.integration.options import at_least_zero
 from airflow_provider_impactcall.operators.redaction import redact, reveal
 from airflow_provider_impactcall.operators.retries import CallsNotSent
@@ -199,7 +199,7 @@ class DeliverCallsOperator(BaseOperator):
                 on_report=on_report,
                 interrupt=self._interrupted,
             )
-        except InvalidOption as error:
+        except (InvalidOption, LedgerOutdated) as error:
             raise AirflowFailException(str(error)) from None
         except LedgerUnusable as error:
             raise AirflowException(str(error)) from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
 
 from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_CONN_ID, DEFAULT_KEY
-from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable, ReadBackFailed
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated, LedgerUnusable, ReadBackFailed
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class CorrectLedgerOperator(BaseOperator):
     def correct(self, act: Callable[[ImpactCallLedgerHook, Author], _T]) -> _T:
         """Have the ledger corrected in this task's name.
 
-        :raises AirflowFailException: an option or a connection is wrong
+        :raises AirflowFailException: an option or a connection is wrong, or the ledger is to be migrated by a person
         :raises AirflowException: the ledger or impact.com cannot be reached; what was changed before that is kept
         """
         # Not at the top: every parse of a DAG file would pay for them.
@@ -66,7 +66,7 @@ class CorrectLedgerOperator(BaseOperator):
         hook = ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
         try:
             return act(hook, Author(source()[:LONGEST_ACTOR], self.why))
-        except InvalidOption as error:
+        except (InvalidOption, LedgerOutdated) as error:
             raise AirflowFailException(str(error)) from None
         except (LedgerUnusable, ReadBackFailed) as error:
             raise AirflowException(str(error)) from None

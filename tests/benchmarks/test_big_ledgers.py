@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import ReasonCode
 from benchmarks.big_ledgers import answers
 from benchmarks.filled import NAMESPACE, fill, session_id_of
 
@@ -39,5 +40,7 @@ def test_what_is_filled_is_a_ledger(ledger_url: str) -> None:
     told = asked.history(Selection(call_session_ids=[session_id_of(7)]))
     assert told[0]["state"] == "open"
     assert len(told) >= 2
-    assert len(asked.latest(Selection(states=["rejected"]), 1000)) == counts["rejected"] > 0
+    rejected = asked.latest(Selection(states=["rejected"]), 1000)
+    assert len(rejected) == counts["rejected"] > 0
+    assert {call["reason_code"] for call in rejected} <= set(ReasonCode)
     ledger.close()

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from airflow.cli.cli_config import ActionCommand, Arg
+from airflow.cli.cli_parser import get_parser
 
 from airflow_provider_impactcall.cli import commands
-from airflow_provider_impactcall.cli.definition import COMMANDS, get_commands
+from airflow_provider_impactcall.cli.definition import COMMANDS, LEDGER_COMMANDS, get_commands
 from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_KEY
 from airflow_provider_impactcall.delivery.ledger.selection import STATES
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
@@ -46,6 +47,22 @@ def test_every_command_does_something_and_explains_itself(command: ActionCommand
     assert command.help in " ".join(explained.out.split())
 
 
+@pytest.mark.parametrize("command", LEDGER_COMMANDS, ids=lambda command: command.name)
+def test_so_does_every_command_about_the_ledger_itself(command: ActionCommand, impactcall: Command) -> None:
+    assert callable(getattr(commands, command.func.__name__))
+    explained = impactcall("ledger", command.name, "--help")
+    assert (explained.status, explained.err) == (0, "")
+    assert command.help in " ".join(explained.out.split())
+
+
+def test_airflow_takes_the_same_words_as_the_console_script() -> None:
+    """Its own parser, which a group within a group is given to."""
+    words = ("impactcall", "ledger", "migrate", "--ledger-conn-id", "ledger", "--dry-run", "-o", "json")
+    options = get_parser().parse_args(words)
+    assert (options.ledger_conn_id, options.dry_run, options.output) == ("ledger", True, "json")
+    assert options.func.__name__ == "migrate"
+
+
 def test_what_the_help_says_is_so() -> None:
     assert {argument.kwargs["default"] for argument in arguments("--impactcall-conn-id")} == {
         ImpactCallHook.default_conn_name
@@ -58,7 +75,15 @@ def test_what_the_help_says_is_so() -> None:
 
 
 def test_a_wrong_usage_has_a_status_of_its_own(impactcall: Command) -> None:
-    for wrong in ((), ("lists",), ("list", "--limit", "0"), ("list", "--since", "yesterday"), ("resolve", "--as", "x")):
+    for wrong in (
+        (),
+        ("lists",),
+        ("ledger",),
+        ("ledger", "migrat"),
+        ("list", "--limit", "0"),
+        ("list", "--since", "yesterday"),
+        ("resolve", "--as", "x"),
+    ):
         assert impactcall(*wrong).status == 2
     assert impactcall("list", "--since", "0001-01-01T00:00:00+12:00").status == 2
 

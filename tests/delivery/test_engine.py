@@ -108,6 +108,7 @@ class TestClaims:
             RowOutcome.CHANGED,
             RowOutcome.DELIVERED,
         ]
+        assert [run.settled[row].code for row in (1, 2, 3)] == [ReasonCode.OK, *[ReasonCode.EARLIER_ROW] * 2]
         assert endpoint.attempts == {"a": 1, "b": 1}
 
     def test_only_a_valid_row_takes_the_key(self) -> None:
@@ -138,6 +139,8 @@ class TestClaims:
 def test_limit(limit: int, delivered: int) -> None:
     run = deliver(Endpoint(always(OK)), calls(10), limit=limit)
     assert (run.report.delivered, run.report.not_sent, run.report.stop) == (delivered, 10 - delivered, None)
+    left = [outcome.code for outcome in run.settled.values() if outcome.state is RowOutcome.NOT_SENT]
+    assert left == [ReasonCode.OVER_LIMIT] * (10 - delivered)
 
 
 def test_what_is_left_out_is_filtered_and_takes_no_key() -> None:
@@ -351,6 +354,7 @@ class TestSlowingDown:
         assert run.ended < 2, "only the one call's own back-off"
         assert (run.report.delivered, run.report.not_sent) == (1, 99)
         assert run.report.stop is not None
+        assert run.report.stop.code is ReasonCode.ENDPOINT_ASKS_TO_WAIT
         assert run.report.stop.retry_at is not None
         assert len(endpoint.requests) == 2
 

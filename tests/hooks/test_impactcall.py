@@ -101,6 +101,7 @@ class TestDeliver:
         report = hook.deliver([canary.row(number) for number in range(10)], **options)
         assert (report.delivered, report.not_sent) == (3, 7)
         assert report.stop is not None
+        assert report.stop.code is ReasonCode.RATE_LIMIT_USED_UP
         assert report.stop.retry_at is not None
 
     def test_an_hour_s_limit_holds_over_runs_and_namespaces(self, sandbox: Sandbox, connect: Connect) -> None:
@@ -109,7 +110,9 @@ class TestDeliver:
         assert hook.deliver(rows[:4]).delivered == 4
         report = hook.deliver(rows, ledger_namespace="another")
         assert (report.delivered, report.not_sent) == (1, 7)
-        assert "5 requests in 3600 s" in str(report.stop)
+        assert report.stop is not None
+        assert report.stop.code is ReasonCode.RATE_LIMIT_USED_UP
+        assert "5 requests in 3600 s" in report.stop.reason, "it says which limit"
         assert hook.deliver(rows[6:], requests_per_hour=6).delivered == 1
         assert hook.deliver(rows[7:]).not_sent == 1
         assert sandbox.counts["requests"] == 6
@@ -128,7 +131,9 @@ class TestDeliver:
             report = connect(sandbox.url, requests_per_hour=3).deliver([canary.row(number) for number in range(8)])
         finally:
             sa.event.remove(sa.engine.Engine, "before_cursor_execute", fail)
-        assert "the ledger cannot be used (RuntimeError)" in str(report.stop)
+        assert report.stop is not None
+        assert report.stop.code is ReasonCode.LEDGER_UNUSABLE
+        assert "RuntimeError" in report.stop.reason
         assert report.rejected > 0
         assert report.rows == report.accounted == 8
 
@@ -209,6 +214,7 @@ class TestDeliver:
         with Sandbox(user="someone", password="else").in_thread() as closed, pytest.raises(DeliveryAborted) as raised:
             connect(closed.url).deliver([canary.row(1), canary.row(2, MediaId=None)], rejects_path=path)
         report = raised.value.report
+        assert raised.value.code == ReasonCode.SETUP_REFUSED
         assert (report.rows, report.not_sent, report.rejected, report.rejects) == (2, 1, 1, path)
         assert canary.found_in(str(raised.value)) == []
         assert len(Path(path).read_text().splitlines()) == 1

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_impactcall.cli.__main__ import main
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
@@ -19,6 +21,7 @@ from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.identity import identify
 from airflow_provider_impactcall.delivery.ledger import schema
+from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS, Migration
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
@@ -31,16 +34,18 @@ from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.integration.ledger import open_ledger
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+from airflow_provider_impactcall.operators.ledger import PurgeLedgerOperator
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.chaos.story import Story
+from tests.databases import as_connection
 from tests.delivery.decisions import end_of
-from tests.delivery.ledger.test_schema import NAMESPACE, as_version_1_left_it, prepared, versions
+from tests.delivery.ledger.earlier import NAMESPACE, as_version_1_left_it, as_version_3_left_it, prepared
 
 CALLS = 120
 SHOWN = ("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate")
-NEWER = schema.VERSION + 1
+NEWER = "0002_of_tomorrow"
 
 
 @pytest.fixture
@@ -87,15 +92,13 @@ def has_sent(sandbox: Sandbox, requests: int) -> None:
 def test_a_run_under_way_goes_on_while_its_ledger_is_migrated(ledger_url: str, slow_sandbox: Sandbox) -> None:
     """And its newer neighbour, which did that, has the same calls to deliver.
 
-    It is a run of this version, so its calls have the column that it writes; what an earlier one writes is tried below.
+    It is a run of this version, so its tables have the columns that it uses; what an earlier one writes is tried below.
     """
-    as_version_1_left_it(ledger_url, but_for=["first_answer"])
-    without_columns = schema.Migrations({**schema.MIGRATIONS.added, 3: ()})
+    as_version_1_left_it(ledger_url, but_for=["first_answer", "reason_code", "status"])
     with ThreadPoolExecutor(1) as thread:
         under_way = thread.submit(deliver, opened_before(ledger_url), slow_sandbox)
         has_sent(slow_sandbox, 10)
-        newer = prepared(ledger_url, without_columns)
-        assert versions(newer) == [1, 2, 3]
+        newer = prepared(ledger_url)
         assert not under_way.done()
         by_newer = deliver(newer, slow_sandbox)
         by_older = under_way.result(60)
@@ -166,21 +169,66 @@ def test_a_task_of_an_older_version_is_refused_before_it_sends_and_airflow_retri
     task = ImpactCallOperator(task_id="deliver", calls=examples.calls(3))
     assert delivered(ImpactCallOperator(task_id="earlier", calls=examples.calls(1)).execute({})) == (0, 1)
     with closing(open_ledger(None, NAMESPACE)) as ledger:
-        newer = Ledger(ledger.engine, NAMESPACE, migrations=schema.Migrations({**schema.MIGRATIONS.added, NEWER: ()}))
+        newer = Ledger(ledger.engine, NAMESPACE, migrations=[*MIGRATIONS, Migration(NEWER)])
         newer.prepare()
     before = sandbox.counts["requests"]
     with pytest.raises(AirflowException) as refused:
         task.execute({})
     assert refused.type is AirflowException, "and in no way that Airflow does not retry"
-    assert f"version {NEWER}, and this package knows {schema.VERSION}: update it" in str(refused.value)
+    assert f"the migration {NEWER}, which this package does not know: update it" in str(refused.value)
     with pytest.raises(SystemExit, match="1"):
         main(["list"])
     assert "update it" in capsys.readouterr().err
     assert sandbox.counts["requests"] == before
     with newer.writing() as connection:  # as if this worker had been updated
-        connection.execute(sa.text(f"DELETE FROM impactcall_schema WHERE version = {NEWER}"))
+        connection.execute(sa.delete(schema.migrated).where(schema.migrated.c.name == NEWER))
     newer.close()
     assert delivered(task.execute({})) == (1, 2)
+
+
+@pytest.fixture
+def shared(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The database of the connection ``ledger``, which the tasks have for their ledger."""
+    monkeypatch.setenv("AIRFLOW__IMPACTCALL__LEDGER_CONN_ID", "ledger")
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", as_connection(sa.engine.make_url(ledger_url)))
+    return ledger_url
+
+
+COMMAND = "impactcall ledger migrate --ledger-conn-id ledger"
+
+
+def test_a_task_on_an_older_shared_ledger_fails_for_good_and_says_what_to_run(
+    shared: str, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trying again changes nothing, and several tasks must not change the tables that others use."""
+    as_version_3_left_it(shared)
+    deliver = ImpactCallOperator(task_id="deliver", calls=examples.calls(3))
+    purge = PurgeLedgerOperator(task_id="purge", older_than=400, why="tidy")
+    for task in (deliver, purge):
+        with pytest.raises(AirflowFailException, match=f"an earlier version of this package.*: run {COMMAND}"):
+            task.execute({})
+    for command in ("list", "runs", "count"):
+        with pytest.raises(SystemExit, match="1"):
+            main([command])
+        assert COMMAND in capsys.readouterr().err
+    assert sandbox.counts["requests"] == 0
+    assert "impactcall_migration" not in sa.inspect(sa.create_engine(shared)).get_table_names(), "nothing was changed"
+    main(COMMAND.split()[1:])
+    assert delivered(deliver.execute({})) == (0, 3)
+
+
+def test_a_task_makes_the_tables_of_an_empty_shared_database(shared: str, sandbox: Sandbox) -> None:
+    assert delivered(ImpactCallOperator(task_id="deliver", calls=examples.calls(3)).execute({})) == (0, 3)
+    assert sandbox.counts["requests"] == 3
+
+
+def test_a_task_migrates_the_embedded_file(sandbox: Sandbox) -> None:
+    file = Path(os.environ["AIRFLOW_HOME"], "impactcall_ledger.db")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    as_version_3_left_it(f"sqlite:///{file}")
+    assert delivered(ImpactCallOperator(task_id="deliver", calls=examples.calls(3)).execute({})) == (0, 3)
+    with closing(open_ledger(None, NAMESPACE)) as ledger:
+        assert CallQueries(ledger).count(Selection())["delivered"] > 0
 
 
 def test_a_migrated_ledger_has_the_columns_of_a_new_one(ledger_url: str, tmp_path_factory: Any) -> None:

@@ -26,6 +26,7 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.plugins.application import HEADERS, create
 from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
@@ -268,12 +269,20 @@ def test_a_ledger_that_cannot_be_reached_is_said_so_without_its_text(
     assert "canary" not in caplog.text
 
 
-def test_a_ledger_of_another_version_is_refused(viewer: TestClient, ledger: Ledger) -> None:
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("UPDATE impactcall_migration SET name = '0099'", "the migration 0099, which this package does not know"),
+        ("DELETE FROM impactcall_migration", "run impactcall ledger migrate --ledger-conn-id ledger"),
+    ],
+    ids=["newer", "older"],
+)
+def test_a_ledger_of_another_version_is_refused(viewer: TestClient, ledger: Ledger, change: str, sentence: str) -> None:
     with ledger.writing() as connection:
-        connection.execute(sa.text("UPDATE impactcall_schema SET version = 99"))
+        connection.execute(sa.text(f"{change} WHERE name = '{MIGRATIONS[-1].name}'"))
     answer = viewer.get("/impactcall/api/overview")
     assert answer.status_code == 503
-    assert "version 99" in answer.json()["detail"]
+    assert sentence in answer.json()["detail"]
 
 
 def test_a_ledger_that_breaks_later_shows_none_of_the_databases_words_and_comes_back(

@@ -1,4 +1,4 @@
-"""How much people's questions and corrections read or write at once."""
+"""How much people's questions and corrections, and migrations, read or write at once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ class BatchSizes:
     :param purged: calls forgotten in one transaction: half a second, on a busy machine and SQLite, in which nobody else
         writes. A lease that is to be renewed lasts ten
     :param fetched: rows of a page
+    :param migrated: rows changed in one transaction of a migration
     """
 
     keys: int = 100_000
     walked: int = 2_000
     purged: int = 500
     fetched: int = 1_000
+    migrated: int = 2_000
 
 
 BATCH_SIZES = BatchSizes()

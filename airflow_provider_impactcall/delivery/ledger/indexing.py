@@ -31,7 +31,7 @@ def build_missing(ledger: Ledger) -> None:
     """Build the indexes that the ledger lacks, if it can be done without anyone having to wait for it.
 
     On PostgreSQL that takes no lock that a writer would notice. On SQLite, which has one writer, it is left to a later
-    start while a run delivers. Never fails.
+    time while a run delivers. Never fails.
 
     :param ledger: prepared
     """
@@ -44,9 +44,19 @@ def build_missing(ledger: Ledger) -> None:
             _build_if_idle(ledger)
     except SQLAlchemyError as error:
         log.warning(
-            "An index of the ledger could not be built (%s); the next start tries again. Looking at calls may be slow",
+            "An index of the ledger could not be built (%s); impactcall ledger migrate tries again. "
+            "Looking at calls may be slow",
             type(error).__name__,
         )
+
+
+def missing(ledger: Ledger) -> list[str]:
+    """The names of the indexes that the ledger lacks.
+
+    :param ledger: not an empty one
+    """
+    with ledger.reading() as connection:
+        return [str(index.name) for index in _lacking(connection)]
 
 
 def _lacking(connection: Connection) -> list[sa.Index]:
@@ -69,6 +79,8 @@ def _build_beside_writers(ledger: Ledger) -> None:
     with guarding as guard, guard.begin():
         if not guard.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))).scalar():
             return  # Another does it.
+        # psycopg leaves the statement before open, with its snapshot; this one has none, and takes its place.
+        guard.execute(sa.text("SET LOCAL application_name = 'impactcall'"))
         building = ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         with building as connection:
             # It waits for all older transactions, and somebody's may be open for hours.

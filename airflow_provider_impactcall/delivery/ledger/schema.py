@@ -1,34 +1,35 @@
-"""The ledger's tables, and how those of an earlier version become these."""
+"""The ledger's tables, and the clock of their database. How a ledger comes to have them: :mod:`.migrations`."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql.functions import FunctionElement
 
 from airflow_provider_impactcall.delivery.outcome import ENDS
-from airflow_provider_impactcall.exceptions import LedgerUnusable
-
-log = logging.getLogger(__name__)
 
 LONGEST_REASON = 250
 LONGEST_ACTOR = 250
 
-_tables = sa.MetaData()
+tables = sa.MetaData()
 _moment = sa.Float(53)
 
-_schema = sa.Table("impactcall_schema", _tables, sa.Column("version", sa.Integer, primary_key=True))
+migrated = sa.Table(
+    "impactcall_migration",
+    tables,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("applied_at", _moment, nullable=False),
+)
+"""A row a migration that the ledger has; a new ledger has all of them from the start."""
+
+marks = sa.Table("impactcall_schema", tables, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
+"""What versions of this package from before its first release read: they refuse a ledger with a mark above 3."""
 
 runs = sa.Table(
     "impactcall_run",
-    _tables,
+    tables,
     sa.Column("run_id", sa.String(32), primary_key=True),
     sa.Column("namespace", sa.String(255), nullable=False),
     sa.Column("source", sa.String(500), nullable=False),
@@ -47,7 +48,7 @@ runs = sa.Table(
 
 calls = sa.Table(
     "impactcall_call",
-    _tables,
+    tables,
     sa.Column("key", sa.String(32), primary_key=True),
     sa.Column("namespace", sa.String(255), nullable=False),
     sa.Column("CallSessionId", sa.Text, nullable=False),
@@ -76,7 +77,7 @@ happened to it. If not, it was sent once and the row alone tells of that: 0 whil
 
 events = sa.Table(
     "impactcall_event",
-    _tables,
+    tables,
     sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
     sa.Column("key", sa.String(32), nullable=False, index=True),
     sa.Column("at", _moment, nullable=False),
@@ -92,7 +93,7 @@ events = sa.Table(
 
 rate_accounts = sa.Table(
     "impactcall_rate_account",
-    _tables,
+    tables,
     sa.Column("account", sa.String(32), primary_key=True),
     sa.Column("keep", _moment, nullable=False),
 )
@@ -100,7 +101,7 @@ rate_accounts = sa.Table(
 
 rate_runs = sa.Table(
     "impactcall_rate_run",
-    _tables,
+    tables,
     sa.Column("run_id", sa.String(32), primary_key=True),
     sa.Column("account", sa.String(32), nullable=False, index=True),
     sa.Column("timeout", _moment, nullable=False),
@@ -114,7 +115,7 @@ rate_runs = sa.Table(
 
 rate_ended = sa.Table(
     "impactcall_rate_ended",
-    _tables,
+    tables,
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
     sa.Column("account", sa.String(32), nullable=False),
     sa.Column("at", _moment, nullable=False),
@@ -131,7 +132,7 @@ INDEXES = (
     sa.Index("impactcall_call_session", calls.c.CallSessionId, postgresql_using="hash", mysql_length=64),
     # What most calls have in common never comes first: SQLite has no statistics, and would take it for rare.
     sa.Index(
-        "impactcall_call_undelivered",
+        "impactcall_call_undone",
         *(calls.c.state, calls.c.changed_at, calls.c.namespace),
         *(calls.c.reason_code, calls.c.status, calls.c.reason),
         postgresql_where=UNDELIVERED,
@@ -154,29 +155,6 @@ again, as ids come in no order, and 27 us of CPU to 103; the second 8 %, the thi
 """
 
 
-@dataclass(frozen=True)
-class Migrations:
-    """How the tables of an earlier version become those of this one.
-
-    :param added: the columns that a version has over the one before, by version; all of them may be NULL, as older rows
-        have none
-    """
-
-    added: Mapping[int, Sequence[sa.Column[Any]]]
-
-    @property
-    def version(self) -> int:
-        """The version that tables are brought up to."""
-        return max(self.added)
-
-
-MIGRATIONS = Migrations({2: (runs.c.kind, runs.c.actor, runs.c.why), 3: (calls.c.first_answer,)})
-VERSION = MIGRATIONS.version
-
-_SHARED_RATE_LIMIT = 3
-"""The first version whose runs share their account's rate limit."""
-
-
 class Now(FunctionElement):  # type: ignore[type-arg] # SQLAlchemy 1.4, Airflow 2.11's, has no type for it
     """The database's own clock, in seconds since 1970: the clocks of workers differ."""
 
@@ -197,38 +175,3 @@ def _sqlite_now(*_: Any, **__: Any) -> str:
 @compiles(Now, "mysql")
 def _mysql_now(*_: Any, **__: Any) -> str:
     return "UNIX_TIMESTAMP(SYSDATE(6))"
-
-
-_UNDER_WAY = sa.select(sa.func.count()).select_from(runs).where(runs.c.lease_until > Now())
-
-
-def version_of(engine: Engine) -> int | None:
-    """The version of the ledger in a database, or None if there is none. Nothing is written."""
-    with engine.connect() as connection:
-        if not sa.inspect(connection).has_table(_schema.name):
-            return None
-        version: int | None = connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
-        return version
-
-
-def create_or_migrate(connection: Connection, migrations: Migrations = MIGRATIONS) -> None:
-    """Create the tables, or add what those of an earlier version lack. Of two at once, one may fail, and try again.
-
-    :param migrations: up to which version, and how
-    :raises LedgerUnusable: if a newer version of this package made them
-    """
-    _tables.create_all(connection)
-    known = migrations.version
-    version = connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
-    if version is None:
-        connection.execute(sa.insert(_schema).values(version=known))
-        return
-    if version > known:
-        raise LedgerUnusable(f"the ledger is of version {version}, and this package knows {known}: update it")
-    for later in range(version + 1, known + 1):
-        for column in migrations.added[later]:
-            definition = CreateColumn(column).compile(dialect=connection.dialect)
-            connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}"))
-        connection.execute(sa.insert(_schema).values(version=later))
-    if version < _SHARED_RATE_LIMIT <= known and (older := connection.execute(_UNDER_WAY).scalar()):
-        log.warning("Deliveries of an earlier version keep to a rate limit of their own until they end: %d", older)

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import IntegrityError
 
-from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.entries import Changes, Entry, lock, look_up
+from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS, Migration, migrate
 from airflow_provider_impactcall.delivery.ledger.namesakes import NEWEST, alike, namesakes
-from airflow_provider_impactcall.delivery.ledger.retries import Retries
 from airflow_provider_impactcall.delivery.ledger.rules import DIED, Decision, Send, Settlement, decide
 from airflow_provider_impactcall.delivery.ledger.schema import (
     LONGEST_REASON,
-    MIGRATIONS,
     UNDELIVERED,
-    Migrations,
     Now,
     calls,
-    create_or_migrate,
     runs,
 )
-from airflow_provider_impactcall.delivery.ledger.sqlite import READS, make_durable
+from airflow_provider_impactcall.delivery.ledger.sqlite import make_durable
 from airflow_provider_impactcall.delivery.ledger.states import PENDING, TRANSITIONS, Cause, cause_of
+from airflow_provider_impactcall.delivery.ledger.transactions import reading, writing
 from airflow_provider_impactcall.delivery.outcome import ENDS, AttemptResult, CallState, DeliveryReport, ReasonCode
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
@@ -52,11 +49,11 @@ class Ledger:
     :param namespace: calls of two namespaces never hide each other: the endpoint's origin, if nothing else is said
     :param timings: the lease, and all else that its users wait for: a lease is one for those who renew it and those who
         wait for its end
-    :param migrations: the versions that its tables may have, and may be brought up to
+    :param migrations: that its tables may have, and are brought up to
     """
 
     def __init__(
-        self, engine: Engine, namespace: str, timings: Timings = TIMINGS, migrations: Migrations = MIGRATIONS
+        self, engine: Engine, namespace: str, timings: Timings = TIMINGS, migrations: Sequence[Migration] = MIGRATIONS
     ) -> None:
         self.engine = engine
         self.namespace = namespace
@@ -66,18 +63,11 @@ class Ledger:
             make_durable(engine)
 
     def prepare(self) -> None:
-        """Create the tables, or bring those of an earlier version up to this one. Two may do so at once.
+        """Create the tables, or bring those of an earlier version up to this one. See :func:`.migrations.migrate`.
 
         :raises LedgerUnusable: if a newer version of this package made them
         """
-
-        def prepare() -> None:
-            with self.writing() as connection:
-                create_or_migrate(connection, self._migrations)
-
-        # The first time, another may have done it in the same moment.
-        twice = Retries(0.0, 0.0, monotonic=SYSTEM_CLOCK.monotonic, attempts=2)
-        twice.repeat(prepare, (IntegrityError, ProgrammingError, OperationalError), SYSTEM_CLOCK.sleep)
+        migrate(self.engine, self.timings, self._migrations)
 
     def close(self) -> None:
         """Give up the connections to the database."""
@@ -197,19 +187,13 @@ class Ledger:
             raise _NotAsTrusted
         return decisions, states
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> AbstractContextManager[Connection]:
         """A transaction: all of it is durable once the context ends, or none of it."""
-        with self.engine.connect() as connection, connection.begin():
-            yield connection
+        return writing(self.engine)
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> AbstractContextManager[Connection]:
         """A transaction that changes nothing, and on SQLite waits for no writer."""
-        with self.engine.connect() as connection:
-            reader = connection.execution_options(**{READS: True})
-            with reader.begin():
-                yield reader
+        return reading(self.engine)
 
 
 def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement, *, resend: bool) -> CallState:

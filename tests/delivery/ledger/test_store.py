@@ -299,7 +299,7 @@ def test_the_oldest_undelivered_call_is_found_by_an_index(ledger_url: str) -> No
     (query,) = [each for each in asked if "first_at" in each[0]]
     with ledger.engine.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query[0]}", query[1]).fetchall()
-    assert any("USING INDEX impactcall_call_undelivered" in step[-1] for step in plan), plan
+    assert any("USING INDEX impactcall_call_undone" in step[-1] for step in plan), plan
     ledger.close()
 
 

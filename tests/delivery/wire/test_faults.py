@@ -230,6 +230,7 @@ def log_call_with(fault: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch)
     if BY_FAULT[fault] is AttemptResult.ABORT or fault == "403":
         with pytest.raises(DeliveryAborted) as raised:
             hook.log_call(canary.row(fault), max_wait=0)
+        assert raised.value.code == (ReasonCode.FORBIDDEN if fault == "403" else ReasonCode.SETUP_REFUSED)
         assert raised.value.report.not_sent == 1
     else:
         outcome = hook.log_call(canary.row(fault), max_wait=0)

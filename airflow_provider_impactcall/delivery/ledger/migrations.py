@@ -1,0 +1,129 @@
+"""How a database comes to have the ledger's tables: named migrations, each recorded in a table once it is done.
+
+A migration can be repeated at any point: it looks before each step whether that is done already. So one that was cut
+off goes on where it stopped, on databases too that commit each change of a table by itself, and of two at once none
+fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from airflow_provider_impactcall.delivery.ledger.schema import Now, marks, migrated, tables
+from airflow_provider_impactcall.delivery.ledger.steps import Steps, create
+from airflow_provider_impactcall.delivery.ledger.take_over import MARK, take_over
+from airflow_provider_impactcall.delivery.ledger.transactions import reading
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
+from airflow_provider_impactcall.exceptions import LedgerUnusable
+
+
+def _nothing(_: Steps) -> None:
+    """A migration for new ledgers alone; an older one has come to the same by those before it."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A change of the tables, or of what they hold.
+
+    :param name: what it is recorded by, at most 64 characters; never changed once it is released
+    :param apply: brings a ledger of the migration before to this one. It can be repeated, and goes on where it was cut
+        off. A new ledger has the tables of today from the start, and is not given to it
+    """
+
+    name: str
+    apply: Callable[[Steps], None] = _nothing
+
+
+MIGRATIONS: Sequence[Migration] = (
+    Migration("0000_take_over_version_3", take_over),
+    Migration("0001_first_release"),
+)
+"""All there are, in order. What a later one needs is added to its end."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a database is.
+
+    :param empty: it has no ledger yet
+    :param pending: names of the migrations that it lacks, in order; of an empty one, all
+    """
+
+    empty: bool
+    pending: Sequence[str]
+
+    @property
+    def older(self) -> bool:
+        """Whether it has a ledger of an earlier version."""
+        return bool(self.pending) and not self.empty
+
+
+def standing(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> Standing:
+    """How far a database is. Nothing is written.
+
+    :raises LedgerUnusable: if a newer version of this package made the ledger
+    """
+    with reading(engine) as connection:
+        return _standing(connection, migrations)
+
+
+def migrate(engine: Engine, timings: Timings = TIMINGS, migrations: Sequence[Migration] = MIGRATIONS) -> Sequence[str]:
+    """Create the tables, or bring those of an earlier version up to these. Several may do so at once.
+
+    :return: names of the migrations that were applied
+    :raises LedgerUnusable: if a newer version of this package made the ledger
+    """
+    before = standing(engine, migrations)
+    steps = Steps(engine, timings)
+    if before.empty:
+        return steps.repeatedly(partial(_create, migrations))
+    for migration in migrations:
+        if migration.name in before.pending:
+            migration.apply(steps)
+            steps.repeatedly(partial(_record, [migration.name]))
+    return before.pending
+
+
+def _standing(connection: Connection, migrations: Sequence[Migration]) -> Standing:
+    known = [migration.name for migration in migrations]
+    applied = _applied(connection)
+    for name in sorted(applied - set(known)):
+        raise LedgerUnusable(f"the ledger has the migration {name}, which this package does not know: update it")
+    # A ledger that was cut off while it was created has neither; one that was while it was taken over has a mark.
+    empty = not applied and not _has_mark(connection)
+    return Standing(empty, [name for name in known if name not in applied])
+
+
+def _applied(connection: Connection) -> set[str]:
+    if not sa.inspect(connection).has_table(migrated.name):
+        return set()
+    return set(connection.execute(sa.select(migrated.c.name)).scalars())
+
+
+def _has_mark(connection: Connection) -> bool:
+    if not sa.inspect(connection).has_table(marks.name):
+        return False
+    return connection.execute(sa.select(marks.c.version).limit(1)).first() is not None
+
+
+def _create(migrations: Sequence[Migration], connection: Connection) -> Sequence[str]:
+    before = _standing(connection, migrations)
+    if not before.empty:
+        return ()  # Another did it in the same moment.
+    create(connection, tables.sorted_tables)
+    connection.execute(sa.insert(marks).values(version=MARK))
+    _record(before.pending, connection)
+    return before.pending
+
+
+def _record(names: Sequence[str], connection: Connection) -> None:
+    create(connection, [migrated])
+    applied = _applied(connection)
+    for name in names:
+        if name not in applied:
+            connection.execute(sa.insert(migrated).values(name=name, applied_at=Now()))

@@ -1,0 +1,126 @@
+"""What migrations are made of: short transactions that can be repeated, and that hold up nobody for long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.schema import CreateColumn
+
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.retries import Retries
+from airflow_provider_impactcall.delivery.ledger.transactions import reading, writing
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
+
+_ATTEMPTS = 10
+_LONGEST_PAUSES = 6  # of a turn
+
+_KEYS_A_STATEMENT = 500
+
+_T = TypeVar("_T")
+
+
+class Steps:
+    """The steps of a migration on one database.
+
+    :param timings: how long to wait for locks, and what is left to others between two transactions
+    :param batch_sizes: how many rows a transaction changes
+    """
+
+    def __init__(self, engine: Engine, timings: Timings = TIMINGS, batch_sizes: BatchSizes = BATCH_SIZES) -> None:
+        self.engine = engine
+        self._timings = timings
+        self.rows = batch_sizes.migrated
+
+    def repeatedly(self, act: Callable[[Connection], _T]) -> _T:
+        """Do it in a transaction; again, if that collided with another's.
+
+        :param act: looks first what is done already, as another may do the same at once
+        """
+
+        def once() -> _T:
+            with writing(self.engine) as connection:
+                self._bound(connection)
+                return act(connection)
+
+        turn = self._timings.turn
+        patience = Retries(turn, _LONGEST_PAUSES * turn, monotonic=SYSTEM_CLOCK.monotonic, attempts=_ATTEMPTS)
+        return patience.repeat(once, (IntegrityError, ProgrammingError, OperationalError), SYSTEM_CLOCK.sleep)
+
+    def create(self, tables: Iterable[sa.Table]) -> None:
+        """Create what is missing of these tables and their indexes."""
+        for table in tables:
+            self.repeatedly(partial(create, tables=[table]))
+
+    def add(self, table: str, column: sa.Column[Any]) -> None:
+        """Add a column, unless the table has it. It may be NULL, and has no default: no row is rewritten."""
+
+        def act(connection: Connection) -> None:
+            if column.name not in {each["name"] for each in sa.inspect(connection).get_columns(table)}:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {definition}"))
+
+        self.repeatedly(act)
+
+    def drop_index(self, table: str, index: sa.Index) -> None:
+        """Drop an index, if it is there."""
+
+        def act(connection: Connection) -> None:
+            if index.name in {each["name"] for each in sa.inspect(connection).get_indexes(table)}:
+                index.drop(connection)
+
+        self.repeatedly(act)
+
+    def walk(self, key: sa.Column[Any], *more: Any, of: sa.FromClause | None = None) -> Iterator[list[Any]]:
+        """All rows of a table, some at a time, by its primary key; each portion is read in a transaction of its own.
+
+        Others have their turn before the next portion.
+
+        :param more: what else is read of each row; the key comes first
+        :param of: the table, with others that are joined to it
+        """
+        last: Any = None
+        while True:
+            query = sa.select(key, *more).order_by(key).limit(self.rows)
+            if of is not None:
+                query = query.select_from(of)
+            with reading(self.engine) as connection:
+                page = connection.execute(query if last is None else query.where(key > last)).all()
+            if not page:
+                return
+            yield list(page)
+            last = page[-1][0]
+
+    def give_way(self) -> None:
+        """Let others write, after a transaction that may have held them up."""
+        SYSTEM_CLOCK.sleep(self._timings.turn)
+
+    def _bound(self, connection: Connection) -> None:
+        # Whoever waits to change a table has all others wait behind it, and leases have to be renewed.
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{self._timings.table_wait * 1000:.0f}ms'"))
+
+
+def some(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """As many at a time as a statement may name."""
+    return (keys[start : start + _KEYS_A_STATEMENT] for start in range(0, len(keys), _KEYS_A_STATEMENT))
+
+
+def create(connection: Connection, tables: Iterable[sa.Table]) -> None:
+    """Create what is missing of these tables and their indexes.
+
+    Where each statement is committed by itself, a table may be there without its indexes.
+    """
+    for table in tables:
+        if not sa.inspect(connection).has_table(table.name):
+            table.create(connection)
+            continue
+        there = {each["name"] for each in sa.inspect(connection).get_indexes(table.name)}
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            if index.name not in there:
+                index.create(connection)
