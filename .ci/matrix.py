@@ -34,8 +34,8 @@ HOME = Cell("3.3.2", "3.11", LANES)
 """What make installs by itself: `make test` runs the first three lanes there, `make long e2e browser soak` the last."""
 
 OTHERS = (
-    Cell("2.11.2", "3.11", ("ledger", "airflow", "wheel")),
     Cell("3.1.8", "3.13", ("pure", "airflow", "wheel")),
+    Cell("2.11.2", "3.11", ("ledger", "airflow", "wheel")),
     Cell("lowest", "3.11", ("ledger", "airflow", "wheel")),
     Cell("3.2.2", "3.12", ("pure", "short", "wheel")),
     Cell("3.0.6", "3.12", ("short", "wheel")),

@@ -2,8 +2,9 @@
 """``.ci/run.py PLAN``: run the jobs of a plan (``ci``, ``matrix`` or ``nightly``), and say what came of each.
 
 What installs and what fails most often comes first, alone. Then there are two rows of jobs, each one after the other:
-those that compute, and beside them those that mostly wait, for an Airflow, a browser or a lease. Each line that a job
-prints begins with its name. A job that fails stops no other, but for what installs what the others need.
+those that compute, and beside them those that mostly wait, for an Airflow, a browser or a lease. The row that is done
+with its own jobs takes the next of those that either can run. Each line that a job prints begins with its name. A job
+that fails stops no other, but for what installs what the others need.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,12 +57,20 @@ class Result(NamedTuple):
 class Plan(NamedTuple):
     """Jobs: one that installs, some alone, then rows of jobs at once.
 
-    No two jobs of several rows may install into one environment, listen on one port or write to ``.demo``.
+    No two jobs of several rows may install into one environment, listen on one port or write to ``.demo``, and none of
+    those that any row can run may do that with any other.
     """
 
     install: Job
     first: Sequence[Job]
     rows: Sequence[Sequence[Job]]
+    shared: Sequence[Job] = ()
+    """What the row that is done first takes next, the longest first."""
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All of them."""
+        return [self.install, *self.first, *(job for row in self.rows for job in row), *self.shared]
 
 
 def make(*words: str, minutes: float) -> Job:
@@ -92,7 +102,7 @@ PLANS = {
         INSTALL,
         CHECKS,
         [
-            [make("test", minutes=25), make("docs", minutes=3), *CELLS, make("chaos", minutes=15)],
+            [make("test", minutes=25), make("docs", minutes=3)],
             [
                 debian("chromium"),
                 make("demo", minutes=5),
@@ -101,6 +111,7 @@ PLANS = {
                 make("soak", "ONLY=short", minutes=10),
             ],
         ],
+        [*CELLS, make("chaos", minutes=15)],
     ),
     "matrix": Plan(INSTALL, [make("test", minutes=15), *CELLS], []),
     "nightly": Plan(
@@ -135,7 +146,7 @@ class Runner:
         self._running: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
 
-    def run_all(self, jobs: Sequence[Job]) -> list[Result]:
+    def run_all(self, jobs: Iterable[Job]) -> list[Result]:
         return [self.run(job) for job in jobs]
 
     def run(self, job: Job) -> Result:
@@ -222,14 +233,23 @@ def say(name: str, text: str) -> None:
         print(f"[{name}] {text}", flush=True)
 
 
+def taken(jobs: deque[Job]) -> Iterator[Job]:
+    """The next job, and the next one after it, until none is left."""
+    with suppress(IndexError):
+        while True:
+            yield jobs.popleft()
+
+
 def run(plan: Plan, runner: Runner) -> int:
     """The status: 0 if all jobs passed."""
     results = [runner.run(plan.install)]
     if results[0].failed:
         runner.stop()
     results += runner.run_all(plan.first)
+    # Two threads may ask a deque at once for what is next.
+    shared = deque(plan.shared)
     with ThreadPoolExecutor() as threads:
-        for of_row in threads.map(runner.run_all, plan.rows):
+        for of_row in threads.map(lambda row: runner.run_all(chain(row, taken(shared))), plan.rows):
             results += of_row
     failed = sum(result.failed for result in results)
     print(f"\n{'job':20} {'seconds':>8} {'passed':>7} {'failed':>7}  result")
@@ -247,6 +267,8 @@ def main(plan: str = "ci") -> int:
         return 2
     if plan == "nightly":
         os.environ["HYPOTHESIS_PROFILE"] = "nightly"
+    # By itself pytest takes one worker more than cores; here the other row computes while a worker waits.
+    os.environ.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str(os.cpu_count() or 1))
     runner = Runner()
 
     for number in (signal.SIGINT, signal.SIGTERM):

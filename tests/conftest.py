@@ -41,6 +41,17 @@ from tests.real_airflow import ResidentAirflow  # noqa: E402
 _HOMES = itertools.count()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One worker more than cores: a quarter of the time, a worker waits for a server, a database or a limit.
+
+    ``PYTEST_XDIST_AUTO_NUM_WORKERS``, which pytest-xdist itself reads, says otherwise.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the resident Airflow comes first, so that one worker has all of it: others take from the end."""

@@ -18,7 +18,7 @@ ROOMS = ("operators", "transfers", "decorators", "dags", "packaging")
 
 
 def commands(plan: Any) -> list[list[str]]:
-    return [list(job.command) for row in (*plan.rows, plan.first, [plan.install]) for job in row]
+    return [list(job.command) for job in plan.jobs]
 
 
 def pythons_with(matrix: Any, *markers: str) -> set[str]:

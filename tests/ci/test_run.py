@@ -20,8 +20,8 @@ def shell(ci: Any, name: str, script: str, minutes: float = 1) -> Any:
     return ci.Job(name, ("sh", "-c", script), minutes)
 
 
-def plan(ci: Any, *rows: Any, install: str = "true") -> Any:
-    return ci.Plan(shell(ci, "install", install), [], rows)
+def plan(ci: Any, *rows: Any, install: str = "true", shared: Any = ()) -> Any:
+    return ci.Plan(shell(ci, "install", install), [], rows, shared)
 
 
 def wait_for(file: Path) -> str:
@@ -59,6 +59,18 @@ def test_rows_run_at_once_and_the_jobs_of_a_row_in_their_order(
     other = [shell(ci, "c", wait_for(here)), shell(ci, "d", f"touch {there}")]
     assert ci.run(plan(ci, one, other), ci.Runner()) == 0
     assert closing(capsys)[1] == "5 passed, 0 failed"
+
+
+def test_what_either_row_can_run_is_run_once_by_the_one_that_is_done_with_its_own(
+    ci: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One row waits for what only the other one can do meanwhile."""
+    done = tmp_path / "done"
+    rows = [shell(ci, "waits", wait_for(done))], [shell(ci, "short", "true")]
+    shared = [shell(ci, "one", f"echo 1 >> {tmp_path / 'ones'}"), shell(ci, "two", f"touch {done}")]
+    assert ci.run(plan(ci, *rows, shared=shared), ci.Runner()) == 0
+    assert closing(capsys)[1] == "5 passed, 0 failed"
+    assert (tmp_path / "ones").read_text() == "1\n"
 
 
 def test_tests_are_counted_and_each_line_begins_with_its_jobs_name(ci: Any, capsys: pytest.CaptureFixture[str]) -> None:

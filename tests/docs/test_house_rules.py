@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -23,25 +23,24 @@ def guarded(name: str) -> bool:
 
 def replacements(source: str) -> Iterator[tuple[int, str]]:
     """Each private name or constant of the package that code replaces, and in which line."""
-    tree = ast.parse(source)
-    ours = _names_of_the_package(tree)
-    statements = (node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.stmt)))
-    for node in statements:
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Call, ast.stmt))]
+    ours = _names_of_the_package(nodes)
+    for node in nodes:
         for owner, name in _replaced(node):
             if guarded(name.rpartition(".")[2]) and _is_ours(owner, ours):
                 yield node.lineno, name
 
 
-def _names_of_the_package(tree: ast.AST) -> set[str]:
+def _names_of_the_package(nodes: Sequence[ast.AST]) -> set[str]:
     """What is imported of the package, by the names that the file has for it, and what is bound to parts of that."""
     ours: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == PACKAGE:
             ours.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Import):
             of_package = (alias for alias in node.names if alias.name.partition(".")[0] == PACKAGE)
             ours.update(alias.asname or alias.name.partition(".")[0] for alias in of_package)
-    for node in ast.walk(tree):
+    for node in nodes:
         # A loop over modules, or an object that a class of the package made.
         if isinstance(node, ast.For):
             bound, value = [node.target], node.iter

@@ -59,6 +59,16 @@ jsonschema.validate(info, schema)
 print(info["package-name"], version("apache-airflow"))
 """
 
+END = "--- answered ---"
+# In one process, as each begins with seconds of imports.
+ONE_AFTER_THE_OTHER = f"""
+import json, sys
+from airflow.__main__ import main
+for sys.argv in json.loads(sys.argv[1]):
+    main()
+    print({END!r}, flush=True)
+"""
+
 ENTRY_POINTS = """
 from importlib.metadata import distributions
 print(*(f"{each.name} {point.value}" for each in distributions() for point in each.entry_points))
@@ -221,14 +231,18 @@ class Installed:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def providers(self, *question: str) -> list[dict[str, str]]:
-        """What Airflow answers about its providers."""
-        printed = self.run("airflow", "providers", *question, "--output", "json")
-        # Below Airflow's log, each line of which begins with a time in brackets.
-        found = re.search(r"(?m)^\[(?=[{\]])", printed)
-        assert found, printed
-        answer: list[dict[str, str]] = json.loads(printed[found.start() :])
-        return answer
+    def providers(self, *questions: str) -> list[list[dict[str, str]]]:
+        """What Airflow's command answers about its providers, each question in words as a shell takes them."""
+        commands = [["airflow", "providers", *question.split(), "--output", "json"] for question in questions]
+        printed = self.run("python", "-c", ONE_AFTER_THE_OTHER, json.dumps(commands))
+        answers: list[list[dict[str, str]]] = []
+        for each in printed.split(END)[:-1]:
+            # Below Airflow's log, each line of which begins with a time in brackets.
+            found = re.search(r"(?m)^\[(?=[{\]])", each)
+            assert found, each
+            answers.append(json.loads(each[found.start() :]))
+        assert len(answers) == len(questions), printed
+        return answers
 
     def traces(self) -> list[str]:
         """The paths that bear this package's name or its command's."""
@@ -258,12 +272,15 @@ def row_of(rows: Sequence[dict[str, str]], column: str, value: str) -> dict[str,
 
 
 def test_airflow_lists_the_provider_its_hook_and_its_form(installed: Installed) -> None:
-    assert row_of(installed.providers("list"), "package_name", NAME)["version"] == __version__
-    assert row_of(installed.providers("get", NAME), "Provider", NAME)["Version"] == __version__
-    hook = row_of(installed.providers("hooks"), "connection_type", "impactcall")
+    listed, got, hooks, described, widgets = installed.providers(
+        "list", f"get {NAME}", "hooks", "behaviours", "widgets"
+    )
+    assert row_of(listed, "package_name", NAME)["version"] == __version__
+    assert row_of(got, "Provider", NAME)["Version"] == __version__
+    hook = row_of(hooks, "connection_type", "impactcall")
     assert (hook["class"], hook["hook_name"], hook["package_name"]) == (HOOK, HOOK_NAME, NAME)
-    behaviours = [row["field_behaviours"] for row in installed.providers("behaviours")]
-    fields = {row["connection_parameter_name"] for row in installed.providers("widgets")}
+    behaviours = [row["field_behaviours"] for row in described]
+    fields = {row["connection_parameter_name"] for row in widgets}
     if AIRFLOW.release[:2] in ((3, 0), (3, 1)):
         assert not behaviours + list(fields), "Airflow 3.0 and 3.1 list no provider's, as they come without wtforms"
     else:
@@ -333,7 +350,8 @@ def test_uninstalled_it_leaves_no_trace(installed: Installed) -> None:
     assert f"bin/{PROJECT_COMMAND}" in installed.traces()
     uv("pip", "uninstall", "--quiet", "--python", installed.python, NAME)
     assert installed.traces() == []
-    assert NAME not in {row["package_name"] for row in installed.providers("list")}
+    (listed,) = installed.providers("list")
+    assert NAME not in {row["package_name"] for row in listed}
     groups = installed.run("python", "-c", ENTRY_POINTS)
     assert "impactcall" not in groups
     assert "apache-airflow-providers-http" in groups, "the others are still there"

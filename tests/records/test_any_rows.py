@@ -30,6 +30,7 @@ from airflow_provider_impactcall.exceptions import InvalidCall
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, CallStatus, normalize
 from airflow_provider_impactcall.records.call_record import Conventions
 from airflow_provider_impactcall.sandbox.validation import find_problems
+from tests.effort import scaled
 from tests.records.rows import CALLER, PRIVATE, RECORDING, REQUIRED, good_row, problems_of, wire_text
 from tests.tables import table
 
@@ -173,13 +174,13 @@ def check_sendable(record: CallRecord) -> None:
     assert find_problems(list(parameters.items())) == []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=scaled(1000), deadline=None)
 @given(st.dictionaries(columns, values, max_size=12), options)
 def test_any_row_is_a_call_or_has_its_reasons(row: dict[Any, Any], options: dict[str, Any]) -> None:
     record_or_none(row, CallMapping(**options))
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=scaled(1500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(list(PARAMETERS)), values, max_size=5), options)
 @example({"PhoneType": pd.NA}, {})
 @example({"Keypresses": [None]}, {})
@@ -210,7 +211,7 @@ def test_each_parameter_alone_with_each_odd_value() -> None:
                     assert CallRecord.of(record.parameters()) == record
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(750), deadline=None)
 @given(st.dictionaries(st.sampled_from(FREE_TEXT), texts))
 def test_text_arrives_letter_for_letter(changes: dict[str, Any]) -> None:
     """That which tells calls apart too, but for what is around it."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from airflow_provider_impactcall.records import PARAMETERS, CallRecord
 from airflow_provider_impactcall.records.call_record import Conventions, _read_at_once
+from tests.effort import scaled
 from tests.records.rows import good_row
 from tests.records.test_any_rows import DRIVER_VALUES, HOSTILE_VALUES, values
 from tests.records.test_readers import vendor_texts
@@ -39,7 +40,7 @@ def assert_alike(given_values: dict[str, Any], conventions: Conventions) -> None
         assert everything(found) == everything(expected)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=scaled(1250), deadline=None)
 @given(st.dictionaries(st.sampled_from(list(PARAMETERS)), some_values, max_size=4), st.sampled_from(CONVENTIONS))
 @example({"PhoneType": ""}, CONVENTIONS[0])
 @example({"CallerId": "+7378742833"}, CONVENTIONS[0])

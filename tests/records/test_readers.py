@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.records import normalize
+from tests.effort import scaled
 from tests.records.test_any_rows import values
 from tests.tables import table
 
@@ -61,7 +62,7 @@ anything = st.one_of(values, vendor_texts)
 
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(375), deadline=None)
 @given(value=anything)
 @example(value="7378742833 x42")
 @example(value="282452253")
@@ -78,7 +79,7 @@ def test_a_reader_reads_or_says_why_not_and_reads_what_it_read_as_itself(
 
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scaled(250), deadline=None)
 @given(value=st.text("0123456789+-().,:;@#* ", min_size=6, max_size=300))
 def test_a_message_never_holds_the_value(read: Callable[[Any], Any], value: str) -> None:
     for held in (value, value + "?", [value], {value: value}, value.encode()):

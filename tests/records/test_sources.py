@@ -17,6 +17,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallMapping, normalize
 from airflow_provider_impactcall.records.sources import Reader, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
+from tests.effort import scaled
 from tests.records import test_any_rows as odd
 from tests.records.rows import CALLER, good_row, problems_of, wire_text
 
@@ -473,7 +474,7 @@ def compiled(source: Any) -> Reader | None:
         return None
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=scaled(1250), deadline=None)
 @given(data_only, st.dictionaries(st.sampled_from(["a", "b", "c"]), nested, max_size=3))
 def test_a_source_that_is_data_raises_nothing_but_what_is_wrong_with_the_row(source: Any, row: Any) -> None:
     reader = compiled(source)
@@ -483,7 +484,7 @@ def test_a_source_that_is_data_raises_nothing_but_what_is_wrong_with_the_row(sou
             reader.read(row)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(500), deadline=None)
 @given(st.dictionaries(st.sampled_from(["City", "MediaId", "CallStatus"]), data_only, max_size=3), nested)
 def test_a_mapping_that_is_data_makes_of_a_row_a_call_or_its_reasons(mapping: Any, value: Any) -> None:
     if all(map(compiled, mapping.values())):

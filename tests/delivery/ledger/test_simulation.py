@@ -26,7 +26,7 @@ from tests.delivery.scripted import ERROR_500, NO_ANSWER, NO_CONNECTION, OK, REF
 from tests.delivery.virtual_writer import UNHURRIED
 from tests.effort import scaled
 
-SEEDS = range(scaled(1000))
+SEEDS = range(scaled(500))
 CALLS = 12
 CONCURRENCY = 3
 KILLS = 3
