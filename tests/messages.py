@@ -24,7 +24,7 @@ _TEXT_OF = {
     "UnreadableRow": 0,
     "UnreadableValue": 0,
     "Shapeless": 0,
-    "_given_up": 2,
+    "given_up": 2,
 }
 _NAMES = ("problem", "problems", "reason", "message", "wait", "_MISCONFIGURED", "_REASONS", "DIED", "NO_KEY",
           "LEASE_RAN_OUT", "LOOK_LIKE_VALUES")  # fmt: skip

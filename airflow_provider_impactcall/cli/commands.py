@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
@@ -24,7 +24,6 @@ from rich.markup import escape
 
 from airflow_provider_impactcall.cli.definition import SELECTION
 from airflow_provider_impactcall.cli.messages import leave, only_our_messages, say
-from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.csv_cells import csv_lines
 from airflow_provider_impactcall.delivery.dry_run.page import page_of
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
@@ -40,13 +39,15 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.integration.files import STANDARD, holds_json_lines, rows_of
 from airflow_provider_impactcall.integration.ledger import migrate_ledger
+from airflow_provider_impactcall.integration.options import DeliveryOptions, RowOptions
 from airflow_provider_impactcall.integration.sql import drained
 from airflow_provider_impactcall.integration.text_files import CsvFormat
 from airflow_provider_impactcall.records.printable import printable
 
 _Command = Callable[[Namespace, TextIO], None]
 
-_TABLE_COLUMNS = (*CALL_COLUMNS[: CALL_COLUMNS.index("attempts") + 1], "changed_at")
+# Airflow's tables have room for 200 characters: the sentence names the status.
+_TABLE_COLUMNS = tuple(name for name in CALL_COLUMNS if name not in ("status", "run_id", "first_at", "key"))
 _WIDTH = 120
 
 
@@ -90,9 +91,9 @@ def _command(act: _Command) -> Callable[[Namespace], None]:
 @_command
 def check_calls(args: Namespace, results: TextIO) -> None:
     """What a delivery would do."""
-    with _rows(args) as rows:
-        options = {"ledger_conn_id": args.ledger_conn_id, "ledger_namespace": args.ledger_namespace}
-        findings = ImpactCallHook(args.impactcall_conn_id).check(rows, **options, **_reading(args))
+    with _rows(args) as (rows, row_options):
+        options = DeliveryOptions(ledger_conn_id=args.ledger_conn_id, ledger_namespace=args.ledger_namespace)
+        findings = ImpactCallHook(args.impactcall_conn_id).check_with(rows, row_options, options)
     if args.json:
         print(json.dumps(findings.as_dict(), indent=2), file=results)
     else:
@@ -191,8 +192,8 @@ def resolve_calls(args: Namespace, results: TextIO) -> None:
 def adopt_calls(args: Namespace, results: TextIO) -> None:
     """Record calls as delivered that were sent by other means."""
     author = _author(args)
-    with _rows(args) as rows:
-        adoption = _hook(args).adopt(rows, author, **_reading(args))
+    with _rows(args) as (rows, options):
+        adoption = _hook(args).adopt_with(rows, author, options)
     _show([adoption.as_dict()], args.output, results)
     if adoption.rejected:
         raise _Failed(f"rows that are no valid call, and were not adopted: {adoption.rejected}")
@@ -202,8 +203,8 @@ def adopt_calls(args: Namespace, results: TextIO) -> None:
 def reconcile_calls(args: Namespace, results: TextIO) -> None:
     """Look for calls of unknown fate at impact.com."""
     author = _author(args)
-    with _rows(args) as rows:
-        reconciliation = _hook(args).reconcile(rows, author, api_conn_id=args.api_conn_id, **_reading(args))
+    with _rows(args) as (rows, options):
+        reconciliation = _hook(args).reconcile_with(rows, author, options, api_conn_id=args.api_conn_id)
     _show([reconciliation.as_dict()], args.output, results)
 
 
@@ -309,22 +310,24 @@ def _changed(count: int, counts: Counter[str], how: str, results: TextIO) -> Non
 
 
 @contextmanager
-def _rows(args: Namespace) -> Iterator[Iterable[Mapping[str, Any]]]:
+def _rows(args: Namespace) -> Iterator[tuple[Iterable[Mapping[str, Any]], RowOptions]]:
+    """The rows that a command is given, and how they become calls."""
     if (args.sql is None) != (args.sql_conn_id is None) or (args.file is None) == (args.sql is None):
         raise _WrongUsage("give the calls either as a file, or with --sql-conn-id and --sql")
+    options = _row_options(args)
     with ExitStack() as stack:
         try:
             if args.file is None:
                 rows: Any = stack.enter_context(drained(args.sql_conn_id, _query(args.sql)))
             else:
-                rows = stack.enter_context(rows_of(args.file, CsvFormat(args.csv_delimiter, args.csv_encoding)))
+                rows = stack.enter_context(rows_of(args.file, CsvFormat.of(options)))
         except (ImpactCallError, AirflowException):
             raise
         except Exception as error:
             # The own words of a driver, or of an object store's client, may quote what it read.
             what = f"{args.file}: cannot be read" if args.sql is None else "the query failed"
             raise _Failed(f"{what} ({type(error).__name__}); its own client says why") from None
-        yield rows
+        yield rows, options
 
 
 def _query(sql: str) -> str:
@@ -336,16 +339,9 @@ def _query(sql: str) -> str:
         raise InvalidOption(f"{sql}: {error.strerror}") from None
 
 
-def _reading(args: Namespace) -> dict[str, Any]:
-    return {
-        "mapping": args.mapping,
-        "constants": args.constants,
-        "timezone": args.timezone,
-        "vendor": args.vendor,
-        "prefiltered": args.prefiltered,
-        "nulls": args.nulls,
-        "key": args.key or DEFAULT_KEY,
-    }
+def _row_options(args: Namespace) -> RowOptions:
+    given = {field.name: getattr(args, field.name) for field in fields(RowOptions)}
+    return RowOptions(**{name: value for name, value in given.items() if value not in (None, [])})
 
 
 def _in_short(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,8 +90,10 @@ SELECTION = (
         "several with commas, or given several times",
     ),
     _argument("--reason", type=_text, metavar="TEXT", help="calls with this text in their reason"),
-    _argument("--reason-code", metavar="CODE", help="calls of this reason code, such as refused or no_answer"),
-    _argument("--status", type=int, metavar="STATUS", help="calls whose answer had this HTTP status"),
+    _argument(
+        "--reason-code", type=_text, metavar="CODE", help="calls of this reason code, such as refused or no_answer"
+    ),
+    _argument("--status", type=int, metavar="STATUS", help="calls whose answer had this status; 0: no answer decided"),
     _argument("--run-id", type=_text, metavar="ID", help="calls that this run changed last"),
     _argument(
         "--since",
@@ -164,13 +166,11 @@ _READING = (
     ),
     _argument(
         "--csv-delimiter",
-        default=",",
         metavar="CHARACTER",
         help="what separates the values of a CSV file (default: a comma); \\t is a tab",
     ),
     _argument(
         "--csv-encoding",
-        default="utf-8",
         metavar="NAME",
         help="of a CSV file, such as cp1252 or utf-16 (default: utf-8)",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
+from typing import Any
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim
@@ -44,6 +45,19 @@ class CallIndex:
         return RowOutcome.DUPLICATE if bucket.startswith(entry, at) else RowOutcome.CHANGED
 
 
+def names_of_key(key: Any) -> tuple[str, ...]:
+    """The parameters that tell two calls apart.
+
+    :raises InvalidOption: for a key that is empty or names what is none of the 50 parameters
+    """
+    if isinstance(key, str) or not isinstance(key, Sequence) or not key:
+        raise InvalidOption("key must be a list of impact.com's parameters")
+    unknown = [name for name in key if not isinstance(name, str) or name not in PARAMETERS]
+    if unknown:
+        raise InvalidOption(f"key must be a list of impact.com's parameters: {', '.join(map(repr, unknown))} is none")
+    return tuple(key)
+
+
 class Duplicates:
     """Finds the rows of one input that hold the same call. Of earlier runs, the ledger knows.
 
@@ -54,14 +68,7 @@ class Duplicates:
     """
 
     def __init__(self, key: Sequence[str] = DEFAULT_KEY) -> None:
-        if isinstance(key, str) or not isinstance(key, Sequence) or not key:
-            raise InvalidOption("key must be a list of impact.com's parameters")
-        unknown = [name for name in key if not isinstance(name, str) or name not in PARAMETERS]
-        if unknown:
-            raise InvalidOption(
-                f"key must be a list of impact.com's parameters: {', '.join(map(repr, unknown))} is none"
-            )
-        self.key = tuple(key)
+        self.key = names_of_key(key)
         self._seen = CallIndex()
 
     def state_of(self, claim: Claim) -> RowOutcome | None:

@@ -7,12 +7,13 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, cast
+from typing import cast
 
 from airflow_provider_impactcall.delivery.circuit_breaker import CircuitBreaker
+from airflow_provider_impactcall.delivery.claims import claim_of
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.items import NO_KEY, Call, Item, Listener, Rejected, Skipped
+from airflow_provider_impactcall.delivery.items import Call, Item, Listener
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.rules import (
     LEASE_RAN_OUT,
@@ -36,8 +37,9 @@ from airflow_provider_impactcall.delivery.outcome import (
     Stop,
 )
 from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.run_ledger import RunLedger
 from airflow_provider_impactcall.delivery.slots import Slots
-from airflow_provider_impactcall.delivery.stages import Attempted, Pending, Sent, Settling
+from airflow_provider_impactcall.delivery.stages import Attempted, Pending, Sent, Settling, begin_settling
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.exceptions import DeliveryAborted, LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
@@ -48,32 +50,6 @@ log = logging.getLogger(__name__)
 _IN_HAND = 8
 
 SendCall = Callable[[CallRecord], Awaitable[Attempt]]
-
-
-class RunLedger(Protocol):
-    """One run's access to a ledger; :class:`.LedgerWriter` is the real one."""
-
-    run_id: str
-    resend: bool
-
-    @property
-    def may_send(self) -> bool:
-        """Whether the run's lease is held."""
-
-    def identify(self, call: CallRecord) -> Claim:
-        """The claim for a call."""
-
-    async def look_up(self, keys: Sequence[str]) -> Mapping[str, Entry]:
-        """What the ledger holds of these calls."""
-
-    async def take(self, claim: Claim) -> Decision:
-        """Record durably that a call is about to be sent, if it may be."""
-
-    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
-        """Record durably what came of an attempt, before anything that is taken after this was called.
-
-        :return: to be awaited: the state that the ledger has its call in from now on
-        """
 
 
 class Engine:
@@ -144,7 +120,9 @@ class Engine:
                             # Before there is a task: hundreds that wait are what garbage collection then looks at.
                             await self._slots.enter(0)
                             deliveries.create_task(self._deliver(send, ledger, pending, in_hand))
-                await self._conclude_all([_settle(ledger, *refused) for refused in self._breaker.confirm()], ledger)
+                await self._conclude_all(
+                    [begin_settling(ledger, *refused) for refused in self._breaker.confirm()], ledger
+                )
         finally:
             for task in beside:
                 task.cancel()
@@ -189,7 +167,7 @@ class Engine:
             return None
         uncertain = takes_over if isinstance(decision, Settled) else decision.uncertain
         if self._allowance == 0:
-            self._settle(call, _given_up(uncertain, ReasonCode.OVER_LIMIT, "over the limit"))
+            self._settle(call, Outcome.given_up(uncertain, ReasonCode.OVER_LIMIT, "over the limit"))
             return None
         if self._allowance is not None and not isinstance(decision, Settled):
             self._allowance -= 1
@@ -198,7 +176,7 @@ class Engine:
     def _leave(self, call: Call, code: ReasonCode, reason: str, *, uncertain: bool = False) -> None:
         """Settle a call that a later run may send."""
         self.report.given_up += 1
-        self._settle(call, _given_up(uncertain, code, reason))
+        self._settle(call, Outcome.given_up(uncertain, code, reason))
 
     async def _deliver(self, send: SendCall, ledger: RunLedger, pending: Pending, in_hand: asyncio.Semaphore) -> None:
         try:
@@ -291,8 +269,10 @@ class Engine:
         doubtful = attempt.result is AttemptResult.UNKNOWN
         attempted = attempted._replace(uncertain=attempted.uncertain or doubtful)
         if attempt.result in (AttemptResult.AGAIN, AttemptResult.NOT_SENT) or (doubtful and ledger.resend):
-            return Sent(attempted, again=_settle(ledger, attempted, attempt))
-        return Sent(attempted, settling=self._judge(ledger, attempted, _in_doubt(attempt, attempted.uncertain)))
+            return Sent(attempted, again=begin_settling(ledger, attempted, attempt))
+        return Sent(
+            attempted, settling=self._judge(ledger, attempted, attempt.proves(beside_doubt=attempted.uncertain))
+        )
 
     async def _attempt(self, send: SendCall, call: Call) -> Attempt:
         task = cast("asyncio.Task[None]", asyncio.current_task())
@@ -322,13 +302,13 @@ class Engine:
         if all(judged is not attempted for judged, _ in verdicts):
             # As long as it may be the set-up that is refused, the next run is to try again.
             held_back = replace(attempt, result=AttemptResult.NOT_SENT)
-            settling.append(_settle(ledger, attempted, held_back, held_back=True))
+            settling.append(begin_settling(ledger, attempted, held_back, held_back=True))
         for judged, verdict in verdicts:
             if verdict.result is AttemptResult.ABORT:
                 self._aborted = self._aborted or verdict
                 self._pacing.stop(Stop(verdict.code, verdict.reason))
                 verdict = Attempt(AttemptResult.NOT_SENT, verdict.code, verdict.reason)
-            settling.append(_settle(ledger, judged, verdict))
+            settling.append(begin_settling(ledger, judged, verdict))
         return settling
 
     async def _conclude_all(
@@ -415,38 +395,6 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def claim_of(row: Item, claims: Duplicates, identify: Callable[[CallRecord], Claim]) -> tuple[Call, Claim] | Outcome:
-    """A row's call with its claim, or what has come of the row if it is none, or one that came before in this input."""
-    if isinstance(row, Rejected):
-        return Outcome(RowOutcome.REJECTED, ReasonCode.INVALID, "; ".join(map(str, row.problems)))
-    if isinstance(row, Skipped):
-        return Outcome(RowOutcome.FILTERED, ReasonCode.FILTERED, row.reason)
-    if not any(row.record.key(claims.key)):
-        return Outcome(RowOutcome.REJECTED, ReasonCode.WITHOUT_KEY, NO_KEY)
-    claim = identify(row.record)
-    earlier = claims.state_of(claim)
-    if earlier is None:
-        return row, claim
-    return Outcome(earlier, ReasonCode.EARLIER_ROW, "an earlier row of this input holds the same call")
-
-
 def _known_to_ledger(claim: Claim) -> Claim:
     """The claim for a call that the ledger has by now: else it would be inserted first, and its whole group refused."""
     return claim._replace(is_new=False)
-
-
-def _settle(ledger: RunLedger, attempted: Attempted, attempt: Attempt, *, held_back: bool = False) -> Settling:
-    recorded = ledger.settle(Settlement(attempted.claim.key, attempted.fence, attempt))
-    return Settling(attempted, attempt, recorded, held_back)
-
-
-def _given_up(uncertain: bool, code: ReasonCode, reason: str) -> Outcome:
-    return Outcome(RowOutcome.UNKNOWN if uncertain else RowOutcome.NOT_SENT, code, reason)
-
-
-def _in_doubt(attempt: Attempt, uncertain: bool) -> Attempt:
-    """What an attempt proves, if an earlier one of unknown fate may have been processed."""
-    if not uncertain or attempt.result in (AttemptResult.DELIVERED, AttemptResult.ABORT):
-        return attempt
-    code = attempt.code if attempt.result is AttemptResult.UNKNOWN else ReasonCode.IN_DOUBT
-    return Attempt(AttemptResult.UNKNOWN, code, attempt.reason, attempt.status)

@@ -165,6 +165,16 @@ class Attempt:
     status: int | None = None
     retry_after: float | None = None
 
+    def proves(self, *, beside_doubt: bool) -> Attempt:
+        """What it proves of its call.
+
+        :param beside_doubt: whether an earlier attempt of unknown fate may have been processed
+        """
+        if not beside_doubt or self.result in (AttemptResult.DELIVERED, AttemptResult.ABORT):
+            return self
+        code = self.code if self.result is AttemptResult.UNKNOWN else ReasonCode.IN_DOUBT
+        return Attempt(AttemptResult.UNKNOWN, code, self.reason, self.status)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -180,6 +190,14 @@ class Outcome:
     code: ReasonCode
     reason: str
     status: int | None = None
+
+    @classmethod
+    def given_up(cls, uncertain: bool, code: ReasonCode, reason: str) -> Outcome:
+        """Of a call that this run does not send, or sends no more.
+
+        :param uncertain: whether an attempt of unknown fate may have been processed
+        """
+        return cls(RowOutcome.UNKNOWN if uncertain else RowOutcome.NOT_SENT, code, reason)
 
 
 class NothingLeft(asyncio.CancelledError):

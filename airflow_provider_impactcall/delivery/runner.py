@@ -38,7 +38,7 @@ _LINGER_SECONDS = 0.005
 def run(
     engine: Engine,
     endpoint: Endpoint,
-    books: LedgerWriter,
+    writer: LedgerWriter,
     rows: Any,
     mapping: CallMapping,
     interrupt: threading.Event,
@@ -57,7 +57,7 @@ def run(
     items = read(rows, mapping)
     with _only_new_garbage(), ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
         try:
-            delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, books, handover, attempts or Attempts()))
+            delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, writer, handover, attempts or Attempts()))
             delivery.add_done_callback(lambda _: handover.abandon())
             try:
                 for item in items:
@@ -145,11 +145,11 @@ class _Handover:
 
 
 async def _deliver(
-    engine: Engine, endpoint: Endpoint, books: LedgerWriter, handover: _Handover, attempts: Attempts
+    engine: Engine, endpoint: Endpoint, writer: LedgerWriter, handover: _Handover, attempts: Attempts
 ) -> DeliveryReport:
     try:
-        async with endpoint.session() as session, books:
+        async with endpoint.session() as session, writer:
             send = attempts.timing(partial(endpoint.send, session))
-            return await engine.run(send, books, handover.batches())
+            return await engine.run(send, writer, handover.batches())
     finally:
         handover.end()  # If that failed, a thread still waits for rows, and the loop would wait for it.

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call
+from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.outcome import Attempt, CallState
+from airflow_provider_impactcall.delivery.run_ledger import RunLedger
 
 
 class Pending(NamedTuple):
@@ -50,3 +52,9 @@ class Sent(NamedTuple):
     attempted: Attempted
     settling: Sequence[Settling] = ()
     again: Settling | None = None
+
+
+def begin_settling(ledger: RunLedger, attempted: Attempted, attempt: Attempt, *, held_back: bool = False) -> Settling:
+    """Ask the ledger to record what came of an attempt."""
+    recorded = ledger.settle(Settlement(attempted.claim.key, attempted.fence, attempt))
+    return Settling(attempted, attempt, recorded, held_back)

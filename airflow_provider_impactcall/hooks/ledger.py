@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from itertools import islice
-from os import PathLike
-from typing import Any
+from typing import Any, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_KEY
+from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID
 from airflow_provider_impactcall.delivery import actions as impact_actions
 from airflow_provider_impactcall.delivery.actions import CallIdentity, ReadBack
-from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.duplicates import names_of_key
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.items import NO_KEY, Item, Rejected, Skipped
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
@@ -30,11 +29,11 @@ from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, Ro
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.integration.connection import Account, account, connection_of, unsafe
-from airflow_provider_impactcall.integration.files import opens_files
+from airflow_provider_impactcall.integration.files import opened
 from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
-from airflow_provider_impactcall.integration.mapping_files import loaded
-from airflow_provider_impactcall.records import CallMapping
-from airflow_provider_impactcall.records.sources import Source
+from airflow_provider_impactcall.integration.mapping_files import mapping_of
+from airflow_provider_impactcall.integration.options import RowKeywords, RowOptions, row_options_of
+from airflow_provider_impactcall.integration.text_files import CsvFormat
 
 log = logging.getLogger(__name__)
 
@@ -124,32 +123,27 @@ class ImpactCallLedgerHook(BaseHook):
         with self._opened(self._account()) as ledger:
             yield ledger
 
-    @opens_files
-    def adopt(
-        self,
-        rows: Any,
-        author: Author,
-        *,
-        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
-        constants: Mapping[str, Any] | None = None,
-        csv_delimiter: str = ",",
-        csv_encoding: str = "utf-8",
-        timezone: str | tzinfo | None = None,
-        vendor: str | None = None,
-        prefiltered: Collection[str] | None = None,
-        nulls: Collection[str] | None = None,
-        key: Sequence[str] = DEFAULT_KEY,
-    ) -> Adoption:
+    def adopt(self, rows: Any, author: Author, **options: Unpack[RowKeywords]) -> Adoption:
         """Record calls as delivered that were sent by other means, such as the tool that this one replaces.
 
         Give the options that the delivering task has, or it will not know the calls again.
 
         :param rows: the calls, complete, as :meth:`.ImpactCallHook.deliver` takes them
+        :param options: every field of :class:`.RowOptions`, by its name
         :raises InvalidOption: if an option or the connection is wrong
         :raises LedgerUnusable: if the ledger cannot be reached
+        :raises TypeError: for a keyword that is not an option
         """
+        return self.adopt_with(rows, author, row_options_of("adopt", options))
+
+    def adopt_with(self, rows: Any, author: Author, options: RowOptions) -> Adoption:
+        """As :meth:`adopt`, with the options as an object."""
+        with opened(rows, CsvFormat.of(options)) as found:
+            return self._adopt(found, author, options)
+
+    def _adopt(self, rows: Any, author: Author, options: RowOptions) -> Adoption:
         settings = self._account()
-        given = _Rows(settings, rows, mapping, constants, timezone, vendor, prefiltered, nulls, key)
+        given = _Rows(settings, rows, options)
         with self._opened(settings) as ledger:
             found = Corrections(ledger).adopt(_as_known(given.claims(ledger.namespace), ledger), author)
         given.log_rejects()
@@ -162,22 +156,13 @@ class ImpactCallLedgerHook(BaseHook):
             rejected=given.counts["rejected"],
         )
 
-    @opens_files
     def reconcile(
         self,
         rows: Any,
         author: Author,
         *,
         api_conn_id: str = DEFAULT_API_CONN_ID,
-        mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
-        constants: Mapping[str, Any] | None = None,
-        csv_delimiter: str = ",",
-        csv_encoding: str = "utf-8",
-        timezone: str | tzinfo | None = None,
-        vendor: str | None = None,
-        prefiltered: Collection[str] | None = None,
-        nulls: Collection[str] | None = None,
-        key: Sequence[str] = DEFAULT_KEY,
+        **options: Unpack[RowKeywords],
     ) -> Reconciliation:
         """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.
 
@@ -188,14 +173,26 @@ class ImpactCallLedgerHook(BaseHook):
             ledger keeps no caller, and a call that is left out cannot be told from one that is asked for
         :param api_conn_id: a connection with the account's ordinary API credentials: login is the AccountSID, password
             the AuthToken, host empty for ``https://api.impact.com``
+        :param options: every field of :class:`.RowOptions`, by its name
         :raises InvalidOption: if an option or a connection is wrong
         :raises LedgerUnusable: if the ledger cannot be reached
         :raises ReadBackFailed: if impact.com does not answer as it should
+        :raises TypeError: for a keyword that is not an option
         """
+        return self.reconcile_with(rows, author, row_options_of("reconcile", options), api_conn_id=api_conn_id)
+
+    def reconcile_with(
+        self, rows: Any, author: Author, options: RowOptions, *, api_conn_id: str = DEFAULT_API_CONN_ID
+    ) -> Reconciliation:
+        """As :meth:`reconcile`, with the options as an object."""
+        with opened(rows, CsvFormat.of(options)) as found:
+            return self._reconcile(found, author, options, api_conn_id)
+
+    def _reconcile(self, rows: Any, author: Author, options: RowOptions, api_conn_id: str) -> Reconciliation:
         from airflow_provider_impactcall.integration.session import session
 
         settings = self._account()
-        given = _Rows(settings, rows, mapping, constants, timezone, vendor, prefiltered, nulls, key)
+        given = _Rows(settings, rows, options)
         api = account(connection_of(api_conn_id), impact_actions.DEFAULT_ORIGIN).endpoint
         calls: dict[CallIdentity, set[str]] = defaultdict(set)
         unknown: dict[str, CallIdentity] = {}
@@ -243,31 +240,9 @@ class ImpactCallLedgerHook(BaseHook):
 class _Rows:
     """Rows on their way to becoming claims; those that are no valid call are counted, and their reasons logged."""
 
-    def __init__(
-        self,
-        settings: Account,
-        rows: Any,
-        mapping: Mapping[str, Source] | str | PathLike[str] | None,
-        constants: Mapping[str, Any] | None,
-        timezone: str | tzinfo | None,
-        vendor: str | None,
-        prefiltered: Collection[str] | None,
-        nulls: Collection[str] | None,
-        key: Sequence[str],
-    ) -> None:
-        extra = settings.extra
-        call_mapping = CallMapping(
-            loaded(mapping),
-            constants,
-            timezone,
-            extra.caller_id_format,
-            extra.defaults,
-            vendor,
-            prefiltered=prefiltered,
-            nulls=nulls,
-        )
-        self._items = read(rows, call_mapping)
-        self._key = Duplicates(key).key
+    def __init__(self, settings: Account, rows: Any, options: RowOptions) -> None:
+        self._items = read(rows, mapping_of(options, settings.extra))
+        self._key = names_of_key(options.key)
         self._rejects = Rejects()
         self.counts: Counter[str] = Counter()
 

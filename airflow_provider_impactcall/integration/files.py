@@ -10,15 +10,14 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import wraps
 from io import BufferedReader
 from itertools import islice
 from pathlib import PurePosixPath
 from shutil import copyfileobj
 from tempfile import TemporaryFile
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, cast
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -48,8 +47,6 @@ _ENDINGS = "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or i
 _AS_JSON_LINES = f"{_ENDINGS}; of a .json file, jq -c '.[]' makes a .jsonl one"
 _GIVE_FILES = "give its files: sorted(glob.glob('calls/*.csv')), or those of ObjectStoragePath(...).glob('*.csv')"
 _PATTERN = re.compile(r"[*?]|\[.+\]")
-
-_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 class FileRows:
@@ -124,20 +121,6 @@ def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
             yield found
     else:
         yield rows
-
-
-def opens_files(method: _Method) -> _Method:
-    """Gives a method that takes rows those of files too, by their paths, as :func:`opened` has them. Its options
-    ``csv_delimiter`` and ``csv_encoding`` say how those of CSV are written.
-    """
-
-    @wraps(method)
-    def with_files(self: Any, rows: Any, *args: Any, **options: Any) -> Any:
-        csv_format = CsvFormat(options.get("csv_delimiter", CSV.delimiter), options.get("csv_encoding", CSV.encoding))
-        with opened(rows, csv_format) as found:
-            return method(self, found, *args, **options)
-
-    return cast("_Method", with_files)
 
 
 def _has_paths(rows: Any) -> bool:

@@ -43,11 +43,11 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
             if conn_id != EMBEDDED:
                 _refuse_older(standing(ledger.engine), conn_id)
             ledger.prepare()
-    except LedgerUnusable:
+        if conn_id == EMBEDDED:
+            build_missing(ledger)
+    except BaseException:
         ledger.close()
         raise
-    if conn_id == EMBEDDED:
-        build_missing(ledger)
     return ledger
 
 

@@ -17,9 +17,11 @@ import yaml
 from airflow.providers.common.compat.sdk import AirflowException, ObjectStoragePath
 
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
+from airflow_provider_impactcall.integration.connection import Extra
+from airflow_provider_impactcall.integration.options import RowOptions
 from airflow_provider_impactcall.integration.paths import refuse_credentials, shown
 from airflow_provider_impactcall.integration.sql import drained
-from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records import CallMapping, normalize
 from airflow_provider_impactcall.records.options import DEEPEST, MOST_PARTS, is_small, refuse_large
 from airflow_provider_impactcall.records.sources import Source
 
@@ -36,6 +38,24 @@ _PATHS = (str, PathLike, ObjectStoragePath)
 _QUERY = {"sql", "sql_conn_id"}
 _NULLS = ("", "~", "null", "Null", "NULL")
 _SHOWN = 5
+
+
+def mapping_of(options: RowOptions, extra: Extra) -> CallMapping:
+    """How rows become calls, by the options of a delivery and the conventions of its connection.
+
+    :raises InvalidOption: with everything that is wrong with the mapping, or with its file or tables
+    :raises AirflowException: if a storage or a database fails; a later try may be lucky
+    """
+    return CallMapping(
+        loaded(options.mapping),
+        options.constants,
+        options.timezone,
+        extra.caller_id_format,
+        extra.defaults,
+        options.vendor,
+        prefiltered=options.prefiltered,
+        nulls=options.nulls,
+    )
 
 
 def loaded(mapping: Mapping[str, Source] | str | PathLike[str] | None) -> Mapping[str, Source] | None:

@@ -1,10 +1,218 @@
-"""Options that are numbers, as they must be. DAG files import this with the operators, so it imports no library."""
+"""The options of a delivery: each one's type, default and rule. DAG files import this, so it imports no library."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
+from airflow_provider_impactcall.defaults import DEFAULT_KEY, RETRY_STATUSES
 from airflow_provider_impactcall.exceptions import InvalidOption
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+    from os import PathLike
+
+    from airflow_provider_impactcall.records.sources import Source
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """How rows become calls, and what tells two calls apart.
+
+    What ``mapping``, ``constants``, ``vendor``, ``prefiltered`` and ``nulls`` say together is checked with the
+    connection's own conventions, by :func:`~airflow_provider_impactcall.integration.mapping_files.mapping_of`.
+
+    :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a
+        dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path
+        of a YAML or JSON file of them; see :func:`~airflow_provider_impactcall.integration.mapping_files.loaded`
+    :param constants: parameter name to the value that every call gets
+    :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
+        before it
+    :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
+    :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
+    :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
+    :param prefiltered: the guards of the preset, ``direction`` or ``ended``, that the rows have passed already
+    :param nulls: the words that stand for nothing, such as ``("NULL", "N/A")``
+    :param key: the parameters that tell two calls apart
+    :raises InvalidOption: with everything that is wrong with ``csv_delimiter``, ``csv_encoding``, ``timezone`` and
+        ``key``
+    """
+
+    mapping: Mapping[str, Source] | str | PathLike[str] | None = None
+    constants: Mapping[str, Any] | None = None
+    csv_delimiter: str = ","
+    csv_encoding: str = "utf-8"
+    timezone: str | tzinfo | None = None
+    vendor: str | None = None
+    prefiltered: Collection[str] | None = None
+    nulls: Collection[str] | None = None
+    key: Sequence[str] = DEFAULT_KEY
+
+    def __post_init__(self) -> None:
+        # Not at the top: the rules are where the rows are read, with all the libraries that this needs.
+        from airflow_provider_impactcall.delivery.duplicates import names_of_key
+        from airflow_provider_impactcall.integration.text_files import delimiter_of, encoding_of
+        from airflow_provider_impactcall.records.options import zone
+
+        problems = Problems()
+        with problems.noted():
+            delimiter_of(self.csv_delimiter)
+        with problems.noted():
+            encoding_of(self.csv_encoding)
+        with problems.noted():
+            zone(self.timezone)
+        with problems.noted():
+            names_of_key(self.key)
+        problems.refuse()
+
+
+@dataclass(frozen=True)
+class DeliveryOptions:
+    """How calls are delivered, and what keeps account of them.
+
+    :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent until
+        that is known, and may arrive twice
+    :param ledger_conn_id: the SQL connection of the delivery ledger, or ``embedded``; ``[impactcall] ledger_conn_id``
+        if None, and ``embedded`` where all workers share one machine
+    :param ledger_namespace: calls of two namespaces never hide each other; the endpoint's origin if None
+    :param retry_statuses: answers taken as "not processed", to be sent again
+    :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate limit
+        imposes, after which the run stops
+    :param limit: send at most so many calls; None for all
+    :param dry_run: send nothing; what would be sent counts as ``not_sent``
+    :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row
+    :param concurrency: requests in flight at once; the connection's (8) if None
+    :param requests_per_second: of the account (the endpoint's origin and the login), over all runs that share the
+        ledger's database and have such a limit, each of which counts them against its own; below one the second grows,
+        else a fraction is left out; the connection's (no limit) if None
+    :param requests_per_hour: likewise
+    :raises InvalidOption: with everything that is wrong
+    """
+
+    on_unknown: Literal["hold", "resend"] = "hold"
+    ledger_conn_id: str | None = None
+    ledger_namespace: str | None = None
+    retry_statuses: Collection[int] = RETRY_STATUSES
+    max_wait: float = 60.0
+    limit: int | None = None
+    dry_run: bool = False
+    rejects_path: str | None = None
+    concurrency: int | None = None
+    requests_per_second: float | None = None
+    requests_per_hour: float | None = None
+
+    def __post_init__(self) -> None:
+        # Not at the top: it needs the libraries that normalize values.
+        from airflow_provider_impactcall.integration.paths import refuse_credentials
+
+        problems = Problems()
+        with problems.noted():
+            if self.on_unknown not in ("hold", "resend"):
+                raise InvalidOption("on_unknown must be 'hold' or 'resend'")
+        with problems.noted():
+            if not isinstance(self.dry_run, bool):
+                raise InvalidOption("dry_run must be True or False")
+        with problems.noted():
+            _refuse_other_statuses(self.retry_statuses)
+        with problems.noted():
+            positive("requests_per_second", self.requests_per_second)
+        with problems.noted():
+            positive("requests_per_hour", self.requests_per_hour)
+        with problems.noted():
+            at_least_zero("max_wait", self.max_wait)
+        with problems.noted():
+            whole("concurrency", positive("concurrency", self.concurrency))
+        with problems.noted():
+            whole("limit", self.limit)
+        with problems.noted():
+            refuse_credentials(self.rejects_path)
+        problems.refuse()
+
+
+class RowKeywords(TypedDict, total=False):
+    """The fields of :class:`RowOptions`, as keywords of a method."""
+
+    mapping: Mapping[str, Source] | str | PathLike[str] | None
+    constants: Mapping[str, Any] | None
+    csv_delimiter: str
+    csv_encoding: str
+    timezone: str | tzinfo | None
+    vendor: str | None
+    prefiltered: Collection[str] | None
+    nulls: Collection[str] | None
+    key: Sequence[str]
+
+
+class DeliveryKeywords(RowKeywords, total=False):
+    """The fields of :class:`RowOptions` and of :class:`DeliveryOptions`, as keywords of a method."""
+
+    on_unknown: Literal["hold", "resend"]
+    ledger_conn_id: str | None
+    ledger_namespace: str | None
+    retry_statuses: Collection[int]
+    max_wait: float
+    limit: int | None
+    dry_run: bool
+    rejects_path: str | None
+    concurrency: int | None
+    requests_per_second: float | None
+    requests_per_hour: float | None
+
+
+def options_of(method: str, keywords: DeliveryKeywords) -> tuple[RowOptions, DeliveryOptions]:
+    """The options that a method is given by name.
+
+    :param method: its name, for the error
+    :raises InvalidOption: with everything that is wrong with them
+    :raises TypeError: naming the keywords that are not options
+    """
+    of_rows, of_delivery = ({field.name for field in fields(kind)} for kind in (RowOptions, DeliveryOptions))
+    _refuse_unknown(method, keywords, of_rows | of_delivery)
+    given = cast("dict[str, Any]", keywords)
+    problems = Problems()
+    with problems.noted():
+        row_options = RowOptions(**{name: value for name, value in given.items() if name in of_rows})
+    with problems.noted():
+        delivery_options = DeliveryOptions(**{name: value for name, value in given.items() if name in of_delivery})
+    problems.refuse()
+    return row_options, delivery_options
+
+
+def row_options_of(method: str, keywords: RowKeywords) -> RowOptions:
+    """The options of rows that a method is given by name.
+
+    :param method: its name, for the error
+    :raises InvalidOption: with everything that is wrong with them
+    :raises TypeError: naming the keywords that are not options
+    """
+    _refuse_unknown(method, keywords, {field.name for field in fields(RowOptions)})
+    return RowOptions(**keywords)
+
+
+class Problems:
+    """What is wrong with several options, to be said at once."""
+
+    def __init__(self) -> None:
+        self._said: list[str] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Takes note of an :class:`.InvalidOption` that is raised within it, and goes on behind it."""
+        try:
+            yield
+        except InvalidOption as error:
+            self._said.append(str(error))
+
+    def refuse(self) -> None:
+        """Raise what was noted, if anything was.
+
+        :raises InvalidOption: with all of it
+        """
+        if self._said:
+            raise InvalidOption("; ".join(self._said))
 
 
 def positive(option: str, value: float | None) -> float | None:
@@ -37,3 +245,18 @@ def at_least_zero(option: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
         raise InvalidOption(f"{option} must be a number of zero or more")
     return value
+
+
+def _refuse_unknown(method: str, keywords: Mapping[str, object], known: Collection[str]) -> None:
+    unknown = [name for name in keywords if name not in known]
+    if unknown:
+        raise TypeError(f"{method}() got an unexpected keyword argument {', '.join(map(repr, unknown))}")
+
+
+def _refuse_other_statuses(statuses: Any) -> None:
+    if not isinstance(statuses, Collection) or isinstance(statuses, (str, bytes)) or not all(map(_is_error, statuses)):
+        raise InvalidOption("retry_statuses must be a list of HTTP statuses from 400 to 599")
+
+
+def _is_error(status: Any) -> bool:
+    return isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600

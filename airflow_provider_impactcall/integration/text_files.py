@@ -12,6 +12,7 @@ from itertools import chain, count, islice
 from typing import IO, Any
 
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.integration.options import RowOptions
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
@@ -35,6 +36,30 @@ _JSON = re.compile(r'\s*(\{|\[\s*([\[{"\]]|$))')
 _NOTHING = r"\N"
 
 
+def delimiter_of(option: Any) -> str:
+    """The character that ``csv_delimiter`` stands for.
+
+    :raises InvalidOption: if it cannot separate values
+    """
+    delimiter = "\t" if option == r"\t" else option
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0' or delimiter.isalnum():
+        raise InvalidOption("csv_delimiter must be one character such as ';' or '\\t', and no letter, digit or quote")
+    return delimiter
+
+
+def encoding_of(option: Any) -> str:
+    """The encoding that ``csv_encoding`` names.
+
+    :raises InvalidOption: if Python has none of this name
+    """
+    try:
+        encoding = str.__str__(option)
+        TextIOWrapper(BytesIO(), encoding=encoding).close()
+    except (LookupError, TypeError, ValueError):
+        raise InvalidOption("csv_encoding must be the name of an encoding such as utf-8, cp1252 or utf-16") from None
+    return encoding
+
+
 @dataclass(frozen=True)
 class CsvFormat:
     r"""How CSV files are written.
@@ -45,22 +70,17 @@ class CsvFormat:
     :raises InvalidOption: naming the option that is wrong
     """
 
-    delimiter: str = ","
-    encoding: str = _UTF_8
+    delimiter: str = RowOptions.csv_delimiter
+    encoding: str = RowOptions.csv_encoding
 
     def __post_init__(self) -> None:
-        delimiter = "\t" if self.delimiter == r"\t" else self.delimiter
-        if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0' or delimiter.isalnum():
-            raise InvalidOption(
-                "csv_delimiter must be one character such as ';' or '\\t', and no letter, digit or quote"
-            )
-        object.__setattr__(self, "delimiter", delimiter)
-        try:
-            TextIOWrapper(BytesIO(), encoding=str.__str__(self.encoding)).close()
-        except (LookupError, TypeError, ValueError):
-            raise InvalidOption(
-                "csv_encoding must be the name of an encoding such as utf-8, cp1252 or utf-16"
-            ) from None
+        object.__setattr__(self, "delimiter", delimiter_of(self.delimiter))
+        encoding_of(self.encoding)
+
+    @classmethod
+    def of(cls, options: RowOptions) -> CsvFormat:
+        """As the options of a delivery say."""
+        return cls(options.csv_delimiter, options.csv_encoding)
 
     def read(self, stream: IO[bytes], name: str) -> Contents:
         r"""The rows of a CSV file with a header.

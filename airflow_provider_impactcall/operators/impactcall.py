@@ -17,9 +17,9 @@ from airflow.providers.common.compat.sdk import (
     Context,
 )
 
-from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID, DEFAULT_KEY, RETRY_STATUSES
+from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerOutdated, LedgerUnusable
-from airflow_provider_impactcall.integration.options import at_least_zero
+from airflow_provider_impactcall.integration.options import DeliveryOptions, Problems, RowOptions, at_least_zero
 from airflow_provider_impactcall.operators.redaction import redact, reveal
 from airflow_provider_impactcall.operators.retries import CallsNotSent
 from airflow_provider_impactcall.operators.signature import names_options_of
@@ -90,23 +90,23 @@ class DeliverCallsOperator(BaseOperator):
         impactcall_conn_id: str = DEFAULT_CONN_ID,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
-        csv_delimiter: str = ",",
-        csv_encoding: str = "utf-8",
+        csv_delimiter: str = RowOptions.csv_delimiter,
+        csv_encoding: str = RowOptions.csv_encoding,
         timezone: str | tzinfo | None = None,
         vendor: str | None = None,
         prefiltered: Collection[str] | None = None,
         nulls: Collection[str] | None = None,
-        key: Sequence[str] = DEFAULT_KEY,
-        on_unknown: Literal["hold", "resend"] = "hold",
+        key: Sequence[str] = RowOptions.key,
+        on_unknown: Literal["hold", "resend"] = DeliveryOptions.on_unknown,
         ledger_conn_id: str | None = None,
         ledger_namespace: str | None = None,
-        retry_statuses: Collection[int] = RETRY_STATUSES,
+        retry_statuses: Collection[int] = DeliveryOptions.retry_statuses,
         max_rejected: float | str = 0,
         max_unknown: float | str = 0,
-        max_wait: float = 60.0,
+        max_wait: float = DeliveryOptions.max_wait,
         on_empty: Literal["succeed", "skip", "fail"] = "succeed",
         limit: int | str | None = None,
-        dry_run: bool | str = False,
+        dry_run: bool | str = DeliveryOptions.dry_run,
         rejects_path: str | None = None,
         concurrency: int | None = None,
         requests_per_second: float | None = None,
@@ -170,12 +170,41 @@ class DeliverCallsOperator(BaseOperator):
         from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 
         try:
+            rejected, unknown, row_options, delivery_options = self._options()
+            report = ImpactCallHook(self.impactcall_conn_id).deliver_with(
+                rows, row_options, delivery_options, on_report=on_report, interrupt=self._interrupted
+            )
+        except (InvalidOption, LedgerOutdated) as error:
+            raise AirflowFailException(str(error)) from None
+        except LedgerUnusable as error:
+            raise AirflowException(str(error)) from None
+        except DeliveryAborted as aborted:
+            raise AirflowFailException(f"Aborted: {aborted}. {aborted.report}") from None
+        failure = self._failure(report, rejected, unknown)
+        if failure is not None:
+            raise failure
+        return report
+
+    def _options(self) -> tuple[float, float, RowOptions, DeliveryOptions]:
+        """What is tolerated of rejected and of unknown rows, and the options of the delivery.
+
+        :raises InvalidOption: with everything that is wrong with them
+        """
+        problems = Problems()
+        limit, dry_run = None, False
+        with problems.noted():
             rejected = _tolerance("max_rejected", self.max_rejected)
+        with problems.noted():
             unknown = _tolerance("max_unknown", self.max_unknown)
+        with problems.noted():
             if self.on_empty not in ("succeed", "skip", "fail"):
                 raise InvalidOption("on_empty must be 'succeed', 'skip' or 'fail'")
-            report = ImpactCallHook(self.impactcall_conn_id).deliver(
-                rows,
+        with problems.noted():
+            limit = _rendered_limit(self.limit)
+        with problems.noted():
+            dry_run = _rendered_flag(self.dry_run_only)
+        with problems.noted():
+            row_options = RowOptions(
                 mapping=self.mapping,
                 constants=self.constants,
                 csv_delimiter=self.csv_delimiter,
@@ -185,30 +214,23 @@ class DeliverCallsOperator(BaseOperator):
                 prefiltered=self.prefiltered,
                 nulls=self.nulls,
                 key=self.key,
+            )
+        with problems.noted():
+            delivery_options = DeliveryOptions(
                 on_unknown=self.on_unknown,
                 ledger_conn_id=self.ledger_conn_id or None,
                 ledger_namespace=self.ledger_namespace or None,
                 retry_statuses=self.retry_statuses,
                 max_wait=self.max_wait,
-                limit=_rendered_limit(self.limit),
-                dry_run=_rendered_flag(self.dry_run_only),
+                limit=limit,
+                dry_run=dry_run,
                 rejects_path=self.rejects_path or None,
                 concurrency=self.concurrency,
                 requests_per_second=self.requests_per_second,
                 requests_per_hour=self.requests_per_hour,
-                on_report=on_report,
-                interrupt=self._interrupted,
             )
-        except (InvalidOption, LedgerOutdated) as error:
-            raise AirflowFailException(str(error)) from None
-        except LedgerUnusable as error:
-            raise AirflowException(str(error)) from None
-        except DeliveryAborted as aborted:
-            raise AirflowFailException(f"Aborted: {aborted.reason}. {aborted.report}") from None
-        failure = self._failure(report, rejected, unknown)
-        if failure is not None:
-            raise failure
-        return report
+        problems.refuse()
+        return rejected, unknown, row_options, delivery_options
 
     def on_kill(self) -> None:
         """Stop well: nothing more leaves, and what is in flight is awaited as long as Airflow leaves time."""
@@ -217,7 +239,9 @@ class DeliverCallsOperator(BaseOperator):
 
     def _failure(self, report: DeliveryReport, rejected: float, unknown: float) -> AirflowException | None:
         if report.given_up:
-            reason = report.stop or "another run is sending them; try again when it has ended"
+            reason = "other_run: another run is sending them; try again when it has ended"
+            if report.stop is not None:
+                reason = f"{report.stop.code}: {report.stop}"
             retry_at = None if report.stop is None else report.stop.retry_at
             return CallsNotSent(f"{report.given_up} calls are still to be sent: {reason}. {report}", retry_at)
         excess = [

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
 
-from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_CONN_ID, DEFAULT_KEY
+from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_CONN_ID
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated, LedgerUnusable, ReadBackFailed
+from airflow_provider_impactcall.integration.options import RowOptions
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         vendor: str | None = None,
         prefiltered: Collection[str] | None = None,
         nulls: Collection[str] | None = None,
-        key: Sequence[str] = DEFAULT_KEY,
+        key: Sequence[str] = RowOptions.key,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -129,10 +130,10 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         self.nulls = nulls
         self.key = key
 
-    def correct_from_sql(self, act: Callable[..., _T]) -> _T:
+    def correct_from_sql(self, act: Callable[[ImpactCallLedgerHook, Any, Author, RowOptions], _T]) -> _T:
         """Have the ledger corrected for the calls that the query returns.
 
-        :param act: a method of :class:`.ImpactCallLedgerHook` that takes rows
+        :param act: a method of :class:`.ImpactCallLedgerHook` that takes rows, and the options as an object
         :raises AirflowFailException: as :meth:`correct` does
         :raises AirflowException: as :meth:`correct` does
         """
@@ -141,10 +142,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
             from airflow_provider_impactcall.integration.sql import drained
 
             with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
-                return act(
-                    hook,
-                    rows,
-                    author,
+                options = RowOptions(
                     mapping=self.mapping,
                     constants=self.constants,
                     timezone=self.timezone or None,
@@ -153,6 +151,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
                     nulls=self.nulls,
                     key=self.key,
                 )
+                return act(hook, rows, author, options)
 
         return self.correct(with_rows)
 
@@ -171,7 +170,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
         """
         from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 
-        adoption = self.correct_from_sql(ImpactCallLedgerHook.adopt).as_dict()
+        adoption = self.correct_from_sql(ImpactCallLedgerHook.adopt_with).as_dict()
         log.info("Adopted: %s", adoption)
         if adoption["rejected"]:
             raise AirflowFailException(
@@ -209,7 +208,7 @@ class ReconcileCallsOperator(CorrectFromSqlOperator):
         """
         from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 
-        reconcile = partial(ImpactCallLedgerHook.reconcile, api_conn_id=self.api_conn_id)
+        reconcile = partial(ImpactCallLedgerHook.reconcile_with, api_conn_id=self.api_conn_id)
         reconciliation = self.correct_from_sql(reconcile).as_dict()
         log.info("Reconciled: %s", reconciliation)
         return reconciliation

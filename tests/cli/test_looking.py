@@ -83,7 +83,7 @@ def test_a_table_has_what_a_person_needs_and_json_has_all(ledger: Sandbox, impac
     header = table.out.splitlines()[0]
     assert [name.strip() for name in header.split("|")] == [
         *("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate"),
-        *("state", "reason_code", "status", "reason", "attempts", "changed_at"),
+        *("state", "reason_code", "reason", "attempts", "changed_at"),
     ]
     assert table.err == ""
     assert list(impactcall("list", "-o", "json").rows[0]) == list(CALL_COLUMNS)

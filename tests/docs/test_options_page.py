@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_impactcall.integration.connection import Extra
+from airflow_provider_impactcall.integration.options import DeliveryOptions, RowOptions
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from airflow_provider_impactcall.operators.ledger import (
     AdoptCallsOperator,
@@ -48,6 +50,17 @@ def in_words(default: Any) -> str:
 
 def test_each_option_is_there_in_its_order() -> None:
     assert [name for name, *_ in OPTIONS] == list(defaults(DeliverCallsOperator))
+
+
+def test_the_page_has_each_option_of_a_delivery_with_its_default() -> None:
+    of_all = [*fields(RowOptions), *fields(DeliveryOptions)]
+    of_tasks = {"impactcall_conn_id", "max_rejected", "max_unknown", "on_empty"}
+    assert [name for name, *_ in OPTIONS if name not in of_tasks] == [field.name for field in of_all]
+    actual = defaults(DeliverCallsOperator)
+    with table() as row:
+        for field in of_all:
+            with row(field.name):
+                assert actual[field.name] == field.default
 
 
 def test_each_option_is_what_the_page_says() -> None:

@@ -14,10 +14,10 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from airflow_provider_impactcall.delivery.claims import claim_of
 from airflow_provider_impactcall.delivery.dry_run.masking import Private
 from airflow_provider_impactcall.delivery.dry_run.warnings import Warnings
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import claim_of
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.items import Call, Item, Listener, Rejected, Skipped
 from airflow_provider_impactcall.delivery.ledger.rules import Send, Settled, Wait, as_known, decide

@@ -66,9 +66,8 @@ def resolve(command: Sequence[str], namespace: str, code: str, status: int | Non
 
 def _which(namespace: str, code: str, status: int | None, period: Period) -> list[str]:
     since, until = (moment.isoformat(timespec="milliseconds") for moment in (period.since, period.until))
-    of_status = [] if status is None else ["--status", str(status)]
     return [
-        *("--reason-code", code, *of_status),
+        *("--reason-code", code, "--status", str(status or 0)),
         *("--since", since, "--until", until, "--ledger-namespace", namespace),
     ]
 

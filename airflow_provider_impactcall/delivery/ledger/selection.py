@@ -72,7 +72,7 @@ class Selection:
     :param media_ids: any of these partners; empty for all
     :param campaign_ids: any of these; empty for all
     :param reason_code: a :class:`.ReasonCode`
-    :param status: the HTTP status of the answer that decided it
+    :param status: the HTTP status of the answer that decided it; 0 if no answer did
     :raises InvalidOption: for a state or code that there is not, or a time without an offset from UTC
     """
 
@@ -124,7 +124,9 @@ class Selection:
             else:
                 died = not settled and self.reason_code == ReasonCode.RUN_DIED
                 yield _or_left_open(calls.c.reason_code == self.reason_code, died)
-        if self.status is not None:
+        if self.status == 0:
+            yield calls.c.status.is_(None)
+        elif self.status is not None:
             yield calls.c.status == self.status
         if self.run_id is not None:
             yield calls.c.run_id == self.run_id

@@ -25,7 +25,7 @@ function item(state, found) {
   } = found;
   const title = reasonName(code, status);
   const show = () => {
-    change({ state, reason_code: code, status: status ?? "" });
+    change({ state, reason_code: code, status: status ?? 0 });
     goTo(byId("calls"));
   };
   return make(

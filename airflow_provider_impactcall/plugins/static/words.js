@@ -38,7 +38,7 @@ const STATES = {
 export function reasonName(code, status) {
   const words = code.replaceAll("_", " ");
   const name = `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
-  return status === null || status === "" ? name : `${name} · HTTP ${status}`;
+  return !Number(status) ? name : `${name} · HTTP ${status}`;
 }
 
 const MEANINGS = {

@@ -76,7 +76,7 @@ PRESET = VendorPreset(
     title="Retreaver",
     facts=(
         "Retreaver Core API, Calls, https://retreaver.github.io/core-api-docs/#calls: the call in versions 1 to 4",
-        "Retreaver Core API, Our IDs vs PermitHolder IDs, and Create an Affiliate: afid and cid",
+        "Retreaver Core API, Our IDs vs Customer IDs, and Create an Affiliate: afid and cid",
         "Retreaver Core API, Data Retrieval & Real-Time Sync: a call is updated as it goes on",
         "https://github.com/berrydev-ai/retreaver-api-client, models/call-v1.ts: the status in_progress",
         "Retreaver, Webhooks, https://learn.retreaver.com/guides/webhooks: each account chooses its names",

@@ -27,7 +27,6 @@ from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from tests.databases import empty_database
 from tests.delivery.decisions import end_of
-from tests.effort import scaled
 from tests.delivery.ledger.earlier import (
     CLAIM,
     NAMESPACE,
@@ -40,6 +39,7 @@ from tests.delivery.ledger.earlier import (
     newest_mark,
     prepared,
 )
+from tests.effort import scaled
 
 NAMES = [migration.name for migration in MIGRATIONS]
 KNOWN_TO_VERSION_3 = 3

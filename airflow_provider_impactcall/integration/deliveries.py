@@ -1,0 +1,326 @@
+"""A delivery in its steps: prepare it, open what it needs, run it, end it, and tell what came of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_provider_impactcall.delivery.attempts import Attempts
+from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
+from airflow_provider_impactcall.delivery.dry_run.page import page_of
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.identity import digest
+from airflow_provider_impactcall.delivery.items import Item, Listener
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, RowOutcome
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.private_files import open_or_create
+from airflow_provider_impactcall.delivery.rate_limit.limiter import Limiter
+from airflow_provider_impactcall.delivery.rate_limit.permits import Permits, RateLimit
+from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.delivery.rejects import Rejects
+from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.spool import Spool
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.integration import metrics
+from airflow_provider_impactcall.integration.connection import account, connection_of, unsafe
+from airflow_provider_impactcall.integration.files import FileRows, opened
+from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
+from airflow_provider_impactcall.integration.mapping_files import mapping_of
+from airflow_provider_impactcall.integration.options import DeliveryOptions, RowOptions, whole
+from airflow_provider_impactcall.integration.run_line import run_line
+from airflow_provider_impactcall.integration.source import source
+from airflow_provider_impactcall.integration.text_files import CsvFormat
+from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, may_be_shown
+from airflow_provider_impactcall.records.printable import printable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a delivery needs and what nothing has to be opened for.
+
+    :param requests_per_second: None for no limit of our own
+    :param requests_per_hour: None for no limit of our own
+    """
+
+    endpoint: Endpoint
+    mapping: CallMapping
+    duplicates: Duplicates
+    concurrency: int
+    requests_per_second: float | None
+    requests_per_hour: float | None
+
+    @property
+    def limits(self) -> Sequence[RateLimit]:
+        rates = ((self.requests_per_second, 1.0), (self.requests_per_hour, 3600.0))
+        return [RateLimit(rate, window) for rate, window in rates if rate]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that the ledger keeps, and what is known of it when it ends."""
+
+    ledger: Ledger
+    run_id: str
+    source: str
+    engine: Engine
+    pacing: Pacing
+    is_limited: bool
+    attempts: Attempts = field(default_factory=Attempts)
+
+
+class Delivery:
+    """One delivery of one input. Use it once.
+
+    :param impactcall_conn_id: the connection
+    :param row_options: how rows become calls
+    :param options: how calls are delivered
+    :param on_settled: told of every row's outcome, from the sending thread; it must be quick
+    :param on_report: given the report, also if reading rows fails or is interrupted
+    :param interrupt: set from any thread to have the run stop well
+    :ivar last: the outcome that was settled last
+    """
+
+    def __init__(
+        self,
+        impactcall_conn_id: str,
+        row_options: RowOptions,
+        options: DeliveryOptions,
+        *,
+        on_settled: Listener | None = None,
+        on_report: Callable[[DeliveryReport], None] | None = None,
+        interrupt: threading.Event | None = None,
+    ) -> None:
+        self.last: Outcome | None = None
+        self._conn_id = impactcall_conn_id
+        self._row_options = row_options
+        self._options = options
+        self._on_settled = on_settled
+        self._on_report = on_report
+        self._interrupt = interrupt or threading.Event()
+
+    def run(self, rows: Any) -> DeliveryReport:
+        """Deliver the rows, or do a dry run if the options say so. See :meth:`.ImpactCallHook.deliver`."""
+        if self._options.dry_run:
+            return self.check(rows).report
+        with opened(rows, CsvFormat.of(self._row_options)) as found:
+            return self._send(found)
+
+    def check(self, rows: Any) -> DryRun:
+        """Do all that a delivery does, but for the sending. See :meth:`.ImpactCallHook.check`."""
+        with opened(rows, CsvFormat.of(self._row_options)) as found:
+            return self._dry_run(found)
+
+    def _send(self, rows: Any) -> DeliveryReport:
+        prepared = self._prepared(rows)
+        with ExitStack() as stack:
+            ledger = stack.enter_context(closing(self._ledger(prepared)))
+            # Of what is opened, the last is closed first: a run ends when the file of rejects is complete, and while
+            # the ledger is open.
+            ending = stack.enter_context(ExitStack())
+            rejects = stack.enter_context(self._rejects())
+            started = self._started(ledger, prepared, rejects, rows)
+            ending.callback(self._end, started, rejects)
+            self._run(started, prepared, rows)
+        return started.engine.report
+
+    def _dry_run(self, rows: Any) -> DryRun:
+        prepared = self._prepared(rows)
+        mapping, per_second, per_hour = prepared.mapping, prepared.requests_per_second, prepared.requests_per_hour
+        findings = DryRun(mapping, prepared.endpoint, per_second, per_hour)
+        with ExitStack() as stack:
+            ledger = stack.enter_context(closing(self._ledger(prepared)))
+            ending = stack.enter_context(ExitStack())
+            rejects = stack.enter_context(self._rejects())
+            ending.callback(self._end_dry_run, findings, rejects, ledger.namespace)
+            with reachable():
+                findings.run(
+                    read(rows, mapping, findings.watch),
+                    prepared.duplicates,
+                    ledger,
+                    resend=self._options.on_unknown == "resend",
+                    on_settled=self._noting(rejects),
+                )
+        for line in filter(None, page_of(findings, anyone=True).splitlines()):
+            log.info("%s", line)
+        return findings
+
+    def _prepared(self, rows: Any) -> _Prepared:
+        settings = account(connection_of(self._conn_id))
+        for problem in unsafe(settings.endpoint):
+            log.warning("%s", problem)
+        mapping = mapping_of(self._row_options, settings.extra)
+        if _is_read_ahead(rows):
+            _refuse_lacking_columns(mapping, rows)
+        return _Prepared(
+            endpoint=replace(settings.endpoint, retry_statuses=frozenset(self._options.retry_statuses)),
+            mapping=mapping,
+            duplicates=Duplicates(self._row_options.key),
+            concurrency=whole("concurrency", self._options.concurrency) or settings.extra.concurrency,
+            requests_per_second=self._options.requests_per_second or settings.extra.requests_per_second,
+            requests_per_hour=self._options.requests_per_hour or settings.extra.requests_per_hour,
+        )
+
+    def _ledger(self, prepared: _Prepared) -> Ledger:
+        return open_ledger(self._options.ledger_conn_id, self._options.ledger_namespace or prepared.endpoint.origin)
+
+    def _rejects(self) -> Rejects:
+        path = self._options.rejects_path
+        return Rejects(_file_of_rejects(path) if path else None)
+
+    def _started(self, ledger: Ledger, prepared: _Prepared, rejects: Rejects, rows: Any) -> _Run:
+        sender = source()
+        with reachable():
+            run_id = ledger.start(sender, _configuration(self._row_options, self._options))
+        endpoint, limits = prepared.endpoint, prepared.limits
+        limiter = Limiter(Permits(ledger, run_id, endpoint.account, limits, endpoint.timeout)) if limits else None
+        pacing = Pacing(limiter, self._options.max_wait)
+        engine = Engine(
+            claims=prepared.duplicates,
+            pacing=pacing,
+            on_settled=self._noting(rejects),
+            concurrency=prepared.concurrency,
+            limit=whole("limit", self._options.limit),
+            total=len(rows) if _is_read_ahead(rows) else None,
+            interrupt=self._interrupt,
+        )
+        return _Run(ledger, run_id, sender, engine, pacing, limiter is not None)
+
+    def _run(self, started: _Run, prepared: _Prepared, rows: Any) -> None:
+        resend = self._options.on_unknown == "resend"
+        writer = LedgerWriter(started.ledger, started.run_id, prepared.duplicates.key, resend=resend)
+        try:
+            run(started.engine, prepared.endpoint, writer, rows, prepared.mapping, self._interrupt, started.attempts)
+        except BaseException as error:
+            error.add_note(f"What came of the rows before that: {started.engine.report}")
+            raise
+
+    def _noting(self, rejects: Rejects) -> Listener:
+        def note(row: Item, outcome: Outcome) -> None:
+            self.last = outcome
+            rejects.note(row, outcome)
+            if self._on_settled is not None:
+                try:
+                    self._on_settled(row, outcome)
+                except Exception as error:
+                    # A listener is told, not asked: what it raises must not cost the calls in flight.
+                    log.error("on_settled raised %s for row %d", type(error).__name__, row.row)
+
+        return note
+
+    def _end(self, ended: _Run, rejects: Rejects) -> None:
+        report, attempts, limited_seconds = ended.engine.report, ended.attempts, ended.pacing.limited_seconds
+        namespace = ended.ledger.namespace
+        _log_reasons(rejects)
+        self._conclude(report, rejects)
+        line = run_line(
+            report, attempts, limited_seconds, run_id=ended.run_id, namespace=namespace, source=ended.source
+        )
+        _log_run(line)
+        # Airflow leaves a task that it stops no time for more than its report.
+        measured = metrics.are_wanted() and not self._interrupt.is_set()
+        oldest = _kept(ended.ledger, ended.run_id, report, look=measured)
+        if self._on_report is not None:
+            self._on_report(report)
+        metrics.tell(report, attempts, limited_seconds if ended.is_limited else None, oldest, namespace)
+
+    def _end_dry_run(self, findings: DryRun, rejects: Rejects, namespace: str) -> None:
+        self._conclude(findings.report, rejects)
+        line = run_line(findings.report, Attempts(), 0.0, run_id="", namespace=namespace, source=source(), dry_run=True)
+        _log_run(line)
+        if self._on_report is not None:
+            self._on_report(findings.report)
+
+    def _conclude(self, report: DeliveryReport, rejects: Rejects) -> None:
+        path = report.rejects = self._options.rejects_path
+        if path and report.rejected:
+            log.warning("The rejected rows are listed in %s", printable(path))
+        if rejects.failure is not None:
+            log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
+        if report.stop is not None:
+            log.warning("Stopped early: %s: %s", report.stop.code, printable(str(report.stop)))
+
+
+def _is_read_ahead(rows: Any) -> bool:
+    return isinstance(rows, (Spool, FileRows))
+
+
+def _refuse_lacking_columns(mapping: CallMapping, rows: Spool | FileRows) -> None:
+    """Refuses rows that no call can be made of, for want of a column.
+
+    :raises InvalidOption: with every column that is missing
+    """
+    if not rows.columns:
+        return
+    columns = tuple(rows.columns)
+    first = next((row for row in rows if isinstance(row, Mapping)), None)
+    problems = mapping.problems_with(columns, first)
+    if problems and not may_be_shown(columns):
+        problems.append(LOOK_LIKE_VALUES)
+    if problems:
+        raise InvalidOption("; ".join(problems))
+
+
+def _file_of_rejects(path: str) -> TextIO:
+    try:
+        storage: Any = ObjectStoragePath(path)
+        if storage.protocol in ("", "file", "local"):
+            return open(open_or_create("rejects_path", Path(storage.path)), "w", encoding="utf-8")
+        return cast("TextIO", storage.open("w", encoding="utf-8"))
+    except InvalidOption:
+        raise
+    except Exception as error:
+        # Object stores have exceptions of their own.
+        raise InvalidOption(f"rejects_path cannot be written ({type(error).__name__})") from None
+
+
+def _configuration(rows: RowOptions, options: DeliveryOptions) -> str:
+    """A digest of what a run was told to do, by which runs can be told apart. Callables count by their name."""
+    told = (rows.mapping, rows.constants, rows.timezone, rows.vendor, rows.prefiltered, rows.nulls, rows.key)
+    # Not sorted, and without what JSON has no keys for: a table may have both text and numbers as keys, or UUIDs.
+    return digest([json.dumps(each, skipkeys=True, default=_named) for each in (*told, options.on_unknown)], 16).hex()
+
+
+def _named(value: Any) -> str:
+    return getattr(value, "__qualname__", None) or str(value)
+
+
+def _kept(ledger: Ledger, run_id: str, report: DeliveryReport, *, look: bool) -> float | None:
+    """End a run in the ledger; the age of its oldest undelivered call, if that is to be looked for and can be."""
+    try:
+        ledger.end(run_id, report)
+    except SQLAlchemyError as error:
+        # The calls are settled, and the lease ends by itself; only the run's own counts are lost.
+        log.error("The ledger could not keep this run's counts (%s)", type(error).__name__)
+    try:
+        return ledger.oldest_undelivered() if look else None
+    except SQLAlchemyError as error:
+        log.warning("The ledger did not say how old its oldest undelivered call is (%s)", type(error).__name__)
+        return None
+
+
+def _log_reasons(rejects: Rejects) -> None:
+    for state, reason, count in rejects.commonest():
+        log.warning("%s, %d rows: %s", state.replace("_", " ").capitalize(), count, printable(reason))
+    for _, reason, count in rejects.commonest([RowOutcome.FILTERED]):
+        log.info("Filtered, %d rows: %s", count, printable(reason))
+
+
+def _log_run(line: str) -> None:
+    # Searches, alarms and documentation rely on these words.
+    log.info("impact.com calls: %s", line)

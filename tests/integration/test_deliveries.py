@@ -1,0 +1,130 @@
+"""What a delivery opens is closed again, whichever step fails; and it ends in an order that can be relied on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.sandbox import Sandbox
+from tests import examples
+
+
+@pytest.fixture
+def connections() -> Iterator[set[int]]:
+    """Those to the ledger that are open, in use or in a pool."""
+    there: set[int] = set()
+
+    def note(connection: Any, *_: Any) -> None:
+        if any("impactcall_ledger" in str(file) for _, _, file in connection.execute("PRAGMA database_list")):
+            there.add(id(connection))
+
+    def forget(connection: Any, *_: Any) -> None:
+        there.discard(id(connection))
+
+    sa.event.listen(sa.pool.Pool, "connect", note)
+    sa.event.listen(sa.pool.Pool, "close", forget)
+    yield there
+    sa.event.remove(sa.pool.Pool, "connect", note)
+    sa.event.remove(sa.pool.Pool, "close", forget)
+
+
+@contextmanager
+def failing(beginning: str) -> Iterator[None]:
+    """A database that refuses the statements that begin so."""
+
+    def refuse(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if " ".join(statement.split()).startswith(beginning):
+            raise OperationalError(statement, {}, Exception("refused"))
+
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", refuse)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.engine.Engine, "before_cursor_execute", refuse)
+
+
+def is_open(path: Path) -> bool:
+    """Whether this process has a file open."""
+    numbers = Path("/proc/self/fd").iterdir()
+    return str(path) in [os.readlink(number) for number in numbers if number.is_symlink()]
+
+
+def test_a_delivery_leaves_no_connection_open(sandbox: Sandbox, connections: set[int]) -> None:
+    during: list[int] = []
+    report = ImpactCallHook().deliver(examples.calls(2), on_settled=lambda *_: during.append(len(connections)))
+    assert report.delivered == 2
+    assert min(during) > 0, "else there is nothing to be seen"
+    assert connections == set()
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_rejects_that_cannot_be_opened(dry_run: bool, sandbox: Sandbox, connections: set[int], tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="rejects_path cannot be written"):
+        ImpactCallHook().deliver(examples.calls(1), rejects_path=str(tmp_path), dry_run=dry_run)
+    assert connections == set()
+    assert sandbox.counts["requests"] == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux says which files a process has open")
+def test_a_run_that_cannot_be_started(sandbox: Sandbox, connections: set[int], tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.jsonl"
+    reports: list[DeliveryReport] = []
+    seen: list[bool] = []
+    with failing("INSERT INTO impactcall_run "), pytest.raises(LedgerUnusable, match="OperationalError"):
+        ImpactCallHook().deliver(examples.calls(1), rejects_path=str(rejects), on_report=reports.append)
+    assert (connections, is_open(rejects)) == (set(), False)
+    assert sandbox.counts["requests"] == 0
+    assert reports == [], "there was no run"
+    ImpactCallHook().deliver(
+        examples.calls(1), rejects_path=str(rejects), on_settled=lambda *_: seen.append(is_open(rejects))
+    )
+    assert seen == [True], "else there is nothing to be seen"
+
+
+@pytest.mark.parametrize("beginning", ["CREATE TABLE", "SELECT", "PRAGMA"])
+def test_a_ledger_that_cannot_be_opened(beginning: str, sandbox: Sandbox, connections: set[int]) -> None:
+    with failing(beginning), pytest.raises(LedgerUnusable, match="OperationalError"):
+        ImpactCallHook().deliver(examples.calls(1))
+    assert connections == set()
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_rows_that_cannot_be_read(dry_run: bool, sandbox: Sandbox, connections: set[int], tmp_path: Path) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        yield examples.call("a")
+        raise RuntimeError("as a driver may")
+
+    reports: list[DeliveryReport] = []
+    rejects = tmp_path / "rejects.jsonl"
+    with pytest.raises(RuntimeError, match="as a driver may"):
+        ImpactCallHook().deliver(rows(), dry_run=dry_run, rejects_path=str(rejects), on_report=reports.append)
+    assert connections == set()
+    assert [report.rejects for report in reports] == [str(rejects)]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_the_file_of_rejects_is_complete_when_the_report_is_given(
+    dry_run: bool, sandbox: Sandbox, connections: set[int], tmp_path: Path
+) -> None:
+    rejects = tmp_path / "rejects.jsonl"
+    lines: list[int] = []
+
+    def count(report: DeliveryReport) -> None:
+        lines.extend([len(rejects.read_text().splitlines()), report.rejected])
+        raise LookupError("as a listener should not")
+
+    rows = [examples.call(str(number), CallerId="x") for number in range(3)]
+    with pytest.raises(LookupError):
+        ImpactCallHook().deliver(rows, dry_run=dry_run, rejects_path=str(rejects), on_report=count)
+    assert lines == [3, 3]
+    assert connections == set()
