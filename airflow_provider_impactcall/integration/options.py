@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from io import BytesIO, TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY, RETRY_STATUSES
@@ -54,7 +55,6 @@ class RowOptions:
     def __post_init__(self) -> None:
         # Not at the top: the rules are where the rows are read, with all the libraries that this needs.
         from airflow_provider_impactcall.delivery.duplicates import names_of_key
-        from airflow_provider_impactcall.integration.text_files import delimiter_of, encoding_of
         from airflow_provider_impactcall.records.options import zone
 
         problems = Problems()
@@ -260,3 +260,27 @@ def _refuse_other_statuses(statuses: Any) -> None:
 
 def _is_error(status: Any) -> bool:
     return isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600
+
+
+def delimiter_of(option: Any) -> str:
+    """The character that ``csv_delimiter`` stands for.
+
+    :raises InvalidOption: if it cannot separate values
+    """
+    delimiter = "\t" if option == r"\t" else option
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0' or delimiter.isalnum():
+        raise InvalidOption("csv_delimiter must be one character such as ';' or '\\t', and no letter, digit or quote")
+    return delimiter
+
+
+def encoding_of(option: Any) -> str:
+    """The encoding that ``csv_encoding`` names.
+
+    :raises InvalidOption: if Python has none of this name
+    """
+    try:
+        encoding = str.__str__(option)
+        TextIOWrapper(BytesIO(), encoding=encoding).close()
+    except (LookupError, TypeError, ValueError):
+        raise InvalidOption("csv_encoding must be the name of an encoding such as utf-8, cp1252 or utf-16") from None
+    return encoding

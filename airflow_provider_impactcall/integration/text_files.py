@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO, TextIOWrapper
+from io import TextIOWrapper
 from itertools import chain, count, islice
 from typing import IO, Any
 
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.integration.options import RowOptions
+from airflow_provider_impactcall.integration.options import RowOptions, delimiter_of, encoding_of
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
@@ -34,30 +34,6 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(?P<said>\\t|[^"\r\n]?)"?[,;|\t ]*\r?\n?', 
 _JSON = re.compile(r'\s*(\{|\[\s*([\[{"\]]|$))')
 # What MySQL, PostgreSQL and Snowflake write where there is no value.
 _NOTHING = r"\N"
-
-
-def delimiter_of(option: Any) -> str:
-    """The character that ``csv_delimiter`` stands for.
-
-    :raises InvalidOption: if it cannot separate values
-    """
-    delimiter = "\t" if option == r"\t" else option
-    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0' or delimiter.isalnum():
-        raise InvalidOption("csv_delimiter must be one character such as ';' or '\\t', and no letter, digit or quote")
-    return delimiter
-
-
-def encoding_of(option: Any) -> str:
-    """The encoding that ``csv_encoding`` names.
-
-    :raises InvalidOption: if Python has none of this name
-    """
-    try:
-        encoding = str.__str__(option)
-        TextIOWrapper(BytesIO(), encoding=encoding).close()
-    except (LookupError, TypeError, ValueError):
-        raise InvalidOption("csv_encoding must be the name of an encoding such as utf-8, cp1252 or utf-16") from None
-    return encoding
 
 
 @dataclass(frozen=True)
