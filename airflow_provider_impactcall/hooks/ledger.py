@@ -19,9 +19,9 @@ from airflow_provider_impactcall.delivery.actions import CallIdentity, ReadBack
 from airflow_provider_impactcall.delivery.duplicates import names_of_key
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.items import NO_KEY, Item, Rejected, Skipped
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import KEYS_A_QUERY
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
-from airflow_provider_impactcall.delivery.ledger.entries import KEYS_A_QUERY
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.rules import as_known
 from airflow_provider_impactcall.delivery.ledger.store import Ledger

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import KEYS_A_QUERY
 from airflow_provider_impactcall.delivery.ledger.edits import Author
-from airflow_provider_impactcall.delivery.ledger.entries import KEYS_A_QUERY
 from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook

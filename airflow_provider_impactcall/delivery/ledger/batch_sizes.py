@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+KEYS_A_QUERY = 500
+"""How many keys a statement names at most."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -26,3 +33,8 @@ class BatchSizes:
 
 BATCH_SIZES = BatchSizes()
 """What everybody has who says nothing else."""
+
+
+def in_parts(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """As many at a time as a statement may name."""
+    return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))

@@ -12,10 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, KEYS_A_QUERY, BatchSizes
 from airflow_provider_impactcall.delivery.ledger.edits import Author, Edit
 from airflow_provider_impactcall.delivery.ledger.entries import (
-    KEYS_A_QUERY,
     Changes,
     Entry,
     lock,

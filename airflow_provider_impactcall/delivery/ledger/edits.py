@@ -10,13 +10,10 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError, OperationalError
 
-from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.ledger.entries import (
     Changes,
 )
-from airflow_provider_impactcall.delivery.ledger.retries import Retries
 from airflow_provider_impactcall.delivery.ledger.schema import (
     LONGEST_ACTOR,
     LONGEST_REASON,
@@ -24,11 +21,9 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     runs,
 )
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.transactions import repeatedly
 from airflow_provider_impactcall.delivery.outcome import ENDS, CallState
 from airflow_provider_impactcall.exceptions import InvalidOption
-
-_ATTEMPTS = 10
-_LONGEST_PAUSES = 6  # of a turn
 
 _T = TypeVar("_T")
 
@@ -90,14 +85,7 @@ class Edit:
 
     def repeatedly(self, act: Callable[[Connection], _T]) -> _T:
         """Do it in a transaction; again, if that collided with those of live runs."""
-
-        def once() -> _T:
-            with self._ledger.writing() as connection:
-                return act(connection)
-
-        turn = self._ledger.timings.turn
-        patience = Retries(turn, _LONGEST_PAUSES * turn, monotonic=SYSTEM_CLOCK.monotonic, attempts=_ATTEMPTS)
-        return patience.repeat(once, (IntegrityError, OperationalError), SYSTEM_CLOCK.sleep)
+        return repeatedly(self._ledger.engine, act, self._ledger.timings.turn)
 
     def changes(self, connection: Connection, run_id: str) -> Changes:
         """What one of its transactions does to the calls."""

@@ -11,11 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
 from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
 from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_REASON, Now, calls, events, runs
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT
 from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, ReasonCode
-
-KEYS_A_QUERY = 500
 
 ALIVE = sa.func.coalesce(runs.c.lease_until, 0.0) > Now()
 """Whether the run of a call holds its lease; of calls joined with :data:`WITH_RUNS`."""
@@ -121,8 +120,8 @@ _CHANGE = sa.update(calls).where(calls.c.key == sa.bindparam("of_key")).values(*
 def look_up(connection: Connection, keys: Sequence[str]) -> dict[str, Entry]:
     """The entries of these calls, by key; of calls that were never seen there is none."""
     found: dict[str, Entry] = {}
-    for start in range(0, len(keys), KEYS_A_QUERY):
-        for key, state, *values in connection.execute(_LOOK_UP, {"keys": keys[start : start + KEYS_A_QUERY]}):
+    for part in in_parts(keys):
+        for key, state, *values in connection.execute(_LOOK_UP, {"keys": part}):
             found[key] = Entry(CallState(state), *values)
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from airflow_provider_impactcall.delivery.ledger.entries import KEYS_A_QUERY
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
 from airflow_provider_impactcall.delivery.ledger.schema import calls
 
 NEWEST = 100_000
@@ -39,8 +39,8 @@ def alike(connection: Connection, namespace: str, call_session_ids: Sequence[str
     """
     usual = list({each for given in call_session_ids for each in _usual_spellings(given)})
     found: set[str] = set()
-    for start in range(0, len(usual), KEYS_A_QUERY):
-        found.update(namesakes(connection, namespace, usual[start : start + KEYS_A_QUERY]))
+    for part in in_parts(usual):
+        found.update(namesakes(connection, namespace, part))
     # The limit comes before the namespace, so that calls of many others cost no more.
     some = sa.select(calls.c.CallSessionId, calls.c.namespace).order_by(calls.c.changed_at.desc()).limit(newest)
     young = some.subquery()

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
-from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes, in_parts
 from airflow_provider_impactcall.delivery.ledger.edits import Author, Edit
-from airflow_provider_impactcall.delivery.ledger.queries import CallQueries, in_parts
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
     calls,
@@ -92,7 +92,7 @@ def _purge_calls(keys: Sequence[str], before: datetime, connection: Connection) 
     return Counter(states.values())
 
 
-def _idle_runs(ledger: Ledger, before: datetime, this: str) -> Iterator[list[str]]:
+def _idle_runs(ledger: Ledger, before: datetime, this: str) -> Iterator[Sequence[str]]:
     """The runs that no call and no event is of, some at a time. Reads all of both: nobody waits for that."""
     idle = sa.select(runs.c.run_id).where(
         runs.c.namespace == ledger.namespace,

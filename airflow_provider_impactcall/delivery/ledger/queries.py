@@ -10,10 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes, in_parts
 from airflow_provider_impactcall.delivery.ledger.entries import (
     HISTORY,
-    KEYS_A_QUERY,
     WITH_RUNS,
 )
 from airflow_provider_impactcall.delivery.ledger.schema import (
@@ -158,11 +157,6 @@ def _one_after_the_other(selection: Selection) -> list[list[ColumnElement[bool]]
     An index has the last of each at hand, and the last of several only once all are sorted.
     """
     return [[calls.c.state == state] for state in sorted(selection.stored_states)] or [[]]
-
-
-def in_parts(keys: list[str]) -> Iterator[list[str]]:
-    """As many at a time as a query may name."""
-    return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))
 
 
 def readable(row: Any) -> dict[str, Any]:

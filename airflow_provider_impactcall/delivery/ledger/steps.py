@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
-from airflow_provider_impactcall.delivery.ledger.retries import Retries
-from airflow_provider_impactcall.delivery.ledger.transactions import reading, writing
+from airflow_provider_impactcall.delivery.ledger.transactions import COLLISIONS, reading, repeatedly
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
-
-_ATTEMPTS = 10
-_LONGEST_PAUSES = 6  # of a turn
-
-_KEYS_A_STATEMENT = 500
 
 _T = TypeVar("_T")
 
@@ -43,14 +37,12 @@ class Steps:
         :param act: looks first what is done already, as another may do the same at once
         """
 
-        def once() -> _T:
-            with writing(self.engine) as connection:
-                self._bound(connection)
-                return act(connection)
+        def bounded(connection: Connection) -> _T:
+            self._bound(connection)
+            return act(connection)
 
-        turn = self._timings.turn
-        patience = Retries(turn, _LONGEST_PAUSES * turn, monotonic=SYSTEM_CLOCK.monotonic, attempts=_ATTEMPTS)
-        return patience.repeat(once, (IntegrityError, ProgrammingError, OperationalError), SYSTEM_CLOCK.sleep)
+        # A table or a column that another has made meanwhile.
+        return repeatedly(self.engine, bounded, self._timings.turn, (*COLLISIONS, ProgrammingError))
 
     def create(self, tables: Iterable[sa.Table]) -> None:
         """Create what is missing of these tables and their indexes."""
@@ -104,11 +96,6 @@ class Steps:
         # Whoever waits to change a table has all others wait behind it, and leases have to be renewed.
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text(f"SET LOCAL lock_timeout = '{self._timings.table_wait * 1000:.0f}ms'"))
-
-
-def some(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """As many at a time as a statement may name."""
-    return (keys[start : start + _KEYS_A_STATEMENT] for start in range(0, len(keys), _KEYS_A_STATEMENT))
 
 
 def create(connection: Connection, tables: Iterable[sa.Table]) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
 from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, events, marks, runs, tables
-from airflow_provider_impactcall.delivery.ledger.steps import Steps, some
+from airflow_provider_impactcall.delivery.ledger.steps import Steps
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def _mark(connection: Connection) -> int:
 
 
 def _fill_calls(keys: Sequence[str], connection: Connection) -> None:
-    for few in some(keys):
+    for few in in_parts(keys):
         # Locked, as a delivery that is under way may just be changing one of them.
         unfilled = (calls.c.key.in_(few), calls.c.reason_code.is_(None), calls.c.status.is_(None))
         locking = sa.select(calls.c.key, calls.c.state, calls.c.reason).where(*unfilled).order_by(calls.c.key)
@@ -149,14 +150,14 @@ def _fill_calls(keys: Sequence[str], connection: Connection) -> None:
 
 def _fill_events(ids: Mapping[str, Sequence[int]], connection: Connection) -> None:
     for code, those in ids.items():
-        for few in some(those):
+        for few in in_parts(those):
             unfilled = (events.c.event_id.in_(few), events.c.reason_code.is_(None))
             connection.execute(sa.update(events).where(*unfilled).values(reason_code=code))
 
 
 def _fill_runs(run_ids: Mapping[str, Sequence[str]], connection: Connection) -> None:
     for code, those in run_ids.items():
-        for few in some(those):
+        for few in in_parts(those):
             unfilled = (runs.c.run_id.in_(few), runs.c.stop_code.is_(None))
             connection.execute(sa.update(runs).where(*unfilled).values(stop_code=code))
 

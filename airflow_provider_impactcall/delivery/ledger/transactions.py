@@ -1,13 +1,25 @@
-"""The two kinds of transactions on a ledger's database."""
+"""The two kinds of transactions on a ledger's database, and how one is repeated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import IntegrityError, OperationalError
 
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
+from airflow_provider_impactcall.delivery.ledger.retries import Retries
 from airflow_provider_impactcall.delivery.ledger.sqlite import READS
+
+_ATTEMPTS = 10
+_LONGEST_PAUSES = 6  # of a turn
+
+COLLISIONS = (IntegrityError, OperationalError)
+"""What two transactions that meet raise."""
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -24,3 +36,23 @@ def reading(engine: Engine) -> Iterator[Connection]:
         reader = connection.execution_options(**{READS: True})
         with reader.begin():
             yield reader
+
+
+def repeatedly(
+    engine: Engine,
+    act: Callable[[Connection], _T],
+    turn: float,
+    collisions: tuple[type[Exception], ...] = COLLISIONS,
+) -> _T:
+    """Do it in a transaction; again, up to ten times, if that collided with another's.
+
+    :param turn: seconds of the first pause
+    :param collisions: what a collision raises
+    """
+
+    def once() -> _T:
+        with writing(engine) as connection:
+            return act(connection)
+
+    retries = Retries(turn, _LONGEST_PAUSES * turn, monotonic=SYSTEM_CLOCK.monotonic, attempts=_ATTEMPTS)
+    return retries.repeat(once, collisions, SYSTEM_CLOCK.sleep)

@@ -71,8 +71,8 @@ class LedgerWriter:
         self._relied_on = timings.lease - timings.lease_margin
         self._lease_from = clock.monotonic()
         self._lost = False
-        # One patience for all that fails in a row, however many groups that are.
-        self._patience = Retries(
+        # One for all that fails in a row, however many groups that are.
+        self._retries = Retries(
             timings.first_pause, timings.longest_pause, monotonic=clock.monotonic, seconds=timings.patience
         )
 
@@ -145,7 +145,7 @@ class LedgerWriter:
 
     def _answer(self, jobs: list[Job]) -> list[Any]:
         try:
-            return self._patience.repeat(partial(self._record, jobs), SQLAlchemyError, self._sleep, _log_failure)
+            return self._retries.repeat(partial(self._record, jobs), SQLAlchemyError, self._sleep, _log_failure)
         except Exception as error:
             log.error("The ledger cannot be used (%s)", type(error).__name__)
             self._lost = True

@@ -114,7 +114,7 @@ class Limiter:
 
     async def _serve(self, holder: PermitHolder) -> None:
         timings = self._timings
-        patience = Retries(timings.first_pause, timings.longest_pause, monotonic=_now, seconds=timings.patience)
+        retries = Retries(timings.first_pause, timings.longest_pause, monotonic=_now, seconds=timings.patience)
         while True:
             self._woken.clear()
             wait = self._due_at(holder.demand()) - _now()
@@ -126,7 +126,7 @@ class Limiter:
             try:
                 self._take(await self._exchange(holder.demand()))
             except Exception as error:
-                pause = patience.pause() if isinstance(error, SQLAlchemyError) else None
+                pause = retries.pause() if isinstance(error, SQLAlchemyError) else None
                 if pause is None:
                     log.error("The rate limit cannot be kept (%s)", type(error).__name__)
                     return holder.stop(
@@ -138,7 +138,7 @@ class Limiter:
                     log.warning("The ledger did not say how many requests may leave (%s)", type(error).__name__)
                 await asyncio.sleep(pause)
             else:
-                patience.renew()
+                retries.renew()
                 holder.look_again()
 
     def _due_at(self, demand: Demand) -> float:
