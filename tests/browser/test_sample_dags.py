@@ -146,7 +146,7 @@ def test_what_was_rejected_and_why_is_in_the_log(
     addresses: dict[str, str], airflow_up: Running, page: Page, tmp_path: Path
 ) -> None:
     log = log_of(page, addresses["impactcall_from_warehouse"], tmp_path / "log.png")
-    reasons = [(parameter, int(count)) for count, parameter in re.findall(r"Rejected, (\d+) rows: (\w+)", log)]
+    reasons = [(parameter, int(count)) for count, parameter in re.findall(r"Rejected, (\d+) rows: invalid: (\w+)", log)]
     rejected_for = {each: sum(count for parameter, count in reasons if parameter == each) for each in dict(reasons)}
     assert rejected_for == airflow_up.expected.rejected_for
 
