@@ -94,6 +94,11 @@ class Entry(NamedTuple):
         return ReasonCode.NOT_KEPT if self.reason_code is None else ReasonCode(self.reason_code)
 
 
+# Taken once, as each call needs it: a member's value is a property.
+_OPEN = CallState.OPEN.value
+# A dict finds a member in a tenth of the time that its class takes.
+_STATES = {state.value: state for state in CallState}
+
 # Built once: SQLAlchemy takes three times as long to build one of these as to execute it.
 _OF_KEYS = calls.c.key.in_(sa.bindparam("keys", expanding=True))
 _LOOK_UP = sa.select(*(calls.c[name] for name in _KEPT), ALIVE.label("alive")).select_from(WITH_RUNS).where(_OF_KEYS)
@@ -106,7 +111,7 @@ _DELIVER = (
     .where(_OF_KEYS, _UNTOUCHED)
     .values(
         state=CallState.DELIVERED.value,
-        reason_code=sa.bindparam("code"),
+        reason_code=ReasonCode.OK.value,
         status=sa.bindparam("answer"),
         reason=sa.bindparam("why"),
         first_answer=sa.bindparam("answer"),
@@ -122,7 +127,7 @@ def look_up(connection: Connection, keys: Sequence[str]) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for part in in_parts(keys):
         for key, state, *values in connection.execute(_LOOK_UP, {"keys": part}):
-            found[key] = Entry(CallState(state), *values)
+            found[key] = Entry(_STATES[state], *values)
     return found
 
 
@@ -157,22 +162,23 @@ class Changes:
         self._moment = moment
         self._actor = actor
         self._new: list[tuple[Any, ...]] = []
-        self._delivered: dict[tuple[ReasonCode, str, int | None], list[str]] = {}
+        self._delivered: dict[tuple[str, int | None], list[str]] = {}
         self._changed: list[dict[str, Any]] = []
         self._earlier: list[tuple[Any, ...]] = []
         self._events: list[tuple[Any, ...]] = []
 
     def open(self, claim: Claim) -> None:
         """A call that was never seen is about to be sent."""
-        self._add(claim, CallState.OPEN, None, "", attempts=1, fence=1, first_answer=0)
+        self._add(claim, _OPEN, None, "", attempts=1, fence=1, first_answer=0)
 
     def adopt(self, claim: Claim, reason: str) -> None:
         """A call that was never seen was delivered by other means."""
-        self._add(claim, CallState.DELIVERED, ReasonCode.ADOPTED, reason, attempts=0, fence=0, first_answer=None)
+        adopted = (CallState.DELIVERED.value, ReasonCode.ADOPTED.value, reason)
+        self._add(claim, *adopted, attempts=0, fence=0, first_answer=None)
 
     def deliver(self, key: str, attempt: Attempt) -> None:
         """A call that this run opened, and that nobody touched since, was delivered at the first attempt."""
-        self._delivered.setdefault((attempt.code, attempt.reason, attempt.status), []).append(key)
+        self._delivered.setdefault((attempt.reason, attempt.status), []).append(key)
 
     def change(self, key: str, entry: Entry, **changes: Any) -> Entry:
         """Other values for a call, by column; the entry that it is then."""
@@ -210,9 +216,8 @@ class Changes:
         :return: whether all calls that are delivered at the first attempt are as they were opened; if not, the
             transaction must not be committed
         """
-        for (code, reason, status), keys in self._delivered.items():
-            why = {"code": code.value, "why": reason[:LONGEST_REASON]}
-            answer = {"answer": status or 0, **why, "at": self._moment}
+        for (reason, status), keys in self._delivered.items():
+            answer = {"answer": status or 0, "why": reason[:LONGEST_REASON], "at": self._moment}
             if connection.execute(_DELIVER, {"keys": keys, "run": self.run_id, **answer}).rowcount != len(keys):
                 return False
         # In one order, so that two runs with the same new calls wait for each other and do not deadlock.
@@ -225,8 +230,8 @@ class Changes:
     def _add(
         self,
         claim: Claim,
-        state: CallState,
-        code: ReasonCode | None,
+        state: str,
+        code: str | None,
         reason: str,
         *,
         attempts: int,
@@ -234,8 +239,8 @@ class Changes:
         first_answer: int | None,
     ) -> None:
         shown = claim.call.key(_SHOWN)
-        why = (None if code is None else code.value, None, reason[:LONGEST_REASON])
-        known = (claim.fingerprint, state.value, *why, False, attempts, 0, fence, self.run_id)
+        why = (code, None, reason[:LONGEST_REASON])
+        known = (claim.fingerprint, state, *why, False, attempts, 0, fence, self.run_id)
         moments = (self._moment, self._moment)
         self._new.append((claim.key, self._namespace, *shown, *known, *moments, first_answer))
 
