@@ -77,13 +77,13 @@ def test_saved_anew_it_keeps_the_password(airflow_up: Running, connection: str, 
     again.open("Extra Fields")
     expect(again.own("concurrency")).to_have_value("5")
     page.keyboard.press("Escape")
-    press_test(page, connection, says="did not refuse the credentials")
+    press_test(page, connection, good=True)
 
 
 def test_the_test_button_says_yes_and_creates_no_call(airflow_up: Running, connection: str, page: Page) -> None:
     page.goto("/connections")
     before = airflow_up.sandbox.counts.copy()
-    press_test(page, connection, says="refused an empty call (400), as it should: no call was created.")
+    press_test(page, connection, "(400)", good=True)
     assert airflow_up.sandbox.counts["requests"] == before["requests"] + 1
     assert airflow_up.sandbox.counts["processed"] == before["processed"]
     # All that Airflow shows of a good answer is the colour.
@@ -92,15 +92,15 @@ def test_the_test_button_says_yes_and_creates_no_call(airflow_up: Running, conne
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "own", "says"),
+    ("name", "wrong", "own", "fact"),
     [
-        ("refused", {"password": "not-the-password"}, {}, "refuses the credentials (401). No call was created."),
-        ("wrong", {}, {"timeout": "-1"}, "its extra is wrong; timeout: Input should be greater than 0"),
+        ("refused", {"password": "not-the-password"}, {}, "(401)"),
+        ("wrong", {}, {"timeout": "-1"}, "timeout: Input should be greater than 0"),
     ],
     ids=["refused", "wrong"],
 )
 def test_the_test_button_says_what_is_wrong(
-    name: str, wrong: dict[str, str], own: dict[str, str], says: str, airflow_up: Running, page: Page
+    name: str, wrong: dict[str, str], own: dict[str, str], fact: str, airflow_up: Running, page: Page
 ) -> None:
     form = ConnectionForm.new(page)
     standard = {
@@ -113,13 +113,14 @@ def test_the_test_button_says_what_is_wrong(
     }
     form.fill(standard, own)
     form.save()
-    press_test(page, name, says=says)
+    press_test(page, name, fact, good=False)
     expect(page.get_by_text("Test Connection Failed")).to_be_visible()
-    expect(page.get_by_text(says)).to_be_visible()
+    expect(page.get_by_text(fact)).to_be_visible()
 
 
-def press_test(page: Page, conn_id: str, says: str) -> None:
-    """Press a connection's test button, and see what it is told."""
+def press_test(page: Page, conn_id: str, *facts: str, good: bool) -> None:
+    """Press a connection's test button, and see what it is told: whether it is good, and facts of the message."""
     with page.expect_response("**/connections/test") as answer:
         row(page, conn_id).get_by_role("button", name="Test Connection").click()
-    assert says in answer.value.json()["message"]
+    told = answer.value.json()
+    assert (told["status"], [fact for fact in facts if fact not in told["message"]]) == (good, [])

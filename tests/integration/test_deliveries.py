@@ -69,7 +69,7 @@ def test_a_delivery_leaves_no_connection_open(sandbox: Sandbox, connections: set
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_rejects_that_cannot_be_opened(dry_run: bool, sandbox: Sandbox, connections: set[int], tmp_path: Path) -> None:
-    with pytest.raises(InvalidOption, match="rejects_path cannot be written"):
+    with pytest.raises(InvalidOption, match="rejects_path"):
         ImpactCallHook().deliver(examples.calls(1), rejects_path=str(tmp_path), dry_run=dry_run)
     assert connections == set()
     assert sandbox.counts["requests"] == 0

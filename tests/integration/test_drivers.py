@@ -30,6 +30,7 @@ from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactC
 from tests import examples
 from tests.databases import as_connection
 from tests.delivery import canary
+from tests.facts import named
 
 FIELD = Path(__file__).parents[1] / "field"
 
@@ -132,7 +133,7 @@ def test_only_the_call_that_needs_it_is_rejected(postgres: sa.engine.URL, monkey
     assert isinstance(bad, Rejected)
     assert isinstance(first, Call)
     assert isinstance(last, Call)
-    assert str(bad.problems[0]).startswith("EventDate is a time that Python has none for, such as infinity")
+    assert [problem.parameter for problem in bad.problems] == ["EventDate"]
 
 
 CONSTANTS = {"CampaignId": 1, "ActionTrackerId": 2, "CallProvider": "x"}
@@ -177,7 +178,7 @@ def test_text_of_sqlite_that_is_not_utf_8(lite: sqlite3.Connection, sandbox: San
     report = deliver_sqlite(max_rejected=1)
     assert (report["delivered"], report["rejected"]) == (2, 1)
     mapping = {"SubId2": "note"}
-    with pytest.raises(AirflowFailException, match="3 rows are rejected"):
+    with pytest.raises(AirflowFailException, match=r"\b3\b"):
         deliver_sqlite(mapping=mapping, ledger_namespace="another")
 
 
@@ -206,17 +207,21 @@ def test_a_driver_that_fails_as_a_whole_fails_the_task_for_good_and_names_the_co
 def test_columns_of_times_are_named_if_a_driver_knows_them(connect: Connect) -> None:
     with closing(connect()) as connection, closing(connection.cursor()) as cursor:
         cursor.execute("SELECT 1 AS id, now() AS started, '2026-11-20'::date AS day, 'x' AS city")
-        with pytest.raises(InvalidOption, match="one of 'started', 'day' "), columns_named(cursor):
+        columns = ["'id'", "'started'", "'day'", "'city'"]
+        with pytest.raises(InvalidOption) as raised, columns_named(cursor):
             raise ValueError(canary.WORD)
-        with pytest.raises(InvalidOption, match="one of 'id', 'started', 'day', 'city' "), columns_named(cursor):
+        assert named(str(raised.value), *columns) == columns[1:3]
+        with pytest.raises(InvalidOption) as raised, columns_named(cursor):
             b"\xff".decode()
+        assert named(str(raised.value), *columns) == columns
 
 
 @pytest.mark.parametrize("error", [psycopg.DataError(canary.WORD), psycopg2.DataError(canary.WORD), OverflowError()])
 def test_a_drivers_own_error_of_a_value_fails_for_good(error: Exception, lite: sqlite3.Connection) -> None:
     with pytest.raises(InvalidOption) as raised, columns_named(lite.execute("SELECT 1 AS a")):
         raise error
-    assert str(raised.value).startswith("sql: the driver has no value of Python for one of 'a' (")
+    assert named(str(raised.value), "sql", "'a'", type(error).__name__) == ["sql", "'a'", type(error).__name__]
+    assert canary.found_in(str(raised.value)) == []
 
 
 class DataError(Exception):

@@ -33,17 +33,24 @@ from airflow_provider_impactcall.integration import files
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 from airflow_provider_impactcall.sandbox import Sandbox
-from tests import examples
+from tests import examples, facts
 from tests.delivery import canary
+from tests.facts import named
 
 attach = import_module(f"airflow{'' if version('apache-airflow').startswith('2.') else '.sdk'}.io.store").attach
 
-ENDINGS = "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or in .parquet"
-GIVE_FILES = "give its files: sorted(glob.glob('calls/*.csv')), or those of ObjectStoragePath(...).glob('*.csv')"
-PATTERN = f"is a pattern of names, and there is no such file; {GIVE_FILES}"
-JSON_LINES = f"{ENDINGS}; of a .json file, jq -c '.[]' makes a .jsonl one"
-LISTED = "is a list of paths; give all paths in one list: calls=['a.csv', 'b.csv']"
+ENDINGS = [".jsonl", ".ndjson", ".csv", ".gz", ".parquet"]
+GIVE_FILES = ["sorted(glob.glob('calls/*.csv'))", "ObjectStoragePath(...).glob('*.csv')", ".csv"]
+JSON_LINES = [*ENDINGS, "jq -c '.[]'"]
+LISTED = ["calls=['a.csv', 'b.csv']", ".csv"]
+REMEDIES = {*GIVE_FILES, *JSON_LINES, *LISTED}
+"""What to give instead, by what was given."""
 NAMES = ["c.jsonl", "c.NDJSON", "c.csv", "c.jsonl.gz", "c.ndjson.gz", "c.Csv.Gz", "c.parquet"]
+
+
+def remedies(said: str, *others: str) -> set[object]:
+    """Those of all remedies, and of others, that a text has."""
+    return {each for each in {*REMEDIES, *others} if str(each) in said}
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -216,7 +223,7 @@ class TestDelivered:
             "lookup": {"mapping": {"City": {"from": "x", "lookup": url.rpartition(".")[0] + ".csv"}}},
         }
         options = by_option.get(given, {})
-        with pytest.raises(InvalidOption, match="has a password in it: keep that in an Airflow connection") as raised:
+        with pytest.raises(InvalidOption, match=r"://\*\*\*@.*sftp://conn_id@host") as raised:
             ImpactCallHook().deliver(rows, **options)
         assert canary.found_in(f"{raised.value!r}") == []
         assert canary.found_in(repr(Redacted(url))) == []
@@ -237,7 +244,7 @@ class TestDelivered:
 
         path = Path("sftp://user:canary-p@host.example/calls.csv")
         assert shown(path) == "sftp:/***@host.example/calls.csv"
-        with pytest.raises(InvalidOption, match="has a password in it"):
+        with pytest.raises(InvalidOption, match=r"sftp:/\*\*\*@host\.example/calls\.csv.*sftp://conn_id@host"):
             refuse_credentials(path)
         assert (
             shown("https://host.example/calls.csv?X-Signature=canary-p&a=b.csv") == "https://host.example/calls.csv?***"
@@ -265,7 +272,7 @@ class TestDelivered:
 
     def test_a_header_that_lacks_what_every_call_needs_sends_nothing(self, sandbox: Sandbox, tmp_path: Path) -> None:
         columns = [column for column in canary.row() if column != "MediaId"]
-        with pytest.raises(InvalidOption, match="MediaId: no source, as no column is named so"):
+        with pytest.raises(InvalidOption, match=r"\bMediaId\b"):
             ImpactCallHook().deliver(text(tmp_path, "calls.csv", ",".join(columns)))
 
     @pytest.mark.parametrize("name", ["c.csv", "c.jsonl", "c.csv.gz"])
@@ -305,11 +312,16 @@ class TestDelivered:
 class TestBadLines:
     """They cost none of the good rows beside them."""
 
-    def reasons(self, path: str, rejects: Path, **options: Any) -> tuple[dict[str, Any], list[Any]]:
+    def reasons(self, path: str, rejects: Path, **options: Any) -> tuple[dict[str, Any], list[tuple[int, str]]]:
         report = ImpactCallHook().deliver(path, rejects_path=str(rejects), **options)
         lines = [json.loads(line) for line in rejects.read_text().splitlines()]
         assert canary.found_in(json.dumps([line["reasons"] for line in lines])) == []
         return counts(report), [(line["row"], line["reasons"][0]) for line in lines]
+
+    def placed(self, lines: list[tuple[int, str]], path: str) -> list[tuple[int, str, list[int]]]:
+        """Of each row the place, what is wrong with it, and the numbers that are said of it beside the path."""
+        assert [row for row, reason in lines if path not in reason] == []
+        return [(row, said.split()[0], sorted(facts.numbers(said.replace(path, "")))) for row, said in lines]
 
     def test_of_json(self, sandbox: Sandbox, tmp_path: Path) -> None:
         good = [json.dumps(canary.row(number)) for number in range(3)]
@@ -324,9 +336,7 @@ class TestBadLines:
         found, lines = self.reasons(path, tmp_path / "rejects.jsonl")
         assert found == {"rows": 8, "delivered": 3, "rejected": 5}
         numbers = (2, 4, 5, 6, 7)
-        assert lines == [
-            (row, f"row on line {n} of {path} is no JSON object") for row, n in enumerate(numbers, start=2)
-        ]
+        assert self.placed(lines, path) == [(row, "row", [n]) for row, n in enumerate(numbers, start=2)]
 
     def test_of_csv(self, sandbox: Sandbox, tmp_path: Path) -> None:
         header, first, second = (
@@ -336,10 +346,7 @@ class TestBadLines:
         path = text(tmp_path, "c.csv", header, first, canary.WORD, "", f"{second},{canary.CALLER}", second)
         found, lines = self.reasons(path, tmp_path / "rejects.jsonl")
         assert found == {"rows": 4, "delivered": 2, "rejected": 2}
-        assert lines == [
-            (2, f"row on line 4 of {path} has 1 values, and the header has 14 columns"),
-            (3, f"row on line 6 of {path} has 15 values, and the header has 14 columns"),
-        ]
+        assert self.placed(lines, path) == [(2, "row", [1, 4, 14]), (3, "row", [6, 14, 15])]
 
     def test_of_parquet(self, sandbox: Sandbox, tmp_path: Path) -> None:
         good = int(datetime(2026, 9, 10, tzinfo=UTC).timestamp())
@@ -351,11 +358,12 @@ class TestBadLines:
         parquet.write_table(pa.table(columns), path)
         found, lines = self.reasons(str(path), tmp_path / "rejects.jsonl", dry_run=True)
         assert found == {"rows": 1500, "not_sent": 1499, "rejected": 1}
-        assert lines == [(1201, "EventDate cannot be read from the file (OverflowError)")]
+        ((row, reason),) = lines
+        assert (row, reason.split()[0], named(reason, "OverflowError")) == (1201, "EventDate", ["OverflowError"])
 
 
-def broken(tmp_path: Path) -> Mapping[str, tuple[bytes, str]]:
-    """Files that are broken after 2,000 good rows, and the complaint of each."""
+def broken(tmp_path: Path) -> Mapping[str, tuple[bytes, list[object]]]:
+    """Files that are broken after 2,000 good rows, and what each complaint names beside the file."""
     rows = [canary.row(number) for number in range(2000)]
     plain, lines = as_csv(rows).encode(), as_json_lines(rows).encode()
     whole = content("c.parquet", rows)
@@ -367,25 +375,25 @@ def broken(tmp_path: Path) -> Mapping[str, tuple[bytes, str]]:
     return {
         "quote.csv": (
             plain + f'"{canary.WORD}\n{canary.WORD}\n'.encode(),
-            ", line 2002: is no CSV: unexpected end of data",
+            [2002, "unexpected end of data"],
         ),
-        "quoted.csv": (plain + f'"{canary.WORD}"x\n'.encode(), ", line 2002: is no CSV: ',' expected after '\"'"),
+        "quoted.csv": (plain + f'"{canary.WORD}"x\n'.encode(), [2002, "',' expected after '\"'"]),
         "latin.csv": (
             plain + f"{canary.WORD}\xfc\n".encode("latin-1"),
-            ", line 2002: is not UTF-8; csv_encoding says what it is",
+            [2002, "UTF-8", "csv_encoding"],
         ),
-        "latin.jsonl": (lines + f"{canary.WORD}\xfc\n".encode("latin-1"), ", line 2001: is not UTF-8"),
-        "utf-16.csv": (as_csv(rows).encode("utf-16"), ", line 1: is not UTF-8; csv_encoding says what it is"),
-        "long.jsonl": (lines + b"x" * 17_000_000, ", line 2001: is longer than 16777216 characters"),
-        "header.csv": (f"{canary.WORD},{canary.WORD}\na,b\n".encode(), ": two columns of one name in its header"),
-        "cut.csv.gz": (gzip.compress(plain)[:-2000], ": is no complete gzip file"),
-        "cut.jsonl.gz": (gzip.compress(lines)[:-4], ": is no complete gzip file"),
-        "garbled.csv.gz": (gzip.compress(plain)[:2000] + b"\x00" * 3000, ": is no complete gzip file"),
-        "not.csv.gz": (plain, ": is no complete gzip file"),
-        "cut.parquet": (whole[:-3000], ": is no complete Parquet file (ArrowInvalid)"),
-        "empty.parquet": (b"", ": is no complete Parquet file (ArrowInvalid)"),
-        "corrupt.parquet": (bytes(corrupt), ": is no complete Parquet file (OSError)"),
-        "twice.parquet": (stream.getvalue(), ": two columns of one name"),
+        "latin.jsonl": (lines + f"{canary.WORD}\xfc\n".encode("latin-1"), [2001, "UTF-8"]),
+        "utf-16.csv": (as_csv(rows).encode("utf-16"), [1, "UTF-8", "csv_encoding"]),
+        "long.jsonl": (lines + b"x" * 17_000_000, [2001, 16777216]),
+        "header.csv": (f"{canary.WORD},{canary.WORD}\na,b\n".encode(), []),
+        "cut.csv.gz": (gzip.compress(plain)[:-2000], ["gzip"]),
+        "cut.jsonl.gz": (gzip.compress(lines)[:-4], ["gzip"]),
+        "garbled.csv.gz": (gzip.compress(plain)[:2000] + b"\x00" * 3000, ["gzip"]),
+        "not.csv.gz": (plain, ["gzip"]),
+        "cut.parquet": (whole[:-3000], ["ArrowInvalid"]),
+        "empty.parquet": (b"", ["ArrowInvalid"]),
+        "corrupt.parquet": (bytes(corrupt), ["OSError"]),
+        "twice.parquet": (stream.getvalue(), []),
     }
 
 
@@ -395,6 +403,7 @@ class TestBrokenFiles:
     @pytest.mark.parametrize("name", broken(Path()))
     def test_is_said_by_name_and_line(self, name: str, sandbox: Sandbox, tmp_path: Path) -> None:
         written, complaint = broken(tmp_path)[name]
+        every = {fact for _, each in broken(tmp_path).values() for fact in each}
         path = tmp_path / name
         path.write_bytes(written)
         good = file(tmp_path, "good.csv", [canary.row("good")])
@@ -402,33 +411,36 @@ class TestBrokenFiles:
             with pytest.raises(InvalidOption) as raised:
                 ImpactCallHook().deliver(calls)
             shown = calls if isinstance(calls, str) else path
-            assert str(raised.value) == f"{shown}{complaint}"
+            path_of, _, said = str(raised.value).partition(name)
+            assert f"{path_of}{name}" == f"{shown}"
+            assert set(named(said, *every)) == set(complaint)
             assert canary.found_in(str(raised.value)) == []
             assert raised.value.__suppress_context__ or raised.value.__context__ is None
         assert not sandbox.requests
 
     @pytest.mark.parametrize(
-        ("calls", "item", "complaint"),
+        ("calls", "item", "remedy"),
         [
             (lambda good, home: [[good]], 1, LISTED),
             (lambda good, home: [(good, Path(good)), [good]], 1, LISTED),
             (lambda good, home: [good, [[good]]], 2, LISTED),
             (lambda good, home: iter([[good], [good]]), 1, LISTED),
-            (lambda good, home: [home], 1, f"is a folder; {GIVE_FILES}"),
-            (lambda good, home: (good, f"{home}/"), 2, f"is a folder; {GIVE_FILES}"),
-            (lambda good, home: iter([home, good]), 1, f"is a folder; {GIVE_FILES}"),
-            (lambda good, home: [good, f"{home}/*"], 2, PATTERN),
+            (lambda good, home: [home], 1, GIVE_FILES),
+            (lambda good, home: (good, f"{home}/"), 2, GIVE_FILES),
+            (lambda good, home: iter([home, good]), 1, GIVE_FILES),
+            (lambda good, home: [good, f"{home}/*"], 2, GIVE_FILES),
             (lambda good, home: [good, f"{good}.json"], 2, JSON_LINES),
-            (lambda good, home: [good, '{"CallSessionId": "c1"}'], 2, f"is text that is not a path; {ENDINGS}"),
+            (lambda good, home: [good, '{"CallSessionId": "c1"}'], 2, ENDINGS),
         ],
     )
     def test_a_list_that_is_no_list_of_paths_is_refused_at_once(
-        self, calls: Callable[[str, str], Any], item: int, complaint: str, sandbox: Sandbox, tmp_path: Path
+        self, calls: Callable[[str, str], Any], item: int, remedy: list[str], sandbox: Sandbox, tmp_path: Path
     ) -> None:
         good = str(file(tmp_path, "good.csv", [canary.row(1)]))
         with pytest.raises(InvalidOption) as raised:
             ImpactCallHook().deliver(calls(good, str(tmp_path)))
-        assert str(raised.value) == f"the calls, item {item} of the list: {complaint}"
+        assert facts.numbers(str(raised.value)) == [item]
+        assert remedies(str(raised.value)) == set(remedy)
         assert not sandbox.requests
 
     def test_rows_beside_what_is_none_are_sent(self, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -438,24 +450,26 @@ class TestBrokenFiles:
             assert (report.delivered, report.rejected) == (1, 1)
 
     @pytest.mark.parametrize(
-        ("path", "complaint"),
+        ("path", "remedy"),
         [
-            ("missing.csv", "No such file or directory"),
-            ("folder.csv", f"is a folder; {GIVE_FILES}"),
-            ("calls-*.csv", PATTERN),
+            ("missing.csv", ["No such file or directory"]),
+            ("folder.csv", GIVE_FILES),
+            ("calls-*.csv", GIVE_FILES),
             ("calls.json", JSON_LINES),
-            ("good.csv/calls.csv", "Not a directory"),
-            ("calls.txt", "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or in .parquet"),
-            ("calls.parquet.gz", "a path must end in .jsonl, .ndjson or .csv, each also with .gz, or in .parquet"),
+            ("good.csv/calls.csv", ["Not a directory"]),
+            ("calls.txt", ENDINGS),
+            ("calls.parquet.gz", ENDINGS),
         ],
     )
-    def test_what_cannot_be_read(self, path: str, complaint: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    def test_what_cannot_be_read(self, path: str, remedy: list[str], sandbox: Sandbox, tmp_path: Path) -> None:
         (tmp_path / "folder.csv").mkdir()
         file(tmp_path, "good.csv", [canary.row(1)])
         for calls in (tmp_path / path, [canary.row(1), tmp_path / path]):
             with pytest.raises(InvalidOption) as raised:
                 ImpactCallHook().deliver(calls)
-            assert str(raised.value) == f"{tmp_path / path}: {complaint}"
+            before, found, said = str(raised.value).partition(str(tmp_path / path))
+            assert (before, bool(found)) == ("", True)
+            assert remedies(said, "No such file or directory", "Not a directory") == set(remedy)
         assert not sandbox.requests
 
     @pytest.mark.parametrize("url", ["memory://nowhere/missing.csv", "nosuch://bucket/calls.csv"])
@@ -463,7 +477,7 @@ class TestBrokenFiles:
         attach("memory", fs=MemoryFileSystem())
         with pytest.raises(InvalidOption) as raised:
             ImpactCallHook().deliver(url)
-        assert str(raised.value).startswith(f"{url}: cannot be ")
+        assert str(raised.value).startswith(url)
 
     @pytest.mark.parametrize(
         "calls", [f"[{{'CallRecording': '{canary.RECORDING}.csv'}}]\n", f"{canary.CALLER}", f"['{canary.WORD}.csv", ""]
@@ -471,7 +485,10 @@ class TestBrokenFiles:
     def test_text_that_is_no_path(self, calls: str, sandbox: Sandbox) -> None:
         with pytest.raises(InvalidOption) as raised:
             ImpactCallHook().deliver(calls)
-        assert "render_template_as_native_obj=True, and a path must end in .jsonl, .ndjson or .csv" in str(raised.value)
+        assert remedies(str(raised.value), "render_template_as_native_obj=True") == {
+            "render_template_as_native_obj=True",
+            *ENDINGS,
+        }
         assert canary.found_in(str(raised.value)) == []
 
     def test_parquet_without_pyarrow(self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,7 +501,7 @@ class TestBrokenFiles:
     def test_a_misspelt_column_sends_nothing(self, name: str, sandbox: Sandbox, tmp_path: Path) -> None:
         path = file(tmp_path, name, [canary.row(1)])
         for calls in (path, [path, path]):
-            with pytest.raises(InvalidOption, match="mapping: the calls have no column 'twon' nor 'zip'"):
+            with pytest.raises(InvalidOption, match=r"\bmapping\b.*'twon'.*'zip'"):
                 ImpactCallHook().deliver(calls, mapping={"City": "twon", "Zip": "zip"})
         assert not sandbox.requests
 
@@ -568,12 +585,11 @@ def test_what_csv_writes_is_read_back(
 def test_values_that_are_separated_otherwise_are_refused_at_once(separator: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidOption) as raised:
         read_back(Path(text(tmp_path, "c.csv", separator.join(canary.row()), "1")))
-    said = f"its header is one column, and has {separator!r} in it; give csv_delimiter={separator!r}"
-    assert str(raised.value).endswith(said)
+    assert f"csv_delimiter={separator!r}" in str(raised.value)
 
 
 def test_a_list_of_objects_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InvalidOption, match="begins with a list, and JSON Lines has an object on each line"):
+    with pytest.raises(InvalidOption, match=r"\bc\.jsonl\b"):
         read_back(Path(text(tmp_path, "c.jsonl", "[", '{"a": 1}', "]")))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from airflow.providers.common.compat.sdk import AirflowException, ObjectStoragePath
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, ObjectStoragePath
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from tests.databases import as_connection, empty_database
 from tests.delivery import canary
 from tests.documentation import ROOT, blocks
 from tests.examples import call
+from tests.facts import named, numbers
 
 DOCUMENTATION = ROOT / "docs" / "mapping.md"
 YAML = """\
@@ -59,8 +61,7 @@ MAPPING = {
 }
 PARTNERS = "tracking_number,media_id\n3035550191,20001\n(303) 555-0100,20002\n"
 TABLE = {"3035550191": "20001", "(303) 555-0100": "20002"}
-LOOKUP = "mapping: MediaId has a lookup that cannot be used: "
-NOT_A_FILE = "mapping must be a dict, or the path of a .yaml or .yml or .json file, and is "
+LOOKUP = ["mapping", "MediaId"]
 
 
 def file(folder: Path, name: str, content: str | bytes) -> str:
@@ -133,50 +134,57 @@ class TestFiles:
         }
 
     @pytest.mark.parametrize(
-        ("name", "content", "problem"),
+        ("name", "content", "facts"),
         [
-            ("a.yaml", "", " must hold a dict by parameter name, and holds nothing"),
-            ("a.yaml", "# all of it is a comment", " must hold a dict by parameter name, and holds nothing"),
-            ("a.yaml", "{}", " must hold a dict by parameter name, and holds nothing"),
-            ("a.json", "null", " must hold a dict by parameter name, and holds nothing"),
-            ("a.yaml", "- CallerId", " must hold a dict by parameter name, and holds a value of type list"),
-            ("a.json", '"CallerId"', " must hold a dict by parameter name, and holds text of 8 characters"),
-            ("a.yaml", "CallerId: a\nCity: b\nCallerId: c", ", line 3: a key stands twice"),
-            ("a.yaml", "City:\n  from: a\n  lookup:\n    1: 2\n    '1': 3", ", line 5: a key stands twice"),
-            ("a.json", '{"City": {"constant": 1, "constant": 2}}', ": a key stands twice"),
-            ("a.yaml", f"City: a\nZip: [{canary.CALLER}", ", line 2: is no YAML"),
-            ("a.yaml", f"City: *{canary.WORD}", ", line 1: is no YAML"),
-            ("a.yaml", "City: &x {from: *x}", ", line 1: is no YAML"),
-            ("a.yaml", "{[a]: b}", ", line 1: is no YAML"),
-            ("a.yaml", "a: b\n---\nc: d", ", line 2: is no YAML"),
-            ("a.yaml", "\ta: b", ", line 1: is no YAML"),
-            ("a.yaml", "a: \x01", ": is no YAML"),
-            ("a.yaml", "[" * 5000, ": has more than 100000 parts, or 50 levels"),
-            ("a.yaml", "City: " + "{a: " * 100_000, ": has more than 100000 parts, or 50 levels"),
-            ("a.yaml", "- " * 100_000, ": has more than 100000 parts, or 50 levels"),
-            ("a.json", f'{{"City":\n{canary.WORD}}}', ", line 2: is no JSON"),
-            ("a.json", "", ", line 1: is no JSON"),
-            ("a.json", '{"a": ' + "1" * 5000 + "}", ": is no JSON"),
-            ("a.json", "[" * 100_000, ": is no JSON"),
-            ("a.yaml", b"City: \xff", " is not UTF-8"),
-            ("a.yaml", YAML.encode("utf-16"), " is not UTF-8"),
+            ("a.yaml", "", []),
+            ("a.yaml", "# all of it is a comment", []),
+            ("a.yaml", "{}", []),
+            ("a.json", "null", []),
+            ("a.yaml", "- CallerId", ["list"]),
+            ("a.json", '"CallerId"', [8]),
+            ("a.yaml", "CallerId: a\nCity: b\nCallerId: c", [3]),
+            ("a.yaml", "City:\n  from: a\n  lookup:\n    1: 2\n    '1': 3", [5]),
+            ("a.json", '{"City": {"constant": 1, "constant": 2}}', []),
+            ("a.yaml", f"City: a\nZip: [{canary.CALLER}", [2, "YAML"]),
+            ("a.yaml", f"City: *{canary.WORD}", [1, "YAML"]),
+            ("a.yaml", "City: &x {from: *x}", [1, "YAML"]),
+            ("a.yaml", "{[a]: b}", [1, "YAML"]),
+            ("a.yaml", "a: b\n---\nc: d", [2, "YAML"]),
+            ("a.yaml", "\ta: b", [1, "YAML"]),
+            ("a.yaml", "a: \x01", ["YAML"]),
+            ("a.yaml", "[" * 5000, [100_000, 50]),
+            ("a.yaml", "City: " + "{a: " * 100_000, [100_000, 50]),
+            ("a.yaml", "- " * 100_000, [100_000, 50]),
+            ("a.json", f'{{"City":\n{canary.WORD}}}', [2, "JSON"]),
+            ("a.json", "", [1, "JSON"]),
+            ("a.json", '{"a": ' + "1" * 5000 + "}", ["JSON"]),
+            ("a.json", "[" * 100_000, ["JSON"]),
+            ("a.yaml", b"City: \xff", ["UTF-8"]),
+            ("a.yaml", YAML.encode("utf-16"), ["UTF-8"]),
         ],
     )  # fmt: skip
     def test_that_are_no_mapping_are_refused_by_line_and_not_by_value(
-        self, tmp_path: Path, name: str, content: str | bytes, problem: str
+        self, tmp_path: Path, name: str, content: str | bytes, facts: list[object]
     ) -> None:
         path = file(tmp_path, name, content)
-        assert refusal(path) == f"mapping: {path}{problem}"
+        before, found, said = refusal(path).partition(path)
+        assert named(f"{before}{found}", "mapping", path) == ["mapping", path]
+        assert set(named(said, *facts, *range(1, 10), "YAML", "JSON", "UTF-8", 100_000)) == {
+            *facts,
+            *((8,) if "UTF-8" in facts else ()),
+        }
 
     def test_that_cannot_be_read(self, tmp_path: Path) -> None:
-        assert (
-            refusal(f"{tmp_path}/no.yaml") == f"mapping: {tmp_path}/no.yaml cannot be read: No such file or directory"
-        )
         (tmp_path / "folder.json").mkdir()
-        assert refusal(tmp_path / "folder.json") == f"mapping: {tmp_path}/folder.json cannot be read: Is a directory"
-        assert "bucket/calls.yaml cannot be read: ValueError; is the provider" in refusal("nostore://bucket/calls.yaml")
-        assert refusal("CallerId") == NOT_A_FILE + "text of 8 characters"
-        assert refusal(Path("calls.toml")) == NOT_A_FILE + "a value of type PosixPath"
+        cases: list[tuple[Any, list[object]]] = [
+            (f"{tmp_path}/no.yaml", ["mapping", f"{tmp_path}/no.yaml", "No such file or directory"]),
+            (tmp_path / "folder.json", ["mapping", f"{tmp_path}/folder.json", "Is a directory"]),
+            ("nostore://bucket/calls.yaml", ["nostore://bucket/calls.yaml", "ValueError"]),
+            ("CallerId", ["mapping", *ENDINGS, 8]),
+            (Path("calls.toml"), ["mapping", *ENDINGS, "PosixPath"]),
+        ]
+        for path, facts in cases:
+            assert named(refusal(path), *facts) == facts
 
     def test_a_storage_that_fails_may_be_tried_again(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         def fail(*_: Any) -> None:
@@ -184,7 +192,7 @@ class TestFiles:
 
         path: Any = ObjectStoragePath(file(tmp_path, "a.yaml", YAML))
         monkeypatch.setattr(type(path), "open", fail)
-        with pytest.raises(AirflowException, match=r"cannot be read: ConnectionResetError$") as raised:
+        with pytest.raises(AirflowException, match=r"\bmapping\b.*\ba\.yaml\b.*\bConnectionResetError\b") as raised:
             loaded(path)
         assert canary.found_in(str(raised.value)) == []
 
@@ -241,46 +249,48 @@ class TestCsv:
         assert [table_of(path), table_of(Path(path)), table_of(ObjectStoragePath(path))] == [TABLE] * 3
 
     @pytest.mark.parametrize(
-        ("content", "problem"),
+        ("content", "facts"),
         [
-            ("", " must begin with a header of two names, the key's and the value's"),
-            (f"{canary.CALLER},20001\n", " must begin with a header of two names, the key's and the value's"),
-            ("a;b\n1;2\n", " must begin with a header of two names, the key's and the value's"),
-            ("a,b,c\n1,2,3\n", " must begin with a header of two names, the key's and the value's"),
-            ("a,b\n", " has no entries"),
-            ("a,b\n\n,1\n", " has no entries"),
-            (f"a,b\n{canary.CALLER},1\n2,3\n{canary.CALLER},{canary.WORD}\n",
-                ": line 4 has another value for a key that was there before"),
-            ("a,b\n1\n2,3,4\n", ": line 2 has 1 values, and must have two, a key and its value, line 3 has 3 values, "
-                "and must have two, a key and its value"),
-            ("a,b\nx\0,1\n", ": line 2 has a key that holds a NUL character, which databases refuse in text"),
-            (f'a,b\n"{canary.WORD}"x,1\n', ", line 2: is no CSV: ',' expected after '\"'"),
-            (f'a,b\n"{canary.WORD}', ", line 2: is no CSV: unexpected end of data"),
-            (b"a,b\n\xff,1\n", " is not UTF-8"),
-            (PARTNERS.encode("utf-16"), " is not UTF-8"),
+            ("", []),
+            (f"{canary.CALLER},20001\n", []),
+            ("a;b\n1;2\n", []),
+            ("a,b,c\n1,2,3\n", []),
+            ("a,b\n", []),
+            ("a,b\n\n,1\n", []),
+            (f"a,b\n{canary.CALLER},1\n2,3\n{canary.CALLER},{canary.WORD}\n", [4]),
+            ("a,b\n1\n2,3,4\n", [2, 1, 3, 3]),
+            ("a,b\nx\0,1\n", [2]),
+            (f'a,b\n"{canary.WORD}"x,1\n', [2, "',' expected after '\"'"]),
+            (f'a,b\n"{canary.WORD}', [2, "unexpected end of data"]),
+            (b"a,b\n\xff,1\n", [8, "UTF-8"]),
+            (PARTNERS.encode("utf-16"), [8, "UTF-8"]),
         ],
-    )  # fmt: skip
+    )
     def test_that_is_no_table_is_refused_by_line_and_not_by_value(
-        self, tmp_path: Path, content: str | bytes, problem: str
+        self, tmp_path: Path, content: str | bytes, facts: list[object]
     ) -> None:
         path = file(tmp_path, "partners.csv", content)
-        assert refusal(by(path)) == f"{LOOKUP}{path}{problem}"
+        before, found, said = refusal(by(path)).partition(path)
+        assert named(f"{before}{found}", *LOOKUP, path) == [*LOOKUP, path]
+        assert numbers(said) == [fact for fact in facts if isinstance(fact, int)]
+        assert named(said, *facts) == facts
 
     def test_many_problems_are_counted(self, tmp_path: Path) -> None:
         path = file(tmp_path, "partners.csv", "a,b\n" + "1,2,3\n" * 12)
-        assert refusal(by(path)).endswith("line 6 has 3 values, and must have two, a key and its value, and 7 more")
+        said = refusal(by(path)).partition(path)[2]
+        assert {*range(2, 7)} <= {*numbers(said)}
+        assert numbers(said)[-1] == 12 - 5
 
     def test_all_that_is_wrong_with_all_tables_at_once(self, tmp_path: Path) -> None:
-        assert refusal(
+        said = refusal(
             {
                 "MediaId": {"first_of": [{"from": "a", "lookup": f"{tmp_path}/no.csv"}, by("partners")["MediaId"]]},
                 "CampaignId": {"from": {"from": "a", "lookup": {"sql": "SELECT 1"}}, "values": {"a": 1}},
             }
-        ) == (
-            f"{LOOKUP}{tmp_path}/no.csv cannot be read: No such file or directory; "
-            f"{LOOKUP}it must be a dict, or the path of a .csv file, and is text of 8 characters; "
-            "mapping: CampaignId has a lookup that cannot be used: a query has both 'sql' and 'sql_conn_id', as text"
         )
+        facts = (f"{tmp_path}/no.csv", "No such file or directory", ".csv", 8, "CampaignId", "'sql'", "'sql_conn_id'")
+        assert named(said, *LOOKUP, *facts) == [*LOOKUP, *facts]
+        assert (said.count("MediaId"), said.count("CampaignId")) == (2, 1)
 
     def test_lies_beside_the_file_of_the_mapping(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "tables").mkdir()
@@ -339,28 +349,29 @@ class TestQueries:
         assert read["City"] == {"from": "a", "lookup": {"20001": "3035550191"}}
 
     @pytest.mark.parametrize(
-        ("sql", "problem"),
+        ("sql", "facts"),
         [
-            ("SELECT * FROM partners", "its query must give two columns, key and value, and gives 3"),
-            ("SELECT number FROM partners", "its query must give two columns, key and value, and gives 1"),
-            ("SELECT number, number FROM partners", "sql has two columns named 'number'; name them apart with AS"),
-            ("SELECT number, media_id FROM partners WHERE active = 2", "its query has no entries"),
-            ("SELECT number, media_id FROM partners WHERE number IS NULL", "its query has no entries"),
-            (f"SELECT '{canary.CALLER}' AS a, media_id FROM partners ORDER BY media_id",
-                "its query: row 2 has another value for a key that was there before, row 3 has another value for a key "
-                "that was there before"),
-            ("no.sql", "no.sql cannot be read: No such file or directory"),
+            ("SELECT * FROM partners", [3]),
+            ("SELECT number FROM partners", [1]),
+            ("SELECT number, number FROM partners", ["sql", "'number'", "AS"]),
+            ("SELECT number, media_id FROM partners WHERE active = 2", []),
+            ("SELECT number, media_id FROM partners WHERE number IS NULL", []),
+            (f"SELECT '{canary.CALLER}' AS a, media_id FROM partners ORDER BY media_id", [2, 3]),
+            ("no.sql", ["no.sql", "No such file or directory"]),
         ],
-    )  # fmt: skip
+    )
     def test_that_give_no_table_are_refused_by_row_and_not_by_value(
-        self, warehouse: sa.Engine, sql: str, problem: str
+        self, warehouse: sa.Engine, sql: str, facts: list[object]
     ) -> None:
-        assert refusal(by(query(sql))) == LOOKUP + problem
+        said = refusal(by(query(sql)))
+        assert named(said, *LOOKUP, *facts) == [*LOOKUP, *facts]
+        assert numbers(said) == [fact for fact in facts if isinstance(fact, int)]
 
     def test_a_database_that_fails_may_be_tried_again_and_is_not_quoted(self, warehouse: sa.Engine) -> None:
         sql = f"SELECT number, media_id FROM partners WHERE {canary.WORD} = '{canary.CALLER}'"
-        with pytest.raises(AirflowException, match="the query of a lookup failed") as raised:
+        with pytest.raises(AirflowException) as raised:
             loaded(by(query(sql)))
+        assert not isinstance(raised.value, (InvalidOption, AirflowFailException))
         assert canary.found_in(str(raised.value)) == []
 
     @pytest.mark.parametrize(
@@ -368,16 +379,16 @@ class TestQueries:
         [{"sql": "SELECT 1"}, {"sql_conn_id": "warehouse"}, query(sql_conn_id=None), query(sql=""), query(sql=3)],
     )
     def test_need_both_a_statement_and_a_connection(self, wrong: dict[str, Any]) -> None:
-        assert refusal(by(wrong)) == LOOKUP + "a query has both 'sql' and 'sql_conn_id', as text"
+        facts = [*LOOKUP, "'sql'", "'sql_conn_id'"]
+        assert named(refusal(by(wrong)), *facts) == facts
 
     def test_a_table_with_other_keys_is_a_table(self) -> None:
         table = {"sql": 1, "sql_conn_id": 2, "python": 3}
         assert table_of(table) == table
 
     def test_a_connection_of_another_kind_is_refused(self, sandbox: Sandbox) -> None:
-        assert refusal(by(query(sql_conn_id="impactcall_default"))) == (
-            LOOKUP + "sql_conn_id: the connection 'impactcall_default' is none of a SQL database"
-        )
+        facts = [*LOOKUP, "sql_conn_id", "'impactcall_default'"]
+        assert named(refusal(by(query(sql_conn_id="impactcall_default"))), *facts) == facts
 
 
 def test_the_documented_file_is_a_mapping(tmp_path: Path) -> None:
@@ -409,7 +420,7 @@ class TestThroughTheHook:
 
     def test_nothing_is_sent_with_a_table_that_cannot_be_right(self, sandbox: Sandbox, tmp_path: Path) -> None:
         path = file(tmp_path, "partners.csv", f"a,b\n{canary.CALLER},1\n{canary.CALLER},2\n")
-        with pytest.raises(InvalidOption, match=f"{os.path.basename(path)}: line 3 has another value"):
+        with pytest.raises(InvalidOption, match=rf"{re.escape(os.path.basename(path))}\b.*\b3\b"):
             ImpactCallHook().deliver([call("a", tracking_number=canary.CALLER)], mapping=by(path))
         assert not sandbox.requests
 
@@ -441,7 +452,7 @@ def test_a_mapping_file_is_bounded(text: str, tmp_path: Path) -> None:
     """Each alias of YAML's stands for all that it names: 18 of 18 of 18 are soon more than a machine has."""
     path = tmp_path / "mapping.yaml"
     path.write_text(text)
-    with pytest.raises(InvalidOption, match=r"mapping.yaml: has more than 100000 parts, or 50 levels"):
+    with pytest.raises(InvalidOption, match=r"\bmapping\.yaml\b.*\b100000\b.*\b50\b"):
         loaded(str(path))
 
 
@@ -472,7 +483,7 @@ def _shared(levels: int) -> Any:
 )
 def test_a_mapping_in_python_is_bounded_alike(source: Any, sandbox: Sandbox) -> None:
     for make in (loaded, CallMapping, lambda mapping: ImpactCallHook().check([{}], mapping=mapping)):
-        with pytest.raises(InvalidOption, match=r"^mapping has more than 100000 parts, or 50 levels$"):
+        with pytest.raises(InvalidOption, match=r"^mapping\b.*\b100000\b.*\b50\b"):
             make({"City": source})
     assert not sandbox.requests
 
@@ -490,7 +501,7 @@ def test_a_path_is_shown_printable(name: str, tmp_path: Path) -> None:
         found = refusal(file(tmp_path, name, content))
         assert found.isprintable()
         assert f"{tmp_path}/{shown}" in found
-    assert refusal(f"{tmp_path}/no{name}") == f"mapping: {tmp_path}/no{shown} cannot be read: No such file or directory"
+    assert f"{tmp_path}/no{shown}" in refusal(f"{tmp_path}/no{name}")
     for content in ("a\n", "a,b\n1,2,3\n", 'a,b\n"1', b"\xff", "a,b\n"):
         found = refusal(by(file(tmp_path, f"{name}.csv", content)))
         assert found.isprintable()

@@ -24,6 +24,7 @@ from airflow_provider_impactcall.records.unreadable import UnreadableRow
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.delivery import canary
+from tests.facts import named, numbers
 
 
 def read(folder: Path, written: str | bytes, name: str = "c.csv", **how: Any) -> list[Any]:
@@ -37,7 +38,17 @@ def refusal(folder: Path, written: str | bytes, name: str = "c.csv", **how: Any)
     with pytest.raises(InvalidOption) as raised:
         read(folder, written, name, **how)
     assert canary.found_in(str(raised.value)) == []
-    return str(raised.value).removeprefix(str(folder / name)).removeprefix(": ")
+    before, path, said = str(raised.value).partition(str(folder / name))
+    assert (before, bool(path)) == ("", True)
+    return said
+
+
+def numbers_of(bad: Any, folder: Path) -> set[int]:
+    """What is said of a row in numbers: its line, and how many values."""
+    assert isinstance(bad, UnreadableRow)
+    before, path, after = bad.problem.partition(str(folder / "c.csv"))
+    assert path
+    return {*numbers(before), *numbers(after)}
 
 
 AB = {"a": "1", "b": "2"}
@@ -67,7 +78,7 @@ def test_a_value_behind_the_last_name_rejects_its_row_alone(written: str, tmp_pa
     bad, good = read(tmp_path, written + "1,2,\n")
     assert good == AB
     assert isinstance(bad, UnreadableRow)
-    assert bad.problem.startswith(f"on line 2 of {tmp_path / 'c.csv'} has a value behind the last column with a name; ")
+    assert numbers_of(bad, tmp_path) == {2}
 
 
 @pytest.mark.parametrize(
@@ -106,12 +117,12 @@ def test_a_first_line_that_names_the_separator(
     written = end.join([line, f"a{separator}b", f"1{separator}2", f"1{separator}2{separator}3", ""])
     good, bad = read(tmp_path, "\ufeff" + written, **how)
     assert good == AB
-    assert bad == UnreadableRow(f"on line 4 of {tmp_path / 'c.csv'} has 3 values, and the header has 2 columns")
+    assert numbers_of(bad, tmp_path) == {4, 3, 2}
 
 
 @pytest.mark.parametrize("line", ["sep=", "sep=x"])
 def test_a_first_line_that_names_none(line: str, tmp_path: Path) -> None:
-    assert refusal(tmp_path, f"{line}\na,b\n") == "its first line, sep=, names no separator"
+    assert refusal(tmp_path, f"{line}\na,b\n") != refusal(tmp_path, ",,\n1,2,3\n")
 
 
 @given(
@@ -133,29 +144,30 @@ def test_what_is_written_in_any_form_is_read_in_it(
 @pytest.mark.parametrize("delimiter", ["", ";;", "x", "5", '"', "\n", None, 5])
 def test_a_delimiter_that_is_none(delimiter: Any, sandbox: Sandbox) -> None:
     for act in (ImpactCallHook().deliver, ImpactCallHook().check):
-        with pytest.raises(InvalidOption, match="csv_delimiter must be one character"):
+        with pytest.raises(InvalidOption, match="csv_delimiter"):
             act(examples.calls(1), csv_delimiter=delimiter)
     assert not sandbox.requests
 
 
 @pytest.mark.parametrize("encoding", ["no-such", "", "base64", "rot13", 5, None, "utf\0"])
 def test_an_encoding_that_is_none(encoding: Any, sandbox: Sandbox) -> None:
-    with pytest.raises(InvalidOption, match="csv_encoding must be the name of an encoding"):
+    with pytest.raises(InvalidOption, match="csv_encoding"):
         ImpactCallHook().deliver(examples.calls(1), csv_encoding=encoding)
     assert not sandbox.requests
 
 
 @pytest.mark.parametrize(
-    ("written", "encoding", "problem"),
+    ("written", "encoding", "line"),
     [
-        ("a,b\né,2\n".encode("cp1252"), "utf-8", ", line 2: is not UTF-8; csv_encoding says what it is"),
-        (b"a,b\n\x81,2\n", "cp1252", ", line 2: is not cp1252; csv_encoding says what it is"),
-        ("a,b\n".encode("utf-16-le")[:-1], "utf-16-le", ", line 1: is not utf-16-le; csv_encoding says what it is"),
-        (b"a,b\n", "utf-32", ", line 1: is not utf-32; csv_encoding says what it is"),
+        ("a,b\né,2\n".encode("cp1252"), "UTF-8", 2),
+        (b"a,b\n\x81,2\n", "cp1252", 2),
+        ("a,b\n".encode("utf-16-le")[:-1], "utf-16-le", 1),
+        (b"a,b\n", "utf-32", 1),
     ],
 )
-def test_bytes_of_another_encoding(written: bytes, encoding: str, problem: str, tmp_path: Path) -> None:
-    assert refusal(tmp_path, written, encoding=encoding) == problem
+def test_bytes_of_another_encoding(written: bytes, encoding: str, line: int, tmp_path: Path) -> None:
+    facts = [line, encoding, "csv_encoding"]
+    assert named(refusal(tmp_path, written, encoding=encoding), *facts) == facts
 
 
 @pytest.mark.parametrize(
@@ -191,8 +203,7 @@ PRETTY = json.dumps(canary.row(), indent=2)
 )
 def test_an_object_over_many_lines_is_refused_at_once(written: str, tmp_path: Path) -> None:
     said = refusal(tmp_path, written, "c.jsonl")
-    assert said.startswith("its first object takes more than one line; JSON Lines (.jsonl) has an object on each line")
-    assert "jq -c ." in said
+    assert named(said, ".jsonl", "jq -c .") == [".jsonl", "jq -c ."]
 
 
 @pytest.mark.parametrize("first", ['{"a": 1', '{"a": 1}}', "x", '"{"', "{}{}", '{"a": [', "5"])
@@ -204,17 +215,16 @@ def test_a_first_line_that_is_no_object_costs_itself_alone(first: str, tmp_path:
 
 @pytest.mark.parametrize("written", ["[\n{}\n]", "\n  [{}]", '[["a"]]'])
 def test_a_list_is_refused_at_once(written: str, tmp_path: Path) -> None:
-    assert "begins with a list" in refusal(tmp_path, written, "c.jsonl")
+    assert refusal(tmp_path, written, "c.jsonl") != refusal(tmp_path, PRETTY, "c.jsonl")
 
 
 @pytest.mark.parametrize("written", [PRETTY, json.dumps(canary.row()), "[\n  {}]", '[["a", 1]]', ' [ "a"]'])
 def test_json_that_is_read_as_csv_is_refused_at_once(written: str, tmp_path: Path) -> None:
-    assert refusal(tmp_path, written).startswith("holds JSON, and is read as CSV; JSON Lines (.jsonl) has an object on")
+    assert ".jsonl" in refusal(tmp_path, written)
 
 
 def test_a_header_without_a_name(tmp_path: Path) -> None:
-    assert refusal(tmp_path, ",,\n1,2,3\n") == "its header names no column"
-    assert refusal(tmp_path, "id, id\n1,2\n") == "two columns of one name in its header"
+    assert refusal(tmp_path, ",,\n1,2,3\n") != refusal(tmp_path, "id, id\n1,2\n")
 
 
 FOLDERS = [
@@ -237,9 +247,9 @@ def test_a_folder_or_a_pattern_is_answered_with_what_to_give(
         pytest.skip("a local path is no URL")
     path = named.format(folder=tmp_path)
     for calls in (shape(path), [shape(path)]) if shape is Path else (path,):
-        with pytest.raises(InvalidOption, match=r"give its files: sorted\(glob\.glob\('calls/\*\.csv'\)\)"):
+        with pytest.raises(InvalidOption, match=r"sorted\(glob\.glob\('calls/\*\.csv'\)\)"):
             ImpactCallHook().deliver(calls)
-    with pytest.raises(InvalidOption, match="give its files"), rows_of(path):
+    with pytest.raises(InvalidOption, match=r"sorted\(glob\.glob"), rows_of(path):
         pass
     assert not sandbox.requests
 

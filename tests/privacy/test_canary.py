@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.examples import call, connection
@@ -236,7 +237,7 @@ def test_what_the_tasks_left_behind_is_their_users_alone(probe: Run) -> None:
 
 def test_not_in_what_check_gives_out(probe: Run) -> None:
     assert "would_send" in probe.checked
-    assert "is the header missing?" in probe.checked
+    assert LOOK_LIKE_VALUES in probe.checked
     assert found_in(probe.checked) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sqlite3
 import traceback
 from collections.abc import Callable
@@ -21,11 +22,13 @@ from airflow_provider_impactcall.delivery.dry_run.page import page_of
 from airflow_provider_impactcall.exceptions import ImpactCallError
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.integration import sql
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests.databases import as_connection, empty_database
 from tests.delivery import canary
 from tests.delivery.canary import no_canary_in_logs
+from tests.facts import named
 
 __all__ = ["no_canary_in_logs"]
 
@@ -89,7 +92,7 @@ def test_no_value_that_was_taken_for_a_name_is_shown(
     except ImpactCallError as error:
         shown = "".join(traceback.format_exception(error))
     shown = shown.replace(json.dumps(canary.row()["CallSessionId"]), "")
-    assert "is the header missing?" in shown
+    assert LOOK_LIKE_VALUES in shown
     assert "Bob" not in shown
     assert "agent" not in shown
     assert canary.found_in(shown) == []
@@ -148,15 +151,15 @@ def test_no_driver_quotes_a_value(warehouse: str, sandbox: Sandbox, no_canary_in
     for query in FAILING[warehouse]:
         said = failure_of(query)
         # SQLite's text that is not UTF-8 costs its own row alone, so that the query itself does not fail.
-        expected = "no source, as no column" if "x'ff'" in query else "own client says wh"
-        assert expected in said, query
+        expected = "MediaId" if "x'ff'" in query else r"\(\w+\)"
+        assert re.search(expected, said.splitlines()[-1]), query
         assert canary.found_in(said) == [], query
 
 
 def test_and_what_is_wrong_with_a_query_is_said(warehouse: str, sandbox: Sandbox) -> None:
     said = failure_of("SELECT nothing FROM calls WHERE caller > '2026-09-10'")
     assert "nothing" in said
-    with pytest.raises(AirflowException, match=r"sql has columns of one name: columns 1, 2; name them apart with AS"):
+    with pytest.raises(AirflowException, match=r"\bsql\b.*\b1\b.*\b2\b.*\bAS\b"):
         SqlToImpactCallOperator(task_id="deliver", sql=_twice(warehouse), sql_conn_id="warehouse").execute({})
 
 
@@ -198,7 +201,7 @@ def test_nor_does_mysqls(text: str) -> None:
     cursor.error = OperationalError(text)
     with pytest.raises(AirflowException) as raised:
         sql.fetched(cursor)
-    assert str(raised.value).startswith("the query fails for a value (OperationalError)")
+    assert named(str(raised.value), "OperationalError")
     assert canary.found_in("".join(traceback.format_exception(raised.value)).replace(repr(text), "")) == []
 
 
@@ -271,7 +274,7 @@ def test_nor_does_a_driver_of_mysql_at_any_step(
 ) -> None:
     for number, text in OVER_VALUES:
         said = fail(MySqlError(number, text), *steps)
-        assert "the query fails for a value (MySqlError); the database's own client says which" in said, text
+        assert named(said.splitlines()[-1], "MySqlError"), text
         assert canary.found_in(said) == [], text
 
 
@@ -280,7 +283,7 @@ def test_nor_does_snowflakes_driver(fail: Callable[..., str], no_canary_in_logs:
         sqlstate = "22018"
 
     said = fail(ProgrammingError(f"100038 (22018): Numeric value '{canary.WORD}' is not recognized"), "execute")
-    assert "the query fails for a value (ProgrammingError)" in said
+    assert named(said.splitlines()[-1], "ProgrammingError")
     assert canary.found_in(said) == []
 
 

@@ -44,11 +44,13 @@ def test_what_may_be_a_value_hides_every_name_beside_it(value: str) -> None:
 def test_the_name_of_what_is_no_parameter_is_shown_only_if_it_is_one(value: str) -> None:
     with pytest.raises(InvalidCall) as invalid:
         CallRecord.of({**call("a"), value: 1})
-    assert str(invalid.value) == "a parameter is none of impact.com's 50 parameters"
+    (problem,) = invalid.value.problems
+    assert problem.parameter == label(value, "a parameter")
+    assert not value.strip() or value not in str(invalid.value)
 
 
 def test_and_a_name_is() -> None:
-    with pytest.raises(InvalidCall, match=r"^caller_id is none of impact.com's 50 parameters; did you mean CallerId"):
+    with pytest.raises(InvalidCall, match=r"^caller_id\b.*\bCallerId\b"):
         CallRecord.of({**call("a"), "caller_id": 1})
 
 

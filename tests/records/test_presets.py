@@ -16,6 +16,7 @@ from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, Inv
 from airflow_provider_impactcall.records import CallMapping, vendors
 from airflow_provider_impactcall.records.vendors import Filter, VendorPreset, anonymous, click_id
 from airflow_provider_impactcall.records.vendors.preset import whole_id
+from tests.facts import named
 
 IDS = {"CampaignId": 1000, "ActionTrackerId": 4000, "CallProvider": "ExampleVendor"}
 
@@ -106,7 +107,8 @@ def test_the_connections_defaults_come_after_the_presets() -> None:
 
 
 def test_a_status_that_the_table_lacks_rejects_the_row_and_is_named() -> None:
-    assert problems(row(status="Transferred")) == ["CallStatus has no value for 'Transferred'; add it to its values"]
+    (problem,) = problems(row(status="Transferred"))
+    assert named(problem, "CallStatus", "'Transferred'") == ["CallStatus", "'Transferred'"]
 
 
 def test_words_are_the_same_in_any_case_and_with_dashes_for_spaces() -> None:
@@ -121,7 +123,7 @@ def test_words_can_be_added_and_changed() -> None:
 
 def test_words_can_be_added_only_to_a_table() -> None:
     for vendor in (None, acme()):
-        with pytest.raises(InvalidOption, match="MediaId has values and no 'from'"):
+        with pytest.raises(InvalidOption, match=r"\bMediaId\b.*'from'"):
             CallMapping({"MediaId": {"values": {"a": 1}}}, IDS, vendor=vendor)
 
 
@@ -163,9 +165,8 @@ def test_a_filter_may_name_what_stays() -> None:
     preset = acme(filters=(Filter("an outbound call", "direction", ("outbound",), stays=("inbound",)),))
     assert wire(row(direction="Inbound"), vendor=preset)["CallSessionId"] == "a-1"
     assert wire(row(direction=""), vendor=preset)["CallSessionId"] == "a-1"
-    assert problems(row(direction="sideways"), vendor=preset) == [
-        "row may be an outbound call: direction is text of 8 characters"
-    ]
+    (problem,) = problems(row(direction="sideways"), vendor=preset)
+    assert named(problem, "row", "direction", 8, "sideways") == ["row", "direction", 8]
 
 
 def test_an_id_that_is_a_number_loses_the_fraction_that_a_column_of_floats_gives_it() -> None:
@@ -179,7 +180,8 @@ def test_a_filter_that_cannot_be_read_rejects_the_row() -> None:
     def failing(given: Any) -> bool:
         raise KeyError(given["from"])
 
-    assert problems(row(), vendor=acme(filters=(Filter("x", failing, (True,)),))) == ["row cannot be read: KeyError"]
+    (problem,) = problems(row(), vendor=acme(filters=(Filter("x", failing, (True,)),)))
+    assert named(problem, "row", "KeyError", row()["from"]) == ["row", "KeyError"]
 
 
 @pytest.mark.parametrize("wrapped", [row(), json.dumps(row())], ids=["object", "text"])
@@ -192,10 +194,10 @@ def test_every_required_parameter_without_a_source_is_named_before_any_row() -> 
     preset = acme(mapping={name: source for name, source in acme().mapping.items() if name != "MediaId"})
     with pytest.raises(InvalidOption) as raised:
         CallMapping(vendor=preset, defaults={"CampaignId": 1})
-    assert str(raised.value) == (
-        "MediaId, ActionTrackerId, CallProvider: no source, as Acme Calls has none; give one in mapping or constants, "
-        "or the connection's action_tracker_id, call_provider"
-    )
+    said = str(raised.value)
+    assert named(said, *preset.mapping, "MediaId", *IDS) == ["MediaId", "ActionTrackerId", "CallProvider"]
+    remedies = ["mapping", "constants", "action_tracker_id", "call_provider"]
+    assert named(said, *remedies, "campaign_id") == remedies
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,7 @@ def test_the_click_id_of_a_landing_page(url: Any, found: str | None) -> None:
 
 def test_a_preset_of_ones_own_is_known_once_it_is_registered() -> None:
     # Other tests of this process may have theirs.
-    with pytest.raises(InvalidOption, match="there is no preset 'only here'"):
+    with pytest.raises(InvalidOption, match="'only here'"):
         CallMapping(vendor="only here")
     vendors.register(acme(name="only here"))
     assert CallMapping(constants=IDS, vendor="Only Here").record(row()).CallSessionId == "a-1"
@@ -250,9 +252,9 @@ def test_a_preset_of_an_installed_package_is_known(tmp_path: Path) -> None:
 
 def test_what_is_no_preset_is_refused() -> None:
     for given in ({"name": "acme"}, "acme", None):
-        with pytest.raises(InvalidOption, match="must be a VendorPreset"):
+        with pytest.raises(InvalidOption, match=r"\bVendorPreset\b"):
             vendors.register(given)  # type: ignore[arg-type]
-    with pytest.raises(InvalidOption, match="vendor must be a preset's name, and is a value of type int"):
+    with pytest.raises(InvalidOption, match=r"\bvendor\b.*\bint\b"):
         vendors.preset(5)  # type: ignore[arg-type]
 
 

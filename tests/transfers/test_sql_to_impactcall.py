@@ -16,6 +16,7 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests.databases import as_connection, empty_database
 from tests.examples import call, session_ids
+from tests.facts import named
 
 CREATE = """
 CREATE TABLE calls (
@@ -208,18 +209,19 @@ def test_a_mapping_kept_in_a_file(
 
 
 @pytest.mark.parametrize(
-    ("mapping", "message"),
+    ("mapping", "facts"),
     [
-        ("nowhere/calls.yaml", "mapping: nowhere/calls.yaml cannot be read: No such file or directory"),
-        ({"MediaId": {"from": "town", "lookup": {**BY_NUMBER, "sql": "SELECT 1 AS one"}}}, "must give two columns"),
-        ({"MediaId": {"from": "town", "lookup": "partners"}}, "MediaId has a lookup that cannot be used"),
+        ("nowhere/calls.yaml", ["nowhere/calls.yaml", "No such file or directory"]),
+        ({"MediaId": {"from": "town", "lookup": {**BY_NUMBER, "sql": "SELECT 1 AS one"}}}, ["MediaId", 1]),
+        ({"MediaId": {"from": "town", "lookup": "partners"}}, ["MediaId", ".csv"]),
     ],
 )
 def test_a_mapping_that_cannot_be_right_fails_for_good_before_anything_is_sent(
-    sandbox: Sandbox, warehouse: Path, mapping: Any, message: str
+    sandbox: Sandbox, warehouse: Path, mapping: Any, facts: list[object]
 ) -> None:
-    with pytest.raises(AirflowFailException, match=message):
+    with pytest.raises(AirflowFailException) as raised:
         transfer("SELECT * FROM calls", mapping=mapping)
+    assert named(str(raised.value), "mapping", *facts) == ["mapping", *facts]
     assert not sandbox.requests
 
 
@@ -227,7 +229,7 @@ def test_a_value_that_the_database_cannot_cast_is_not_quoted(
     sandbox: Sandbox, in_postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", in_postgresql)
-    with pytest.raises(AirflowException, match=r"fails for a value \(InvalidTextRepresentation\)") as raised:
+    with pytest.raises(AirflowException, match=r"\bInvalidTextRepresentation\b") as raised:
         transfer("SELECT *, substr(caller_id, 1)::uuid FROM calls")
     shown = "".join(traceback.format_exception(raised.value))
     assert "2125550177" not in shown
@@ -236,7 +238,7 @@ def test_a_value_that_the_database_cannot_cast_is_not_quoted(
 
 def test_a_lookup_whose_database_fails_may_be_tried_again(sandbox: Sandbox, warehouse: Path) -> None:
     mapping = {"MediaId": {"from": "town", "lookup": BY_NUMBER}}
-    with pytest.raises(AirflowException, match="the query of a lookup failed") as raised:
+    with pytest.raises(AirflowException, match=r"\bmapping\b.*\bOperationalError\b") as raised:
         transfer("SELECT * FROM calls", mapping=mapping)
     assert not isinstance(raised.value, AirflowFailException)
     assert not sandbox.requests
@@ -249,13 +251,9 @@ def test_no_rows_is_a_good_end(sandbox: Sandbox, warehouse: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "options", "message"),
     [
-        ("SELECT *, 'x' AS call_session_id FROM calls", {}, "two columns named 'call_session_id'"),
-        ("DELETE FROM calls WHERE 1 = 0", {}, "returns no rows"),
-        (
-            "SELECT * FROM calls",
-            {"mapping": {"City": "twon", "Zip": "zip"}},
-            r"no column 'twon' \(did you mean 'town'\?\) nor 'zip'",
-        ),
+        ("SELECT *, 'x' AS call_session_id FROM calls", {}, r"\bsql\b.*'call_session_id'"),
+        ("DELETE FROM calls WHERE 1 = 0", {}, r"\bsql\b"),
+        ("SELECT * FROM calls", {"mapping": {"City": "twon", "Zip": "zip"}}, r"\bmapping\b.*'twon'.*'town'.*'zip'"),
     ],
 )
 def test_a_query_that_cannot_be_right_fails_for_good_before_anything_is_sent(
@@ -268,7 +266,7 @@ def test_a_query_that_cannot_be_right_fails_for_good_before_anything_is_sent(
 
 def test_a_connection_of_another_kind_fails_for_good(sandbox: Sandbox) -> None:
     operator = SqlToImpactCallOperator(task_id="deliver", sql="SELECT 1", sql_conn_id="impactcall_default")
-    with pytest.raises(AirflowFailException, match="none of a SQL database"):
+    with pytest.raises(AirflowFailException, match=r"\bsql_conn_id\b.*'impactcall_default'"):
         operator.execute({})
 
 

@@ -161,7 +161,9 @@ def test_an_unknown_status_is_rejected_by_name_and_can_be_given() -> None:
     call = changed(call_type="transferred", answered=True)
     with pytest.raises(InvalidCall) as invalid:
         wire(call, "callrail")
-    assert str(invalid.value) == "CallStatus has no value for 'transferred'; add it to its values"
+    assert [(each.parameter, "'transferred'" in each.message) for each in invalid.value.problems] == [
+        ("CallStatus", True)
+    ]
     parameters = wire(call, "callrail", mapping={"CallStatus": {"values": {"transferred": "ANSWER"}}})
     assert (parameters["CallStatus"], parameters["TalkDuration"]) == ("ANSWER", "4")
 
@@ -172,12 +174,12 @@ def test_a_status_can_be_overridden() -> None:
 
 
 def test_a_call_of_which_nothing_says_how_it_ended_is_rejected() -> None:
-    with pytest.raises(InvalidCall, match="CallStatus is missing"):
+    with pytest.raises(InvalidCall, match=r"^CallStatus\b.*; row\b.*'answered'"):
         wire(changed(answered=None, voicemail=None), "callrail")
 
 
 def test_a_call_without_a_duration_is_rejected() -> None:
-    with pytest.raises(InvalidCall, match="CallDuration is missing"):
+    with pytest.raises(InvalidCall, match=r"^CallDuration\b[^;]*$"):
         wire(changed(duration=None), "callrail")
 
 
@@ -230,7 +232,7 @@ def test_a_version_before_the_call_ended_never_takes_the_place_of_the_call() -> 
 
 
 def test_an_unknown_direction_is_named() -> None:
-    with pytest.raises(InvalidCall, match="may be an outbound call: direction is 'outgoing'"):
+    with pytest.raises(InvalidCall, match=r"^row\b.*\bdirection\b.*'outgoing'"):
         wire(changed(direction="outgoing"), "callrail")
 
 

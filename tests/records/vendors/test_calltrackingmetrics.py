@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
+from tests.facts import unfit
 from tests.records.vendors.payloads import as_csv, items, junk, load, problems, wire
 
 VENDOR = "calltrackingmetrics"
@@ -152,13 +153,11 @@ def test_an_unanswered_call_without_durations_has_none() -> None:
 
 
 def test_an_answered_call_without_talk_time_is_rejected() -> None:
-    assert problems(changed(talk_time=""), VENDOR) == [("TalkDuration", "is missing")]
+    assert unfit(problems(changed(talk_time=""), VENDOR)) == [("TalkDuration",)]
 
 
 def test_an_unknown_status_is_rejected_and_named() -> None:
-    assert problems(changed(dial_status="parked"), VENDOR) == [
-        ("CallStatus", "has no value for 'parked'; add it to its values")
-    ]
+    assert unfit(problems(changed(dial_status="parked"), VENDOR), "'parked'") == [("CallStatus", "'parked'")]
 
 
 def test_a_status_can_be_added_and_overridden() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from airflow_provider_impactcall.records import CallRecord
+from tests.facts import unfit
 from tests.records.vendors.payloads import items, junk, load, wire
 
 CALL = load("invoca_transaction")
@@ -127,33 +128,31 @@ def test_keypresses_may_be_the_json_text_of_a_list() -> None:
     [
         (
             {"hangup_cause": "Unknown: Unknown Cause", "connect_duration": 0},
-            ["CallStatus has no value for 'Unknown: Unknown Cause'; add it to its values"],
+            [("CallStatus", "'Unknown: Unknown Cause'")],
         ),
         (
             {"hangup_cause": "Caller: Hang-up", "connect_duration": ""},
-            [
-                "TalkDuration is missing",
-                "CallStatus cannot be known of a caller who hung up, without connect_duration",
-            ],
+            [("TalkDuration",), ("CallStatus", "connect_duration")],
         ),
-        ({"hangup_cause": "Destination: Hang-up", "connect_duration": None}, ["TalkDuration is missing"]),
-        ({"connect_duration": 181}, ["TalkDuration must not exceed CallDuration"]),
-        ({"affiliate_id_from_network": "", "destination_phone_number": ""}, ["CalledPhoneNumber is missing"]),
+        ({"hangup_cause": "Destination: Hang-up", "connect_duration": None}, [("TalkDuration",)]),
+        ({"connect_duration": 181}, [("TalkDuration", "CallDuration")]),
+        ({"affiliate_id_from_network": "", "destination_phone_number": ""}, [("CalledPhoneNumber",)]),
     ],
 )
-def test_rejected(changes: dict[str, Any], problems: list[str]) -> None:
+def test_rejected(changes: dict[str, Any], problems: list[tuple[str, ...]]) -> None:
     with pytest.raises(InvalidCall) as invalid:
         wire(changed(**changes), "invoca", mapping={"MediaId": {"constant": 1}})
-    assert [str(problem) for problem in invalid.value.problems] == problems
+    facts = ("'Unknown: Unknown Cause'", "connect_duration", "CallDuration")
+    assert unfit(((each.parameter, each.message) for each in invalid.value.problems), *facts) == problems
 
 
 def test_a_call_that_nothing_says_the_end_of_is_rejected() -> None:
-    with pytest.raises(InvalidCall, match="CallStatus is missing"):
+    with pytest.raises(InvalidCall, match=r"^CallStatus\b[^;]*$"):
         wire(changed(hangup_cause=None, connect_duration=0), "invoca")
 
 
 def test_a_call_without_a_partner_is_rejected() -> None:
-    with pytest.raises(InvalidCall, match="MediaId is missing"):
+    with pytest.raises(InvalidCall, match=r"^MediaId\b[^;]*$"):
         wire(changed(affiliate_id_from_network=""), "invoca")
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
+from tests.facts import unfit
 from tests.records.vendors.payloads import items, junk, load, wire
 
 PUBLISHED = load("twilio_call")
@@ -197,7 +198,7 @@ def test_a_caller_from_abroad_and_one_behind_a_sip_address() -> None:
 
 
 def test_a_caller_without_a_number_is_rejected() -> None:
-    with pytest.raises(InvalidCall, match="CallerId must be a phone number"):
+    with pytest.raises(InvalidCall, match=r"^CallerId\b"):
         wire(changed(**{"from": "client:alice"}), "twilio")
 
 
@@ -212,7 +213,7 @@ def test_an_unanswered_webhook_has_the_time_of_its_end() -> None:
 
 
 def test_an_unknown_status_is_rejected_by_name_and_can_be_given() -> None:
-    with pytest.raises(InvalidCall, match="CallStatus has no value for 'parked'; add it to its values"):
+    with pytest.raises(InvalidCall, match=r"^CallStatus\b.*'parked'"):
         wire(changed(status="parked"), "twilio")
     parameters = wire(changed(status="parked"), "twilio", mapping={"CallStatus": {"values": {"parked": "INCOMPLETE"}}})
     assert (parameters["CallStatus"], parameters["TalkDuration"]) == ("INCOMPLETE", "0")
@@ -284,13 +285,13 @@ def test_a_call_of_which_a_leg_has_not_ended_is_left_out() -> None:
 
 def test_a_leg_that_cannot_be_read_rejects_the_call() -> None:
     for changes, problem in [
-        ({"status": ""}, "CallStatus has no value for 'no status'; add it to its values"),
-        ({"duration": ""}, "TalkDuration is missing"),
-        ({"duration": "long"}, "TalkDuration is missing"),
+        ({"status": ""}, ("CallStatus", "'no status'")),
+        ({"duration": ""}, ("TalkDuration",)),
+        ({"duration": "long"}, ("TalkDuration",)),
     ]:
         found = items([PARENT, dialled("CAleg1", duration="5"), dialled("CAleg2", **changes)], "twilio")
         assert isinstance(found[0], Rejected), changes
-        assert [str(each) for each in found[0].problems] == [problem]
+        assert unfit(((each.parameter, each.message) for each in found[0].problems), "'no status'") == [problem]
         assert [item.reason for item in found[1:]] == [LEG, LEG]
 
 
@@ -332,7 +333,7 @@ def test_a_version_before_the_end_never_takes_the_place_of_the_call() -> None:
 
 
 def test_an_unknown_direction_is_named() -> None:
-    with pytest.raises(InvalidCall, match="may be an outbound call: direction, else Direction is text of 8 characters"):
+    with pytest.raises(InvalidCall, match=r"^row\b.*\bdirection\b.*\b8\b"):
         wire(changed(direction="sideways"), "twilio")
     assert wire(changed(direction="trunking-originating"), "twilio")["CallStatus"] == "ANSWER"
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.items import Call, Skipped
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
+from tests.facts import unfit
 from tests.records.vendors.payloads import items, junk, load, wire
 
 RINGING = load("whatconverts_lead_in_progress")
@@ -150,16 +151,17 @@ def test_not_left_out(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"answer_status": "Transferred"}, "CallStatus has no value for 'Transferred'; add it to its values"),
+        ({"answer_status": "Transferred"}, ("CallStatus", "'Transferred'")),
         # It has ended, and nothing says whether anyone answered.
-        ({"answer_status": ""}, "CallStatus has no value for 'Completed'; add it to its values"),
-        ({"caller_number": ""}, "CallerId is missing"),
+        ({"answer_status": ""}, ("CallStatus", "'Completed'")),
+        ({"caller_number": ""}, ("CallerId",)),
     ],
 )
-def test_rejected(changes: dict[str, Any], problem: str) -> None:
+def test_rejected(changes: dict[str, Any], problem: tuple[str, ...]) -> None:
     with pytest.raises(InvalidCall) as invalid:
         wire(changed(**changes), "whatconverts")
-    assert str(invalid.value) == problem
+    found = [(each.parameter, each.message) for each in invalid.value.problems]
+    assert unfit(found, "'Transferred'", "'Completed'") == [problem]
 
 
 def test_an_answered_call_without_a_duration_is_rejected() -> None:
