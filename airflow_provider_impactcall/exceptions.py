@@ -23,10 +23,12 @@ class Problem:
 
     :param parameter: impact.com's name of the parameter, or ``row`` if it is the row as a whole
     :param message: what is wrong and what would be right; never the value itself
+    :param missing: whether it is that the call lacks the parameter
     """
 
     parameter: str
     message: str
+    missing: bool = False
 
     def __str__(self) -> str:
         return f"{self.parameter} {self.message}"

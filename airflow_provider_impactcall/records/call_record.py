@@ -368,4 +368,4 @@ def _problem(detail: Any) -> Problem:
             message = str(detail["ctx"]["error"])
         case _:
             message = detail["msg"]
-    return Problem(label(name, "a parameter"), message)
+    return Problem(label(name, "a parameter"), message, missing=detail["type"] == "missing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import tzinfo
 from functools import lru_cache
 from types import MappingProxyType
@@ -332,9 +333,10 @@ class CallMapping:
     def _explain(self, problem: Problem, row: Row) -> Problem:
         reader = self._own.get(problem.parameter) or self._inherited.get(problem.parameter)
         lacking = [] if reader is None else [name for name in reader.columns() if not is_among(name, row)]
-        if problem.message.startswith("is missing") and lacking:
+        if problem.missing and lacking:
             named = f"{lacking[0]!r}{hint(lacking[0], row)}"
-            return Problem(problem.parameter, f"{problem.message}; the row has no column {named}")
+            message = f"{problem.message}; the row has no column {named}"
+            return replace(problem, message=message)
         return problem
 
     def _session_id(self, row: Row) -> str | None:

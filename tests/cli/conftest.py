@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_impactcall.cli.__main__ import main
+from airflow_provider_impactcall.delivery.ledger.selection import STATES
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples, lanes
@@ -34,6 +36,16 @@ class Done:
         """What it printed, as the JSON that it must be."""
         rows: list[dict[str, Any]] = json.loads(self.out)
         return rows
+
+    @property
+    def counts(self) -> list[list[str]]:
+        """The numbers in each line that it printed, with the state that one is of."""
+        return numbers(self.out)
+
+
+def numbers(text: str) -> list[list[str]]:
+    """The numbers in each line, with the state that stands behind one: what a reworded line says all the same."""
+    return [re.findall(rf"\b\d+(?: (?:{'|'.join(STATES)})\b)?", line) for line in text.splitlines()]
 
 
 Command = Callable[..., Done]

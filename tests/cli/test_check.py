@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, numbers
 
 
 @pytest.fixture
@@ -45,8 +45,10 @@ def test_a_file_is_checked_and_nothing_is_sent(ledger: Sandbox, impactcall: Comm
 def test_rows_that_would_be_rejected_fail_it(ledger: Sandbox, impactcall: Command, tmp_path: Path) -> None:
     file = calls_csv(tmp_path / "calls.csv", examples.call("a"), examples.call("b", CallerId="canary-no-number"))
     done = impactcall("check", file)
-    assert (done.status, done.err) == (1, "impactcall: rows that would be rejected: 1\n")
-    assert "row 2, CallSessionId b, looks like aaaaaa-aa-aaaaaa" in done.out
+    assert (done.status, numbers(done.err)) == (1, [["1"]])
+    (example,) = [line for line in done.out.splitlines() if "row 2" in line]
+    assert "CallSessionId b" in example
+    assert "aaaaaa-aa-aaaaaa" in example, "the shape of its number"
 
 
 def test_the_same_as_data(ledger: Sandbox, impactcall: Command, tmp_path: Path) -> None:
@@ -73,19 +75,21 @@ def test_a_query_that_lacks_what_every_call_needs_is_refused_at_once(
     ledger: Sandbox, impactcall: Command, warehouse: sqlite3.Connection
 ) -> None:
     done = impactcall("check", "--sql-conn-id", "warehouse", "--sql", "SELECT 1 AS media_id, 2 AS call_duration")
-    assert done.status == 1
-    assert done.err == (
-        "impactcall: CampaignId, EventDate, ActionTrackerId, CallProvider, CallSessionId, CallerId, CalledPhoneNumber, "
-        "TalkDuration, CallStatus: no source, as no column is named so; give one in mapping or constants, or the "
-        "connection's campaign_id, action_tracker_id, call_provider\n"
-    )
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    lacking, _, how = done.err.removeprefix("impactcall: ").partition(": ")
+    assert lacking.split(", ") == [
+        *("CampaignId", "EventDate", "ActionTrackerId", "CallProvider", "CallSessionId"),
+        *("CallerId", "CalledPhoneNumber", "TalkDuration", "CallStatus"),
+    ]
+    for where in ("mapping", "constants", "campaign_id", "action_tracker_id", "call_provider"):
+        assert where in how
 
 
 @pytest.mark.parametrize("arguments", [[], ["calls.csv", "--sql", "SELECT 1", "--sql-conn-id", "warehouse"]])
 def test_one_place_of_calls_is_needed(ledger: Sandbox, impactcall: Command, arguments: list[str]) -> None:
     done = impactcall("check", *arguments)
-    assert done.status == 2
-    assert "give the calls either as a file" in done.err
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert {"--sql-conn-id", "--sql"} <= {*done.err.split()}
 
 
 def test_an_unknown_vendor_is_named_with_those_that_there_are(
@@ -94,4 +98,5 @@ def test_an_unknown_vendor_is_named_with_those_that_there_are(
     file = calls_csv(tmp_path / "calls.csv", examples.call("a"))
     done = impactcall("check", file, "--vendor", "calrail")
     assert done.status == 1
-    assert "there is no preset 'calrail'; did you mean 'callrail'?" in done.err
+    assert "'calrail'" in done.err
+    assert "'callrail'" in done.err

@@ -44,7 +44,7 @@ def test_it_says_what_is_to_be_done_does_it_and_says_so(shared: str, impactcall:
     for arguments in (MIGRATE, (*MIGRATE, "--dry-run")):
         again = impactcall(*arguments)
         assert (again.status, again.rows) == (0, [])
-        assert "nothing is to be done" in again.err
+        assert len({*again.err.splitlines()} - {*done.err.splitlines()}) == 1, "that there is nothing"
 
 
 def test_an_empty_database_gets_its_tables(shared: str, impactcall: Command) -> None:
@@ -74,10 +74,11 @@ def test_indexes_that_have_to_wait_for_a_delivery_are_told_of(impactcall: Comman
     waiting = impactcall(*MIGRATE)
     assert waiting.status == 1
     assert {(row["kind"], row["state"]) for row in waiting.rows} == {("index", "to do")}
-    assert "run it again" in waiting.err
     with ledger.writing() as connection:
         connection.execute(sa.text("UPDATE impactcall_run SET lease_until = 0 WHERE run_id = :run"), {"run": run_id})
-    assert impactcall(*MIGRATE).status == 0
+    done = impactcall(*MIGRATE)
+    assert done.status == 0
+    assert len({*waiting.err.splitlines()} - {*done.err.splitlines()}) == 1, "that it is to be run again"
     ledger.close()
 
 
@@ -88,5 +89,5 @@ def test_a_newer_ledger_is_refused(shared: str, impactcall: Command) -> None:
     for arguments in (MIGRATE, (*MIGRATE, "--dry-run")):
         refused = impactcall(*arguments)
         assert refused.status == 1
-        assert "0099_newer, which this package does not know: update it" in refused.err
+        assert "0099_newer" in refused.err
     ledger.close()

@@ -24,7 +24,7 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
-from tests.cli.conftest import WHY, Command
+from tests.cli.conftest import WHY, Command, numbers
 
 
 def listed(impactcall: Command, *selection: str) -> set[str]:
@@ -50,7 +50,10 @@ def test_calls_are_found_by_all_that_they_are_known_by(ledger: Sandbox, impactca
     assert listed(impactcall, "--reason-code", "no_verdict") == {"unknown"}
     assert listed(impactcall, "--status", "502") == {"unknown"}
     assert listed(impactcall, "--reason-code", "no_verdict", "--status", "400") == set()
-    assert "reason_code must be one of" in impactcall("list", "--reason-code", "502").err
+    asked_wrongly = impactcall("list", "--reason-code", "502")
+    assert (asked_wrongly.status, asked_wrongly.err.count("\n")) == (1, 1)
+    assert "reason_code" in asked_wrongly.err
+    assert "no_verdict" in asked_wrongly.err, "the codes that there are"
     assert listed(impactcall, "--run-id", run_id) == everything
     assert listed(impactcall, "--run-id", "another") == set()
     assert listed(impactcall, "--call-session-id", "unknown", "--call-session-id", "rejected") == {
@@ -102,7 +105,8 @@ def test_the_latest_come_first_and_it_is_said_that_there_are_more(ledger: Sandbo
     assert impactcall("requeue", "--state", "rejected", *WHY, "-y").status == 0
     done = impactcall("list", "--limit", "1", "-o", "json")
     assert [row["CallSessionId"] for row in done.rows] == ["rejected"]
-    assert done.err == "impactcall: 1 of 3 calls; --limit shows more, and export writes all\n"
+    assert numbers(done.err) == [["1", "3"]]
+    assert "--limit" in done.err
     assert impactcall("list", "--limit", "3", "-o", "json").err == ""
 
 
@@ -136,7 +140,7 @@ def test_all_calls_are_exported(ledger: Sandbox, impactcall: Command, tmp_path: 
     file.write_text("what was there before")
     file.chmod(0o600)
     done = impactcall("export", str(file))
-    assert (done.out, done.err) == ("", "impactcall: calls exported: 3\n")
+    assert (done.out, numbers(done.err)) == ("", [["3"]])
     text = file.read_text()
     rows = (
         [json.loads(line) for line in text.splitlines()]
@@ -182,7 +186,7 @@ def test_a_link_is_refused_and_a_device_is_not_replaced(ledger: Sandbox, impactc
     link.symlink_to(target)
     refused = impactcall("export", str(link))
     assert (refused.status, refused.err.count("\n")) == (1, 1)
-    assert "is a link, and none is written through: give the path that it leads to" in refused.err
+    assert str(link) in refused.err
     assert link.is_symlink()
     assert impactcall("export", str(target)).status == 0
     assert len(target.read_text().splitlines()) == 4

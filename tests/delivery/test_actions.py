@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -209,8 +210,9 @@ async def test_a_range_is_halved_down_to_an_hour() -> None:
 def test_an_hour_with_too_many_actions_cannot_be_read() -> None:
     with Sandbox(actions_page_size=1).in_thread() as sandbox:
         send(sandbox, *different(11))
-        with pytest.raises(ReadBackFailed, match="400, the request is refused, for a range of an hour too"):
+        with pytest.raises(ReadBackFailed) as raised:
             listed(sandbox.url)
+    assert raised.value.status == 400
 
 
 async def test_what_a_range_gave_before_it_was_refused_counts_once() -> None:
@@ -224,7 +226,7 @@ async def test_what_a_range_gave_before_it_was_refused_counts_once() -> None:
 
 
 async def test_another_account_is_refused() -> None:
-    with Sandbox().in_thread() as sandbox, pytest.raises(ReadBackFailed, match="401, the credentials") as raised:
+    with Sandbox().in_thread() as sandbox, pytest.raises(ReadBackFailed) as raised:
         list(read_back(sandbox.url, user="someone-else").actions(CAMPAIGN, NOW - DAY, NOW))
     assert raised.value.status == 401
 
@@ -277,7 +279,9 @@ async def test_repeats_end(raw: bytes, status: int | None, waits: list[float], n
 
 async def test_a_name_that_no_server_can_have() -> None:
     """For which urllib3 has an error that is none of requests'."""
-    assert (await failing(f"http://{'a' * 64}.example")).reason == "no whole answer (LocationParseError)"
+    failure = await failing(f"http://{'a' * 64}.example")
+    assert failure.status is None
+    assert "(LocationParseError)" in failure.reason
 
 
 async def test_a_server_that_is_not_there(waits: list[float]) -> None:
@@ -307,8 +311,7 @@ async def test_a_server_that_is_not_there(waits: list[float]) -> None:
 async def test_a_body_that_is_no_list(raw: bytes) -> None:
     async with RawServer(says(answer(raw, "200 OK", "Connection: close"))) as server:
         failure = await failing(server.url)
-        assert (failure.status, failure.reason) == (200, "what was answered is no list of actions")
-        assert server.connections == 1
+        assert (failure.status, server.connections) == (200, 1)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +354,7 @@ async def test_the_next_page_is_at_the_same_origin_or_nowhere(following: str) ->
         async with RawServer(talk) as server:
             addresses.update(here=server.url.partition("//")[2], elsewhere=elsewhere.url.partition("//")[2])
             failure = await failing(server.url)
-            assert "another origin" in failure.reason
+            assert failure.status is None
             assert (server.connections, elsewhere.connections) == (1, 0)
 
 
@@ -369,7 +372,7 @@ async def test_the_next_page_is_asked_for_as_it_is_given(following: str) -> None
 
 async def test_pages_that_lead_in_a_circle_end() -> None:
     async with RawServer(says(page(ACTION, following="/again"))) as server:
-        assert "more than 100 pages" in (await failing(server.url)).reason
+        assert re.findall(r"\d+", (await failing(server.url)).reason) == ["100"]
         assert server.connections == 100
 
 

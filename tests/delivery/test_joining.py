@@ -16,7 +16,11 @@ from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.vendors import Filter, Join, VendorPreset, latest
 from tests import examples
 
-EARLIER = "an earlier version of a call that this input has again"
+EARLIER = "left out, and by none of the filters"
+FILTERS = (
+    Filter("an outbound call", "direction", ("outbound",)),
+    Filter("a call that has not ended", "state", ("ringing",), unfinished=True),
+)
 
 
 def preset(join: Join | None) -> VendorPreset:
@@ -27,10 +31,7 @@ def preset(join: Join | None) -> VendorPreset:
         facts=(),
         mapping={name: name for name in PARAMETERS},
         known_by=("CallSessionId",),
-        filters=(
-            Filter("an outbound call", "direction", ("outbound",)),
-            Filter("a call that has not ended", "state", ("ringing",), unfinished=True),
-        ),
+        filters=FILTERS,
         join=join,
     )
 
@@ -45,9 +46,17 @@ def items(rows: Any, join: Join | None = BY_TIME) -> list[Item]:
 
 def cities(found: Sequence[Item]) -> dict[int, Any]:
     """By row, the city of a call, or why it is none."""
-    return {
-        item.row: item.record.City if isinstance(item, Call) else getattr(item, "reason", "rejected") for item in found
-    }
+
+    def told(item: Item) -> str | None:
+        match item:
+            case Call():
+                return item.record.City
+            case Rejected():
+                return "rejected"
+            case Skipped():
+                return item.reason if item.reason in [each.reason for each in FILTERS] else EARLIER
+
+    return {item.row: told(item) for item in found}
 
 
 def test_the_last_version_of_a_call_counts() -> None:
@@ -116,8 +125,9 @@ def test_a_join_that_fails_rejects_its_rows_and_no_other() -> None:
 
     found = items([examples.call("a"), examples.call("b"), examples.call("a")], failing)
     assert {item.row: type(item) for item in found} == {1: Rejected, 2: Call, 3: Rejected}
-    problems = [str(problem) for item in found if isinstance(item, Rejected) for problem in item.problems]
-    assert problems == ["row could not be joined with the others of its call: KeyError"] * 2
+    problems = [problem for item in found if isinstance(item, Rejected) for problem in item.problems]
+    assert [problem.parameter for problem in problems] == ["row"] * 2
+    assert all("KeyError" in problem.message for problem in problems)
 
 
 @pytest.mark.parametrize("results", [[], ["left out"], ["left out"] * 3])

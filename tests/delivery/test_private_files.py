@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,9 +51,9 @@ def test_no_link_is_followed(leads_to: str, tmp_path: Path) -> None:
     link.symlink_to(tmp_path / leads_to)
     with pytest.raises(FileExistsError):
         create(link)
-    with pytest.raises(InvalidOption, match="rejects_path is a link, and none is written through: give the path that"):
+    with pytest.raises(InvalidOption, match=r"^rejects_path "):
         open_or_create("rejects_path", link)
-    with pytest.raises(InvalidOption, match="link is a link, and none is written through"), replacing(str(link)):
+    with pytest.raises(InvalidOption, match=re.escape(str(link))), replacing(str(link)):
         pytest.fail("it was followed")
     assert link.readlink() == tmp_path / leads_to
     assert (tmp_path / "victim").read_text() == "before"
@@ -89,7 +90,7 @@ def test_the_mode_of_a_file_that_is_there_is_left_alone_and_warned_about(
     assert mode(file) == of_mode
     warned = [record.getMessage() for record in caplog.records]
     assert len(warned) == (3 if of_mode & 0o077 else 0)
-    assert all(f"calls.csv may be read by others than its owner (mode {of_mode:o})" in each for each in warned)
+    assert all("calls.csv" in each and f"{of_mode:o}" in each for each in warned)
 
 
 def test_what_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def calls_in(rows: Any, **options: Any) -> list[str]:
 
 
 def refusal(rows: Any, **options: Any) -> str:
-    with pytest.raises(InvalidOption, match="the calls") as raised:
+    with pytest.raises(InvalidOption, match=r"\bcalls\b") as raised:
         read(rows, CallMapping(**options))  # before anything is read as a call
     assert canary.found_in(str(raised.value)) == []
     return str(raised.value)
@@ -144,7 +144,9 @@ def test_a_row_that_fails_as_its_names_are_read_costs_itself() -> None:
 
     _, bad = items([GOOD, Broken(GOOD)])
     assert isinstance(bad, Rejected)
-    assert str(bad.problems[0]) == "row cannot be read: RuntimeError"
+    assert bad.problems[0].parameter == "row"
+    assert "RuntimeError" in bad.problems[0].message
+    assert canary.found_in(bad.problems[0].message) == []
 
 
 WITHOUT_NAMES: dict[str, Any] = {
@@ -169,9 +171,7 @@ WITHOUT_NAMES: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", WITHOUT_NAMES)
 def test_rows_without_names_are_refused_at_once(name: str) -> None:
-    said = refusal(WITHOUT_NAMES[name])
-    assert "values without names" in said
-    assert "SqlToImpactCallOperator" in said
+    assert "SqlToImpactCallOperator" in refusal(WITHOUT_NAMES[name]), "what to use for them"
 
 
 INSIDE = [GOOD, canary.row(2)]
@@ -194,9 +194,7 @@ PAGES: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_of_an_api_is_refused_with_what_to_give(name: str) -> None:
     page, remedy = PAGES[name]
-    said = refusal(page)
-    assert "is a page of an API" in said
-    assert said.endswith(f"calls={remedy}")
+    assert refusal(page).endswith(f"calls={remedy}")
 
 
 CALLRAIL = {
@@ -234,7 +232,7 @@ def test_a_page_of_a_vendors_calls_and_one_that_holds_only_calls_to_leave_out() 
         (json.dumps(GOOD).encode(), "json.loads(text)"),
         ([json.dumps(GOOD), json.dumps(GOOD)], "json.loads(text)"),
         ((json.dumps(GOOD).encode() for _ in range(3)), "json.loads(text)"),
-        (["CA1", 10000, "2026-11-20T10:00:00Z"], "text of 3 characters"),
+        (["CA1", 10000, "2026-11-20T10:00:00Z"], " 3 "),
     ],
 )
 def test_what_else_is_no_row_is_refused_with_what_to_give(rows: Any, remedy: str) -> None:
@@ -287,7 +285,7 @@ def test_any_shape_is_counted_row_by_row_or_refused_before_the_first(shape: Any)
     except InvalidOption as error:
         refused = str(error)
     if refused:
-        assert refused.startswith("the calls")
+        assert "calls" in refused
         assert canary.found_in(refused) == []
         return
     assert [item.row for item in found] == list(range(1, len(found) + 1))
@@ -310,4 +308,5 @@ def _rows_like(row: dict[str, Any], shape: Any) -> int:
 def test_an_object_without_names_is_rejected_as_it_was() -> None:
     _, bad = items([GOOD, SimpleNamespace(**examples.call("a"))])
     assert isinstance(bad, Rejected)
-    assert "must be a dict by column name" in str(bad.problems[0])
+    assert bad.problems[0].parameter == "row"
+    assert "dict" in bad.problems[0].message, "what it must be"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from decimal import Decimal
@@ -112,7 +113,7 @@ class TestDeliver:
         assert (report.delivered, report.not_sent) == (1, 7)
         assert report.stop is not None
         assert report.stop.code is ReasonCode.RATE_LIMIT_USED_UP
-        assert "5 requests in 3600 s" in report.stop.reason, "it says which limit"
+        assert {"5", "3600"} <= set(re.findall(r"\d+", report.stop.reason)), "it says which limit"
         assert hook.deliver(rows[6:], requests_per_hour=6).delivered == 1
         assert hook.deliver(rows[7:]).not_sent == 1
         assert sandbox.counts["requests"] == 6
@@ -193,15 +194,16 @@ class TestDeliver:
         self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__IMPACTCALL__LEDGER_CONN_ID", "impactcall_default")
-        with pytest.raises(InvalidOption, match="ledger_conn_id: the connection 'impactcall_default' is none of a SQL"):
+        with pytest.raises(InvalidOption, match=r"ledger_conn_id: .*'impactcall_default'"):
             ImpactCallHook().deliver([canary.row()])
         assert sandbox.counts["requests"] == 0
 
     def test_a_query_that_lacks_a_mapped_column_sends_nothing(self, sandbox: Sandbox) -> None:
         with Spool(["a"]) as spool:
             spool.write([(1,)])
-            with pytest.raises(InvalidOption, match="no column 'id' nor 'partner'"):
+            with pytest.raises(InvalidOption, match=r"'id' .*'partner'") as raised:
                 ImpactCallHook().deliver(spool, mapping={"CallSessionId": "id", "MediaId": "partner", "Zip": "a"})
+            assert "'a'" not in str(raised.value), "that column is there"
         assert sandbox.counts["requests"] == 0
 
     def test_a_spool_is_delivered(self, sandbox: Sandbox) -> None:
@@ -225,7 +227,7 @@ class TestDeliver:
         sandbox.script = ["400-echo", "ok"]
         report = ImpactCallHook().deliver([canary.row(1), canary.row(2)], concurrency=1)
         assert report.rejected == 1
-        assert [line for line in no_canary_in_logs if "Rejected, 1 rows: refused: 400 Call from *" in line]
+        assert [line for line in no_canary_in_logs if "refused: 400 Call from *" in line]
 
 
 class TestRejects:
@@ -239,8 +241,7 @@ class TestRejects:
         assert set(lines) == {1, 2}
         assert lines[1]["CallSessionId"] == rows[0]["CallSessionId"]
         assert [lines[row]["reason_code"] for row in (1, 2)] == ["refused", "invalid"]
-        assert lines[2]["reasons"][0] == "MediaId is missing"
-        assert len(lines[2]["reasons"]) == 2
+        assert [reason.partition(" ")[0] for reason in lines[2]["reasons"]] == ["MediaId", "Zip"]
         assert canary.CALLER not in path.read_text()
         assert canary.RECORDING not in path.read_text()
 
@@ -251,12 +252,12 @@ class TestRejects:
         rows = [*(canary.row(number, MediaId=None) for number in range(count)), canary.row("good")]
         report = ImpactCallHook().deliver(rows, rejects_path="/dev/full")
         assert (report.delivered, report.rejected) == (1, count)
-        assert [line for line in no_canary_in_logs if "rejects file is not complete (OSError)" in line]
+        assert [line for line in no_canary_in_logs if "(OSError)" in line]
 
     def test_a_file_that_cannot_be_opened_is_found_out_before_anything_is_sent(
         self, sandbox: Sandbox, tmp_path: Path
     ) -> None:
-        with pytest.raises(InvalidOption, match="rejects_path cannot be written"):
+        with pytest.raises(InvalidOption, match=r"^rejects_path "):
             ImpactCallHook().deliver([canary.row()], rejects_path=str(tmp_path))
         assert sandbox.counts["requests"] == 0
 
@@ -294,7 +295,7 @@ class TestTestConnection:
     def test_an_endpoint_that_refuses_an_empty_call(self, sandbox: Sandbox) -> None:
         good, message = ImpactCallHook().test_connection()
         assert good
-        assert "no call was created" in message
+        assert "(400)" in message
         assert sandbox.counts["requests"] == 1
         assert (sandbox.requests[0].method, sandbox.requests[0].body) == ("POST", b"")
         assert sandbox.requests[0].target == "/calldata/logCallData"
@@ -304,7 +305,7 @@ class TestTestConnection:
         with Sandbox(user="someone", password="else").in_thread() as closed:
             good, message = connect(closed.url).test_connection()
         assert not good
-        assert "refuses the credentials (401)" in message
+        assert "(401)" in message
 
     @pytest.mark.parametrize(
         ("raw", "good", "part"),
@@ -312,21 +313,21 @@ class TestTestConnection:
             (answer(b'{"Status":"ERROR","Message":"CampaignId missing"}', "400 Bad Request"), True, "(400)"),
             (answer(b"<R><Status>ERROR</Status></R>", "422 Bad"), True, "(422)"),
             (answer(b'{"Status":"ERROR"}'), True, "(200)"),
-            (answer(b"", "401 Unauthorized"), False, "refuses the credentials (401)"),
-            (answer(b"", "403 Forbidden"), False, "refuses the credentials (403)"),
-            (OK, False, "not the Call Data API"),
-            (answer(b"<!DOCTYPE html>"), False, "not proven"),
-            (answer(b""), False, "not proven"),
-            (answer(b"", "404 Not Found"), False, "404, there is nothing at this address. Whether"),
+            (answer(b"", "401 Unauthorized"), False, "(401)"),
+            (answer(b"", "403 Forbidden"), False, "(403)"),
+            (OK, False, "Call Data API"),
+            (answer(b"<!DOCTYPE html>"), False, "200"),
+            (answer(b""), False, "200"),
+            (answer(b"", "404 Not Found"), False, "404"),
             (answer(b"", "405 No"), False, "405"),
             (answer(b"", "302 Found", "Location: https://login.example.com/"), False, "302"),
             (answer(b"", "429 Slow", "Retry-After: 5"), False, "429"),
             (answer(b"", "500 Error"), False, "500"),
             (answer(b"", "502 Error"), False, "502"),
             (answer(b"", "599 Odd"), False, "599"),
-            (b"hello", False, "No answer"),
-            (b"", False, "No answer"),
-            (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", False, "No answer"),
+            (b"hello", False, "(ConnectionError)"),
+            (b"", False, "(ConnectionError)"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", False, "(ChunkedEncodingError)"),
         ],
     )
     async def test_answers(self, raw: bytes, good: bool, part: str, connect: Connect) -> None:
@@ -351,7 +352,7 @@ class TestTestConnection:
             hook = connect("https://calls.example.com", proxies=proxy.url)
             good, message = await asyncio.to_thread(hook.test_connection)
             assert not good
-            assert "No answer" in message
+            assert "(ProxyError)" in message
             assert proxy.heads[0].startswith(b"CONNECT calls.example.com:443")
             assert b"uthorization" not in proxy.heads[0]
 
@@ -363,7 +364,7 @@ class TestTestConnection:
     def test_nobody_is_there(self, connect: Connect, closed_port: int) -> None:
         good, message = connect(f"http://127.0.0.1:{closed_port}").test_connection()
         assert not good
-        assert "No answer from http://127.0.0.1" in message
+        assert f"http://127.0.0.1:{closed_port} (ConnectionError)" in message
 
     def test_a_name_that_does_not_exist(self, connect: Connect) -> None:
         assert connect("http://nonexistent.invalid").test_connection()[0] is False
@@ -444,12 +445,14 @@ def test_a_rejects_file_that_is_there_keeps_its_mode_and_one_behind_a_link_is_no
     there.chmod(0o644)
     ImpactCallHook().deliver([canary.row(1, MediaId=None)], rejects_path=url.format(there))
     assert stat.S_IMODE(there.stat().st_mode) == 0o644
-    assert any("there.jsonl may be read by others" in line for line in no_canary_in_logs)
+    (warned,) = [line for line in no_canary_in_logs if "private_files: " in line]
+    assert "there.jsonl" in warned
+    assert "644" in warned
     assert there.read_text().count("\n") == 1
     before = there.read_text()
     for target in (tmp_path / "nowhere.jsonl", there):
         link.symlink_to(target)
-        with pytest.raises(InvalidOption, match="rejects_path is a link, and none is written through"):
+        with pytest.raises(InvalidOption, match=r"^rejects_path "):
             ImpactCallHook().deliver([canary.row(2, MediaId=None)], rejects_path=url.format(link))
         link.unlink()
     assert not (tmp_path / "nowhere.jsonl").exists()

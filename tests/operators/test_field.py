@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 
@@ -35,6 +37,16 @@ def checked(calls: Any, **options: Any) -> DryRun:
 
 def reasons(calls: Any, **options: Any) -> list[str]:
     return [reason.reason for reason in checked(calls, **options).reasons]
+
+
+def ended(calls: Any, **options: Any) -> list[tuple[str, str]]:
+    """What rows would end in that would not be sent, and why."""
+    return [(reason.outcome, reason.reason_code) for reason in checked(calls, **options).reasons]
+
+
+def counted(suspicions: Sequence[str], name: str) -> list[list[str]]:
+    """The numbers in each suspicion that names this."""
+    return [re.findall(r"\d+", suspicion) for suspicion in suspicions if name in suspicion]
 
 
 def parameters(sandbox: Sandbox) -> list[Row]:
@@ -72,7 +84,7 @@ def test_02_a_file_without_direction(sandbox: Sandbox, tmp_path: Path) -> None:
     columns = [name for name in CALLRAIL[0] if name != "DIRECTION"]
     file.write_text("\n".join([",".join(columns), *(",".join(str(row[name]) for name in columns) for row in CALLRAIL)]))
     options: Row = {"vendor": "callrail", "constants": {**IDS, "MediaId": 10000}}
-    with pytest.raises(AirflowFailException, match="has no column 'direction'"):
+    with pytest.raises(AirflowFailException, match="'direction'"):
         delivered(str(file), **options)
     assert sandbox.calls == []
     assert delivered(str(file), prefiltered=["direction"], **options) == {"delivered": 2}
@@ -84,11 +96,10 @@ def test_02_a_file_with_directions_that_are_empty(sandbox: Sandbox, tmp_path: Pa
     rows = [{**CALLRAIL[0], "ID": f"CAL{number}", "DIRECTION": each} for number, each in enumerate(directions)]
     file.write_text("\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]))
     options: Row = {"vendor": "callrail", "constants": {**IDS, "MediaId": 10000}}
-    assert reasons(str(file), **options) == [
-        "row has nothing in its column 'direction', which tells an outbound call; give it, or the option "
-        'prefiltered=("direction",) if there are no such calls among the rows',
-        "an outbound call",
-    ]
+    assert ended(str(file), **options) == [("rejected", "invalid"), ("filtered", "filtered")]
+    rejected = reasons(str(file), **options)[0]
+    assert "'direction'" in rejected
+    assert 'prefiltered=("direction",)' in rejected
     assert delivered(str(file), **options) == {"delivered": 1, "rejected": 2, "filtered": 1}
     assert [each["CallSessionId"] for each in parameters(sandbox)] == ["CAL0"]
 
@@ -150,13 +161,13 @@ def test_02e_tags_are_columns_with_names(sandbox: Sandbox) -> None:
            "isLive": False, "tag:User:irclickid": "a:b", "tag:Geo:City": "Denver", "tag:User:source": "x"}  # fmt: skip
     found = checked([row], vendor="ringba", constants={**IDS, "MediaId": 10000})
     assert found.unmapped_columns == ["tag:User:source"]
-    assert not [each for each in found.suspicions if "header" in each]
+    assert LOOK_LIKE_VALUES not in found.suspicions
 
 
 def test_01_padded_ids(sandbox: Sandbox) -> None:
     rows = [examples.call(name) for name in ("A-1", "A-1   ", " A-1", "A-1\n")]
     found = checked(rows)
-    assert [each for each in found.suspicions if "in case or blanks alone: 3" in each]
+    assert counted(found.suspicions, "CallSessionId") == [["3"]]
     assert delivered(rows) == {"delivered": 1, "duplicate": 3}
     assert delivered(rows) == {"already_delivered": 1, "duplicate": 3}
 
@@ -164,7 +175,7 @@ def test_01_padded_ids(sandbox: Sandbox) -> None:
 def test_01_ids_of_another_case_are_asked_about(sandbox: Sandbox) -> None:
     assert delivered([examples.call("a-1")]) == {"delivered": 1}
     found = checked([examples.call("A-1")])
-    assert [each for each in found.suspicions if "the ledger has in case or blanks alone: 1" in each]
+    assert counted(found.suspicions, "CallSessionId") == [["1", "500"]], "of those that the ledger was asked for"
 
 
 @pytest.mark.parametrize(
@@ -181,8 +192,8 @@ def test_01_ids_of_another_case_are_asked_about(sandbox: Sandbox) -> None:
 )  # fmt: skip
 def test_06_times_that_no_call_has(moment: Any, sandbox: Sandbox) -> None:
     (reason,) = reasons([examples.call("D-1", EventDate=moment)])
-    assert reason.startswith("EventDate is ")
-    assert "no call" in reason or "no time of a call" in reason
+    assert reason.startswith("EventDate ")
+    assert reason not in reasons([examples.call("D-1", EventDate=None), examples.call("D-2", EventDate="a word")])
 
 
 def test_06_a_day_ahead_of_the_clock_is_a_time(sandbox: Sandbox) -> None:
@@ -231,7 +242,7 @@ def test_07_ten_digits_that_are_not_north_american(
     assert found == ([] if leaves is None else [leaves])
     if leaves is None:
         (reason,) = reasons([row], mapping=mapping)
-        assert "no area code begins with 0 or 1, as CallerId does" in reason
+        assert re.findall(r"CallerId|\d+", reason) == ["0", "1", "CallerId"], "what no area code begins with"
 
 
 @pytest.mark.parametrize("empty", ['=""', '=" "', "'", "\u202d\u202c", '\'=""'])
@@ -276,15 +287,14 @@ def test_17_fractions_of_seconds(lasted: Any, seconds: str, sandbox: Sandbox) ->
 
 def test_18_calls_longer_than_a_day(sandbox: Sandbox) -> None:
     rows = [examples.call(f"M-{number}", CallDuration=184000, TalkDuration=160000) for number in range(3)]
-    assert [each for each in checked(rows).suspicions if each.startswith("calls longer than a day: 3")]
+    usual = checked([{**row, "CallDuration": 1840, "TalkDuration": 1600} for row in rows]).suspicions
+    (longer,) = set(checked(rows).suspicions) - set(usual)
+    assert re.findall(r"\d+", longer) == ["3"]
 
 
 def test_19_text_that_went_through_a_column_of_floats(sandbox: Sandbox) -> None:
     found = checked([examples.call("Z-1", Zip="2139.0", SubId1="77.0", SaleAmount="5.0")]).suspicions
-    assert [each.partition(":")[0] for each in found if "end in .0" in each] == [
-        "values of SubId1 that end in .0",
-        "values of Zip that end in .0",
-    ]
+    assert [re.findall("SubId1|Zip|SaleAmount", each) for each in found if ".0" in each] == [["SubId1"], ["Zip"]]
 
 
 def test_21_calls_without_a_partner(sandbox: Sandbox) -> None:
@@ -296,7 +306,8 @@ def test_21_calls_without_a_partner(sandbox: Sandbox) -> None:
     }
     mapping = {"MediaId": {"from": "afid", "lookup": {"acme": 7}, "default": "leave out"}}
     options: Row = {"vendor": "retreaver", "constants": IDS, "mapping": mapping}
-    assert reasons([{"call": call}], **options) == ["a call without an entry in the lookup for what 'afid' holds"]
+    assert ended([{"call": call}], **options) == [("filtered", "filtered")]
+    assert "'afid'" in reasons([{"call": call}], **options)[0]
     rows = [
         {"call": call},
         {"call": {**call, "uuid": "u3", "afid": "other"}},
@@ -306,9 +317,9 @@ def test_21_calls_without_a_partner(sandbox: Sandbox) -> None:
     misspelled = {"vendor": "retreaver", "constants": IDS}
     misspelled["mapping"] = {"MediaId": {**mapping["MediaId"], "from": "affid"}}
     assert delivered(rows, **misspelled) == {"rejected": 3}
-    assert reasons(rows, **misspelled) == [
-        "MediaId cannot be known: the row has no column 'affid' (did you mean 'afid'?)"
-    ]
+    (reason,) = reasons(rows, **misspelled)
+    assert reason.startswith("MediaId ")
+    assert re.findall("'.+?'", reason) == ["'affid'", "'afid'"], "what was asked for, and the nearest there is"
 
 
 NULLS = ("NULL", "None", "nan", "N/A", "<NA>", "#N/A", "null")
@@ -318,9 +329,9 @@ NULLS = ("NULL", "None", "nan", "N/A", "<NA>", "#N/A", "null")
 def test_05_marks_of_nothing(word: str, sandbox: Sandbox) -> None:
     row = examples.call("N-1", City=word, ClickId=f"{word} ", SubId1=word)
     found = checked([row, {**row, "CallSessionId": "N-2"}]).suspicions
-    assert [each.split(" is ")[0] for each in found if "may stand for nothing" in each] == [
-        f"the commonest value of {name}" for name in ("SubId1", "ClickId", "City")
-    ]
+    told = [each for each in found if "nulls" in each]
+    assert [re.findall("SubId1|ClickId|City", each) for each in told] == [["SubId1"], ["ClickId"], ["City"]]
+    assert all(repr(word) in each for each in told)
     assert delivered([row], nulls=NULLS) == {"delivered": 1}
     assert not {"City", "ClickId", "SubId1"} & set(parameters(sandbox)[0])
 
@@ -347,9 +358,7 @@ def test_05_marks_of_nothing_within_json_and_tables(sandbox: Sandbox) -> None:
 def test_13_the_nearest_column_is_named(sandbox: Sandbox) -> None:
     rows = [{**examples.call("S-1"), " partner": 10000}]
     del rows[0]["MediaId"]
-    assert (
-        "the row has no column 'partner' (did you mean ' partner'?)" in reasons(rows, mapping={"MediaId": "partner"})[0]
-    )
+    assert re.findall("'.+?'", reasons(rows, mapping={"MediaId": "partner"})[0]) == ["'partner'", "' partner'"]
 
 
 def test_a_mapped_column_that_differs_in_case_alone_is_found(sandbox: Sandbox) -> None:
@@ -358,24 +367,24 @@ def test_a_mapped_column_that_differs_in_case_alone_is_found(sandbox: Sandbox) -
     assert delivered([row], mapping=mapping) == {"delivered": 1}
     assert parameters(sandbox)[0].items() >= {"MediaId": "7", "City": "Denver"}.items()
     found = reasons([{**row, "Partner": 8}], mapping=mapping)
-    assert "row has two columns that could be meant by 'partner': 'PARTNER' and 'Partner'" in found
+    assert ["'partner'", "'PARTNER'", "'Partner'"] in [re.findall("'.+?'", each) for each in found]
 
 
 @pytest.mark.parametrize(
-    ("zone", "moment", "said"),
+    ("zone", "moment", "named"),
     [
-        ("EST", "2026-07-01 12:00:00", "calls in summer at the offset of winter: 1"),
-        ("Etc/GMT+5", "2026-07-01 12:00:00", "calls in summer at the offset of winter: 1"),
+        ("EST", "2026-07-01 12:00:00", "EST"),
+        ("Etc/GMT+5", "2026-07-01 12:00:00", "Etc/GMT+5"),
         ("EST", "2026-01-10 12:00:00", None),
         ("America/New_York", "2026-07-01 12:00:00", None),
         ("America/Phoenix", "2026-07-01 12:00:00", None),
         ("UTC", "2026-07-01 12:00:00", None),
-        (None, "2026-07-01T12:00:00-04:56", "calls at an offset from UTC that is no multiple of 15 minutes: 1"),
+        (None, "2026-07-01T12:00:00-04:56", "15 minutes"),
         (None, "2026-07-01T12:00:00+05:45", None),
     ],
 )
-def test_zones_that_are_seldom_meant(zone: str | None, moment: str, said: str | None, sandbox: Sandbox) -> None:
-    found = checked([examples.call("t", EventDate=moment)], timezone=zone).suspicions
-    zones = [each for each in found if "offset" in each]
-    assert len(zones) == (said is not None)
-    assert not zones or zones[0].startswith(said or "")
+def test_zones_that_are_seldom_meant(zone: str | None, moment: str, named: str | None, sandbox: Sandbox) -> None:
+    usual = checked([examples.call("t", EventDate=f"{moment[:19]}+00:00")]).suspicions
+    found = set(checked([examples.call("t", EventDate=moment)], timezone=zone).suspicions) - set(usual)
+    assert len(found) == (named is not None)
+    assert all(str(named) in each for each in found)

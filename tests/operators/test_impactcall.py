@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,16 +135,15 @@ def test_rejected_rows_fail_the_task_after_the_good_ones_were_delivered(sandbox:
     rows = [call("good"), call("bad", CallStatus=None, CampaignId="x"), {"CallSessionId": 7}, "no row"]
     message, pushed = failure_of(rows, AirflowFailException, rejects_path=str(rejects))
     assert session_ids(sandbox) == ["good"]
-    assert "3 rows are rejected, and max_rejected is 0" in message
+    assert "max_rejected" in message
+    assert "max_unknown" not in message
+    assert "rejected=3" in message
     report = pushed["report"]
     assert (report["delivered"], report["rejected"], report["rejects"]) == (1, 3, str(rejects))
     assert adds_up(report)
     lines = [json.loads(line) for line in rejects.read_text().splitlines()]
     assert [(line["row"], line["CallSessionId"]) for line in lines] == [(2, "bad"), (3, "7"), (4, None)]
-    assert lines[0]["reasons"] == [
-        "CampaignId must be a whole number, and is text of 1 characters",
-        "CallStatus is missing, and impact.com would take that as ANSWER, an answered and payable call",
-    ]
+    assert [reason.partition(" ")[0] for reason in lines[0]["reasons"]] == ["CampaignId", "CallStatus"]
     assert len(lines[1]["reasons"]) == 10
 
 
@@ -189,16 +189,16 @@ def test_a_count_or_a_share_of_rejected_rows_is_tolerated(
         ({"key": ["Caller"]}, "key"),
         ({"key": []}, "key"),
         ({"timezone": "Mars/Olympus"}, "timezone"),
-        ({"mapping": {"CallerID": "from"}}, "did you mean CallerId"),
-        ({"mapping": {"City": 3}}, "City"),
-        ({"mapping": {"City": "c"}, "constants": {"City": "x"}}, "City is in mapping and in constants"),
+        ({"mapping": {"CallerID": "from"}}, "mapping CallerID CallerId"),
+        ({"mapping": {"City": 3}}, "mapping City"),
+        ({"mapping": {"City": "c"}, "constants": {"City": "x"}}, "City mapping constants"),
     ],
 )
 def test_a_wrong_option_fails_the_task_for_good_before_anything_is_sent(
     sandbox: Sandbox, options: dict[str, Any], named: str
 ) -> None:
     message, _ = failure_of(calls(2), AirflowFailException, **options)
-    assert named in message
+    assert [name for name in named.split() if name not in message] == []
     assert not sandbox.requests
 
 
@@ -224,7 +224,9 @@ def test_unknown_calls_fail_the_task_for_good(sandbox: Sandbox) -> None:
     sandbox.script = ["reset-after-processing", "502"]
     message, pushed = failure_of(calls(4), AirflowFailException, concurrency=1)
     assert (pushed["report"]["unknown"], pushed["report"]["delivered"]) == (2, 2)
-    assert "2 rows are unknown, and max_unknown is 0" in message
+    assert "max_unknown" in message
+    assert "max_rejected" not in message
+    assert "unknown=2" in message
     assert len(sandbox.requests) == 4, "under hold nothing is sent twice"
 
 
@@ -237,7 +239,7 @@ def test_refused_credentials_abort_and_burn_no_call(sandbox: Sandbox, monkeypatc
     wrong = json.loads(connection(sandbox)) | {"password": "another"}
     monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", json.dumps(wrong))
     message, pushed = failure_of(calls(30), AirflowFailException)
-    assert "credentials are refused" in message
+    assert "setup_refused: 401" in message
     assert pushed["report"]["not_sent"] == pushed["report"]["rows"] == 30
 
 
@@ -247,14 +249,16 @@ def test_a_long_wait_that_the_endpoint_asks_for_releases_the_worker_and_says_whe
     sandbox.script = ["ok", "429-retry-after-hour"]
     message, pushed = failure_of(calls(3), CallsNotSent, concurrency=1)
     assert (pushed["report"]["delivered"], pushed["report"]["not_sent"]) == (1, 2)
-    assert "try again at 20" in message
+    assert "endpoint_asks_to_wait: " in message
+    assert re.search(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", message), "when to come back"
 
 
 def test_an_unreachable_endpoint_is_tried_again_by_airflow(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", raw_server.connection(f"http://127.0.0.1:{closed_port}"))
     message, pushed = failure_of(calls(3), CallsNotSent, max_wait=0.2)
     assert pushed["report"]["not_sent"] == 3
-    assert "no call could be settled within 0.2 s (no connection" in message
+    assert "no_progress: " in message
+    assert re.search(r"\b0\.2\b", message), "max_wait"
 
 
 def test_limit_sends_so_many_and_the_rest_is_no_failure(sandbox: Sandbox) -> None:
@@ -311,7 +315,9 @@ def test_a_file_that_is_broken_fails_the_task_for_good_and_sends_nothing(sandbox
     path = tmp_path / "calls.csv"
     path.write_text('CallerId\n2125550177\n"2125550177\n')
     message, pushed = failure_of(str(path), AirflowFailException)
-    assert message == f"{path}, line 3: is no CSV: unexpected end of data"
+    assert str(path) in message
+    assert "line 3" in message
+    assert "2125550177" not in message
     assert pushed == {}
     assert not sandbox.requests
 
@@ -320,7 +326,7 @@ def test_a_line_that_is_no_row_is_rejected_and_the_others_are_delivered(sandbox:
     path = tmp_path / "calls.jsonl"
     path.write_text(json.dumps(call("good")) + "\n2125550177\n" + json.dumps(call("also")))
     message, pushed = failure_of(str(path), AirflowFailException)
-    assert "1 rows are rejected" in message
+    assert "max_rejected" in message
     assert (pushed["report"]["delivered"], pushed["report"]["rejected"]) == (2, 1)
     assert session_ids(sandbox) == ["also", "good"]
 
@@ -354,7 +360,8 @@ def test_workers_of_several_machines_need_a_ledger_that_they_share(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     message, _ = failure_of(calls(1), AirflowFailException)
-    assert "no ledger: with CeleryExecutor" in message
+    assert "CeleryExecutor" in message
+    assert "ledger_conn_id" in message
     assert not sandbox.requests
     assert deliver(calls(1), ledger_conn_id="embedded")["delivered"] == 1
 
@@ -365,7 +372,8 @@ def test_an_unreachable_ledger_is_tried_again_by_airflow_and_nothing_is_sent(
     away = {"conn_type": "postgres", "host": "127.0.0.1", "port": 9, "login": "someone", "password": "ledger-secret"}
     monkeypatch.setenv("AIRFLOW_CONN_AWAY", json.dumps(away))
     message, _ = failure_of(calls(1), AirflowException, ledger_conn_id="away")
-    assert message == "the ledger cannot be reached (OperationalError)"
+    assert "(OperationalError)" in message
+    assert "ledger-secret" not in message
     assert not sandbox.requests
 
 
@@ -393,7 +401,7 @@ def test_a_task_that_is_asked_to_stop_sends_nothing_more_and_may_be_retried(sand
     operator.calls = rows()
     instance = TaskInstance()
     context: Any = {"ti": instance}
-    with pytest.raises(AirflowException, match="the task was asked to stop"):
+    with pytest.raises(AirflowException, match="run_stopped: "):
         operator.execute(context)
     assert instance.pushed["report"]["delivered"] == 3
     assert session_ids(sandbox) == ["call-0", "call-1", "call-2"]

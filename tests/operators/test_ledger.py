@@ -99,7 +99,7 @@ def test_what_another_tool_had_sent_is_adopted_and_only_the_rest_is_sent(
 def test_a_row_that_cannot_be_adopted_fails_the_task_but_costs_no_other(warehouse: sqlite3.Connection) -> None:
     add(warehouse, "a", "b")
     add(warehouse, "bad", CallDuration="long")
-    with pytest.raises(AirflowFailException, match="1 rows are no valid call, and were not adopted"):
+    with pytest.raises(AirflowFailException, match="'rejected': 1"):
         AdoptCallsOperator(task_id="adopt", why="sent before", **OPTIONS).execute({})
     assert states() == {"a": "delivered", "b": "delivered"}
 
@@ -154,12 +154,12 @@ def test_old_calls_are_purged(warehouse: sqlite3.Connection) -> None:
 
 @pytest.mark.parametrize("older_than", [0, -1, "a year", None, float("nan"), 1e300])
 def test_an_age_that_is_none(older_than: Any) -> None:
-    with pytest.raises(AirflowFailException, match="older_than must be a timedelta or days"):
+    with pytest.raises(AirflowFailException, match=r"^older_than "):
         PurgeLedgerOperator(task_id="purge", older_than=older_than).execute({})
 
 
 def test_nothing_is_corrected_without_a_reason() -> None:
-    with pytest.raises(AirflowFailException, match="why must be given"):
+    with pytest.raises(AirflowFailException, match=r"^why "):
         AdoptCallsOperator(task_id="adopt", why=" ", **OPTIONS).execute({})
 
 
@@ -186,7 +186,7 @@ def test_the_task_is_kept_as_who_did_it_and_no_caller_is_logged(
     with ImpactCallLedgerHook().ledger() as ledger:
         last = CallQueries(ledger).history(Selection())[-1]
     assert (last["state"], last["actor"]) == ("delivered", "nightly/reconcile/r1/1")
-    assert "Reconciled" in caplog.text
+    assert "'proven': 1" in caplog.text
     for private in (examples.CALLER, SID, "token"):
         assert private not in caplog.text
 
@@ -230,7 +230,8 @@ def test_a_call_of_an_odd_time_costs_no_other_its_proof(
     deliver(concurrency=1)
     assert ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})["proven"] == 1
     assert states() == {"arrived": "delivered", "odd": "unknown"}
-    assert "1 calls are of the future, or too long ago" in caplog.text
+    (warned,) = [record.args for record in caplog.records if record.levelname == "WARNING" and "hooks" in record.name]
+    assert warned == (1,), "the calls that impact.com does not list"
 
 
 def test_calls_without_a_parameter_of_the_key_are_not_adopted_as_one(warehouse: sqlite3.Connection) -> None:

@@ -27,7 +27,7 @@ from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, ReasonCode
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
@@ -128,7 +128,8 @@ def test_a_run_under_way_stops_if_a_newer_version_takes_its_tables_away(ledger_u
     story = Story(slow_sandbox, ledger_url, "upgrade")
     story.is_true()
     assert story.twice == set()
-    assert "the ledger cannot be used" in str(report.stop)
+    assert report.stop is not None
+    assert report.stop.code is ReasonCode.LEDGER_UNUSABLE
     assert report.given_up > 0
     assert report.rows == CALLS
     assert story.processed.total() < CALLS
@@ -175,10 +176,10 @@ def test_a_task_of_an_older_version_is_refused_before_it_sends_and_airflow_retri
     with pytest.raises(AirflowException) as refused:
         task.execute({})
     assert refused.type is AirflowException, "and in no way that Airflow does not retry"
-    assert f"the migration {NEWER}, which this package does not know: update it" in str(refused.value)
+    assert NEWER in str(refused.value)
     with pytest.raises(SystemExit, match="1"):
         main(["list"])
-    assert "update it" in capsys.readouterr().err
+    assert NEWER in capsys.readouterr().err
     assert sandbox.counts["requests"] == before
     with newer.writing() as connection:  # as if this worker had been updated
         connection.execute(sa.delete(schema.migrated).where(schema.migrated.c.name == NEWER))
@@ -205,7 +206,7 @@ def test_a_task_on_an_older_shared_ledger_fails_for_good_and_says_what_to_run(
     deliver = ImpactCallOperator(task_id="deliver", calls=examples.calls(3))
     purge = PurgeLedgerOperator(task_id="purge", older_than=400, why="tidy")
     for task in (deliver, purge):
-        with pytest.raises(AirflowFailException, match=f"an earlier version of this package.*: run {COMMAND}"):
+        with pytest.raises(AirflowFailException, match=COMMAND):
             task.execute({})
     for command in ("list", "runs", "count"):
         with pytest.raises(SystemExit, match="1"):

@@ -237,18 +237,18 @@ def test_where_there_is_no_ledger_yet_the_page_is_empty_and_makes_none(
 
 
 @pytest.mark.parametrize(
-    ("setting", "sentence"),
+    ("setting", "named"),
     [
-        ({"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"}, "no ledger"),
-        ({"AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "nowhere"}, "the ledger cannot be reached"),
+        ({"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"}, "CeleryExecutor"),
+        ({"AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "nowhere"}, "NotFound"),
         (
             {
                 "AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "away",
                 "AIRFLOW_CONN_AWAY": "postgresql://canary-login:canary-password@127.0.0.1:9/ledger",
             },
-            "the ledger cannot be reached",
+            "(OperationalError)",
         ),
-        ({"AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "web", "AIRFLOW_CONN_WEB": "http://canary-login@web"}, "no"),
+        ({"AIRFLOW__IMPACTCALL__LEDGER_CONN_ID": "web", "AIRFLOW_CONN_WEB": "http://canary-login@web"}, "'web'"),
     ],
 )
 def test_a_ledger_that_cannot_be_reached_is_said_so_without_its_text(
@@ -256,33 +256,33 @@ def test_a_ledger_that_cannot_be_reached_is_said_so_without_its_text(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     setting: dict[str, str],
-    sentence: str,
+    named: str,
 ) -> None:
     for name, value in setting.items():
         monkeypatch.setenv(name, value)
     for path in ("api/overview", "api/calls", "api/calls.csv", "api/runs.csv"):
         answer = viewer.get(f"/impactcall/{path}")
         assert answer.status_code == 503
-        assert sentence in answer.json()["detail"]
+        assert named in answer.json()["detail"]
         assert "canary" not in answer.text
         assert "127.0.0.1" not in answer.text
     assert "canary" not in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "named"),
     [
-        ("UPDATE impactcall_migration SET name = '0099'", "the migration 0099, which this package does not know"),
-        ("DELETE FROM impactcall_migration", "run impactcall ledger migrate --ledger-conn-id ledger"),
+        ("UPDATE impactcall_migration SET name = '0099'", "0099"),
+        ("DELETE FROM impactcall_migration", "impactcall ledger migrate --ledger-conn-id ledger"),
     ],
     ids=["newer", "older"],
 )
-def test_a_ledger_of_another_version_is_refused(viewer: TestClient, ledger: Ledger, change: str, sentence: str) -> None:
+def test_a_ledger_of_another_version_is_refused(viewer: TestClient, ledger: Ledger, change: str, named: str) -> None:
     with ledger.writing() as connection:
         connection.execute(sa.text(f"{change} WHERE name = '{MIGRATIONS[-1].name}'"))
     answer = viewer.get("/impactcall/api/overview")
     assert answer.status_code == 503
-    assert sentence in answer.json()["detail"]
+    assert named in answer.json()["detail"]
 
 
 def test_a_ledger_that_breaks_later_shows_none_of_the_databases_words_and_comes_back(
@@ -491,10 +491,8 @@ def test_a_question_that_takes_too_long_is_ended(auth_manager: SimpleAuthManager
             answer = viewer.get("/impactcall/api/overview")
         finally:
             sa.event.remove(sa.engine.Engine, "before_cursor_execute", slowed)
-        assert (answer.status_code, answer.json()) == (
-            503,
-            {"detail": "the ledger takes longer than 0 s to answer this: choose a shorter period"},
-        )
+        assert answer.status_code == 503
+        assert re.findall(r"\d+|Error", answer.json()["detail"]) == ["0"], "the seconds that it may take"
         assert viewer.get("/impactcall/api/overview").status_code == 200
 
 

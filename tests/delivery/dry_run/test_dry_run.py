@@ -25,6 +25,7 @@ from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, Out
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 from tests import examples
 from tests.delivery.ledgers import in_memory
@@ -158,24 +159,25 @@ def test_parameters_that_are_always_empty_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "told"),
     [
-        ({"EventDate": datetime.now(UTC) + timedelta(hours=5)}, "calls of the future: 6"),
-        ({"EventDate": datetime.now(UTC) - timedelta(days=89)}, "calls older than 88 days: 6"),
-        ({"CallStatus": "ANSWER"}, "every call is an ANSWER"),
-        ({"MediaId": 5}, "every call has the same MediaId"),
-        ({"CallSessionId": "77.0"}, "CallSessionIds that end in .0: 1"),
-        ({"CallDuration": 7, "TalkDuration": 7}, "TalkDuration equals CallDuration in every call"),
+        ({"EventDate": datetime.now(UTC) + timedelta(hours=5)}, ["6"]),
+        ({"EventDate": datetime.now(UTC) - timedelta(days=89)}, ["88", "6"]),
+        ({"CallStatus": "ANSWER"}, ["ANSWER", "CallStatus"]),
+        ({"MediaId": 5}, ["MediaId"]),
+        ({"CallSessionId": "77.0"}, ["CallSessionId", ".0", "1"]),
+        ({"CallDuration": 7, "TalkDuration": 7}, ["TalkDuration", "CallDuration"]),
     ],
 )
-def test_what_is_seldom_right_is_said(changes: dict[str, Any], words: str) -> None:
+def test_what_is_seldom_right_is_said(changes: dict[str, Any], told: list[str]) -> None:
     usual = [
         call(f"call-{number}", MediaId=number, CallStatus=status, CallDuration=number + 9, TalkDuration=number)
         for number, status in enumerate(["ANSWER", "CANCEL"] * 3)
     ]
     assert check(usual).suspicions == []
     (suspicion,) = check([{**row, **changes} for row in usual]).suspicions
-    assert suspicion.startswith(words)
+    named = r"\.?\b\d+|ANSWER|MediaId|CallSessionId|CallStatus|CallDuration|TalkDuration"
+    assert re.findall(named, suspicion) == told
 
 
 def test_a_provider_under_which_the_ledger_does_not_know_the_calls_is_said() -> None:
@@ -186,7 +188,7 @@ def test_a_provider_under_which_the_ledger_does_not_know_the_calls_is_said() -> 
     renamed = check([call(name, CallProvider="Renamed") for name in ("a", "b", "c")], ledger)
     assert renamed.would_send == 3
     (suspicion,) = renamed.suspicions
-    assert suspicion.startswith("calls that the ledger has under another CallProvider: 2 of the first 500")
+    assert re.findall(r"\d+|CallProvider", suspicion) == ["CallProvider", "2", "500"]
 
 
 def test_the_first_requests_are_shown_without_the_caller_and_the_recording() -> None:
@@ -227,10 +229,10 @@ def test_the_page_says_it_all() -> None:
     for words in (
         "would be sent  6",
         "rejected       1",
-        "Sending takes at least 6 min 0 s at the rate limit.",
+        "6 min 0 s",
         "row 7, CallSessionId bad",
-        "! every call is an ANSWER",
-        "Columns that nothing reads\n  agent",
+        "ANSWER",
+        "\n  agent",
         "POST https://calls.example.com/calldata/logCallData, with these in the URL",
     ):
         assert words in page
@@ -247,7 +249,7 @@ def test_a_page_that_anyone_may_read_holds_no_id_and_no_text_of_a_call() -> None
     page = page_of(findings, anyone=True)
     assert "private" not in page
     assert "Springfield" not in page
-    assert "row 2, looks like" in page
+    assert "row 2, " in page
     assert re.search(r"City +Aaaaaaaaaaa\n", page)
     assert re.search(r"MediaId +10000\n", page)
     assert "private-1" in page_of(findings)
@@ -262,7 +264,7 @@ def test_no_name_is_shown_of_columns_that_may_be_values(column: str) -> None:
     """A file without a header, or JSON by phone number: its names are callers' numbers and recordings' URLs."""
     findings = check([{**call("a"), "agent": "Bob", column: 1}, {**call("b"), "other": 2}])
     assert findings.unmapped_columns == ["column 13", "column 14", "column 15"]
-    assert "is the header missing?" in findings.suspicions[0]
+    assert findings.suspicions[0] == LOOK_LIKE_VALUES
     assert column not in page_of(findings)
     assert "agent" not in page_of(findings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -226,7 +227,8 @@ def test_each_change_is_recorded_with_who_when_and_why(ledger: Ledger) -> None:
     last = last_runs(ledger, 1)[0]
     assert (last["actor"], last["why"], last["delivered_rows"]) == ("bob", "found it", 1)
     assert datetime.fromisoformat(last["ended_at"]).tzinfo is not None
-    assert [row["reason"] for row in CallQueries(ledger).each(Selection())] == ["resolve by bob: found it"]
+    (row,) = CallQueries(ledger).each(Selection())
+    assert re.findall("bob|found it", row["reason"]) == ["bob", "found it"]
 
 
 def age(ledger: Ledger, *session_ids: str) -> None:
@@ -268,24 +270,26 @@ def test_another_namespaces_calls_are_left_alone(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(
     ("conditions", "named"),
-    [({"states": ["lost"]}, "state must be one of"), ({"since": datetime(2026, 9, 1)}, "offset from UTC")],
+    [({"states": ["lost"]}, "^state .*requeued.*'lost'"), ({"since": datetime(2026, 9, 1)}, "^since .*UTC")],
 )
 def test_a_selection_that_means_nothing(conditions: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidOption, match=named):
         Selection(**conditions)
 
 
-@pytest.mark.parametrize(("actor", "why"), [("", "why"), ("alice", " "), ("alice", "x" * 251)])
-def test_nobody_changes_anything_without_a_name_and_a_reason(actor: str, why: str) -> None:
-    with pytest.raises(InvalidOption, match="must be given"):
+@pytest.mark.parametrize(
+    ("actor", "why", "named"), [("", "why", "actor"), ("alice", " ", "why"), ("alice", "x" * 251, "why .*250")]
+)
+def test_nobody_changes_anything_without_a_name_and_a_reason(actor: str, why: str, named: str) -> None:
+    with pytest.raises(InvalidOption, match=f"^{named} "):
         Author(actor, why)
 
 
 @pytest.mark.parametrize("wanted", [["delivered"], ["open"], ["rejected", "not_sent"]])
 def test_what_cannot_be_requeued_is_refused_by_name(ledger: Ledger, wanted: Sequence[str]) -> None:
-    with pytest.raises(InvalidOption, match=f"{wanted[-1]} calls cannot be requeued: only rejected, unknown ones can"):
+    with pytest.raises(InvalidOption, match=f"^{wanted[-1]} .*rejected, unknown"):
         Corrections(ledger).requeue(Selection(states=wanted), ALICE)
-    with pytest.raises(InvalidOption, match="open calls cannot be resolved as not delivered"):
+    with pytest.raises(InvalidOption, match=r"^open "):
         Corrections(ledger).resolve(Selection(states=["open"]), ALICE, delivered=False)
 
 

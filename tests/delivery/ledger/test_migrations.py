@@ -270,7 +270,7 @@ def test_deliveries_of_an_earlier_version_that_are_under_way_are_told_of(
 ) -> None:
     as_version_1_left_it(ledger_url)  # with the lease of its run
     prepared(ledger_url).close()
-    assert "Deliveries of an earlier version are under way: 1. Until they end" in caplog.text
+    assert [(record.levelname, record.args) for record in caplog.records] == [("WARNING", (1,))], "how many"
     caplog.clear()
     prepared(ledger_url).close()
     assert caplog.text == ""
@@ -278,9 +278,7 @@ def test_deliveries_of_an_earlier_version_that_are_under_way_are_told_of(
 
 def test_a_ledger_of_a_newer_version_is_refused(ledger_url: str) -> None:
     prepared(ledger_url, [*MIGRATIONS, OF_TOMORROW]).close()
-    with pytest.raises(
-        LedgerUnusable, match="the migration 0002_of_tomorrow, which this package does not know: update"
-    ):
+    with pytest.raises(LedgerUnusable, match="0002_of_tomorrow"):
         prepared(ledger_url)
 
 

@@ -103,7 +103,7 @@ def test_partners_and_campaigns(ledger: Ledger) -> None:
         {"MediaId": "20000", "calls": 1, "delivered": 0, "rejected": 1, "unknown": 0, "not_sent": 0},
     ]
     assert [(each["CampaignId"], each["calls"]) for each in overview.campaigns(last(7))] == [("1000", 7), ("2000", 1)]
-    with pytest.raises(InvalidOption, match="31 days"):
+    with pytest.raises(InvalidOption, match=r"\b31\b"):
         overview.partners(last(32))
 
 
@@ -323,7 +323,7 @@ def parsed_command(line: str) -> argparse.Namespace:
 
 def test_a_period_is_one() -> None:
     now = datetime.now(UTC)
-    with pytest.raises(InvalidOption, match="before"):
+    with pytest.raises(InvalidOption, match=r"since .*until"):
         Period(now, now)
-    with pytest.raises(InvalidOption, match="offset"):
+    with pytest.raises(InvalidOption, match=r"since .*UTC"):
         Period(now.replace(tzinfo=None), now)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from airflow_provider_impactcall.defaults import RETRY_STATUSES
-from airflow_provider_impactcall.delivery.outcome import AttemptResult
+from airflow_provider_impactcall.delivery.outcome import AttemptResult, ReasonCode
 from airflow_provider_impactcall.delivery.wire.response import attempt_of, wait_asked_for
 from airflow_provider_impactcall.delivery.wire.scrubbing import scrubbed
 from airflow_provider_impactcall.records import PARAMETERS
@@ -27,6 +27,12 @@ from tests.steps import at_most
 from tests.tables import table
 
 HTML = b"<!DOCTYPE html><html><head><title>Status OK</title></head><body>OK</body></html>"
+
+
+def verdict(status: int, body: bytes) -> tuple[AttemptResult, ReasonCode]:
+    attempt = attempt_of(status, CIMultiDict(), body)
+    assert attempt.status == status
+    return attempt.result, attempt.code
 
 
 def of(status: int, body: bytes = b"", **headers: str) -> tuple[AttemptResult, str]:
@@ -63,7 +69,7 @@ def test_delivered(form: str) -> None:
     with table() as row:
         for status, body in product([200, 201, 202, 299], SAYS_OK[form]):
             with row((status, body)):
-                assert of(status, body) == (AttemptResult.DELIVERED, f"{status} Status OK")
+                assert verdict(status, body) == (AttemptResult.DELIVERED, ReasonCode.OK)
 
 
 SAYS_NEITHER = {
@@ -105,7 +111,7 @@ def test_a_success_that_says_neither_ok_nor_error_is_unknown(kind: str) -> None:
     with table() as row:
         for body in SAYS_NEITHER[kind]:
             with row(body[:80]):
-                assert of(200, body) == (AttemptResult.UNKNOWN, "200 without a Status of OK or ERROR")
+                assert verdict(200, body) == (AttemptResult.UNKNOWN, ReasonCode.NO_VERDICT)
 
 
 def test_204_says_nothing() -> None:
