@@ -179,7 +179,7 @@ class TestFiles:
         cases: list[tuple[Any, list[object]]] = [
             (f"{tmp_path}/no.yaml", ["mapping", f"{tmp_path}/no.yaml", "No such file or directory"]),
             (tmp_path / "folder.json", ["mapping", f"{tmp_path}/folder.json", "Is a directory"]),
-            ("nostore://bucket/calls.yaml", ["nostore://bucket/calls.yaml", "ValueError"]),
+            ("nostore://bucket/calls.yaml", ["bucket/calls.yaml", "ValueError"]),
             ("CallerId", ["mapping", *ENDINGS, 8]),
             (Path("calls.toml"), ["mapping", *ENDINGS, "PosixPath"]),
         ]
