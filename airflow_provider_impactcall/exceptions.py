@@ -74,6 +74,9 @@ class DeliveryAborted(ImpactCallError):
         self.reason = reason
         self.report = report
 
+    def __reduce__(self) -> tuple[type[DeliveryAborted], tuple[str, str, DeliveryReport]]:
+        return type(self), (self.code, self.reason, self.report)
+
 
 class LedgerUnusable(ImpactCallError):
     """The delivery ledger cannot be read or written, so nothing may be sent.

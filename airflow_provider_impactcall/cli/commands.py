@@ -239,7 +239,8 @@ def migrate(args: Namespace, results: TextIO) -> None:
         say("the ledger is of this version: nothing is to be done")
     if came_to.missing and not args.dry_run:
         raise _Failed(
-            "indexes could not be built, as deliveries are under way or the database refused it: run it again"
+            "indexes are still missing, as deliveries are under way, another process builds them, or the database "
+            "refused: run the command again"
         )
 
 

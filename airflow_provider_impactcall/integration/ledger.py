@@ -21,6 +21,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated
 from airflow_provider_impactcall.integration.sql import sql_hook
 
 EMBEDDED = "embedded"
+_DIALECTS = ("sqlite", "postgresql", "mariadb", "mysql")
 _LONGEST_NAMESPACE = 255
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
@@ -37,12 +38,24 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     if not 0 < len(namespace) <= _LONGEST_NAMESPACE:
         raise InvalidOption(f"ledger_namespace must have at most {_LONGEST_NAMESPACE} characters")
     conn_id = ledger_conn_id or configured()
-    ledger = Ledger(_private_engine(conn_id), namespace)
+    engine = _engine(conn_id)
+    if engine.dialect.name not in _DIALECTS:
+        engine.dispose()
+        raise InvalidOption(
+            "ledger_conn_id: the ledger can be in SQLite, PostgreSQL, MariaDB or MySQL, and not in "
+            f"{engine.dialect.name}"
+        )
+    _keep_private(engine)
+    ledger = Ledger(engine, namespace)
     try:
         with reachable():
-            if conn_id != EMBEDDED:
+            if conn_id == EMBEDDED:
+                ledger.prepare()
+            else:
                 _refuse_older(standing(ledger.engine), conn_id)
-            ledger.prepare()
+                ledger.prepare()
+                # A task of an earlier version may have made the tables in the same moment.
+                _refuse_older(standing(ledger.engine), conn_id)
         if conn_id == EMBEDDED:
             build_missing(ledger)
     except BaseException:
@@ -78,14 +91,23 @@ def migrate_ledger(ledger_conn_id: str | None, *, dry_run: bool = False) -> Migr
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     conn_id = ledger_conn_id or configured()
-    if dry_run and conn_id == EMBEDDED and not _embedded_file().exists():
+    engine = _engine(conn_id)
+    if dry_run and (file := _file_of(engine)) is not None and not file.exists():
         return Migrated(pending=standing(sa.create_engine("sqlite://")).pending)  # To connect would make it.
-    with closing(Ledger(_engine(conn_id) if dry_run else _private_engine(conn_id), "")) as ledger, reachable():
+    if not dry_run:
+        _keep_private(engine)
+    with closing(Ledger(engine, "")) as ledger, reachable():
         before = standing(ledger.engine)
         lacking = [] if before.empty else missing(ledger)
         if dry_run:
             return Migrated(pending=before.pending, missing=lacking)
-        ledger.prepare()
+        try:
+            ledger.prepare()
+        except SQLAlchemyError as error:
+            raise LedgerUnusable(
+                f"the tables could not be changed ({type(error).__name__}): another transaction holds them, or the "
+                "database's account may not change them; run the command again"
+            ) from None
         build_missing(ledger)
         left = missing(ledger)
         return Migrated(before.pending, [name for name in lacking if name not in left], missing=left)
@@ -158,24 +180,26 @@ def _engine(conn_id: str) -> sa.Engine:
     return _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
 
 
-def _private_engine(conn_id: str) -> sa.Engine:
-    engine = _engine(conn_id)
-    _keep_private(engine)
-    return engine
-
-
 def _keep_private(engine: sa.Engine) -> None:
     """Have the file of a SQLite database there before SQLite makes it by the umask; what SQLite adds has its mode.
 
     :raises LedgerUnusable: if it cannot be made
     """
-    file = engine.url.database
-    if engine.url.get_backend_name() != "sqlite" or not file or file.startswith((":", "file:")):
+    file = _file_of(engine)
+    if file is None:
         return
     try:
-        make(Path(file))
+        make(file)
     except OSError as error:
         raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
+
+
+def _file_of(engine: sa.Engine) -> Path | None:
+    """The file of a SQLite database, if it has one of its own."""
+    file = engine.url.database
+    if engine.url.get_backend_name() != "sqlite" or not file or file.startswith((":", "file:")):
+        return None
+    return Path(file)
 
 
 def _embedded() -> sa.Engine:

@@ -112,7 +112,7 @@ def asked(
     namespace: str | None = None,
     state: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
     reason_code: str | None = None,
-    status: int | None = None,
+    status: str | None = None,
     call_session_id: Annotated[list[str], Query(alias="CallSessionId")] = [],  # noqa: B006
     media_id: Annotated[list[str], Query(alias="MediaId")] = [],  # noqa: B006
     campaign_id: Annotated[list[str], Query(alias="CampaignId")] = [],  # noqa: B006
@@ -129,7 +129,7 @@ def asked(
         namespace=namespace or None,
         states=[each for each in state if each],
         reason_code=reason_code or None,
-        status=status,
+        status=_status(status) if status else None,
         call_session_ids=[each for each in call_session_id if each],
         media_ids=[each for each in media_id if each],
         campaign_ids=[each for each in campaign_id if each],
@@ -139,6 +139,12 @@ def asked(
         dag_run_id=dag_run_id or None,
         limit=limit,
     )
+
+
+def _status(text: str) -> int:
+    if not text.isdecimal() or len(text) > 3:
+        raise InvalidOption("status must be an HTTP status from 100 to 599, or 0")
+    return int(text)
 
 
 _Asked = Annotated[Asked, Depends(asked)]

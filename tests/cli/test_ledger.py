@@ -63,6 +63,16 @@ def test_a_look_makes_no_embedded_file(impactcall: Command) -> None:
     assert file.stat().st_mode & 0o077 == 0
 
 
+def test_a_look_makes_no_file_of_a_connection_either(
+    impactcall: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ledger.db"
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", as_connection(sa.engine.make_url(f"sqlite:///{file}")))
+    looked = impactcall(*MIGRATE, "--dry-run", "--ledger-conn-id", "ledger")
+    assert looked.rows == rows("to do", indexes=False)
+    assert not file.exists()
+
+
 def test_indexes_that_have_to_wait_for_a_delivery_are_told_of(impactcall: Command) -> None:
     """SQLite has one writer, and a delivery is not held up."""
     home = Path(os.environ["AIRFLOW_HOME"])

@@ -65,7 +65,7 @@ def deliver(ledger: Ledger, sandbox: Sandbox) -> DeliveryReport:
     interrupt = threading.Event()
     report = run(
         Engine(
-            claims=Duplicates(),
+            duplicates=Duplicates(),
             pacing=Pacing(max_wait=20),
             on_settled=lambda *_: None,
             interrupt=interrupt,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -61,7 +61,7 @@ class Corrections:
         """
         allowed = correctable(Cause.REQUEUE)
         keys = self._keys(selection, allowed, allowed, "be requeued")
-        return self._amend("requeue", Cause.REQUEUE, keys, author)
+        return self._amend("requeue", Cause.REQUEUE, selection.states or allowed, keys, author)
 
     def resolve(self, selection: Selection, author: Author, *, delivered: bool) -> int:
         """Record what someone learnt from impact.com of calls of unknown fate.
@@ -74,14 +74,14 @@ class Corrections:
         cause = Cause.RESOLVE_AS_DELIVERED if delivered else Cause.RESOLVE_AS_NOT_DELIVERED
         what = f"be resolved as {'' if delivered else 'not '}delivered"
         keys = self._keys(selection, IN_DOUBT, correctable(cause), what)
-        return self._amend("resolve", cause, keys, author)
+        return self._amend("resolve", cause, selection.states or IN_DOUBT, keys, author)
 
     def prove(self, keys: Iterable[str], author: Author) -> int:
         """Record that calls of unknown fate were found at impact.com.
 
         :return: how many; what is not of unknown fate any more is left alone
         """
-        return self._amend("reconcile", Cause.RECONCILE, iter(keys), author)
+        return self._amend("reconcile", Cause.RECONCILE, IN_DOUBT, iter(keys), author)
 
     def adopt(self, claims: Iterable[Claim], author: Author) -> Counter[str]:
         """Record calls as delivered that were sent by other means than this ledger.
@@ -108,26 +108,36 @@ class Corrections:
             raise InvalidOption(f"{' and '.join(strange)} calls cannot {what}: only {', '.join(allowed)} ones can")
         return (row["key"] for row in self._queries.each(replace(selection, states=selection.states or usual)))
 
-    def _amend(self, kind: str, cause: Cause, keys: Iterator[str], author: Author) -> int:
-        """Bring calls into the state that follows theirs; those that none follows are left alone."""
+    def _amend(self, kind: str, cause: Cause, states: Collection[str], keys: Iterator[str], author: Author) -> int:
+        """Bring calls into the state that follows theirs; those that are in another state by now are left alone.
+
+        :param states: that the calls were selected in
+        """
         ends: Counter[str] = Counter()
         edit = Edit(self._ledger, author)
         with edit.run(kind, ends) as run_id:
             while page := sorted(islice(keys, KEYS_A_QUERY)):
-                ends.update(edit.repeatedly(partial(_amend_page, edit, kind, cause, run_id, page)))
+                ends.update(edit.repeatedly(partial(_amend_page, edit, kind, cause, states, run_id, page)))
         return ends.total()
 
 
 def _amend_page(
-    edit: Edit, kind: str, cause: Cause, run_id: str, page: Sequence[str], connection: Connection
+    edit: Edit,
+    kind: str,
+    cause: Cause,
+    states: Collection[str],
+    run_id: str,
+    page: Sequence[str],
+    connection: Connection,
 ) -> Counter[str]:
     ends: Counter[str] = Counter()
     entries = look_up(connection, lock(connection, page))
     changes = edit.changes(connection, run_id)
     proven = _proven_by_answers(connection, page, entries)
     for key, entry in entries.items():
-        target = TRANSITIONS[cause].get(_state_of(entry))
-        if target is not None and key not in proven:
+        state = _state_of(entry)
+        target = TRANSITIONS[cause].get(state)
+        if target is not None and state in states and key not in proven:
             _change(changes, key, entry, edit.author, kind, cause, target)
             ends[target] += 1
     changes.write(connection)

@@ -90,14 +90,15 @@ class Entry(NamedTuple):
 
     @property
     def code(self) -> ReasonCode:
-        """Why it is in its state."""
-        return ReasonCode.NOT_KEPT if self.reason_code is None else ReasonCode(self.reason_code)
+        """Why it is in its state; a code of a newer version is as none."""
+        return _CODES.get(self.reason_code or "", ReasonCode.NOT_KEPT)
 
 
 # Taken once, as each call needs it: a member's value is a property.
 _OPEN = CallState.OPEN.value
 # A dict finds a member in a tenth of the time that its class takes.
 _STATES = {state.value: state for state in CallState}
+_CODES = {code.value: code for code in ReasonCode}
 
 # Built once: SQLAlchemy takes three times as long to build one of these as to execute it.
 _OF_KEYS = calls.c.key.in_(sa.bindparam("keys", expanding=True))
@@ -190,7 +191,9 @@ class Changes:
                 self._earlier.append((key, entry.changed_at, entry.fence, entry.run_id, *answer, None))
         changed = entry._replace(**changes, changed_at=self._moment, first_answer=None)
         changed = changed._replace(reason=changed.reason[:LONGEST_REASON])
-        self._changed.append({"of_key": key, **{f"new_{name}": getattr(changed, name) for name in _CHANGING}})
+        # As plain text: a driver may convert a value by the name of its class.
+        values = {f"new_{name}": getattr(changed, name) for name in _CHANGING} | {"new_state": changed.state.value}
+        self._changed.append({"of_key": key, **values})
         return changed
 
     def note(

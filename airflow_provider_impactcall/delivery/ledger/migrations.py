@@ -21,6 +21,8 @@ from airflow_provider_impactcall.delivery.ledger.transactions import reading
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 
+_BEGUN = " (begun)"
+
 
 def _nothing(_: Steps) -> None:
     """A migration for new ledgers alone; an older one has come to the same by those before it."""
@@ -30,7 +32,7 @@ def _nothing(_: Steps) -> None:
 class Migration:
     """A change of the tables, or of what they hold.
 
-    :param name: what it is recorded by, at most 64 characters; never changed once it is released
+    :param name: what it is recorded by, at most 56 characters; never changed once it is released
     :param apply: brings a ledger of the migration before to this one. It can be repeated, and goes on where it was cut
         off. A new ledger has the tables of today from the start, and is not given to it
     """
@@ -84,16 +86,20 @@ def migrate(engine: Engine, timings: Timings = TIMINGS, migrations: Sequence[Mig
         return steps.repeatedly(partial(_create, migrations))
     for migration in migrations:
         if migration.name in before.pending:
+            # First, so that no task of an earlier version begins while rows are filled.
+            steps.repeatedly(partial(_record, [f"{migration.name}{_BEGUN}"]))
             migration.apply(steps)
-            steps.repeatedly(partial(_record, [migration.name]))
+            steps.repeatedly(partial(_finish, migration.name))
     return before.pending
 
 
 def _standing(connection: Connection, migrations: Sequence[Migration]) -> Standing:
     known = [migration.name for migration in migrations]
     applied = _applied(connection)
-    for name in sorted(applied - set(known)):
-        raise LedgerUnusable(f"the ledger has the migration {name}, which this package does not know: update it")
+    for name in sorted(applied - {*known, *(f"{name}{_BEGUN}" for name in known)}):
+        raise LedgerUnusable(
+            f"the ledger has the migration {name}, which this package does not know: update this package"
+        )
     # A ledger that was cut off while it was created has neither; one that was while it was taken over has a mark.
     empty = not applied and not _has_mark(connection)
     return Standing(empty, [name for name in known if name not in applied])
@@ -119,6 +125,11 @@ def _create(migrations: Sequence[Migration], connection: Connection) -> Sequence
     connection.execute(sa.insert(marks).values(version=MARK))
     _record(before.pending, connection)
     return before.pending
+
+
+def _finish(name: str, connection: Connection) -> None:
+    _record([name], connection)
+    connection.execute(sa.delete(migrated).where(migrated.c.name == f"{name}{_BEGUN}"))
 
 
 def _record(names: Sequence[str], connection: Connection) -> None:

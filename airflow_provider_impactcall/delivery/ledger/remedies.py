@@ -23,6 +23,7 @@ _THEN_REQUEUE = "Then requeue the calls, and run the task again."
 _DIED = "The task was killed, or its worker died, while the calls were in flight: impact.com may have them."
 _NO_ANSWER = "The calls left, and no complete answer came: impact.com may have them."
 _NO_VERDICT = "impact.com answered, and did not say whether it has the calls."
+_IN_DOUBT = "An attempt to send the calls may have been processed, and nobody knows: impact.com may have them."
 _FIND_OUT = (
     "Look for them among its actions first: impactcall reconcile, with the delivering task's query. For those that are "
     "not there, ask your CSM with their list, and resolve what you are told."
@@ -41,7 +42,8 @@ def about_rejected(code: str, status: int | None) -> str:
 
 def about_unknown(code: str, status: int | None) -> str:
     """The same of calls of unknown fate."""
-    happened = _DIED if code == ReasonCode.RUN_DIED else _NO_ANSWER if status is None else _NO_VERDICT
+    by_code = {ReasonCode.RUN_DIED: _DIED, ReasonCode.NO_ANSWER: _NO_ANSWER, ReasonCode.NO_VERDICT: _NO_VERDICT}
+    happened = next((text for known, text in by_code.items() if known == code), _IN_DOUBT)
     return f"{happened} {_FIND_OUT}"
 
 

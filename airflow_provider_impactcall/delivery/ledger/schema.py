@@ -173,5 +173,6 @@ def _sqlite_now(*_: Any, **__: Any) -> str:
 
 
 @compiles(Now, "mysql")
+@compiles(Now, "mariadb")
 def _mysql_now(*_: Any, **__: Any) -> str:
     return "UNIX_TIMESTAMP(SYSDATE(6))"

@@ -59,6 +59,13 @@ CALL_COLUMNS = tuple(column.name for column in SHOWN)
 """The columns of a call, as they are listed and exported."""
 
 
+_OF_DELIVERED = (
+    *(ReasonCode.OK, ReasonCode.ADOPTED, ReasonCode.RESOLVED, ReasonCode.RECONCILED),
+    ReasonCode.NOT_KEPT,
+)
+"""The codes that delivered calls can have. An index has the others, which are few."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which calls. Every condition that is given holds.
@@ -88,11 +95,15 @@ class Selection:
     status: int | None = None
 
     def __post_init__(self) -> None:
+        # As plain text: a driver may convert a value by the name of its class.
+        object.__setattr__(self, "states", tuple(map(str, self.states)))
         strange = sorted(set(self.states) - set(STATES))
         if strange:
             raise InvalidOption(f"state must be one of {', '.join(STATES)}, and not {', '.join(map(repr, strange))}")
         if self.reason_code is not None and self.reason_code not in tuple(ReasonCode):
             raise InvalidOption(f"reason_code must be one of {', '.join(ReasonCode)}, and not {self.reason_code!r}")
+        if self.status is not None and self.status != 0 and not 100 <= self.status <= 599:
+            raise InvalidOption("status must be an HTTP status from 100 to 599, or 0")
         if any(moment is not None and moment.tzinfo is None for moment in (self.since, self.until)):
             raise InvalidOption("since and until must have an offset from UTC")
 
@@ -123,11 +134,15 @@ class Selection:
                 yield sa.and_(calls.c.reason_code.is_(None), calls.c.state != CallState.OPEN.value)
             else:
                 died = not settled and self.reason_code == ReasonCode.RUN_DIED
-                yield _or_left_open(calls.c.reason_code == self.reason_code, died)
+                yield _or_left_open(calls.c.reason_code == str(self.reason_code), died)
+            if self.reason_code not in _OF_DELIVERED:
+                yield UNDELIVERED
         if self.status == 0:
             yield calls.c.status.is_(None)
         elif self.status is not None:
             yield calls.c.status == self.status
+            if self.status >= 300:
+                yield UNDELIVERED
         if self.run_id is not None:
             yield calls.c.run_id == self.run_id
             # No run has changed a call before it began; when its last answer came, nothing says as surely.

@@ -45,17 +45,22 @@ _SENT = (CallState.OPEN, CallState.UNKNOWN, CallState.NOT_SENT)
 held back as not sent until others showed whose fault it was."""
 _UNDELIVERED = (CallState.OPEN, CallState.REJECTED, CallState.UNKNOWN, CallState.NOT_SENT, CallState.REQUEUED)
 
+SETTLED_AS: Mapping[Cause, CallState] = {
+    Cause.OK: CallState.DELIVERED,
+    Cause.REFUSAL: CallState.REJECTED,
+    Cause.NOT_PROCESSED: CallState.NOT_SENT,
+    # Only a person's word lets such a call leave under hold, and it stands until one has arrived.
+    Cause.NOT_PROCESSED_IN_DOUBT: CallState.REQUEUED,
+    Cause.DOUBT: CallState.UNKNOWN,
+}
+"""The state that the outcome of an attempt leads to."""
+
 TRANSITIONS: Mapping[Cause, Mapping[CallState | None, CallState]] = {
     Cause.INTENT: {
         # A rejected call only with other content; one in doubt, or left open by a dead run, only under resend.
         **dict.fromkeys((None, *_UNDELIVERED), CallState.OPEN),
     },
-    Cause.OK: dict.fromkeys(_UNDELIVERED, CallState.DELIVERED),
-    Cause.REFUSAL: dict.fromkeys(_SENT, CallState.REJECTED),
-    Cause.NOT_PROCESSED: dict.fromkeys(_SENT, CallState.NOT_SENT),
-    # Only a person's word lets such a call leave under hold, and it stands until one has arrived.
-    Cause.NOT_PROCESSED_IN_DOUBT: dict.fromkeys(_SENT, CallState.REQUEUED),
-    Cause.DOUBT: dict.fromkeys(_SENT, CallState.UNKNOWN),
+    **{cause: dict.fromkeys(_UNDELIVERED if cause is Cause.OK else _SENT, end) for cause, end in SETTLED_AS.items()},
     Cause.DEATH: {CallState.OPEN: CallState.UNKNOWN},
     Cause.REQUEUE: {CallState.REJECTED: CallState.NOT_SENT, CallState.UNKNOWN: CallState.REQUEUED},
     Cause.RESOLVE_AS_DELIVERED: dict.fromkeys(

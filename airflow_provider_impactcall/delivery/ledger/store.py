@@ -23,7 +23,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     runs,
 )
 from airflow_provider_impactcall.delivery.ledger.sqlite import make_durable
-from airflow_provider_impactcall.delivery.ledger.states import PENDING, TRANSITIONS, Cause, cause_of
+from airflow_provider_impactcall.delivery.ledger.states import PENDING, SETTLED_AS, TRANSITIONS, Cause, cause_of
 from airflow_provider_impactcall.delivery.ledger.transactions import reading, writing
 from airflow_provider_impactcall.delivery.outcome import ENDS, AttemptResult, CallState, DeliveryReport, ReasonCode
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
@@ -203,20 +203,20 @@ def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement,
     entry = entries.get(key)
     if entry is None:  # A person has purged it.
         changes.note(key, fence, attempt.result, attempt.code, attempt.reason, attempt.status)
-        return TRANSITIONS[cause_of(attempt.result, uncertain=in_doubt, resend=resend)][CallState.OPEN]
+        return SETTLED_AS[cause_of(attempt.result, uncertain=in_doubt, resend=resend)]
     uncertain = entry.uncertain or in_doubt
     cause = cause_of(attempt.result, uncertain=uncertain, resend=resend)
-    target = TRANSITIONS[cause].get(entry.state)
+    end = SETTLED_AS[cause]
     mine = entry.fence == fence
-    if mine and (entry.state, entry.reason_code, entry.status) == (target, attempt.code, attempt.status):
+    if mine and (entry.state, entry.reason_code, entry.status) == (end, attempt.code, attempt.status):
         return entry.state  # It is repeated, and was committed after all.
     changes.note(key, fence, attempt.result, attempt.code, attempt.reason, attempt.status)
     # An answer that comes after the lease ran out still is the truth about a call.
-    if target is None or not (mine or cause is Cause.OK):
+    if entry.state not in TRANSITIONS[cause] or not (mine or cause is Cause.OK):
         return entry.state
     why = {"reason_code": attempt.code.value, "status": attempt.status, "reason": attempt.reason}
-    entries[key] = changes.change(key, entry, state=target, **why, uncertain=uncertain)
-    return target
+    entries[key] = changes.change(key, entry, state=end, **why, uncertain=uncertain)
+    return end
 
 
 def _take(changes: Changes, entries: Mapping[str, Entry], claim: Claim, *, resend: bool) -> Decision:

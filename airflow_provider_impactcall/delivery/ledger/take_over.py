@@ -54,7 +54,7 @@ _SENTENCES: Sequence[tuple[str, str]] = (
     (r"no connection \(", "no_connection"),
     (r"the proxy made no connection \(", "no_connection"),
     (r"the request would hold \d+ bytes of parameters", "too_long"),
-    (r"the endpoint asked to wait before it left", "endpoint_asks_to_wait"),
+    (r"the endpoint asked to wait before it left", "held_back"),
     (r"the endpoint asks to wait \(", "endpoint_asks_to_wait"),
     (r"the limit of .* is used up", "rate_limit_used_up"),
     (r"no call could be settled within ", "no_progress"),
@@ -88,16 +88,18 @@ def take_over(steps: Steps) -> None:
     steps.create(table for table in tables.sorted_tables if table.name.startswith("impactcall_rate_"))
     for table, column in _ADDED:
         steps.add(table, column)
-    steps.drop_index("impactcall_call", _REPLACED)
     if older := steps.repeatedly(_mark):
         log.warning(
             "Deliveries of an earlier version are under way: %d. Until they end, they keep to a rate limit of their "
-            "own if they are of version 1 or 2, and what they record has no reason code",
+            "own if they are of version 1 or 2. Calls that are not delivered stay without a reason code until their "
+            "next change, and so does what those deliveries record",
             older,
         )
     for page in steps.walk(calls.c.key, calls.c.state, calls.c.reason, calls.c.reason_code, calls.c.status):
         unfilled = (row[:3] for row in page if row[3] is row[4] is None)
-        keys = [key for key, state, reason in unfilled if any(told_by(state, reason))]
+        # An earlier version changes a call without its code, which would then be that of the state before.
+        final = (row for row in unfilled if not older or row[1] == "delivered")
+        keys = [key for key, state, reason in final if any(told_by(state, reason))]
         if keys:
             steps.repeatedly(partial(_fill_calls, keys))
             steps.give_way()
@@ -121,17 +123,18 @@ def take_over(steps: Steps) -> None:
         if stops:
             steps.repeatedly(partial(_fill_runs, stops))
             steps.give_way()
+    # Last, as a delivery that began before the mark would build it again.
+    steps.drop_index("impactcall_call", _REPLACED)
 
 
 def _mark(connection: Connection) -> int:
     """Have earlier versions refuse the ledger.
 
-    :return: how many of their deliveries are under way; zero if it was marked already
+    :return: how many of their deliveries are under way
     """
     version: int = connection.execute(sa.select(sa.func.max(marks.c.version))).scalar_one()
-    if version >= MARK:
-        return 0
-    connection.execute(sa.insert(marks).values(version=MARK))
+    if version < MARK:
+        connection.execute(sa.insert(marks).values(version=MARK))
     under_way = sa.select(sa.func.count()).select_from(runs).where(runs.c.lease_until > Now())
     return int(connection.execute(under_way).scalar_one())
 

@@ -51,7 +51,7 @@ function item(state, found) {
       { class: "sentences" },
       sentences.filter(({ reason }) => reason !== "").map((each) => sentence(each, calls)),
     ),
-    make("p", {}, whatToDo),
+    make("p", {}, sentences.length > 1 ? `${whatToDo} The command is for all of these sentences.` : whatToDo),
     make("div", { class: "command" }, make("code", {}, command), copyButton(command, `the command for: ${title}`)),
     make("button", { type: "button", class: "link", click: show }, `Show ${calls === 1 ? "this call" : "these calls"}`),
   );

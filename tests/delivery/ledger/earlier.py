@@ -185,7 +185,7 @@ TOLD = (
     Told("not_sent", "the proxy made no connection (502)", "no_connection"),
     Told("not_sent", "429", "retry_later", 429),
     Told("not_sent", "502", "retry_later", 502),
-    Told("not_sent", "the endpoint asked to wait before it left", "endpoint_asks_to_wait"),
+    Told("not_sent", "the endpoint asked to wait before it left", "held_back"),
     Told("not_sent", "the endpoint asks to wait (503); try again at 2026-11-26T10:00:00Z", "endpoint_asks_to_wait"),
     Told("not_sent", "the limit of 10 an hour is used up; try again at 2026-11-26T10:00:00Z", "rate_limit_used_up"),
     Told("not_sent", "400 MediaId is wrong", "refused", 400),

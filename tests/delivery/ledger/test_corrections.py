@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
@@ -88,6 +89,25 @@ def what_a_run_does(
         return end_of(decision)
 
     return asyncio.run(send())
+
+
+class Interposed(Ledger):
+    """The same ledger, in which something happens once what was selected has been read.
+
+    :param happens: in transactions of its own
+    """
+
+    def __init__(self, ledger: Ledger, happens: Callable[[], object]) -> None:
+        super().__init__(ledger.engine, ledger.namespace, ledger.timings)
+        self.happens: Callable[[], object] | None = happens
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with super().reading() as connection:
+            yield connection
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens()
 
 
 def with_one_call_each(ledger: Ledger) -> None:
@@ -266,6 +286,31 @@ def test_another_namespaces_calls_are_left_alone(ledger: Ledger) -> None:
     assert other.resolve(Selection(), ALICE, delivered=True) == 0
     assert purge(elsewhere, datetime.now(UTC) + timedelta(days=1), ALICE) == {"runs": 2}, "its own, just now"
     assert states(ledger) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "meanwhile", "stays"),
+    [
+        (
+            lambda of: of.resolve(Selection(), ALICE, delivered=False),
+            lambda of, key: of.prove([key], ALICE),
+            "delivered",
+        ),
+        (
+            lambda of: of.resolve(Selection(), ALICE, delivered=True),
+            lambda of, _: of.resolve(Selection(states=["unknown"]), ALICE, delivered=False),
+            "not_sent",
+        ),
+    ],
+    ids=["proven", "resolved otherwise"],
+)
+def test_a_call_that_is_in_another_state_since_it_was_selected_is_left_alone(
+    change: Callable[[Corrections], int], meanwhile: Callable[[Corrections, str], int], stays: str, ledger: Ledger
+) -> None:
+    attempted(ledger, NO_ANSWER, "a")
+    key = claim_of("a").key
+    assert change(Corrections(Interposed(ledger, lambda: meanwhile(Corrections(ledger), key)))) == 0
+    assert states(ledger) == {"a": stays}
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,32 @@ def test_a_ledger_of_a_newer_version_is_refused(ledger_url: str) -> None:
         prepared(ledger_url)
 
 
+def test_a_version_that_does_not_know_a_migration_is_refused_once_that_has_begun(ledger_url: str) -> None:
+    prepared(ledger_url).close()
+    refused: list[type[BaseException]] = []
+
+    def fill(_: Steps) -> None:
+        with pytest.raises(LedgerUnusable) as error:
+            prepared(ledger_url)
+        refused.append(error.type)
+
+    prepared(ledger_url, [*MIGRATIONS, Migration("0002_of_tomorrow", fill)]).close()
+    assert refused == [LedgerUnusable]
+
+
+def test_while_an_earlier_version_delivers_only_what_it_cannot_change_gets_a_code(ledger_url: str) -> None:
+    as_version_3_left_it(ledger_url)
+    engine = sa.create_engine(ledger_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE impactcall_run SET lease_until = 1e12"))
+    migrate(engine)
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(calls.c.state, calls.c.reason_code)).all()
+    assert {code is None for state, code in found if state != "delivered"} == {True}
+    assert all(code is not None for state, code in found if state == "delivered")
+    engine.dispose()
+
+
 def test_what_a_later_version_adds_is_applied_once(ledger_url: str) -> None:
     prepared(ledger_url).close()
     done: list[str] = []

@@ -39,7 +39,9 @@ def deliver(writer: DirectWriter, answer: Answer, *, count: int = 2, limit: int 
         yield calls(count)
 
     async def main() -> DeliveryReport:
-        engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=1, limit=limit)
+        engine = Engine(
+            duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=1, limit=limit
+        )
         try:
             return await engine.run(send, writer, batches())
         except DeliveryAborted as aborted:
@@ -115,7 +117,7 @@ def test_nothing_leaves_once_the_run_was_asked_to_stop_while_its_intent_was_writ
 
     async def main() -> DeliveryReport:
         engine = Engine(
-            claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=SlowWriter.interrupt
+            duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=SlowWriter.interrupt
         )
         return await engine.run(send, writer, batches())
 

@@ -60,7 +60,7 @@ def one_run(endpoint: Endpoint, ledger: Ledger, resend: bool, killed_after: floa
 
     async def main() -> DeliveryReport | None:
         engine = Engine(
-            claims=Duplicates(),
+            duplicates=Duplicates(),
             pacing=Pacing(max_wait=600),
             on_settled=lambda *_: None,
             concurrency=CONCURRENCY,

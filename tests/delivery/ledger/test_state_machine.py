@@ -201,7 +201,7 @@ class Run:
             VirtualLimiter(world.ledger, self.writer.run_id, limits, REQUEST_SECONDS, order.commit) if limits else None
         )
         self.engine = Engine(
-            claims=Duplicates(),
+            duplicates=Duplicates(),
             pacing=Pacing(self.limiter, order.max_wait, Random(order.seed), clock=LoopClock(world.loop)),
             on_settled=self.note,
             concurrency=order.concurrency,

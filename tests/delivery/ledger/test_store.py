@@ -9,9 +9,13 @@ import sqlalchemy as sa
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.entries import HISTORY, Entry
-from airflow_provider_impactcall.delivery.ledger.rules import Decision, Send, Settlement, Wait, decide
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Send, Settled, Settlement, Wait, decide
 from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import (
     Attempt,
@@ -203,13 +207,37 @@ def test_a_refused_resend_of_a_call_of_unknown_fate_stays_unknown() -> None:
     assert state_of(ledger) is CallState.UNKNOWN
 
 
-def test_a_settlement_can_be_repeated_when_nobody_knows_whether_it_was_committed() -> None:
+@pytest.mark.parametrize("attempt", [DELIVERED, REJECTED, UNKNOWN, AGAIN], ids=lambda attempt: attempt.result)
+@pytest.mark.parametrize("uncertain", [False, True])
+def test_a_settlement_can_be_repeated_when_nobody_knows_whether_it_was_committed(
+    attempt: Attempt, uncertain: bool
+) -> None:
     ledger = in_memory()
     run_id = ledger.start("test", "")
     assert [fence_of(take(ledger, run_id)) for _ in range(2)] == [1, 1]
+    if uncertain:
+        settle(ledger, run_id, 1, UNKNOWN)
+        Corrections(ledger).requeue(Selection(), Author("alice", "test"))
+        assert fence_of(take(ledger, run_id)) == 2
+    found = []
     for _ in range(2):
-        settle(ledger, run_id, 1, DELIVERED)
-    assert state_of(ledger) is CallState.DELIVERED
+        settle(ledger, run_id, 1 + uncertain, attempt)
+        history = [(row["state"], row["reason_code"]) for row in CallQueries(ledger).history(Selection())]
+        found.append((state_of(ledger), history))
+    assert found[0] == found[1]
+    assert (attempt.result, attempt.code) in found[0][1]
+
+
+def test_a_code_of_a_newer_version_is_as_none() -> None:
+    ledger = in_memory()
+    run_id = ledger.start("test", "")
+    take(ledger, run_id)
+    settle(ledger, run_id, 1, UNKNOWN)
+    with ledger.writing() as connection:
+        connection.execute(sa.update(calls).values(reason_code="of_tomorrow"))
+    decision = take(ledger, ledger.start("next", ""))
+    assert isinstance(decision, Settled)
+    assert (decision.outcome.state, decision.outcome.code) == (RowOutcome.UNKNOWN, ReasonCode.NOT_KEPT)
 
 
 def test_namespaces_never_hide_each_others_calls() -> None:
