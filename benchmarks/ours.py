@@ -36,7 +36,7 @@ def main(endpoint_url: str, ledger_url: str, on_unknown: str, count: str, prefix
     run_id = kept.start("benchmark", "")
     interrupt = threading.Event()
     sender = Engine(
-        claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt, timings=_TIMINGS
+        duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt, timings=_TIMINGS
     )
     report = run(
         sender,

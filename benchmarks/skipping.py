@@ -179,7 +179,7 @@ def skip(ledger: Ledger, read: Iterable[dict[str, Any]]) -> DeliveryReport:
     """Deliver these rows as the hook does."""
     claims, interrupt = Duplicates(), threading.Event()
     run_id = ledger.start("benchmark", "")
-    engine = Engine(claims=claims, pacing=Pacing(max_wait=1), on_settled=lambda *_: None, interrupt=interrupt)
+    engine = Engine(duplicates=claims, pacing=Pacing(max_wait=1), on_settled=lambda *_: None, interrupt=interrupt)
     writer = LedgerWriter(ledger, run_id, claims.key, resend=False)
     report = run(engine, Endpoint(NOWHERE, timeout=1), writer, read, CallMapping(), interrupt)
     ledger.end(run_id, report)

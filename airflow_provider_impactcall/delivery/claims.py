@@ -15,16 +15,18 @@ from airflow_provider_impactcall.delivery.outcome import (
 from airflow_provider_impactcall.records import CallRecord
 
 
-def claim_of(row: Item, claims: Duplicates, identify: Callable[[CallRecord], Claim]) -> tuple[Call, Claim] | Outcome:
+def claim_of(
+    row: Item, duplicates: Duplicates, identify: Callable[[CallRecord], Claim]
+) -> tuple[Call, Claim] | Outcome:
     """A row's call with its claim, or what has come of the row if it is none, or one that came before in this input."""
     if isinstance(row, Rejected):
         return Outcome(RowOutcome.REJECTED, ReasonCode.INVALID, "; ".join(map(str, row.problems)))
     if isinstance(row, Skipped):
         return Outcome(RowOutcome.FILTERED, ReasonCode.FILTERED, row.reason)
-    if not any(row.record.key(claims.key)):
+    if not any(row.record.key(duplicates.key)):
         return Outcome(RowOutcome.REJECTED, ReasonCode.WITHOUT_KEY, NO_KEY)
     claim = identify(row.record)
-    earlier = claims.state_of(claim)
+    earlier = duplicates.state_of(claim)
     if earlier is None:
         return row, claim
     return Outcome(earlier, ReasonCode.EARLIER_ROW, "an earlier row of this input holds the same call")

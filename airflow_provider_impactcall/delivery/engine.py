@@ -55,7 +55,7 @@ SendCall = Callable[[CallRecord], Awaitable[Attempt]]
 class Engine:
     """Delivers the calls of one input. Use it once.
 
-    :param claims: finds the calls that the input holds twice
+    :param duplicates: finds the calls that the input holds twice
     :param pacing: says when a request may leave
     :param on_settled: told of every row's outcome, on the event loop: it must be quick
     :param concurrency: requests in flight at once
@@ -69,7 +69,7 @@ class Engine:
     def __init__(
         self,
         *,
-        claims: Duplicates,
+        duplicates: Duplicates,
         pacing: Pacing,
         on_settled: Listener,
         concurrency: int = 8,
@@ -78,7 +78,7 @@ class Engine:
         interrupt: threading.Event | None = None,
         timings: Timings = TIMINGS,
     ) -> None:
-        self._claims = claims
+        self._duplicates = duplicates
         self._pacing = pacing
         self._on_settled = on_settled
         self._concurrency = concurrency
@@ -136,7 +136,7 @@ class Engine:
         """The calls of a batch that are to be sent; the other rows are settled."""
         claims: list[tuple[Call, Claim]] = []
         for row in batch:
-            claimed = claim_of(row, self._claims, ledger.identify)
+            claimed = claim_of(row, self._duplicates, ledger.identify)
             if isinstance(claimed, Outcome):
                 self._settle(row, claimed)
             else:
@@ -245,7 +245,7 @@ class Engine:
                 return decision
             self._pacing.withdraw()
             stop = self._pacing.stopped
-            code, reason = ReasonCode.ENDPOINT_ASKS_TO_WAIT, "the endpoint asked to wait before it left"
+            code, reason = ReasonCode.HELD_BACK, "requests had to wait before it left"
             if stop is not None:
                 code, reason = stop.code, str(stop)
             stayed = Attempt(AttemptResult.NOT_SENT, code, reason)

@@ -125,6 +125,8 @@ class ReasonCode(StrEnum):
     """The option ``limit`` was used up."""
     DRY_RUN = "dry_run"
     """The call would be sent."""
+    HELD_BACK = "held_back"
+    """A wait began before the request left: the endpoint's, or our own back-off."""
     ENDPOINT_ASKS_TO_WAIT = "endpoint_asks_to_wait"
     """The endpoint asks for a wait longer than ``max_wait``."""
     RATE_LIMIT_USED_UP = "rate_limit_used_up"
@@ -243,6 +245,8 @@ class DeliveryReport:
     :param rejects: where the rejected rows are listed, or None
     :param given_up: those of ``not_sent`` and ``unknown`` that a later run sends. Not part of :meth:`as_dict`
     :param stop: why the run ended early, or None. Not part of :meth:`as_dict`
+    :param unread: whether the input may have more rows, as a stopped run does not read a generator to its end. Not part
+        of :meth:`as_dict`
     """
 
     rows: int = 0
@@ -258,6 +262,7 @@ class DeliveryReport:
     rejects: str | None = None
     given_up: int = 0
     stop: Stop | None = None
+    unread: bool = False
 
     def count(self, state: RowOutcome) -> None:
         """Add one row that ended in this state."""
@@ -281,4 +286,4 @@ class DeliveryReport:
         return " ".join([f"rows={self.rows}", *ends, f"seconds={self.seconds:.1f}"])
 
 
-_INTERNAL = ("given_up", "stop")
+_INTERNAL = ("given_up", "stop", "unread")

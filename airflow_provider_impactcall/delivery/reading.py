@@ -55,7 +55,7 @@ def mapped(
             yield Rejected(number, error.call_session_id, error.problems)
         except CallLeftOut as omitted:
             yield Skipped(number, omitted.call_session_id, omitted.reason)
-    if is_new := mapping.unseen_columns:
-        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, is_new)))
+    if unseen := mapping.unseen_columns:
+        log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, unseen)))
     if watch is None and (untold := mapping.untold):  # Whoever watches, says so beside what was seen.
         log.warning("Calls of these kinds cannot be told, and are not left out: %s", "; ".join(untold))

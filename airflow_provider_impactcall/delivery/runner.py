@@ -64,6 +64,7 @@ def run(
                     if not handover.put(item):
                         break  # The delivery has failed, and says why.
                     if engine.stopped and not isinstance(rows, Sized):
+                        engine.report.unread = True
                         break  # A generator may run for hours, and nothing of it would be sent.
             except Exception:
                 handover.end()

@@ -1,4 +1,4 @@
-"""Permits for requests in flight."""
+"""Slots for requests in flight."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from itertools import count
 
 
 class Slots:
-    """Permits for requests in flight. Of the calls that wait for one, that which was tried least often is next: calls
+    """Slots for requests in flight. Of the calls that wait for one, that which was tried least often is next: calls
     that always fail must not be what an endpoint in trouble is probed with.
     """
 
-    def __init__(self, places: int) -> None:
-        self._free = places
+    def __init__(self, slots: int) -> None:
+        self._free = slots
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
 
     async def enter(self, attempts: int) -> None:
-        """Wait for a place, which is to be left.
+        """Wait for a slot, which is to be left.
 
         :param attempts: how often the call was tried so far
         """
@@ -30,7 +30,7 @@ class Slots:
         await handed_over
 
     def leave(self) -> None:
-        """Hand the place over to the next."""
+        """Hand the slot over to the next."""
         while self._waiting:
             *_, waiting = heapq.heappop(self._waiting)
             if not waiting.done():  # It is done if its call was cancelled.

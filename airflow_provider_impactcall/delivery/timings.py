@@ -1,4 +1,4 @@
-"""How long a delivery waits for what, in one place."""
+"""How long a delivery waits for what, in one permit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Timings:
     :param longest_back_off: that this bound may grow to
     :param shortest_wait: that is taken as asked for: a shorter one, as by a Retry-After in the past, would let us ask
         as fast as answers come
-    :param idle_place: after which a place of the rate limit that nobody has used is given back
+    :param idle_permit: after which a permit of the rate limit that nobody has used is given back
     :param tidying: between two removals of what the rate limit needs no longer
     :param lock_wait: for the locks that building an index takes, in whole milliseconds
     :param table_wait: for the lock that a change of a table takes on PostgreSQL, before another attempt: whoever comes
@@ -50,7 +50,7 @@ class Timings:
     first_back_off: float = 0.5
     longest_back_off: float = 30.0
     shortest_wait: float = 1.0
-    idle_place: float = 1.0
+    idle_permit: float = 1.0
     tidying: float = 10.0
     lock_wait: float = 10.0
     table_wait: float = 1.0

@@ -93,17 +93,24 @@ class ImpactCallHook(BaseHook):
         takes, said = probe(settings.endpoint)
         return takes, " ".join([said, *(f"Note: {each}." for each in settings.ignored)])
 
-    def log_call(self, call: Row | CallRecord, **options: Unpack[DeliveryKeywords]) -> Outcome:
+    def log_call(
+        self,
+        call: Row | CallRecord,
+        *,
+        interrupt: threading.Event | None = None,
+        **options: Unpack[DeliveryKeywords],
+    ) -> Outcome:
         """Deliver one call, by the same rules as :meth:`deliver`.
 
         :param call: a dict by column or parameter name, or a record
-        :param options: those of :meth:`deliver`
+        :param interrupt: as for :meth:`deliver`
+        :param options: every field of :class:`.RowOptions` and of :class:`.DeliveryOptions`, by its name
         :return: what came of it; never raises for an invalid or refused call
         :raises DeliveryAborted: when no call can be delivered until a person changes something
         """
         if not isinstance(call, (Mapping, CallRecord)) and not names_values(call):
             raise InvalidOption("log_call takes one call: a dict by column name, or a CallRecord")
-        delivery = Delivery(self.impactcall_conn_id, *options_of("log_call", options))
+        delivery = Delivery(self.impactcall_conn_id, *options_of("log_call", options), interrupt=interrupt)
         delivery.run([call])
         return cast("Outcome", delivery.last)  # Each row has one.
 
@@ -111,7 +118,8 @@ class ImpactCallHook(BaseHook):
         """Do all that :meth:`deliver` does, but for the sending: read, map, validate, and ask the ledger.
 
         :param rows: as for :meth:`deliver`
-        :param options: those of :meth:`deliver`, without ``dry_run``
+        :param options: every field of :class:`.RowOptions` and, but for ``dry_run``, of :class:`.DeliveryOptions`, by
+            its name
         :return: what would be sent, what would not and why, and what looks wrong
         :raises InvalidOption: if an option or the connection is wrong
         :raises LedgerUnusable: if the ledger cannot be reached

@@ -234,7 +234,7 @@ class ImpactCallLedgerHook(BaseHook):
             with reachable():
                 yield ledger
         finally:
-            ledger.engine.dispose()
+            ledger.close()
 
 
 class _Rows:

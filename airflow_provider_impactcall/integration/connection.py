@@ -58,7 +58,9 @@ class Extra(BaseModel):
     requests_per_hour: Positive | None = Field(None, description="Of the account, over all tasks; none if empty.")
     timeout: Positive = Field(30.0, description="Seconds for a whole request.")
     verify: Annotated[bool | str, BeforeValidator(_truth)] = Field(True, description="Or a file of certificates.")
-    proxies: Annotated[dict[str, str] | str | None, BeforeValidator(_from_json)] = Field(None, description="By scheme.")
+    proxies: Annotated[dict[str, str] | str | None, BeforeValidator(_from_json)] = Field(
+        None, repr=False, description="By scheme."
+    )
     cert: Annotated[tuple[str, str] | str | None, BeforeValidator(_from_json)] = Field(None, description="A client's.")
 
     @model_validator(mode="before")

@@ -40,6 +40,7 @@ from airflow_provider_impactcall.integration.files import FileRows, opened
 from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
 from airflow_provider_impactcall.integration.mapping_files import mapping_of
 from airflow_provider_impactcall.integration.options import DeliveryOptions, RowOptions, whole
+from airflow_provider_impactcall.integration.paths import shown
 from airflow_provider_impactcall.integration.run_line import run_line
 from airflow_provider_impactcall.integration.source import source
 from airflow_provider_impactcall.integration.text_files import CsvFormat
@@ -191,7 +192,7 @@ class Delivery:
         limiter = Limiter(Permits(ledger, run_id, endpoint.account, limits, endpoint.timeout)) if limits else None
         pacing = Pacing(limiter, self._options.max_wait)
         engine = Engine(
-            claims=prepared.duplicates,
+            duplicates=prepared.duplicates,
             pacing=pacing,
             on_settled=self._noting(rejects),
             concurrency=prepared.concurrency,
@@ -234,7 +235,7 @@ class Delivery:
         _log_run(line)
         # Airflow leaves a task that it stops no time for more than its report.
         measured = metrics.are_wanted() and not self._interrupt.is_set()
-        oldest = _kept(ended.ledger, ended.run_id, report, look=measured)
+        oldest = _ended(ended.ledger, ended.run_id, report, look=measured)
         if self._on_report is not None:
             self._on_report(report)
         metrics.tell(report, attempts, limited_seconds if ended.is_limited else None, oldest, namespace)
@@ -249,7 +250,7 @@ class Delivery:
     def _conclude(self, report: DeliveryReport, rejects: Rejects) -> None:
         path = report.rejects = self._options.rejects_path
         if path and report.rejected:
-            log.warning("The rejected rows are listed in %s", printable(path))
+            log.warning("The rejected rows are listed in %s", shown(path))
         if rejects.failure is not None:
             log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
         if report.stop is not None:
@@ -300,7 +301,7 @@ def _named(value: Any) -> str:
     return getattr(value, "__qualname__", None) or str(value)
 
 
-def _kept(ledger: Ledger, run_id: str, report: DeliveryReport, *, look: bool) -> float | None:
+def _ended(ledger: Ledger, run_id: str, report: DeliveryReport, *, look: bool) -> float | None:
     """End a run in the ledger; the age of its oldest undelivered call, if that is to be looked for and can be."""
     try:
         ledger.end(run_id, report)

@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from io import BytesIO, TextIOWrapper
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+from numbers import Real
+from operator import index
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict, cast
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY, RETRY_STATUSES
 from airflow_provider_impactcall.exceptions import InvalidOption
@@ -232,7 +234,7 @@ def whole(option: str, value: float | None) -> int | None:
     """
     if value is None:
         return None
-    if isinstance(at_least_zero(option, value), float) and not value.is_integer():
+    if at_least_zero(option, value) % 1:
         raise InvalidOption(f"{option} must be a whole number")
     return int(value)
 
@@ -242,7 +244,7 @@ def at_least_zero(option: str, value: float) -> float:
 
     :raises InvalidOption: naming the option
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+    if isinstance(value, bool) or not isinstance(value, Real) or not value >= 0:
         raise InvalidOption(f"{option} must be a number of zero or more")
     return value
 
@@ -259,7 +261,7 @@ def _refuse_other_statuses(statuses: Any) -> None:
 
 
 def _is_error(status: Any) -> bool:
-    return isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600
+    return isinstance(status, SupportsIndex) and not isinstance(status, bool) and 400 <= index(status) < 600
 
 
 def delimiter_of(option: Any) -> str:

@@ -83,6 +83,8 @@ class DeliverCallsOperator(BaseOperator):
     ui_color = "#d8ecff"
     # Of the delivery that is under way; a task instance runs one.
     _interrupted: threading.Event | None = None
+    # While a query is read, there is no delivery yet that could be told.
+    _asked_to_stop = False
 
     def __init__(
         self,
@@ -166,6 +168,8 @@ class DeliverCallsOperator(BaseOperator):
 
     def _deliver(self, rows: Any, on_report: Callable[[DeliveryReport], None]) -> DeliveryReport:
         self._interrupted = threading.Event()
+        if self._asked_to_stop:
+            self._interrupted.set()
         # Not at the top: every parse of a DAG file would pay for aiohttp, phonenumbers and all that sending needs.
         from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 
@@ -234,16 +238,13 @@ class DeliverCallsOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Stop well: nothing more leaves, and what is in flight is awaited as long as Airflow leaves time."""
+        self._asked_to_stop = True
         if self._interrupted is not None:
             self._interrupted.set()
 
     def _failure(self, report: DeliveryReport, rejected: float, unknown: float) -> AirflowException | None:
-        if report.given_up:
-            reason = "other_run: another run is sending them; try again when it has ended"
-            if report.stop is not None:
-                reason = f"{report.stop.code}: {report.stop}"
-            retry_at = None if report.stop is None else report.stop.retry_at
-            return CallsNotSent(f"{report.given_up} calls are still to be sent: {reason}. {report}", retry_at)
+        if report.given_up or report.unread:
+            return _calls_not_sent(report)
         excess = [
             f"{count} rows are {name}, and {option} is {tolerated}"
             for name, count, option, tolerated in (
@@ -289,6 +290,16 @@ class ImpactCallOperator(DeliverCallsOperator):
     def execute(self, context: Context) -> dict[str, int | float | str | None]:
         """Deliver the calls. See :meth:`DeliverCallsOperator.deliver` for what it returns and raises."""
         return self.deliver(reveal(self.calls), context)
+
+
+def _calls_not_sent(report: DeliveryReport) -> CallsNotSent:
+    reason = "other_run: another run is sending them; try again when it has ended"
+    if report.stop is not None:
+        reason = f"{report.stop.code}: {report.stop}"
+    retry_at = None if report.stop is None else report.stop.retry_at
+    if not report.given_up:
+        return CallsNotSent(f"rows are still to be read: {reason}. {report}", retry_at)
+    return CallsNotSent(f"{report.given_up} calls are still to be sent: {reason}. {report}", retry_at)
 
 
 def _tolerance(option: str, value: float | str) -> float:

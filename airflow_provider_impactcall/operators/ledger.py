@@ -14,6 +14,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_CONN_ID
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated, LedgerUnusable, ReadBackFailed
 from airflow_provider_impactcall.integration.options import RowOptions
+from airflow_provider_impactcall.operators.query_parameters import QueryParameters, warn_of_phone_numbers
+from airflow_provider_impactcall.operators.redaction import reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class CorrectLedgerOperator(BaseOperator):
             raise AirflowException(str(error)) from None
 
 
-class CorrectFromSqlOperator(CorrectLedgerOperator):
+class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
     """What the operators share that need the calls themselves, which the ledger does not keep.
 
     :param sql: the query of the delivering task, for all calls of the time in question, or the path of a ``.sql`` file
@@ -121,6 +123,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         super().__init__(**kwargs)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
+        warn_of_phone_numbers(parameters)
         self.parameters = parameters
         self.mapping = mapping
         self.constants = constants
@@ -141,7 +144,7 @@ class CorrectFromSqlOperator(CorrectLedgerOperator):
         def with_rows(hook: ImpactCallLedgerHook, author: Author) -> _T:
             from airflow_provider_impactcall.integration.sql import drained
 
-            with drained(self.sql_conn_id, self.sql, self.parameters) as rows:
+            with drained(self.sql_conn_id, self.sql, reveal(self.parameters)) as rows:
                 options = RowOptions(
                     mapping=self.mapping,
                     constants=self.constants,
@@ -180,7 +183,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
 
 
 class ReconcileCallsOperator(CorrectFromSqlOperator):
-    """Warnings for calls of unknown fate among impact.com's actions, and records those that are there as delivered.
+    """Looks for calls of unknown fate among impact.com's actions, and records those that are there as delivered.
 
     That a call is not there proves nothing: one that does not pay never becomes an action.
 

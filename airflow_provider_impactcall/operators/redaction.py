@@ -58,7 +58,7 @@ def redact_phone_numbers(value: Any) -> Any:
 
 
 def reveal(value: Any) -> Any:
-    """What :func:`hide` or :func:`redact_phone_numbers` was given, once Airflow has resolved the references in it."""
+    """What :func:`redact` or :func:`redact_phone_numbers` was given, once Airflow has resolved the references in it."""
     if isinstance(value, Redacted):
         return reveal(value.value)
     if type(value) in (list, tuple) and any(map(_holds_redacted, value)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,14 +9,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
-from airflow_provider_impactcall.operators.phone_like import names_of_phone_numbers
-from airflow_provider_impactcall.operators.redaction import redact_phone_numbers, reveal
+from airflow_provider_impactcall.operators.query_parameters import QueryParameters, warn_of_phone_numbers
+from airflow_provider_impactcall.operators.redaction import reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
 
-log = logging.getLogger(__name__)
 
-
-class SqlToImpactCallOperator(DeliverCallsOperator):
+class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
     """Delivers the calls that a query returns, one a row.
 
     The result is read with a server-side cursor where the database has one, and drained to disk before the
@@ -48,22 +45,8 @@ class SqlToImpactCallOperator(DeliverCallsOperator):
         super().__init__(**kwargs)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
-        for name in names_of_phone_numbers(parameters):
-            log.warning(
-                "parameters: %r looks like a phone number. It stands in the DAG's code, for all who may read that; "
-                "select the calls by something else",
-                name,
-            )
+        warn_of_phone_numbers(parameters)
         self.parameters = parameters
-
-    @property
-    def parameters(self) -> Any:
-        """The query's parameters, with those hidden that look like phone numbers."""
-        return self._parameters
-
-    @parameters.setter
-    def parameters(self, parameters: Any) -> None:
-        self._parameters = redact_phone_numbers(parameters)
 
     def execute(self, context: Context) -> dict[str, int | float | str | None]:
         """Read the rows, then deliver them. See :meth:`DeliverCallsOperator.deliver` for the rest.

@@ -81,7 +81,7 @@ def deliver(delivery: Delivery, database: sa.Engine | None = None, timings: Timi
         limiter = Limiter(Permits(kept, run_id, endpoint.account, limits, delivery.timeout), timings)
     interrupt = threading.Event()
     sender = Engine(
-        claims=Duplicates(),
+        duplicates=Duplicates(),
         pacing=Pacing(limiter, max_wait=20, timings=timings),
         on_settled=lambda *_: None,
         interrupt=interrupt,

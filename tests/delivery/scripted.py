@@ -154,7 +154,7 @@ def deliver(
         writer = DirectWriter(kept, key)
         limiter = VirtualLimiter(kept, writer.run_id, limits) if limits else None
         engine = Engine(
-            claims=Duplicates(key),
+            duplicates=Duplicates(key),
             pacing=Pacing(limiter, max_wait, Random(1)),
             on_settled=note,
             concurrency=concurrency,

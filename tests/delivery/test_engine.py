@@ -455,7 +455,7 @@ def test_whatever_happens_every_row_is_settled_once_and_no_call_is_processed_twi
 def test_a_stop_from_outside_settles_what_is_in_flight_and_counts_the_rest() -> None:
     endpoint = Endpoint(always(OK), lambda: (1.0, 1.0))
     interrupt = threading.Event()
-    engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt)
+    engine = Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, interrupt=interrupt)
 
     async def main() -> None:
         asyncio.get_running_loop().call_later(3.0, interrupt.set)
@@ -477,7 +477,7 @@ def test_a_stop_from_outside_waits_for_an_answer_no_longer_than_airflow_waits_fo
     settled: list[Outcome] = []
     interrupt = threading.Event()
     engine = Engine(
-        claims=Duplicates(),
+        duplicates=Duplicates(),
         pacing=Pacing(),
         on_settled=lambda _, outcome: settled.append(outcome),
         interrupt=interrupt,
@@ -573,7 +573,7 @@ def without_ledger(attempt: Attempt, *, resend: bool) -> tuple[FailingWriter, De
 
     async def main() -> tuple[FailingWriter, DeliveryReport]:
         writer = FailingWriter(2, resend=resend)
-        engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None)
+        engine = Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None)
         return writer, await engine.run(Endpoint(in_order(OK, then=attempt)).send, writer, spread(10, 1.0))
 
     return virtual_time.run(main())
@@ -593,7 +593,7 @@ def test_a_stop_from_outside_ends_a_back_off() -> None:
     endpoint = Endpoint(always(too_many(1000.0)))
     interrupt = threading.Event()
     pacing = Pacing(max_wait=5000)
-    engine = Engine(claims=Duplicates(), pacing=pacing, on_settled=lambda *_: None, interrupt=interrupt)
+    engine = Engine(duplicates=Duplicates(), pacing=pacing, on_settled=lambda *_: None, interrupt=interrupt)
 
     async def main() -> None:
         asyncio.get_running_loop().call_later(3.0, interrupt.set)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import os
+import pickle
 import re
 import signal
 import sqlite3
@@ -59,7 +60,7 @@ class Delivery:
     def run(self, rows: Any, note: Callable[[Item, Outcome], None] | None = None) -> DeliveryReport:
         interrupt = threading.Event()
         engine = Engine(
-            claims=Duplicates(), pacing=Pacing(), on_settled=note or self.note, interrupt=interrupt, **self.options
+            duplicates=Duplicates(), pacing=Pacing(), on_settled=note or self.note, interrupt=interrupt, **self.options
         )
         return run(engine, self.endpoint, a_run_of(self.ledger), rows, CallMapping(), interrupt)
 
@@ -180,7 +181,7 @@ def test_rows_are_read_and_mapped_in_the_caller_s_thread(sandbox: Sandbox) -> No
         threads.add(threading.current_thread())
         return 5
 
-    engine = Engine(claims=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None)
+    engine = Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None)
     writer = a_run_of(in_a_file())
     run(engine, endpoint(sandbox.url), writer, [canary.row()], CallMapping({"MediaId": media}), threading.Event())
     assert threads == {threading.current_thread()}
@@ -379,6 +380,8 @@ def test_an_abort_reads_no_endless_generator_to_its_end() -> None:
             within(HANGS, lambda: delivery.run(canary.row(number) for number in count()))
         report = raised.value.report
         assert report.rows == report.not_sent == len(delivery.settled)
+        assert report.unread
+        assert pickle.loads(pickle.dumps(raised.value)).report.rows == report.rows
 
 
 # Memory

@@ -74,7 +74,7 @@ class Storm:
 
         async def main() -> DeliveryReport:
             engine = Engine(
-                claims=Duplicates(),
+                duplicates=Duplicates(),
                 pacing=Pacing(max_wait=max_wait, random=Random(seed), clock=LoopClock(self.loop)),
                 on_settled=lambda *_: None,
                 concurrency=CONCURRENCY,
@@ -220,7 +220,7 @@ def test_a_run_with_less_patience_stops_in_time_and_the_next_one_delivers(
 
 
 @pytest.mark.parametrize("headers", [{"Retry_After": "3600"}, {"Retry_After": "7200"}, {"X_RateLimit_Reset": "86400"}])
-def test_an_hour_or_more_stops_at_once_and_says_when_to_come_back(storm_of: StormOf, headers: dict[str, str]) -> None:
+def test_an_hour_or_more_stops_at_once_and_says_when_to_try_again(storm_of: StormOf, headers: dict[str, str]) -> None:
     storm = storm_of(lambda: refused_with(**headers))
     first = storm.deliver(max_wait=60)
     asked_until = max(request.counted + BACK for request in storm.during()) + 3600
@@ -288,7 +288,7 @@ def test_what_was_admitted_before_a_wait_was_asked_for_does_not_leave_in_it() ->
 
     async def main() -> DeliveryReport:
         pacing = Pacing(clock=LoopClock(loop))
-        engine = Engine(claims=Duplicates(), pacing=pacing, on_settled=lambda *_: None, timings=PUNCTUAL)
+        engine = Engine(duplicates=Duplicates(), pacing=pacing, on_settled=lambda *_: None, timings=PUNCTUAL)
         async with writer:
             return await engine.run(send, writer, batches())
 

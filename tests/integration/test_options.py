@@ -141,3 +141,11 @@ def test_options_as_objects_do_what_keywords_do(sandbox: Sandbox) -> None:
     assert hook.deliver_with(rows, row_options, DeliveryOptions(limit=2)).delivered == 2
     assert ImpactCallLedgerHook().adopt_with(rows, AUTHOR, row_options).adopted == 1
     assert hook.deliver(rows, mapping={"CallSessionId": "id"}).already_delivered == 3
+
+
+def test_numbers_of_a_data_frame_are_numbers() -> None:
+    numpy = pytest.importorskip("numpy")
+    options = DeliveryOptions(
+        limit=numpy.int64(5), max_wait=numpy.float64(2.5), retry_statuses=list(numpy.array([429]))
+    )
+    assert (options.limit, options.max_wait, list(options.retry_statuses)) == (5, 2.5, [429])

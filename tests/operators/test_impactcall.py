@@ -407,5 +407,13 @@ def test_a_task_that_is_asked_to_stop_sends_nothing_more_and_may_be_retried(sand
     assert session_ids(sandbox) == ["call-0", "call-1", "call-2"]
 
 
+def test_a_task_that_was_asked_to_stop_before_its_rows_were_read_sends_nothing(sandbox: Sandbox) -> None:
+    operator = ImpactCallOperator(task_id="deliver", calls=calls(3))
+    operator.on_kill()
+    with pytest.raises(AirflowException, match="run_stopped: "):
+        operator.execute({})
+    assert not sandbox.requests
+
+
 def test_airflows_own_dry_run_still_works() -> None:
     ImpactCallOperator(task_id="deliver", calls=[], dry_run=True).dry_run()

@@ -247,3 +247,14 @@ def test_a_task_of_a_long_name_can_correct_too(warehouse: sqlite3.Connection, mo
     monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "t" * 250)
     add(warehouse, "a")
     assert AdoptCallsOperator(task_id="adopt", why="sent before", **OPTIONS).execute({})["adopted"] == 1
+
+
+def test_a_parameter_that_looks_like_a_phone_number_is_not_shown(
+    warehouse: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(warehouse, "a", CallerId=examples.CALLER)
+    given = {**OPTIONS, "sql": "SELECT * FROM calls WHERE CallerId = :caller"}
+    task = AdoptCallsOperator(task_id="adopt", why="sent before", parameters={"caller": examples.CALLER}, **given)
+    assert examples.CALLER not in str(task.parameters) + caplog.text
+    assert [record.args for record in caplog.records if record.levelname == "WARNING"] == [("caller",)]
+    assert task.execute({})["adopted"] == 1

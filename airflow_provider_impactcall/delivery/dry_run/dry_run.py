@@ -125,7 +125,7 @@ class DryRun:
         return _Watched(row, aliases, self._read)
 
     def run(
-        self, items: Iterable[Item], claims: Duplicates, ledger: Ledger, *, resend: bool, on_settled: Listener
+        self, items: Iterable[Item], duplicates: Duplicates, ledger: Ledger, *, resend: bool, on_settled: Listener
     ) -> None:
         """Settle every row as a delivery would, but for the sending.
 
@@ -137,7 +137,7 @@ class DryRun:
         started = datetime.now(UTC)
         rows = iter(items)
         settle = partial(self._settle, on_settled)
-        while batch := list(islice(self._claimed(rows, claims, ledger.namespace, settle), _BATCH)):
+        while batch := list(islice(self._claimed(rows, duplicates, ledger.namespace, settle), _BATCH)):
             entries = ledger.look_up([key for _, claim in batch for key in claim.keys])
             waiting = []
             for call, given in batch:
@@ -209,7 +209,7 @@ class DryRun:
         }
 
     def _claimed(
-        self, rows: Iterator[Item], claims: Duplicates, namespace: str, settle: Callable[[Item, Outcome], None]
+        self, rows: Iterator[Item], duplicates: Duplicates, namespace: str, settle: Callable[[Item, Outcome], None]
     ) -> Iterator[tuple[Call, Claim]]:
         for row in rows:
             self.report.rows += 1
@@ -217,7 +217,7 @@ class DryRun:
                 self._note_left_out()
             if isinstance(row, Call):
                 self._looks.note_id(row.record)
-            claimed = claim_of(row, claims, partial(identify, namespace, claims.key))
+            claimed = claim_of(row, duplicates, partial(identify, namespace, duplicates.key))
             if isinstance(claimed, Outcome):
                 settle(row, claimed)
             else:

@@ -149,7 +149,7 @@ class Limiter:
         if self._noting or self._ended:
             due_at = min(due_at, (self._noting or self._ended)[0] + AHEAD_SECONDS)
         if len(self._ready) > demand.soon:
-            due_at = min(due_at, self._ready[0] + self._timings.idle_place)
+            due_at = min(due_at, self._ready[0] + self._timings.idle_permit)
         return due_at
 
     async def _exchange(self, demand: Demand) -> Grant:
@@ -158,7 +158,7 @@ class Limiter:
             self._noting, self._ended = self._ended, []
             self._in_doubt = True
         now = _now()
-        while len(self._ready) > demand.soon and self._ready[0] + self._timings.idle_place <= now + _AN_INSTANT:
+        while len(self._ready) > demand.soon and self._ready[0] + self._timings.idle_permit <= now + _AN_INSTANT:
             self._ready.pop(0)
         request = Request(
             self._turn,

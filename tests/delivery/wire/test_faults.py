@@ -343,7 +343,7 @@ def test_a_run_that_is_stopped_while_it_connects_has_sent_nothing(full_accept_qu
 
     report = run(
         Engine(
-            claims=Duplicates(),
+            duplicates=Duplicates(),
             pacing=Pacing(max_wait=0),
             on_settled=lambda *_: None,
             concurrency=1,

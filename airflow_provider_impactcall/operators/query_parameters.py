@@ -1,0 +1,36 @@
+"""The parameters of an operator's query: what looks like a phone number in them is not shown."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow_provider_impactcall.operators.phone_like import names_of_phone_numbers
+from airflow_provider_impactcall.operators.redaction import redact_phone_numbers
+
+log = logging.getLogger(__name__)
+
+
+class QueryParameters:
+    """An operator whose field ``parameters`` Airflow renders, stores and shows."""
+
+    _parameters: Any = None
+
+    @property
+    def parameters(self) -> Any:
+        """The query's parameters, with those hidden that look like phone numbers."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, parameters: Any) -> None:
+        self._parameters = redact_phone_numbers(parameters)
+
+
+def warn_of_phone_numbers(parameters: Any) -> None:
+    """Say which parameters look like phone numbers, by name."""
+    for name in names_of_phone_numbers(parameters):
+        log.warning(
+            "parameters: %r looks like a phone number. It stands in the DAG's code, for all who may read that; "
+            "select the calls by something else",
+            name,
+        )
