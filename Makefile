@@ -120,7 +120,7 @@ docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
 	  echo $$page; \
 	done
 
-ci: ## Everything that has to pass before a change lands (50 minutes)
+ci: ## Everything that has to pass before a change lands (45 minutes)
 	.ci/run
 
 nightly: ## Everything, however long it takes: the whole soak, Celery, all lanes on all versions, all examples, mutants
