@@ -48,7 +48,7 @@ class CallIndex:
 def names_of_key(key: Any) -> tuple[str, ...]:
     """The parameters that tell two calls apart.
 
-    :raises InvalidOption: for a key that is empty or names what is none of the 50 parameters
+    :raises InvalidOption: for a key that is empty, or names something else than the 50 parameters
     """
     if isinstance(key, str) or not isinstance(key, Sequence) or not key:
         raise InvalidOption("key must be a list of impact.com's parameters")
@@ -64,7 +64,7 @@ class Duplicates:
     Keeps digests of each call, never the call: 35 MB a million.
 
     :param key: the parameters that tell two calls apart
-    :raises InvalidOption: for a key that is empty or names what is none of the 50 parameters
+    :raises InvalidOption: for a key that is empty, or names something else than the 50 parameters
     """
 
     def __init__(self, key: Sequence[str] = DEFAULT_KEY) -> None:

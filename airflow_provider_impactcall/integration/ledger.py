@@ -52,10 +52,12 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
             if conn_id == EMBEDDED:
                 ledger.prepare()
             else:
-                _refuse_older(standing(ledger.engine), conn_id)
-                ledger.prepare()
-                # A task of an earlier version may have made the tables in the same moment.
-                _refuse_older(standing(ledger.engine), conn_id)
+                found = standing(ledger.engine)
+                _refuse_older(found, conn_id)
+                if found.empty:
+                    ledger.prepare()
+                    # A task of an earlier version may have made the tables in the same moment.
+                    _refuse_older(standing(ledger.engine), conn_id)
         if conn_id == EMBEDDED:
             build_missing(ledger)
     except BaseException:
@@ -117,7 +119,7 @@ def existing_ledger(conn_id: str) -> Ledger | None:
     """The ledger to look at, of no namespace, or None if no delivery has made one yet. Nothing is written.
 
     :param conn_id: a SQL connection, or ``embedded``
-    :raises InvalidOption: if the connection is none of a SQL database
+    :raises InvalidOption: if the connection is not that of a SQL database
     :raises LedgerOutdated: if an earlier version of this package made it
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """

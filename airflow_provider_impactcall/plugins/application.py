@@ -26,6 +26,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_impactcall.delivery.csv_cells import csv_lines
+from airflow_provider_impactcall.delivery.ledger.selection import status_of
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.plugins.answers import COLUMNS, DEFAULT_CALLS, Answers, Asked
 from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
@@ -129,7 +130,7 @@ def asked(
         namespace=namespace or None,
         states=[each for each in state if each],
         reason_code=reason_code or None,
-        status=_status(status) if status else None,
+        status=status_of(status) if status else None,
         call_session_ids=[each for each in call_session_id if each],
         media_ids=[each for each in media_id if each],
         campaign_ids=[each for each in campaign_id if each],
@@ -139,12 +140,6 @@ def asked(
         dag_run_id=dag_run_id or None,
         limit=limit,
     )
-
-
-def _status(text: str) -> int:
-    if not text.isdecimal() or len(text) > 3:
-        raise InvalidOption("status must be an HTTP status from 100 to 599, or 0")
-    return int(text)
 
 
 _Asked = Annotated[Asked, Depends(asked)]

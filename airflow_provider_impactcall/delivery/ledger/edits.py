@@ -56,7 +56,7 @@ class Edit:
 
     @contextmanager
     def run(self, kind: str, ends: Mapping[str, int]) -> Iterator[str]:
-        """A run that is no delivery.
+        """A run that is not a delivery.
 
         :param ends: how many calls ended in which state, once the context ends
         """

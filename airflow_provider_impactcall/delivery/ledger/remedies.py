@@ -24,6 +24,11 @@ _DIED = "The task was killed, or its worker died, while the calls were in flight
 _NO_ANSWER = "The calls left, and no complete answer came: impact.com may have them."
 _NO_VERDICT = "impact.com answered, and did not say whether it has the calls."
 _IN_DOUBT = "An attempt to send the calls may have been processed, and nobody knows: impact.com may have them."
+_BY_CODE: dict[str, str] = {
+    ReasonCode.RUN_DIED: _DIED,
+    ReasonCode.NO_ANSWER: _NO_ANSWER,
+    ReasonCode.NO_VERDICT: _NO_VERDICT,
+}
 _FIND_OUT = (
     "Look for them among its actions first: impactcall reconcile, with the delivering task's query. For those that are "
     "not there, ask your CSM with their list, and resolve what you are told."
@@ -42,9 +47,7 @@ def about_rejected(code: str, status: int | None) -> str:
 
 def about_unknown(code: str, status: int | None) -> str:
     """The same of calls of unknown fate."""
-    by_code = {ReasonCode.RUN_DIED: _DIED, ReasonCode.NO_ANSWER: _NO_ANSWER, ReasonCode.NO_VERDICT: _NO_VERDICT}
-    happened = next((text for known, text in by_code.items() if known == code), _IN_DOUBT)
-    return f"{happened} {_FIND_OUT}"
+    return f"{_BY_CODE.get(code, _IN_DOUBT)} {_FIND_OUT}"
 
 
 def requeue(command: Sequence[str], namespace: str, code: str, status: int | None, period: Period) -> str:

@@ -88,7 +88,7 @@ def of_one_run(ledger: Ledger, selection: Selection, run_id: str) -> tuple[str, 
     changed, and not by their run.
 
     :param ledger: of any namespace
-    :return: the run's namespace, and the selection, None if there is no such run
+    :return: the run's namespace, and the selection, or None if the ledger does not have the run
     """
     columns = (runs.c.namespace, runs.c.started_at, runs.c.ended_at, runs.c.lease_until)
     with ledger.reading() as connection:

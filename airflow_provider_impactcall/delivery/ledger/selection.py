@@ -102,8 +102,8 @@ class Selection:
             raise InvalidOption(f"state must be one of {', '.join(STATES)}, and not {', '.join(map(repr, strange))}")
         if self.reason_code is not None and self.reason_code not in tuple(ReasonCode):
             raise InvalidOption(f"reason_code must be one of {', '.join(ReasonCode)}, and not {self.reason_code!r}")
-        if self.status is not None and self.status != 0 and not 100 <= self.status <= 599:
-            raise InvalidOption("status must be an HTTP status from 100 to 599, or 0")
+        if self.status is not None:
+            status_of(self.status)
         if any(moment is not None and moment.tzinfo is None for moment in (self.since, self.until)):
             raise InvalidOption("since and until must have an offset from UTC")
 
@@ -158,6 +158,18 @@ class Selection:
             yield calls.c.MediaId.in_(tuple(self.media_ids))
         if self.campaign_ids:
             yield calls.c.CampaignId.in_(tuple(self.campaign_ids))
+
+
+def status_of(given: int | str) -> int:
+    """The HTTP status that a number or its digits stand for; 0 stands for none.
+
+    :raises InvalidOption: if it is not one
+    """
+    digits = str(given)
+    status = int(digits) if digits.isdecimal() and len(digits) <= 3 else -1
+    if status != 0 and not 100 <= status <= 599:
+        raise InvalidOption("status must be an HTTP status from 100 to 599, or 0")
+    return status
 
 
 def _or_left_open(of_reason: ColumnElement[bool], died: bool) -> ColumnElement[bool]:

@@ -107,7 +107,7 @@ class Ledger:
     def oldest_undelivered(self) -> float:
         """How many seconds ago the oldest call was first taken up that is still to be delivered, or may not have been.
 
-        Rejected calls are none of these, as waiting brings them nowhere. Reads no more rows than there are such calls.
+        Rejected calls do not count, as waiting brings them nowhere. Reads no more rows than there are such calls.
 
         :return: zero if there is none
         """
