@@ -8,7 +8,7 @@ from html import escape
 
 from aiohttp import hdrs, web
 
-from airflow_provider_impactcall.exceptions import Problem
+from airflow_provider_impactcall.sandbox.validation import Complaint
 
 # Letter for letter as impact.com's page prints it. The trailing comma makes it invalid JSON: a client that
 # parses strictly would take every delivered call for a failed one, and should find that out here.
@@ -21,7 +21,7 @@ def ok(request: web.Request) -> web.Response:
     return _json(200, OK_JSON) if _wants_json(request) else _xml(200, OK_XML)
 
 
-def refused(request: web.Request, problems: Sequence[Problem]) -> web.Response:
+def refused(request: web.Request, problems: Sequence[Complaint]) -> web.Response:
     """400, with everything that is wrong with the call.
 
     No refusal of this endpoint is documented; this is the shape that impact.com documents for its other

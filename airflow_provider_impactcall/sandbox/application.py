@@ -6,7 +6,6 @@ import asyncio
 
 from aiohttp import hdrs, web
 
-from airflow_provider_impactcall.exceptions import Problem
 from airflow_provider_impactcall.sandbox import actions, answers
 from airflow_provider_impactcall.sandbox.credentials import read_basic
 from airflow_provider_impactcall.sandbox.faults import NO_FAULT, Fault, Moment
@@ -15,7 +14,7 @@ from airflow_provider_impactcall.sandbox.measures import KEY, MEASURES, Measures
 from airflow_provider_impactcall.sandbox.page import Page
 from airflow_provider_impactcall.sandbox.plan import FaultPlan
 from airflow_provider_impactcall.sandbox.recent import Passage
-from airflow_provider_impactcall.sandbox.validation import FORM, find_problems, read_pairs
+from airflow_provider_impactcall.sandbox.validation import FORM, Complaint, find_problems, read_pairs
 
 ENDPOINT = "/calldata/logCallData"
 MAX_TARGET_BYTES = 128 * 1024
@@ -112,7 +111,7 @@ class CallDataApplication:
         try:
             received.body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            passage.refuse([Problem("body", f"has more than {MAX_BODY_BYTES} bytes")])
+            passage.refuse([Complaint("body", f"has more than {MAX_BODY_BYTES} bytes")])
             return answers.body_too_long(request, MAX_BODY_BYTES)
         passage.read(received.body, request.content_type)
         if fault.moment is Moment.BEFORE_PROCESSING:
@@ -122,17 +121,17 @@ class CallDataApplication:
     def _process(self, request: web.Request, body: bytes, passage: Passage) -> web.Response | None:
         # Never waits: a call is processed whole, even if its caller dies on the last byte.
         if len(request.raw_path) > MAX_TARGET_BYTES:
-            passage.refuse([Problem("request target", f"has more than {MAX_TARGET_BYTES} bytes")])
+            passage.refuse([Complaint("request target", f"has more than {MAX_TARGET_BYTES} bytes")])
             return answers.target_too_long(request, MAX_TARGET_BYTES)
         if not self._admits(request.headers.get(hdrs.AUTHORIZATION, "")):
             passage.refuse(
-                [Problem("Authorization", "is missing, unreadable, or not what the sandbox was told to expect")]
+                [Complaint("Authorization", "is missing, unreadable, or not what the sandbox was told to expect")]
             )
             return answers.unauthorized(request)
         pairs = read_pairs(request.raw_path, body, request.content_type)
         problems = find_problems(pairs)
         if body and request.content_type != FORM:
-            problems.insert(0, Problem("body", f"is not read: it is {request.content_type}, and not {FORM}"))
+            problems.insert(0, Complaint("body", f"is not read: it is {request.content_type}, and not {FORM}"))
         if problems:
             passage.refuse(problems)
             return answers.refused(request, problems)

@@ -14,8 +14,7 @@ from functools import cached_property
 
 from aiohttp import web
 
-from airflow_provider_impactcall.exceptions import Problem
-from airflow_provider_impactcall.sandbox.validation import read_pairs
+from airflow_provider_impactcall.sandbox.validation import Complaint, read_pairs
 
 KEPT = 200
 
@@ -51,7 +50,7 @@ class Passage:
     body: bytes = b""
     content_type: str = ""
     too_long: bool = False
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Complaint, ...] = ()
     wrong: int = 0
     fault: str | None = None
     processed: int | None = None
@@ -67,11 +66,11 @@ class Passage:
             self.body, self.content_type = body, content_type
         self.__dict__.pop("pairs", None)
 
-    def refuse(self, problems: Sequence[Problem]) -> None:
+    def refuse(self, problems: Sequence[Complaint]) -> None:
         """It is refused, for these reasons."""
         self.wrong = len(problems)
         kept = problems[:_MOST_PROBLEMS]
-        self.problems = tuple(Problem(problem.parameter[:_LONGEST_NAME], problem.message) for problem in kept)
+        self.problems = tuple(Complaint(problem.parameter[:_LONGEST_NAME], problem.message) for problem in kept)
 
     @cached_property
     def pairs(self) -> list[tuple[str, str]]:

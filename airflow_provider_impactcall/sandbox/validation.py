@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from airflow_provider_impactcall.exceptions import Problem
 from airflow_provider_impactcall.records import PARAMETERS, Parameter
 from airflow_provider_impactcall.records.call_record import nearest_parameter
 
@@ -29,6 +29,20 @@ _CALLED_NUMBER = re.compile(
 Pairs = Sequence[tuple[str, str]]
 
 
+class Complaint(NamedTuple):
+    """One thing that is wrong with a request.
+
+    :param parameter: its name, or the part of the request that it is about
+    :param message: what is wrong; never the value itself
+    """
+
+    parameter: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.parameter} {self.message}"
+
+
 def read_pairs(target: str, body: bytes, content_type: str) -> list[tuple[str, str]]:
     """The parameters in the order of their arrival, from the query string and from a form.
 
@@ -41,16 +55,16 @@ def read_pairs(target: str, body: bytes, content_type: str) -> list[tuple[str, s
     return [pair for text in (target.partition("?")[2], form) for pair in _decoded(text)]
 
 
-def find_problems(pairs: Pairs) -> list[Problem]:
+def find_problems(pairs: Pairs) -> list[Complaint]:
     """Everything that is wrong with a call: its parameters in the order of impact.com's page, then unknown names."""
     values = dict(pairs)
     times = Counter(name for name, _ in pairs)
     wrong = [
-        Problem(name, message)
+        Complaint(name, message)
         for name, parameter in PARAMETERS.items()
         if (message := _wrong(parameter, values, times[name]))
     ]
-    return wrong + [Problem(_readable(name), _unknown(name)) for name in times if name not in PARAMETERS]
+    return wrong + [Complaint(_readable(name), _unknown(name)) for name in times if name not in PARAMETERS]
 
 
 def _decoded(text: str) -> list[tuple[str, str]]:
