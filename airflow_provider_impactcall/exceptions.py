@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,18 +18,71 @@ class InvalidOption(ImpactCallError, ValueError):
     """An option, a mapping or a connection says something that cannot be done. Nothing was sent."""
 
 
+class ProblemCode(StrEnum):
+    """What is wrong with a parameter of a row: what code compares and groups by, with the parameter beside it. A code
+    never changes; the sentence beside it may. ``docs/errors.md`` has what to do about each.
+    """
+
+    MISSING = "missing"
+    """There is nothing where a value is needed: no column, NULL, an empty text or blanks."""
+    WRONG_TYPE = "wrong_type"
+    """The value is of a type that the parameter does not take, such as a boolean, bytes, a list or an object."""
+    NOT_A_NUMBER = "not_a_number"
+    """The value is not a number, or it is infinite; of a duration, not one that can be read in one way."""
+    FRACTION = "fraction"
+    """A whole number is needed, and the number has a fraction."""
+    OUT_OF_RANGE = "out_of_range"
+    """The number is negative, has more than 64 digits, or is a float too large to be exact; or the time is one that
+    databases and programs write where there is none, such as one before 1990.
+    """
+    LONGER_THAN_THE_CALL = "longer_than_the_call"
+    """``TalkDuration`` is more than ``CallDuration``."""
+    NOT_A_TIME = "not_a_time"
+    """The value is not a time that can be read in one way: another form, a date alone, ``NOW``."""
+    TIME_WITHOUT_OFFSET = "time_without_offset"
+    """The time has no offset from UTC, and the option ``timezone`` gives it none."""
+    TIME_IN_THE_FUTURE = "time_in_the_future"
+    """The time is more than a day ahead of the clock."""
+    NOT_A_PHONE_NUMBER = "not_a_phone_number"
+    """The value is not a phone number of any country, or not one of the country beside it."""
+    WITHOUT_COUNTRY_CODE = "without_country_code"
+    """The number is not a NANP number of ten digits, and has no country code, nor a country that would give it one."""
+    ANONYMOUS_CALLER = "anonymous_caller"
+    """The value is the mark of a caller who shows no number."""
+    COUNTRY_NOT_DERIVABLE = "country_not_derivable"
+    """The number does not tell its country."""
+    UNKNOWN_WORD = "unknown_word"
+    """The word is not one of those that can stand there: a status, a country, yes or no."""
+    NOT_IN_TABLE = "not_in_table"
+    """The mapping's table (``values`` or ``lookup``) has no entry for what the row holds."""
+    TEXT_TOO_LONG = "text_too_long"
+    """The text has more characters than the parameter takes."""
+    INVALID_CHARACTER = "invalid_character"
+    """The text holds a character that cannot be sent or stored."""
+    AMBIGUOUS_COLUMN = "ambiguous_column"
+    """Two columns, or two keys of an object, could be meant."""
+    UNKNOWN_PARAMETER = "unknown_parameter"
+    """The name is not one of impact.com's 50 parameters."""
+    MAPPING_FAILED = "mapping_failed"
+    """A function of the mapping or of the preset failed at the row, or says that its value does not fit."""
+    NOT_A_ROW = "not_a_row"
+    """What stands in the place of a row is not one, such as a broken line of a file."""
+    UNREADABLE = "unreadable"
+    """The row or the value could not be read: its source or its driver failed at it."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with one call.
 
     :param parameter: impact.com's name of the parameter, or ``row`` if it is the row as a whole
-    :param message: what is wrong and what would be right; never the value itself
-    :param missing: whether it is that the call lacks the parameter
+    :param code: what is wrong
+    :param message: the same as a sentence, and what would be right; never the value itself
     """
 
     parameter: str
+    code: ProblemCode
     message: str
-    missing: bool = False
 
     def __str__(self) -> str:
         return f"{self.parameter} {self.message}"

@@ -18,7 +18,7 @@ _ERRORS = ("CallsNotSent", "AirflowFailException", "AirflowSkipException", "say"
 _TEXT_OF = {
     "Attempt": 2,
     "Outcome": 2,
-    "Problem": 1,
+    "Problem": 2,
     "Stop": 1,
     "Wait": 1,
     "UnreadableRow": 0,

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_impactcall.delivery.items import Rejected, Skipped
 from airflow_provider_impactcall.delivery.spool import storable
-from airflow_provider_impactcall.exceptions import Problem
+from airflow_provider_impactcall.exceptions import Problem, ProblemCode
 from airflow_provider_impactcall.records.columns import OpenedRow, Row
 from airflow_provider_impactcall.records.vendors import Join, VendorPreset
 
@@ -75,7 +75,8 @@ def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset,
         results = _joined(rows, preset, join)
     except Exception as error:
         # Only the type: what it says may quote the rows.
-        problem = Problem("row", f"could not be joined with the others of its call: {type(error).__name__}")
+        message = f"could not be joined with the others of its call: {type(error).__name__}"
+        problem = Problem("row", ProblemCode.MAPPING_FAILED, message)
         results = [Rejected(number, call, (problem,)) for number in numbers]
     aliases = {name: column for row in rows for name, column in row.aliases.items()}
     for number, result in zip(numbers, results, strict=True):

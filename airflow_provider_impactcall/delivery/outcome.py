@@ -70,7 +70,7 @@ class ReasonCode(StrEnum):
 
     # A row.
     INVALID = "invalid"
-    """The row is not a call that impact.com could take; each of its problems has a code of its own."""
+    """The row is not a call that impact.com could take; each of its problems has a :class:`.ProblemCode`."""
     WITHOUT_KEY = "without_key"
     """The row has none of the parameters of the deduplication key."""
     FILTERED = "filtered"

@@ -47,7 +47,7 @@ def mapped(
             yield row
             continue
         if isinstance(row, UnreadableRow):
-            yield Rejected(number, None, (Problem("row", row.problem),))
+            yield Rejected(number, None, (Problem("row", row.code, row.problem),))
             continue
         try:
             yield Call(number, mapping.record(row, watch))

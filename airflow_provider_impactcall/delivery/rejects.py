@@ -11,6 +11,7 @@ from typing import TextIO
 
 from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
 from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
+from airflow_provider_impactcall.exceptions import Problem, ProblemCode
 
 _DISTINCT_REASONS = 1000
 _TO_ACT_ON = (RowOutcome.REJECTED, RowOutcome.UNKNOWN, RowOutcome.CHANGED, RowOutcome.NOT_SENT)
@@ -21,6 +22,9 @@ class Rejects:
     """Takes note of every rejected row: its number, its ``CallSessionId`` and every reason, nothing else of it. Of
     rows that are unknown, changed, filtered or not sent, it counts the reasons.
 
+    A line has the keys ``row``, ``CallSessionId``, ``reason_code`` (a :class:`.ReasonCode`), ``reasons`` (sentences)
+    and ``problems``: of each problem of an invalid row its ``parameter`` and its ``code`` (a :class:`.ProblemCode`).
+
     A file that cannot be written is never worth a call: what goes wrong with it is kept in ``failure``, and is
     an exception of any type, as object stores have their own.
 
@@ -30,19 +34,17 @@ class Rejects:
     def __init__(self, lines: TextIO | None = None) -> None:
         self.failure: Exception | None = None
         self._lines = lines
-        self._reasons: Counter[tuple[RowOutcome, ReasonCode, str]] = Counter()
+        self._reasons: Counter[tuple[RowOutcome, ReasonCode | ProblemCode, str]] = Counter()
 
     def note(self, row: Item, outcome: Outcome) -> None:
         """Take note of a row, if it is one of those."""
         if outcome.state not in _NOTEWORTHY:
             return
-        if isinstance(row, Rejected):
-            session_id, reasons = row.call_session_id, [str(problem) for problem in row.problems]
-        else:
-            session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id
-            reasons = [outcome.reason]
-        for reason in reasons:
-            reason_of = (outcome.state, outcome.code, reason)
+        problems: tuple[Problem, ...] = row.problems if isinstance(row, Rejected) else ()
+        reasons: list[tuple[ReasonCode | ProblemCode, str]] = [(problem.code, str(problem)) for problem in problems]
+        reasons = reasons or [(outcome.code, outcome.reason)]
+        for code, reason in reasons:
+            reason_of = (outcome.state, code, reason)
             if reason_of in self._reasons or len(self._reasons) < _DISTINCT_REASONS:
                 self._reasons[reason_of] += 1
         if outcome.state is not RowOutcome.REJECTED:
@@ -50,7 +52,13 @@ class Rejects:
         if self._lines is None or self.failure is not None:
             return
         try:
-            line = {"row": row.row, "CallSessionId": session_id, "reason_code": outcome.code, "reasons": reasons}
+            line = {
+                "row": row.row,
+                "CallSessionId": row.record.CallSessionId if isinstance(row, Call) else row.call_session_id,
+                "reason_code": outcome.code,
+                "reasons": [reason for _, reason in reasons],
+                "problems": [{"parameter": problem.parameter, "code": problem.code} for problem in problems],
+            }
             self._lines.write(json.dumps(line) + "\n")
         except Exception as error:
             self.failure = error
@@ -70,8 +78,8 @@ class Rejects:
     def commonest(
         self, states: Collection[RowOutcome] = _TO_ACT_ON, count: int = 10
     ) -> list[tuple[RowOutcome, str, int]]:
-        """The commonest reasons, each begun with its code, with what it led to and the number of rows that it was given
-        for.
+        """The commonest reasons, each begun with its code (of an invalid row, that of a problem), with what it led to
+        and the number of rows that it was given for.
         """
         reasons = (
             (state, f"{code}: {reason}", rows)

@@ -11,7 +11,7 @@ from numbers import Number
 from typing import Any
 from uuid import UUID
 
-from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, ProblemCode
 from airflow_provider_impactcall.records import CallMapping, CallRecord, normalize
 from airflow_provider_impactcall.records.column_names import may_be_shown
 from airflow_provider_impactcall.records.sources import Row
@@ -186,7 +186,7 @@ def _as_dict(row: Any) -> Any:
         return row._asdict() if callable(getattr(row, "_asdict", None)) else dict(row)
     except Exception as error:
         # Only the type, as the text may quote the row's values.
-        return UnreadableRow(f"cannot be read: {type(error).__name__}")
+        return UnreadableRow(f"cannot be read: {type(error).__name__}", ProblemCode.UNREADABLE)
 
 
 def _without_names(row: Iterable[Any]) -> int | None:

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from airflow_provider_impactcall.exceptions import InvalidCall, Problem
+from airflow_provider_impactcall.exceptions import InvalidCall, Problem, ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.column_names import label
 from airflow_provider_impactcall.records.kinds import (
@@ -358,14 +358,17 @@ def _problem(detail: Any) -> Problem:
     name = str(detail["loc"][0]) if detail["loc"] else "row"
     match detail["type"]:
         case "missing" if name == "CallStatus":
+            code = ProblemCode.MISSING
             message = "is missing, and impact.com would take that as ANSWER, an answered and payable call"
         case "missing":
-            message = "is missing"
+            code, message = ProblemCode.MISSING, "is missing"
         case "extra_forbidden":
             near = nearest_parameter(name)
+            code = ProblemCode.UNKNOWN_PARAMETER
             message = "is none of impact.com's 50 parameters" + (f"; did you mean {near}?" if near else "")
         case "value_error":
-            message = str(detail["ctx"]["error"])
+            code, message = detail["ctx"]["error"].code, str(detail["ctx"]["error"])
         case _:
+            code = ProblemCode.WRONG_TYPE if detail["loc"] else ProblemCode.NOT_A_ROW
             message = detail["msg"]
-    return Problem(label(name, "a parameter"), message, missing=detail["type"] == "missing")
+    return Problem(label(name, "a parameter"), code, message)

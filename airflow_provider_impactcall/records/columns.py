@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.column_names import in_their_style, may_be_shown
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
@@ -262,7 +263,8 @@ def _in_other_style(value: Mapping[Any, Any], step: str) -> Any:
     meant = _meant_again(keys, step) if short else _meant(keys, step)
     if len(meant) > 1:
         raise normalize.UnfitValue(
-            f"has two keys that could be meant by {step!r}: {' and '.join(in_their_style(meant, value))}"
+            f"has two keys that could be meant by {step!r}: {' and '.join(in_their_style(meant, value))}",
+            ProblemCode.AMBIGUOUS_COLUMN,
         )
     return value[meant[0]] if meant else None
 

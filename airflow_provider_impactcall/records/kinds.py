@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, Protocol, TypedDict
 
 from pydantic import BeforeValidator
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.sources import DerivedElse
@@ -74,8 +75,9 @@ _Dialled = tuple[Any, str | None]
 
 def _limited(spelled: str) -> str:
     if len(spelled) > _LIMIT:
-        raise ValueError(
-            f"must have at most {_LIMIT} characters, and has {len(spelled)} (impact.com: 64 character UTF-8)"
+        raise normalize.UnfitValue(
+            f"must have at most {_LIMIT} characters, and has {len(spelled)} (impact.com: 64 character UTF-8)",
+            ProblemCode.TEXT_TOO_LONG,
         )
     return spelled
 
@@ -89,7 +91,7 @@ def limited_text(value: Any) -> str:
 def _filled(value: Any) -> str:
     spelled = normalize.identifier(value)
     if not spelled:
-        raise ValueError("is blank")
+        raise normalize.UnfitValue("is blank", ProblemCode.MISSING)
     return spelled
 
 
@@ -98,7 +100,10 @@ def _identifier(value: Any) -> str:
         return value
     spelled = _filled(value)
     if len(spelled) > LONGEST_ID:
-        raise ValueError(f"must have at most {LONGEST_ID} characters, and has {len(spelled)}: the ledger keeps it")
+        raise normalize.UnfitValue(
+            f"must have at most {LONGEST_ID} characters, and has {len(spelled)}: the ledger keeps it",
+            ProblemCode.TEXT_TOO_LONG,
+        )
     return spelled
 
 
@@ -153,15 +158,17 @@ def _country_of(number: str) -> Callable[[Any, Beside], str]:
         derived = normalize.country_of(beside.data[number])
         if derived is None and value is not None:
             if normalize.is_no_nanp(beside.data[number]):
-                raise ValueError(
+                raise normalize.UnfitValue(
                     f"cannot be known: no area code begins with 0 or 1, as {number} does; write that with + and its "
-                    "country code"
+                    "country code",
+                    ProblemCode.COUNTRY_NOT_DERIVABLE,
                 )
             return normalize.country(value.country)
         if derived is None:
-            raise ValueError(
+            raise normalize.UnfitValue(
                 f"cannot be known from {number}; give it, since impact.com takes none as US, or map it to "
-                f"{{'derived_else': 'US'}}, which is what the number tells, else that"
+                f"{{'derived_else': 'US'}}, which is what the number tells, else that",
+                ProblemCode.COUNTRY_NOT_DERIVABLE,
             )
         return derived
 
@@ -172,7 +179,8 @@ def _talk_duration(value: Any, beside: Beside) -> int:
     talk = normalize.seconds(value)
     call = beside.data.get("CallDuration")
     if call is not None and talk > call:
-        raise ValueError("must not exceed CallDuration")  # Without the figures: one may be a phone number.
+        # Without the figures: one may be a phone number.
+        raise normalize.UnfitValue("must not exceed CallDuration", ProblemCode.LONGER_THAN_THE_CALL)
     return talk
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast, get_args
 
-from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem, ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions
 from airflow_provider_impactcall.records.column_names import in_their_style, may_be_shown
@@ -148,9 +148,8 @@ class CallMapping:
             if type(row) is not dict:
                 row = named_row(row)
                 if not isinstance(row, Mapping):
-                    raise InvalidCall(
-                        (Problem("row", f"must be a dict by column name, and is {normalize.described(row)}"),)
-                    )
+                    message = f"must be a dict by column name, and is {normalize.described(row)}"
+                    raise InvalidCall((Problem("row", ProblemCode.NOT_A_ROW, message),))
             row, plan = self._opened(row)
             if watch is not None:
                 row = watch(row)
@@ -160,10 +159,11 @@ class CallMapping:
         except (CallLeftOut, InvalidCall):
             raise
         except normalize.UnfitValue as error:
-            raise InvalidCall((Problem("row", str(error)),), self._session_id(cast("Row", row))) from None
+            raise InvalidCall((Problem("row", error.code, str(error)),), self._session_id(cast("Row", row))) from None
         except Exception as error:
             # A row may be an object that fetches its values; only the type, as the text may quote them.
-            raise InvalidCall((Problem("row", f"cannot be read: {type(error).__name__}"),)) from None
+            message = f"cannot be read: {type(error).__name__}"
+            raise InvalidCall((Problem("row", ProblemCode.UNREADABLE, message),)) from None
         try:
             record = CallRecord.of(values, self.conventions)
         except InvalidCall as error:
@@ -281,7 +281,7 @@ class CallMapping:
             problems += ambiguous
         aliases = row.aliases if isinstance(row, OpenedRow) else _NOTHING
         found = in_any_case(self._named, columns, aliases)
-        problems += [Problem("row", problem) for problem in found.problems()]
+        problems += [Problem("row", ProblemCode.AMBIGUOUS_COLUMN, problem) for problem in found.problems()]
         known = {*columns, *found.aliases, *found.doubts}
         missing = set(self.missing_columns(known))
         self._unseen = missing if self._unseen is None else self._unseen & missing
@@ -311,17 +311,19 @@ class CallMapping:
         values: dict[str, Any] = {name: row[column] for name, column in plan.by_name}
         problems = [*plan.problems]
         if self.preset is not None:
-            problems += [Problem("row", each) for each in self.preset.silent_guards(row, self._prefiltered)]
+            silent = self.preset.silent_guards(row, self._prefiltered)
+            problems += [Problem("row", ProblemCode.MISSING, each) for each in silent]
         for name, column, read in self._reads:
             try:
                 values[name] = read(row) if column is None else row.get(column)  # as it would, for speed
             except normalize.UnfitValue as error:
-                problems.append(Problem(name, str(error)))
+                problems.append(Problem(name, error.code, str(error)))
             except CallLeftOut as left_out:
                 raise CallLeftOut(left_out.reason, self._session_id(row)) from None
             except Exception as error:
                 # Only the type: what a callable says may quote the row.
-                problems.append(Problem(name, f"could not be computed: its mapping raised {type(error).__name__}"))
+                message = f"could not be computed: its mapping raised {type(error).__name__}"
+                problems.append(Problem(name, ProblemCode.MAPPING_FAILED, message))
         values.update(self.constants)
         for name, default in self.defaults.items():
             if name in self._own and any(not is_among(column, row) for column in self._own[name].columns()):
@@ -333,7 +335,7 @@ class CallMapping:
     def _explain(self, problem: Problem, row: Row) -> Problem:
         reader = self._own.get(problem.parameter) or self._inherited.get(problem.parameter)
         lacking = [] if reader is None else [name for name in reader.columns() if not is_among(name, row)]
-        if problem.missing and lacking:
+        if problem.code is ProblemCode.MISSING and lacking:
             named = f"{lacking[0]!r}{hint(lacking[0], row)}"
             message = f"{problem.message}; the row has no column {named}"
             return replace(problem, message=message)
@@ -382,9 +384,10 @@ def _read_by_name(
     """
     found = {name: each for name, each in _columns_by_parameter(columns).items() if name not in sourced}
     problems = tuple(
-        Problem(name, f"has two columns, {' and '.join(in_their_style(each, columns))}; name the right one in mapping")
+        Problem(name, ProblemCode.AMBIGUOUS_COLUMN, f"has two columns, {meant}; name the right one in mapping")
         for name, each in found.items()
         if len(each) > 1
+        for meant in [" and ".join(in_their_style(each, columns))]
     )
     return tuple((name, each[0]) for name, each in found.items()), problems
 

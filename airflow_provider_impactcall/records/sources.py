@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidOption
+from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidOption, ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import ABSENT as _ABSENT
 from airflow_provider_impactcall.records.columns import Row as Row
@@ -180,12 +180,12 @@ class Table:
             if self.names and not any(is_among(name, row) for name in self.names):
                 # As a rule a name is misspelled, and the default would stand for all calls.
                 named = " nor ".join(f"{name!r}{hint(name, row)}" for name in self.names)
-                raise normalize.UnfitValue(f"cannot be known: the row has no column {named}")
+                raise normalize.UnfitValue(f"cannot be known: the row has no column {named}", ProblemCode.MISSING)
             value = self.default
         else:
             value = self._find(key)
             if value is _ABSENT:
-                raise normalize.UnfitValue(self._lacks(key))
+                raise normalize.UnfitValue(self._lacks(key), ProblemCode.NOT_IN_TABLE)
         if value is _LEFT_OUT:
             named = " and ".join(map(repr, self.columns())) or "this row"
             raise CallLeftOut(f"a call without an entry in the lookup for what {named} holds")

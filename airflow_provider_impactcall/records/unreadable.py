@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_provider_impactcall.exceptions import ProblemCode
+
 
 @dataclass(frozen=True)
 class UnreadableRow:
     """Stands among the rows of a file for one that is none, so that it is rejected and the rows beside it are not.
 
     :param problem: where it is and what is wrong with it, to be read after the word ``row``; never what it holds
+    :param code: the same for programs
     """
 
     problem: str
+    code: ProblemCode = ProblemCode.NOT_A_ROW
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from demo import warehouse
 from tests.browser.running import Running
 from tests.dags.test_sample_dags import is_good
@@ -146,7 +147,8 @@ def test_what_was_rejected_and_why_is_in_the_log(
     addresses: dict[str, str], airflow_up: Running, page: Page, tmp_path: Path
 ) -> None:
     log = log_of(page, addresses["impactcall_from_warehouse"], tmp_path / "log.png")
-    reasons = [(parameter, int(count)) for count, parameter in re.findall(r"Rejected, (\d+) rows: invalid: (\w+)", log)]
+    of_a_row = rf"Rejected, (\d+) rows: (?:{'|'.join(ProblemCode)}): (\w+)"
+    reasons = [(parameter, int(count)) for count, parameter in re.findall(of_a_row, log)]
     rejected_for = {each: sum(count for parameter, count in reasons if parameter == each) for each in dict(reasons)}
     assert rejected_for == airflow_up.expected.rejected_for
 

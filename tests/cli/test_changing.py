@@ -135,7 +135,7 @@ def test_calls_of_a_csv_file_are_adopted_and_never_sent(sandbox: Sandbox, impact
     assert done.rows == [
         {"rows": "4", "adopted": "3", "already_delivered": "0", "in_flight": "0", "filtered": "0", "rejected": "1"},
     ]
-    assert "invalid: CallerId" in done.err
+    assert "not_a_phone_number: CallerId" in done.err
     assert numbers(done.err)[-1] == ["1"], "the rows that were not adopted"
     assert ImpactCallHook().deliver(rows).already_delivered == 3
     assert sandbox.calls == []
@@ -192,7 +192,7 @@ def test_the_mapping_may_be_the_file_that_the_task_has(sandbox: Sandbox, impactc
     calls = ("adopt", "--file", csv_file(tmp_path / "calls.csv", rows), *WHY, "-o", "json", "--mapping")
     done = impactcall(*calls, str(mapping))
     assert (done.status, done.rows[0]["adopted"], done.rows[0]["rejected"]) == (1, "1", "1")
-    assert "invalid: MediaId" in done.err
+    assert "not_in_table: MediaId" in done.err
     assert "'tracking_number'" in done.err
     assert [row["MediaId"] for row in impactcall("list", "-o", "json").rows] == ["20001"]
     as_json = {"MediaId": {"from": "tracking_number", "lookup": str(tmp_path / "partners.csv")}}
@@ -228,7 +228,7 @@ def test_a_line_that_is_no_row_is_not_adopted_and_the_others_are(
     assert done.status == 1
     assert (done.rows[0]["adopted"], done.rows[0]["rejected"]) == ("1", "1")
     rejected, _ = done.err.splitlines()
-    assert "invalid: row " in rejected
+    assert "not_a_row: row " in rejected
     assert str(file) in rejected
     assert {"1", str(line)} | said == set(numbers(rejected.replace(str(file), ""))[0]), "of values, and of columns"
     assert "canary" not in done.err

@@ -24,7 +24,7 @@ from airflow_provider_impactcall.delivery.outcome import (
 )
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
-from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem
+from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem, ProblemCode
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time
 from tests.delivery.ledgers import DirectWriter, in_memory
@@ -58,7 +58,7 @@ def calls(count: int) -> list[Call | Rejected]:
 
 
 def invalid(number: int) -> Rejected:
-    return Rejected(number, None, (Problem("MediaId", "is missing"),))
+    return Rejected(number, None, (Problem("MediaId", ProblemCode.MISSING, "is missing"),))
 
 
 @dataclass

@@ -126,7 +126,7 @@ def test_a_join_that_fails_rejects_its_rows_and_no_other() -> None:
     found = items([examples.call("a"), examples.call("b"), examples.call("a")], failing)
     assert {item.row: type(item) for item in found} == {1: Rejected, 2: Call, 3: Rejected}
     problems = [problem for item in found if isinstance(item, Rejected) for problem in item.problems]
-    assert [problem.parameter for problem in problems] == ["row"] * 2
+    assert [(problem.parameter, problem.code) for problem in problems] == [("row", "mapping_failed")] * 2
     assert all("KeyError" in problem.message for problem in problems)
 
 

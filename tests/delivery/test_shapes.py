@@ -144,7 +144,7 @@ def test_a_row_that_fails_as_its_names_are_read_costs_itself() -> None:
 
     _, bad = items([GOOD, Broken(GOOD)])
     assert isinstance(bad, Rejected)
-    assert bad.problems[0].parameter == "row"
+    assert (bad.problems[0].parameter, bad.problems[0].code) == ("row", "unreadable")
     assert "RuntimeError" in bad.problems[0].message
     assert canary.found_in(bad.problems[0].message) == []
 
@@ -308,5 +308,5 @@ def _rows_like(row: dict[str, Any], shape: Any) -> int:
 def test_an_object_without_names_is_rejected_as_it_was() -> None:
     _, bad = items([GOOD, SimpleNamespace(**examples.call("a"))])
     assert isinstance(bad, Rejected)
-    assert bad.problems[0].parameter == "row"
+    assert (bad.problems[0].parameter, bad.problems[0].code) == ("row", "not_a_row")
     assert "dict" in bad.problems[0].message, "what it must be"

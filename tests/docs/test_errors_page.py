@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 
 import pytest
 
 from airflow_provider_impactcall.delivery.outcome import ReasonCode
 from airflow_provider_impactcall.delivery.wire.response import attempt_of
-from airflow_provider_impactcall.exceptions import InvalidCall
+from airflow_provider_impactcall.exceptions import InvalidCall, ProblemCode
 from airflow_provider_impactcall.records import CallRecord
 from tests.documentation import ROOT
 from tests.messages import messages, pattern
+from tests.records.test_bad_rows import BAD_ROWS
+from tests.tables import table
 
 PAGE = ROOT / "docs" / "errors.md"
-ROWS = [line.removeprefix("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+TEXT = PAGE.read_text()
+ROWS = [line.removeprefix("| ").split(" | ") for line in TEXT.splitlines() if line.startswith("| `")]
 CODES = {code for row in ROWS for code in re.findall(r"`(\w+)`", row[0]) if code in tuple(ReasonCode)}
 # The sentences of a row stand beside its code, or first.
 SHOWN = [text for row in ROWS for text in re.findall(r"^`([^`]+)`$", row[1 if row[0].strip("`") in CODES else 0])]
+# The sentences of each problem code, below a paragraph that says what it means.
+SECTIONS = {
+    code: re.findall(r"^\| `([^`]+)`", section, re.MULTILINE)
+    for code, section in re.findall(r"^### `(\w+)`\n\n(?=[^|])(.+?)(?=^#)", TEXT, re.MULTILINE | re.DOTALL)
+}
 # Made of a count and of the names of options.
 PUT_TOGETHER = re.compile(r"(.+) rows are (rejected|unknown), and max_(rejected|unknown) is .*")
 
@@ -33,6 +42,19 @@ def spells(text: re.Pattern[str], shown: str) -> bool:
 
 def test_each_reason_code_is_on_the_page() -> None:
     assert set(ReasonCode) == CODES
+
+
+def test_each_problem_code_has_a_section() -> None:
+    assert [*SECTIONS] == [*ProblemCode]
+
+
+def test_what_is_said_of_a_bad_row_is_in_the_section_of_its_code() -> None:
+    shown = {code: [pattern(each.replace("…", "\0")) for each in sentences] for code, sentences in SECTIONS.items()}
+    with table() as row:
+        for case in chain.from_iterable(BAD_ROWS.values()):
+            for _, code, message in case.problems:
+                with row((case.name, code)):
+                    assert any(each.fullmatch(message) for each in shown[code])
 
 
 def test_what_the_package_says_is_on_the_page() -> None:

@@ -242,6 +242,8 @@ class TestRejects:
         assert lines[1]["CallSessionId"] == rows[0]["CallSessionId"]
         assert [lines[row]["reason_code"] for row in (1, 2)] == ["refused", "invalid"]
         assert [reason.partition(" ")[0] for reason in lines[2]["reasons"]] == ["MediaId", "Zip"]
+        problems = [{"parameter": "MediaId", "code": "missing"}, {"parameter": "Zip", "code": "wrong_type"}]
+        assert [lines[row]["problems"] for row in (1, 2)] == [[], problems]
         assert canary.CALLER not in path.read_text()
         assert canary.RECORDING not in path.read_text()
 

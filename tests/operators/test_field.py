@@ -96,7 +96,7 @@ def test_02_a_file_with_directions_that_are_empty(sandbox: Sandbox, tmp_path: Pa
     rows = [{**CALLRAIL[0], "ID": f"CAL{number}", "DIRECTION": each} for number, each in enumerate(directions)]
     file.write_text("\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]))
     options: Row = {"vendor": "callrail", "constants": {**IDS, "MediaId": 10000}}
-    assert ended(str(file), **options) == [("rejected", "invalid"), ("filtered", "filtered")]
+    assert ended(str(file), **options) == [("rejected", "missing"), ("filtered", "filtered")]
     rejected = reasons(str(file), **options)[0]
     assert "'direction'" in rejected
     assert 'prefiltered=("direction",)' in rejected

@@ -55,10 +55,15 @@ def good_row(changes: dict[Any, Any] | None = None) -> dict[Any, Any]:
 
 def problems_of(row: Any, **options: Any) -> list[tuple[str, str]]:
     """What keeps a row from being a call, as (parameter, message); empty for a good one."""
+    return [(parameter, message) for parameter, _, message in coded_problems_of(row, **options)]
+
+
+def coded_problems_of(row: Any, **options: Any) -> list[tuple[str, str, str]]:
+    """The same as (parameter, code, message)."""
     try:
         CallMapping(**options).record(row)
     except InvalidCall as error:
-        return [(problem.parameter, problem.message) for problem in error.problems]
+        return [(problem.parameter, problem.code, problem.message) for problem in error.problems]
     return []
 
 

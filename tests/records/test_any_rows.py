@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from airflow_provider_impactcall.delivery.wire.endpoint import encode
-from airflow_provider_impactcall.exceptions import InvalidCall
+from airflow_provider_impactcall.exceptions import InvalidCall, ProblemCode
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, CallStatus, normalize
 from airflow_provider_impactcall.records.call_record import Conventions
 from airflow_provider_impactcall.sandbox.validation import find_problems
@@ -162,6 +162,7 @@ def record_or_none(row: Any, mapping: CallMapping) -> CallRecord | None:
     except InvalidCall as error:
         refused = error
     assert refused.problems
+    assert {type(problem.code) for problem in refused.problems} == {ProblemCode}
     assert str(refused) == "; ".join(f"{problem.parameter} {problem.message}" for problem in refused.problems)
     assert str(refused).encode("utf-8")
     return None
@@ -590,7 +591,7 @@ def test_a_record_says_which_parameter_an_unknown_name_may_mean() -> None:
 def test_a_record_of_no_mapping_is_refused(no_values: Any) -> None:
     with pytest.raises(InvalidCall) as caught:
         CallRecord.of(no_values)
-    assert [problem.parameter for problem in caught.value.problems] == ["row"]
+    assert [(problem.parameter, problem.code) for problem in caught.value.problems] == [("row", "not_a_row")]
 
 
 def test_constructed_directly_a_wrong_record_says_nothing_private() -> None:

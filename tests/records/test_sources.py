@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
 from airflow_provider_impactcall.records import CallMapping, normalize
 from airflow_provider_impactcall.records.sources import Reader, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
@@ -22,7 +22,7 @@ from tests.effort import scaled
 from tests.facts import named
 from tests.facts import unfit as said_of
 from tests.records import test_any_rows as odd
-from tests.records.rows import CALLER, good_row, problems_of, wire_text
+from tests.records.rows import CALLER, coded_problems_of, good_row, problems_of, wire_text
 
 FORMS = (
     "(a source has 'constant'; 'first_of'; 'rounded_down'; 'derived_else'; 'from' and 'values'; 'from' and 'lookup'; "
@@ -350,7 +350,24 @@ class TestComputed:
         def refuse(row: Any) -> None:
             raise normalize.UnfitValue("is of a test line")
 
-        assert problems_of(good_row(), mapping={"City": refuse}) == [("City", "is of a test line")]
+        assert coded_problems_of(good_row(), mapping={"City": refuse}) == [
+            ("City", "mapping_failed", "is of a test line")
+        ]
+
+    def test_one_may_say_the_code_too(self) -> None:
+        def refuse(row: Any) -> None:
+            raise normalize.UnfitValue("is of another century", ProblemCode.OUT_OF_RANGE)
+
+        assert coded_problems_of(good_row(), mapping={"City": refuse}) == [
+            ("City", "out_of_range", "is of another century")
+        ]
+
+    def test_one_that_says_a_code_which_there_is_not_has_failed(self) -> None:
+        def refuse(row: Any) -> None:
+            raise normalize.UnfitValue("is of another century", "century")  # type: ignore[arg-type]
+
+        ((name, code, _),) = coded_problems_of(good_row(), mapping={"City": refuse})
+        assert (name, code) == ("City", "mapping_failed")
 
 
 class TestRefusedBeforeTheFirstRow:

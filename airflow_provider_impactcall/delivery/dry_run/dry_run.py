@@ -24,6 +24,7 @@ from airflow_provider_impactcall.delivery.ledger.rules import Send, Settled, Wai
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, ReasonCode, RowOutcome
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
 from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, labels, may_be_shown
 from airflow_provider_impactcall.records.columns import OpenedRow, Row
@@ -43,6 +44,8 @@ _EXPLAINED = (
     *(RowOutcome.REJECTED, RowOutcome.FILTERED, RowOutcome.CHANGED),
     *(RowOutcome.DUPLICATE, RowOutcome.UNKNOWN, RowOutcome.NOT_SENT),
 )
+
+_Why = tuple[RowOutcome, ReasonCode | ProblemCode, str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Reason:
     """Why rows would not be sent.
 
     :param outcome: what they would end in
-    :param reason_code: why
+    :param reason_code: why: a :class:`.ReasonCode`, or of an invalid row the :class:`.ProblemCode` of one problem
     :param reason: the same as a sentence
     :param rows: how many
     :param examples: the first of them
@@ -107,8 +110,8 @@ class DryRun:
         self._columns: dict[str, None] = {}
         self._read: set[str] = set()
         self._left_out = 0
-        self._rows_of: Counter[tuple[RowOutcome, ReasonCode, str]] = Counter()
-        self._examples: dict[tuple[RowOutcome, ReasonCode, str], list[Example]] = defaultdict(list)
+        self._rows_of: Counter[_Why] = Counter()
+        self._examples: dict[_Why, list[Example]] = defaultdict(list)
         self._looks = Warnings(mapping.conventions.get("timezone"))
 
     def watch(self, row: Row) -> Row:
@@ -243,16 +246,16 @@ class DryRun:
             for problem in row.problems:
                 value = values.get(problem.parameter, _NOT_HAD)
                 shape = None if type(value) is UnreadableValue else shape_of(value)
-                self._explain((outcome.state, outcome.code, str(problem)), Example(row.row, row.call_session_id, shape))
+                self._explain((outcome.state, problem.code, str(problem)), Example(row.row, row.call_session_id, shape))
         else:
             session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id
             self._explain((outcome.state, outcome.code, outcome.reason), Example(row.row, session_id))
 
     def _room_for(self, row: Rejected) -> bool:
-        invalid = (RowOutcome.REJECTED, ReasonCode.INVALID)
-        return any(len(self._examples[(*invalid, str(problem))]) < _EXAMPLES for problem in row.problems)
+        reasons = ((RowOutcome.REJECTED, problem.code, str(problem)) for problem in row.problems)
+        return any(len(self._examples[reason]) < _EXAMPLES for reason in reasons)
 
-    def _explain(self, explained: tuple[RowOutcome, ReasonCode, str], example: Example) -> None:
+    def _explain(self, explained: _Why, example: Example) -> None:
         if explained not in self._rows_of and len(self._rows_of) >= _DISTINCT_REASONS:
             return
         self._rows_of[explained] += 1

@@ -11,7 +11,8 @@ from typing import Any
 
 import phonenumbers
 
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, reader, word
+from airflow_provider_impactcall.exceptions import ProblemCode
+from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, misread, reader, word
 
 _LONGEST_NAME = 64
 REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
@@ -75,7 +76,10 @@ def _country(value: Any) -> str:
     if code not in phonenumbers.SUPPORTED_REGIONS:
         code = _named(written) if 0 < len(written) <= _LONGEST_NAME else None
         if code is None:
-            raise UnfitValue(f"must be a country such as US, USA or United States, and is {word(value)}")
+            raise UnfitValue(
+                f"must be a country such as US, USA or United States, and is {word(value)}",
+                misread(value, ProblemCode.UNKNOWN_WORD),
+            )
     return code
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records.normalize.numbers import (
     LONGEST_NUMBER,
     decimal,
@@ -54,7 +55,7 @@ def _seconds(value: Any, rounded_down: bool) -> int:
     if isinstance(value, timedelta):
         value, rest = divmod(value, timedelta(seconds=1))
         if rest and not rounded_down:
-            raise UnfitValue(_FRACTION)
+            raise UnfitValue(_FRACTION, ProblemCode.FRACTION)
     return _whole(value, rounded_down)
 
 
@@ -73,12 +74,15 @@ def _of_text(value: str, rounded_down: bool) -> int:
         if (clock := _CLOCK.fullmatch(value)) is not None:
             days, hours, minutes, whole, fraction = clock.groups("0")
             if int(fraction) and not rounded_down:
-                raise UnfitValue(_FRACTION)
+                raise UnfitValue(_FRACTION, ProblemCode.FRACTION)
             return ((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(whole)
         if _ISO.fullmatch(value):
             return seconds(_ISO_DURATION.validate_python(value), rounded_down=rounded_down)
         if _TWO_PARTS.fullmatch(value):
-            raise UnfitValue(f"must be {_WHAT}, and has two parts, which may be hours or minutes; write H:MM:SS")
+            raise UnfitValue(
+                f"must be {_WHAT}, and has two parts, which may be hours or minutes; write H:MM:SS",
+                ProblemCode.NOT_A_NUMBER,
+            )
     return _whole(value, rounded_down)
 
 
@@ -86,11 +90,13 @@ def _of_numpy(value: Any, rounded_down: bool) -> Any:
     """The timedelta64 of numpy as a timedelta, or as seconds where a timedelta is too coarse."""
     unit = value.dtype.name.removeprefix("timedelta64").strip("[]0123456789")
     if unit in ("", "Y", "M"):
-        raise UnfitValue(f"must be {_WHAT}, and is {described(value)} without a unit of a fixed length")
+        raise UnfitValue(
+            f"must be {_WHAT}, and is {described(value)} without a unit of a fixed length", ProblemCode.NOT_A_NUMBER
+        )
     plain = value.item()
     if plain is None or isinstance(plain, timedelta):
         return plain
     second = type(value)(1, "s")
     if value % second != type(value)(0, "s") and not rounded_down:
-        raise UnfitValue(_FRACTION)
+        raise UnfitValue(_FRACTION, ProblemCode.FRACTION)
     return int(value // second)

@@ -8,7 +8,16 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
-from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, described, plain, reader, unescaped
+from airflow_provider_impactcall.exceptions import ProblemCode
+from airflow_provider_impactcall.records.normalize.values import (
+    UnfitValue,
+    bare,
+    described,
+    misread,
+    plain,
+    reader,
+    unescaped,
+)
 
 # No id, amount or duration comes near; Decimal("1E+999999") would take up the memory that its digits need.
 LONGEST_NUMBER = 64
@@ -78,19 +87,19 @@ def _integer(value: Any, what: str, remedy: str) -> int:
     if isinstance(value, str):
         value = bare(value)
     if isinstance(value, bool):
-        raise UnfitValue(f"must be {what}, and is a boolean")
+        raise UnfitValue(f"must be {what}, and is a boolean", ProblemCode.WRONG_TYPE)
     if is_number(value):
         whole = whole_number(value)
         if whole is None:
-            raise UnfitValue(f"must be {what}, and has a fraction{remedy}")
+            raise UnfitValue(f"must be {what}, and has a fraction{remedy}", ProblemCode.FRACTION)
     elif (digits := _digits(value)) is not None:
         if digits[2] and digits[2].strip("0"):
-            raise UnfitValue(f"must be {what}, and has a fraction{remedy}")
+            raise UnfitValue(f"must be {what}, and has a fraction{remedy}", ProblemCode.FRACTION)
         whole = int(digits[1])
     else:
-        raise UnfitValue(f"must be {what}, and is {described(value)}")
+        raise UnfitValue(f"must be {what}, and is {described(value)}", misread(value, ProblemCode.NOT_A_NUMBER))
     if whole < 0:
-        raise UnfitValue("must be zero or more, and is negative")
+        raise UnfitValue("must be zero or more, and is negative", ProblemCode.OUT_OF_RANGE)
     return whole
 
 
@@ -118,7 +127,9 @@ def number(value: Any) -> str:
         if len(written) <= _LONGEST_DECIMAL and _DECIMAL_NUMBER.fullmatch(written):
             return written
     if isinstance(value, bool) or not is_number(value):
-        raise UnfitValue(f"must be a number such as 12.50, and is {described(value)}")
+        raise UnfitValue(
+            f"must be a number such as 12.50, and is {described(value)}", misread(value, ProblemCode.NOT_A_NUMBER)
+        )
     spelled: str = format(decimal(value), "f")
     return spelled if isinstance(value, Decimal) else spelled.removesuffix(".0")
 
@@ -178,14 +189,14 @@ def whole_number(value: Any) -> int | None:
     if type(value) is int or isinstance(value, Integral):
         whole = int(value)
         if abs(whole) >= _TOO_LARGE:
-            raise UnfitValue(_TOO_LONG)
+            raise UnfitValue(_TOO_LONG, ProblemCode.OUT_OF_RANGE)
         return whole
     exact = decimal(value)
     if exact != exact.to_integral_value():
         return None
     if not isinstance(value, Decimal) and abs(value) + 1 - abs(value) != 1:
         # From 2**53 on, neighbouring whole numbers share a float: the ids of two calls would be one.
-        raise UnfitValue("is a float too large to be exact; read it as a decimal or as text")
+        raise UnfitValue("is a float too large to be exact; read it as a decimal or as text", ProblemCode.OUT_OF_RANGE)
     return int(exact)
 
 
@@ -201,8 +212,8 @@ def decimal(value: Any) -> Decimal:
         except InvalidOperation:
             exact = Decimal(repr(float(value)))
     if not exact.is_finite():
-        raise UnfitValue("must be a number, and is infinite or not a number")
+        raise UnfitValue("must be a number, and is infinite or not a number", ProblemCode.NOT_A_NUMBER)
     before, after = max(exact.adjusted() + 1, 1), max(-int(exact.as_tuple().exponent), 0)
     if before + after > LONGEST_NUMBER:
-        raise UnfitValue(_TOO_LONG)
+        raise UnfitValue(_TOO_LONG, ProblemCode.OUT_OF_RANGE)
     return exact

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import phonenumbers
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records.normalize.numbers import LONGEST_NUMBER, integer
 from airflow_provider_impactcall.records.normalize.values import UnfitValue, plain, reader, unescaped
 
@@ -118,7 +119,7 @@ def _written(value: Any) -> str:
     # A number's sign or point must not pass for the punctuation of a phone number.
     written = unescaped(value) if isinstance(value, str) else str(integer(value, "a phone number"))
     if len(written) > _LONGEST_ADDRESS:
-        raise UnfitValue(_NOT_DIGITS)
+        raise UnfitValue(_NOT_DIGITS, ProblemCode.NOT_A_PHONE_NUMBER)
     return written
 
 
@@ -130,11 +131,11 @@ def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> st
         dialled = _dialled(readable)
     except UnfitValue:
         if _is_withheld_word(readable):
-            raise UnfitValue(_ANONYMOUS) from None
+            raise UnfitValue(_ANONYMOUS, ProblemCode.ANONYMOUS_CALLER) from None
         raise
     digits = _digits(dialled)
     if _is_keypad(dialled):
-        raise UnfitValue(_ANONYMOUS)
+        raise UnfitValue(_ANONYMOUS, ProblemCode.ANONYMOUS_CALLER)
     international = dialled.startswith("+")
     if _MEXICAN_MOBILE.fullmatch(digits) and (international or country == "MX"):
         digits = f"52{digits[3:]}"
@@ -143,25 +144,30 @@ def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> st
     if not international and nanp_country:
         if len(digits) != 10 and not (len(digits) == 11 and digits.startswith("1")):
             remedy = "write it with + and its country code" + ("" if country else ", or give its country")
-            raise UnfitValue(f"is not a NANP number of ten digits; {remedy}")
+            raise UnfitValue(f"is not a NANP number of ten digits; {remedy}", ProblemCode.WITHOUT_COUNTRY_CODE)
         calling_code, national = _NANP, digits[-10:]
     else:
         try:
             parsed = phonenumbers.parse(dialled, None if international else country)
         except phonenumbers.NumberParseException:
-            raise UnfitValue("is no phone number of any country") from None
+            raise UnfitValue("is no phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER) from None
         # Not is_possible_number, which also takes a number without its area code, as dialled next door.
         if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
-            raise UnfitValue("is too short or too long for a phone number of its country")
+            raise UnfitValue(
+                "is too short or too long for a phone number of its country", ProblemCode.NOT_A_PHONE_NUMBER
+            )
         calling_code = parsed.country_code or 0
         if country is not None and phonenumbers.country_code_for_region(country) != calling_code:
-            raise UnfitValue(f"starts with +{calling_code}, which is not the calling code of {country}")
+            raise UnfitValue(
+                f"starts with +{calling_code}, which is not the calling code of {country}",
+                ProblemCode.NOT_A_PHONE_NUMBER,
+            )
         national = phonenumbers.national_significant_number(parsed)
         # Written as +49 00..., each reading would take off one more zero as Germany's trunk prefix.
         if phonenumbers.parse(f"+{calling_code}{national}") != parsed:
-            raise UnfitValue("is no phone number of any country")
+            raise UnfitValue("is no phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER)
         if f"{calling_code}{national}" in _KEYPAD:
-            raise UnfitValue(_ANONYMOUS)
+            raise UnfitValue(_ANONYMOUS, ProblemCode.ANONYMOUS_CALLER)
     if calling_code == _NANP and form == "national":
         return national
     return f"+{calling_code}{national}"
@@ -198,7 +204,7 @@ def _dialled(written: str) -> str:
     if (from_float := _FLOAT.fullmatch(written)) is not None:
         written = from_float[1]
     if len(written) > LONGEST_NUMBER or not _DIALLED.fullmatch(written):
-        raise UnfitValue(_NOT_DIGITS)
+        raise UnfitValue(_NOT_DIGITS, ProblemCode.NOT_A_PHONE_NUMBER)
     return written
 
 
@@ -209,9 +215,11 @@ def _digits(dialled: str) -> str:
 def _of_address(address: re.Match[str]) -> str:
     number = unquote(address["user"])
     if (address["scheme"].lower() != "tel") != bool(address["host"]) or not _DIALLED.fullmatch(number):
-        raise UnfitValue("is an address whose user part is no phone number")
+        raise UnfitValue("is an address whose user part is no phone number", ProblemCode.NOT_A_PHONE_NUMBER)
     if ";phone-context=" in address["options"].lower() and not number.startswith("+"):
-        raise UnfitValue("is a number of a phone-context; write it with + and its country code")
+        raise UnfitValue(
+            "is a number of a phone-context; write it with + and its country code", ProblemCode.WITHOUT_COUNTRY_CODE
+        )
     return number
 
 

@@ -8,12 +8,14 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records.normalize.numbers import decimal, is_number, whole_number
 from airflow_provider_impactcall.records.normalize.values import (
     UnfitValue,
     bare,
     described,
     is_absent,
+    misread,
     reader,
     unescaped,
     word,
@@ -55,7 +57,9 @@ def _text(value: Any) -> str:
     elif isinstance(value, (list, tuple)):
         return ",".join(_item(item) for item in value if not is_absent(item))
     elif isinstance(value, (bool, bytes, bytearray, memoryview, Mapping)):
-        raise UnfitValue(f"must be text, and is {described(value)}; map it to the words that you want sent")
+        raise UnfitValue(
+            f"must be text, and is {described(value)}; map it to the words that you want sent", ProblemCode.WRONG_TYPE
+        )
     elif is_number(value):
         whole = None if isinstance(value, Decimal) else whole_number(value)
         spelled = format(decimal(value), "f") if whole is None else str(whole)
@@ -64,19 +68,21 @@ def _text(value: Any) -> str:
     elif isinstance(value, UUID):
         spelled = str(value)
     else:
-        raise UnfitValue(f"must be text, and is {described(value)}")
+        raise UnfitValue(f"must be text, and is {described(value)}", ProblemCode.WRONG_TYPE)
     try:
         spelled.isascii() or spelled.encode("utf-8")
     except UnicodeEncodeError:
-        raise UnfitValue("holds a lone surrogate, which cannot be sent as UTF-8") from None
+        raise UnfitValue(
+            "holds a lone surrogate, which cannot be sent as UTF-8", ProblemCode.INVALID_CHARACTER
+        ) from None
     if "\0" in spelled:
-        raise UnfitValue("holds a NUL character, which databases refuse in text")
+        raise UnfitValue("holds a NUL character, which databases refuse in text", ProblemCode.INVALID_CHARACTER)
     return spelled
 
 
 def _item(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        raise UnfitValue("must be text or a list of it, and is a list that holds a list")
+        raise UnfitValue("must be text or a list of it, and is a list that holds a list", ProblemCode.WRONG_TYPE)
     return text(value)
 
 
@@ -94,7 +100,10 @@ def one_of(value: Any, allowed: Sequence[str]) -> str:
 def _one_of(value: Any, allowed: Sequence[str]) -> str:
     found = bare(value) if isinstance(value, str) else None
     if found is None or found not in allowed:
-        raise UnfitValue(f"must be one of {', '.join(map(repr, allowed))}, and is {word(value, allowed)}")
+        raise UnfitValue(
+            f"must be one of {', '.join(map(repr, allowed))}, and is {word(value, allowed)}",
+            misread(value, ProblemCode.UNKNOWN_WORD),
+        )
     return found
 
 
@@ -114,4 +123,4 @@ def boolean(value: Any) -> bool:
         return True
     if spelled in _FALSE:
         return False
-    raise UnfitValue(f"must be true or false, and is {described(value)}")
+    raise UnfitValue(f"must be true or false, and is {described(value)}", misread(value, ProblemCode.UNKNOWN_WORD))

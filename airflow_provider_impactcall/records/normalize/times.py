@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records.normalize.numbers import decimal, is_number
 from airflow_provider_impactcall.records.normalize.values import UnfitValue, bare, described, reader
 
@@ -42,6 +43,8 @@ _NEVER = re.compile(
     re.IGNORECASE,
 )
 _NO_TIME = "must be a time, and is a date without one"
+_NOW = "must be the time of the call; NOW is refused, since a retry would move the call"
+_NOT_EPOCH = "is a number, and must be the epoch in seconds (10 digits) or milliseconds (13 digits)"
 _NEVER_AT_ALL = "is no time of a call: databases and programs write such where there is none"
 _TOO_EARLY = "is before 1990-01-01, and no call is: databases and programs write such times where there is none"
 _TOO_LATE = "is more than a day ahead of the clock, and no call is; a mark of no time, or another form than it looks"
@@ -86,7 +89,7 @@ def _event_date(value: Any, zone: tzinfo | None, now: float | None) -> str:
     elif is_number(value) and not isinstance(value, bool):
         moment = _of_digits(format(decimal(value), "f"))
     else:
-        raise UnfitValue(f"must be a datetime or ISO 8601 text, and is {described(value)}")
+        raise UnfitValue(f"must be a datetime or ISO 8601 text, and is {described(value)}", ProblemCode.WRONG_TYPE)
     if type(moment) is not datetime:
         moment = datetime.combine(moment.date(), moment.time(), moment.tzinfo)
     offset = moment.utcoffset()
@@ -94,12 +97,17 @@ def _event_date(value: Any, zone: tzinfo | None, now: float | None) -> str:
         _check(moment, now, 0.0 if offset is not None else _DAY)
     if offset is None:
         if zone is None:
-            raise UnfitValue("has no offset from UTC; add one, or give the option timezone")
+            raise UnfitValue(
+                "has no offset from UTC; add one, or give the option timezone", ProblemCode.TIME_WITHOUT_OFFSET
+            )
         moment = moment.replace(tzinfo=zone)
         if moment.utcoffset() is None:
-            raise UnfitValue("has no offset from UTC, and the option timezone gives none for this time")
+            raise UnfitValue(
+                "has no offset from UTC, and the option timezone gives none for this time",
+                ProblemCode.TIME_WITHOUT_OFFSET,
+            )
         if _to_utc(moment).astimezone(zone).replace(tzinfo=None) != moment.replace(tzinfo=None):
-            raise UnfitValue(f"is a local time that a clock change skips in {zone}")
+            raise UnfitValue(f"is a local time that a clock change skips in {zone}", ProblemCode.TIME_WITHOUT_OFFSET)
         offset = moment.utcoffset()
         if now is not None:
             _check(moment, now)
@@ -117,9 +125,9 @@ def _check(moment: datetime, now: float, margin: float = 0.0) -> None:
         return
     at = (moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)).timestamp()
     if at < _EARLIEST - margin:
-        raise UnfitValue(_TOO_EARLY)
+        raise UnfitValue(_TOO_EARLY, ProblemCode.OUT_OF_RANGE)
     if at > now + _DAY + margin:
-        raise UnfitValue(_TOO_LATE)
+        raise UnfitValue(_TOO_LATE, ProblemCode.TIME_IN_THE_FUTURE)
 
 
 def _of_text(value: str) -> datetime:
@@ -140,14 +148,14 @@ def _of_text(value: str) -> datetime:
     except ValueError:
         parts = None
     if _NEVER.fullmatch(value):
-        raise UnfitValue(_NEVER_AT_ALL)
+        raise UnfitValue(_NEVER_AT_ALL, ProblemCode.OUT_OF_RANGE)
     if _DIGITS.fullmatch(value):
         return _of_digits(value)
     if re.fullmatch(_DATE, value):
-        raise UnfitValue(_NO_TIME)
+        raise UnfitValue(_NO_TIME, ProblemCode.NOT_A_TIME)
     if value.strip().upper() == "NOW":
-        raise UnfitValue("must be the time of the call; NOW is refused, since a retry would move the call")
-    raise UnfitValue("must be an ISO 8601 time such as 2026-09-10T22:55:32-08:00")
+        raise UnfitValue(_NOW, ProblemCode.NOT_A_TIME)
+    raise UnfitValue("must be an ISO 8601 time such as 2026-09-10T22:55:32-08:00", ProblemCode.NOT_A_TIME)
 
 
 _ZERO = {"UTC": "Z", "GMT": "Z"}
@@ -162,10 +170,10 @@ def _of_digits(value: str) -> datetime:
     epoch = _EPOCH.fullmatch(value)
     if epoch is None:
         if _NEVER.fullmatch(value):
-            raise UnfitValue(_NEVER_AT_ALL)
+            raise UnfitValue(_NEVER_AT_ALL, ProblemCode.OUT_OF_RANGE)
         if re.fullmatch(_DATE, value.removesuffix(".0")):
-            raise UnfitValue(_NO_TIME)
-        raise UnfitValue("is a number, and must be the epoch in seconds (10 digits) or milliseconds (13 digits)")
+            raise UnfitValue(_NO_TIME, ProblemCode.NOT_A_TIME)
+        raise UnfitValue(_NOT_EPOCH, ProblemCode.NOT_A_TIME)
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(epoch[1][:10]))
 
 
@@ -176,12 +184,14 @@ def _of_numpy(value: Any) -> datetime:
     if isinstance(plain, datetime):
         return plain
     if isinstance(plain, date):
-        raise UnfitValue(_NO_TIME)
-    raise UnfitValue(_OUTSIDE if isinstance(plain, int) else "must be a time, and is NaT")
+        raise UnfitValue(_NO_TIME, ProblemCode.NOT_A_TIME)
+    if isinstance(plain, int):
+        raise UnfitValue(_OUTSIDE, ProblemCode.OUT_OF_RANGE)
+    raise UnfitValue("must be a time, and is NaT", ProblemCode.NOT_A_TIME)
 
 
 def _to_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise UnfitValue(_OUTSIDE) from None
+        raise UnfitValue(_OUTSIDE, ProblemCode.OUT_OF_RANGE) from None

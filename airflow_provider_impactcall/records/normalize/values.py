@@ -10,6 +10,7 @@ from enum import Enum
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,30}(: [A-Za-z][A-Za-z _-]{0,30})?")
@@ -35,7 +36,24 @@ _T = TypeVar("_T")
 
 
 class UnfitValue(ValueError):
-    """What is wrong with a value, in words of this package: they never hold the value."""
+    """What is wrong with a value, in words of this package: they never hold the value.
+
+    :param message: the words, to be read after a parameter's name
+    :param code: the same for programs; a function of a mapping need not say it
+    :raises ValueError: if the code is not one of these
+    """
+
+    def __init__(self, message: str, code: ProblemCode = ProblemCode.MAPPING_FAILED) -> None:
+        super().__init__(message)
+        self.code = ProblemCode(code)
+
+
+def misread(value: Any, code: ProblemCode) -> ProblemCode:
+    """What is wrong with a value that cannot be read.
+
+    :param code: what it is if it is text
+    """
+    return code if isinstance(value, str) else ProblemCode.WRONG_TYPE
 
 
 def reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[Any, _P], _T]:
@@ -48,13 +66,13 @@ def reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[Any
     @wraps(read)
     def guarded(value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         if type(value) is UnreadableValue:  # Its class may be what it says it is.
-            raise UnfitValue(value.problem)
+            raise UnfitValue(value.problem, ProblemCode.UNREADABLE)
         try:
             return read(plain(value), *args, **kwargs)
         except UnfitValue:
             raise
         except Exception as error:
-            raise UnfitValue(f"cannot be read: {type(error).__name__}") from None
+            raise UnfitValue(f"cannot be read: {type(error).__name__}", ProblemCode.UNREADABLE) from None
 
     return guarded
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import Row
 from airflow_provider_impactcall.records.vendors.preset import (
@@ -55,7 +56,9 @@ def end_of_call(row: Row) -> Any:
     if word(cause) != "caller: hang up":
         return cause
     if normalize.is_absent(connected):
-        raise normalize.UnfitValue("cannot be known of a caller who hung up, without connect_duration")
+        raise normalize.UnfitValue(
+            "cannot be known of a caller who hung up, without connect_duration", ProblemCode.MISSING
+        )
     in_ivr = _seconds(row, "ivr_duration")
     return "IVR: Hang-up" if in_ivr and in_ivr >= _seconds(row, "duration") else cause
 

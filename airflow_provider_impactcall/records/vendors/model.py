@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
-from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import (
     Found,
@@ -90,7 +90,8 @@ class Filter:
         if word and self._staying is not None and word not in self._staying:
             told = in_words(self.source).replace("`", "")
             raise normalize.UnfitValue(
-                f"may be {self.reason}: {told} is {normalize.word(value, [*self.values, *(self.stays or ())])}"
+                f"may be {self.reason}: {told} is {normalize.word(value, [*self.values, *(self.stays or ())])}",
+                ProblemCode.UNKNOWN_WORD,
             )
         return False
 
@@ -184,7 +185,7 @@ class VendorPreset:
                     row, within, shape = {**row, **inner}, column, found
                     break
         if shape.problems:
-            raise normalize.UnfitValue("; ".join(shape.problems))
+            raise normalize.UnfitValue("; ".join(shape.problems), ProblemCode.AMBIGUOUS_COLUMN)
         if shape.aliases:
             row = {**row, **{name: row[column] for name, column in shape.aliases.items()}}
         blank: list[str] = []

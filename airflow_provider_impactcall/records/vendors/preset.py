@@ -213,7 +213,7 @@ def stated(row: Row, column: str) -> bool | None:
     try:
         return None if normalize.is_blank(value) else normalize.boolean(value)
     except normalize.UnfitValue as error:
-        raise normalize.UnfitValue(f"cannot be known: the column {column!r} {error}") from None
+        raise normalize.UnfitValue(f"cannot be known: the column {column!r} {error}", error.code) from None
 
 
 def yes_or_no(column: str, yes: str, no: str) -> Callable[[Row], str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import Row
 from airflow_provider_impactcall.records.vendors.preset import (
@@ -41,7 +42,9 @@ def status(row: Row) -> Any:
     if connected is None:
         # Version 1 has no such column.
         if normalize.is_absent(row.get("dialed_call_duration")):
-            raise normalize.UnfitValue("cannot be known: the call has neither connected nor dialed_call_duration")
+            raise normalize.UnfitValue(
+                "cannot be known: the call has neither connected nor dialed_call_duration", ProblemCode.MISSING
+            )
         connected = _lasted(row, "dialed_call_duration")
     if connected:
         return "finished: connected"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.sources import Row, reader_of
 from airflow_provider_impactcall.records.vendors.preset import (
@@ -35,7 +36,9 @@ def status(row: Row) -> str | None:
     if connected is None:
         talk = _talk.read(row)
         if normalize.is_absent(talk):
-            raise normalize.UnfitValue("cannot be known: the call has neither hasConnected nor a connected call length")
+            raise normalize.UnfitValue(
+                "cannot be known: the call has neither hasConnected nor a connected call length", ProblemCode.MISSING
+            )
         connected = normalize.seconds(talk) > 0
     return "connected" if connected else "not connected"
 

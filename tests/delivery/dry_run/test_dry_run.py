@@ -132,7 +132,7 @@ def test_with_resend_calls_of_unknown_fate_would_be_sent() -> None:
 def test_reasons_come_with_the_first_rows_and_the_shape_of_what_is_wrong() -> None:
     rows = [call("good"), *(call(f"bad-{number}", CallerId="Call me 212") for number in range(5))]
     (reason,) = check(rows).reasons
-    assert (reason.outcome, reason.reason_code, reason.rows) == ("rejected", "invalid", 5)
+    assert (reason.outcome, reason.reason_code, reason.rows) == ("rejected", "not_a_phone_number", 5)
     assert reason.reason.startswith("CallerId ")
     assert [(example.row, example.call_session_id) for example in reason.examples] == [
         (2, "bad-0"), (3, "bad-1"), (4, "bad-2"),
@@ -142,7 +142,8 @@ def test_reasons_come_with_the_first_rows_and_the_shape_of_what_is_wrong() -> No
 
 def test_a_value_that_could_not_be_read_has_no_shape() -> None:
     (reason,) = check([call("a", MediaId=UnreadableValue("is no number of Python's"))]).reasons
-    assert (reason.reason, reason.examples[0].shape) == ("MediaId is no number of Python's", None)
+    assert (reason.reason_code, reason.reason) == ("unreadable", "MediaId is no number of Python's")
+    assert reason.examples[0].shape is None
 
 
 def test_columns_that_nothing_reads_are_named_and_those_of_functions_are_not() -> None:
