@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -52,6 +52,20 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     parameters |= given
     content = _measured_pairs(parameters, parameters.values())
     return claim._replace(as_given=(_key(namespace, names, parts), _fingerprint(content)))
+
+
+def key_of(namespace: str, key: Sequence[str], legible: Mapping[str, str]) -> str | None:
+    """The key of a call that is not valid, or None if the parameters that tell it from others cannot be read.
+
+    :param key: the parameters that tell two calls apart, in any order
+    :param legible: the text of parameters that can be read; ``''`` for one that is absent
+    """
+    names = _in_order(tuple(key))
+    if not legible.keys() >= set(names):
+        return None
+    parts = tuple(normalize.bare(legible[name]) for name in names)
+    lacking = any(not part and PARAMETERS[name].required for name, part in zip(names, parts, strict=True))
+    return None if lacking or not any(parts) else _key(namespace, names, parts)
 
 
 def _key(namespace: str, names: Sequence[str], parts: Sequence[str]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from airflow_provider_impactcall.delivery.outcome import Outcome
@@ -11,6 +11,9 @@ from airflow_provider_impactcall.exceptions import Problem
 from airflow_provider_impactcall.records import CallRecord
 
 NO_KEY = "has none of the parameters of the option key"
+
+MOST_DEAD_LETTERS = 10_000
+"""So many invalid rows of an input are kept one by one in the ledger; the others are counted."""
 
 
 class Call(NamedTuple):
@@ -23,6 +26,17 @@ class Call(NamedTuple):
     record: CallRecord
 
 
+class Traces(NamedTuple):
+    """What an invalid row is known by when it is read again, and when its call is delivered. It stays in this process.
+
+    :param legible: the text of those parameters that can be read, of the ones that were asked for; ``''`` if absent
+    :param content: a digest of the row's values
+    """
+
+    legible: Mapping[str, str]
+    content: bytes
+
+
 @dataclass(frozen=True)
 class Rejected:
     """A row that is not delivered, and will not be until it changes.
@@ -30,11 +44,13 @@ class Rejected:
     :param row: its number in the input, from 1
     :param call_session_id: the call's id, if it has a readable one
     :param problems: every reason
+    :param traces: what it is known by, or None if that was not asked for
     """
 
     row: int
     call_session_id: str | None
     problems: tuple[Problem, ...]
+    traces: Traces | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 
@@ -145,6 +146,7 @@ class ReasonCode(StrEnum):
     RESOLVED = "resolved"
     ADOPTED = "adopted"
     RECONCILED = "reconciled"
+    ACCEPTED = "accepted"
 
     NOT_KEPT = "not_kept"
     """An earlier version of this package recorded it, and kept no code."""
@@ -245,6 +247,7 @@ class DeliveryReport:
     :param rejects: where the rejected rows are listed, or None
     :param given_up: those of ``not_sent`` and ``unknown`` that a later run sends. Not part of :meth:`as_dict`
     :param stop: why the run ended early, or None. Not part of :meth:`as_dict`
+    :param invalid: how many rows were rejected here, by the code of their first problem. Not part of :meth:`as_dict`
     :param unread: whether the input may have more rows, as a stopped run does not read a generator to its end. Not part
         of :meth:`as_dict`
     """
@@ -262,6 +265,7 @@ class DeliveryReport:
     rejects: str | None = None
     given_up: int = 0
     stop: Stop | None = None
+    invalid: Mapping[str, int] = field(default_factory=dict)
     unread: bool = False
 
     def count(self, state: RowOutcome) -> None:
@@ -275,7 +279,7 @@ class DeliveryReport:
 
     def as_dict(self) -> dict[str, int | float | str | None]:
         """The counts, ``seconds`` and ``rejects``, as a task returns them."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _INTERNAL}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _INTERNAL}
 
     def counts(self) -> dict[str, int]:
         """The rows, and how they ended; integers alone."""
@@ -286,4 +290,4 @@ class DeliveryReport:
         return " ".join([f"rows={self.rows}", *ends, f"seconds={self.seconds:.1f}"])
 
 
-_INTERNAL = ("given_up", "stop", "unread")
+_INTERNAL = ("given_up", "stop", "invalid", "unread")

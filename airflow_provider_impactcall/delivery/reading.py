@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_impactcall.delivery.items import Call, Item, Rejected, Skipped
+from airflow_provider_impactcall.delivery.identity import digest
+from airflow_provider_impactcall.delivery.items import MOST_DEAD_LETTERS, Call, Item, Rejected, Skipped, Traces
 from airflow_provider_impactcall.delivery.joining import joined
 from airflow_provider_impactcall.delivery.shapes import flattened, iterable, with_names
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, Problem
-from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
 log = logging.getLogger(__name__)
 
+_DIGEST_BYTES = 16
 
-def read(rows: Any, mapping: CallMapping, watch: Callable[[Row], Row] | None = None) -> Iterator[Item]:
+
+TRACED = ("CallProvider", "CallSessionId", "MediaId")
+"""What is read of an invalid row beside the parameters of the key."""
+
+
+def read(
+    rows: Any, mapping: CallMapping, watch: Callable[[Row], Row] | None = None, key: Sequence[str] | None = None
+) -> Iterator[Item]:
     """Whatever holds rows, as :func:`mapped` gives them.
 
     :param rows: any iterable of dicts, of rows of any type that has ``keys()``, or of :class:`CallRecord`; iterables
         in it are flattened; one dict is one row; None is no row
     :param watch: given each row just before it becomes a call; what it returns is read in its place
+    :param key: the parameters that tell two calls apart, for invalid rows to have traces; None if they need none
     :raises InvalidOption: at once, if ``rows`` is nothing that has rows, or holds something else in their place
     """
     each = with_names(flattened(iterable(rows)), mapping)
     join = None if mapping.preset is None else mapping.preset.join
     if mapping.preset is None or join is None:
-        return mapped(enumerate(each, start=1), mapping, watch)
-    return mapped(joined(each, mapping.preset, join, mapping.opened), mapping, watch)
+        return mapped(enumerate(each, start=1), mapping, watch, key)
+    return mapped(joined(each, mapping.preset, join, mapping.opened), mapping, watch, key)
 
 
 def mapped(
-    rows: Iterable[tuple[int, Any]], mapping: CallMapping, watch: Callable[[Row], Row] | None = None
+    rows: Iterable[tuple[int, Any]],
+    mapping: CallMapping,
+    watch: Callable[[Row], Row] | None = None,
+    key: Sequence[str] | None = None,
 ) -> Iterator[Item]:
     """Each row as a call, as a rejection with every reason, or as one that is left out.
 
@@ -42,20 +56,39 @@ def mapped(
 
     :param rows: each with its number in the input, or what has come of it already
     """
+    traced = () if key is None else tuple(dict.fromkeys((*key, *TRACED)))
+    to_trace = MOST_DEAD_LETTERS if traced else 0
     for number, row in rows:
         if isinstance(row, (Skipped, Rejected)):
             yield row
             continue
         if isinstance(row, UnreadableRow):
-            yield Rejected(number, None, (Problem("row", row.code, row.problem),))
+            problem = Problem("row", row.code, row.problem)
+            yield Rejected(number, None, (problem,), Traces({}, digest([row.problem], _DIGEST_BYTES)))
             continue
         try:
             yield Call(number, mapping.record(row, watch))
         except InvalidCall as error:
-            yield Rejected(number, error.call_session_id, error.problems)
+            traces = _traces(number, row, mapping, traced) if to_trace > 0 else None
+            to_trace -= 1
+            yield Rejected(number, error.call_session_id, error.problems, traces)
         except CallLeftOut as omitted:
             yield Skipped(number, omitted.call_session_id, omitted.reason)
     if unseen := mapping.unseen_columns:
         log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, unseen)))
     if watch is None and (untold := mapping.untold):  # Whoever watches, says so beside what was seen.
         log.warning("Calls of these kinds cannot be told, and are not left out: %s", "; ".join(untold))
+
+
+def _traces(number: int, row: Any, mapping: CallMapping, names: Sequence[str]) -> Traces:
+    """What an invalid row is known by. What its mapping reads counts: other columns may hold when it was loaded."""
+    values = mapping.values_of(row) if isinstance(row, Mapping) else {}
+    told = {name: value for name, value in values.items() if value is not None}
+    if not told and isinstance(row, Mapping):
+        told = {str(column): row[column] for column in row}
+    try:
+        content = digest([json.dumps(told, sort_keys=True, default=str)], _DIGEST_BYTES)
+    except Exception:
+        # A value that has no text, or refers to itself: such a row is known by its place.
+        content = digest([str(number), *sorted(told)], _DIGEST_BYTES)
+    return Traces(CallRecord.legible(values, names, mapping.conventions), content)

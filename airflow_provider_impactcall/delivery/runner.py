@@ -54,7 +54,7 @@ def run(
     :raises Exception: whatever reading ``rows`` raises, after what was read before has been delivered
     """
     handover = _Handover()
-    items = read(rows, mapping)
+    items = read(rows, mapping, key=writer.key)
     with _only_new_garbage(), ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
         try:
             delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, writer, handover, attempts or Attempts()))

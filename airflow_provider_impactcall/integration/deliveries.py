@@ -21,6 +21,7 @@ from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.identity import digest
 from airflow_provider_impactcall.delivery.items import Item, Listener
+from airflow_provider_impactcall.delivery.ledger.row_writer import RowWriter
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, RowOutcome
@@ -80,6 +81,7 @@ class _Run:
     run_id: str
     source: str
     engine: Engine
+    rows: RowWriter
     pacing: Pacing
     is_limited: bool
     attempts: Attempts = field(default_factory=Attempts)
@@ -137,6 +139,8 @@ class Delivery:
             rejects = stack.enter_context(self._rejects())
             started = self._started(ledger, prepared, rejects, rows)
             ending.callback(self._end, started, rejects)
+            with reachable():
+                ending.enter_context(started.rows)
             self._run(started, prepared, rows)
         return started.engine.report
 
@@ -191,16 +195,17 @@ class Delivery:
         endpoint, limits = prepared.endpoint, prepared.limits
         limiter = Limiter(Permits(ledger, run_id, endpoint.account, limits, endpoint.timeout)) if limits else None
         pacing = Pacing(limiter, self._options.max_wait)
+        written = RowWriter(ledger, run_id, prepared.duplicates.key)
         engine = Engine(
             duplicates=prepared.duplicates,
             pacing=pacing,
-            on_settled=self._noting(rejects),
+            on_settled=self._noting(rejects, written),
             concurrency=prepared.concurrency,
             limit=whole("limit", self._options.limit),
             total=len(rows) if _is_read_ahead(rows) else None,
             interrupt=self._interrupt,
         )
-        return _Run(ledger, run_id, sender, engine, pacing, limiter is not None)
+        return _Run(ledger, run_id, sender, engine, written, pacing, limiter is not None)
 
     def _run(self, started: _Run, prepared: _Prepared, rows: Any) -> None:
         resend = self._options.on_unknown == "resend"
@@ -211,10 +216,12 @@ class Delivery:
             error.add_note(f"What came of the rows before that: {started.engine.report}")
             raise
 
-    def _noting(self, rejects: Rejects) -> Listener:
+    def _noting(self, rejects: Rejects, rows: RowWriter | None = None) -> Listener:
         def note(row: Item, outcome: Outcome) -> None:
             self.last = outcome
             rejects.note(row, outcome)
+            if rows is not None:
+                rows.note(row, outcome)
             if self._on_settled is not None:
                 try:
                     self._on_settled(row, outcome)
@@ -226,6 +233,7 @@ class Delivery:
 
     def _end(self, ended: _Run, rejects: Rejects) -> None:
         report, attempts, limited_seconds = ended.engine.report, ended.attempts, ended.pacing.limited_seconds
+        report.invalid = dict(ended.rows.invalid)
         namespace = ended.ledger.namespace
         _log_reasons(rejects)
         self._conclude(report, rejects)

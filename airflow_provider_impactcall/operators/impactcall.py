@@ -56,6 +56,7 @@ class DeliverCallsOperator(BaseOperator):
     :param max_rejected: how many rejected rows the task tolerates: an int is a count, a float a share of the
         rows (templated)
     :param max_unknown: the same for calls whose fate is unknown (templated)
+    :param max_changed: the same for calls that were sent before with other content; None for any number (templated)
     :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate limit
         imposes, after which the run stops and Airflow may retry
     :param on_empty: what no rows at all mean: ``succeed``, ``skip`` or ``fail``
@@ -76,6 +77,7 @@ class DeliverCallsOperator(BaseOperator):
         "ledger_namespace",
         "max_rejected",
         "max_unknown",
+        "max_changed",
         "limit",
         "dry_run_only",
         "rejects_path",
@@ -105,6 +107,7 @@ class DeliverCallsOperator(BaseOperator):
         retry_statuses: Collection[int] = DeliveryOptions.retry_statuses,
         max_rejected: float | str = 0,
         max_unknown: float | str = 0,
+        max_changed: float | str | None = None,
         max_wait: float = DeliveryOptions.max_wait,
         on_empty: Literal["succeed", "skip", "fail"] = "succeed",
         limit: int | str | None = None,
@@ -132,6 +135,7 @@ class DeliverCallsOperator(BaseOperator):
         self.retry_statuses = retry_statuses
         self.max_rejected = max_rejected
         self.max_unknown = max_unknown
+        self.max_changed = max_changed
         self.max_wait = max_wait
         self.on_empty = on_empty
         self.limit = limit
@@ -150,7 +154,7 @@ class DeliverCallsOperator(BaseOperator):
 
         :return: the report's counts, ``seconds`` and ``rejects``
         :raises AirflowFailException: an option is wrong, nothing can be delivered until a person changes
-            something, or more rows were rejected or unknown than the task tolerates
+            something, or more rows were rejected, unknown or changed than the task tolerates
         :raises CallsNotSent: (an AirflowException) a later try may send what was not sent, or not confirmed under
             ``resend``; it says when to try again
         :raises AirflowException: the ledger cannot be reached
@@ -174,7 +178,7 @@ class DeliverCallsOperator(BaseOperator):
         from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 
         try:
-            rejected, unknown, row_options, delivery_options = self._options()
+            tolerated, row_options, delivery_options = self._options()
             report = ImpactCallHook(self.impactcall_conn_id).deliver_with(
                 rows, row_options, delivery_options, on_report=on_report, interrupt=self._interrupted
             )
@@ -184,22 +188,24 @@ class DeliverCallsOperator(BaseOperator):
             raise AirflowException(str(error)) from None
         except DeliveryAborted as aborted:
             raise AirflowFailException(f"Aborted: {aborted}. {aborted.report}") from None
-        failure = self._failure(report, rejected, unknown)
+        failure = self._failure(report, tolerated)
         if failure is not None:
             raise failure
         return report
 
-    def _options(self) -> tuple[float, float, RowOptions, DeliveryOptions]:
-        """What is tolerated of rejected and of unknown rows, and the options of the delivery.
+    def _options(self) -> tuple[Mapping[str, float], RowOptions, DeliveryOptions]:
+        """What is tolerated of rows, by how they end, and the options of the delivery.
 
         :raises InvalidOption: with everything that is wrong with them
         """
         problems = Problems()
         limit, dry_run = None, False
-        with problems.noted():
-            rejected = _tolerance("max_rejected", self.max_rejected)
-        with problems.noted():
-            unknown = _tolerance("max_unknown", self.max_unknown)
+        tolerated: dict[str, float] = {}
+        for end in ("rejected", "unknown", "changed"):
+            with problems.noted():
+                tolerance = _tolerance(f"max_{end}", getattr(self, f"max_{end}"))
+                if tolerance is not None:
+                    tolerated[end] = tolerance
         with problems.noted():
             if self.on_empty not in ("succeed", "skip", "fail"):
                 raise InvalidOption("on_empty must be 'succeed', 'skip' or 'fail'")
@@ -234,7 +240,7 @@ class DeliverCallsOperator(BaseOperator):
                 requests_per_hour=self.requests_per_hour,
             )
         problems.refuse()
-        return rejected, unknown, row_options, delivery_options
+        return tolerated, row_options, delivery_options
 
     def on_kill(self) -> None:
         """Stop well: nothing more leaves, and what is in flight is awaited as long as Airflow leaves time."""
@@ -242,16 +248,14 @@ class DeliverCallsOperator(BaseOperator):
         if self._interrupted is not None:
             self._interrupted.set()
 
-    def _failure(self, report: DeliveryReport, rejected: float, unknown: float) -> AirflowException | None:
+    def _failure(self, report: DeliveryReport, tolerated: Mapping[str, float]) -> AirflowException | None:
         if report.given_up or report.unread:
             return _calls_not_sent(report)
+        counts = report.counts()
         excess = [
-            f"{count} rows are {name}, and {option} is {tolerated}"
-            for name, count, option, tolerated in (
-                ("rejected", report.rejected, "max_rejected", rejected),
-                ("unknown", report.unknown, "max_unknown", unknown),
-            )
-            if (count / max(report.rows, 1) if isinstance(tolerated, float) else count) > tolerated
+            f"{counts[end]} rows are {end}, and max_{end} is {most}"
+            for end, most in tolerated.items()
+            if (counts[end] / max(report.rows, 1) if isinstance(most, float) else counts[end]) > most
         ]
         if excess:
             return AirflowFailException(f"{'; '.join(excess)}. {report}")
@@ -302,7 +306,9 @@ def _calls_not_sent(report: DeliveryReport) -> CallsNotSent:
     return CallsNotSent(f"{report.given_up} calls are still to be sent: {reason}. {report}", retry_at)
 
 
-def _tolerance(option: str, value: float | str) -> float:
+def _tolerance(option: str, value: float | str | None) -> float | None:
+    if value is None or (value == "None" and option == "max_changed"):
+        return None
     if isinstance(value, str):
         try:
             value = float(value) if "." in value else int(value)
@@ -333,11 +339,14 @@ def _rendered_flag(dry_run: bool | str) -> bool:
 
 
 def _announce(context: Context, outlets: Iterable[Any], report: DeliveryReport) -> None:
-    """Have the counts in the events of the assets that stand for calls at impact.com."""
+    """Have the counts in the events of the assets that stand for calls at impact.com; of rows that were rejected here
+    also by reason code.
+    """
     events = context.get("outlet_events")
     for asset in outlets:
         if events is not None and isinstance(asset, Asset) and asset.uri.startswith("impactcall://"):
-            events[asset].extra.update(report.counts())
+            by_code = {f"invalid.{code}": rows for code, rows in report.invalid.items()}
+            events[asset].extra.update(report.counts(), invalid=sum(report.invalid.values()), **by_code)
 
 
 def _push(context: Context, report: DeliveryReport) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from airflow_provider_impactcall.operators.phone_like import names_of_phone_numbers
 from airflow_provider_impactcall.operators.redaction import redact_phone_numbers
+from airflow_provider_impactcall.records.phone_like import names_of_phone_numbers
 
 log = logging.getLogger(__name__)
 

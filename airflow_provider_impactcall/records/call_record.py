@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from inspect import signature
 from typing import Any, NamedTuple, TypeVar, final, get_args, get_type_hints
@@ -144,6 +145,24 @@ class CallRecord(BaseModel):
         except ValidationError as error:
             problems = tuple(_problem(detail) for detail in error.errors(include_url=False, include_input=False))
         raise InvalidCall(problems)
+
+    @staticmethod
+    def legible(values: Mapping[str, Any], names: Sequence[str], conventions: Conventions) -> dict[str, str]:
+        """What can be read of some parameters though others are wrong, as text; ``''`` for one that is absent.
+
+        :param values: value by parameter name
+        :param names: of the parameters; one whose value is wrong is left out
+        """
+        present = _present(_without_blanks(values))
+        found: dict[str, str] = {}
+        for name in names:
+            if name not in present:
+                found[name] = ""
+                continue
+            read, beside = _READ[name], (BesideOf({}, conventions),) if name in _READ_BESIDE else ()
+            with suppress(ValueError, TypeError):
+                found[name] = str(read(present[name], *beside))
+        return found
 
     @model_validator(mode="wrap")
     @classmethod

@@ -54,7 +54,7 @@ def test_each_option_is_there_in_its_order() -> None:
 
 def test_the_page_has_each_option_of_a_delivery_with_its_default() -> None:
     of_all = [*fields(RowOptions), *fields(DeliveryOptions)]
-    of_tasks = {"impactcall_conn_id", "max_rejected", "max_unknown", "on_empty"}
+    of_tasks = {"impactcall_conn_id", "max_rejected", "max_unknown", "max_changed", "on_empty"}
     assert [name for name, *_ in OPTIONS if name not in of_tasks] == [field.name for field in of_all]
     actual = defaults(DeliverCallsOperator)
     with table() as row:

@@ -31,6 +31,7 @@ OPTIONS = {
     "retry_statuses": (429, 500, 503),
     "max_rejected": 0,
     "max_unknown": 0,
+    "max_changed": None,
     "max_wait": 60,
     "on_empty": "succeed",
     "limit": None,
@@ -170,6 +171,7 @@ def test_a_count_or_a_share_of_rejected_rows_is_tolerated(
         ({"max_rejected": 1.5}, "max_rejected"),
         ({"max_rejected": "many"}, "max_rejected"),
         ({"max_unknown": False}, "max_unknown"),
+        ({"max_changed": 1.5, "max_rejected": "many"}, "max_changed max_rejected"),
         ({"max_wait": "long"}, "max_wait"),
         ({"limit": True}, "limit"),
         ({"limit": "ten"}, "limit"),
@@ -200,6 +202,24 @@ def test_a_wrong_option_fails_the_task_for_good_before_anything_is_sent(
     message, _ = failure_of(calls(2), AirflowFailException, **options)
     assert [name for name in named.split() if name not in message] == []
     assert not sandbox.requests
+
+
+@pytest.mark.parametrize(
+    ("options", "fails"),
+    [({}, False), ({"max_changed": 0}, True), ({"max_changed": "0.5"}, False), ({"max_changed": 0.49}, True)],
+)
+def test_changed_calls_pass_unless_the_task_says_how_many_it_tolerates(
+    sandbox: Sandbox, options: dict[str, Any], fails: bool
+) -> None:
+    deliver(calls(2))
+    again = [call("call-0", TalkDuration=1), call("call-1")]
+    if fails:
+        message, pushed = failure_of(again, AirflowFailException, **options)
+        assert "max_changed" in message
+        assert pushed["report"]["changed"] == 1
+    else:
+        assert deliver(again, **options)["changed"] == 1
+    assert len(sandbox.calls) == 2
 
 
 def test_a_share_is_compared_without_rounding(sandbox: Sandbox) -> None:

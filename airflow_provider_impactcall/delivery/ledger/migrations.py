@@ -14,7 +14,16 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_impactcall.delivery.ledger.schema import Now, marks, migrated, tables
+from airflow_provider_impactcall.delivery.ledger.schema import (
+    Now,
+    changed_calls,
+    dead_letters,
+    marks,
+    migrated,
+    run_rows,
+    secrets,
+    tables,
+)
 from airflow_provider_impactcall.delivery.ledger.steps import Steps, create
 from airflow_provider_impactcall.delivery.ledger.take_over import MARK, take_over
 from airflow_provider_impactcall.delivery.ledger.transactions import reading
@@ -26,6 +35,11 @@ _BEGUN = " (begun)"
 
 def _nothing(_: Steps) -> None:
     """A migration for new ledgers alone; an older one has come to the same by those before it."""
+
+
+def _add_rows(steps: Steps) -> None:
+    """The tables of what becomes of rows beside calls: dead letters, changed calls, and counts by run."""
+    steps.create([dead_letters, changed_calls, run_rows, secrets])
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ class Migration:
 MIGRATIONS: Sequence[Migration] = (
     Migration("0000_take_over_version_3", take_over),
     Migration("0001_first_release"),
+    Migration("0002_dead_letters", _add_rows),
 )
 """All there are, in order. What a later one needs is added to its end."""
 

@@ -91,6 +91,79 @@ events = sa.Table(
 )
 """A row for whatever happened to a call, only ever added; ``actor`` is the person who made it happen, if one did."""
 
+dead_letters = sa.Table(
+    "impactcall_dead_letter",
+    tables,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("session_key", sa.String(32), index=True),
+    sa.Column("namespace", sa.String(255), nullable=False),
+    sa.Column("CallSessionId", sa.Text),
+    sa.Column("MediaId", sa.String(64)),
+    sa.Column("reason_code", sa.String(32), nullable=False),
+    sa.Column("parameter", sa.String(64), nullable=False),
+    sa.Column("reason", sa.String(LONGEST_REASON), nullable=False),
+    sa.Column("problems", sa.Text, nullable=False),
+    sa.Column("row", sa.Integer, nullable=False, quote=True),
+    sa.Column("run_id", sa.String(32), nullable=False),
+    sa.Column("first_at", _moment, nullable=False),
+    sa.Column("last_at", _moment, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("dismissed_at", _moment),
+    # With all that they are counted by.
+    sa.Index(
+        "ix_impactcall_dead_letter_last",
+        *("namespace", "last_at", "reason_code", "parameter", "MediaId", "dismissed_at"),
+        mysql_length={"namespace": 64},
+    ),
+)
+"""A row a row of an input that is not a call that impact.com could take: a dead letter. It goes once its call is
+delivered.
+
+``key`` is that of the call, if the row has it, and else a digest of the row's values with the ledger's own secret.
+``session_key`` is such a digest of ``CallProvider`` and ``CallSessionId``; NULL if the row does not have both.
+``CallSessionId`` and ``MediaId`` are NULL unless they can be shown. ``reason_code`` and ``parameter`` are those of the
+first problem, and ``problems`` is a JSON list of all: ``[[parameter, code], ...]``. ``row``, ``run_id`` and ``last_at``
+say where the row was read last, ``times`` how often it was read. ``dismissed_at``: a person has seen it, and it is not
+listed.
+"""
+
+changed_calls = sa.Table(
+    "impactcall_changed_call",
+    tables,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("namespace", sa.String(255), nullable=False),
+    sa.Column("fingerprint", sa.Integer, nullable=False),
+    sa.Column("first_at", _moment, nullable=False),
+    sa.Column("last_at", _moment, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Index("ix_impactcall_changed_call_last", "namespace", "last_at", mysql_length={"namespace": 64}),
+)
+"""A row a call that came again with other content than it was sent with: the mark *changed*. It says when that was
+first and last, how often, and the fingerprint of what came last. It counts only of a delivered call."""
+
+run_rows = sa.Table(
+    "impactcall_run_row",
+    tables,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("run_id", sa.String(32), nullable=False, index=True),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("reason_code", sa.String(32), nullable=False),
+    sa.Column("parameter", sa.String(64), nullable=False),
+    sa.Column("reason", sa.String(LONGEST_REASON), nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False, quote=True),
+    sa.Column("kept", sa.Integer, nullable=False),
+)
+"""How many rows of a run never became calls, by what they came to and why: ``filtered`` by reason, ``rejected`` by code
+and parameter of the first problem. ``kept``: how many of them are dead letters, each by itself."""
+
+secrets = sa.Table(
+    "impactcall_secret",
+    tables,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.String(64), nullable=False),
+)
+"""What digests are made with that nobody is to undo by trying all phone numbers."""
+
 rate_accounts = sa.Table(
     "impactcall_rate_account",
     tables,

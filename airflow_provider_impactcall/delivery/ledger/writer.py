@@ -60,7 +60,7 @@ class LedgerWriter:
         self.run_id = run_id
         self.resend = resend
         self._ledger = ledger
-        self._key = key
+        self.key = key
         self._waiting: list[Job] = []
         self._at_work = False
         self._worker: Worker[Job] = ThreadWorker("impactcall-ledger") if worker is None else worker
@@ -93,7 +93,7 @@ class LedgerWriter:
 
     def identify(self, call: CallRecord) -> Claim:
         """The claim for a call."""
-        return identify(self._ledger.namespace, self._key, call)
+        return identify(self._ledger.namespace, self.key, call)
 
     async def look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
         """What the ledger holds of these calls; what it says may be old by the time it is used."""

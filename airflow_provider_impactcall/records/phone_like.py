@@ -1,4 +1,4 @@
-"""Whether a value that a DAG's author wrote looks like somebody's phone number. It imports no library."""
+"""Whether a value looks like somebody's phone number, or like what else must not be shown. It imports no library."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ _DAY = re.compile(
 )
 _LEAST_DIGITS, _LEAST_BARE_DIGITS, _MOST_DIGITS = 7, 10, 15
 _EPOCH_DIGITS = (10, 13)
+_ID = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._:-]*[0-9A-Za-z])?")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_NUMBER_WITHIN = re.compile(r"[0-9](?:[._:-]?[0-9]){9}")
+_HOST = re.compile(r"(?:^www\.|\.[a-z]{2,}$)", re.IGNORECASE)
 
 
 def looks_like_phone_number(value: Any) -> bool:
@@ -56,3 +60,12 @@ def names_of_phone_numbers(parameters: Any) -> Iterator[str]:
     for name, value in named:
         if looks_like_phone_number(value) or any(True for _ in names_of_phone_numbers(value)):
             yield name
+
+
+def looks_like_id(text: str) -> bool:
+    """Whether text can be shown as the id of a call: it is of letters, digits and ``._:-``, and does not look like a
+    phone number, a URL or an address. A row whose columns are shifted has those in its id's place.
+    """
+    if _UUID.fullmatch(text):
+        return True
+    return bool(_ID.fullmatch(text)) and not (_NUMBER_WITHIN.search(text) or _HOST.search(text) or _is_one(text))

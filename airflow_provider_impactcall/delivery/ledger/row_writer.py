@@ -1,0 +1,258 @@
+"""What becomes of rows beside the states of calls, into the ledger: gathered on the event loop, written by a thread.
+
+It never costs a call: what cannot be written is counted, and said at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
+from airflow_provider_impactcall.delivery.identity import digest, identify, key_of
+from airflow_provider_impactcall.delivery.items import MOST_DEAD_LETTERS, Call, Item, Rejected, Traces
+from airflow_provider_impactcall.delivery.ledger.dead_letters import (
+    DIGEST_BYTES,
+    DeadLetter,
+    RunRow,
+    count_rows,
+    discard_letters,
+    has_letters,
+    keep_letters,
+    keyed_digest,
+    known_secret,
+    letters_of,
+    mark_changed,
+    secret_of,
+)
+from airflow_provider_impactcall.delivery.ledger.schema import Now
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.transactions import repeatedly
+from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
+from airflow_provider_impactcall.records import CallRecord
+from airflow_provider_impactcall.records.phone_like import looks_like_id
+
+log = logging.getLogger(__name__)
+
+_GROUP = 500
+_MOST_SECONDS = 1.0
+# Of a database that does not answer: 16,000 rows.
+_MOST_GROUPS = 32
+_MOST_REASONS = 200
+
+
+@dataclass
+class _Group:
+    """Rows that are written in one transaction."""
+
+    began: float
+    invalid: list[tuple[Item, Outcome]] = field(default_factory=list)
+    changed: list[CallRecord] = field(default_factory=list)
+    delivered: list[CallRecord] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.invalid) + len(self.changed) + len(self.delivered)
+
+
+class RowWriter:
+    """One run's dead letters, changed calls and counts of rows. A context manager; use it once.
+
+    On entering it asks the ledger whether there are dead letters, and on leaving it waits until all is written.
+
+    :param ledger: prepared
+    :param run_id: of a run that was started
+    :param key: the parameters that tell two calls apart
+    :param clock: by which a group is not kept waiting
+    :param most_letters: that are kept one by one
+    :ivar invalid: how many rows were rejected here, by the code of their first problem
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        run_id: str,
+        key: Sequence[str],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        most_letters: int = MOST_DEAD_LETTERS,
+    ) -> None:
+        self.invalid: Counter[str] = Counter()
+        self._ledger = ledger
+        self._run_id = run_id
+        self._key = tuple(key)
+        self._monotonic = clock.monotonic
+        self._left = most_letters
+        self._rows: Counter[RunRow] = Counter()
+        self._kept: Counter[RunRow] = Counter()
+        self._group = _Group(self._monotonic())
+        self._writing: list[Future[None]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="impactcall-rows")
+        self._secret = b""
+        self._has_letters = False
+        self._refused: Exception | None = None
+        self._lost = 0
+        self._why = "it did not answer in time"
+
+    def __enter__(self) -> RowWriter:
+        with self._ledger.reading() as connection:
+            self._has_letters = has_letters(connection, self._ledger.namespace)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._group:
+            self._hand_over(partial(self._write, self._group))
+        if self._rows:
+            counts = {each: (rows, self._kept[each]) for each, rows in self._rows.items()}
+            count = partial(count_rows, run_id=self._run_id, counts=counts)
+            self._writing.append(self._thread.submit(self._repeatedly, count))
+        self._thread.shutdown()
+        self._forget_written()
+        if self._lost:
+            log.error(
+                "The ledger could not keep what became of some rows (%s); groups of them: %d", self._why, self._lost
+            )
+
+    def note(self, row: Item, outcome: Outcome) -> None:
+        """Take note of how a row ended. Quick, and never waits."""
+        match outcome.state:
+            case RowOutcome.REJECTED if outcome.code in (ReasonCode.INVALID, ReasonCode.WITHOUT_KEY):
+                self._note_invalid(row, outcome)
+            case RowOutcome.FILTERED:
+                self._count(RunRow(outcome.state.value, outcome.code.value, "", outcome.reason))
+            case RowOutcome.CHANGED if isinstance(row, Call):
+                self._group.changed.append(row.record)
+                if self._has_letters and outcome.code is ReasonCode.DELIVERED_BEFORE:
+                    self._group.delivered.append(row.record)
+            case RowOutcome.DELIVERED | RowOutcome.ALREADY_DELIVERED if self._has_letters and isinstance(row, Call):
+                self._group.delivered.append(row.record)
+            case _:
+                return
+        aged = self._group and self._monotonic() - self._group.began > _MOST_SECONDS
+        if aged or len(self._group) >= _GROUP:
+            full, self._group = self._group, _Group(self._monotonic())
+            self._forget_written()
+            if len(self._writing) < _MOST_GROUPS:
+                self._hand_over(partial(self._write, full))
+            else:
+                self._lost += 1
+
+    def _note_invalid(self, row: Item, outcome: Outcome) -> None:
+        # A call of the same input may be delivered before its bad row is in the ledger.
+        self._has_letters = True
+        parameter, code = _problems(row, outcome)[0]
+        self.invalid[code] += 1
+        reason = RunRow(outcome.state.value, code, parameter, "")
+        self._count(reason)
+        if self._left > 0 and (isinstance(row, Call) or (isinstance(row, Rejected) and row.traces is not None)):
+            self._left -= 1
+            self._kept[reason] += 1
+            self._group.invalid.append((row, outcome))
+
+    def _count(self, reason: RunRow) -> None:
+        if reason in self._rows or len(self._rows) < _MOST_REASONS:
+            self._rows[reason] += 1
+        else:
+            self._rows[RunRow(reason.outcome, reason.reason_code, "", "")] += 1
+
+    def _hand_over(self, write: Callable[[], None]) -> None:
+        self._writing.append(self._thread.submit(self._unless_lost, write))
+
+    def _unless_lost(self, write: Callable[[], None]) -> None:
+        # What waits behind a group that the database refused for so long would only have the run wait as well.
+        if self._refused is not None:
+            raise self._refused
+        try:
+            write()
+        except Exception as error:
+            self._refused = error
+            raise
+
+    def _repeatedly(self, act: Callable[..., None]) -> None:
+        repeatedly(self._ledger.engine, act, self._ledger.timings.turn)
+
+    def _forget_written(self) -> None:
+        """Look at what was written since; what could not be is counted."""
+        left: list[Future[None]] = []
+        for each in self._writing:
+            if not each.done():
+                left.append(each)
+            elif (error := each.exception()) is not None:
+                self._lost += 1
+                self._why = type(error).__name__
+        self._writing = left
+
+    def _write(self, group: _Group) -> None:
+        if group.invalid or group.changed:
+            self._repeatedly(partial(self._keep, group))
+        if group.delivered:
+            self._discard(group.delivered)
+
+    def _keep(self, group: _Group, connection: Connection) -> None:
+        self._secret = self._secret or secret_of(connection)
+        namespace = self._ledger.namespace
+        moment: float = connection.execute(sa.select(Now())).scalar_one()
+        letters: dict[str, DeadLetter] = {}
+        for row, outcome in group.invalid:
+            key, letter = self._letter(row, outcome)
+            times = letters[key].times + 1 if key in letters else 1
+            letters[key] = letter._replace(times=times)
+        keep_letters(connection, namespace, self._run_id, moment, letters)
+        changed: dict[str, tuple[int, int]] = {}
+        for record in group.changed:
+            claim = identify(namespace, self._key, record)
+            changed[claim.key] = (claim.fingerprint, changed.get(claim.key, (0, 0))[1] + 1)
+        mark_changed(connection, namespace, moment, changed)
+
+    def _discard(self, delivered: Sequence[CallRecord]) -> None:
+        namespace = self._ledger.namespace
+        keys = {key for record in delivered for key in identify(namespace, self._key, record).keys}
+        # Looked for first: nearly always there are none, and whoever writes holds up those who deliver.
+        with self._ledger.reading() as connection:
+            self._secret = self._secret or known_secret(connection) or b""
+            known_by = {self._session_key(record.CallProvider, record.CallSessionId) for record in delivered}
+            mended = letters_of(connection, keys, known_by)
+        if mended:
+            self._repeatedly(partial(discard_letters, keys=mended))
+
+    def _letter(self, row: Item, outcome: Outcome) -> tuple[str, DeadLetter]:
+        """A row as a dead letter, with its key."""
+        namespace = self._ledger.namespace
+        traces = row.traces if isinstance(row, Rejected) else None
+        if isinstance(row, Call):
+            parameters = row.record.parameters()
+            traces = Traces(parameters, digest([*parameters, *parameters.values()], DIGEST_BYTES))
+        legible, content = traces or Traces({}, digest([str(row.row)], DIGEST_BYTES))
+        key = key_of(namespace, self._key, legible) or keyed_digest(self._secret, namespace.encode() + content)
+        provider, session_id = legible.get("CallProvider"), legible.get("CallSessionId")
+        return key, DeadLetter(
+            known_as=(provider, session_id) if provider and session_id else None,
+            session_key=self._session_key(provider, session_id) if provider and session_id else None,
+            call_session_id=_shown(session_id),
+            media_id=_shown(legible.get("MediaId")),
+            problems=_problems(row, outcome),
+            reason=outcome.reason,
+            row=row.row,
+        )
+
+    def _session_key(self, provider: str, session_id: str) -> str:
+        return keyed_digest(self._secret, digest([self._ledger.namespace, provider, session_id], DIGEST_BYTES))
+
+
+def _problems(row: Item, outcome: Outcome) -> Sequence[tuple[str, str]]:
+    if isinstance(row, Rejected):
+        return [(problem.parameter, problem.code.value) for problem in row.problems]
+    return [("row", outcome.code.value)]
+
+
+def _shown(text: str | None) -> str | None:
+    return text if text and looks_like_id(text) else None
