@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import (
     Context,
@@ -17,6 +17,9 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from airflow_provider_impactcall.operators.redaction import redact, reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.outcome import ReportValue
 
 
 class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
@@ -55,7 +58,7 @@ class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
     def op_kwargs(self, arguments: Mapping[str, Any]) -> None:
         self._op_kwargs = {name: redact(argument) for name, argument in arguments.items()}
 
-    def execute(self, context: Context) -> dict[str, int | float | str | None]:
+    def execute(self, context: Context) -> dict[str, ReportValue]:
         """Call the function, and deliver what it returns. See :meth:`DeliverCallsOperator.deliver`."""
         arguments = [reveal(argument) for argument in self.op_args]
         named = {name: reveal(argument) for name, argument in self.op_kwargs.items()}

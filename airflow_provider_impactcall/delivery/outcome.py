@@ -229,6 +229,9 @@ class Stop:
 ENDS = tuple(end.value for end in RowOutcome)
 """How a row can end; the counts of them add up to the rows."""
 
+ReportValue = int | float | str | list[dict[str, str | int]] | None
+"""What a report has under one of its names. The lists are those of a dry run."""
+
 
 @dataclass
 class DeliveryReport:
@@ -277,7 +280,7 @@ class DeliveryReport:
         """Rows that ended in a recorded outcome."""
         return sum(getattr(self, end) for end in ENDS)
 
-    def as_dict(self) -> dict[str, int | float | str | None]:
+    def as_dict(self) -> dict[str, ReportValue]:
         """The counts, ``seconds`` and ``rejects``, as a task returns them."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _INTERNAL}
 

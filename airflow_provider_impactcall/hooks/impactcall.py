@@ -120,7 +120,7 @@ class ImpactCallHook(BaseHook):
         :param rows: as for :meth:`deliver`
         :param options: every field of :class:`.RowOptions` and, but for ``dry_run``, of :class:`.DeliveryOptions`, by
             its name
-        :return: what would be sent, what would not and why, and what looks wrong
+        :return: what would be sent, what would not and why, and warnings of what is seldom right
         :raises InvalidOption: if an option or the connection is wrong
         :raises LedgerUnusable: if the ledger cannot be reached
         """
@@ -154,7 +154,8 @@ class ImpactCallHook(BaseHook):
         :param options: every field of :class:`.RowOptions` (how rows become calls) and of :class:`.DeliveryOptions`
             (how calls are delivered), by its name. With ``dry_run``, the log shows what :meth:`check` gives, without
             ids and text of the calls
-        :return: what came of every row
+        :return: what came of every row; with ``dry_run`` a :class:`.DryRunReport`, which also has the warnings and how
+            long the sending would take
         :raises DeliveryAborted: when no call can be delivered until a person changes something
         :raises InvalidOption: before anything is sent, if an option, the connection or a file is wrong
         :raises LedgerUnusable: before anything is sent, if the ledger cannot be reached

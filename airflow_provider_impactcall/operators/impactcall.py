@@ -25,7 +25,7 @@ from airflow_provider_impactcall.operators.retries import CallsNotSent
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 if TYPE_CHECKING:
-    from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+    from airflow_provider_impactcall.delivery.outcome import DeliveryReport, ReportValue
     from airflow_provider_impactcall.records.sources import Source
 
 
@@ -146,13 +146,14 @@ class DeliverCallsOperator(BaseOperator):
         self.requests_per_second = requests_per_second
         self.requests_per_hour = requests_per_hour
 
-    def deliver(self, rows: Any, context: Context) -> dict[str, int | float | str | None]:
+    def deliver(self, rows: Any, context: Context) -> dict[str, ReportValue]:
         """Deliver the rows, and judge by the report whether the task has succeeded.
 
         The counts are also in the event of each outlet whose URI begins with ``impactcall://``, which Airflow sends if
         the task succeeds.
 
-        :return: the report's counts, ``seconds`` and ``rejects``
+        :return: the report's counts, ``seconds`` and ``rejects``; of a dry run also ``warnings``, a list of codes with
+            their counts, and ``expected_seconds``
         :raises AirflowFailException: an option is wrong, nothing can be delivered until a person changes
             something, or more rows were rejected, unknown or changed than the task tolerates
         :raises CallsNotSent: (an AirflowException) a later try may send what was not sent, or not confirmed under
@@ -291,7 +292,7 @@ class ImpactCallOperator(DeliverCallsOperator):
     def calls(self, calls: Any) -> None:
         self._calls = redact(calls)
 
-    def execute(self, context: Context) -> dict[str, int | float | str | None]:
+    def execute(self, context: Context) -> dict[str, ReportValue]:
         """Deliver the calls. See :meth:`DeliverCallsOperator.deliver` for what it returns and raises."""
         return self.deliver(reveal(self.calls), context)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
@@ -12,6 +12,9 @@ from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperato
 from airflow_provider_impactcall.operators.query_parameters import QueryParameters, warn_of_phone_numbers
 from airflow_provider_impactcall.operators.redaction import reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.outcome import ReportValue
 
 
 class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
@@ -48,7 +51,7 @@ class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
         warn_of_phone_numbers(parameters)
         self.parameters = parameters
 
-    def execute(self, context: Context) -> dict[str, int | float | str | None]:
+    def execute(self, context: Context) -> dict[str, ReportValue]:
         """Read the rows, then deliver them. See :meth:`DeliverCallsOperator.deliver` for the rest.
 
         :raises AirflowFailException: also if the query gives no rows, or two columns of one name

@@ -60,7 +60,11 @@ class Standalone:
         self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
 
     def connect(self, connection_id: str, **fields: Any) -> None:
-        self._ask("POST", "connections", connection_id=connection_id, **fields)
+        """Make a connection, in place of one of that id."""
+        made = {"connection_id": connection_id, **fields}
+        change = {"action": "create", "entities": [made], "action_on_existence": "overwrite"}
+        errors = self._ask("PATCH", "connections", actions=[change])["create"]["errors"]
+        assert errors == []
 
     def change_password(self, connection_id: str, password: str) -> None:
         known = {"connection_id": connection_id, "conn_type": "impactcall", "password": password}
@@ -101,6 +105,21 @@ class Standalone:
         self._ask(
             "POST", f"dags/{dag_id}/clearTaskInstances", dag_run_id=run_id, dry_run=False, only_failed=False, **which
         )
+
+    def question(self, dag_id: str, day: str, task_id: str) -> str:
+        """What a task asks a person, once it can be answered."""
+        path = f"dags/{dag_id}/dagRuns/{day}/taskInstances/{task_id}"
+        self.wait_until(lambda: self._ask("GET", path)["state"] in ("awaiting_input", "deferred"))
+        # If the answer comes before the scheduler has heard that the task's process ended, Airflow has the task fail.
+        heard, log = f"TaskInstance Finished: dag_id={dag_id}, task_id={task_id}, run_id={day},", "standalone.log"
+        self.wait_until(lambda: heard in (self.scene.airflow.home / log).read_text(errors="replace"))
+        body: str = self._ask("GET", f"{path}/-1/hitlDetails")["body"]
+        return body
+
+    def answer(self, dag_id: str, day: str, task_id: str, option: str) -> None:
+        """Choose an option, as a person does under *Required Actions*."""
+        path = f"dags/{dag_id}/dagRuns/{day}/taskInstances/{task_id}/-1/hitlDetails"
+        self._ask("PATCH", path, chosen_options=[option], params_input={})
 
     def process_of(self, dag_id: str, day: str) -> int:
         """The operating system's id of a task's process."""

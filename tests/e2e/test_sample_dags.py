@@ -6,6 +6,7 @@ They read the same calls at the same time, in several processes and by several q
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.e2e
 DAY, LOOK_BACK, PAID_SECONDS = timedelta(days=1), timedelta(days=3), 30
 FROM_WAREHOUSE, BY_PARTNER, TASKFLOW = "impactcall_from_warehouse", "impactcall_by_partner", "impactcall_taskflow"
 FROM_UPSTREAM, BACKLOG = "impactcall_from_upstream", "impactcall_backlog"
+WITH_APPROVAL = "impactcall_with_approval"
 
 
 class Warehouse:
@@ -142,3 +144,47 @@ def test_from_upstream_as_it_stands(running: Standalone) -> None:
         (report,) = running.reports(FROM_UPSTREAM, "2026-11-20")
         assert report["delivered"] == len(session_ids(sandbox)) == sandbox.counts["requests"] == 2
         assert (report["rows"], report["filtered"]) == (3, 1), "an outbound call is left out"
+
+
+def returned(running: Standalone, dag_id: str, day: str) -> dict[str, Any]:
+    """What each task of a run returned."""
+    entries = [entry for entry in running.xcoms(dag_id, day) if entry["key"] == "return_value"]
+    return {entry["task_id"]: entry["value"] for entry in entries}
+
+
+def test_with_approval_as_it_stands(running: Standalone, tmp_path: Path) -> None:
+    """Rejected, nothing is sent. Approved, so many calls are sent, and one that came meanwhile is over the limit."""
+    file = tmp_path / "warehouse.db"
+    database = sa.create_engine(f"sqlite:///{file}")
+    calls = Warehouse(database, file, seed=9)
+    running.connect("warehouse", conn_type="sqlite", host=str(file))
+    running.switch_on(WITH_APPROVAL)
+    days = [f"{last_interval_end() - timedelta(days=ago):%Y-%m-%d}" for ago in (1, 0)]
+    good = {}
+    with endpoint(0.0, running.endpoint_port) as sandbox:
+        for day, option in zip(days, ("Reject", "Approve"), strict=True):
+            running.trigger(WITH_APPROVAL, day)
+            question = running.question(WITH_APPROVAL, day, "approve")
+            (run,) = (run for run in running.runs(WITH_APPROVAL) if run["dag_run_id"] == day)
+            rows = calls.read(run, LOOK_BACK)
+            good[day] = len(good_ids(rows))
+            table = {name: int(count) for name, count in re.findall(r"^\| (\w+) \| (\d+) \|$", question, re.MULTILINE)}
+            assert (table["rows"], table["not_sent"]) == (len(rows), good[day])
+            assert table["rejected"] == len(rows) - sum(map(is_good, rows))
+            late = {**next(row for row in rows if is_good(row)), "call_session_id": f"late-{option}"}
+            with database.begin() as connection:
+                connection.execute(sa.Table("calls", sa.MetaData(), autoload_with=connection).insert(), late)
+            calls.rows.append(late)
+            running.answer(WITH_APPROVAL, day, "approve", option)
+            running.wait_for_run(WITH_APPROVAL, day)
+            assert len(session_ids(sandbox)) == (good[day] if option == "Approve" else 0)
+    states = [{task["task_id"]: task["state"] for task in running.tasks(WITH_APPROVAL, day)} for day in days]
+    assert [state["deliver_calls"] for state in states] == ["skipped", "success"]
+    refused, approved = (returned(running, WITH_APPROVAL, day) for day in days)
+    assert "deliver_calls" not in refused
+    assert (approved["dry_run"]["not_sent"], approved["dry_run"]["expected_seconds"]) == (good[days[1]], None)
+    assert isinstance(approved["dry_run"]["warnings"], list)
+    delivery = approved["deliver_calls"]
+    assert (delivery["delivered"], delivery["not_sent"]) == (good[days[1]], 1)
+    assert delivery.keys() == approved["dry_run"].keys() - {"warnings", "expected_seconds"}
+    database.dispose()

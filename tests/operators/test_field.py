@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
+from airflow_provider_impactcall.delivery.dry_run.input_warnings import WarningCode
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
-from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 
@@ -44,9 +44,8 @@ def ended(calls: Any, **options: Any) -> list[tuple[str, str]]:
     return [(reason.outcome, reason.reason_code) for reason in checked(calls, **options).reasons]
 
 
-def counted(suspicions: Sequence[str], name: str) -> list[list[str]]:
-    """The numbers in each suspicion that names this."""
-    return [re.findall(r"\d+", suspicion) for suspicion in suspicions if name in suspicion]
+def warned(calls: Any, **options: Any) -> list[tuple[WarningCode, int]]:
+    return [(warning.code, warning.count) for warning in checked(calls, **options).warnings]
 
 
 def parameters(sandbox: Sandbox) -> list[Row]:
@@ -161,21 +160,19 @@ def test_02e_tags_are_columns_with_names(sandbox: Sandbox) -> None:
            "isLive": False, "tag:User:irclickid": "a:b", "tag:Geo:City": "Denver", "tag:User:source": "x"}  # fmt: skip
     found = checked([row], vendor="ringba", constants={**IDS, "MediaId": 10000})
     assert found.unmapped_columns == ["tag:User:source"]
-    assert LOOK_LIKE_VALUES not in found.suspicions
+    assert WarningCode.COLUMNS_LOOK_LIKE_VALUES not in [warning.code for warning in found.warnings]
 
 
 def test_01_padded_ids(sandbox: Sandbox) -> None:
     rows = [examples.call(name) for name in ("A-1", "A-1   ", " A-1", "A-1\n")]
-    found = checked(rows)
-    assert counted(found.suspicions, "CallSessionId") == [["3"]]
+    assert (WarningCode.IDS_ALIKE, 3) in warned(rows)
     assert delivered(rows) == {"delivered": 1, "duplicate": 3}
     assert delivered(rows) == {"already_delivered": 1, "duplicate": 3}
 
 
 def test_01_ids_of_another_case_are_asked_about(sandbox: Sandbox) -> None:
     assert delivered([examples.call("a-1")]) == {"delivered": 1}
-    found = checked([examples.call("A-1")])
-    assert counted(found.suspicions, "CallSessionId") == [["1", "500"]], "of those that the ledger was asked for"
+    assert (WarningCode.IDS_ALIKE_IN_LEDGER, 1) in warned([examples.call("A-1")])
 
 
 @pytest.mark.parametrize(
@@ -287,14 +284,14 @@ def test_17_fractions_of_seconds(lasted: Any, seconds: str, sandbox: Sandbox) ->
 
 def test_18_calls_longer_than_a_day(sandbox: Sandbox) -> None:
     rows = [examples.call(f"M-{number}", CallDuration=184000, TalkDuration=160000) for number in range(3)]
-    usual = checked([{**row, "CallDuration": 1840, "TalkDuration": 1600} for row in rows]).suspicions
-    (longer,) = set(checked(rows).suspicions) - set(usual)
-    assert re.findall(r"\d+", longer) == ["3"]
+    usual = warned([{**row, "CallDuration": 1840, "TalkDuration": 1600} for row in rows])
+    assert set(warned(rows)) - set(usual) == {(WarningCode.LONGER_THAN_A_DAY, 3)}
 
 
 def test_19_text_that_went_through_a_column_of_floats(sandbox: Sandbox) -> None:
-    found = checked([examples.call("Z-1", Zip="2139.0", SubId1="77.0", SaleAmount="5.0")]).suspicions
-    assert [re.findall("SubId1|Zip|SaleAmount", each) for each in found if ".0" in each] == [["SubId1"], ["Zip"]]
+    found = checked([examples.call("Z-1", Zip="2139.0", SubId1="77.0", SaleAmount="5.0")]).warnings
+    told = [each.warning for each in found if each.code is WarningCode.VALUES_END_IN_ZERO]
+    assert [re.findall("SubId1|Zip|SaleAmount", each) for each in told] == [["SubId1"], ["Zip"]]
 
 
 def test_21_calls_without_a_partner(sandbox: Sandbox) -> None:
@@ -328,8 +325,8 @@ NULLS = ("NULL", "None", "nan", "N/A", "<NA>", "#N/A", "null")
 @pytest.mark.parametrize("word", NULLS)
 def test_05_marks_of_nothing(word: str, sandbox: Sandbox) -> None:
     row = examples.call("N-1", City=word, ClickId=f"{word} ", SubId1=word)
-    found = checked([row, {**row, "CallSessionId": "N-2"}]).suspicions
-    told = [each for each in found if "nulls" in each]
+    found = checked([row, {**row, "CallSessionId": "N-2"}]).warnings
+    told = [each.warning for each in found if each.code is WarningCode.WORD_FOR_NOTHING]
     assert [re.findall("SubId1|ClickId|City", each) for each in told] == [["SubId1"], ["ClickId"], ["City"]]
     assert all(repr(word) in each for each in told)
     assert delivered([row], nulls=NULLS) == {"delivered": 1}
@@ -371,20 +368,19 @@ def test_a_mapped_column_that_differs_in_case_alone_is_found(sandbox: Sandbox) -
 
 
 @pytest.mark.parametrize(
-    ("zone", "moment", "named"),
+    ("zone", "moment", "code"),
     [
-        ("EST", "2026-07-01 12:00:00", "EST"),
-        ("Etc/GMT+5", "2026-07-01 12:00:00", "Etc/GMT+5"),
+        ("EST", "2026-07-01 12:00:00", WarningCode.WINTER_OFFSET_IN_SUMMER),
+        ("Etc/GMT+5", "2026-07-01 12:00:00", WarningCode.WINTER_OFFSET_IN_SUMMER),
         ("EST", "2026-01-10 12:00:00", None),
         ("America/New_York", "2026-07-01 12:00:00", None),
         ("America/Phoenix", "2026-07-01 12:00:00", None),
         ("UTC", "2026-07-01 12:00:00", None),
-        (None, "2026-07-01T12:00:00-04:56", "15 minutes"),
+        (None, "2026-07-01T12:00:00-04:56", WarningCode.ODD_OFFSET),
         (None, "2026-07-01T12:00:00+05:45", None),
     ],
 )
-def test_zones_that_are_seldom_meant(zone: str | None, moment: str, named: str | None, sandbox: Sandbox) -> None:
-    usual = checked([examples.call("t", EventDate=f"{moment[:19]}+00:00")]).suspicions
-    found = set(checked([examples.call("t", EventDate=moment)], timezone=zone).suspicions) - set(usual)
-    assert len(found) == (named is not None)
-    assert all(str(named) in each for each in found)
+def test_zones_that_are_seldom_meant(zone: str | None, moment: str, code: WarningCode | None, sandbox: Sandbox) -> None:
+    usual = warned([examples.call("t", EventDate=f"{moment[:19]}+00:00")])
+    found = set(warned([examples.call("t", EventDate=moment)], timezone=zone)) - set(usual)
+    assert found == ({(code, 1)} if code else set())

@@ -288,9 +288,21 @@ def test_limit_sends_so_many_and_the_rest_is_no_failure(sandbox: Sandbox) -> Non
 
 
 def test_dry_run_sends_nothing_and_never_fails_for_what_it_did_not_send(sandbox: Sandbox) -> None:
-    report = deliver(calls(5), dry_run=True)
+    report = deliver(calls(5), dry_run=True, requests_per_second=2)
     assert (report["not_sent"], report["delivered"]) == (5, 0)
     assert not sandbox.requests
+
+
+def test_a_dry_run_returns_its_warnings_and_how_long_sending_would_take(sandbox: Sandbox) -> None:
+    report = deliver(calls(5), dry_run=True, requests_per_second=2)
+    assert json.loads(json.dumps(report)) == report, "as XCom has it"
+    assert set(report) == {*COUNTS, "seconds", "rejects", "warnings", "expected_seconds"}
+    assert {"code": "one_partner", "count": 5} in report["warnings"]
+    assert report["expected_seconds"] == 2.5
+    assert deliver(calls(5), dry_run=True)["expected_seconds"] is None
+    _, pushed = failure_of([*calls(5), {}], AirflowFailException, dry_run=True)
+    assert {"code": "one_partner", "count": 5} in pushed["report"]["warnings"]
+    assert set(deliver(calls(5))) == {*COUNTS, "seconds", "rejects"}, "of a delivery"
 
 
 @pytest.mark.parametrize("nothing", [[], None, (), [[], []], iter(())])

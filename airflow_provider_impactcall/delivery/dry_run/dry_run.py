@@ -1,4 +1,4 @@
-"""What a delivery would do, with nothing sent: what would leave, what would not and why, and what looks wrong.
+"""What a delivery would do, with nothing sent: what would leave, what would not and why, and what to be warned of.
 
 It shows no caller's number and no recording's URL, and of a value that is wrong only the shape.
 """
@@ -15,14 +15,15 @@ from itertools import islice
 from typing import Any
 
 from airflow_provider_impactcall.delivery.claims import claim_of
+from airflow_provider_impactcall.delivery.dry_run.input_warnings import InputWarning, InputWarnings, WarningCode
 from airflow_provider_impactcall.delivery.dry_run.masking import Private
-from airflow_provider_impactcall.delivery.dry_run.warnings import Warnings
+from airflow_provider_impactcall.delivery.dry_run.report import DryRunReport
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.items import Call, Item, Listener, Rejected, Skipped
 from airflow_provider_impactcall.delivery.ledger.rules import Send, Settled, Wait, as_known, decide
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, ReasonCode, RowOutcome
+from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping, CallRecord, normalize
@@ -102,7 +103,7 @@ class DryRun:
     ) -> None:
         self.endpoint = endpoint
         self._limits = ((requests_per_second, 1), (requests_per_hour, 3600))
-        self.report = DeliveryReport()
+        self.report = DryRunReport()
         self.would_send = 0
         self.requests: list[Mapping[str, str]] = []
         self._mapping = mapping
@@ -112,7 +113,7 @@ class DryRun:
         self._left_out = 0
         self._rows_of: Counter[_Why] = Counter()
         self._examples: dict[_Why, list[Example]] = defaultdict(list)
-        self._looks = Warnings(mapping.conventions.get("timezone"))
+        self._warnings = InputWarnings(mapping.conventions.get("timezone"))
 
     def watch(self, row: Row) -> Row:
         """An opened row that is noticed when its columns are read; see :func:`~.reading.read`."""
@@ -138,8 +139,21 @@ class DryRun:
         :param on_settled: told of every row's outcome
         """
         started = datetime.now(UTC)
-        rows = iter(items)
-        settle = partial(self._settle, on_settled)
+        try:
+            self._run(iter(items), duplicates, ledger, resend, partial(self._settle, on_settled))
+        finally:
+            self.report.seconds = round((datetime.now(UTC) - started).total_seconds(), 3)
+            self.report.warnings = self.warnings
+            self.report.expected_seconds = self.expected_seconds
+
+    def _run(
+        self,
+        rows: Iterator[Item],
+        duplicates: Duplicates,
+        ledger: Ledger,
+        resend: bool,
+        settle: Callable[[Item, Outcome], None],
+    ) -> None:
         while batch := list(islice(self._claimed(rows, duplicates, ledger.namespace, settle), _BATCH)):
             entries = ledger.look_up([key for _, claim in batch for key in claim.keys])
             waiting = []
@@ -155,11 +169,10 @@ class DryRun:
                         settle(call, Outcome(RowOutcome.NOT_SENT, ReasonCode.DRY_RUN, "would be sent"))
                         waiting.append(call.record)
             if waiting and not self.would_send:
-                self._looks.ask(ledger, waiting)
+                self._warnings.ask(ledger, waiting)
             self.would_send += len(waiting)
             self.requests += [_masked(record) for record in waiting[: _EXAMPLES - len(self.requests)]]
-            self._looks.note(waiting)
-        self.report.seconds = round((datetime.now(UTC) - started).total_seconds(), 3)
+            self._warnings.note(waiting)
 
     @property
     def reasons(self) -> list[Reason]:
@@ -181,17 +194,22 @@ class DryRun:
     def always_empty(self) -> list[str]:
         """The parameters that have a source, and that no call to be sent has."""
         sourced = self._mapping.sourced(self._columns)
-        return [name for name in PARAMETERS if self.would_send and name in sourced - self._looks.present]
+        return [name for name in PARAMETERS if self.would_send and name in sourced - self._warnings.present]
 
     @property
-    def suspicions(self) -> list[str]:
+    def warnings(self) -> list[InputWarning]:
         """What the input, and the calls to be sent, have about them that is seldom right."""
-        headless = [] if may_be_shown(self._columns) else [LOOK_LIKE_VALUES]
-        told = (f"calls that cannot be told, and are not left out: {each}" for each in self._mapping.untold)
-        return [*headless, *self._looks.suspicions(), *told]
+        rows = self.report.rows
+        found = list(self._warnings.found())
+        if not may_be_shown(self._columns):
+            found.insert(0, InputWarning(WarningCode.COLUMNS_LOOK_LIKE_VALUES, rows, LOOK_LIKE_VALUES))
+        for each in self._mapping.untold:
+            told = f"calls that cannot be told, and are not left out: {each}"
+            found.append(InputWarning(WarningCode.CALLS_NOT_TOLD, rows, told))
+        return found
 
     @property
-    def seconds_at_rate_limit(self) -> float | None:
+    def expected_seconds(self) -> float | None:
         """How long the sending would take at the strictest rate limit; None without any."""
         waits = [self.would_send / rate * window for rate, window in self._limits if rate]
         return round(max(waits), 1) if waits else None
@@ -200,12 +218,13 @@ class DryRun:
         """All of it as data, for JSON."""
         return {
             "would_send": self.would_send,
-            **{name: value for name, value in self.report.as_dict().items() if name != "rejects"},
+            **self.report.counts(),
+            "seconds": self.report.seconds,
             "reasons": [asdict(reason) for reason in self.reasons],
             "unmapped_columns": self.unmapped_columns,
             "always_empty": self.always_empty,
-            "suspicions": self.suspicions,
-            "seconds_at_rate_limit": self.seconds_at_rate_limit,
+            "warnings": [asdict(warning) for warning in self.warnings],
+            "expected_seconds": self.expected_seconds,
             "url": self.endpoint.url,
             "parameters_in": self.endpoint.parameters_in,
             "requests": self.requests,
@@ -219,7 +238,7 @@ class DryRun:
             if isinstance(row, Skipped):
                 self._note_left_out()
             if isinstance(row, Call):
-                self._looks.note_id(row.record)
+                self._warnings.note_id(row.record)
             claimed = claim_of(row, duplicates, partial(identify, namespace, duplicates.key))
             if isinstance(claimed, Outcome):
                 settle(row, claimed)

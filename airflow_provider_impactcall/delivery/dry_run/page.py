@@ -42,8 +42,8 @@ def _parts(findings: DryRun, anyone: bool) -> Iterator[RenderableType]:
         yield Padding(Text(_how_long(findings)), _INDENT)
     if findings.reasons:
         yield from _section("Not sent, and why", _table_of(findings.reasons, anyone))
-    if findings.suspicions:
-        yield from _section("Looks wrong", *(Text(f"! {printable(suspicion)}") for suspicion in findings.suspicions))
+    if findings.warnings:
+        yield from _section("Warnings", *(Text(f"! {printable(each.warning)}") for each in findings.warnings))
     if findings.unmapped_columns:
         yield from _section("Columns that nothing reads", Text(printable(", ".join(findings.unmapped_columns))))
     if findings.always_empty:
@@ -76,7 +76,7 @@ def _counts(findings: DryRun) -> Iterator[tuple[str, str]]:
 
 
 def _how_long(findings: DryRun) -> str:
-    seconds = findings.seconds_at_rate_limit
+    seconds = findings.expected_seconds
     if seconds is not None:
         return f"Sending takes at least {_duration(seconds)} at the rate limit."
     usual = findings.would_send / _USUAL_REQUESTS_PER_HOUR * 3600

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
+from airflow_provider_impactcall.delivery.dry_run.input_warnings import WarningCode
 from airflow_provider_impactcall.delivery.dry_run.page import page_of
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.identity import identify
@@ -21,11 +23,10 @@ from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, Outcome, ReasonCode
+from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, DeliveryReport, Outcome, ReasonCode
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping
-from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 from tests import examples
 from tests.delivery.ledgers import in_memory
@@ -73,6 +74,11 @@ def check(
     for private in (examples.CALLER, "555-0177", "5550177", examples.RECORDING, "canary"):
         assert private not in shown
     return findings
+
+
+def warned(rows: Any, **options: Any) -> list[tuple[str, int]]:
+    """What a dry run warns of, as codes and counts."""
+    return [(each.code.value, each.count) for each in check(rows, **options).warnings]
 
 
 def in_state(state: CallState, session_id: str, ledger: Ledger) -> None:
@@ -160,36 +166,65 @@ def test_parameters_that_are_always_empty_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "code", "count"),
     [
-        ({"EventDate": datetime.now(UTC) + timedelta(hours=5)}, ["6"]),
-        ({"EventDate": datetime.now(UTC) - timedelta(days=89)}, ["88", "6"]),
-        ({"CallStatus": "ANSWER"}, ["ANSWER", "CallStatus"]),
-        ({"MediaId": 5}, ["MediaId"]),
-        ({"CallSessionId": "77.0"}, ["CallSessionId", ".0", "1"]),
-        ({"CallDuration": 7, "TalkDuration": 7}, ["TalkDuration", "CallDuration"]),
+        ({"EventDate": datetime.now(UTC) + timedelta(hours=5)}, "calls_of_the_future", 6),
+        ({"EventDate": datetime.now(UTC) - timedelta(days=89)}, "calls_too_old", 6),
+        ({"CallStatus": "ANSWER"}, "every_call_answered", 6),
+        ({"MediaId": 5}, "one_partner", 6),
+        ({"CallSessionId": "77.0"}, "ids_end_in_zero", 1),
+        ({"CallDuration": 7, "TalkDuration": 7}, "talk_is_whole_call", 6),
     ],
 )
-def test_what_is_seldom_right_is_said(changes: dict[str, Any], told: list[str]) -> None:
+def test_what_is_seldom_right_is_warned_of(changes: dict[str, Any], code: str, count: int) -> None:
     usual = [
         call(f"call-{number}", MediaId=number, CallStatus=status, CallDuration=number + 9, TalkDuration=number)
         for number, status in enumerate(["ANSWER", "CANCEL"] * 3)
     ]
-    assert check(usual).suspicions == []
-    (suspicion,) = check([{**row, **changes} for row in usual]).suspicions
-    named = r"\.?\b\d+|ANSWER|MediaId|CallSessionId|CallStatus|CallDuration|TalkDuration"
-    assert re.findall(named, suspicion) == told
+    assert check(usual).warnings == []
+    assert warned([{**row, **changes} for row in usual]) == [(code, count)]
+
+
+def test_the_result_has_each_code_once_and_no_sentence() -> None:
+    """Of values that end in .0 there is a warning for each parameter, and their names are columns of the input."""
+    findings = check([call("a", Zip="2139.0", SubId1="7.0"), call("b", Zip="2140.0")], limits=(2, None))
+    codes = [warning.code for warning in findings.warnings]
+    assert codes == [WarningCode.VALUES_END_IN_ZERO] * 2
+    assert findings.as_dict()["warnings"] == [
+        {"code": warning.code, "count": warning.count, "warning": warning.warning} for warning in findings.warnings
+    ]
+    result = findings.report.as_dict()
+    assert result["warnings"] == [{"code": "values_end_in_zero", "count": 3}]
+    assert result["expected_seconds"] == findings.as_dict()["expected_seconds"] == 1.0
+    assert list(result) == [*DeliveryReport().as_dict(), "warnings", "expected_seconds"]
+
+
+def test_a_dry_run_whose_rows_end_early_says_what_it_saw() -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from (call(f"call-{number}", CallStatus="ANSWER") for number in range(500))
+        raise ConnectionError
+
+    mapping = CallMapping()
+    findings = DryRun(mapping, Endpoint("https://calls.example.com"), 2)
+    with pytest.raises(ConnectionError):
+        findings.run(
+            read(rows(), mapping, findings.watch), Duplicates(), in_memory(), resend=False, on_settled=lambda *_: None
+        )
+    result = findings.report.as_dict()
+    assert (result["rows"], result["expected_seconds"]) == (500, 250.0)
+    assert {"code": "every_call_answered", "count": 500} in cast("list[Any]", result["warnings"])
 
 
 def test_a_provider_under_which_the_ledger_does_not_know_the_calls_is_said() -> None:
     ledger = in_memory()
     for name in ("a", "b"):
         in_state(CallState.DELIVERED, name, ledger)
-    assert check([call("a"), call("b")], ledger).suspicions == []
+    assert check([call("a"), call("b")], ledger).warnings == []
     renamed = check([call(name, CallProvider="Renamed") for name in ("a", "b", "c")], ledger)
     assert renamed.would_send == 3
-    (suspicion,) = renamed.suspicions
-    assert re.findall(r"\d+|CallProvider", suspicion) == ["CallProvider", "2", "500"]
+    (warning,) = renamed.warnings
+    assert (warning.code, warning.count) == (WarningCode.KNOWN_UNDER_OTHER_KEY, 2)
+    assert "CallProvider" in warning.warning
 
 
 def test_the_first_requests_are_shown_without_the_caller_and_the_recording() -> None:
@@ -213,7 +248,7 @@ def test_the_caller_is_masked_in_its_other_form_too() -> None:
 )
 def test_how_long_it_takes_at_the_strictest_limit(limits: tuple[Any, Any], seconds: float | None) -> None:
     findings = check([call(f"call-{number}") for number in range(10)], limits=limits)
-    assert findings.seconds_at_rate_limit == seconds
+    assert findings.expected_seconds == findings.report.expected_seconds == seconds
 
 
 def test_more_rows_than_one_question_to_the_ledger_holds() -> None:
@@ -265,7 +300,7 @@ def test_no_name_is_shown_of_columns_that_may_be_values(column: str) -> None:
     """A file without a header, or JSON by phone number: its names are callers' numbers and recordings' URLs."""
     findings = check([{**call("a"), "agent": "Bob", column: 1}, {**call("b"), "other": 2}])
     assert findings.unmapped_columns == ["column 13", "column 14", "column 15"]
-    assert findings.suspicions[0] == LOOK_LIKE_VALUES
+    assert (findings.warnings[0].code, findings.warnings[0].count) == (WarningCode.COLUMNS_LOOK_LIKE_VALUES, 2)
     assert column not in page_of(findings)
     assert "agent" not in page_of(findings)
 

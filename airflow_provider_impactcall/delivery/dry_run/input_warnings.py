@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
@@ -36,10 +38,65 @@ _TEXTS = tuple(name for name, parameter in PARAMETERS.items() if parameter.type 
 _FLOAT = re.compile(r"[0-9]+\.0+")
 
 
-class Warnings:
+class WarningCode(StrEnum):
+    """What is seldom right about an input: what code compares and groups by. A code never changes; the sentence beside
+    it may. ``docs/dry-run.md`` has why each is worth a look.
+    """
+
+    CALLS_OF_THE_FUTURE = "calls_of_the_future"
+    """Calls later than the clock."""
+    CALLS_TOO_OLD = "calls_too_old"
+    """Calls older than impact.com advises to send."""
+    LONGER_THAN_A_DAY = "longer_than_a_day"
+    """Calls that lasted longer than a day."""
+    ODD_OFFSET = "odd_offset"
+    """Calls at an offset from UTC that no place has."""
+    WINTER_OFFSET_IN_SUMMER = "winter_offset_in_summer"
+    """Calls in summer whose zone has no summer time, though its place may have."""
+    IDS_END_IN_ZERO = "ids_end_in_zero"
+    """CallSessionIds such as ``77.0``."""
+    VALUES_END_IN_ZERO = "values_end_in_zero"
+    """Values of another text parameter such as ``2139.0``; a warning for each parameter."""
+    WORD_FOR_NOTHING = "word_for_nothing"
+    """The commonest value of a parameter is a word such as ``NULL``; a warning for each parameter."""
+    IDS_ALIKE = "ids_alike"
+    """CallSessionIds of the input that differ in case or blanks alone."""
+    IDS_ALIKE_IN_LEDGER = "ids_alike_in_ledger"
+    """CallSessionIds that differ in case or blanks alone from one that the ledger has."""
+    EVERY_CALL_ANSWERED = "every_call_answered"
+    """Every call is an ANSWER."""
+    ONE_PARTNER = "one_partner"
+    """Every call has the same MediaId."""
+    TALK_IS_WHOLE_CALL = "talk_is_whole_call"
+    """TalkDuration equals CallDuration in every call."""
+    KNOWN_UNDER_OTHER_KEY = "known_under_other_key"
+    """Calls that the ledger has under another CallProvider, CampaignId or ActionTrackerId."""
+    COLUMNS_LOOK_LIKE_VALUES = "columns_look_like_values"
+    """The names of the columns may be values: the header may be missing."""
+    CALLS_NOT_TOLD = "calls_not_told"
+    """Calls that the preset leaves out, and that no column tells; a warning for each kind of them."""
+
+
+@dataclass(frozen=True)
+class InputWarning:
+    """What is seldom right about an input, found in this one.
+
+    :param code: what it is
+    :param count: how many calls it is about; of ``values_end_in_zero`` and ``word_for_nothing`` how many values, and of
+        ``columns_look_like_values`` and ``calls_not_told`` how many rows
+    :param warning: the same as a sentence, which may hold the name of a column
+    """
+
+    code: WarningCode
+    count: int
+    warning: str
+
+
+class InputWarnings:
     """What calls look like as a whole.
 
     :param zone: that of times without an offset
+    :ivar present: the parameters that any of the calls to be sent has
     """
 
     def __init__(self, zone: tzinfo | None = None) -> None:
@@ -101,58 +158,111 @@ class Warnings:
                     break
         self._known_alike = ledger.alike([record.CallSessionId for record in records])
 
-    def suspicions(self) -> Iterator[str]:
-        """What is seldom right, a sentence each."""
+    def found(self) -> Iterator[InputWarning]:
+        """What is seldom right about the calls, in the order of the codes."""
         if self._future:
-            yield f"calls of the future: {self._future}. Is their time zone right?"
+            yield InputWarning(
+                WarningCode.CALLS_OF_THE_FUTURE,
+                self._future,
+                f"calls of the future: {self._future}. Is their time zone right?",
+            )
         if self._old:
-            yield f"calls older than {_OLD.days} days: {self._old}. impact.com advises against sending such"
+            yield InputWarning(
+                WarningCode.CALLS_TOO_OLD,
+                self._old,
+                f"calls older than {_OLD.days} days: {self._old}. impact.com advises against sending such",
+            )
         if self._long:
-            yield f"calls longer than a day: {self._long}. Are their durations in milliseconds?"
+            yield InputWarning(
+                WarningCode.LONGER_THAN_A_DAY,
+                self._long,
+                f"calls longer than a day: {self._long}. Are their durations in milliseconds?",
+            )
         if self._odd_offsets:
-            yield (
+            yield InputWarning(
+                WarningCode.ODD_OFFSET,
+                self._odd_offsets,
                 f"calls at an offset from UTC that is no multiple of 15 minutes: {self._odd_offsets}. No place has "
-                "such; a zone of pytz must not be given as a tzinfo"
+                "such; a zone of pytz must not be given as a tzinfo",
             )
         if self._in_summer:
-            yield (
+            yield InputWarning(
+                WarningCode.WINTER_OFFSET_IN_SUMMER,
+                self._in_summer,
                 f"calls in summer at the offset of winter: {self._in_summer}. The timezone {self._zone} has no summer "
-                "time; that of a place, such as America/New_York, has"
+                "time; that of a place, such as America/New_York, has",
             )
+        yield from self._of_values()
+        yield from self._of_ids()
+        if self._calls >= _ALIKE:
+            yield from self._of_all()
+        for names, calls in self._known_otherwise.most_common():
+            yield InputWarning(
+                WarningCode.KNOWN_UNDER_OTHER_KEY,
+                calls,
+                f"calls that the ledger has under another {names}: {calls} of the first {_ASKED}. Under this one "
+                "they are others to it, and would be sent again",
+            )
+
+    def _of_values(self) -> Iterator[InputWarning]:
         if ids := self._floats["CallSessionId"]:
-            yield f"CallSessionIds that end in .0: {ids}. Read as numbers, they are other calls without it"
+            yield InputWarning(
+                WarningCode.IDS_END_IN_ZERO,
+                ids,
+                f"CallSessionIds that end in .0: {ids}. Read as numbers, they are other calls without it",
+            )
         for name, count in self._floats.items():
             if name == "CallSessionId":
                 continue
-            yield f"values of {name} that end in .0: {count}. Were they a column of numbers with gaps? Read it as text"
+            yield InputWarning(
+                WarningCode.VALUES_END_IN_ZERO,
+                count,
+                f"values of {name} that end in .0: {count}. Were they a column of numbers with gaps? Read it as text",
+            )
         for name, values in self._values.items():
             value, count = values.most_common(1)[0]
             if value.casefold() in MARKS_OF_NOTHING:
-                yield (
+                yield InputWarning(
+                    WarningCode.WORD_FOR_NOTHING,
+                    count,
                     f"the commonest value of {name} is a word that may stand for nothing: {value!r}, {count} times. "
-                    "The option nulls says so"
+                    "The option nulls says so",
                 )
+
+    def _of_ids(self) -> Iterator[InputWarning]:
         if self._alike:
-            yield (
+            yield InputWarning(
+                WarningCode.IDS_ALIKE,
+                self._alike,
                 f"CallSessionIds that differ from another of this input in case or blanks alone: {self._alike}. Is "
-                "each a call of its own?"
+                "each a call of its own?",
             )
         if self._known_alike:
-            yield (
+            yield InputWarning(
+                WarningCode.IDS_ALIKE_IN_LEDGER,
+                self._known_alike,
                 f"CallSessionIds that differ from one that the ledger has in case or blanks alone: {self._known_alike} "
-                f"of the first {_ASKED}. They would be sent as other calls"
+                f"of the first {_ASKED}. They would be sent as other calls",
             )
-        if self._calls >= _ALIKE:
-            if list(self._statuses) == ["ANSWER"]:
-                yield "every call is an ANSWER: are there no missed ones, or does CallStatus not tell them?"
-            if len(self._partners) == 1:
-                yield "every call has the same MediaId: one partner is credited with all of them"
-            if self._only_talk == self._calls:
-                yield "TalkDuration equals CallDuration in every call: is it the time of actual talk?"
-        for names, calls in self._known_otherwise.most_common():
-            yield (
-                f"calls that the ledger has under another {names}: {calls} of the first {_ASKED}. Under this one "
-                "they are others to it, and would be sent again"
+
+    def _of_all(self) -> Iterator[InputWarning]:
+        if list(self._statuses) == ["ANSWER"]:
+            yield InputWarning(
+                WarningCode.EVERY_CALL_ANSWERED,
+                self._calls,
+                "every call is an ANSWER: are there no missed ones, or does CallStatus not tell them?",
+            )
+        if len(self._partners) == 1:
+            yield InputWarning(
+                WarningCode.ONE_PARTNER,
+                self._calls,
+                "every call has the same MediaId: one partner is credited with all of them",
+            )
+        if self._only_talk == self._calls:
+            yield InputWarning(
+                WarningCode.TALK_IS_WHOLE_CALL,
+                self._calls,
+                "TalkDuration equals CallDuration in every call: is it the time of actual talk?",
             )
 
     def _note_text(self, name: str, value: str) -> None:
