@@ -9,13 +9,16 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
-from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
+from airflow_provider_impactcall.delivery.ledger.schema import runs
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import (
     Attempt,
     AttemptResult,
@@ -141,6 +144,24 @@ def test_limit(limit: int, delivered: int) -> None:
     assert (run.report.delivered, run.report.not_sent, run.report.stop) == (delivered, 10 - delivered, None)
     left = [outcome.code for outcome in run.settled.values() if outcome.state is RowOutcome.NOT_SENT]
     assert left == [ReasonCode.OVER_LIMIT] * (10 - delivered)
+
+
+def with_a_dead_run() -> Ledger:
+    """A ledger whose only run died over the call of row 1."""
+    ledger = in_memory()
+    dead = DirectWriter(ledger)
+    ledger.record(dead.run_id, [dead.identify(a_call(1).record)], [], resend=False)
+    with ledger.writing() as connection:
+        connection.execute(update(runs).values(lease_until=0.0))
+    return ledger
+
+
+def test_a_dead_run_s_call_keeps_its_code_where_nothing_may_be_sent() -> None:
+    run = deliver(Endpoint(always(OK)), calls(2), limit=0, ledger=with_a_dead_run())
+    assert [(run.settled[row].state, run.settled[row].code) for row in (1, 2)] == [
+        (RowOutcome.UNKNOWN, ReasonCode.RUN_DIED),
+        (RowOutcome.NOT_SENT, ReasonCode.OVER_LIMIT),
+    ]
 
 
 def test_what_is_left_out_is_filtered_and_takes_no_key() -> None:
@@ -509,6 +530,28 @@ def test_a_stop_from_outside_waits_for_an_answer_no_longer_than_airflow_waits_fo
     }
 
 
+def test_a_run_that_is_cancelled_claims_to_know_nothing_of_what_is_in_flight() -> None:
+    settled: list[Outcome] = []
+    ledger = in_memory()
+    writer = DirectWriter(ledger)
+    engine = Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda _, outcome: settled.append(outcome))
+
+    async def main() -> None:
+        async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
+            yield calls(2)
+
+        run = asyncio.ensure_future(engine.run(Endpoint(always(OK), lambda: (60.0, 0.0)).send, writer, rows()))
+        await asyncio.sleep(1.0)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    virtual_time.run(main())
+    assert settled == []
+    keys = [writer.identify(a_call(number).record).key for number in (1, 2)]
+    assert [ledger.look_up(keys)[key].state for key in keys] == [CallState.OPEN] * 2
+
+
 def test_a_place_that_was_left_is_one_place() -> None:
     endpoint = Endpoint(always(OK))
 
@@ -587,6 +630,31 @@ def test_without_its_ledger_a_run_asks_it_no_more(attempt: Attempt, resend: bool
     assert writer.asked == 3, "a database that is away takes minutes to say so"
     # With resend, the next try sends what could not be recorded, so Airflow has to make one; not for what has arrived.
     assert report.given_up == 8 + (resend and attempt is not OK)
+
+
+class UnwritableWriter(DirectWriter):
+    """A ledger that answers, and takes nothing."""
+
+    async def take(self, claim: Claim) -> Decision:
+        raise LedgerUnusable("the ledger cannot be used (OperationalError)")
+
+
+def test_a_call_in_doubt_stays_so_where_its_ledger_is_lost_before_it_is_sent_again() -> None:
+    settled: dict[int, RowOutcome] = {}
+    engine = Engine(
+        duplicates=Duplicates(),
+        pacing=Pacing(),
+        on_settled=lambda row, outcome: settled.update({row.row: outcome.state}),
+    )
+
+    async def main() -> None:
+        async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
+            yield calls(2)
+
+        await engine.run(Endpoint(always(OK)).send, UnwritableWriter(with_a_dead_run(), resend=True), rows())
+
+    virtual_time.run(main())
+    assert settled == {1: RowOutcome.UNKNOWN, 2: RowOutcome.NOT_SENT}
 
 
 def test_a_stop_from_outside_ends_a_back_off() -> None:

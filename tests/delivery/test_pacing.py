@@ -16,6 +16,7 @@ from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from tests.delivery import virtual_time
 from tests.delivery.scripted import ERROR_500, NO_CONNECTION, OK, Endpoint, a_call, calls, deliver, too_many
+from tests.delivery.virtual_writer import UNHURRIED, VirtualLedger, VirtualLimiter
 from tests.effort import scaled
 
 
@@ -111,6 +112,20 @@ def test_waiting_for_our_own_limit_is_progress() -> None:
     endpoint = Endpoint(lambda *_: OK)
     run = deliver(endpoint, calls(20), limits=[RateLimit(1, 50.0)], max_wait=60)
     assert (run.report.delivered, run.report.stop) == (20, None)
+
+
+def test_a_wait_for_the_limit_is_told_from_one_that_the_endpoint_asks_for() -> None:
+    async def main() -> None:
+        ledger = VirtualLedger(virtual_time.running_loop(), UNHURRIED)
+        pacing = Pacing(VirtualLimiter(ledger, ledger.start("test", ""), [RateLimit(1, 12.0)]))
+        async with pacing.open():
+            for attempt in (too_many(8.0), OK):
+                assert await pacing.admit()
+                pacing.observe(attempt)
+        assert virtual_time.now() > 12.0
+        assert pacing.limited_seconds == pytest.approx(virtual_time.now() - 8.0), "from when the other one is over"
+
+    virtual_time.run(main())
 
 
 def test_failures_are_counted_by_the_limit_as_well() -> None:

@@ -115,6 +115,12 @@ def test_a_record_tells_what_was_given_and_is_the_same_without_it() -> None:
     assert set(PARAMETERS) >= set(padded.as_given)
 
 
+@pytest.mark.parametrize("name", ["CallProvider", "CallSessionId", "VendorEventId"])
+def test_one_padded_id_among_others_was_given_with_its_blanks(name: str) -> None:
+    padded = {name: f" {MEAN_NOTHING[name]}"}
+    assert CallRecord.of(good_row(padded)).as_given == padded
+
+
 @pytest.mark.parametrize("value", [77, 77.0, "77"])
 def test_an_id_that_is_a_number_was_given_as_it_leaves(value: Any) -> None:
     assert CallRecord.of(good_row({"CallSessionId": value})).as_given == {}

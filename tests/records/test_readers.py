@@ -127,3 +127,8 @@ def test_two_letters_need_no_list_of_names() -> None:
         "assert 'iso3166' not in sys.modules; assert n.country('USA') == 'US'; assert 'iso3166' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_whatever_python_takes_for_a_blank_is_one() -> None:
+    blanks = "".join(letter for letter in map(chr, range(sys.maxunicode + 1)) if letter.isspace())
+    assert normalize.integer(f"{blanks}1000{blanks}") == 1000

@@ -62,6 +62,10 @@ def unfit(source: Any, row: Mapping[str, Any] = CALL) -> str:
 
 
 class TestColumnsAndPaths:
+    @pytest.mark.parametrize(("nulls", "expected"), [(["Springfield"], None), (["Shelbyville"], "Springfield")])
+    def test_a_word_that_stands_for_nothing_within_json(self, nulls: list[str], expected: str | None) -> None:
+        assert reader_of("caller.geo.city", nulls=nulls).read(CALL) == expected
+
     @pytest.mark.parametrize(
         ("source", "expected"),
         [

@@ -158,6 +158,17 @@ def test_a_live_run_keeps_its_call_and_a_dead_one_leaves_it_unknown() -> None:
     assert state_of(ledger) is CallState.UNKNOWN
 
 
+def test_a_call_that_another_run_took_up_since_it_was_looked_up_is_not_taken_as_new() -> None:
+    ledger = in_memory()
+    first, second = ledger.start("first", ""), ledger.start("second", "")
+    take(ledger, first)
+    new, meanwhile = (claim_of(each)._replace(is_new=True) for each in ("b", "a"))
+    decisions, _ = ledger.record(second, [new, meanwhile], [], resend=False)
+    assert decisions is not None
+    assert [fence_of(decision) for decision in decisions] == [1, None]
+    assert ledger.look_up([CLAIM.key])[CLAIM.key].run_id == first
+
+
 def test_a_call_that_three_runs_died_over_is_held_even_under_resend() -> None:
     ledger = in_memory()
     for number in (1, 2, 3):
@@ -228,16 +239,20 @@ def test_a_settlement_can_be_repeated_when_nobody_knows_whether_it_was_committed
     assert (attempt.result, attempt.code) in found[0][1]
 
 
-def test_a_code_of_a_newer_version_is_as_none() -> None:
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [(UNKNOWN.code.value, UNKNOWN.code), ("of_tomorrow", ReasonCode.NOT_KEPT), (None, ReasonCode.NOT_KEPT)],
+)
+def test_a_later_run_is_told_the_code_but_one_of_a_newer_version_is_as_none(kept: str | None, told: ReasonCode) -> None:
     ledger = in_memory()
     run_id = ledger.start("test", "")
     take(ledger, run_id)
     settle(ledger, run_id, 1, UNKNOWN)
     with ledger.writing() as connection:
-        connection.execute(sa.update(calls).values(reason_code="of_tomorrow"))
+        connection.execute(sa.update(calls).values(reason_code=kept))
     decision = take(ledger, ledger.start("next", ""))
     assert isinstance(decision, Settled)
-    assert (decision.outcome.state, decision.outcome.code) == (RowOutcome.UNKNOWN, ReasonCode.NOT_KEPT)
+    assert (decision.outcome.state, decision.outcome.code) == (RowOutcome.UNKNOWN, told)
 
 
 def test_namespaces_never_hide_each_others_calls() -> None:
@@ -255,6 +270,13 @@ def test_a_run_keeps_its_counts() -> None:
     assert (row["source"], row["delivered_rows"], row["not_sent_rows"]) == ("dag/task", 2, 1)
     assert row["stop"].startswith("an outage")
     assert row["ended_at"] >= row["started_at"]
+
+
+def test_a_source_is_kept_as_far_as_its_column_reaches() -> None:
+    ledger = in_memory()
+    ledger.start("d" * 500 + "/task", "")
+    with ledger.engine.connect() as connection:
+        assert connection.execute(sa.select(runs.c.source)).scalar_one() == "d" * 500
 
 
 def test_sqlite_is_written_through_to_the_disk(tmp_path: Path) -> None:
@@ -310,6 +332,9 @@ def test_the_oldest_undelivered_call(ledger_url: str, attempt: Attempt | None) -
             older = sa.update(calls).where(calls.c.key == claim.key)
             connection.execute(older.values(first_at=Now() - sa.literal(age, sa.Float)))
     assert 100 <= ledger.oldest_undelivered() < 190, "what is delivered or rejected does not count"
+    with ledger.writing() as connection:
+        connection.execute(sa.update(calls).values(first_at=Now() + 100))
+    assert ledger.oldest_undelivered() == 0.0, "a clock that was set back makes no age below zero"
     elsewhere = Ledger(ledger.engine, "https://other.example.com")
     assert elsewhere.oldest_undelivered() == 0.0
     ledger.close()
