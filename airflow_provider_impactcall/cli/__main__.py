@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     # What Airflow says while it is imported is for its own log, and would stand in the middle of a command's output.
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        from airflow_provider_impactcall.cli import commands  # noqa: F401 - else imported later, and loudly
+        from airflow_provider_impactcall.cli import changing, looking  # noqa: F401 - else imported later, and loudly
         from airflow_provider_impactcall.cli.definition import get_commands
     (group,) = get_commands()
     parser = argparse.ArgumentParser(prog=group.name, description=group.help)

@@ -53,6 +53,12 @@ def say(text: str) -> None:
     print(f"impactcall: {printable(text)}", file=sys.stderr)
 
 
+def agreed() -> bool:
+    """Ask a person whether to go on."""
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def leave(status: int, text: str) -> NoReturn:
     """End the process with this status, and say why."""
     say(" ".join(text.splitlines()))  # As the text of an error may have several.

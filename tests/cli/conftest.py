@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_impactcall.cli.__main__ import main
-from airflow_provider_impactcall.delivery.ledger.selection import STATES
+from airflow_provider_impactcall.delivery.ledger.selection import LISTED
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples, lanes
@@ -45,7 +45,7 @@ class Done:
 
 def numbers(text: str) -> list[list[str]]:
     """The numbers in each line, with the state that stands behind one: what a reworded line says all the same."""
-    return [re.findall(rf"\b\d+(?: (?:{'|'.join(STATES)})\b)?", line) for line in text.splitlines()]
+    return [re.findall(rf"\b\d+(?: (?:{'|'.join(LISTED)})\b)?", line) for line in text.splitlines()]
 
 
 Command = Callable[..., Done]

@@ -15,10 +15,10 @@ from airflow.cli.cli_config import ActionCommand, Arg
 from airflow.cli.cli_parser import get_parser
 from airflow.providers_manager import ProvidersManager
 
-from airflow_provider_impactcall.cli import commands
+from airflow_provider_impactcall.cli import changing, looking
 from airflow_provider_impactcall.cli.definition import COMMANDS, LEDGER_COMMANDS, get_commands
 from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_KEY
-from airflow_provider_impactcall.delivery.ledger.selection import STATES
+from airflow_provider_impactcall.delivery.ledger.selection import LISTED
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.provider_info import get_provider_info
 from tests.cli.conftest import Command
@@ -42,7 +42,7 @@ def test_the_provider_and_the_console_script_lead_to_it() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_command_does_something_and_explains_itself(command: ActionCommand, impactcall: Command) -> None:
-    assert callable(getattr(commands, command.func.__name__))
+    assert [callable(getattr(each, command.func.__name__, None)) for each in (looking, changing)].count(True) == 1
     explained = impactcall(command.name, "--help")
     assert (explained.status, explained.err) == (0, "")
     assert command.help in " ".join(explained.out.split())
@@ -50,7 +50,7 @@ def test_every_command_does_something_and_explains_itself(command: ActionCommand
 
 @pytest.mark.parametrize("command", LEDGER_COMMANDS, ids=lambda command: command.name)
 def test_so_does_every_command_about_the_ledger_itself(command: ActionCommand, impactcall: Command) -> None:
-    assert callable(getattr(commands, command.func.__name__))
+    assert callable(getattr(changing, command.func.__name__))
     explained = impactcall("ledger", command.name, "--help")
     assert (explained.status, explained.err) == (0, "")
     assert command.help in " ".join(explained.out.split())
@@ -75,7 +75,7 @@ def test_what_the_help_says_is_so() -> None:
     for argument in arguments("--key"):
         assert ",".join(DEFAULT_KEY) in argument.kwargs["help"]
     for argument in arguments("--state"):
-        assert [state for state in STATES if state not in argument.kwargs["help"]] == []
+        assert [state for state in LISTED if state not in argument.kwargs["help"]] == []
 
 
 def test_a_wrong_usage_has_a_status_of_its_own(impactcall: Command) -> None:
@@ -101,4 +101,4 @@ def test_it_loads_nothing_that_every_airflow_command_would_wait_for() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     package = "airflow_provider_impactcall"  # Airflow's own start may have read its version.
     loaded = set(ast.literal_eval(done.stdout.splitlines()[-1])) - {package}
-    assert loaded == {f"{package}.cli", f"{package}.cli.definition"}
+    assert loaded == {f"{package}.cli", f"{package}.cli.arguments", f"{package}.cli.definition"}

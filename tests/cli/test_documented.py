@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.ledger.schema import calls
+from airflow_provider_impactcall.delivery.ledger.schema import calls, dead_letters
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
@@ -53,8 +53,8 @@ def lines_of(*texts: str) -> list[str]:
 def test_operating(endpoint: Sandbox, impactcall: Command) -> None:
     made = [a_call(number) for number in range(7)]
     endpoint.script = ["ok", "ok", "ok", "400-errors", "502-after-processing", "reset-before-reading", "502"]
-    report = ImpactCallHook().deliver(made)
-    assert (report.delivered, report.rejected, report.unknown) == (3, 1, 3)
+    report = ImpactCallHook().deliver([*made, a_call(0, TalkDuration=7), a_call(7, CallDuration=None)])
+    assert (report.delivered, report.changed, report.rejected, report.unknown) == (3, 1, 2, 3)
     before = [*(a_call(number) for number in range(10, 20)), a_call(20, CallerId="x", EventDate="yesterday")]
     for name, rows in {"calls-of-the-week.jsonl": made, "before.jsonl": before}.items():
         Path(name).write_text("\n".join(map(json.dumps, rows)))
@@ -112,8 +112,9 @@ def test_readme(endpoint: Sandbox, impactcall: Command, monkeypatch: pytest.Monk
 
 
 def grow_old() -> None:
-    """What 401 days do to the calls of the embedded ledger."""
+    """What 401 days do to the calls and dead letters of the embedded ledger."""
     ledger = sa.create_engine(f"sqlite:///{os.environ['AIRFLOW_HOME']}/impactcall_ledger.db")
     with ledger.begin() as connection:
         connection.execute(sa.update(calls).values(changed_at=time.time() - 401 * DAY))
+        connection.execute(sa.update(dead_letters).values(last_at=time.time() - 401 * DAY))
     ledger.dispose()

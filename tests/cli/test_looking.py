@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import KEYS_A_QUERY
 from airflow_provider_impactcall.delivery.ledger.edits import Author
-from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS
+from airflow_provider_impactcall.delivery.ledger.listing import LISTED_COLUMNS
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -89,7 +89,7 @@ def test_a_table_has_what_a_person_needs_and_json_has_all(ledger: Sandbox, impac
         *("state", "reason_code", "reason", "attempts", "changed_at"),
     ]
     assert table.err == ""
-    assert list(impactcall("list", "-o", "json").rows[0]) == list(CALL_COLUMNS)
+    assert list(impactcall("list", "-o", "json").rows[0]) == list(LISTED_COLUMNS)
     assert impactcall("list", "-o", "plain").out.split()[0] == "CallSessionId"
     assert "CallSessionId: unknown\n" in impactcall("list", "-o", "yaml").out
 
@@ -148,8 +148,8 @@ def test_all_calls_are_exported(ledger: Sandbox, impactcall: Command, tmp_path: 
         else list(csv.DictReader(text.splitlines()))
     )
     expected = impactcall("list", "-o", "json").rows
-    assert sorted([str(value) for value in row.values()] for row in rows) == sorted(
-        [str(value) for value in row.values()] for row in expected
+    assert sorted([str(value or "") for value in row.values()] for row in rows) == sorted(
+        [str(value or "") for value in row.values()] for row in expected
     )
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted([name, "stdin"])
 

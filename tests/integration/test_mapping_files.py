@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.cli.definition import MAPPING_FILES
+from airflow_provider_impactcall.cli.arguments import MAPPING_FILES
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.integration.mapping_files import ENDINGS, loaded

@@ -1,9 +1,11 @@
-"""What people do with calls after the fact: requeue, resolve, adopt; always with who and why."""
+"""What people do with calls and dead letters after the fact: requeue, resolve, accept, dismiss, adopt; always with
+who and why.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -13,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, KEYS_A_QUERY, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.dead_letters import discard_letters_of
 from airflow_provider_impactcall.delivery.ledger.edits import Author, Edit
 from airflow_provider_impactcall.delivery.ledger.entries import (
     Changes,
@@ -20,14 +23,19 @@ from airflow_provider_impactcall.delivery.ledger.entries import (
     lock,
     look_up,
 )
+from airflow_provider_impactcall.delivery.ledger.letter_queries import LetterQueries, letter_conditions
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.schema import (
+    Now,
+    calls,
+    changed_calls,
+    dead_letters,
     events,
 )
-from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, Selection
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, TRANSITIONS, Cause, correctable
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
+from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode, RowOutcome
 from airflow_provider_impactcall.exceptions import InvalidOption
 
 _CODES = {
@@ -39,11 +47,17 @@ _CODES = {
 }
 
 
+# Nothing else of the call: its history is told by its other columns.
+_ACCEPT = sa.update(calls).where(calls.c.key == sa.bindparam("of_key")).values(fingerprint=sa.bindparam("came"))
+
+_Change = Callable[[Edit, str, Sequence[str], Connection], Counter[str]]
+
+
 class Corrections:
-    """What people may change of the calls of a ledger's namespace.
+    """What people may change of the calls and the dead letters of a ledger's namespace.
 
     Every change is a run of its own in the ledger, with who and why. Calls that a live run has in flight are left
-    alone.
+    alone. Where ``at_most`` is given and more are selected, nothing is changed.
 
     :param batch_sizes: how much is read at once
     """
@@ -51,30 +65,57 @@ class Corrections:
     def __init__(self, ledger: Ledger, batch_sizes: BatchSizes = BATCH_SIZES) -> None:
         self._ledger = ledger
         self._queries = CallQueries(ledger, batch_sizes)
+        self._letters = LetterQueries(ledger, batch_sizes)
 
-    def requeue(self, selection: Selection, author: Author) -> int:
+    def requeue(self, selection: Selection, author: Author, *, at_most: int | None = None) -> int:
         """Have the next run that reads these calls send them: rejected ones anew, and unknown ones although they may
         have been processed and may arrive twice.
 
+        :param at_most: how many may be selected
         :return: how many
-        :raises InvalidOption: if the selection names a state that cannot be requeued
+        :raises InvalidOption: if the selection names a state that cannot be requeued, or selects more than ``at_most``
         """
         allowed = correctable(Cause.REQUEUE)
-        keys = self._keys(selection, allowed, allowed, "be requeued")
+        keys = _bounded(self._keys(selection, allowed, allowed, "be requeued"), at_most)
         return self._amend("requeue", Cause.REQUEUE, selection.states or allowed, keys, author)
 
-    def resolve(self, selection: Selection, author: Author, *, delivered: bool) -> int:
+    def resolve(self, selection: Selection, author: Author, *, delivered: bool, at_most: int | None = None) -> int:
         """Record what someone learnt from impact.com of calls of unknown fate.
 
         :param delivered: impact.com has them. If not, the next run that reads them sends them. A delivery that a person
             recorded can be taken back by selecting the state ``delivered``; one that an answer proved cannot
+        :param at_most: how many may be selected
         :return: how many
-        :raises InvalidOption: if the selection names a state that cannot be resolved so
+        :raises InvalidOption: if the selection names a state that cannot be resolved so, or selects more than
+            ``at_most``
         """
         cause = Cause.RESOLVE_AS_DELIVERED if delivered else Cause.RESOLVE_AS_NOT_DELIVERED
         what = f"be resolved as {'' if delivered else 'not '}delivered"
-        keys = self._keys(selection, IN_DOUBT, correctable(cause), what)
+        keys = _bounded(self._keys(selection, IN_DOUBT, correctable(cause), what), at_most)
         return self._amend("resolve", cause, selection.states or IN_DOUBT, keys, author)
+
+    def accept(self, selection: Selection, author: Author, *, at_most: int | None = None) -> int:
+        """Take the mark off calls that came again with other content: what came last is what they are taken to be from
+        now on, and they are marked again only if they come with yet other content. impact.com is told nothing.
+
+        :param at_most: how many may be selected
+        :return: how many
+        :raises InvalidOption: if the selection names a state that cannot be accepted, or selects more than ``at_most``
+        """
+        keys = _bounded(self._keys(selection, (CHANGED,), (CHANGED,), "be accepted"), at_most)
+        return self._in_pages("accept", keys, author, _accept_page)
+
+    def dismiss(self, selection: Selection, author: Author, *, at_most: int | None = None) -> int:
+        """Have dead letters not listed any more, until the problems of their rows change.
+
+        :param at_most: how many may be selected
+        :return: how many
+        :raises InvalidOption: if the selection names a state that cannot be dismissed, or selects more than ``at_most``
+        """
+        _check(selection, (INVALID,), "be dismissed")
+        selection = replace(selection, states=(INVALID,))
+        keys = _bounded((row["key"] for row in self._letters.newest(selection)), at_most)
+        return self._in_pages("dismiss", keys, author, partial(_dismiss_page, selection))
 
     def prove(self, keys: Iterable[str], author: Author) -> int:
         """Record that calls of unknown fate were found at impact.com.
@@ -99,13 +140,9 @@ class Corrections:
                 ends[CallState.DELIVERED] = found.total() - found[CallState.DELIVERED] - found[CallState.OPEN]
         return found
 
-    def _keys(
-        self, selection: Selection, usual: Sequence[CallState], allowed: Sequence[CallState], what: str
-    ) -> Iterator[str]:
+    def _keys(self, selection: Selection, usual: Sequence[str], allowed: Sequence[str], what: str) -> Iterator[str]:
         """The keys of a selection, which means the usual states if it names none."""
-        strange = sorted(set(selection.states) - set(allowed))
-        if strange:
-            raise InvalidOption(f"{' and '.join(strange)} calls cannot {what}: only {', '.join(allowed)} ones can")
+        _check(selection, allowed, what)
         return (row["key"] for row in self._queries.each(replace(selection, states=selection.states or usual)))
 
     def _amend(self, kind: str, cause: Cause, states: Collection[str], keys: Iterator[str], author: Author) -> int:
@@ -113,19 +150,45 @@ class Corrections:
 
         :param states: that the calls were selected in
         """
+        return self._in_pages(kind, keys, author, partial(_amend_page, kind, cause, states))
+
+    def _in_pages(self, kind: str, keys: Iterator[str], author: Author, change: _Change) -> int:
+        """Change what has these keys, some at a time, in a run of its own."""
         ends: Counter[str] = Counter()
         edit = Edit(self._ledger, author)
         with edit.run(kind, ends) as run_id:
             while page := sorted(islice(keys, KEYS_A_QUERY)):
-                ends.update(edit.repeatedly(partial(_amend_page, edit, kind, cause, states, run_id, page)))
+                ends.update(edit.repeatedly(partial(change, edit, run_id, page)))
         return ends.total()
 
 
+def _check(selection: Selection, allowed: Sequence[str], what: str) -> None:
+    strange = sorted(set(selection.states) - set(allowed))
+    if strange:
+        raise InvalidOption(f"{' and '.join(strange)} calls cannot {what}: only {', '.join(allowed)} ones can")
+
+
+def _bounded(keys: Iterator[str], at_most: int | None) -> Iterator[str]:
+    """The same keys, once it is known that there are not too many.
+
+    :raises InvalidOption: if there are
+    """
+    if at_most is None:
+        return keys
+    if at_most < 0:
+        raise InvalidOption("at_most must be 0 or more")
+    # These very keys: what is selected a moment later may be more.
+    few = list(islice(keys, at_most + 1))
+    if len(few) > at_most:
+        raise InvalidOption(f"at_most is {at_most}, and more are selected: nothing was changed")
+    return iter(few)
+
+
 def _amend_page(
-    edit: Edit,
     kind: str,
     cause: Cause,
     states: Collection[str],
+    edit: Edit,
     run_id: str,
     page: Sequence[str],
     connection: Connection,
@@ -134,20 +197,62 @@ def _amend_page(
     entries = look_up(connection, lock(connection, page))
     changes = edit.changes(connection, run_id)
     proven = _proven_by_answers(connection, page, entries)
+    taken_back: list[str] = []
+    delivered: list[str] = []
     for key, entry in entries.items():
         state = _state_of(entry)
         target = TRANSITIONS[cause].get(state)
         if target is not None and state in states and key not in proven:
             _change(changes, key, entry, edit.author, kind, cause, target)
             ends[target] += 1
+            if state is CallState.DELIVERED:
+                taken_back.append(key)
+            if target is CallState.DELIVERED:
+                delivered.append(key)
     changes.write(connection)
+    _take_marks_off(connection, taken_back)
+    discard_letters_of(connection, edit.namespace, delivered)
     return ends
+
+
+def _accept_page(edit: Edit, run_id: str, page: Sequence[str], connection: Connection) -> Counter[str]:
+    entries = look_up(connection, lock(connection, page))
+    of_page = sa.select(changed_calls.c.key, changed_calls.c.fingerprint).where(changed_calls.c.key.in_(page))
+    marks = dict(connection.execute(of_page.order_by(changed_calls.c.key).with_for_update()).all())
+    changes = edit.changes(connection, run_id)
+    accepted = []
+    for key, entry in entries.items():
+        if key in marks and entry.state is CallState.DELIVERED and entry.fingerprint != marks[key]:
+            changes.note(key, entry.fence, entry.state, ReasonCode.ACCEPTED, edit.author.why)
+            accepted.append({"of_key": key, "came": marks[key]})
+    if accepted:
+        connection.execute(_ACCEPT, accepted)
+        changes.write(connection)
+        _take_marks_off(connection, [each["of_key"] for each in accepted])
+    return Counter({RowOutcome.CHANGED.value: len(accepted)})
+
+
+def _dismiss_page(
+    selection: Selection, edit: Edit, run_id: str, page: Sequence[str], connection: Connection
+) -> Counter[str]:
+    # As they are now: one that was read again may have other problems.
+    selected = (dead_letters.c.key.in_(page), *letter_conditions(selection))
+    letters = sa.select(dead_letters.c.key).where(*selected).order_by(dead_letters.c.key)
+    keys = list(connection.execute(letters.with_for_update()).scalars())
+    connection.execute(sa.update(dead_letters).where(dead_letters.c.key.in_(keys)).values(dismissed_at=Now()))
+    return Counter({INVALID: len(keys)})
+
+
+def _take_marks_off(connection: Connection, keys: Sequence[str]) -> None:
+    if keys:
+        connection.execute(sa.delete(changed_calls).where(changed_calls.c.key.in_(keys)))
 
 
 def _adopt_page(edit: Edit, run_id: str, page: Mapping[str, Claim], connection: Connection) -> Counter[str]:
     found: Counter[str] = Counter()
     entries = look_up(connection, lock(connection, page))
     changes = edit.changes(connection, run_id)
+    delivered: list[str] = []
     for key, claim in page.items():
         entry = entries.get(key)
         state = None if entry is None else _state_of(entry)
@@ -159,7 +264,10 @@ def _adopt_page(edit: Edit, run_id: str, page: Mapping[str, Claim], connection: 
             adopted = {"fingerprint": claim.fingerprint}
             _change(changes, key, entry, edit.author, "adopt", Cause.ADOPT, target, **adopted)
         found["new" if state is None else state] += 1
+        if state is not CallState.OPEN:
+            delivered.append(key)
     changes.write(connection)
+    discard_letters_of(connection, edit.namespace, delivered)
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from airflow_provider_impactcall.delivery.identity import digest
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
 from airflow_provider_impactcall.delivery.ledger.schema import (
     LONGEST_REASON,
@@ -135,6 +136,24 @@ def discard_letters(connection: Connection, keys: Collection[str]) -> None:
     """
     for few in in_parts(sorted(keys)):
         connection.execute(sa.delete(dead_letters).where(dead_letters.c.key.in_(few)))
+
+
+def session_key(secret: bytes, namespace: str, provider: str, session_id: str) -> str:
+    """What dead letters are known by whose row has a ``CallProvider`` and a ``CallSessionId``."""
+    return keyed_digest(secret, digest([namespace, provider, session_id], DIGEST_BYTES))
+
+
+def discard_letters_of(connection: Connection, namespace: str, keys: Sequence[str]) -> None:
+    """Remove the dead letters of calls that the ledger has, and that a person recorded as delivered.
+
+    :param keys: of the calls, as many as a statement may name
+    """
+    if not keys or not has_letters(connection, namespace):
+        return
+    secret = secret_of(connection)
+    query = sa.select(calls.c.CallProvider, calls.c.CallSessionId).where(calls.c.key.in_(keys))
+    known_by = {session_key(secret, namespace, *names) for names in connection.execute(query)}
+    discard_letters(connection, letters_of(connection, keys, known_by))
 
 
 def mark_changed(

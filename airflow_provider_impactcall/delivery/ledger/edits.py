@@ -20,6 +20,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
     runs,
 )
+from airflow_provider_impactcall.delivery.ledger.selection import INVALID
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.transactions import repeatedly
 from airflow_provider_impactcall.delivery.outcome import ENDS, CallState
@@ -52,13 +53,15 @@ class Edit:
 
     def __init__(self, ledger: Ledger, author: Author) -> None:
         self._ledger = ledger
+        self.namespace = ledger.namespace
         self.author = author
 
     @contextmanager
     def run(self, kind: str, ends: Mapping[str, int]) -> Iterator[str]:
         """A run that is not a delivery.
 
-        :param ends: how many calls ended in which state, once the context ends
+        :param ends: how many calls ended in which state, once the context ends; and how many dead letters, as
+            ``invalid``
         """
         run_id = uuid.uuid4().hex
         with self._ledger.writing() as connection:
@@ -80,6 +83,8 @@ class Edit:
         finally:
             counts = {f"{end}_rows": ends.get(end, 0) for end in ENDS}
             counts["unknown_rows"] += ends.get(CallState.REQUEUED, 0)
+            # As a delivery counts them.
+            counts["rejected_rows"] += ends.get(INVALID, 0)
             with self._ledger.writing() as connection:
                 connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
 

@@ -1,4 +1,4 @@
-"""Old calls are forgotten, with their history and their runs."""
+"""Old calls and dead letters are forgotten, with all that tells of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes, in_parts
@@ -17,18 +18,35 @@ from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
     calls,
+    changed_calls,
+    dead_letters,
     events,
+    run_rows,
     runs,
 )
-from airflow_provider_impactcall.delivery.ledger.selection import Selection
+from airflow_provider_impactcall.delivery.ledger.selection import INVALID, Selection
 from airflow_provider_impactcall.delivery.ledger.states import PURGEABLE
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 
 _PURGEABLE = [state.value for state in PURGEABLE]
 
 
+def purgeable(ledger: Ledger, before: datetime) -> Counter[str]:
+    """How many :func:`purge` would forget: calls by state, and dead letters as ``invalid``.
+
+    :param before: with an offset from UTC
+    """
+    counts = CallQueries(ledger).count(Selection(states=_PURGEABLE, until=before))
+    with ledger.reading() as connection:
+        aged = sa.select(sa.func.count()).select_from(dead_letters).where(*_aged_letters(ledger, before))
+        if letters := connection.execute(aged).scalar_one():
+            counts[INVALID] = letters
+    return counts
+
+
 def purge(ledger: Ledger, before: datetime, author: Author, batch_sizes: BatchSizes = BATCH_SIZES) -> Counter[str]:
-    """Forget calls that were settled before a time, with their history, and the runs that are left without any.
+    """Forget calls that were settled before a time, with their history and their marks; dead letters that were read
+    last before it, dismissed or not; and the runs that are left without any, with what they counted.
 
     A delivered call that is forgotten and read again is sent again. Calls of unknown fate are never forgotten.
 
@@ -36,7 +54,7 @@ def purge(ledger: Ledger, before: datetime, author: Author, batch_sizes: BatchSi
     stopped stays so, and is told as a note to what stopped it; beginning anew goes on from there.
 
     :param before: with an offset from UTC
-    :return: how many calls, by state, and ``runs``
+    :return: how many calls, by state; dead letters, as ``invalid``, if there were any; and ``runs``
     """
     purged: Counter[str] = Counter()
     edit = Edit(ledger, author)
@@ -45,11 +63,15 @@ def purge(ledger: Ledger, before: datetime, author: Author, batch_sizes: BatchSi
             for keys in _aged(ledger, before, batch_sizes):
                 purged.update(edit.repeatedly(partial(_purge_calls, keys, before)))
                 SYSTEM_CLOCK.sleep(ledger.timings.turn)
+            for letters in _aged_keys(ledger, before, batch_sizes):
+                purged.update(edit.repeatedly(partial(_purge_letters, letters, before)))
+                SYSTEM_CLOCK.sleep(ledger.timings.turn)
             purged["runs"] = 0
             for run_ids in _idle_runs(ledger, before, run_id):
                 purged["runs"] += edit.repeatedly(partial(_purge_runs, run_ids))
         except BaseException as error:
-            error.add_note(f"forgotten so far: {purged.total() - purged['runs']} calls, {purged['runs']} runs")
+            done, rows = purged["runs"], purged[INVALID]
+            error.add_note(f"forgotten so far: {purged.total() - done - rows} calls, {rows} invalid rows, {done} runs")
             raise
     return purged
 
@@ -87,13 +109,41 @@ def _purge_calls(keys: Sequence[str], before: datetime, connection: Connection) 
     )
     locking = sa.select(calls.c.key, calls.c.state).where(aged).order_by(calls.c.key).with_for_update()
     states = dict(connection.execute(locking).all())
-    connection.execute(sa.delete(events).where(events.c.key.in_(list(states))))
+    for of_calls in (events, changed_calls):
+        connection.execute(sa.delete(of_calls).where(of_calls.c.key.in_(list(states))))
     connection.execute(sa.delete(calls).where(calls.c.key.in_(list(states))))
     return Counter(states.values())
 
 
+def _aged_letters(ledger: Ledger, before: datetime) -> tuple[ColumnElement[bool], ...]:
+    return dead_letters.c.namespace == ledger.namespace, dead_letters.c.last_at < before.timestamp()
+
+
+def _aged_keys(ledger: Ledger, before: datetime, batch_sizes: BatchSizes) -> Iterator[Sequence[str]]:
+    """The keys of dead letters that may be purged, the oldest first, some at a time; once those before are purged."""
+    query = sa.select(dead_letters.c.key).where(*_aged_letters(ledger, before))
+    query = query.order_by(dead_letters.c.last_at).limit(batch_sizes.purged)
+    while True:
+        with ledger.reading() as connection:
+            keys = connection.execute(query).scalars().all()
+        if not keys:
+            return
+        yield keys
+
+
+def _purge_letters(keys: Sequence[str], before: datetime, connection: Connection) -> Counter[str]:
+    # One may have been read again.
+    aged = (dead_letters.c.key.in_(keys), dead_letters.c.last_at < before.timestamp())
+    locking = sa.select(dead_letters.c.key).where(*aged).order_by(dead_letters.c.key).with_for_update()
+    locked = list(connection.execute(locking).scalars())
+    connection.execute(sa.delete(dead_letters).where(dead_letters.c.key.in_(locked)))
+    return Counter({INVALID: len(locked)})
+
+
 def _idle_runs(ledger: Ledger, before: datetime, this: str) -> Iterator[Sequence[str]]:
-    """The runs that no call and no event is of, some at a time. Reads all of both: nobody waits for that."""
+    """The runs that no call, no event and no dead letter is of, some at a time. Reads all of these: nobody waits for
+    that.
+    """
     idle = sa.select(runs.c.run_id).where(
         runs.c.namespace == ledger.namespace,
         runs.c.started_at < before.timestamp(),
@@ -102,7 +152,7 @@ def _idle_runs(ledger: Ledger, before: datetime, this: str) -> Iterator[Sequence
     )
     with ledger.reading() as connection:
         ids = set(connection.execute(idle).scalars())
-        for column in (calls.c.run_id, events.c.run_id):
+        for column in (calls.c.run_id, events.c.run_id, dead_letters.c.run_id):
             if ids:
                 ids.difference_update(connection.execute(sa.select(column).distinct()).scalars())
     yield from in_parts(sorted(ids))
@@ -110,4 +160,8 @@ def _idle_runs(ledger: Ledger, before: datetime, this: str) -> Iterator[Sequence
 
 def _purge_runs(run_ids: Sequence[str], connection: Connection) -> int:
     idle = sa.and_(runs.c.run_id.in_(run_ids), runs.c.lease_until <= Now())
-    return int(connection.execute(sa.delete(runs).where(idle)).rowcount)
+    locking = sa.select(runs.c.run_id).where(idle).order_by(runs.c.run_id).with_for_update()
+    locked = list(connection.execute(locking).scalars())
+    for table in (run_rows, runs):
+        connection.execute(sa.delete(table).where(table.c.run_id.in_(locked)))
+    return len(locked)

@@ -5,29 +5,57 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
 
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes, in_parts
 from airflow_provider_impactcall.delivery.ledger.entries import (
     HISTORY,
     WITH_RUNS,
 )
+from airflow_provider_impactcall.delivery.ledger.paging import dated, newest_first, now
 from airflow_provider_impactcall.delivery.ledger.schema import (
     UNDELIVERED,
-    Now,
     calls,
+    changed_calls,
 )
-from airflow_provider_impactcall.delivery.ledger.selection import MOMENTS, SHOWN, STATE, Selection
+from airflow_provider_impactcall.delivery.ledger.selection import (
+    CHANGED,
+    MARKED,
+    MOMENTS,
+    SHOWN,
+    STATE,
+    WITH_MARKS,
+    Selection,
+)
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import CallState
 
 
+class _Part(NamedTuple):
+    """Calls that are looked for in one way.
+
+    :param source: their tables
+    :param moment: which they come in the order of, by an index
+    :param key: by which they are walked through
+    """
+
+    source: FromClause
+    moment: sa.Column[Any]
+    key: sa.Column[Any]
+    conditions: list[ColumnElement[bool]]
+
+    def query(self) -> Any:
+        return sa.select(*SHOWN).select_from(self.source).where(*self.conditions)
+
+
 class CallQueries:
-    """The calls of a ledger's namespace, as people see them.
+    """The calls of a ledger's namespace, as people see them. Of a selection's states it knows those of calls, and
+    ``changed``; :class:`.Listing` has dead letters as well.
 
     :param batch_sizes: how much is read at once
     """
@@ -37,53 +65,70 @@ class CallQueries:
         self._sizes = batch_sizes
 
     def latest(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
-        """The calls that changed last, by column; times are ISO 8601 in UTC."""
-        found: list[Any] = []
+        """The calls that changed last, by column; times are ISO 8601 in UTC. Of ``changed``, those that came again
+        last.
+        """
+        return [row for _, row in self.latest_dated(selection, limit)]
+
+    def latest_dated(self, selection: Selection, limit: int) -> list[tuple[float, dict[str, Any]]]:
+        """As :meth:`latest`, each with the time that it comes by, in seconds since 1970."""
+        found: list[tuple[float, dict[str, Any]]] = []
         with self._ledger.reading() as connection:
-            for of_state in _one_after_the_other(selection):
-                query = self._query(selection, *of_state).order_by(calls.c.changed_at.desc(), calls.c.key).limit(limit)
-                found += connection.execute(query).mappings()
-        found.sort(key=lambda row: (-row["changed_at"], row["key"]))
-        return [readable(row) for row in found[:limit]]
+            for part in self._parts(selection, by_state=True):
+                found += dated(connection, part.query(), part.moment, part.key, limit)
+        found.sort(key=lambda each: (-each[0], each[1]["key"]))
+        return [(moment, readable(row)) for moment, row in found[:limit]]
 
     def each(self, selection: Selection) -> Iterator[dict[str, Any]]:
         """All the calls, each once, in no order that means anything, in short transactions and little memory."""
-        for of_keys in self._pages(selection):
-            with self._ledger.reading() as connection:
-                page = [readable(row) for row in connection.execute(self._query(selection, of_keys)).mappings()]
-            yield from page
+        for part in self._parts(selection):
+            for of_keys in self._pages(part):
+                with self._ledger.reading() as connection:
+                    page = [readable(row) for row in connection.execute(part.query().where(of_keys)).mappings()]
+                yield from page
 
     def newest(self, selection: Selection) -> Iterator[dict[str, Any]]:
         """All the calls as they were when this began, those of one state after those of another and each the newest
         first, in short transactions and little memory. One that changes meanwhile may be left out; none comes twice.
         """
-        with self._ledger.reading() as connection:
-            began = connection.execute(sa.select(Now())).scalar_one()
-        for of_state in _one_after_the_other(selection):
-            last_at, last = began, ""
-            while True:
-                before = (calls.c.changed_at <= last_at, sa.or_(calls.c.changed_at < last_at, calls.c.key > last))
-                query = self._query(selection, *of_state, *before).order_by(calls.c.changed_at.desc(), calls.c.key)
-                with self._ledger.reading() as connection:
-                    page = connection.execute(query.limit(self._sizes.fetched)).mappings().all()
-                if not page:
-                    break
-                last_at, last = page[-1]["changed_at"], page[-1]["key"]
-                yield from map(readable, page)
+        began = now(self._ledger)
+        for part in self._parts(selection, by_state=True):
+            rows = newest_first(self._ledger, part.query(), part.moment, part.key, began, self._sizes.fetched)
+            yield from map(readable, rows)
 
     def count(self, selection: Selection) -> Counter[str]:
-        """How many calls, by state."""
-        ours = calls.c.namespace == self._ledger.namespace
-        # An index tells of nearly all; beside their runs, only those that are open have to be looked at.
-        settled = sa.select(calls.c.state, sa.func.count()).where(ours, *selection.conditions(settled=True))
-        rest = sa.select(STATE, sa.func.count()).select_from(WITH_RUNS).where(*self.conditions(selection))
-        rest = rest.where(calls.c.state == CallState.OPEN.value, UNDELIVERED)
+        """How many calls, by state; and of those that are ``changed``, if these are asked for, which are delivered
+        too.
+        """
         counts: Counter[str] = Counter()
         with self._ledger.reading() as connection:
-            for query in (settled.group_by(calls.c.state), rest.group_by(STATE)):
+            for query in self._counting(selection):
                 for state, number in connection.execute(query):
-                    counts[str(state)] += number
+                    if number:
+                        counts[str(state)] += number
         return counts
+
+    def total(self, selection: Selection) -> int:
+        """How many calls, each once."""
+        counts = self.count(selection)
+        if CHANGED in selection.states and CallState.DELIVERED in selection.states:
+            marked = sa.select(sa.func.count()).select_from(MARKED).where(*self._of_marks(selection))
+            with self._ledger.reading() as connection:
+                counts[CHANGED] = connection.execute(marked).scalar_one()
+        return counts.total()
+
+    def _counting(self, selection: Selection) -> Iterator[Any]:
+        """Statements that count calls by state."""
+        if not selection.states or selection.call_states:
+            ours = calls.c.namespace == self._ledger.namespace
+            # An index tells of nearly all; beside their runs, only those that are open have to be looked at.
+            settled = sa.select(calls.c.state, sa.func.count()).where(ours, *selection.conditions(settled=True))
+            yield settled.group_by(calls.c.state)
+            rest = sa.select(STATE, sa.func.count()).select_from(WITH_RUNS).where(*self.conditions(selection))
+            yield rest.where(calls.c.state == CallState.OPEN.value, UNDELIVERED).group_by(STATE)
+        if CHANGED in selection.states:
+            marked = sa.select(sa.literal(CHANGED), sa.func.count()).select_from(MARKED)
+            yield marked.where(*selection.of_marks(self._ledger.namespace))
 
     def history(self, selection: Selection) -> list[dict[str, Any]]:
         """All that happened to the calls, in its order: each intent, outcome and change, with who and why."""
@@ -91,14 +136,15 @@ class CallQueries:
         query = sa.select(*shown, HISTORY.c.fence.label("attempt"), HISTORY.c.run_id, HISTORY.c.key)
         query = query.order_by(HISTORY.c.key, HISTORY.c.event_id)
         found: list[dict[str, Any]] = []
-        for of_keys in self._pages(selection):
-            with self._ledger.reading() as connection:
-                known = self._query(selection, of_keys).with_only_columns(calls.c.key, calls.c.CallSessionId)
-                session_ids = dict(connection.execute(known.order_by(calls.c.key)).all())
-                # Of these keys, not of the calls: for those, SQLite would first gather the history of all.
-                for keys in in_parts(list(session_ids)):
-                    rows = connection.execute(query.where(HISTORY.c.key.in_(keys))).mappings()
-                    found += ({"CallSessionId": session_ids[row["key"]], **readable(row)} for row in rows)
+        for part in self._parts(selection):
+            for of_keys in self._pages(part):
+                with self._ledger.reading() as connection:
+                    known = part.query().where(of_keys).with_only_columns(calls.c.key, calls.c.CallSessionId)
+                    session_ids = dict(connection.execute(known.order_by(calls.c.key)).all())
+                    # Of these keys, not of the calls: for those, SQLite would first gather the history of all.
+                    for keys in in_parts(list(session_ids)):
+                        rows = connection.execute(query.where(HISTORY.c.key.in_(keys))).mappings()
+                        found += ({"CallSessionId": session_ids[row["key"]], **readable(row)} for row in rows)
         return found
 
     def possibly_arrived(self, campaign_id: str, first_day: date, last_day: date) -> Iterator[tuple[str, str, str]]:
@@ -120,43 +166,56 @@ class CallQueries:
             rows = connection.execution_options(stream_results=True).execute(query).yield_per(self._sizes.fetched)
             yield from ((key, tracker_id, event_date) for key, tracker_id, event_date in rows)
 
-    def _pages(self, selection: Selection) -> Iterator[ColumnElement[bool]]:
+    def _parts(self, selection: Selection, *, by_state: bool = False) -> Iterator[_Part]:
+        """The calls of a selection, each in one part.
+
+        :param by_state: one state at a time: an index has the last of each at hand, and the last of several only once
+            all are sorted
+        """
+        if not selection.states or selection.call_states:
+            of_calls = self.conditions(selection)
+            states = sorted(selection.stored_states) if by_state else []
+            for of_state in [[calls.c.state == state] for state in states] or [[]]:
+                yield _Part(WITH_MARKS, calls.c.changed_at, calls.c.key, [*of_calls, *of_state])
+        if CHANGED in selection.states:
+            of_marks = [*self._of_marks(selection)]
+            if by_state and not selection.call_session_ids:
+                # Only for its index. SQLite, which has no statistics, would take it for rarer than keys and ids.
+                of_marks.append(changed_calls.c.namespace == self._ledger.namespace)
+            yield _Part(MARKED, changed_calls.c.last_at, changed_calls.c.key, of_marks)
+
+    def _of_marks(self, selection: Selection) -> Iterator[ColumnElement[bool]]:
+        """What holds of the calls that only ``changed`` selects."""
+        yield from selection.of_marks(self._ledger.namespace)
+        if CallState.DELIVERED in selection.states:
+            yield sa.not_(sa.and_(sa.true(), *selection.period_of(calls.c.changed_at)))
+
+    def _pages(self, part: _Part) -> Iterator[ColumnElement[bool]]:
         """Conditions that hold of some of the calls each, and together of all.
 
-        Few calls are looked up by their keys. Of many, the whole ledger is walked through: in an order that no change
+        Few calls are looked up by their keys. Of many, the whole table is walked through: in an order that no change
         of a call changes, which is none in which an index could find them.
         """
         with self._ledger.reading() as connection:
-            few = self._query(selection).with_only_columns(calls.c.key).limit(self._sizes.keys + 1)
+            few = part.query().with_only_columns(part.key).limit(self._sizes.keys + 1)
             keys = sorted(connection.execute(few).scalars())
         if len(keys) <= self._sizes.keys:
-            yield from map(calls.c.key.in_, in_parts(keys))
+            yield from map(part.key.in_, in_parts(keys))
             return
         del keys
         last = ""
         while True:
-            following = sa.select(calls.c.key).where(calls.c.key > last).order_by(calls.c.key).limit(self._sizes.walked)
+            following = sa.select(part.key).where(part.key > last).order_by(part.key).limit(self._sizes.walked)
             with self._ledger.reading() as connection:
                 until = connection.execute(sa.select(sa.func.max(following.subquery().c.key))).scalar()
             if until is None:
                 return
-            yield sa.and_(calls.c.key > last, calls.c.key <= until)
+            yield sa.and_(part.key > last, part.key <= until)
             last = until
 
     def conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
-        """What holds of the calls of the ledger's namespace that are selected."""
+        """What holds of the calls of the ledger's namespace that are selected by the states of calls."""
         return [calls.c.namespace == self._ledger.namespace, *selection.conditions()]
-
-    def _query(self, selection: Selection, *more: ColumnElement[bool]) -> Any:
-        return sa.select(*SHOWN).select_from(WITH_RUNS).where(*self.conditions(selection), *more)
-
-
-def _one_after_the_other(selection: Selection) -> list[list[ColumnElement[bool]]]:
-    """What holds of the calls of one state at a time.
-
-    An index has the last of each at hand, and the last of several only once all are sorted.
-    """
-    return [[calls.c.state == state] for state in sorted(selection.stored_states)] or [[]]
 
 
 def readable(row: Any) -> dict[str, Any]:

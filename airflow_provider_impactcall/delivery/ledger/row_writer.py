@@ -32,6 +32,7 @@ from airflow_provider_impactcall.delivery.ledger.dead_letters import (
     letters_of,
     mark_changed,
     secret_of,
+    session_key,
 )
 from airflow_provider_impactcall.delivery.ledger.schema import Now
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
@@ -245,7 +246,7 @@ class RowWriter:
         )
 
     def _session_key(self, provider: str, session_id: str) -> str:
-        return keyed_digest(self._secret, digest([self._ledger.namespace, provider, session_id], DIGEST_BYTES))
+        return session_key(self._secret, self._ledger.namespace, provider, session_id)
 
 
 def _problems(row: Item, outcome: Outcome) -> Sequence[tuple[str, str]]:

@@ -109,6 +109,8 @@ dead_letters = sa.Table(
     sa.Column("last_at", _moment, nullable=False),
     sa.Column("times", sa.Integer, nullable=False),
     sa.Column("dismissed_at", _moment),
+    # A hash on PostgreSQL, as the one of the calls.
+    sa.Index("ix_impactcall_dead_letter_session_id", "CallSessionId", postgresql_using="hash", mysql_length=64),
     # With all that they are counted by.
     sa.Index(
         "ix_impactcall_dead_letter_last",

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_impactcall.delivery.ledger.entries import (
     ALIVE,
+    WITH_RUNS,
 )
 from airflow_provider_impactcall.delivery.ledger.rules import DIED
 from airflow_provider_impactcall.delivery.ledger.schema import (
     UNDELIVERED,
     calls,
+    changed_calls,
     runs,
 )
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
-from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
 
 STATES = tuple(state.value for state in CallState)
 """What the ledger can have a call in; a call that a dead run left open is ``unknown``."""
+
+INVALID, CHANGED = "invalid", "changed"
+LISTED = (*STATES, INVALID, CHANGED)
+"""What can be asked for: the states of calls; ``invalid``, rows that were rejected here (dead letters); and
+``changed``, delivered calls that came again with other content."""
 
 
 _LEFT_OPEN = sa.and_(calls.c.state == CallState.OPEN.value, sa.not_(ALIVE))
@@ -30,6 +38,17 @@ STATE = sa.case((_LEFT_OPEN, CallState.UNKNOWN.value), else_=calls.c.state)
 """The state of calls that are joined with their runs; what :data:`STATES` says of an open one."""
 REASON_CODE = sa.case((_LEFT_OPEN, ReasonCode.RUN_DIED.value), else_=calls.c.reason_code)
 """Why they are in it, likewise."""
+
+_MARK = sa.and_(
+    changed_calls.c.key == calls.c.key,
+    calls.c.state == CallState.DELIVERED.value,
+    # A run may note it after a person has accepted the same content.
+    changed_calls.c.fingerprint != calls.c.fingerprint,
+)
+WITH_MARKS = WITH_RUNS.outerjoin(changed_calls, _MARK)
+"""Calls with their runs, and with their marks *changed*."""
+MARKED = changed_calls.join(calls, _MARK).outerjoin(runs, runs.c.run_id == calls.c.run_id)
+"""Only those that have a mark."""
 
 
 SHOWN = (
@@ -48,14 +67,18 @@ SHOWN = (
     calls.c.first_at,
     calls.c.changed_at,
     calls.c.key,
+    changed_calls.c.last_at.label("came_again_at"),
+    changed_calls.c.times.label("came_again_times"),
 )
+"""Of :data:`WITH_MARKS` or :data:`MARKED`."""
 
 
-MOMENTS = ("first_at", "changed_at", "at", "started_at", "ended_at")
+MOMENTS = ("first_at", "changed_at", "came_again_at", "at", "started_at", "ended_at")
 """The columns that are times."""
 
 
-CALL_COLUMNS = tuple(column.name for column in SHOWN)
+# As str itself: SQLAlchemy's names of columns are a type of its own, which YAML's writers refuse.
+CALL_COLUMNS = tuple(str(column.name) for column in SHOWN)
 """The columns of a call, as they are listed and exported."""
 
 
@@ -68,17 +91,18 @@ _OF_DELIVERED = (
 
 @dataclass(frozen=True)
 class Selection:
-    """Which calls. Every condition that is given holds.
+    """Which calls and dead letters. Every condition that is given holds; a dead letter has no ``status`` and no
+    campaign.
 
-    :param states: any of :data:`STATES`; empty for all
+    :param states: any of :data:`LISTED`; empty for all
     :param reason: a part of the reason, in any case
-    :param run_id: the run that changed it last
-    :param since: changed at this time or later
-    :param until: changed before this time
+    :param run_id: the run that changed it last; of a dead letter, that read it last
+    :param since: changed at this time or later; of ``changed``, came again then; of a dead letter, was read last then
+    :param until: the same, before this time
     :param call_session_ids: any of these; empty for all
     :param media_ids: any of these partners; empty for all
     :param campaign_ids: any of these; empty for all
-    :param reason_code: a :class:`.ReasonCode`
+    :param reason_code: a :class:`.ReasonCode`, or the :class:`.ProblemCode` of a dead letter's first problem
     :param status: the HTTP status of the answer that decided it; 0 if no answer did
     :raises InvalidOption: for a state or code that there is not, or a time without an offset from UTC
     """
@@ -97,31 +121,44 @@ class Selection:
     def __post_init__(self) -> None:
         # As plain text: a driver may convert a value by the name of its class.
         object.__setattr__(self, "states", tuple(map(str, self.states)))
-        strange = sorted(set(self.states) - set(STATES))
+        strange = sorted(set(self.states) - set(LISTED))
         if strange:
-            raise InvalidOption(f"state must be one of {', '.join(STATES)}, and not {', '.join(map(repr, strange))}")
-        if self.reason_code is not None and self.reason_code not in tuple(ReasonCode):
-            raise InvalidOption(f"reason_code must be one of {', '.join(ReasonCode)}, and not {self.reason_code!r}")
+            raise InvalidOption(f"state must be one of {', '.join(LISTED)}, and not {', '.join(map(repr, strange))}")
+        codes = dict.fromkeys((*ReasonCode, *ProblemCode))
+        if self.reason_code is not None and self.reason_code not in codes:
+            raise InvalidOption(f"reason_code must be one of {', '.join(codes)}, and not {self.reason_code!r}")
         if self.status is not None:
             status_of(self.status)
         if any(moment is not None and moment.tzinfo is None for moment in (self.since, self.until)):
             raise InvalidOption("since and until must have an offset from UTC")
 
     @property
+    def call_states(self) -> tuple[str, ...]:
+        """Those of the states that are of calls."""
+        return tuple(state for state in self.states if state in STATES)
+
+    def includes(self, listed: str) -> bool:
+        """Whether it selects any that are listed so, as far as states go."""
+        return not self.states or listed in self.states
+
+    @property
     def stored_states(self) -> set[str]:
         """The states that the ledger may hold such calls in; none for all."""
-        return {*self.states, CallState.OPEN.value} if CallState.UNKNOWN in self.states else set(self.states)
+        states = set(self.call_states)
+        return {*states, CallState.OPEN.value} if CallState.UNKNOWN in states else states
 
     def conditions(self, *, settled: bool = False) -> Iterator[ColumnElement[bool]]:
-        """What holds of the calls, joined with their runs.
+        """What holds of the calls, joined with their runs; what ``changed`` selects is said by :meth:`of_marks`.
 
         :param settled: only of calls that are not open, which need no run beside them
         """
         if settled:
             yield calls.c.state != CallState.OPEN.value
-        if self.states:
+        if self.states and not self.call_states:
+            yield sa.false()
+        elif self.states:
             if not settled:
-                yield STATE.in_(tuple(self.states))
+                yield STATE.in_(self.call_states)
             # What it means for the column itself, which indexes are of.
             yield calls.c.state.in_(sorted(self.stored_states))
             if CallState.DELIVERED not in self.states:
@@ -148,16 +185,27 @@ class Selection:
             # No run has changed a call before it began; when its last answer came, nothing says as surely.
             began = sa.select(runs.c.started_at).where(runs.c.run_id == self.run_id).scalar_subquery()
             yield calls.c.changed_at >= sa.func.coalesce(began, 0.0)
-        if self.since is not None:
-            yield calls.c.changed_at >= self.since.timestamp()
-        if self.until is not None:
-            yield calls.c.changed_at < self.until.timestamp()
+        yield from self.period_of(calls.c.changed_at)
         if self.call_session_ids:
             yield calls.c.CallSessionId.in_(tuple(self.call_session_ids))
         if self.media_ids:
             yield calls.c.MediaId.in_(tuple(self.media_ids))
         if self.campaign_ids:
             yield calls.c.CampaignId.in_(tuple(self.campaign_ids))
+
+    def of_marks(self, namespace: str) -> Iterator[ColumnElement[bool]]:
+        """What holds of the calls with a mark that ``changed`` selects, beside those that other states select."""
+        of_calls = replace(self, states=(CallState.DELIVERED,), since=None, until=None)
+        yield calls.c.namespace == namespace
+        yield from of_calls.conditions(settled=True)
+        yield from self.period_of(changed_calls.c.last_at)
+
+    def period_of(self, moment: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
+        """What holds of a time that is between those that are given."""
+        if self.since is not None:
+            yield moment >= self.since.timestamp()
+        if self.until is not None:
+            yield moment < self.until.timestamp()
 
 
 def status_of(given: int | str) -> int:

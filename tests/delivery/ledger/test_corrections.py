@@ -430,7 +430,7 @@ def test_a_purge_that_was_stopped_says_how_far_it_came_and_goes_on_from_there(le
     with pytest.raises(KeyboardInterrupt) as interrupted:
         purge(ledger, before, ALICE, BatchSizes(purged=4))
     sa.event.remove(ledger.engine, "before_cursor_execute", stopped)
-    assert interrupted.value.__notes__ == ["forgotten so far: 8 calls, 0 runs"]
+    assert interrupted.value.__notes__ == ["forgotten so far: 8 calls, 0 invalid rows, 0 runs"]
     assert last_runs(ledger, 1)[0]["delivered_rows"] == 8
     assert purge(ledger, before, ALICE) == {"delivered": 2, "runs": 1}
     assert not states(ledger)

@@ -1,0 +1,181 @@
+"""The commands that change the ledger, each with who and why."""
+
+from __future__ import annotations
+
+import getpass
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TextIO
+
+from airflow_provider_impactcall.cli.arguments import SELECTION
+from airflow_provider_impactcall.cli.inputs import rows_given
+from airflow_provider_impactcall.cli.messages import agreed, say
+from airflow_provider_impactcall.cli.running import Failed, WrongUsage, command, hook_of, selection_of, show
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.listing import Listing
+from airflow_provider_impactcall.delivery.ledger.purge import purge, purgeable
+from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, LISTED, Selection
+from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, Cause, correctable
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.integration.ledger import migrate_ledger
+
+
+@command
+def requeue_calls(args: Namespace, results: TextIO) -> None:
+    """Have calls sent once more."""
+    selection, author = (
+        _selection_to_change(args, correctable(Cause.REQUEUE), correctable(Cause.REQUEUE)),
+        _author(args),
+    )
+    with hook_of(args).ledger() as ledger:
+        counts = Listing(ledger).count(selection)
+        risk = "The unknown ones may have been processed, and may then arrive twice." if counts["unknown"] else ""
+        if _confirmed(args, counts, "requeue", risk, results):
+            _changed(Corrections(ledger).requeue(selection, author), counts, "requeued", results)
+
+
+@command
+def resolve_calls(args: Namespace, results: TextIO) -> None:
+    """Record what impact.com says of calls."""
+    delivered = args.resolution == "delivered"
+    allowed = correctable(Cause.RESOLVE_AS_DELIVERED if delivered else Cause.RESOLVE_AS_NOT_DELIVERED)
+    selection, author = _selection_to_change(args, IN_DOUBT, allowed), _author(args)
+    risk = (
+        ""
+        if delivered
+        else "The next run that reads them sends them: if impact.com has one of them, it then has it twice."
+    )
+    with hook_of(args).ledger() as ledger:
+        counts = Listing(ledger).count(selection)
+        if _confirmed(args, counts, f"resolve as {args.resolution}", risk, results):
+            count = Corrections(ledger).resolve(selection, author, delivered=delivered)
+            _changed(count, counts, f"resolved as {args.resolution}", results)
+
+
+@command
+def accept_calls(args: Namespace, results: TextIO) -> None:
+    """Take calls to be as they came last."""
+    selection, author = _selection_to_change(args, (CHANGED,), (CHANGED,)), _author(args)
+    with hook_of(args).ledger() as ledger:
+        counts = Listing(ledger).count(selection)
+        if _confirmed(args, counts, "accept", "", results):
+            _changed(Corrections(ledger).accept(selection, author), counts, "accepted", results)
+
+
+@command
+def dismiss_rows(args: Namespace, results: TextIO) -> None:
+    """Have rows that were rejected here not listed any more."""
+    selection, author = _selection_to_change(args, (INVALID,), (INVALID,)), _author(args)
+    with hook_of(args).ledger() as ledger:
+        counts = Listing(ledger).count(selection)
+        if _confirmed(args, counts, "dismiss", "", results):
+            _changed(Corrections(ledger).dismiss(selection, author), counts, "dismissed", results)
+
+
+@command
+def adopt_calls(args: Namespace, results: TextIO) -> None:
+    """Record calls as delivered that were sent by other means."""
+    author = _author(args)
+    with rows_given(args) as (rows, options):
+        adoption = hook_of(args).adopt_with(rows, author, options)
+    show([adoption.as_dict()], args.output, results)
+    if adoption.rejected:
+        raise Failed(f"rows that are no valid call, and were not adopted: {adoption.rejected}")
+
+
+@command
+def reconcile_calls(args: Namespace, results: TextIO) -> None:
+    """Look for calls of unknown fate at impact.com."""
+    author = _author(args)
+    with rows_given(args) as (rows, options):
+        reconciliation = hook_of(args).reconcile_with(rows, author, options, api_conn_id=args.api_conn_id)
+    show([reconciliation.as_dict()], args.output, results)
+
+
+@command
+def purge_calls(args: Namespace, results: TextIO) -> None:
+    """Forget old calls, and rows that were rejected here long ago."""
+    author = _author(args)
+    before = datetime.now(UTC) - timedelta(days=args.older_than)
+    risk = "A delivered call that is forgotten and read again is sent again."
+    with hook_of(args).ledger() as ledger:
+        counts = purgeable(ledger, before)
+        if _confirmed(args, counts, "forget", risk, results):
+            purged = purge(ledger, before, author)
+            runs, rows = purged.pop("runs", 0), purged.pop(INVALID, 0)
+            others = f"invalid rows: {rows}, and runs: {runs}" if rows else f"and runs: {runs}"
+            print(f"Calls forgotten: {purged.total()}, {others}", file=results)
+
+
+@command
+def migrate(args: Namespace, results: TextIO) -> None:
+    """Bring a ledger up to this version."""
+    came_to = migrate_ledger(args.ledger_conn_id, dry_run=args.dry_run)
+    steps = (
+        ("migration", "done", came_to.migrations),
+        ("index", "done", came_to.indexes),
+        ("migration", "to do", came_to.pending),
+        ("index", "to do", came_to.missing),
+    )
+    rows = [{"kind": kind, "name": name, "state": state} for kind, state, names in steps for name in names]
+    if rows or args.output not in ("table", "plain"):
+        show(rows, args.output, results)
+    if not rows:
+        say("the ledger is of this version: nothing is to be done")
+    if came_to.missing and not args.dry_run:
+        raise Failed(
+            "indexes are still missing, as deliveries are under way, another process builds them, or the database "
+            "refused: run the command again"
+        )
+
+
+def _selection_to_change(args: Namespace, usual: Sequence[str], allowed: Collection[str]) -> Selection:
+    """The selection, with the states that it means if it names none."""
+    selection = selection_of(args)
+    if selection == Selection():
+        conditions = ", ".join(condition.flags[0] for condition in SELECTION)
+        raise WrongUsage(f"give at least one condition that selects calls: {conditions}")
+    strange = sorted(set(selection.states) - set(allowed))
+    if strange:
+        raise InvalidOption(f"{' and '.join(strange)} calls cannot be changed so: only {', '.join(allowed)} ones can")
+    return replace(selection, states=selection.states or tuple(usual))
+
+
+def _author(args: Namespace) -> Author:
+    return Author(args.actor if args.actor is not None else _os_user(), args.why)
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise InvalidOption("the OS does not know who you are: give --actor") from None
+
+
+def _confirmed(args: Namespace, counts: Counter[str], what: str, risk: str, results: TextIO) -> bool:
+    """Whether to go on, once the person has seen what would be changed.
+
+    :raises Failed: if the answer is no
+    """
+    shown = ", ".join(f"{counts[state]} {state}" for state in LISTED if counts[state])
+    print(f"Calls to {what}: {shown or 'none'}", file=results, flush=True)
+    if not shown:
+        return False
+    if risk:
+        say(risk)
+    if args.dry_run or args.yes:
+        return not args.dry_run
+    if not agreed():
+        raise Failed("nothing was changed; -y answers yes")
+    return True
+
+
+def _changed(count: int, counts: Counter[str], how: str, results: TextIO) -> None:
+    print(f"Calls {how}: {count}", file=results)
+    left = counts.total() - count
+    if left > 0:
+        say(f"calls left alone, as they are of another state by now, or impact.com answered OK to them: {left}")

@@ -1,0 +1,139 @@
+"""The commands that change nothing."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from shutil import get_terminal_size
+from typing import Any, TextIO
+
+from airflow_provider_impactcall.cli.inputs import rows_given
+from airflow_provider_impactcall.cli.messages import say
+from airflow_provider_impactcall.cli.running import Failed, command, hook_of, selection_of, show
+from airflow_provider_impactcall.delivery.csv_cells import csv_lines
+from airflow_provider_impactcall.delivery.dry_run.page import page_of
+from airflow_provider_impactcall.delivery.ledger.listing import LISTED_COLUMNS, Listing, problems_in_words
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
+from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, INVALID, LISTED
+from airflow_provider_impactcall.delivery.private_files import replacing
+from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.integration.files import STANDARD, holds_json_lines
+from airflow_provider_impactcall.integration.options import DeliveryOptions
+from airflow_provider_impactcall.records.printable import printable
+
+# Airflow's tables have room for 200 characters: the sentence names the status.
+_TABLE_COLUMNS = tuple(
+    name
+    for name in CALL_COLUMNS
+    if name not in ("status", "run_id", "first_at", "key", "came_again_at", "came_again_times")
+)
+_CHANGED_COLUMNS = (
+    *(name for name in _TABLE_COLUMNS if name not in ("reason_code", "attempts")),
+    "came_again_at",
+)
+_WIDTH = 120
+
+
+@command
+def check_calls(args: Namespace, results: TextIO) -> None:
+    """What a delivery would do."""
+    with rows_given(args) as (rows, row_options):
+        options = DeliveryOptions(ledger_conn_id=args.ledger_conn_id, ledger_namespace=args.ledger_namespace)
+        findings = ImpactCallHook(args.impactcall_conn_id).check_with(rows, row_options, options)
+    if args.json:
+        print(json.dumps(findings.as_dict(), indent=2), file=results)
+    else:
+        width = get_terminal_size((_WIDTH, 0)).columns if results.isatty() else _WIDTH
+        print(page_of(findings, width), file=results)
+    if findings.report.rejected:
+        raise Failed(f"rows that would be rejected: {findings.report.rejected}")
+
+
+@command
+def list_calls(args: Namespace, results: TextIO) -> None:
+    """The calls that changed last, and the rows that were rejected last."""
+    selection = selection_of(args)
+    with hook_of(args).ledger() as ledger:
+        rows = Listing(ledger).latest(selection, args.limit)
+        total = Listing(ledger).total(selection) if len(rows) == args.limit else len(rows)
+    if args.output in ("table", "plain"):
+        columns = _CHANGED_COLUMNS if rows and all(row["came_again_at"] for row in rows) else _TABLE_COLUMNS
+        rows = [{name: row[name] for name in columns} for row in rows]
+    show(rows, args.output, results)
+    if total > len(rows):
+        say(f"{len(rows)} of {total} calls; --limit shows more, and export writes all")
+
+
+@command
+def export_calls(args: Namespace, results: TextIO) -> None:
+    """All the calls, and the rows that were rejected, to a file."""
+    counts: Counter[str] = Counter()
+    with hook_of(args).ledger() as ledger:
+        rows = _counted(Listing(ledger).each(selection_of(args)), counts)
+        if args.file == STANDARD:
+            _write_csv(map(_for_terminal, rows) if results.isatty() else rows, results)
+        else:
+            with replacing(args.file) as text:
+                (_write_json_lines if holds_json_lines(args.file) else _write_csv)(rows, text)
+    say(f"calls exported: {counts.total()}" + (f", of which invalid: {counts[INVALID]}" if counts[INVALID] else ""))
+
+
+@command
+def count_calls(args: Namespace, results: TextIO) -> None:
+    """How many calls, by state."""
+    with hook_of(args).ledger() as ledger:
+        counts = Listing(ledger).count(selection_of(args))
+    show([{"state": state, "calls": counts[state]} for state in LISTED if counts[state]], args.output, results)
+
+
+@command
+def show_history(args: Namespace, results: TextIO) -> None:
+    """All that happened to a call."""
+    with hook_of(args).ledger() as ledger:
+        show(CallQueries(ledger).history(selection_of(args)), args.output, results)
+
+
+@command
+def list_runs(args: Namespace, results: TextIO) -> None:
+    """The last runs."""
+    with hook_of(args).ledger() as ledger:
+        rows = last_runs(ledger, args.limit)
+    if args.output in ("table", "plain"):
+        rows = [_in_short(row) for row in rows]
+    show(rows, args.output, results)
+
+
+def _in_short(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table has room for of a run: its counts in one column, and its task or its person in another."""
+    counts = {name.removesuffix("_rows"): count for name, count in run.items() if name.endswith("_rows")}
+    return {
+        "started_at": run["started_at"],
+        "kind": run["kind"],
+        "by": run["actor"] or run["source"],
+        "why": run["why"],
+        "calls": ", ".join(f"{count} {name}" for name, count in counts.items() if count),
+        "stop": run["stop"],
+        "run_id": run["run_id"],
+    }
+
+
+def _write_csv(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
+    in_cells = ({**row, "problems": problems_in_words(row["problems"])} for row in rows)
+    text.writelines(csv_lines(LISTED_COLUMNS, in_cells, "\n"))
+
+
+def _write_json_lines(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
+    text.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _for_terminal(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _counted(rows: Iterable[Mapping[str, Any]], counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
+    for row in rows:
+        counts[row["state"]] += 1
+        yield row

@@ -1,0 +1,77 @@
+"""Calls and dead letters of a ledger in one list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.letter_queries import LetterQueries
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, CHANGED, INVALID, Selection
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+
+_OF_LETTERS = ("problems", "row", "times")
+
+LISTED_COLUMNS = (*CALL_COLUMNS, *_OF_LETTERS)
+"""The columns of what is listed. ``problems`` is a list of ``{"parameter": ..., "code": ...}``; it, ``row`` and
+``times`` are None of a call."""
+
+
+class Listing:
+    """The calls and the dead letters of a ledger's namespace, as people see them: each by column
+    (:data:`LISTED_COLUMNS`), times as ISO 8601 in UTC. A selection without states selects both; of dead letters, those
+    that are not dismissed.
+
+    :param batch_sizes: how much is read at once
+    """
+
+    def __init__(self, ledger: Ledger, batch_sizes: BatchSizes = BATCH_SIZES) -> None:
+        self._calls = CallQueries(ledger, batch_sizes)
+        self._letters = LetterQueries(ledger, batch_sizes)
+
+    def latest(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
+        """Those that changed, came again or were read last, the last one first."""
+        found = self._calls.latest_dated(selection, limit) + self._letters.latest_dated(selection, limit)
+        found.sort(key=lambda each: (-each[0], each[1]["key"]))
+        return [_in_columns(row) for _, row in found[:limit]]
+
+    def newest(self, selection: Selection) -> Iterator[dict[str, Any]]:
+        """All of them, those of one state after those of another and each the newest first, in short transactions and
+        little memory. One that changes meanwhile may be left out; none comes twice.
+        """
+        yield from map(_in_columns, self._calls.newest(selection))
+        yield from map(_in_columns, self._letters.newest(selection))
+
+    def each(self, selection: Selection) -> Iterator[dict[str, Any]]:
+        """All of them, each once, in no order that means anything, in short transactions and little memory. Only a dead
+        letter that is read again meanwhile may be left out.
+        """
+        yield from map(_in_columns, self._calls.each(selection))
+        yield from map(_in_columns, self._letters.newest(selection))
+
+    def count(self, selection: Selection) -> Counter[str]:
+        """How many, by state, ``invalid`` and ``changed``. A changed call is among those that are delivered, too."""
+        counts = self._calls.count(selection)
+        if not selection.states:
+            counts.update(self._calls.count(replace(selection, states=(CHANGED,))))
+        if letters := self._letters.count(selection):
+            counts[INVALID] = letters
+        return counts
+
+    def total(self, selection: Selection) -> int:
+        """How many, each once."""
+        return self._calls.total(selection) + self._letters.count(selection)
+
+
+def problems_in_words(problems: Sequence[Mapping[str, str]] | None) -> str | None:
+    """The problems of a dead letter as text, for a cell of a table or of CSV; of a call, None."""
+    if problems is None:
+        return None
+    return ", ".join(f"{problem['parameter']}: {problem['code']}" for problem in problems)
+
+
+def _in_columns(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row.get(name) for name in LISTED_COLUMNS}
