@@ -84,6 +84,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": integration,
                 "python-modules": [
+                    "airflow_provider_impactcall.operators.correcting",
+                    "airflow_provider_impactcall.operators.corrections",
                     "airflow_provider_impactcall.operators.impactcall",
                     "airflow_provider_impactcall.operators.ledger",
                 ],

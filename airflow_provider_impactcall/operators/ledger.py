@@ -1,4 +1,7 @@
-"""The ledger after the fact, as tasks: adopt what was sent before, reconcile what is unknown, purge what is old."""
+"""The ledger after the fact, as tasks: adopt what was sent before, reconcile what is unknown, purge what is old.
+
+What a person decides of single calls and rows is in :mod:`~airflow_provider_impactcall.operators.corrections`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,18 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
+from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
-from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID, DEFAULT_CONN_ID
-from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated, LedgerUnusable, ReadBackFailed
+from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID
+from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.options import RowOptions
+from airflow_provider_impactcall.operators.correcting import CorrectLedgerOperator
+from airflow_provider_impactcall.operators.corrections import (
+    AcceptChangesOperator,
+    DismissRowsOperator,
+    RequeueCallsOperator,
+    ResolveCallsOperator,
+)
 from airflow_provider_impactcall.operators.query_parameters import QueryParameters, warn_of_phone_numbers
 from airflow_provider_impactcall.operators.redaction import reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
@@ -23,56 +33,21 @@ if TYPE_CHECKING:
     from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
     from airflow_provider_impactcall.records.sources import Source
 
+__all__ = [
+    "AcceptChangesOperator",
+    "AdoptCallsOperator",
+    "CorrectFromSqlOperator",
+    "CorrectLedgerOperator",
+    "DismissRowsOperator",
+    "PurgeLedgerOperator",
+    "ReconcileCallsOperator",
+    "RequeueCallsOperator",
+    "ResolveCallsOperator",
+]
+
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-
-class CorrectLedgerOperator(BaseOperator):
-    """What the operators share that correct the delivery ledger: where it is, and why they do it.
-
-    :param why: the reason, kept with each change; the task is kept as who made it (templated)
-    :param impactcall_conn_id: the connection that the calls were delivered with (templated)
-    :param ledger_conn_id: as the delivering task has it (templated)
-    :param ledger_namespace: as the delivering task has it (templated)
-    """
-
-    template_fields: Sequence[str] = ("why", "impactcall_conn_id", "ledger_conn_id", "ledger_namespace")
-
-    def __init__(
-        self,
-        *,
-        why: str,
-        impactcall_conn_id: str = DEFAULT_CONN_ID,
-        ledger_conn_id: str | None = None,
-        ledger_namespace: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.why = why
-        self.impactcall_conn_id = impactcall_conn_id
-        self.ledger_conn_id = ledger_conn_id
-        self.ledger_namespace = ledger_namespace
-
-    def correct(self, act: Callable[[ImpactCallLedgerHook, Author], _T]) -> _T:
-        """Have the ledger corrected in this task's name.
-
-        :raises AirflowFailException: an option or a connection is wrong, or the ledger is to be migrated by a person
-        :raises AirflowException: the ledger or impact.com cannot be reached; what was changed before that is kept
-        """
-        # Not at the top: every parse of a DAG file would pay for them.
-        from airflow_provider_impactcall.delivery.ledger.edits import Author
-        from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_ACTOR
-        from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
-        from airflow_provider_impactcall.integration.source import source
-
-        hook = ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
-        try:
-            return act(hook, Author(source()[:LONGEST_ACTOR], self.why))
-        except (InvalidOption, LedgerOutdated) as error:
-            raise AirflowFailException(str(error)) from None
-        except (LedgerUnusable, ReadBackFailed) as error:
-            raise AirflowException(str(error)) from None
 
 
 class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
@@ -133,9 +108,12 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
         self.nulls = nulls
         self.key = key
 
-    def correct_from_sql(self, act: Callable[[ImpactCallLedgerHook, Any, Author, RowOptions], _T]) -> _T:
+    def correct_from_sql(
+        self, context: Context, act: Callable[[ImpactCallLedgerHook, Any, Author, RowOptions], _T]
+    ) -> _T:
         """Have the ledger corrected for the calls that the query returns.
 
+        :param context: Airflow's, of the task
         :param act: a method of :class:`.ImpactCallLedgerHook` that takes rows, and the options as an object
         :raises AirflowFailException: as :meth:`correct` does
         :raises AirflowException: as :meth:`correct` does
@@ -156,7 +134,7 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
                 )
                 return act(hook, rows, author, options)
 
-        return self.correct(with_rows)
+        return self.correct(context, with_rows)
 
 
 class AdoptCallsOperator(CorrectFromSqlOperator):
@@ -173,7 +151,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
         """
         from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 
-        adoption = self.correct_from_sql(ImpactCallLedgerHook.adopt_with).as_dict()
+        adoption = self.correct_from_sql(context, ImpactCallLedgerHook.adopt_with).as_dict()
         log.info("Adopted: %s", adoption)
         if adoption["rejected"]:
             raise AirflowFailException(
@@ -212,7 +190,7 @@ class ReconcileCallsOperator(CorrectFromSqlOperator):
         from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 
         reconcile = partial(ImpactCallLedgerHook.reconcile_with, api_conn_id=self.api_conn_id)
-        reconciliation = self.correct_from_sql(reconcile).as_dict()
+        reconciliation = self.correct_from_sql(context, reconcile).as_dict()
         log.info("Reconciled: %s", reconciliation)
         return reconciliation
 
@@ -245,7 +223,7 @@ class PurgeLedgerOperator(CorrectLedgerOperator):
             with hook.ledger() as ledger:
                 return dict(purge(ledger, before, author))
 
-        purged = self.correct(forget)
+        purged = self.correct(context, forget)
         log.info("Purged: %s", purged)
         return purged
 

@@ -272,7 +272,8 @@ class Answers:
 
 def _task_url(run: Mapping[str, Any]) -> str | None:
     """Where Airflow shows the task that a run is of, from the page's own address; None if it is of none."""
-    instance = TaskInstance.of(str(run["source"] if run["kind"] == "deliver" else run["actor"]))
+    # Of a change from before tasks were kept beside persons, the actor is the task.
+    instance = TaskInstance.of(str(run["source"])) or TaskInstance.of(str(run["actor"]))
     if instance is None:
         return None
     dag_id, task_id, run_id = (quote(part, safe="") for part in instance[:3])

@@ -12,6 +12,13 @@ from airflow_provider_impactcall.integration.source import TaskInstance
 from airflow_provider_impactcall.plugins.urls import page_url
 
 _OPERATORS = {
+    # By the module that a class is written down in.
+    "operators.corrections": (
+        "RequeueCallsOperator",
+        "ResolveCallsOperator",
+        "AcceptChangesOperator",
+        "DismissRowsOperator",
+    ),
     "operators.impactcall": ("ImpactCallOperator",),
     "operators.ledger": ("AdoptCallsOperator", "ReconcileCallsOperator", "PurgeLedgerOperator"),
     "transfers.sql_to_impactcall": ("SqlToImpactCallOperator",),

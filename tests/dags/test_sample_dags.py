@@ -289,6 +289,7 @@ def test_what_a_sample_says_is_to_be_changed_is_there(said: str, code: str) -> N
 def test_a_sample_runs_when_it_says(said: str, code: str) -> None:
     schedules = {
         "Every morning at six (UTC)": "schedule=CronDataIntervalTimetable('0 6 * * *', timezone='UTC')",
+        "Every morning at seven (UTC)": "schedule='0 7 * * *'",
         "After each delivery": "schedule=[CALLS_AT_IMPACT]",
     }
     (schedule,) = [schedule for when, schedule in schedules.items() if said.startswith(when)] or ["schedule=None"]

@@ -12,12 +12,17 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_impactcall.integration.connection import Extra
 from airflow_provider_impactcall.integration.options import DeliveryOptions, RowOptions
+from airflow_provider_impactcall.operators.corrections import CorrectSelectedOperator
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
 from airflow_provider_impactcall.operators.ledger import (
+    AcceptChangesOperator,
     AdoptCallsOperator,
     CorrectLedgerOperator,
+    DismissRowsOperator,
     PurgeLedgerOperator,
     ReconcileCallsOperator,
+    RequeueCallsOperator,
+    ResolveCallsOperator,
 )
 from tests.documentation import ROOT
 from tests.tables import table
@@ -88,6 +93,22 @@ def test_options_of_corrections(operator: type[BaseOperator]) -> None:
             parameters = inspect.signature(inspect.unwrap(each.__init__)).parameters.values()
             own.update(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
     assert named == {name for name in own if name in _OPTIONS_OF_CORRECTIONS} - of_all
+
+
+def test_options_of_what_a_person_selects() -> None:
+    section = PAGE.partition("### What a person selects")[2]
+    shown = dict(re.findall(r"^\| `(\w+)` \| (none|required|`\w+`) \|", section, re.MULTILINE))
+    actual = {**defaults(CorrectSelectedOperator), **defaults(CorrectLedgerOperator)}
+    assert shown == {
+        name: "required" if default is inspect.Parameter.empty else in_words(default)
+        for name, default in actual.items()
+    }
+    assert {FIELD_OF.get(name, name) for name in shown} == set(CorrectSelectedOperator.template_fields)
+    with table() as row:
+        for operator in (RequeueCallsOperator, ResolveCallsOperator, AcceptChangesOperator, DismissRowsOperator):
+            with row(operator.__name__):
+                (own,) = re.findall(rf"^\| `{operator.__name__}` \| .+? \| (?:`(\w+)`.*)?\|$", section, re.MULTILINE)
+                assert {name for name in ("may_arrive_twice", "outcome") if name in defaults(operator)} == {own} - {""}
 
 
 _OPTIONS_OF_CORRECTIONS = {

@@ -44,6 +44,7 @@ class Standalone:
     :param url: of its API server
     :param session: the operating system's id for it and all that it starts
     :param metrics: where its parts tell theirs
+    :ivar user: who asks and tells it
     """
 
     def __init__(self, scene: Scene, endpoint_port: int, url: str, session: int, metrics: StatsD) -> None:
@@ -53,10 +54,10 @@ class Standalone:
         self._url = url
         self._process_session = session
         self._session = requests.Session()
-        [(user, password)] = json.loads(
+        [(self.user, password)] = json.loads(
             (scene.airflow.home / "simple_auth_manager_passwords.json.generated").read_text()
         ).items()
-        token = self._session.post(f"{url}/auth/token", json={"username": user, "password": password}, timeout=60)
+        token = self._session.post(f"{url}/auth/token", json={"username": self.user, "password": password}, timeout=60)
         self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
 
     def connect(self, connection_id: str, **fields: Any) -> None:
@@ -73,9 +74,20 @@ class Standalone:
     def switch_on(self, dag_id: str) -> None:
         self._ask("PATCH", f"dags/{dag_id}", is_paused=False)
 
-    def trigger(self, dag_id: str, day: str) -> None:
-        """Start a run for a day, which names it."""
-        self._ask("POST", f"dags/{dag_id}/dagRuns", dag_run_id=day, logical_date=f"{day}T00:00:00Z")
+    def trigger(self, dag_id: str, day: str, **conf: Any) -> None:
+        """Start a run for a day, which names it, with what its form is filled in with."""
+        self._ask("POST", f"dags/{dag_id}/dagRuns", dag_run_id=day, logical_date=f"{day}T00:00:00Z", conf=conf)
+
+    def questions(self, dag_id: str, run_id: str) -> list[Mapping[str, Any]]:
+        """What a run asks people, and nobody has answered."""
+        asked = self._all(f"dags/{dag_id}/dagRuns/{run_id}/hitlDetails", "hitl_details")
+        return [each for each in asked if not each["response_received"]]
+
+    def answer(self, question: Mapping[str, Any], option: str) -> None:
+        """Answer as the user of this session."""
+        task = question["task_instance"]
+        path = "dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/hitlDetails".format_map(task)
+        self._ask("PATCH", path, chosen_options=[option])
 
     def backfill(self, dag_id: str, first: str, last: str, reprocess: str) -> None:
         """Have the runs of these days made, three at once."""

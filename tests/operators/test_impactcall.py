@@ -288,7 +288,7 @@ def test_limit_sends_so_many_and_the_rest_is_no_failure(sandbox: Sandbox) -> Non
 
 
 def test_dry_run_sends_nothing_and_never_fails_for_what_it_did_not_send(sandbox: Sandbox) -> None:
-    report = deliver(calls(5), dry_run=True, requests_per_second=2)
+    report = deliver(calls(5), dry_run=True)
     assert (report["not_sent"], report["delivered"]) == (5, 0)
     assert not sandbox.requests
 

@@ -9,12 +9,14 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.operators.ledger import (
@@ -189,6 +191,29 @@ def test_the_task_is_kept_as_who_did_it_and_no_caller_is_logged(
     assert "'proven': 1" in caplog.text
     for private in (examples.CALLER, SID, "token"):
         assert private not in caplog.text
+
+
+def test_the_person_who_triggered_the_run_is_kept_beside_the_task(
+    warehouse: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = "nightly/adopt/r1/1"
+    for name, value in zip(("DAG_ID", "TASK_ID", "DAG_RUN_ID", "TRY_NUMBER"), task.split("/"), strict=True):
+        monkeypatch.setenv(f"AIRFLOW_CTX_{name}", value)
+    add(warehouse, "a")
+    by_hand: Any = {"dag_run": SimpleNamespace(triggering_user_name="alice")}
+    scheduled: Any = {"dag_run": SimpleNamespace(triggering_user_name=None)}
+    before_3_1: Any = {"dag_run": SimpleNamespace()}
+    for context, given, kept in (
+        (by_hand, {}, "alice"),
+        (by_hand, {"actor": ""}, "alice"),
+        (by_hand, {"actor": "bob"}, "bob"),
+        (scheduled, {}, task),
+        (before_3_1, {}, task),
+    ):
+        AdoptCallsOperator(task_id="adopt", why="sent before", **{**OPTIONS, **given}).execute(context)
+        with ImpactCallLedgerHook().ledger() as ledger:
+            (run,) = last_runs(ledger, 1)
+        assert (run["actor"], run["source"]) == (kept, task)
 
 
 def test_an_action_of_a_call_that_is_not_among_the_rows_proves_nothing(

@@ -68,12 +68,16 @@ def test_everything_parses_and_reaches_nothing(parsed: dict[str, dict[str, Any]]
     assert found["errors"] == {}
     assert found["dags"] == {
         "everything": [
+            "accept",
             "adopt",
             "answered_calls",
+            "dismiss",
             "finished_calls",
             "mapped",
             "purge",
             "reconcile",
+            "requeue",
+            "resolve",
             "upstream",
             "warehouse",
         ]

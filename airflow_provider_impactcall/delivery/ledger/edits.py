@@ -33,11 +33,13 @@ _T = TypeVar("_T")
 class Author:
     """Who changes the ledger, and why; both are kept.
 
-    :raises InvalidOption: if either is blank or too long
+    :param source: the task that does it for them, as a delivery's run has it; None if there is no task
+    :raises InvalidOption: if ``actor`` or ``why`` is blank or too long
     """
 
     actor: str
     why: str
+    source: str | None = None
 
     def __post_init__(self) -> None:
         for name, text, longest in (("actor", self.actor, LONGEST_ACTOR), ("why", self.why, LONGEST_REASON)):
@@ -69,7 +71,7 @@ class Edit:
                 sa.insert(runs).values(
                     run_id=run_id,
                     namespace=self._ledger.namespace,
-                    source=kind,
+                    source=(self.author.source or kind)[:500],
                     config="",
                     lease_until=0.0,
                     started_at=Now(),

@@ -11,9 +11,13 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.operators.ledger import (
+    AcceptChangesOperator,
     AdoptCallsOperator,
+    DismissRowsOperator,
     PurgeLedgerOperator,
     ReconcileCallsOperator,
+    RequeueCallsOperator,
+    ResolveCallsOperator,
 )
 from airflow_provider_impactcall.operators.retries import RetryAtPolicy
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
@@ -51,3 +55,7 @@ with DAG("everything", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC
     AdoptCallsOperator(task_id="adopt", **query, **TO_CORRECT)
     ReconcileCallsOperator(task_id="reconcile", **query, **TO_CORRECT)
     PurgeLedgerOperator(task_id="purge", older_than=400, **TO_CORRECT)
+    RequeueCallsOperator(task_id="requeue", state=["rejected"], since=datetime(2026, 1, 1, tzinfo=UTC), **TO_CORRECT)
+    ResolveCallsOperator.partial(task_id="resolve", outcome="delivered", **TO_CORRECT).expand(call_session_ids=["a"])
+    AcceptChangesOperator(task_id="accept", state="changed", **TO_CORRECT)
+    DismissRowsOperator(task_id="dismiss", state="invalid", dry_run=True, **TO_CORRECT)

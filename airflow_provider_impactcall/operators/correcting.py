@@ -1,0 +1,99 @@
+"""What all tasks share that correct the delivery ledger: where it is, who does it, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
+
+from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated, LedgerUnusable, ReadBackFailed
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.ledger.edits import Author
+    from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+
+_T = TypeVar("_T")
+
+
+class CorrectLedgerOperator(BaseOperator):
+    """What the operators share that correct the delivery ledger: where it is, who corrects it, and why.
+
+    :param why: the reason, kept with each change (templated)
+    :param impactcall_conn_id: the connection that the calls were delivered with (templated)
+    :param ledger_conn_id: as the delivering task has it (templated)
+    :param ledger_namespace: as the delivering task has it (templated)
+    :param actor: who is kept as the one who made the change; if None or empty, the person who triggered the run, where
+        Airflow says so (3.1 and later), else the task (templated)
+    """
+
+    template_fields: Sequence[str] = ("why", "impactcall_conn_id", "ledger_conn_id", "ledger_namespace", "actor")
+
+    def __init__(
+        self,
+        *,
+        why: str,
+        impactcall_conn_id: str = DEFAULT_CONN_ID,
+        ledger_conn_id: str | None = None,
+        ledger_namespace: str | None = None,
+        actor: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.why = why
+        self.impactcall_conn_id = impactcall_conn_id
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_namespace = ledger_namespace
+        self.actor = actor
+
+    def correct(self, context: Context, act: Callable[[ImpactCallLedgerHook, Author], _T]) -> _T:
+        """Have the ledger corrected.
+
+        :param context: Airflow's, of the task
+        :raises AirflowFailException: an option or a connection is wrong, or the ledger is to be migrated by a person
+        :raises AirflowException: the ledger or impact.com cannot be reached; what was changed before that is kept
+        """
+        with as_airflow_says_it():
+            return act(self.hook(), self.author(context))
+
+    def hook(self) -> ImpactCallLedgerHook:
+        """The hook for the ledger that the options name."""
+        # Not at the top: every parse of a DAG file would pay for it.
+        from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+
+        return ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
+
+    def author(self, context: Context) -> Author:
+        """Who corrects the ledger, and why.
+
+        :param context: Airflow's, of the task
+        :raises InvalidOption: if ``why`` or ``actor`` is blank or too long
+        """
+        from airflow_provider_impactcall.delivery.ledger.edits import Author
+        from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_ACTOR
+        from airflow_provider_impactcall.integration.source import source
+
+        task = source()
+        return Author(self.actor or (_person(context) or task)[:LONGEST_ACTOR], self.why, task)
+
+
+@contextmanager
+def as_airflow_says_it() -> Iterator[None]:
+    """Within it, Airflow tries again what another try may mend, and nothing else.
+
+    :raises AirflowFailException: for what a person has to change
+    :raises AirflowException: for what cannot be reached
+    """
+    try:
+        yield
+    except (InvalidOption, LedgerOutdated) as error:
+        raise AirflowFailException(str(error)) from None
+    except (LedgerUnusable, ReadBackFailed) as error:
+        raise AirflowException(str(error)) from None
+
+
+def _person(context: Context) -> str | None:
+    """Who triggered the run, if a person did; Airflow before 3.1 does not say so."""
+    return getattr(context.get("dag_run"), "triggering_user_name", None)

@@ -1,0 +1,301 @@
+"""What a person decides of calls and rows, as tasks: requeue, resolve, accept, dismiss.
+
+``dags/impactcall_corrections.py`` makes them a form that a person fills in when a run is triggered.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from airflow.providers.common.compat.sdk import Context
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.integration.options import Problems
+from airflow_provider_impactcall.operators.correcting import CorrectLedgerOperator, as_airflow_says_it
+from airflow_provider_impactcall.operators.rendered import count, flag
+from airflow_provider_impactcall.operators.signature import names_options_of
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+    from airflow_provider_impactcall.delivery.ledger.edits import Author
+    from airflow_provider_impactcall.delivery.ledger.selection import Selection
+    from airflow_provider_impactcall.integration.selections import Several
+
+log = logging.getLogger(__name__)
+
+
+class Change(Protocol):
+    """A method of :class:`.Corrections`."""
+
+    def __call__(
+        self, corrections: Corrections, selection: Selection, author: Author, /, *, at_most: int | None
+    ) -> int: ...
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What is done to what is selected.
+
+    :param usual: the states that are meant if none is given
+    :param allowed: all states that it can be done to
+    :param change: does it, and returns how many were changed
+    :param withheld: those of the states that nobody has allowed it to be done to
+    """
+
+    usual: Collection[str]
+    allowed: Collection[str]
+    change: Change
+    withheld: Collection[str] = ()
+
+    def of(self, selection: Selection) -> Selection:
+        """The selection, with the states that it means.
+
+        :raises InvalidOption: if it names one that it cannot be done to
+        """
+        strange = sorted(set(selection.states) - set(self.allowed))
+        if strange:
+            raise InvalidOption(
+                f"{' and '.join(strange)} calls cannot be changed so: only {', '.join(self.allowed)} ones can"
+            )
+        return replace(selection, states=selection.states or tuple(self.usual))
+
+    def allowed_of(self, selection: Selection, selected: Mapping[str, int]) -> Selection:
+        """What it may be done to of a selection.
+
+        :param selected: how many are selected, by state
+        :raises InvalidOption: if some are selected that nobody has allowed it to be done to
+        """
+        doubtful = self.doubtful(selected)
+        if doubtful:
+            raise InvalidOption(
+                f"{doubtful} of the calls may have arrived, and would be sent once more: give may_arrive_twice=True, "
+                "or select rejected ones alone"
+            )
+        # A call may have become unknown since they were counted.
+        return replace(selection, states=[state for state in selection.states if state not in self.withheld])
+
+    def doubtful(self, selected: Mapping[str, int]) -> int:
+        """How many are selected that nobody has allowed it to be done to."""
+        return sum(selected.get(state, 0) for state in self.withheld)
+
+
+class CorrectSelectedOperator(CorrectLedgerOperator):
+    """What the operators share that correct what a person selects. Every condition that is given holds, and at least
+    one has to be given; None and an empty text stand for what is not.
+
+    :param call_session_ids: any of these: a list, or a text of several that are apart by commas or lines (templated)
+    :param state: one or several, likewise; None for those that can be corrected so (templated)
+    :param reason_code: a :class:`.ReasonCode` (templated)
+    :param run_id: the ledger's run that changed it last (templated)
+    :param since: changed at this time or later: a datetime or ISO 8601, in UTC if it has no offset (templated)
+    :param until: changed before this time, likewise (templated)
+    :param reason: a part of the reason, in any case (templated)
+    :param status: the HTTP status of the answer that decided it; 0 if no answer did (templated)
+    :param media_ids: any of these partners, as ``call_session_ids`` (templated)
+    :param campaign_ids: any of these, likewise (templated)
+    :param at_most: refuse if more than so many are selected, and change nothing; None for any number (templated)
+    :param dry_run: change nothing, and say what would be changed (templated)
+    :param kwargs: every option of :class:`.CorrectLedgerOperator`, and of Airflow's ``BaseOperator``
+    """
+
+    template_fields: Sequence[str] = (
+        "call_session_ids",
+        "state",
+        "reason_code",
+        "run_id",
+        "since",
+        "until",
+        "reason",
+        "status",
+        "media_ids",
+        "campaign_ids",
+        "at_most",
+        "dry_run_only",
+        *CorrectLedgerOperator.template_fields,
+    )
+
+    @names_options_of(CorrectLedgerOperator)
+    def __init__(
+        self,
+        *,
+        call_session_ids: Several = None,
+        state: Several = None,
+        reason_code: str | None = None,
+        run_id: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        reason: str | None = None,
+        status: int | str | None = None,
+        media_ids: Several = None,
+        campaign_ids: Several = None,
+        at_most: int | str | None = None,
+        dry_run: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.call_session_ids = call_session_ids
+        self.state = state
+        self.reason_code = reason_code
+        self.run_id = run_id
+        self.since = since
+        self.until = until
+        self.reason = reason
+        self.status = status
+        self.media_ids = media_ids
+        self.campaign_ids = campaign_ids
+        self.at_most = at_most
+        # BaseOperator.dry_run is a method of Airflow's.
+        self.dry_run_only = dry_run
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Correct what is selected.
+
+        :return: ``selected``, the same by state (``selected_rejected``, ...), and ``changed``; a call that has another
+            state by then, or that an answer proved, is selected and not changed
+        :raises AirflowFailException: an option is wrong, nothing is given that selects, or more than ``at_most`` are
+            selected; nothing was changed
+        :raises AirflowException: the ledger cannot be reached
+        """
+        with as_airflow_says_it():
+            return self._correct(context)
+
+    def correction(self, problems: Problems) -> Correction:
+        """What it does to what is selected.
+
+        :param problems: takes note of what is wrong with the options that only this operator has
+        """
+        raise NotImplementedError
+
+    def _correct(self, context: Context) -> dict[str, int]:
+        from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+        from airflow_provider_impactcall.delivery.ledger.listing import Listing
+        from airflow_provider_impactcall.integration.selections import selection_of
+
+        problems = Problems()
+        correction = self.correction(problems)
+        with problems.noted():
+            author = self.author(context)
+        with problems.noted():
+            at_most = count("at_most", self.at_most)
+        with problems.noted():
+            dry_run = flag("dry_run", self.dry_run_only)
+        with problems.noted():
+            selection = correction.of(
+                selection_of(
+                    call_session_ids=self.call_session_ids,
+                    state=self.state,
+                    reason_code=self.reason_code,
+                    run_id=self.run_id,
+                    since=self.since,
+                    until=self.until,
+                    reason=self.reason,
+                    status=self.status,
+                    media_ids=self.media_ids,
+                    campaign_ids=self.campaign_ids,
+                )
+            )
+        problems.refuse()
+        with self.hook().ledger() as ledger:
+            counts = Listing(ledger).count(selection)
+            selected = {state: counts[state] for state in selection.states if counts[state]}
+            changed = 0
+            if selected and not dry_run:
+                may_be = correction.allowed_of(selection, selected)
+                changed = correction.change(Corrections(ledger), may_be, author, at_most=at_most)
+        _log(selected, changed, author.actor, correction.doubtful(selected), dry_run=dry_run)
+        by_state = {f"selected_{state}": number for state, number in selected.items()}
+        return {"selected": sum(selected.values()), **by_state, "changed": changed}
+
+
+class RequeueCallsOperator(CorrectSelectedOperator):
+    """Has the next run that reads these calls send them: rejected ones anew, and unknown ones although they may arrive
+    twice.
+
+    :param may_arrive_twice: also those whose fate is unknown; without it, the task refuses if some of them are selected
+        (templated)
+    :param kwargs: every option of :class:`CorrectSelectedOperator`, and of Airflow's ``BaseOperator``
+    """
+
+    template_fields: Sequence[str] = ("may_arrive_twice", *CorrectSelectedOperator.template_fields)
+
+    @names_options_of(CorrectSelectedOperator)
+    def __init__(self, *, may_arrive_twice: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.may_arrive_twice = may_arrive_twice
+
+    def correction(self, problems: Problems) -> Correction:
+        from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+        from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, Cause, correctable
+
+        withheld: Collection[str] = IN_DOUBT
+        with problems.noted():
+            if flag("may_arrive_twice", self.may_arrive_twice):
+                withheld = ()
+        states = correctable(Cause.REQUEUE)
+        return Correction(states, states, Corrections.requeue, withheld)
+
+
+class ResolveCallsOperator(CorrectSelectedOperator):
+    """Records what someone learnt from impact.com of calls of unknown fate.
+
+    :param outcome: ``delivered``: impact.com has them. ``not_delivered``: it does not, and the next run that reads them
+        sends them (templated)
+    :param kwargs: every option of :class:`CorrectSelectedOperator`, and of Airflow's ``BaseOperator``
+    """
+
+    template_fields: Sequence[str] = ("outcome", *CorrectSelectedOperator.template_fields)
+
+    @names_options_of(CorrectSelectedOperator)
+    def __init__(self, *, outcome: Literal["delivered", "not_delivered"], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.outcome = outcome
+
+    def correction(self, problems: Problems) -> Correction:
+        from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+        from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, Cause, correctable
+
+        with problems.noted():
+            if self.outcome not in ("delivered", "not_delivered"):
+                raise InvalidOption("outcome must be 'delivered' or 'not_delivered'")
+        delivered = self.outcome == "delivered"
+        cause = Cause.RESOLVE_AS_DELIVERED if delivered else Cause.RESOLVE_AS_NOT_DELIVERED
+        return Correction(IN_DOUBT, correctable(cause), partial(Corrections.resolve, delivered=delivered))
+
+
+class AcceptChangesOperator(CorrectSelectedOperator):
+    """Takes the mark *changed* off delivered calls, until their content changes again. Nothing is sent.
+
+    :param kwargs: every option of :class:`CorrectSelectedOperator`, and of Airflow's ``BaseOperator``
+    """
+
+    def correction(self, problems: Problems) -> Correction:
+        from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+
+        return Correction(("changed",), ("changed",), Corrections.accept)
+
+
+class DismissRowsOperator(CorrectSelectedOperator):
+    """Hides rows that are not valid calls, and that nobody will mend.
+
+    :param kwargs: every option of :class:`CorrectSelectedOperator`, and of Airflow's ``BaseOperator``
+    """
+
+    def correction(self, problems: Problems) -> Correction:
+        from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+
+        return Correction(("invalid",), ("invalid",), Corrections.dismiss)
+
+
+def _log(selected: Mapping[str, int], changed: int, actor: str, doubtful: int, *, dry_run: bool) -> None:
+    shown = ", ".join(f"{number} {state}" for state, number in selected.items()) or "none"
+    if not dry_run:
+        log.info("Selected: %s. Changed: %d, by %s", shown, changed, actor)
+        return
+    log.info("A dry run, nothing was changed. Selected: %s; at_most=%d is their number", shown, sum(selected.values()))
+    if doubtful:
+        log.warning("%d of the calls may have arrived: to requeue them takes may_arrive_twice=True", doubtful)

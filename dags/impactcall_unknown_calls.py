@@ -1,0 +1,175 @@
+"""Every morning at seven (UTC): if impact.com may have calls or not, a person is asked what became of each.
+
+A call is *unknown* when it left and no answer says what came of it. The first tasks look for such calls, and look for
+them among impact.com's actions, if there is a connection for that. Of those that are left, at most twenty are asked
+about: each is a *required action* of Airflow, which a person answers with *delivered*, *not delivered* or *leave*. As
+soon as one is answered, the ledger has the answer, with the name of the person who gave it. The next run of the
+delivering DAG that reads a call sends it if it was *not delivered*.
+
+Airflow asks people from version 3.1 on. On an earlier one this DAG has one task, which says so.
+
+WHAT TO CHANGE
+
+- Connections: ``impactcall_default`` and ``warehouse``, as in ``impactcall_from_warehouse.py``. ``impact_api_default``
+  holds the account's ordinary API credentials; without it, the calls are not looked for, and you are asked at once.
+- ``LEDGER``: ``ledger_conn_id`` and ``ledger_namespace``, if your delivering tasks have them.
+- ``CALLS`` and ``mapping``: as in the delivering DAG, but for all calls of the time from which calls may be unknown,
+  ``LOOK_BACK``. ``:name`` is how SQLite names a parameter; PostgreSQL and MySQL write ``%(name)s``.
+- ``ask``: who may answer, and who is told by e-mail or Slack, are options of Airflow's ``HITLOperator``. What nobody
+  has answered when ``TIME_TO_ANSWER`` is over is left, and asked again the next morning.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow import __version__
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSkipException,
+    BaseHook,
+    task,
+    task_group,
+)
+
+from airflow_provider_impactcall.operators.ledger import ReconcileCallsOperator, ResolveCallsOperator
+
+CAN_ASK = tuple(map(int, __version__.split(".")[:2])) >= (3, 1)
+if CAN_ASK:
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+LEDGER: dict[str, Any] = {}
+
+LOOK_BACK = timedelta(days=45)
+TIME_TO_ANSWER = timedelta(hours=20)
+MOST = 20
+
+DELIVERED, NOT_DELIVERED, LEAVE = "delivered", "not delivered", "leave"
+OUTCOMES = {DELIVERED: "delivered", NOT_DELIVERED: "not_delivered"}
+
+CALLS = """
+SELECT *
+FROM calls
+WHERE started_at_utc >= :window_start
+"""
+
+
+def unknown(most: int) -> list[dict[str, Any]]:
+    # Here, as each parse of this file would wait for what reads a ledger.
+    from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+    from airflow_provider_impactcall.delivery.ledger.selection import Selection
+    from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+
+    with ImpactCallLedgerHook(**LEDGER).ledger() as ledger:
+        return CallQueries(ledger).latest(Selection(states=["unknown"]), most)
+
+
+@task.short_circuit
+def are_calls_unknown() -> bool:
+    return bool(unknown(1))
+
+
+# Without impact.com's API, what comes after the search goes on.
+@task.short_circuit(ignore_downstream_trigger_rules=False)
+def can_be_looked_for() -> bool:
+    try:
+        BaseHook.get_connection("impact_api_default")
+    except AirflowNotFoundException:
+        return False
+    return True
+
+
+@task(trigger_rule="none_failed")
+def still_unknown() -> list[dict[str, str]]:
+    known = ("CallSessionId", "MediaId", "CampaignId", "reason_code", "changed_at")
+    return [{name: str(call[name]) for name in known} for call in unknown(MOST)]
+
+
+@task
+def question(call: Any) -> dict[str, Any]:
+    session_id = call["CallSessionId"].replace("`", "'")
+    return {
+        "subject": f"Does impact.com have the call {session_id}?",
+        "body": f"- CallSessionId: `{session_id}`\n"
+        f"- partner (MediaId): {call['MediaId']}\n"
+        f"- campaign: {call['CampaignId']}\n"
+        f"- unknown since: {call['changed_at']}\n"
+        f"- reason code: {call['reason_code']}\n\n"
+        f"*{DELIVERED}*: impact.com has it. *{NOT_DELIVERED}*: impact.com does not have it, and it is sent again. "
+        f"*{LEAVE}*: nobody knows yet.",
+        "call_session_ids": [call["CallSessionId"]],
+        "campaign_ids": [call["CampaignId"]],
+    }
+
+
+@task
+def answered(given: Any) -> dict[str, str]:
+    (chosen,) = given["chosen_options"]
+    if chosen == LEAVE:
+        raise AirflowSkipException("Nobody knows yet what became of the call.")
+    return {"outcome": OUTCOMES[chosen], "actor": given["responded_by_user"]["name"]}
+
+
+@task_group
+def settle(call: Any) -> None:
+    about: Any = question(call)
+    ask = HITLOperator(
+        task_id="ask",
+        subject=about["subject"],
+        body=about["body"],
+        options=[DELIVERED, NOT_DELIVERED, LEAVE],
+        defaults=[LEAVE],
+        response_timeout=TIME_TO_ANSWER,
+    )
+    answer: Any = answered(ask.output)
+    ResolveCallsOperator(
+        task_id="resolve",
+        call_session_ids=about["call_session_ids"],
+        campaign_ids=about["campaign_ids"],
+        state="unknown",
+        outcome=answer["outcome"],
+        actor=answer["actor"],
+        why="answered in Airflow",
+        # Two calls of one id and one campaign may have come to different ends.
+        at_most=1,
+        **LEDGER,
+    )
+
+
+@task
+def needs_airflow_3_1() -> None:
+    raise AirflowFailException(f"Airflow asks people from version 3.1 on, and this is {__version__}")
+
+
+with DAG(
+    dag_id="impactcall_unknown_calls",
+    description="Ask a person what became of calls of unknown fate",
+    schedule="0 7 * * *" if CAN_ASK else None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+    user_defined_macros={"look_back": LOOK_BACK},
+    tags=["impactcall"],
+):
+    if CAN_ASK:
+        reconcile = ReconcileCallsOperator(
+            task_id="reconcile",
+            sql_conn_id="warehouse",
+            sql=CALLS,
+            parameters={"window_start": "{{ (dag_run.run_after - look_back).strftime('%Y-%m-%d %H:%M:%S') }}"},
+            mapping={
+                "CallerPhoneNumberCountry": "caller_country",
+                "CalledPhoneNumberCountry": "called_country",
+                "CallRecording": "recording_url",
+            },
+            **LEDGER,
+        )
+        calls = still_unknown()
+        are_calls_unknown() >> can_be_looked_for() >> reconcile >> calls
+        settle.expand(call=calls)
+    else:
+        needs_airflow_3_1()
