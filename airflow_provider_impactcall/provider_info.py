@@ -86,6 +86,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_impactcall.operators.correcting",
                     "airflow_provider_impactcall.operators.corrections",
+                    "airflow_provider_impactcall.operators.exports",
                     "airflow_provider_impactcall.operators.impactcall",
                     "airflow_provider_impactcall.operators.ledger",
                 ],

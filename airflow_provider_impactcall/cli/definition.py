@@ -69,8 +69,8 @@ COMMANDS: Sequence[ActionCommand] = (
             "file",
             metavar="FILE",
             type=not_empty,
-            help="CSV, or JSON lines if it ends in .jsonl or .ndjson; - is standard output, as CSV. An existing file "
-            "is replaced once all is written",
+            help="local or an object store's URL: JSON lines if it ends in .jsonl or .ndjson, Parquet if in .parquet, "
+            "else CSV; - is standard output, as CSV. An existing file is replaced once all is written",
         ),
         *SELECTION,
     ),

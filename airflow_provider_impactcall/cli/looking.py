@@ -12,15 +12,14 @@ from typing import Any, TextIO
 from airflow_provider_impactcall.cli.inputs import rows_given
 from airflow_provider_impactcall.cli.messages import say
 from airflow_provider_impactcall.cli.running import Failed, command, hook_of, selection_of, show
-from airflow_provider_impactcall.delivery.csv_cells import csv_lines
 from airflow_provider_impactcall.delivery.dry_run.page import page_of
-from airflow_provider_impactcall.delivery.ledger.listing import LISTED_COLUMNS, Listing, problems_in_words
+from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, INVALID, LISTED
-from airflow_provider_impactcall.delivery.private_files import replacing
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.integration.files import STANDARD, holds_json_lines
+from airflow_provider_impactcall.integration.export_files import as_csv, csv_text, write_file
+from airflow_provider_impactcall.integration.files import STANDARD
 from airflow_provider_impactcall.integration.options import DeliveryOptions
 from airflow_provider_impactcall.records.printable import printable
 
@@ -74,10 +73,9 @@ def export_calls(args: Namespace, results: TextIO) -> None:
     with hook_of(args).ledger() as ledger:
         rows = _counted(Listing(ledger).each(selection_of(args)), counts)
         if args.file == STANDARD:
-            _write_csv(map(_for_terminal, rows) if results.isatty() else rows, results)
+            results.writelines(csv_text(map(_for_terminal, rows) if results.isatty() else rows))
         else:
-            with replacing(args.file) as text:
-                (_write_json_lines if holds_json_lines(args.file) else _write_csv)(rows, text)
+            write_file(args.file, rows, otherwise=as_csv)
     say(f"calls exported: {counts.total()}" + (f", of which invalid: {counts[INVALID]}" if counts[INVALID] else ""))
 
 
@@ -118,15 +116,6 @@ def _in_short(run: Mapping[str, Any]) -> dict[str, Any]:
         "stop": run["stop"],
         "run_id": run["run_id"],
     }
-
-
-def _write_csv(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
-    in_cells = ({**row, "problems": problems_in_words(row["problems"])} for row in rows)
-    text.writelines(csv_lines(LISTED_COLUMNS, in_cells, "\n"))
-
-
-def _write_json_lines(rows: Iterable[Mapping[str, Any]], text: TextIO) -> None:
-    text.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _for_terminal(row: Mapping[str, Any]) -> Mapping[str, Any]:

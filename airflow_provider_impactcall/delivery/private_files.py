@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 
@@ -59,7 +59,7 @@ def open_or_create(option: str, path: Path) -> int:
 
 
 @contextmanager
-def replacing(file: str) -> Iterator[TextIO]:
+def replacing(file: str) -> Iterator[IO[bytes]]:
     """A file to write, which takes the place and the mode of the one of that name only once all is written.
 
     :raises InvalidOption: if it cannot be written, or is a link
@@ -69,14 +69,14 @@ def replacing(file: str) -> Iterator[TextIO]:
         if path.is_symlink():
             raise InvalidOption(f"{file} {_IS_A_LINK}")
         if path.exists() and not path.is_file():  # A pipe or a device is written to, not replaced.
-            with path.open("w", encoding="utf-8", newline="") as text:
-                yield text
+            with path.open("wb") as stream:
+                yield stream
             return
         beside, descriptor = create_beside(path)
         try:
-            with open(descriptor, "w", encoding="utf-8", newline="") as text:
-                yield text
-                text.flush()
+            with open(descriptor, "wb") as stream:
+                yield stream
+                stream.flush()
                 os.fsync(descriptor)
                 if path.exists():
                     os.fchmod(descriptor, path.stat().st_mode & 0o777)

@@ -68,11 +68,6 @@ class FileRows:
             yield from stored.values()
 
 
-def holds_json_lines(file: str) -> bool:
-    """Whether a file's name says that it has a JSON object a line."""
-    return file.lower().endswith((".jsonl", ".ndjson"))
-
-
 def is_path(value: Any) -> bool:
     """Whether a value is the path of a file: any path object, or text that ends as one of a known format does."""
     if not isinstance(value, str):

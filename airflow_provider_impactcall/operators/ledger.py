@@ -1,6 +1,7 @@
 """The ledger after the fact, as tasks: adopt what was sent before, reconcile what is unknown, purge what is old.
 
-What a person decides of single calls and rows is in :mod:`~airflow_provider_impactcall.operators.corrections`.
+What a person decides of single calls and rows is in :mod:`~airflow_provider_impactcall.operators.corrections`, and the
+export of all that there is in :mod:`~airflow_provider_impactcall.operators.exports`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from airflow_provider_impactcall.operators.corrections import (
     RequeueCallsOperator,
     ResolveCallsOperator,
 )
+from airflow_provider_impactcall.operators.exports import ExportLedgerOperator
 from airflow_provider_impactcall.operators.query_parameters import QueryParameters, warn_of_phone_numbers
 from airflow_provider_impactcall.operators.redaction import reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
@@ -39,6 +41,7 @@ __all__ = [
     "CorrectFromSqlOperator",
     "CorrectLedgerOperator",
     "DismissRowsOperator",
+    "ExportLedgerOperator",
     "PurgeLedgerOperator",
     "ReconcileCallsOperator",
     "RequeueCallsOperator",

@@ -11,9 +11,11 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 
@@ -152,6 +154,14 @@ def test_all_calls_are_exported(ledger: Sandbox, impactcall: Command, tmp_path: 
         [str(value or "") for value in row.values()] for row in expected
     )
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted([name, "stdin"])
+
+
+def test_into_parquet_too(ledger: Sandbox, impactcall: Command, tmp_path: Path) -> None:
+    assert impactcall("export", str(tmp_path / "calls.parquet"), "--state", "unknown").status == 0
+    (row,) = pyarrow.parquet.read_table(tmp_path / "calls.parquet").to_pylist()
+    (expected,) = impactcall("list", "--state", "unknown", "-o", "json").rows
+    assert row["changed_at"] == datetime.fromisoformat(expected["changed_at"])
+    assert (row["CallSessionId"], row["attempts"]) == ("unknown", 1)
 
 
 def test_a_file_stays_as_it_was_if_not_all_could_be_exported(

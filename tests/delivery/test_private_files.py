@@ -37,8 +37,8 @@ def test_a_new_file(tmp_path: Path) -> None:
     assert (mode(tmp_path / "a"), mode(tmp_path / "b")) == (0o600, 0o600)
     make(tmp_path / "c")
     assert mode(tmp_path / "c") == 0o600
-    with replacing(str(tmp_path / "d")) as text:
-        text.write("d")
+    with replacing(str(tmp_path / "d")) as stream:
+        stream.write(b"d")
     assert mode(tmp_path / "d") == 0o600
 
 
@@ -64,8 +64,8 @@ def test_no_link_is_followed(leads_to: str, tmp_path: Path) -> None:
 def test_nobody_knows_the_name_of_what_becomes_a_file(tmp_path: Path) -> None:
     names = set()
     for _ in range(3):
-        with replacing(str(tmp_path / "calls.csv")) as text:
-            text.write("x")
+        with replacing(str(tmp_path / "calls.csv")) as stream:
+            stream.write(b"x")
             names |= {each.name for each in tmp_path.iterdir()} - {"calls.csv"}
     assert len(names) == 3
     assert not any(str(os.getpid()) == part for name in names for part in name.split("."))
@@ -83,8 +83,8 @@ def test_the_mode_of_a_file_that_is_there_is_left_alone_and_warned_about(
     of_mode: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = existing(tmp_path / "calls.csv", of_mode)
-    with replacing(str(file)) as text:
-        text.write("x")
+    with replacing(str(file)) as stream:
+        stream.write(b"x")
     os.close(open_or_create("rejects_path", file))
     make(file)
     assert mode(file) == of_mode

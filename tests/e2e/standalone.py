@@ -87,7 +87,7 @@ class Standalone:
         """Answer as the user of this session."""
         task = question["task_instance"]
         path = "dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/hitlDetails".format_map(task)
-        self._ask("PATCH", path, chosen_options=[option])
+        self._ask("PATCH", path, chosen_options=[option], params_input={})
 
     def backfill(self, dag_id: str, first: str, last: str, reprocess: str) -> None:
         """Have the runs of these days made, three at once."""
@@ -118,20 +118,15 @@ class Standalone:
             "POST", f"dags/{dag_id}/clearTaskInstances", dag_run_id=run_id, dry_run=False, only_failed=False, **which
         )
 
-    def question(self, dag_id: str, day: str, task_id: str) -> str:
+    def question(self, dag_id: str, day: str, task_id: str) -> Mapping[str, Any]:
         """What a task asks a person, once it can be answered."""
         path = f"dags/{dag_id}/dagRuns/{day}/taskInstances/{task_id}"
         self.wait_until(lambda: self._ask("GET", path)["state"] in ("awaiting_input", "deferred"))
         # If the answer comes before the scheduler has heard that the task's process ended, Airflow has the task fail.
         heard, log = f"TaskInstance Finished: dag_id={dag_id}, task_id={task_id}, run_id={day},", "standalone.log"
         self.wait_until(lambda: heard in (self.scene.airflow.home / log).read_text(errors="replace"))
-        body: str = self._ask("GET", f"{path}/-1/hitlDetails")["body"]
-        return body
-
-    def answer(self, dag_id: str, day: str, task_id: str, option: str) -> None:
-        """Choose an option, as a person does under *Required Actions*."""
-        path = f"dags/{dag_id}/dagRuns/{day}/taskInstances/{task_id}/-1/hitlDetails"
-        self._ask("PATCH", path, chosen_options=[option], params_input={})
+        [asked] = [each for each in self.questions(dag_id, day) if each["task_instance"]["task_id"] == task_id]
+        return asked
 
     def process_of(self, dag_id: str, day: str) -> int:
         """The operating system's id of a task's process."""

@@ -168,14 +168,15 @@ def test_with_approval_as_it_stands(running: Standalone, tmp_path: Path) -> None
             (run,) = (run for run in running.runs(WITH_APPROVAL) if run["dag_run_id"] == day)
             rows = calls.read(run, LOOK_BACK)
             good[day] = len(good_ids(rows))
-            table = {name: int(count) for name, count in re.findall(r"^\| (\w+) \| (\d+) \|$", question, re.MULTILINE)}
+            shown = re.findall(r"^\| (\w+) \| (\d+) \|$", question["body"], re.MULTILINE)
+            table = {name: int(count) for name, count in shown}
             assert (table["rows"], table["not_sent"]) == (len(rows), good[day])
             assert table["rejected"] == len(rows) - sum(map(is_good, rows))
             late = {**next(row for row in rows if is_good(row)), "call_session_id": f"late-{option}"}
             with database.begin() as connection:
                 connection.execute(sa.Table("calls", sa.MetaData(), autoload_with=connection).insert(), late)
             calls.rows.append(late)
-            running.answer(WITH_APPROVAL, day, "approve", option)
+            running.answer(question, option)
             running.wait_for_run(WITH_APPROVAL, day)
             assert len(session_ids(sandbox)) == (good[day] if option == "Approve" else 0)
     states = [{task["task_id"]: task["state"] for task in running.tasks(WITH_APPROVAL, day)} for day in days]

@@ -72,6 +72,7 @@ def test_everything_parses_and_reaches_nothing(parsed: dict[str, dict[str, Any]]
             "adopt",
             "answered_calls",
             "dismiss",
+            "export",
             "finished_calls",
             "mapped",
             "purge",

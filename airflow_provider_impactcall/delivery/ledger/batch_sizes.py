@@ -21,6 +21,7 @@ class BatchSizes:
     :param purged: calls forgotten in one transaction: half a second, on a busy machine and SQLite, in which nobody else
         writes. A lease that is to be renewed lasts ten
     :param fetched: rows of a page
+    :param exported: calls written to a table in one transaction: 5 MB, and few round trips to a distant warehouse
     :param migrated: rows changed in one transaction of a migration
     """
 
@@ -28,6 +29,7 @@ class BatchSizes:
     walked: int = 2_000
     purged: int = 500
     fetched: int = 1_000
+    exported: int = 5_000
     migrated: int = 2_000
 
 

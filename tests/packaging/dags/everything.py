@@ -14,6 +14,7 @@ from airflow_provider_impactcall.operators.ledger import (
     AcceptChangesOperator,
     AdoptCallsOperator,
     DismissRowsOperator,
+    ExportLedgerOperator,
     PurgeLedgerOperator,
     ReconcileCallsOperator,
     RequeueCallsOperator,
@@ -54,6 +55,7 @@ with DAG("everything", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC
     SqlToImpactCallOperator(task_id="warehouse", **query, **TO_DELIVER, **RETRIES)
     AdoptCallsOperator(task_id="adopt", **query, **TO_CORRECT)
     ReconcileCallsOperator(task_id="reconcile", **query, **TO_CORRECT)
+    ExportLedgerOperator(task_id="export", sql_conn_id=WAREHOUSE, table="calls", **TO_DELIVER)
     PurgeLedgerOperator(task_id="purge", older_than=400, **TO_CORRECT)
     RequeueCallsOperator(task_id="requeue", state=["rejected"], since=datetime(2026, 1, 1, tzinfo=UTC), **TO_CORRECT)
     ResolveCallsOperator.partial(task_id="resolve", outcome="delivered", **TO_CORRECT).expand(call_session_ids=["a"])

@@ -1,0 +1,100 @@
+"""Brings a table of calls up to what the ledger holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from math import inf, nextafter
+from typing import Any
+
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.paging import now
+from airflow_provider_impactcall.delivery.ledger.selection import CHANGED
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.updates import CallUpdates
+from airflow_provider_impactcall.integration.calls_table import CallsTable
+from airflow_provider_impactcall.integration.export_files import moment_of
+
+_NEVER = datetime.fromtimestamp(0.0, UTC)
+_MOMENTS = ("first_at", "changed_at", "came_again_at", "updated_at")
+
+
+class TableExport:
+    """Writes what the ledger has, and the table does not, in short transactions and little memory.
+
+    The oldest comes first, and each page is committed: an export that was interrupted goes on where it stopped. A call
+    that the table has as the ledger does is not written again.
+
+    :param states: only calls in these, or with the mark ``changed``; a call that the table has is kept up to date in
+        whatever state it is. Empty for all
+    :param batch_sizes: how much is read and written at once
+    :ivar counts: how many calls were written, by state, and ``changed``: how many of them have that mark
+    """
+
+    def __init__(
+        self, ledger: Ledger, table: CallsTable, states: Collection[str] = (), batch_sizes: BatchSizes = BATCH_SIZES
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._updates = CallUpdates(ledger, batch_sizes)
+        self._ledger = ledger
+        self._table = table
+        self._states = frozenset(states)
+        self._page = batch_sizes.exported
+
+    def run(self, since: datetime | None = None, until: datetime | None = None) -> None:
+        """Export the calls that were updated in a time.
+
+        :param since: its first moment; None for the newest moment that the table knows, and some before it, as a change
+            becomes visible only a while after its moment
+        :param until: the first moment after it; None for now
+        """
+        newest = self._table.newest(self._ledger.namespace) or _NEVER
+        first = newest.timestamp() - self._updates.margin if since is None else since.timestamp()
+        # What changes meanwhile is left to the next export: the table must know of all up to its newest moment.
+        after_now = nextafter(now(self._ledger), inf)
+        end = after_now if until is None else min(after_now, until.timestamp())
+        updates = self._updates.oldest_first(first, end)
+        while page := [_row(call) for call in islice(updates, self._page)]:
+            # The table has nothing that is newer than its newest, and is not asked for it.
+            self._write(page, look=bool(self._states) or page[0]["updated_at"] <= newest)
+        for page in self._unmarked(end):
+            self._write(page, look=True)
+
+    def _unmarked(self, end: float) -> Iterator[list[dict[str, Any]]]:
+        """The calls that the table has a mark of and the ledger has not, some at a time: a person has accepted the
+        change, which is no change of the call.
+        """
+        last = ""
+        while keys := self._table.marked(self._ledger.namespace, last, self._page):
+            last = keys[-1]
+            found = self._updates.of_keys(keys)
+            unmarked = [_row(call) for call in found if call["came_again_at"] is None and call["updated_at"] < end]
+            if unmarked:
+                yield unmarked
+
+    def _write(self, page: Sequence[Mapping[str, Any]], *, look: bool) -> None:
+        # The later state of one that came twice.
+        rows = {row["key"]: row for row in page}
+        if look:
+            held = self._table.held(list(rows))
+            rows = {
+                key: row
+                for key, row in rows.items()
+                if (key in held or self._is_wanted(row)) and held.get(key) != row["updated_at"]
+            }
+        if not rows:
+            return
+        self._table.write(list(rows.values()))
+        self.counts.update(row["state"] for row in rows.values())
+        self.counts[CHANGED] += sum(row["came_again_at"] is not None for row in rows.values())
+
+    def _is_wanted(self, row: Mapping[str, Any]) -> bool:
+        marked = row["came_again_at"] is not None
+        return not self._states or row["state"] in self._states or (marked and CHANGED in self._states)
+
+
+def _row(call: Mapping[str, Any]) -> dict[str, Any]:
+    moments = {name: None if call[name] is None else datetime.fromtimestamp(call[name], UTC) for name in _MOMENTS}
+    return {**call, **moments, "EventDate": moment_of(call["EventDate"])}

@@ -1,0 +1,142 @@
+"""The ledger's calls where analysts want them: in a table of the warehouse, or in a file."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
+from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.operators.correcting import as_airflow_says_it
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.ledger.selection import Selection
+    from airflow_provider_impactcall.delivery.ledger.store import Ledger
+    from airflow_provider_impactcall.integration.selections import Several
+
+log = logging.getLogger(__name__)
+
+
+class ExportLedgerOperator(BaseOperator):
+    """Writes what became of calls into a table, or into a file. The ledger stays as it is.
+
+    A **table** is made if it is missing, and written by key. Each run writes what was updated since the newest moment
+    that the table has of the namespace (``updated_at``), the oldest first and page by page, so that one that was
+    interrupted goes on where it stopped. It has calls only: a row that was rejected here (*invalid*) is not one.
+
+    A **file** has all that is selected, each time anew, and is complete or not there.
+
+    :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` with a SQLAlchemy engine (templated)
+    :param table: ``table`` or ``schema.table`` in it (templated)
+    :param path: or a file, local or any ``ObjectStoragePath``: CSV, JSON lines or Parquet if it ends in ``.csv``,
+        ``.jsonl`` or ``.ndjson``, ``.parquet`` (templated)
+    :param state: one or several of what ``impactcall list`` takes: a list, or a text of several that are apart by
+        commas or lines; None for all. In a table, a call that was written once is kept up to date in whatever state it
+        is (templated)
+    :param since: only what changed at this time or later: a datetime or ISO 8601, in UTC if it has no offset. For a
+        table it takes the place of the newest moment that this has (templated)
+    :param until: only what changed before this time, likewise (templated)
+    :param impactcall_conn_id: the connection that the calls were delivered with (templated)
+    :param ledger_conn_id: as the delivering task has it (templated)
+    :param ledger_namespace: as the delivering task has it (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        *("sql_conn_id", "table", "path", "state", "since", "until"),
+        *("impactcall_conn_id", "ledger_conn_id", "ledger_namespace"),
+    )
+
+    def __init__(
+        self,
+        *,
+        sql_conn_id: str | None = None,
+        table: str | None = None,
+        path: str | None = None,
+        state: Several = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        impactcall_conn_id: str = DEFAULT_CONN_ID,
+        ledger_conn_id: str | None = None,
+        ledger_namespace: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql_conn_id = sql_conn_id
+        self.table = table
+        self.path = path
+        self.state = state
+        self.since = since
+        self.until = until
+        self.impactcall_conn_id = impactcall_conn_id
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_namespace = ledger_namespace
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Export the calls.
+
+        :return: ``exported``, and of them how many by state, ``invalid`` among these; and ``changed``, delivered calls
+            that came again with other content. For a table, only what was written by this run
+        :raises AirflowFailException: an option or a connection is wrong, the table lacks columns, or the ledger is to
+            be migrated by a person
+        :raises AirflowException: the ledger, the table's database or the object store cannot be reached; the pages that
+            were written before that are kept
+        """
+        # Not at the top: every parse of a DAG file would pay for them.
+        from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, STATES
+        from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
+
+        hook = ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
+        with as_airflow_says_it():
+            selection = self._selection()
+            with hook.ledger() as ledger:
+                counts = self._into_file(ledger, selection) if self.path else self._into_table(ledger, selection)
+        by_state = {state: counts[state] for state in (*STATES, INVALID)}
+        exported = {"exported": sum(by_state.values()), **by_state, CHANGED: counts[CHANGED]}
+        log.info("Exported: %s", exported)
+        return exported
+
+    def _selection(self) -> Selection:
+        from airflow_provider_impactcall.delivery.ledger.selection import INVALID, Selection
+        from airflow_provider_impactcall.integration.selections import selection_of
+
+        if bool(self.path) == bool(self.table) or bool(self.table) != bool(self.sql_conn_id):
+            raise InvalidOption("give either sql_conn_id and table, or path")
+        if not any((self.state, self.since, self.until)):
+            return Selection()
+        selection = selection_of(state=self.state, since=self.since, until=self.until)
+        if self.table and INVALID in selection.states:
+            raise InvalidOption("state: a table has calls only, and rows that are invalid are not calls; give a path")
+        return selection
+
+    def _into_file(self, ledger: Ledger, selection: Selection) -> Counter[str]:
+        from airflow_provider_impactcall.delivery.ledger.listing import Listing
+        from airflow_provider_impactcall.integration.export_files import write_file
+
+        counts: Counter[str] = Counter()
+        write_file(str(self.path), _counted(Listing(ledger).each(selection), counts))
+        return counts
+
+    def _into_table(self, ledger: Ledger, selection: Selection) -> Counter[str]:
+        from airflow_provider_impactcall.integration.calls_table import calls_table
+        from airflow_provider_impactcall.integration.exports import TableExport
+
+        with calls_table(str(self.sql_conn_id), str(self.table)) as table:
+            export = TableExport(ledger, table, selection.states)
+            try:
+                export.run(selection.since, selection.until)
+            except BaseException:
+                log.info("Exported before it was interrupted: %s", dict(export.counts))
+                raise
+        return export.counts
+
+
+def _counted(rows: Iterable[Mapping[str, Any]], counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
+    for row in rows:
+        counts[row["state"]] += 1
+        counts["changed"] += row.get("came_again_at") is not None
+        yield row
