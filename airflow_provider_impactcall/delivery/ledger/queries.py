@@ -42,15 +42,22 @@ class _Part(NamedTuple):
     :param source: their tables
     :param moment: which they come in the order of, by an index
     :param key: by which they are walked through
+    :param conditions: what holds of them
+    :param found_by: what holds of them as well, and an index begins with: for a query without keys. SQLite, which has
+        no statistics, would take it for rarer than keys
     """
 
     source: FromClause
     moment: sa.Column[Any]
     key: sa.Column[Any]
     conditions: list[ColumnElement[bool]]
+    found_by: list[ColumnElement[bool]]
 
-    def query(self) -> Any:
-        return sa.select(*SHOWN).select_from(self.source).where(*self.conditions)
+    def all(self) -> Any:
+        return self.some(*self.found_by)
+
+    def some(self, *more: ColumnElement[bool]) -> Any:
+        return sa.select(*SHOWN).select_from(self.source).where(*self.conditions, *more)
 
 
 class CallQueries:
@@ -75,7 +82,7 @@ class CallQueries:
         found: list[tuple[float, dict[str, Any]]] = []
         with self._ledger.reading() as connection:
             for part in self._parts(selection, by_state=True):
-                found += dated(connection, part.query(), part.moment, part.key, limit)
+                found += dated(connection, part.all(), part.moment, part.key, limit)
         found.sort(key=lambda each: (-each[0], each[1]["key"]))
         return [(moment, readable(row)) for moment, row in found[:limit]]
 
@@ -84,7 +91,7 @@ class CallQueries:
         for part in self._parts(selection):
             for of_keys in self._pages(part):
                 with self._ledger.reading() as connection:
-                    page = [readable(row) for row in connection.execute(part.query().where(of_keys)).mappings()]
+                    page = [readable(row) for row in connection.execute(part.some(of_keys)).mappings()]
                 yield from page
 
     def newest(self, selection: Selection) -> Iterator[dict[str, Any]]:
@@ -93,7 +100,7 @@ class CallQueries:
         """
         began = now(self._ledger)
         for part in self._parts(selection, by_state=True):
-            rows = newest_first(self._ledger, part.query(), part.moment, part.key, began, self._sizes.fetched)
+            rows = newest_first(self._ledger, part.all(), part.moment, part.key, began, self._sizes.fetched)
             yield from map(readable, rows)
 
     def count(self, selection: Selection) -> Counter[str]:
@@ -112,7 +119,8 @@ class CallQueries:
         """How many calls, each once."""
         counts = self.count(selection)
         if CHANGED in selection.states and CallState.DELIVERED in selection.states:
-            marked = sa.select(sa.func.count()).select_from(MARKED).where(*self._of_marks(selection))
+            found_by = self._found_by(selection)
+            marked = sa.select(sa.func.count()).select_from(MARKED).where(*self._of_marks(selection), *found_by)
             with self._ledger.reading() as connection:
                 counts[CHANGED] = connection.execute(marked).scalar_one()
         return counts.total()
@@ -128,7 +136,7 @@ class CallQueries:
             yield rest.where(calls.c.state == CallState.OPEN.value, UNDELIVERED).group_by(STATE)
         if CHANGED in selection.states:
             marked = sa.select(sa.literal(CHANGED), sa.func.count()).select_from(MARKED)
-            yield marked.where(*selection.of_marks(self._ledger.namespace))
+            yield marked.where(*selection.of_marks(self._ledger.namespace), *self._found_by(selection))
 
     def history(self, selection: Selection) -> list[dict[str, Any]]:
         """All that happened to the calls, in its order: each intent, outcome and change, with who and why."""
@@ -139,7 +147,7 @@ class CallQueries:
         for part in self._parts(selection):
             for of_keys in self._pages(part):
                 with self._ledger.reading() as connection:
-                    known = part.query().where(of_keys).with_only_columns(calls.c.key, calls.c.CallSessionId)
+                    known = part.some(of_keys).with_only_columns(calls.c.key, calls.c.CallSessionId)
                     session_ids = dict(connection.execute(known.order_by(calls.c.key)).all())
                     # Of these keys, not of the calls: for those, SQLite would first gather the history of all.
                     for keys in in_parts(list(session_ids)):
@@ -176,13 +184,14 @@ class CallQueries:
             of_calls = self.conditions(selection)
             states = sorted(selection.stored_states) if by_state else []
             for of_state in [[calls.c.state == state] for state in states] or [[]]:
-                yield _Part(WITH_MARKS, calls.c.changed_at, calls.c.key, [*of_calls, *of_state])
+                yield _Part(WITH_MARKS, calls.c.changed_at, calls.c.key, [*of_calls, *of_state], [])
         if CHANGED in selection.states:
-            of_marks = [*self._of_marks(selection)]
-            if by_state and not selection.call_session_ids:
-                # Only for its index. SQLite, which has no statistics, would take it for rarer than keys and ids.
-                of_marks.append(changed_calls.c.namespace == self._ledger.namespace)
-            yield _Part(MARKED, changed_calls.c.last_at, changed_calls.c.key, of_marks)
+            of_marks, found_by = [*self._of_marks(selection)], self._found_by(selection)
+            yield _Part(MARKED, changed_calls.c.last_at, changed_calls.c.key, of_marks, found_by)
+
+    def _found_by(self, selection: Selection) -> list[ColumnElement[bool]]:
+        """What an index finds marks by; not if another finds their calls by their ids."""
+        return [] if selection.call_session_ids else [changed_calls.c.namespace == self._ledger.namespace]
 
     def _of_marks(self, selection: Selection) -> Iterator[ColumnElement[bool]]:
         """What holds of the calls that only ``changed`` selects."""
@@ -197,7 +206,7 @@ class CallQueries:
         of a call changes, which is none in which an index could find them.
         """
         with self._ledger.reading() as connection:
-            few = part.query().with_only_columns(part.key).limit(self._sizes.keys + 1)
+            few = part.all().with_only_columns(part.key).limit(self._sizes.keys + 1)
             keys = sorted(connection.execute(few).scalars())
         if len(keys) <= self._sizes.keys:
             yield from map(part.key.in_, in_parts(keys))

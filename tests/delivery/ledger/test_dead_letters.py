@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
@@ -32,6 +35,7 @@ from airflow_provider_impactcall.records import CallMapping
 from tests import examples
 from tests.delivery.decisions import end_of, fence_of
 from tests.delivery.scripted import NO_ANSWER, OK, REFUSED
+from tests.effort import scaled
 
 NAMESPACE = "https://calls.example.com"
 ALICE = Author("alice", "they said so")
@@ -84,7 +88,7 @@ def decided(ledger: Ledger, session_id: str, **changes: Any) -> RowOutcome | Non
 
 def held(ledger: Ledger, table: sa.Table) -> list[Mapping[str, Any]]:
     with ledger.reading() as connection:
-        return list(connection.execute(sa.select(table).order_by(*table.primary_key)).mappings())
+        return [dict(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()]
 
 
 def with_one_of_each(ledger: Ledger) -> str:
@@ -138,6 +142,40 @@ def test_calls_and_dead_letters_are_found_alike_however_they_are_asked_for(ledge
     assert found(campaign_ids=["1000"]) == everything - {"invalid"}, "and no campaign"
     assert found(media_ids=["nobody"]) == set()
     assert found(media_ids=[str(claim_of(ledger, "invalid").call.MediaId)]) == everything
+
+
+def test_any_selection_finds_the_same_by_every_question(ledger: Ledger) -> None:
+    with_one_of_each(ledger)
+    moved(ledger, AGO)
+    sent(ledger, OK, "new")
+    read_by_a_run(ledger, [examples.call("delivered", TalkDuration=1), examples.call("bad", CallDuration=None)])
+    listing, now = Listing(ledger, BatchSizes(keys=1, walked=2, fetched=2)), datetime.now(UTC)
+    moments = st.sampled_from([None, now + 2 * AGO, now + AGO / 2, now + LATER])
+    selections = st.builds(
+        Selection,
+        states=st.lists(st.sampled_from(LISTED), unique=True),
+        since=moments,
+        until=moments,
+        reason_code=st.sampled_from([None, None, "ok", "missing", "refused"]),
+        call_session_ids=st.sampled_from([(), (), ("delivered", "changed", "bad"), ("invalid",)]),
+    )
+
+    def found(selection: Selection) -> list[str]:
+        return sorted(row["key"] for row in listing.newest(selection))
+
+    @settings(max_examples=scaled(60), deadline=None)
+    @given(selections)
+    def asked(selection: Selection) -> None:
+        keys = found(selection)
+        assert len(set(keys)) == len(keys) == listing.total(selection)
+        assert keys == sorted(row["key"] for row in listing.latest(selection, 100))
+        assert keys == sorted(row["key"] for row in listing.each(selection))
+        of_each = {state: found(replace(selection, states=[state])) for state in selection.states}
+        assert set(keys) == {key for of_state in of_each.values() for key in of_state} or not selection.states
+        counts = listing.count(selection)
+        assert {state: counts[state] for state in of_each} == {state: len(of) for state, of in of_each.items()}
+
+    asked()
 
 
 def test_each_is_listed_in_the_same_columns_and_tells_what_it_has(ledger: Ledger) -> None:
