@@ -81,14 +81,18 @@ def mapped(
 
 
 def _traces(number: int, row: Any, mapping: CallMapping, names: Sequence[str]) -> Traces:
-    """What an invalid row is known by. What its mapping reads counts: other columns may hold when it was loaded."""
+    """What an invalid row is known by."""
     values = mapping.values_of(row) if isinstance(row, Mapping) else {}
-    told = {name: value for name, value in values.items() if value is not None}
-    if not told and isinstance(row, Mapping):
-        told = {str(column): row[column] for column in row}
+    return Traces(CallRecord.legible(values, names, mapping.conventions), _content(number, row, values))
+
+
+def _content(number: int, row: Any, values: Mapping[str, Any]) -> bytes:
+    """A digest of a row. What its mapping reads counts: other columns may hold when it was loaded."""
     try:
-        content = digest([json.dumps(told, sort_keys=True, default=str)], _DIGEST_BYTES)
+        told = {name: value for name, value in values.items() if value is not None}
+        if not told and isinstance(row, Mapping):
+            told = {str(column): row[column] for column in row}
+        return digest([json.dumps(told, sort_keys=True, default=str)], _DIGEST_BYTES)
     except Exception:
-        # A value that has no text, or refers to itself: such a row is known by its place.
-        content = digest([str(number), *sorted(told)], _DIGEST_BYTES)
-    return Traces(CallRecord.legible(values, names, mapping.conventions), content)
+        # A value that cannot be had, has no text, or refers to itself: such a row is known by its place.
+        return digest([str(number), *sorted(values)], _DIGEST_BYTES)

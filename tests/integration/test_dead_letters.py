@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,28 @@ def test_rows_without_the_parameters_of_another_key(sandbox: Sandbox, key: tuple
         ImpactCallHook().deliver(given, key=key)
     expected = 3 if key == ("VendorEventId",) else 1
     assert [letter["times"] for letter in held(dead_letters)] == [2] * expected
+
+
+class Fetched(UserDict[Any, Any]):
+    """A row whose driver fails as a value is fetched."""
+
+    def __getitem__(self, column: Any) -> Any:
+        raise RuntimeError(canary.WORD)
+
+
+class Textless:
+    """A value, or the name of a column, that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError(canary.WORD)
+
+
+@pytest.mark.parametrize(
+    "bad", [Fetched(canary.row("bad")), {"\ud800": Textless()}, {Textless(): 1}], ids=["fetched", "value", "column"]
+)
+def test_a_row_that_cannot_be_read_costs_no_other(sandbox: Sandbox, bad: Any) -> None:
+    for _ in range(2):
+        report = ImpactCallHook().deliver([bad, canary.row("good")])
+        assert report.rejected == 1
+    assert len(sandbox.calls) == 1
+    assert [letter["times"] for letter in held(dead_letters)] == [2]

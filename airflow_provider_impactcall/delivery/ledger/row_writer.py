@@ -110,6 +110,7 @@ class RowWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._forget_written()
         if self._group:
             self._hand_over(partial(self._write, self._group))
         if self._rows:
@@ -191,6 +192,8 @@ class RowWriter:
                 self._lost += 1
                 self._why = type(error).__name__
         self._writing = left
+        if not left:
+            self._refused = None  # Nothing waits any more: what comes next may find the database back.
 
     def _write(self, group: _Group) -> None:
         if group.invalid or group.changed:
@@ -199,7 +202,8 @@ class RowWriter:
             self._discard(group.delivered)
 
     def _keep(self, group: _Group, connection: Connection) -> None:
-        self._secret = self._secret or secret_of(connection)
+        # Anew each time: one that was made in a transaction that failed is not in the ledger.
+        self._secret = secret_of(connection)
         namespace = self._ledger.namespace
         moment: float = connection.execute(sa.select(Now())).scalar_one()
         letters: dict[str, DeadLetter] = {}

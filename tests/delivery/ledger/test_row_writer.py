@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import count
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.identity import identify
 from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.delivery.ledger.row_writer import RowWriter
@@ -26,6 +29,16 @@ from tests.delivery.scripted import OK
 NAMESPACE = "https://calls.example.com"
 DELIVERED = Outcome(RowOutcome.DELIVERED, ReasonCode.OK, "")
 CHANGED = Outcome(RowOutcome.CHANGED, ReasonCode.DELIVERED_BEFORE, "")
+
+
+class Hasty:
+    """A clock by which each row is late, and so a group by itself."""
+
+    now = SYSTEM_CLOCK.now
+    sleep = SYSTEM_CLOCK.sleep
+
+    def __init__(self) -> None:
+        self.monotonic = count(step=10.0).__next__
 
 
 @pytest.fixture
@@ -174,3 +187,37 @@ def test_a_database_that_fails_costs_no_row(ledger: Ledger) -> None:
             writer.note(item, Outcome(RowOutcome.REJECTED, ReasonCode.INVALID, "x"))
     assert writer.invalid.total() == 1
     assert [each["rows"] for each in held(ledger, run_rows)] == [1]
+
+
+def test_a_transaction_that_fails_takes_the_secret_with_it_that_it_made(ledger: Ledger) -> None:
+    failures = iter([OperationalError("", None, Exception("a collision"))])
+
+    def fail_once(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO impactcall_dead_letter"):
+            for failure in failures:
+                raise failure
+
+    sa.event.listen(ledger.engine, "before_cursor_execute", fail_once)
+    for _ in range(2):
+        a_run(ledger, [examples.call("a", CampaignId=None)])
+    assert [letter["times"] for letter in held(ledger, dead_letters)] == [2]
+
+
+def test_what_comes_after_a_group_that_was_lost_is_written(ledger: Ledger) -> None:
+    failures = iter([RuntimeError("as a driver may")])
+
+    def fail_once(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO impactcall_dead_letter"):
+            for failure in failures:
+                raise failure
+
+    sa.event.listen(ledger.engine, "before_cursor_execute", fail_once)
+    rows = [examples.call(str(number), CallDuration=None) for number in range(500)]
+    with RowWriter(ledger, ledger.start("test", ""), DEFAULT_KEY, clock=Hasty()) as writer:
+        for item in read(rows, CallMapping(), key=DEFAULT_KEY):
+            writer.note(item, Outcome(RowOutcome.REJECTED, ReasonCode.INVALID, "x"))
+            if held(ledger, dead_letters):
+                break
+            SYSTEM_CLOCK.sleep(0.01)
+        else:
+            pytest.fail("no row was written after the first group was lost")
