@@ -96,7 +96,7 @@ def keep_letters(
     """Add dead letters, or note that they were read again.
 
     One that a person has dismissed stays dismissed for as long as its problems are the same. A row whose call is
-    delivered is not a dead letter.
+    delivered is not a dead letter, and goes if it was one.
 
     :param moment: when, in seconds since 1970
     :param letters: by key, in any number
@@ -104,6 +104,7 @@ def keep_letters(
     for keys in in_parts(sorted(letters)):
         of_group = {key: letters[key] for key in keys}
         delivered = _delivered(connection, namespace, of_group)
+        discard_letters(connection, delivered)
         wanted = {key: letter for key, letter in of_group.items() if key not in delivered}
         locking = sa.select(dead_letters.c.key).where(dead_letters.c.key.in_(list(wanted)))
         known = set(connection.execute(locking.order_by(dead_letters.c.key).with_for_update()).scalars())

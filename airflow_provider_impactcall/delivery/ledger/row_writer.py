@@ -34,6 +34,8 @@ from airflow_provider_impactcall.delivery.ledger.dead_letters import (
     secret_of,
     session_key,
 )
+from airflow_provider_impactcall.delivery.ledger.entries import look_up
+from airflow_provider_impactcall.delivery.ledger.rules import as_known
 from airflow_provider_impactcall.delivery.ledger.schema import Now
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.transactions import repeatedly
@@ -213,8 +215,9 @@ class RowWriter:
             letters[key] = letter._replace(times=times)
         keep_letters(connection, namespace, self._run_id, moment, letters)
         changed: dict[str, tuple[int, int]] = {}
-        for record in group.changed:
-            claim = identify(namespace, self._key, record)
+        claims = [identify(namespace, self._key, record) for record in group.changed]
+        entries = look_up(connection, [key for claim in claims if claim.as_given is not None for key in claim.keys])
+        for claim in (as_known(claim, entries) for claim in claims):
             changed[claim.key] = (claim.fingerprint, changed.get(claim.key, (0, 0))[1] + 1)
         mark_changed(connection, namespace, moment, changed)
 

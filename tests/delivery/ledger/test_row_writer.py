@@ -133,6 +133,13 @@ def test_a_row_whose_call_was_delivered_is_not_a_dead_letter(ledger: Ledger, cha
     assert len(held(ledger, dead_letters)) == 1
 
 
+def test_a_dead_letter_goes_that_is_read_again_though_its_call_was_delivered(ledger: Ledger) -> None:
+    a_run(ledger, [examples.call("a", CallDuration=None)])
+    sent(ledger, "a")
+    a_run(ledger, [examples.call("a", CallDuration=None)])
+    assert held(ledger, dead_letters) == []
+
+
 def test_what_a_person_has_dismissed_stays_so_until_its_problems_change(ledger: Ledger) -> None:
     a_run(ledger, [examples.call("a", CallDuration=None)])
     with ledger.writing() as connection:
