@@ -199,7 +199,8 @@ class ReconcileCallsOperator(CorrectFromSqlOperator):
 
 
 class PurgeLedgerOperator(CorrectLedgerOperator):
-    """Forgets calls that were settled long ago, with their history. Calls of unknown fate are never forgotten.
+    """Forgets calls that were settled long ago, with their history, and invalid rows that were read long ago. Calls of
+    unknown fate are never forgotten.
 
     A delivered call that is forgotten and read again is sent again: keep calls for longer than any query reads back.
 
@@ -216,7 +217,7 @@ class PurgeLedgerOperator(CorrectLedgerOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Purge the ledger.
 
-        :return: how many calls were forgotten by state, and ``runs``
+        :return: how many calls were forgotten by state, ``invalid`` rows if there were any, and ``runs``
         """
         # Late, as the other imports here: whoever parses a DAG file would wait for SQLAlchemy.
         from airflow_provider_impactcall.delivery.ledger.purge import purge
