@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from airflow_provider_impactcall.integration.sql import sql_hook
 Upsert = Callable[[Connection, sa.Table, Sequence[Mapping[str, Any]]], None]
 """Writes rows by their key, which no two of them share, within a transaction."""
 
-_INDEXED = ("sqlite", "postgresql", "mysql", "mariadb")
+_WITH_UPSERTS = ("sqlite", "postgresql", "mysql", "mariadb")
 _WITHOUT_ZONE = ("sqlite", "mysql", "mariadb")
 
 
@@ -61,9 +61,9 @@ class _Moment(TypeDecorator):  # type: ignore[type-arg] # the same
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _text(length: int) -> Any:
-    # SQL Server compares no TEXT, Redshift counts bytes, and an id of an old ledger may be of any length.
-    return sa.Unicode(length).with_variant(sa.Text(), "postgresql").with_variant(sa.String(4 * length), "redshift")
+def _text(characters: int) -> Any:
+    # Redshift counts bytes. SQL Server compares no TEXT, and has such a type of up to 4,000 characters.
+    return sa.Unicode(4 * characters)
 
 
 def columns() -> list[sa.Column[Any]]:
@@ -106,10 +106,6 @@ class CallsTable:
         # Of MySQL's character sets, only these four bytes hold every id.
         of_mysql: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
         self._table = sa.Table(table, sa.MetaData(), *columns(), schema=schema, **of_mysql)
-        if engine.dialect.name in _INDEXED:
-            # What it is asked for at each export. Other databases have no indexes, or need none.
-            for column in (self._table.c.updated_at, self._table.c.came_again_at):
-                sa.Index(None, column, self._table.c.namespace)
 
     def prepare(self) -> None:
         """Create the table, or see that the one that is there has all the columns.
@@ -121,9 +117,17 @@ class CallsTable:
             found = sa.inspect(connection)
             name, schema = self._table.name, self._table.schema
             if found.has_table(name, schema=schema):
-                self._refuse_lacking([str(column["name"]) for column in found.get_columns(name, schema=schema)])
-            else:
-                self._table.create(connection)
+                there = [str(column["name"]) for column in found.get_columns(name, schema=schema)]
+                # Other databases find a column in any case, or say its name in one of their own.
+                exact = connection.dialect.name == "postgresql" and not _is_redshift(connection)
+                fold = str if exact else str.casefold
+                self._refuse_lacking(set(map(fold, there)), fold)
+                return
+            if _has_upserts(connection):
+                # What it is asked for at each export. Other databases have no indexes, or need none.
+                for column in (self._table.c.updated_at, self._table.c.came_again_at):
+                    sa.Index(None, column, self._table.c.namespace)
+            self._table.create(connection)
 
     def newest(self, namespace: str) -> datetime | None:
         """When the calls of a namespace were updated last, as far as the table knows; None if it has none of them."""
@@ -172,13 +176,8 @@ class CallsTable:
         with _unquoted(), self._engine.begin() as connection:
             yield connection
 
-    def _refuse_lacking(self, there: Sequence[str]) -> None:
-        # Others find a column in any case, or say its name in one of their own.
-        exact = self._engine.dialect.name == "postgresql"
-        known = set(there if exact else map(str.casefold, there))
-        lacking = [
-            column.name for column in self._table.c if (column.name if exact else column.name.casefold()) not in known
-        ]
+    def _refuse_lacking(self, there: Collection[str], fold: Callable[[str], str]) -> None:
+        lacking = [column.name for column in self._table.c if fold(column.name) not in there]
         if lacking:
             raise InvalidOption(
                 f"table: the table that is there lacks {', '.join(lacking)}: add these columns, name another table, or "
@@ -258,18 +257,26 @@ def insert_or_update_of_mysql(connection: Connection, table: sa.Table, rows: Seq
 
 def _upsert_of(connection: Connection, table: sa.Table) -> Upsert:
     """How the database writes rows by key. It knows a key by a constraint, which a table that was there may lack."""
-    name = connection.dialect.name
-    if name not in _INDEXED or not _key_is_unique(connection, table):
+    if not _has_upserts(connection) or not _key_is_unique(connection, table):
         return delete_and_insert
-    match name:
+    match connection.dialect.name:
         case "sqlite":
             return _insert_or_update(sqlite.insert)
         case "postgresql":
-            # As which Redshift is known too, and it has neither upserts nor keys.
-            version = str(connection.execute(sa.select(sa.func.version())).scalar())
-            return delete_and_insert if "redshift" in version.lower() else _insert_or_update(postgresql.insert)
+            return _insert_or_update(postgresql.insert)
         case _:
             return insert_or_update_of_mysql
+
+
+def _has_upserts(connection: Connection) -> bool:
+    return connection.dialect.name in _WITH_UPSERTS and not _is_redshift(connection)
+
+
+def _is_redshift(connection: Connection) -> bool:
+    """Whether it is Redshift. A connection to PostgreSQL leads there too, and it has no upserts and no indexes."""
+    if connection.dialect.name != "postgresql":
+        return connection.dialect.name == "redshift"
+    return "redshift" in str(connection.execute(sa.select(sa.func.version())).scalar()).lower()
 
 
 def _key_is_unique(connection: Connection, table: sa.Table) -> bool:

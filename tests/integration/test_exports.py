@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import traceback
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,12 +32,12 @@ from airflow_provider_impactcall.integration.calls_table import CallsTable, Upse
 from airflow_provider_impactcall.integration.exports import TableExport
 from airflow_provider_impactcall.records import CallMapping
 from tests import examples
+from tests.databases import empty_database
 from tests.delivery import canary
 from tests.delivery.scripted import OK, REFUSED
 from tests.facts import named
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-NAMESPACE = "https://calls.example.com"
 COLUMNS = {
     *("key", "namespace", "CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate"),
     *("state", "reason_code", "status", "reason", "attempts", "run_id", "first_at", "changed_at", "came_again_at"),
@@ -45,18 +45,40 @@ COLUMNS = {
 }
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with closing(Ledger(sa.create_engine(f"sqlite:///{tmp_path}/own.db"), NAMESPACE)) as ledger:
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A ledger that has its tables."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/own.db"
+    with closing(Ledger(sa.create_engine(url), "")) as ledger:
         ledger.prepare()
+    return url
+
+
+@pytest.fixture
+def ledger(prepared: str) -> Iterator[Ledger]:
+    """A ledger of a namespace in which there is nothing."""
+    with closing(Ledger(sa.create_engine(prepared), f"https://{uuid.uuid4().hex}.example.com")) as ledger:
         yield ledger
 
 
-@pytest.fixture
-def warehouse(ledger_url: str) -> Iterator[sa.engine.Engine]:
-    engine = sa.create_engine(ledger_url)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.engine.Engine]:
+    if request.param == "sqlite":
+        url = sa.engine.make_url(f"sqlite:///{tmp_path_factory.mktemp('warehouse')}/own.db")
+    else:
+        url = empty_database(request.getfixturevalue("postgres"))
+    engine = sa.create_engine(url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def warehouse(database: sa.engine.Engine) -> Iterator[sa.engine.Engine]:
+    """A database without tables."""
+    yield database
+    tables = sa.MetaData()
+    tables.reflect(database)
+    tables.drop_all(database)
 
 
 def sent(ledger: Ledger, *session_ids: str, attempt: Attempt | None = OK, **changes: Any) -> list[str]:
@@ -142,7 +164,7 @@ def test_a_call_is_there_with_what_became_of_it_and_nothing_private(
         "reason_code": "ok",
         "MediaId": "77",
         "attempts": 1,
-        "namespace": NAMESPACE,
+        "namespace": ledger.namespace,
     }
     assert rows["b"]["state"] == "rejected"
     assert canary.found_in(str(rows)) == []
@@ -167,7 +189,11 @@ def test_each_export_writes_what_has_changed_and_nothing_else(
     sent(ledger, "c")
     with ledger.writing() as connection:
         changed = {"state": "rejected", "changed_at": calls.c.changed_at + 0.001}
-        connection.execute(sa.update(calls).where(calls.c.CallSessionId == "a").values(**changed))
+        connection.execute(
+            sa.update(calls)
+            .where(calls.c.namespace == ledger.namespace, calls.c.CallSessionId == "a")
+            .values(**changed)
+        )
     assert export(ledger, warehouse, upsert=upsert) == {"rejected": 1, "delivered": 1}
     assert {name: row["state"] for name, row in held(warehouse).items()} == {
         "a": "rejected",
@@ -234,7 +260,7 @@ def test_a_call_whose_run_died_becomes_unknown(ledger: Ledger, warehouse: sa.eng
     assert export(ledger, warehouse) == {"open": 1, "delivered": 1}
     with ledger.writing() as connection:
         end = {"lease_until": 0.0, "ended_at": Now() - 0.01} if ended else {"lease_until": Now() - 0.01}
-        connection.execute(sa.update(runs).values(**end))
+        connection.execute(sa.update(runs).where(runs.c.namespace == ledger.namespace).values(**end))
     assert export(ledger, warehouse) == {"unknown": 1}
     assert (held(warehouse)["a"]["state"], held(warehouse)["a"]["reason_code"]) == ("unknown", "run_died")
     assert export(ledger, warehouse) == {}
@@ -266,7 +292,7 @@ def test_a_time_of_its_own(ledger: Ledger, warehouse: sa.engine.Engine) -> None:
 
 
 def test_namespaces_share_a_table(ledger: Ledger, warehouse: sa.engine.Engine) -> None:
-    other = Ledger(ledger.engine, "https://other.example.com")
+    other = Ledger(ledger.engine, f"{ledger.namespace}/other")
     [key] = sent(other, "theirs")
     moved(other, key, -86_400)
     sent(ledger, "ours")
@@ -278,7 +304,7 @@ def test_namespaces_share_a_table(ledger: Ledger, warehouse: sa.engine.Engine) -
 def test_a_time_that_is_none_is_null(ledger: Ledger, warehouse: sa.engine.Engine) -> None:
     sent(ledger, "odd", "even")
     with ledger.writing() as connection:
-        odd = sa.update(calls).where(calls.c.CallSessionId == "odd")
+        odd = sa.update(calls).where(calls.c.namespace == ledger.namespace, calls.c.CallSessionId == "odd")
         connection.execute(odd.values(EventDate="0001-01-01T00:00:00+05:00"))
     assert export(ledger, warehouse) == {"delivered": 2}
     assert held(warehouse)["odd"]["EventDate"] is None
