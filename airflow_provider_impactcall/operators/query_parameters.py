@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from airflow_provider_impactcall.operators.redaction import redact_phone_numbers
-from airflow_provider_impactcall.records.phone_like import names_of_phone_numbers
+from airflow_provider_impactcall.phone_like import names_of_phone_numbers
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import XComArg
 
-from airflow_provider_impactcall.records.phone_like import looks_like_phone_number
+from airflow_provider_impactcall.phone_like import looks_like_phone_number
 
 
 class Redacted:

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.operators.redaction import redact, redact_phone_numbers, reveal
-from airflow_provider_impactcall.records.phone_like import looks_like_phone_number, names_of_phone_numbers
+from airflow_provider_impactcall.phone_like import looks_like_phone_number, names_of_phone_numbers
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests.delivery import canary
 

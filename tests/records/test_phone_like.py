@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_impactcall.records.phone_like import looks_like_id
+from airflow_provider_impactcall.phone_like import looks_like_id
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ from airflow_provider_impactcall.delivery.ledger.schema import Now
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.transactions import repeatedly
 from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
+from airflow_provider_impactcall.phone_like import looks_like_id
 from airflow_provider_impactcall.records import CallRecord
-from airflow_provider_impactcall.records.phone_like import looks_like_id
 
 log = logging.getLogger(__name__)
 
