@@ -1,4 +1,4 @@
-"""Options that are no text, and become one where a template stands for them."""
+"""Options that are not texts, and become one where a template stands for them."""
 
 from __future__ import annotations
 

@@ -61,6 +61,13 @@ class Running:
         found: str = run["dag_run_id"]
         return found
 
+    def ended_runs(self, dag_id: str, count: int) -> list[str]:
+        """The ids of a DAG's runs, once so many have succeeded; the oldest first."""
+        wait_until(lambda: len([run for run in self._runs(dag_id) if run["state"] in ("success", "failed")]) >= count)
+        runs = self._runs(dag_id)
+        assert {run["state"] for run in runs} == {"success"}
+        return [run["dag_run_id"] for run in runs]
+
     def switch_on(self, dag_id: str) -> Any:
         """What Airflow says of a DAG, once it knows it."""
         wait_until(lambda: dag_id in [dag["dag_id"] for dag in self._ask("GET", "dags")["dags"]])

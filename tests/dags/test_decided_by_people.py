@@ -86,8 +86,8 @@ def test_only_what_was_chosen_is_done(lent: LentAirflow, ledger: Ledger) -> None
 def test_where_nothing_is_unknown_nobody_is_asked(lent: LentAirflow, ledger: Ledger) -> None:
     found = run(lent, UNKNOWN_CALLS, "2026-11-01")
     if Version("3.1") > VERSION:
-        assert found == {"needs_airflow_3_1": "failed"}
+        assert found == {"ask": "failed"}
     else:
         assert found.pop("are_calls_unknown") == "success"
-        assert set(found) >= {"reconcile", "still_unknown", "resolve"}
+        assert set(found) >= {"reconcile", "still_unknown", "settle.ask", "settle.resolve"}
         assert set(found.values()) == {"skipped"}
