@@ -26,6 +26,7 @@ from airflow_provider_impactcall.delivery.ledger.indexing import build_missing
 from airflow_provider_impactcall.delivery.ledger.overview import Overview
 from airflow_provider_impactcall.delivery.ledger.periods import Period
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.row_overview import RowOverview
 from airflow_provider_impactcall.delivery.ledger.run_queries import (
     RunSelection,
     last_runs,
@@ -45,7 +46,9 @@ TARGET = 0.2
 TRIES = 3
 
 _WHOLE_TABLE = re.compile(
-    r"Seq Scan on (impactcall_(?:call|event)\b)|^SCAN (impactcall_(?:call|event))(?! USING)", re.M
+    r"Seq Scan on (impactcall_(?:call|event|dead_letter|changed_call|run_row)\b)|"
+    r"^SCAN (impactcall_(?:call|event|dead_letter|changed_call|run_row)\b)(?! USING)",
+    re.M,
 )
 _NOW = datetime.fromtimestamp(LAST, UTC)
 
@@ -137,7 +140,7 @@ def questions(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
 
 def questions_of_the_page(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
     """What each part of the page in Airflow asks."""
-    asked = Overview(ledger)
+    asked, rows = Overview(ledger), RowOverview(ledger)
     some = session_id_of(total * 7 // 10)
     periods = {f"{days} days": Period(_NOW - timedelta(days=days), _NOW) for days in (2, 7, 31, 548)}
     week = periods["7 days"]
@@ -153,6 +156,9 @@ def questions_of_the_page(ledger: Ledger, total: int) -> Mapping[str, Callable[[
         of_periods[f"page: {name}, over time"] = partial(asked.over_time, period)
         of_periods[f"page: {name}, rejected by reason"] = partial(asked.reasons, "rejected", period)
         of_periods[f"page: {name}, unknown by reason"] = partial(asked.reasons, "unknown", period)
+        of_periods[f"page: {name}, rejected here by reason"] = partial(rows.problems, period)
+        of_periods[f"page: {name}, left out by why"] = partial(rows.filtered, period)
+        of_periods[f"page: {name}, changed calls"] = partial(rows.changed, period)
         if period.countable:
             of_periods[f"page: {name}, by partner"] = partial(asked.partners, period)
             of_periods[f"page: {name}, by campaign"] = partial(asked.campaigns, period)
@@ -160,9 +166,15 @@ def questions_of_the_page(ledger: Ledger, total: int) -> Mapping[str, Callable[[
         "page: namespaces": lambda: namespaces(ledger),
         "page: the oldest undelivered call": asked.oldest_undelivered,
         "page: open unknowns": asked.open_unknowns,
+        "page: rejected by impact.com, of any time": asked.refused,
+        "page: rejected here, of any time": rows.invalid,
+        "page: changed calls, of any time": rows.changed,
         **of_periods,
         "page: the last 100 calls of a week": lambda: asked.calls(of_week, 100),
         "page: the last 100 unknown of a week": lambda: asked.calls(replace(of_week, states=["unknown"]), 100),
+        "page: the last 100 rejected here of a week": lambda: asked.calls(replace(of_week, states=["invalid"]), 100),
+        "page: the last 100 changed of a week": lambda: asked.calls(replace(of_week, states=["changed"]), 100),
+        "page: rows of a run by reason": lambda: rows.problems_of([run_id_of(RUNS // 3)]),
         "page: the last 100 of a partner of a week": lambda: asked.calls(replace(of_week, media_ids=["20123"]), 100),
         "page: a partner that there is not, of a week": lambda: asked.calls(replace(of_week, media_ids=["7"]), 100),
         "page: 100 of a run of a year ago": lambda: of_run(RUNS // 3),

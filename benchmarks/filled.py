@@ -10,8 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_impactcall.delivery.ledger.schema import calls, events, runs
+from airflow_provider_impactcall.delivery.ledger.schema import (
+    calls,
+    changed_calls,
+    dead_letters,
+    events,
+    run_rows,
+    runs,
+)
 from airflow_provider_impactcall.delivery.outcome import ReasonCode
+from airflow_provider_impactcall.exceptions import ProblemCode
 
 NAMESPACE = "https://calls.example.com"
 CHECKED = "http://127.0.0.1:8900"
@@ -83,16 +91,43 @@ SELECT md5('run' || n), '{namespace}', 'calls/deliver', '', 0, {first} + n * {ap
        {zeros}
 FROM ({numbers}) AS numbers"""
 
+# A tenth as many as calls. Of every twenty, a person has dismissed one.
+_LETTERS = """
+INSERT INTO impactcall_dead_letter (key, session_key, namespace, "CallSessionId", "MediaId", reason_code, parameter,
+    reason, problems, {row}, run_id, first_at, last_at, times, dismissed_at)
+SELECT md5('row' || n), md5('session' || n), '{namespace}', 'CA' || md5('row id' || n),
+       {text}(20000 + n * 7919 % {partners}), '{missing}',
+       CASE n % 3 WHEN 0 THEN 'CallDuration' WHEN 1 THEN 'CallerId' ELSE 'EventDate' END, 'a sentence of ' || n % 7,
+       '[["CallDuration", "{missing}"]]', n % 10000 + 1, md5('run' || (n * {runs} / {total})),
+       {first} + n * {apart} - 86400, {first} + n * {apart}, 2, CASE WHEN n % 20 = 0 THEN {first} + n * {apart} END
+FROM ({numbers}) AS numbers WHERE n % 10 = 0"""
+
+# Of every thousand calls, one that is delivered came again with other content.
+_MARKS = """
+INSERT INTO impactcall_changed_call (key, namespace, fingerprint, first_at, last_at, times)
+SELECT key, namespace, fingerprint + 1, changed_at + 86400, changed_at + 86400, 1
+FROM impactcall_call WHERE state = 'delivered' AND fingerprint % 1000 = 0"""
+
+_RUN_ROWS = """
+INSERT INTO impactcall_run_row (run_id, outcome, reason_code, parameter, reason, {rows}, kept)
+SELECT md5('run' || n), CASE step WHEN 0 THEN 'filtered' ELSE 'rejected' END,
+       CASE step WHEN 0 THEN 'filtered' ELSE '{missing}' END, CASE step WHEN 0 THEN '' ELSE 'CallDuration' END,
+       CASE step WHEN 0 THEN 'an outbound call' ELSE '' END, 60, 50
+FROM ({numbers}) AS numbers, (SELECT 0 AS step UNION ALL SELECT 1) AS steps"""
+
+_FILLED = (calls, events, runs, dead_letters, changed_calls, run_rows)
+
 
 def fill(engine: Engine, total: int) -> None:
-    """Write so many calls, each with two events or three, over 18 months, into the empty tables of a ledger.
+    """Write so many calls, each with two events or three, over 18 months, and a tenth as many dead letters, into the
+    empty tables of a ledger.
 
     :param engine: of a ledger that was prepared; on PostgreSQL and SQLite
     """
     sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection, connection.begin():
         found = sa.inspect(connection)
-        made = {table: [each["name"] for each in found.get_indexes(table.name)] for table in (calls, events, runs)}
+        made = {table: [each["name"] for each in found.get_indexes(table.name)] for table in _FILLED}
     for names in made.values():
         _execute(engine, *(f"DROP INDEX {name}" for name in names))
     if not sqlite:
@@ -105,7 +140,9 @@ def fill(engine: Engine, total: int) -> None:
     )
     for first in range(0, total, _CALLS_AN_INSERT):
         mixed = _MIXED.format(**values, numbers=_numbers(sqlite, first, min(first + _CALLS_AN_INSERT, total)))
-        _execute(engine, _CALLS.format(**values, mixed=mixed), _EVENTS.format(**values, mixed=mixed))
+        letters = _LETTERS.format(**values, numbers=_numbers(sqlite, first, min(first + _CALLS_AN_INSERT, total)))
+        _execute(engine, _CALLS.format(**values, mixed=mixed), _EVENTS.format(**values, mixed=mixed), letters)
+    _execute(engine, _MARKS, _RUN_ROWS.format(**values, numbers=_numbers(sqlite, 0, RUNS)))
     if not sqlite:
         _execute(engine, "ALTER TABLE impactcall_call ADD PRIMARY KEY (key)")
     with _fast(engine) as connection:
@@ -154,6 +191,9 @@ def _values(sqlite: bool, total: int) -> dict[str, Any]:
         "partners": PARTNERS,
         "campaigns": CAMPAIGNS,
         "namespace": NAMESPACE,
+        "missing": ProblemCode.MISSING.value,
+        "row": '"row"',
+        "rows": '"rows"',
         "checked": CHECKED,
         **dict(zip(("reason_code", "status", "reason"), map(by_state, range(3)), strict=True)),
         "text": "" if sqlite else "text",

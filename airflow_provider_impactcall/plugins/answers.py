@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_impactcall.delivery.ledger import remedies
+from airflow_provider_impactcall.delivery.ledger.listing import LISTED_COLUMNS
 from airflow_provider_impactcall.delivery.ledger.overview import BREAKDOWN, Overview
 from airflow_provider_impactcall.delivery.ledger.periods import Period, zulu
+from airflow_provider_impactcall.delivery.ledger.row_overview import RowOverview
 from airflow_provider_impactcall.delivery.ledger.run_queries import (
     RunSelection,
     each_run,
@@ -20,7 +22,7 @@ from airflow_provider_impactcall.delivery.ledger.run_queries import (
     namespaces_of_call,
     of_one_run,
 )
-from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, Selection
+from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import ENDS
 from airflow_provider_impactcall.exceptions import InvalidOption
@@ -36,14 +38,19 @@ _LONGEST_VALUE = 4_000
 # Of times beyond these, no clock is right, and not all have an equal in UTC.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
+_SENTENCES = 3
+
 _REASON_COLUMNS = ("reason_code", "status", "reason", "calls", "last_at", "what_to_do", "command")
 COLUMNS = {
-    "over-time": ("at", *BREAKDOWN),
-    "partners": ("MediaId", "calls", *BREAKDOWN),
+    "over-time": ("at", *BREAKDOWN, INVALID),
+    "partners": ("MediaId", "calls", *BREAKDOWN, INVALID),
     "campaigns": ("CampaignId", "calls", *BREAKDOWN),
     "rejected": _REASON_COLUMNS,
     "unknown": _REASON_COLUMNS,
-    "calls": CALL_COLUMNS,
+    "invalid": ("reason_code", "parameter", "rows", "not_kept", "reason", "last_at", "what_to_do", "command"),
+    "filtered": ("reason_code", "reason", "rows", "runs", "last_at"),
+    "changed": LISTED_COLUMNS,
+    "calls": LISTED_COLUMNS,
     "history": ("CallSessionId", "at", "state", "reason_code", "status", "reason", "actor", "attempt", "run_id", "key"),
     "runs": (
         *(
@@ -139,7 +146,8 @@ class Answers:
 
         :param name: of the ledger
         """
-        period, of = self._asked.period(), self._of()
+        period, of, rows = self._asked.period(), self._of(), self._rows
+        changed, more_changed = rows.changed()
         return {
             "ledger": name,
             "namespaces": self._namespaces,
@@ -147,8 +155,17 @@ class Answers:
             "since": zulu(period.since),
             "until": zulu(period.until),
             "states": of.states(period),
+            "invalid": rows.invalid(period),
+            "not_kept": rows.not_kept(period),
+            "changed": rows.changed(period)[0],
             "oldest_undelivered": of.oldest_undelivered(),
-            "open_unknowns": of.open_unknowns(),
+            "needs_a_person": {
+                "invalid": rows.invalid(),
+                "changed": changed,
+                "more_changed": more_changed,
+                "unknown": of.open_unknowns(),
+                "refused": of.refused(),
+            },
         }
 
     def over_time(self) -> dict[str, Any]:
@@ -171,8 +188,55 @@ class Answers:
         """The same of the calls of unknown fate."""
         return self._reasons("unknown", remedies.about_unknown, remedies.resolve)
 
+    def invalid(self) -> list[dict[str, Any]]:
+        """The rows that were rejected here, of a period or of some runs, by the code of the first problem of each.
+
+        Each has ``parameters``, the columns that the problem is in, what to do, and the command that dismisses the rows
+        of the code; of runs, which may have read the same rows, there is no command.
+        """
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for problem in self.each_problem():
+            groups.setdefault(problem["reason_code"], []).append(problem)
+        found = [_of_code(code, problems) for code, problems in groups.items()]
+        return sorted(found, key=lambda group: -group["rows"] - group["not_kept"])
+
+    def each_problem(self) -> Iterator[dict[str, Any]]:
+        """The same by code and parameter."""
+        run_ids, period = self._asked.run_ids, self._asked.period()
+        for problem in self._rows.problems_of(run_ids) if run_ids else self._rows.problems(period):
+            code = problem["reason_code"]
+            yield {
+                **problem,
+                "reason": next(iter(problem["reasons"]), ""),
+                "what_to_do": remedies.about_invalid(code),
+                "command": "" if run_ids else remedies.dismiss(self._command, self._namespace, code, period),
+            }
+
+    def filtered(self) -> list[dict[str, Any]]:
+        """The rows that were left out on purpose, of a period or of some runs, by why."""
+        run_ids = self._asked.run_ids
+        return self._rows.filtered_of(run_ids) if run_ids else self._rows.filtered(self._asked.period())
+
+    def changed(self) -> dict[str, Any]:
+        """The delivered calls that came again with other content, those that did last first, and how many there are."""
+        period = self._asked.period()
+        number, more_changed = self._rows.changed(period)
+        calls, _ = self._of().calls(Selection((CHANGED,), since=period.since, until=period.until), self._asked.limit)
+        return {
+            "changed": number,
+            "more_changed": more_changed,
+            "calls": calls,
+            "what_to_do": remedies.about_changed(),
+            "command": remedies.accept(self._command, self._namespace, period),
+        }
+
+    def each_changed(self) -> Iterator[dict[str, Any]]:
+        """All of them."""
+        period = self._asked.period()
+        return _flat(self._of().each_call(Selection((CHANGED,), since=period.since, until=period.until)))
+
     def calls(self) -> dict[str, Any]:
-        """The calls that changed last, and whether there are more."""
+        """The calls and dead letters that changed last, and whether there are more."""
         found: list[dict[str, Any]] = []
         more = False
         for of, selection in self._selections():
@@ -184,12 +248,13 @@ class Answers:
         return {"calls": found[:limit], "more": more or len(found) > limit}
 
     def each_call(self) -> Iterator[dict[str, Any]]:
-        """All the calls that there are."""
+        """All that there are."""
         for of, selection in self._selections():
-            yield from of.each_call(selection)
+            yield from _flat(of.each_call(selection))
 
     def history(self) -> dict[str, Any]:
-        """The calls of an id, and all that happened to them; and ``elsewhere``, the other namespaces that have the id.
+        """The calls and dead letters of an id, and all that happened to the calls; and ``elsewhere``, the other
+        namespaces that have the id.
 
         :raises InvalidOption: if it is not of one id
         """
@@ -232,6 +297,10 @@ class Answers:
     def _of(self, namespace: str | None = None) -> Overview:
         return Overview(Ledger(self._ledger.engine, self._namespace if namespace is None else namespace))
 
+    @property
+    def _rows(self) -> RowOverview:
+        return RowOverview(Ledger(self._ledger.engine, self._namespace))
+
     def _reasons(
         self,
         state: str,
@@ -268,6 +337,27 @@ class Answers:
             # A run's calls are of its namespace, whatever the page shows else.
             if of_run is not None and asked.namespace in (None, namespace):
                 yield self._of(namespace), of_run
+
+
+def _of_code(code: str, problems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The rows of one code, whatever their parameters; a sentence of each of the first parameters."""
+    first = problems[0]
+    return {
+        "reason_code": code,
+        **{name: sum(problem[name] for problem in problems) for name in ("rows", "not_kept")},
+        "last_at": max(problem["last_at"] for problem in problems),
+        "reasons": list(dict.fromkeys(problem["reason"] for problem in problems if problem["reason"]))[:_SENTENCES],
+        "parameters": [{name: problem[name] for name in ("parameter", "rows", "not_kept")} for problem in problems],
+        "what_to_do": first["what_to_do"],
+        "command": first["command"],
+    }
+
+
+def _flat(calls: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows as CSV has them: the problems of a dead letter are one text."""
+    for call in calls:
+        problems = "; ".join(f"{each['parameter']} {each['code']}" for each in call["problems"] or ())
+        yield {**call, "problems": problems or None}
 
 
 def _task_url(run: Mapping[str, Any]) -> str | None:

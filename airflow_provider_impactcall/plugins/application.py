@@ -19,9 +19,13 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user
+from airflow.models.dag import DagModel
+from airflow.utils.session import create_session
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,6 +49,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Of every answer, errors too."""
+
+CORRECTIONS = "impactcall_corrections"
 
 _FILES = files("airflow_provider_impactcall.plugins") / "static"
 _FILE_NAME = re.compile(r"[a-zA-Z0-9_-]+(\.[a-z]+)")
@@ -101,6 +107,19 @@ def may_look(user: BaseUser) -> bool:
     )
 
 
+def has_corrections() -> bool:
+    """Whether this Airflow has the sample DAG that corrects a ledger, to which the page then links."""
+    query = select(DagModel.dag_id).where(DagModel.dag_id == CORRECTIONS, DagModel.is_stale.is_(False))
+    try:
+        with create_session() as session:
+            return session.scalar(query) is not None
+    except SQLAlchemyError as error:  # It is worth a link, and no more.
+        log.info(
+            "Airflow's own database does not say whether it has the DAG %s (%s)", CORRECTIONS, type(error).__name__
+        )
+        return False
+
+
 def permitted(user: GetUserDep) -> None:
     """Lets those through who may look."""
     if not may_look(user):
@@ -149,6 +168,9 @@ _ANSWERS: Mapping[str, Callable[[Answers], Any]] = {
     "campaigns": Answers.campaigns,
     "rejected": Answers.rejected,
     "unknown": Answers.unknown,
+    "invalid": Answers.invalid,
+    "filtered": Answers.filtered,
+    "changed": Answers.changed,
     "calls": Answers.calls,
     "history": Answers.history,
     "runs": Answers.runs,
@@ -156,6 +178,8 @@ _ANSWERS: Mapping[str, Callable[[Answers], Any]] = {
 _ROWS: Mapping[str, Callable[[Answers], Iterable[Mapping[str, Any]]]] = {
     **_ANSWERS,
     "over-time": lambda answers: answers.over_time()["steps"],
+    "invalid": Answers.each_problem,
+    "changed": Answers.each_changed,
     "calls": Answers.each_call,
     "history": lambda answers: answers.history()["history"],
     "runs": Answers.each_run,
@@ -183,7 +207,8 @@ def create(kept: SharedLedger | None = None) -> FastAPI:
     # All of these are plain functions, which FastAPI calls in threads: databases are waited for.
     def overview(asked: _Asked) -> Response:
         with kept.opened() as ledger:
-            return JSONResponse(Answers(ledger, asked, command).overview(kept.name))
+            told = Answers(ledger, asked, command).overview(kept.name)
+        return JSONResponse({**told, "can_be_corrected": has_corrections()})
 
     def as_json(answer: Callable[[Answers], Any]) -> Callable[[Asked], Response]:
         def respond(asked: _Asked) -> Response:

@@ -28,6 +28,8 @@ PARTNERS = (10000, 10007, 10023, 1900431)
 CAMPAIGNS = (41010, 41022)
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert()>"
+CHANGED = "CA-delivered-then-changed"
+INVALID = "CA-without-a-duration"
 RELEASED = "CA-unknown-then-released"
 RESOLVED = "CA-unknown-then-resolved"
 STRANDED = "CA-unknown-for-weeks"
@@ -41,6 +43,8 @@ _FAULTS = {
     "reset-after-processing": 0.008,
 }
 _RUNS = 9
+_CHANGED = 12
+_BY_PARTNER = {"MediaId": {"from": "MediaId", "lookup": {str(each): each for each in PARTNERS}, "default": "leave out"}}
 _HOURS_BETWEEN = 22
 
 
@@ -78,6 +82,13 @@ class MixedLedger:
             self._sandbox.faults = _FAULTS
             self._run(environment, self._calls(30 + 11 * number))
             self._sandbox.faults = {}
+        # A look-back reads the same rows again.
+        bad, sold = self._bad_rows(), self._calls(_CHANGED - 1)
+        sold.append(examples.call(CHANGED, MediaId=10007, CampaignId=41010))
+        self._run(environment, [*bad, *sold])
+        self._pass(hours=20)
+        corrected = [{**row, "CallDuration": 200, "Amount": 49} for row in sold]
+        self._run(environment, [*bad, *corrected, *self._left_out()], mapping=_BY_PARTNER)
         self._pass(hours=2)
         with refusing(HOSTILE) as url:
             environment.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", json.dumps({"conn_type": "impactcall", **url}))
@@ -88,12 +99,28 @@ class MixedLedger:
         self._sandbox.script = []
         self._pass(hours=1)
 
-    def _run(self, environment: pytest.MonkeyPatch, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _run(self, environment: pytest.MonkeyPatch, rows: Sequence[Mapping[str, Any]], **options: Any) -> None:
         day = f"scheduled__{datetime.now(UTC):%Y-%m-%dT06:00:00+00:00}"
         instance = {"DAG_ID": "impactcall_from_warehouse", "TASK_ID": "deliver_calls", "DAG_RUN_ID": day}
         for name, value in {**instance, "TRY_NUMBER": "1"}.items():
             environment.setenv(f"AIRFLOW_CTX_{name}", value)
-        ImpactCallHook().deliver(rows, ledger_conn_id="embedded", ledger_namespace=NAMESPACE, max_wait=1)
+        ImpactCallHook().deliver(rows, ledger_conn_id="embedded", ledger_namespace=NAMESPACE, max_wait=1, **options)
+
+    def _bad_rows(self) -> list[dict[str, Any]]:
+        """Rows as a warehouse has them that nobody looks at: all lack something, or have it in a form of their own."""
+        wrong: Sequence[tuple[int, dict[str, Any]]] = (
+            (31, {"CallDuration": None}),
+            (9, {"CallerId": None}),
+            (8, {"EventDate": "last Tuesday"}),
+            (6, {"CallStatus": "hung up on"}),
+            (4, {"CallDuration": "a while", "TalkDuration": "less"}),
+        )
+        rows = [{**call, **changes} for count, changes in wrong for call in self._calls(count)]
+        # Without an id that can be shown.
+        return [*rows, examples.call(INVALID, CallDuration=None), examples.call(examples.CALLER, CallDuration=None)]
+
+    def _left_out(self) -> list[dict[str, Any]]:
+        return [{**call, "MediaId": "in-house"} for call in self._calls(7)]
 
     def _calls(self, count: int) -> list[dict[str, Any]]:
         happened = datetime.now(UTC) - timedelta(hours=3)
@@ -115,6 +142,8 @@ class MixedLedger:
             "impactcall_call": ("first_at", "changed_at"),
             "impactcall_event": ("at",),
             "impactcall_run": ("started_at", "ended_at", "lease_until"),
+            "impactcall_dead_letter": ("first_at", "last_at"),
+            "impactcall_changed_call": ("first_at", "last_at"),
         }
         with closing(sqlite3.connect(self._file)) as connection, connection:
             for table, columns in moments.items():

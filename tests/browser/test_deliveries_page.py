@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -19,7 +20,9 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from tests.browser.conftest import PATIENCE, log_in
 from tests.browser.mixed_ledger import (
     ALICE,
+    CHANGED,
     HOSTILE,
+    INVALID,
     NAMESPACE,
     RELEASED,
     RESOLVED,
@@ -34,7 +37,10 @@ pytestmark = pytest.mark.browser
 PAGE = "/impactcall/"
 TITLE = "impact.com calls"
 WEEK = "(SELECT strftime('%s', 'now') - 7 * 86400)"
-PARTS = ["answer", "over-time", "rejected", "unknown", "partners", "campaigns", "runs", "calls"]
+PARTS = [
+    *("answer", "over-time", "invalid", "rejected", "unknown", "changed", "filtered", "partners", "campaigns"),
+    *("runs", "calls"),
+]
 # What Airflow's own frame makes a browser say of itself.
 OF_THE_FRAME = "allow-scripts and allow-same-origin"
 
@@ -115,6 +121,12 @@ def counted(ledger: MixedLedger, condition: str = "1 = 1", **parameters: Any) ->
     return int(calls)
 
 
+def dead_letters(ledger: MixedLedger, condition: str = "1 = 1") -> int:
+    """The rows that were rejected here, as the ledger itself counts them."""
+    [(rows,)] = ledger.ask(f"SELECT COUNT(*) FROM impactcall_dead_letter WHERE dismissed_at IS NULL AND {condition}")
+    return int(rows)
+
+
 # What there is to read
 
 
@@ -126,6 +138,15 @@ def test_the_answer_comes_first(deliveries: Page, ledger: MixedLedger) -> None:
     for state in ("delivered", "rejected", "unknown", "not_sent"):
         shown = part(deliveries, "answer").locator(f".tile.{state} .tile-number")
         expect(shown).to_have_text(str(counted(ledger, "state = :state", state=state)))
+    [(changed,)] = ledger.ask("SELECT COUNT(*) FROM impactcall_changed_call")
+    assert (dead_letters(ledger), changed) == (60, 12)
+    for state, number_of in (("invalid", dead_letters(ledger)), ("changed", changed)):
+        tile = part(deliveries, "answer").locator(f".tile.{state}")
+        expect(tile.locator(".tile-number")).to_have_text(str(number_of))
+        tile.click()
+        loaded(deliveries)
+        expect(rows(deliveries, "calls")).to_have_count(min(number_of, 50))
+    expect(headline).to_contain_text(re.compile(r"\b60 rows\b"))
 
 
 def test_what_needs_a_person_is_of_the_whole_ledger(deliveries: Page, ledger: MixedLedger) -> None:
@@ -133,7 +154,13 @@ def test_what_needs_a_person_is_of_the_whole_ledger(deliveries: Page, ledger: Mi
     [(unknowns,)] = ledger.ask("SELECT COUNT(*) FROM impactcall_call WHERE state = 'unknown'")
     assert unknowns > counted(ledger, "state = 'unknown'")
     expect(needs).to_contain_text(re.compile(rf"(?<!\d){unknowns}(?!\d)"))
-    expect(needs).to_contain_text(re.compile(r"(?<!\d)22(?!\d)"))
+    expect(needs).to_contain_text(re.compile(r"(?<!\d)23(?!\d)"))
+    [(refused,)] = ledger.ask("SELECT COUNT(*) FROM impactcall_call WHERE state = 'rejected'")
+    for part_id, number_of in (("invalid", 60), ("changed", 12), ("rejected", refused), ("unknown", unknowns)):
+        of_part = needs.locator(f".task.{part_id}").first
+        expect(of_part).to_contain_text(re.compile(rf"^{number_of}\b"))
+        of_part.get_by_role("button").click()
+        expect(part(deliveries, part_id).get_by_role("heading").first).to_be_focused()
     needs.get_by_role("link", name=STRANDED).click()
     history = part(deliveries, "history")
     expect(history).to_contain_text(STRANDED)
@@ -146,7 +173,7 @@ def test_the_chart_is_read_with_the_keyboard_and_as_a_table(deliveries: Page, le
     chart.focus()
     deliveries.keyboard.press("Home")
     first = chart.get_attribute("aria-valuetext")
-    assert re.fullmatch(r"\w{3},? \d+ \w{3}: \d+ delivered, \d+ rejected, \d+ unknown, \d+ not sent", first or "")
+    assert re.fullmatch(r"\w{3},? \d+ \w{3}: (\d+ [\w. ]+(, |$)){5}", first or "")
     expect(over_time.locator(".readout")).to_have_text(first or "")
     deliveries.keyboard.press("ArrowRight")
     expect(chart).to_have_attribute("aria-valuenow", "1")
@@ -156,9 +183,11 @@ def test_the_chart_is_read_with_the_keyboard_and_as_a_table(deliveries: Page, le
     over_time.get_by_text("Show as a table").click()
     days = over_time.locator("tbody tr")
     assert 7 <= days.count() <= 8
-    for column, state in enumerate(("delivered", "rejected", "unknown", "not_sent")):
+    for column, state in enumerate(("delivered", "rejected", "invalid", "unknown", "not_sent")):
         shown = over_time.locator(f"tbody tr td:nth-of-type({column + 1})").all_inner_texts()
-        assert sum(map(number, shown)) == counted(ledger, "state = :state", state=state), state
+        expected = dead_letters(ledger) if state == "invalid" else counted(ledger, "state = :state", state=state)
+        assert sum(map(number, shown)) == expected, state
+    assert over_time.locator("svg .bar.invalid").count() > 0
 
 
 def test_each_reason_says_what_to_do_and_has_the_command_to_copy(
@@ -177,11 +206,96 @@ def test_each_reason_says_what_to_do_and_has_the_command_to_copy(
         first = reasons.first
         command = first.locator("code").inner_text()
         assert re.match(r"\S*\s?impactcall (requeue|resolve|reconcile) ", command)
-        assert len(first.locator("p").inner_text()) > 20
+        assert len(first.locator(":scope > p").inner_text()) > 20
         first.get_by_role("button", name="Copy").click()
         expect(first.get_by_role("button", name="Copy")).to_have_text("Copied")
         assert deliveries.evaluate("navigator.clipboard.readText()") == command
     browser.clear_permissions()
+
+
+def test_what_was_rejected_here_is_told_by_code_and_column(deliveries: Page, ledger: MixedLedger) -> None:
+    invalid = part(deliveries, "invalid")
+    codes = ledger.ask("SELECT reason_code, COUNT(*) FROM impactcall_dead_letter GROUP BY reason_code ORDER BY 2 DESC")
+    reasons = invalid.locator(".reason")
+    expect(reasons).to_have_count(len(codes))
+    for at, (code, number_of) in enumerate(codes):
+        expect(reasons.nth(at).locator(".reason-head")).to_contain_text(re.compile(rf"(?<!\d){number_of} rows\b"))
+        assert f"dismiss --state invalid --reason-code {code} " in reasons.nth(at).locator("code").inner_text()
+    columns = dict(ledger.ask("SELECT parameter, COUNT(*) FROM impactcall_dead_letter GROUP BY parameter"))
+    shown = {
+        each.locator("th").inner_text(): number(each.locator("td").first.inner_text())
+        for each in rows(deliveries, "invalid").all()
+    }
+    assert shown == columns
+    reasons.first.get_by_role("button", name="Show these rows").click()
+    loaded(deliveries)
+    expect(rows(deliveries, "calls")).to_have_count(codes[0][1])
+    assert "state=invalid" in deliveries.url
+    expect(part(deliveries, "calls").locator(".badge.invalid")).to_have_count(codes[0][1])
+    by_partner = [number(text) for text in rows(deliveries, "partners").locator("td:nth-of-type(3)").all_inner_texts()]
+    assert sum(by_partner) == dead_letters(ledger)
+
+
+def test_a_changed_call_says_when_it_was_delivered_and_when_it_came_again(
+    deliveries: Page, ledger: MixedLedger
+) -> None:
+    changed = part(deliveries, "changed")
+    assert " accept --state changed " in changed.locator("code").inner_text()
+    assert rows(deliveries, "changed").count() == 8
+    changed.get_by_role("button", name="Show them").click()
+    loaded(deliveries)
+    expect(rows(deliveries, "calls")).to_have_count(12)
+    rows(deliveries, "calls").get_by_role("link", name=CHANGED).click()
+    history = part(deliveries, "history")
+    expect(history.locator(".verdict .badge")).to_have_text(["Delivered", "Changed"])
+    [(delivered, again)] = ledger.ask(
+        "SELECT strftime('%H:%M:%S', changed_at, 'unixepoch'), strftime('%H:%M:%S', last_at, 'unixepoch') "
+        "FROM impactcall_call JOIN impactcall_changed_call USING (key) WHERE CallSessionId = :id",
+        id=CHANGED,
+    )
+    assert delivered != again
+    for moment in (delivered, again):
+        expect(history.locator(".verdict")).to_contain_text(moment)
+
+
+def test_a_row_that_was_rejected_here_is_found_by_its_id(deliveries: Page) -> None:
+    opened(deliveries, f"#call={INVALID}")
+    verdict = part(deliveries, "history").locator(".verdict")
+    expect(verdict.locator(".badge")).to_have_text("Rejected here")
+    expect(verdict).to_contain_text("2 ×")
+    expect(verdict.locator(".sentences li")).to_have_count(1)
+    expect(part(deliveries, "history").locator(".events")).to_have_count(0)
+
+
+def test_what_can_be_corrected_in_airflow_leads_there(deliveries: Page) -> None:
+    """Where Airflow has the DAG."""
+    link = part(deliveries, "invalid").locator(".in-airflow a").first
+    for has_dag in (False, True):
+        deliveries.route(re.compile("/impactcall/api/overview"), partial(answer_with_dag, has_dag))
+        opened(deliveries)
+        expect(link).to_be_visible(visible=has_dag)
+        deliveries.unroute_all()
+    assert urlsplit(link.get_attribute("href") or "").path == "/dags/impactcall_corrections"
+
+
+def answer_with_dag(has_dag: bool, route: Route) -> None:
+    answer = route.fetch()
+    route.fulfill(response=answer, json={**answer.json(), "can_be_corrected": has_dag})
+
+
+def test_a_run_shows_its_rows_that_never_became_calls_by_reason(deliveries: Page, ledger: MixedLedger) -> None:
+    [(run_id,)] = ledger.ask(
+        "SELECT run_id FROM impactcall_run_row JOIN impactcall_run USING (run_id) "
+        "WHERE outcome = 'filtered' AND namespace = :namespace",
+        namespace=NAMESPACE,
+    )
+    opened(deliveries, f"#run={run_id}")
+    heads = part(deliveries, "invalid").locator(".reason-head").all_inner_texts()
+    assert sum(int(found) for head in heads for found in re.findall(r"(\d+) rows", head)) == 60
+    expect(rows(deliveries, "filtered")).to_have_count(1)
+    expect(rows(deliveries, "filtered").locator("td").first).to_have_text("7")
+    expect(part(deliveries, "rejected")).to_be_hidden()
+    expect(part(deliveries, "calls").locator(".badge.invalid").first).to_be_visible()
 
 
 def test_a_script_in_a_reason_stays_text(deliveries: Page) -> None:
@@ -252,12 +366,12 @@ def test_calls_are_filtered_by_state_partner_and_campaign_and_shown_page_by_page
     calls.get_by_role("button", name="Show more").click()
     expect(rows(deliveries, "calls")).to_have_count(100)
     expect(rows(deliveries, "calls").nth(50).get_by_role("link")).to_be_focused()
-    shown = calls.get_by_role("link").filter(has_text="CA").all_inner_texts()
+    shown = rows(deliveries, "calls").locator("th").all_inner_texts()
     assert len(set(shown)) == 100
     calls.get_by_label("Partner (MediaId)").fill("10000")
     calls.get_by_label("Campaign (CampaignId)").fill("41022")
     calls.get_by_role("button", name="Filter", exact=True).click()
-    calls.get_by_role("combobox", name="State", exact=True).select_option("Rejected")
+    calls.get_by_role("combobox", name="State", exact=True).select_option("Rejected by impact.com")
     those = "state = 'rejected' AND MediaId = '10000' AND CampaignId = '41022'"
     expect(rows(deliveries, "calls")).to_have_count(counted(ledger, those))
     opened(deliveries, urlsplit(deliveries.url).fragment.join(("#", "")))
@@ -301,11 +415,14 @@ def test_whatever_is_listed_is_to_be_had_as_csv(deliveries: Page, ledger: MixedL
     expected = {
         "over-time": range(7, 9),
         "rejected": range(2, 20),
+        "invalid": range(4, 20),
+        "changed": range(12, 13),
+        "filtered": range(1, 2),
         "unknown": range(2, 20),
         "partners": range(4, 5),
         "campaigns": range(2, 3),
         "runs": range(10, 12),
-        "calls": range(counted(ledger), counted(ledger) + 1),
+        "calls": range(counted(ledger) + 60, counted(ledger) + 61),
     }
     for name, lengths in expected.items():
         with deliveries.expect_download() as downloading:
@@ -380,7 +497,7 @@ def test_axe_finds_nothing_serious(deliveries: Page, colours: Any, rules: list[s
     """In both colours what depends on them, and all else in one."""
     options = {"resultTypes": ["violations"], **({"runOnly": {"type": "rule", "values": rules}} if rules else {})}
     deliveries.emulate_media(color_scheme=colours)
-    for fragment in ("", f"#call={RELEASED}", "#period=12m", "#state=rejected&MediaId=10000"):
+    for fragment in ("", f"#call={RELEASED}", f"#call={CHANGED}", "#period=12m", "#state=invalid"):
         opened(deliveries, fragment)
         deliveries.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
         for width in (1400, 360):
@@ -559,8 +676,9 @@ def test_what_all_parts_meet_is_said_once(bare: Page, status: int, title: str, t
 
 def test_an_empty_ledger_says_what_will_be_there(bare: Page, tmp_path: Path) -> None:
     overview: dict[str, Any] = {"ledger": "embedded", "namespaces": [], "namespace": None, "states": {}}
-    answers(bare, "overview", 200, {**overview, "open_unknowns": 0, "oldest_undelivered": None})
-    answers(bare, "(?!overview|over-time|calls)[a-z-]+", 200, [])
+    answers(bare, "overview", 200, {**overview, "oldest_undelivered": None, "can_be_corrected": False})
+    answers(bare, "(?!overview|over-time|calls|changed)[a-z-]+", 200, [])
+    answers(bare, "changed", 200, {"changed": 0, "calls": []})
     answers(bare, "over-time", 200, {"step": "day", "steps": []})
     answers(bare, "calls", 200, {"calls": [], "more": False})
     loaded_page = loaded(bare) if bare.goto(PAGE) else bare
@@ -574,7 +692,10 @@ def test_a_namespace_without_calls_says_so_in_each_part(bare: Page) -> None:
     expect(part(bare, "answer")).to_contain_text("No call changed in the last 7 days.")
     expect(part(bare, "answer")).to_contain_text("Nothing needs a person")
     for name, words in {
-        "rejected": "No call was rejected",
+        "rejected": "impact.com rejected no call",
+        "invalid": "No row was rejected here",
+        "changed": "No delivered call came again",
+        "filtered": "No row was left out",
         "unknown": "No call of the last 7 days is of unknown fate",
         "partners": "No call of any partner",
         "runs": "No run began",

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import identify
+from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.row_writer import RowWriter
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, DeliveryReport, ReasonCode, RowOutcome
-from airflow_provider_impactcall.records import CallRecord
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    DeliveryReport,
+    Outcome,
+    ReasonCode,
+    RowOutcome,
+)
+from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.records import CallMapping, CallRecord
 from tests import examples
 from tests.delivery.decisions import fence_of
 
@@ -63,6 +73,45 @@ def fill(ledger: Ledger) -> dict[str, str]:
         connection.execute(sa.update(runs).where(runs.c.run_id == made["died"]).values(lease_until=1.0))
     Corrections(ledger).requeue(Selection(call_session_ids=["requeued"]), Author("alice", "=cmd|' /C calc'!A0"))
     return made
+
+
+def read_by_a_run(ledger: Ledger, rows: Iterable[Mapping[str, Any]], *left_out: str, **options: Any) -> str:
+    """Rows that a run read: those that are not calls are rejected, and the calls came again with other content.
+
+    :param left_out: why more rows are left out, each
+    :return: the run's id
+    """
+    run_id = ledger.start(f"{TASK}/1", "")
+    report = DeliveryReport()
+    with RowWriter(ledger, run_id, DEFAULT_KEY, **options) as writer:
+        items = [*read(rows, CallMapping(), key=DEFAULT_KEY), *(Skipped(0, None, why) for why in left_out)]
+        for item in items:
+            match item:
+                case Rejected():
+                    reason = "; ".join(map(str, item.problems))
+                    outcome = Outcome(RowOutcome.REJECTED, ReasonCode.INVALID, reason)
+                case Call():
+                    outcome = Outcome(RowOutcome.CHANGED, ReasonCode.DELIVERED_BEFORE, "delivered by an earlier run")
+                case Skipped():
+                    outcome = Outcome(RowOutcome.FILTERED, ReasonCode.FILTERED, item.reason)
+            writer.note(item, outcome)
+            report.count(outcome.state)
+    ledger.end(run_id, report)
+    return run_id
+
+
+def fill_rows(ledger: Ledger) -> str:
+    """Beside :func:`fill`: four rows that are not calls, of which three lack a parameter, three that were left out, and
+    a delivered call that came again with other content. Returns the id of the run that read them.
+    """
+    rows = [
+        examples.call("without-duration", CallDuration=None),
+        examples.call("without-campaign", CampaignId=None, MediaId=20000),
+        examples.call("without-duration-too", CallDuration=None),
+        examples.call("of-no-time", EventDate="soon"),
+        examples.call("delivered", CallDuration=999),
+    ]
+    return read_by_a_run(ledger, rows, "outbound", "live", "outbound")
 
 
 def move(ledger: Ledger, session_ids: Sequence[str], seconds: float) -> None:

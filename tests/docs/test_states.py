@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from airflow_provider_impactcall.delivery.ledger.selection import LISTED
 from airflow_provider_impactcall.delivery.ledger.states import TRANSITIONS
 from airflow_provider_impactcall.delivery.outcome import CallState, RowOutcome
 from tests.documentation import OPERATING, ROOT
@@ -40,4 +41,4 @@ def test_the_picture_draws_each_state_and_no_way_that_there_is_not() -> None:
 def test_the_page_names_each_state_and_each_outcome() -> None:
     script = (ROOT / "airflow_provider_impactcall/plugins/static/words.js").read_text()
     named = re.findall(r"^  (\w+):", script.partition("const STATES = {")[2].partition("};")[0], re.MULTILINE)
-    assert sorted(named) == sorted({*CallState, *RowOutcome})
+    assert sorted(named) == sorted({*LISTED, *RowOutcome})

@@ -23,19 +23,23 @@ from airflow import settings
 from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.models.dag import DagModel
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.plugins.application import HEADERS, create
+from airflow_provider_impactcall.plugins.application import CORRECTIONS, HEADERS, create
 from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
 from benchmarks.big_ledgers import noted
 from tests import examples
 from tests.databases import as_connection
-from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill
+from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill, fill_rows, read_by_a_run
 
-LISTINGS = ("over-time", "partners", "campaigns", "rejected", "unknown", "calls", "history", "runs")
+LISTINGS = (
+    *("over-time", "partners", "campaigns", "rejected", "unknown", "invalid", "filtered", "changed"),
+    *("calls", "history", "runs"),
+)
 PATHS = (
     "",
     "static/index.html",
@@ -101,6 +105,7 @@ def ledger(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]
 
 def test_nobody_gets_anything_without_a_login(nobody: TestClient, ledger: Ledger) -> None:
     fill(ledger)
+    fill_rows(ledger)
     for path in PATHS[1:]:
         answer = nobody.get(f"/impactcall/{path}")
         assert (answer.status_code, answer.json()) == (401, {"detail": "Not authenticated"}), path
@@ -121,6 +126,7 @@ def test_nobody_gets_anything_with_a_login_that_is_none(nobody: TestClient, ledg
 
 def test_who_has_no_right_gets_no_data(nobody: TestClient, ledger: Ledger) -> None:
     fill(ledger)
+    fill_rows(ledger)
     log_in(nobody, None)
     for path in PATHS:
         answer = nobody.get(f"/impactcall/{path}")
@@ -150,6 +156,8 @@ def test_it_takes_both_rights(viewer: TestClient, monkeypatch: pytest.MonkeyPatc
 
 def test_a_viewer_gets_everything_and_nothing_is_written(viewer: TestClient, ledger: Ledger) -> None:
     fill(ledger)
+    fill_rows(ledger)
+    read_by_a_run(ledger, [examples.call(examples.CALLER, CallDuration=None), {"CallSessionId": examples.CALLER}])
     before = contents(ledger)
     for path in PATHS:
         answer = viewer.get(f"/impactcall/{path}")
@@ -329,6 +337,7 @@ def rows(viewer: TestClient, path: str) -> list[dict[str, str]]:
 
 def test_csv_holds_what_is_listed_and_no_formula(viewer: TestClient, ledger: Ledger) -> None:
     fill(ledger)
+    fill_rows(ledger)
     attempted(ledger, OK, "=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\uff1d1")
     listed = {row["CallSessionId"] for row in rows(viewer, "calls.csv")}
     assert {"'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(1)", "'\uff1d1"} <= listed
@@ -394,6 +403,113 @@ def test_the_history_of_a_call(viewer: TestClient, ledger: Ledger) -> None:
     }
 
 
+def test_what_needs_a_person_is_counted(viewer: TestClient, ledger: Ledger) -> None:
+    fill(ledger)
+    fill_rows(ledger)
+    read_by_a_run(ledger, [examples.call(f"{number}", MediaId=None) for number in range(3)], most_letters=1)
+    told = viewer.get("/impactcall/api/overview").json()
+    assert told["needs_a_person"] == {"invalid": 5, "changed": 1, "more_changed": False, "unknown": 2, "refused": 1}
+    assert (told["invalid"], told["not_kept"], told["changed"]) == (5, 2, 1)
+    long_ago = {"since": "2020-01-01T00:00:00Z", "until": "2020-01-08T00:00:00Z"}
+    told = viewer.get("/impactcall/api/overview", params=long_ago).json()
+    assert (told["invalid"], told["not_kept"], told["changed"]) == (0, 0, 0)
+    assert told["needs_a_person"]["invalid"] == 5, "of any time"
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_the_dag_that_corrects_is_linked_where_airflow_has_it(viewer: TestClient, ledger: Ledger) -> None:
+    """Its own database says so; without one, as in the other tests, there is no link."""
+    # Without its other columns, which lead to other tables.
+    dags = sa.Table(
+        DagModel.__tablename__, sa.MetaData(), sa.Column("dag_id", sa.String(250)), sa.Column("is_stale", sa.Boolean)
+    )
+    engine = settings.engine
+    assert engine is not None
+    dags.create(engine)
+    try:
+        for stale in (False, True):
+            with engine.begin() as connection:
+                connection.execute(sa.delete(dags))
+                connection.execute(sa.insert(dags).values(dag_id=CORRECTIONS, is_stale=stale))
+            assert viewer.get("/impactcall/api/overview").json()["can_be_corrected"] is not stale
+    finally:
+        dags.drop(engine)
+
+
+def test_rows_that_were_rejected_here_by_code_and_column(viewer: TestClient, ledger: Ledger) -> None:
+    fill_rows(ledger)
+    told = {each["reason_code"]: each for each in viewer.get("/impactcall/api/invalid").json()}
+    missing = told["missing"]
+    assert (missing["rows"], missing["not_kept"], len(missing["reasons"])) == (3, 0, 2)
+    assert {each["parameter"]: each["rows"] for each in missing["parameters"]} == {"CallDuration": 2, "CampaignId": 1}
+    assert sum(each["rows"] for each in told.values()) == 4
+    for code, each in told.items():
+        found = viewer.get("/impactcall/api/calls", params={"state": "invalid", "reason_code": code}).json()["calls"]
+        assert len(found) == each["rows"]
+        assert {row["state"] for row in found} == {"invalid"}
+        assert " dismiss " in each["command"]
+    flat = rows(viewer, "invalid.csv")
+    assert sum(int(row["rows"]) for row in flat) == 4
+    assert {row["parameter"] for row in flat} >= {"CallDuration", "CampaignId"}
+    listed = rows(viewer, "calls.csv?state=invalid&reason_code=missing")
+    assert {row["problems"] for row in listed} == {"CallDuration missing", "CampaignId missing"}
+    over_time = viewer.get("/impactcall/api/over-time").json()["steps"]
+    assert sum(step["invalid"] for step in over_time) == 4
+    partners = {each["MediaId"]: each["invalid"] for each in viewer.get("/impactcall/api/partners").json()}
+    assert partners == {"10000": 3, "20000": 1}
+
+
+def test_rows_of_a_run_by_reason(viewer: TestClient, ledger: Ledger) -> None:
+    other, run_id = read_by_a_run(ledger, [], "live"), fill_rows(ledger)
+    invalid = viewer.get("/impactcall/api/invalid", params={"run_id": run_id}).json()
+    assert sum(each["rows"] for each in invalid) == 4
+    assert {each["command"] for each in invalid} == {""}, "the same rows may be those of other runs"
+    filtered = viewer.get("/impactcall/api/filtered", params={"run_id": run_id}).json()
+    assert {each["reason"]: each["rows"] for each in filtered} == {"outbound": 2, "live": 1}
+    assert {each["reason"]: each["rows"] for each in rows_of(viewer, "filtered")} == {"outbound": 2, "live": 2}
+    assert viewer.get("/impactcall/api/invalid", params={"run_id": other}).json() == []
+    of_run = viewer.get("/impactcall/api/calls", params={"run_id": run_id, "state": "invalid"}).json()["calls"]
+    assert len(of_run) == 4
+
+
+def rows_of(viewer: TestClient, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = viewer.get(f"/impactcall/api/{name}").json()
+    return found
+
+
+def test_changed_calls_say_when_they_were_delivered_and_came_again(viewer: TestClient, ledger: Ledger) -> None:
+    fill(ledger)
+    fill_rows(ledger)
+    told = viewer.get("/impactcall/api/changed").json()
+    [call] = told["calls"]
+    assert (told["changed"], told["more_changed"], call["CallSessionId"], call["state"]) == (
+        *(1, False, "delivered"),
+        "delivered",
+    )
+    assert call["changed_at"] < call["came_again_at"]
+    assert call["came_again_times"] == 1
+    assert " accept " in told["command"]
+    [listed] = rows(viewer, "changed.csv")
+    assert listed["came_again_at"] == call["came_again_at"]
+    assert viewer.get("/impactcall/api/calls?state=changed").json()["calls"] == [call]
+
+
+def test_a_search_finds_a_call_in_any_state(viewer: TestClient, ledger: Ledger) -> None:
+    fill(ledger)
+    fill_rows(ledger)
+    [row] = viewer.get("/impactcall/api/history?CallSessionId=without-campaign").json()["calls"]
+    assert (row["state"], row["times"], row["problems"]) == (
+        *("invalid", 1),
+        [{"parameter": "CampaignId", "code": "missing"}],
+    )
+    told = viewer.get("/impactcall/api/history?CallSessionId=delivered").json()
+    [call] = told["calls"]
+    assert (call["state"], call["came_again_times"]) == ("delivered", 1)
+    read_by_a_run(ledger, [examples.call("not_sent", CallDuration=None, CampaignId=77)])
+    found = viewer.get("/impactcall/api/history?CallSessionId=not_sent").json()["calls"]
+    assert {each["state"] for each in found} == {"not_sent", "invalid"}
+
+
 def test_a_call_of_another_namespace_is_not_said_to_be_nowhere(viewer: TestClient, ledger: Ledger) -> None:
     """The page shows the namespace of the last run, which may have been a dry run against a sandbox."""
     fill(ledger)
@@ -445,12 +561,19 @@ class _Given(SharedLedger):
 def test_no_answer_reads_a_whole_table(auth_manager: SimpleAuthManager, ledger: Ledger) -> None:
     """SQLite keeps no statistics: a big ledger has the same plans. The statements are those of the requests."""
     made = fill(ledger)
+    run_id = fill_rows(ledger)
     year = "&since=2020-01-01T00:00:00Z"
     several = "state=unknown&state=rejected&reason_code=refused&status=400&MediaId=1&CampaignId=2"
     several += f"&run_id={made['died']}"
     with served(_Given(ledger)) as viewer:
         log_in(viewer, "viewer")
-        for path in (*PATHS, *(f"api/{name}?{several}" for name in ("calls", "calls.csv")), f"api/over-time?{year}"):
+        more = (
+            *(f"api/{name}?{several}" for name in ("calls", "calls.csv")),
+            *(f"api/{name}?{year}" for name in ("over-time", "invalid", "filtered", "changed", "overview")),
+            *(f"api/{name}?run_id={run_id}" for name in ("invalid", "filtered", "calls")),
+            *(f"api/calls?state={state}&reason_code=missing&MediaId=1" for state in ("invalid", "changed")),
+        )
+        for path in (*PATHS, *more):
             with noted(ledger.engine) as statements:
                 assert viewer.get(f"/impactcall/{path}").status_code == 200
             assert scans(ledger, statements) == [], path
@@ -465,7 +588,7 @@ def scans(ledger: Ledger, statements: Mapping[str, Any]) -> list[str]:
             connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}", parameters).all()
             for each, parameters in statements.items()
         ]
-    whole = r"SCAN impactcall_(call|event|run(?! USING))\b"
+    whole = r"SCAN impactcall_(call|event|dead_letter|changed_call|run_row|run(?! USING))\b"
     return [str(line[-1]) for plan in plans for line in plan if re.match(whole, str(line[-1]))]
 
 
@@ -511,5 +634,6 @@ def test_answers_are_json_of_plain_values(viewer: TestClient, ledger: Ledger) ->
     told = json.loads(viewer.get("/impactcall/api/overview").text)
     assert told["namespace"] == NAMESPACE
     assert told["states"] == {"delivered": 2, "rejected": 1, "unknown": 2, "not_sent": 1, "requeued": 1, "open": 1}
-    assert told["open_unknowns"] == 2
+    assert told["needs_a_person"] == {"invalid": 0, "changed": 0, "more_changed": False, "unknown": 2, "refused": 1}
+    assert (told["invalid"], told["not_kept"], told["changed"], told["can_be_corrected"]) == (0, 0, 0, False)
     assert told["oldest_undelivered"]["CallSessionId"] == "unknown"

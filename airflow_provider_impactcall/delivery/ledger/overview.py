@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
 from airflow_provider_impactcall.delivery.ledger.entries import ALIVE, WITH_RUNS
+from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.periods import (
     DAY,
     HOUR,
@@ -27,9 +27,10 @@ from airflow_provider_impactcall.delivery.ledger.periods import (
     zulu,
 )
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.row_overview import RowOverview
 from airflow_provider_impactcall.delivery.ledger.rules import DIED
 from airflow_provider_impactcall.delivery.ledger.schema import UNDELIVERED, calls, runs
-from airflow_provider_impactcall.delivery.ledger.selection import MOMENTS, STATE, STATES, Selection
+from airflow_provider_impactcall.delivery.ledger.selection import INVALID, MOMENTS, STATE, STATES, Selection
 from airflow_provider_impactcall.delivery.ledger.states import PENDING
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
@@ -100,6 +101,8 @@ class Overview:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._queries = CallQueries(ledger)
+        self._listing = Listing(ledger)
+        self._rows = RowOverview(ledger)
         self._ours = calls.c.namespace == ledger.namespace
 
     def states(self, period: Period) -> dict[str, int]:
@@ -138,14 +141,15 @@ class Overview:
 
     def open_unknowns(self) -> int:
         """How many calls, of any time, are of unknown fate."""
-        counts = Counter[str]()
-        with self._ledger.reading() as connection:
-            for (_, state), number in self._undelivered(connection, sa.literal(0), None, ["unknown"]).items():
-                counts[state] += number
-        return counts["unknown"]
+        return self._of_any_time(CallState.UNKNOWN)
+
+    def refused(self) -> int:
+        """How many calls, of any time, impact.com has rejected."""
+        return self._of_any_time(CallState.REJECTED)
 
     def over_time(self, period: Period) -> dict[str, Any]:
-        """How many calls came into each of :data:`BREAKDOWN`, by hour, day or month (UTC), zeros too.
+        """How many calls came into each of :data:`BREAKDOWN`, and how many rows that are ``invalid`` were read last, by
+        hour, day or month (UTC), zeros too.
 
         Of a period that is too long to count them in, the delivered ones are those that its runs counted, at the time
         that each run began.
@@ -154,13 +158,16 @@ class Overview:
         """
         step, starts = steps_of(period)
         seconds = HOUR if step == "hour" else DAY
-        counts: dict[datetime, Counter[str]] = {start: Counter() for start in starts}
+        parts = [
+            Period(max(start, period.since), min(end, period.until)) for start, end in pairwise([*starts, period.until])
+        ]
+        invalid = self._rows.invalid_by(parts)
+        counts = {start: Counter({INVALID: number}) for start, number in zip(starts, invalid, strict=True)}
         with self._ledger.reading() as connection:
             if period.countable:
                 # Each by itself: to put calls in order by the hour or day that they are in takes SQLite three times as
                 # long.
-                for start, end in pairwise([*starts, period.until]):
-                    part = Period(max(start, period.since), min(end, period.until))
+                for start, part in zip(starts, parts, strict=True):
                     counts[start]["delivered"] = self._count(connection, part)
             else:
                 for number, delivered in self._delivered_by_runs(connection, period, seconds).items():
@@ -171,19 +178,20 @@ class Overview:
                 if period.countable:
                     at["delivered"] -= count
                 at[_broken_down_as(state)] += count
-        steps = [{"at": zulu(at), **{state: max(of[state], 0) for state in BREAKDOWN}} for at, of in counts.items()]
+        names = (*BREAKDOWN, INVALID)
+        steps = [{"at": zulu(at), **{name: max(of[name], 0) for name in names}} for at, of in counts.items()]
         return {"step": step, "steps": steps}
 
     def partners(self, period: Period) -> list[dict[str, Any]]:
         """How many calls of each partner (``MediaId``) came into each of :data:`BREAKDOWN`, and all its ``calls``, also
-        those in flight; the 200 that have the most, in this order.
+        those in flight, and how many of its rows are ``invalid``; the 200 that have the most, in this order.
 
         :raises InvalidOption: if the period is longer than :data:`LONGEST_COUNT`
         """
-        return self._by(calls.c.MediaId, period)
+        return self._by(calls.c.MediaId, period, self._rows.invalid_by_partner)
 
     def campaigns(self, period: Period) -> list[dict[str, Any]]:
-        """The same by ``CampaignId``."""
+        """The same by ``CampaignId``, without rows: no campaign is known of one that is invalid."""
         return self._by(calls.c.CampaignId, period)
 
     def reasons(self, state: str, period: Period) -> list[dict[str, Any]]:
@@ -217,16 +225,16 @@ class Overview:
         ]
 
     def calls(self, selection: Selection, limit: int) -> tuple[list[dict[str, Any]], bool]:
-        """The calls that changed last, by column, and whether there are more.
+        """The calls and dead letters that changed last, as :class:`.Listing` has them, and whether there are more.
 
         :param limit: at most so many
         """
-        found = self._queries.latest(selection, limit + 1)
+        found = self._listing.latest(selection, limit + 1)
         return [_shown(row) for row in found[:limit]], len(found) > limit
 
     def each_call(self, selection: Selection) -> Iterator[dict[str, Any]]:
-        """All the calls, as :meth:`.CallQueries.newest` gives them."""
-        return map(_shown, self._queries.newest(selection))
+        """All of them, as :meth:`.Listing.newest` gives them."""
+        return map(_shown, self._listing.newest(selection))
 
     def history(self, call_session_id: str) -> list[dict[str, Any]]:
         """All that happened to the calls of an id, in its order."""
@@ -235,6 +243,11 @@ class Overview:
     def _count(self, connection: Connection, period: Period) -> int:
         query = sa.select(sa.func.count()).select_from(calls).where(self._ours, *period.has(calls.c.changed_at))
         return int(connection.execute(query).scalar_one())
+
+    def _of_any_time(self, state: CallState) -> int:
+        with self._ledger.reading() as connection:
+            counted = self._undelivered(connection, sa.literal(0), None, [state.value]).items()
+            return sum(number for (_, found), number in counted if found == state)
 
     def _undelivered(
         self,
@@ -267,7 +280,12 @@ class Overview:
         query = sa.select(which, sa.func.sum(runs.c.delivered_rows)).where(*of_period, runs.c.delivered_rows > 0)
         return {int(number): int(total) for number, total in connection.execute(query.group_by("value"))}
 
-    def _by(self, column: sa.Column[Any], period: Period) -> list[dict[str, Any]]:
+    def _by(
+        self,
+        column: sa.Column[Any],
+        period: Period,
+        invalid: Callable[[Period], Mapping[str, int]] | None = None,
+    ) -> list[dict[str, Any]]:
         if not period.countable:
             raise InvalidOption(f"calls are counted so for at most {LONGEST_COUNT.days} days: choose a shorter period")
         of_period = (self._ours, *period.has(calls.c.changed_at))
@@ -282,8 +300,12 @@ class Overview:
                 for value, state, number in connection.execute(query):
                     counts[value]["calls"] += number
                     counts[value][_broken_down_as(state)] += number
-        most = sorted(counts.items(), key=lambda each: (-each[1]["calls"], each[0]))[:_MOST_GROUPS]
-        names = ("calls", *BREAKDOWN)
+        names: tuple[str, ...] = ("calls", *BREAKDOWN)
+        if invalid is not None:
+            names = (*names, INVALID)
+            for value, number in invalid(period).items():
+                counts[value][INVALID] = number
+        most = sorted(counts.items(), key=lambda each: (-each[1]["calls"] - each[1][INVALID], each[0]))[:_MOST_GROUPS]
         return [{str(column.name): value, **{name: of[name] for name in names}} for value, of in most]
 
 

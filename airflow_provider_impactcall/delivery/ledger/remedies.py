@@ -20,6 +20,42 @@ _BY_STATUS = {
 _REFUSED = "impact.com refuses the call: mend what the reason names in the row, the mapping or the account's settings."
 _THEN_REQUEUE = "Then requeue the calls, and run the task again."
 
+_NEXT_RUN = "The next run that reads the row delivers it, and it is gone from here."
+_MEND = "Mend what the reason names in the row or in the mapping."
+_OTHER_COLUMN = "Map the parameter to the column that holds it, or mend the value in the row."
+_BY_PROBLEM: dict[str, str] = {
+    "missing": "Map the parameter to a column that holds it, or give it a value in constants; mend rows that lack it.",
+    "wrong_type": "Have the query or the mapping give the parameter as text or a number.",
+    "not_a_number": _OTHER_COLUMN,
+    "fraction": "Have the query round the number, or map a duration with rounded_down.",
+    "out_of_range": "Mend the value in the row: a number must not be negative, and a call has a time after 1990.",
+    "longer_than_the_call": "Map CallDuration to the whole call, and TalkDuration to the part of it that was talked.",
+    "not_a_time": "Map EventDate to a column with a date and a time, in a form that can be read in one way.",
+    "time_without_offset": "Give the task the option timezone, or have the query give times with an offset from UTC.",
+    "time_in_the_future": "Compare the time zone of the column with the option timezone, and the clock of the source.",
+    "not_a_phone_number": "Map the parameter to the column with the number, and mend numbers that no country has.",
+    "without_country_code": "Have the rows give numbers with + and country code, or map the country beside them.",
+    "anonymous_caller": "impact.com cannot match a caller without a number: filter such rows, or tolerate them with "
+    "max_rejected.",
+    "country_not_derivable": "Map the country to a column, or give derived_else a country.",
+    "unknown_word": "Map the word with a table of values, or mend it in the row.",
+    "not_in_table": "Add what the row holds to the table of the mapping, or give the table a default.",
+    "text_too_long": "Shorten the text in the query or in the mapping.",
+    "invalid_character": "Remove the character in the query or in the row.",
+    "ambiguous_column": "Map the parameter to one of the two columns by its exact name.",
+    "unknown_parameter": "Correct the name of the parameter in the mapping or in the row.",
+    "mapping_failed": "Mend the function of the mapping or of the preset that the reason names.",
+    "not_a_row": "Mend the line of the file, or the query: a row is an object with a value for each column.",
+    "unreadable": "Mend the source of the row: the task's log says what failed.",
+    "without_key": "Map the parameters of the option key: without them nothing tells the call from others.",
+}
+_NEVER = "Dismiss rows that can never be mended."
+_CHANGED = (
+    "impact.com has these calls as they were first sent, and the rows have other content now. The ledger keeps no "
+    "values: compare a row with what impact.com shows. Ask your CSM to correct what matters, and accept the rest: they "
+    "are shown again only if their content changes once more."
+)
+
 _DIED = "The task was killed, or its worker died, while the calls were in flight: impact.com may have them."
 _NO_ANSWER = "The calls left, and no complete answer came: impact.com may have them."
 _NO_VERDICT = "impact.com answered, and did not say whether it has the calls."
@@ -50,6 +86,19 @@ def about_unknown(code: str, status: int | None) -> str:
     return f"{_BY_CODE.get(code, _IN_DOUBT)} {_FIND_OUT}"
 
 
+def about_invalid(code: str) -> str:
+    """What to do about rows that were rejected here for a reason, in sentences.
+
+    :param code: a :class:`.ProblemCode`, or one of a newer version
+    """
+    return f"{_BY_PROBLEM.get(code, _MEND)} {_NEXT_RUN} {_NEVER}"
+
+
+def about_changed() -> str:
+    """What to do about delivered calls that came again with other content."""
+    return _CHANGED
+
+
 def requeue(command: Sequence[str], namespace: str, code: str, status: int | None, period: Period) -> str:
     """The command that has these rejected calls sent once more; it shows them and asks before it does.
 
@@ -69,12 +118,33 @@ def resolve(command: Sequence[str], namespace: str, code: str, status: int | Non
     return _line(command, "resolve", *where, why="impact.com has them")
 
 
+def dismiss(command: Sequence[str], namespace: str, code: str, period: Period) -> str:
+    """The command that hides these dead letters until their problems are others.
+
+    :param command: how the commands are called here
+    :param code: of the first problem of each
+    """
+    where = ("--state", "invalid", "--reason-code", code, *_when(namespace, period))
+    return _line(command, "dismiss", *where, why="the rows can never be mended")
+
+
+def accept(command: Sequence[str], namespace: str, period: Period) -> str:
+    """The command that takes the mark off the calls that came again with other content.
+
+    :param command: how the commands are called here
+    """
+    return _line(
+        command, "accept", "--state", "changed", *_when(namespace, period), why="the difference does not matter"
+    )
+
+
 def _which(namespace: str, code: str, status: int | None, period: Period) -> list[str]:
+    return ["--reason-code", code, "--status", str(status or 0), *_when(namespace, period)]
+
+
+def _when(namespace: str, period: Period) -> list[str]:
     since, until = (moment.isoformat(timespec="milliseconds") for moment in (period.since, period.until))
-    return [
-        *("--reason-code", code, "--status", str(status or 0)),
-        *("--since", since, "--until", until, "--ledger-namespace", namespace),
-    ]
+    return ["--since", since, "--until", until, "--ledger-namespace", namespace]
 
 
 def _line(command: Sequence[str], *arguments: str, why: str) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_impactcall.delivery.ledger.periods import Period, moment_of, zulu
 from airflow_provider_impactcall.delivery.ledger.queries import readable
-from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, runs
+from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, dead_letters, runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import ENDS
@@ -74,13 +74,16 @@ def namespaces(ledger: Ledger) -> list[str]:
 
 
 def namespaces_of_call(ledger: Ledger, call_session_id: str) -> set[str]:
-    """The namespaces that have a call of this id.
+    """The namespaces that have a call of this id, or a dead letter that nobody has dismissed.
 
     :param ledger: of any namespace
     """
-    query = sa.select(calls.c.namespace).where(calls.c.CallSessionId == call_session_id).distinct()
+    of_calls = sa.select(calls.c.namespace).where(calls.c.CallSessionId == call_session_id)
+    of_letters = sa.select(dead_letters.c.namespace).where(
+        dead_letters.c.CallSessionId == call_session_id, dead_letters.c.dismissed_at.is_(None)
+    )
     with ledger.reading() as connection:
-        return set(connection.execute(query).scalars())
+        return {found for query in (of_calls, of_letters) for found in connection.execute(query.distinct()).scalars()}
 
 
 def of_one_run(ledger: Ledger, selection: Selection, run_id: str) -> tuple[str, Selection | None]:

@@ -117,6 +117,12 @@ dead_letters = sa.Table(
         *("namespace", "last_at", "reason_code", "parameter", "MediaId", "dismissed_at"),
         mysql_length={"namespace": 64},
     ),
+    # In the order of what they are counted by: to sort a million for that takes SQLite seconds.
+    sa.Index(
+        "ix_impactcall_dead_letter_why",
+        *("namespace", "reason_code", "parameter", "last_at", "dismissed_at"),
+        mysql_length={"namespace": 64},
+    ),
 )
 """A row a row of an input that is not a call that impact.com could take: a dead letter. It goes once its call is
 delivered.

@@ -10,19 +10,38 @@ import { moment, number } from "./words.js";
 export const PAGE = 50;
 export const MOST = 1000;
 
+const isRow = (call) => call.state === "invalid";
+
+function states(call) {
+  return call.came_again_at === null
+    ? badge(call.state)
+    : make("div", { class: "badges" }, badge(call.state), badge("changed"));
+}
+
+// A dead letter may have no id, or one that could be a phone number.
+function known({ CallSessionId: id, row }) {
+  return id === null
+    ? make("span", { class: "muted" }, `none to show; row ${number(row)} of its input`)
+    : make("a", { class: "id", href: fragment({ call: id }) }, id);
+}
+
+function why({ reason, came_again_at: again, came_again_times: times }) {
+  if (again === null) return reason || "–";
+  return `came again with other content ${number(times)} ×, the last time ${moment(again)}`;
+}
+
 const COLUMNS = [
-  { title: "State", cell: (call) => badge(call.state) },
-  {
-    title: "CallSessionId",
-    head: true,
-    class: "grows",
-    cell: (call) => make("a", { class: "id", href: fragment({ call: call.CallSessionId }) }, call.CallSessionId),
-  },
-  { title: "Reason", class: "grows words", cell: (call) => call.reason || "–" },
+  { title: "State", cell: states },
+  { title: "CallSessionId", head: true, class: "grows", cell: known },
+  { title: "Reason", class: "grows words", cell: why },
   { title: "MediaId", class: "plain", cell: (call) => call.MediaId || "–" },
   { title: "CampaignId", class: "plain", cell: (call) => call.CampaignId || "–" },
   { title: "EventDate", class: "moment", cell: (call) => call.EventDate || "–" },
-  { title: "Sent", number: true, cell: (call) => `${number(call.attempts)} ×` },
+  {
+    title: "Times",
+    class: "moment",
+    cell: (call) => (isRow(call) ? `read ${number(call.times)} ×` : `sent ${number(call.attempts)} ×`),
+  },
   { title: "Changed", class: "moment", cell: (call) => moment(call.changed_at) },
 ];
 

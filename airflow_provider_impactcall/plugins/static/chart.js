@@ -3,9 +3,9 @@
 import { draw, make } from "./dom.js";
 import { icon } from "./marks.js";
 import { table } from "./table.js";
-import { number, stateName, step as stepName, tick } from "./words.js";
+import { fullName, number, step as stepName, tick } from "./words.js";
 
-const TROUBLED = ["rejected", "unknown", "not_sent"];
+const TROUBLED = ["rejected", "invalid", "unknown", "not_sent"];
 const SHOWN = ["delivered", ...TROUBLED];
 
 const LEFT = 52;
@@ -26,10 +26,11 @@ function roundUp(value) {
   return [1, 2, 4, 5, 10].map((factor) => factor * magnitude).find((round) => round >= value);
 }
 
-// Read without colours: lines, dots and grids.
+// Read without colours: lines and dots.
 function patterns() {
   const shapes = {
     rejected: draw("path", { d: "M0 6L6 0M-1.5 1.5L1.5-1.5M4.5 7.5L7.5 4.5" }),
+    invalid: draw("path", { d: "M3 0V6" }),
     unknown: draw("circle", { cx: 3, cy: 3, r: 1.4 }),
     not_sent: draw("path", { d: "M0 3H6" }),
   };
@@ -100,8 +101,10 @@ function picture({ step: size, steps }, width) {
   );
 }
 
+const inSentence = (state) => `${fullName(state).charAt(0).toLowerCase()}${fullName(state).slice(1)}`;
+
 const inWords = (step, size) =>
-  `${stepName(step.at, size)}: ${SHOWN.map((state) => `${number(step[state])} ${stateName(state).toLowerCase()}`).join(", ")}`;
+  `${stepName(step.at, size)}: ${SHOWN.map((state) => `${number(step[state])} ${inSentence(state)}`).join(", ")}`;
 
 function legend(steps) {
   return make(
@@ -112,7 +115,7 @@ function legend(steps) {
         "li",
         {},
         icon(state),
-        `${stateName(state)} `,
+        `${fullName(state)} `,
         make("strong", {}, number(steps.reduce((total, each) => total + each[state], 0))),
       ),
     ),
@@ -122,7 +125,7 @@ function legend(steps) {
 function asTable({ step: size, steps }) {
   const columns = [
     { title: { hour: "Hour", day: "Day", month: "Month" }[size], head: true, cell: (each) => stepName(each.at, size) },
-    ...SHOWN.map((state) => ({ title: stateName(state), number: true, cell: (each) => number(each[state]) })),
+    ...SHOWN.map((state) => ({ title: fullName(state), number: true, cell: (each) => number(each[state]) })),
   ];
   return make(
     "details",

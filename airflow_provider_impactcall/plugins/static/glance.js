@@ -3,11 +3,9 @@
 import { change, fragment } from "./address.js";
 import { byId, goTo, make } from "./dom.js";
 import { icon } from "./marks.js";
-import { ago, counted, moment, number, share, stateName } from "./words.js";
+import { ago, counted, fullName, moment, number, share, stateName } from "./words.js";
 
-const ALWAYS = ["delivered", "rejected", "unknown", "not_sent"];
-const SOMETIMES = ["requeued", "open", "changed"];
-const FILTERS = new Set(["requeued", "open"]);
+const SOMETIMES = ["requeued", "open"];
 
 function show(state) {
   return () => {
@@ -16,27 +14,46 @@ function show(state) {
   };
 }
 
-function tile(state, calls, total) {
+function tile(state, calls, detail) {
   const inside = [
-    make("span", { class: "tile-name" }, icon(state), stateName(state)),
+    make("span", { class: "tile-name" }, icon(state), fullName(state)),
     make("span", { class: "tile-number" }, number(calls)),
-    make("span", { class: "muted" }, share(calls, total)),
+    make("span", { class: "muted" }, detail),
   ];
   if (calls === 0) return make("div", { class: `tile ${state}` }, inside);
   const button = { type: "button", class: `tile ${state}`, click: show(state) };
-  return make("button", button, inside, make("span", { class: "unseen" }, "Show these calls"));
+  return make("button", button, inside, make("span", { class: "unseen" }, "Show these"));
+}
+
+function tiles({ states, invalid, not_kept: notKept, changed }, total) {
+  const ofCalls = (state) => tile(state, states[state] ?? 0, share(states[state] ?? 0, total));
+  return make(
+    "div",
+    { class: "tiles" },
+    ofCalls("delivered"),
+    tile("changed", changed, "delivered, and came again with other content"),
+    ofCalls("rejected"),
+    tile(
+      "invalid",
+      invalid,
+      notKept > 0 ? `rows, and ${number(notKept)} only counted` : "rows, of which nothing was sent",
+    ),
+    ofCalls("unknown"),
+    ofCalls("not_sent"),
+  );
 }
 
 function aside(state, calls) {
   const words = `${number(calls)} ${stateName(state).toLowerCase()}`;
-  const inside = FILTERS.has(state)
-    ? make("button", { type: "button", class: "link", click: show(state) }, words)
-    : words;
-  return make("li", {}, icon(state), inside);
+  return make("li", {}, icon(state), make("button", { type: "button", class: "link", click: show(state) }, words));
 }
 
-function headline(states, total, period) {
-  if (total === 0) return make("p", { class: "headline" }, `No call changed in ${period}.`);
+function headline({ states, invalid, not_kept: notKept }, total, period) {
+  // The same row may be among those that several runs counted: the numbers are not to be added.
+  const onlyCounted = notKept > 0 ? `, and ${number(notKept)} that runs only counted,` : "";
+  const rejected =
+    invalid + notKept > 0 ? ` ${counted(invalid, "row")} rejected here${onlyCounted} never became calls.` : "";
+  if (total === 0) return make("p", { class: "headline" }, `No call changed in ${period}.${rejected}`);
   const delivered = states.delivered ?? 0;
   return make(
     "p",
@@ -44,6 +61,7 @@ function headline(states, total, period) {
     make("strong", {}, `${number(delivered)} of ${counted(total, "call")}`),
     ` arrived in ${period}`,
     total === delivered ? "." : `: ${share(delivered, total)}.`,
+    rejected,
   );
 }
 
@@ -57,31 +75,46 @@ function task(state, words, detail, action) {
   );
 }
 
-function tasks({ states, open_unknowns: unknowns, oldest_undelivered: oldest }, period) {
-  const jump = (id, words) => make("button", { type: "button", class: "small", click: () => goTo(byId(id)) }, words);
-  const found = [];
-  if (unknowns > 0) {
-    const words = `${counted(unknowns, "call")} of unknown fate`;
-    found.push(
-      task(
-        "unknown",
-        words,
-        "Of any time, not only of this period. Nobody knows whether impact.com has them.",
-        jump("unknown", "How to find out"),
-      ),
-    );
-  }
-  if (states.rejected > 0) {
-    const words = `${counted(states.rejected, "call")} rejected in ${period}`;
-    found.push(
-      task(
-        "rejected",
-        words,
-        "impact.com does not have them, and no run sends them again by itself.",
-        jump("rejected", "What to do"),
-      ),
-    );
-  }
+// What there is of each, of any time, and where to read on.
+const TASKS = [
+  {
+    name: "unknown",
+    words: (calls) => `${counted(calls, "call")} of unknown fate`,
+    detail: "Nobody knows whether impact.com has them.",
+    action: "How to find out",
+  },
+  {
+    name: "invalid",
+    words: (rows) => `${counted(rows, "row")} rejected here`,
+    detail: "They are not calls that impact.com could take, and nothing was sent.",
+    action: "What to do",
+  },
+  {
+    name: "refused",
+    part: "rejected",
+    words: (calls) => `${counted(calls, "call")} rejected by impact.com`,
+    detail: "impact.com does not have them, and no run sends them again by itself.",
+    action: "What to do",
+  },
+  {
+    name: "changed",
+    words: (calls) => `${counted(calls, "delivered call")} changed since`,
+    detail: "They came again with other content. No run sends them again by itself.",
+    action: "What to do",
+  },
+];
+
+function tasks({ needs_a_person: needs, oldest_undelivered: oldest }) {
+  const found = TASKS.filter(({ name }) => needs[name] > 0).map(({ name, part = name, words, detail, action }) => {
+    const more = name === "changed" && needs.more_changed ? "More than " : "";
+    const jump = {
+      type: "button",
+      class: "small",
+      click: () => goTo(byId(part)),
+      "aria-label": `${action}: ${fullName(part)}`,
+    };
+    return task(part, `${more}${words(needs[name])}`, detail, make("button", jump, action));
+  });
   if (oldest !== null) {
     const id = make("a", { class: "id", href: fragment({ call: oldest.CallSessionId }) }, oldest.CallSessionId);
     const words = `The oldest undelivered call: ${stateName(oldest.state).toLowerCase()}, ${ago(oldest.changed_at)}`;
@@ -99,19 +132,15 @@ export function glance(overview, period) {
   const { states } = overview;
   const total = Object.values(states).reduce((sum, calls) => sum + calls, 0);
   const asides = SOMETIMES.filter((state) => states[state] > 0);
-  const found = tasks(overview, period);
+  const found = tasks(overview);
   return make(
     "div",
     { class: "glance" },
     make(
       "div",
       { class: "card outcome" },
-      headline(states, total, period),
-      make(
-        "div",
-        { class: "tiles" },
-        ALWAYS.map((state) => tile(state, states[state] ?? 0, total)),
-      ),
+      headline(overview, total, period),
+      tiles(overview, total),
       asides.length === 0
         ? null
         : make(
@@ -124,10 +153,13 @@ export function glance(overview, period) {
     make(
       "div",
       { class: "card needs" },
-      make("h3", {}, found.length === 0 ? "Nothing needs a person" : "Needs a person"),
+      make("h3", {}, found.length === 0 ? "Nothing needs a person" : "What needs a person"),
       found.length === 0
-        ? make("p", { class: "calm" }, icon("delivered"), "No call is of unknown fate, and none waits to be delivered.")
-        : make("ul", { class: "tasks" }, found),
+        ? make("p", { class: "calm" }, icon("delivered"), "No row is rejected, no call is unknown, and none waits.")
+        : [
+            make("p", { class: "muted" }, "Of any time, not only of this period."),
+            make("ul", { class: "tasks" }, found),
+          ],
     ),
   );
 }

@@ -7,7 +7,7 @@ import { table } from "./table.js";
 import { number, share, stateName } from "./words.js";
 
 const FIRST = 8;
-const OUTCOMES = ["delivered", "rejected", "unknown", "not_sent"];
+const TROUBLED = ["rejected", "invalid", "unknown", "not_sent"];
 
 function arrived({ calls, delivered }) {
   return make(
@@ -51,10 +51,10 @@ export function groups(name, what, found) {
         ),
     },
     { title: "Calls", number: true, cell: (group) => number(group.calls) },
-    ...OUTCOMES.slice(1).map((state) => ({
+    ...TROUBLED.filter((state) => state in found[0]).map((state) => ({
       title: stateName(state),
       number: true,
-      cell: (group) => make("span", { class: group[state] > 0 ? state : "zero" }, number(group[state] ?? 0)),
+      cell: (group) => make("span", { class: group[state] > 0 ? state : "zero" }, number(group[state])),
     })),
     { title: "Arrived", class: "share-cell", cell: arrived },
   ];

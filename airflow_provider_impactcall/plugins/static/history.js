@@ -4,16 +4,51 @@ import { change } from "./address.js";
 import { copyButton } from "./copying.js";
 import { make } from "./dom.js";
 import { badge } from "./marks.js";
-import { duration, meaning, moment, stateName } from "./words.js";
+import { counted, duration, meaning, moment, number, reasonName, stateName } from "./words.js";
 
 const FACTS = ["MediaId", "CampaignId", "ActionTrackerId", "CallProvider", "EventDate"];
 
+// A row that was rejected here: what the ledger keeps of it.
+function rowVerdict(row) {
+  const facts = {
+    MediaId: row.MediaId || "–",
+    "Row of its input": number(row.row),
+    "First read": moment(row.first_at),
+    "Last read": moment(row.changed_at),
+    Read: `${number(row.times)} ×`,
+  };
+  return make(
+    "div",
+    { class: "verdict invalid" },
+    make("p", { class: "verdict-line" }, badge("invalid"), make("strong", {}, meaning("invalid"))),
+    make("p", {}, "Reason: ", make("q", {}, row.reason)),
+    make(
+      "ul",
+      { class: "sentences" },
+      row.problems.map(({ parameter, code }) => make("li", {}, `${parameter}: ${reasonName(code, 0)}`)),
+    ),
+    make(
+      "dl",
+      { class: "facts" },
+      Object.entries(facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
+    ),
+  );
+}
+
+function cameAgain({ changed_at: delivered, came_again_at: again, came_again_times: times }) {
+  if (again === null) return null;
+  const words = `Delivered ${moment(delivered)}; came again with other content ${moment(again)}, ${counted(times, "time")} in all. The ledger keeps no values, so it cannot say how they differ. No run sends it again by itself.`;
+  return make("p", {}, badge("changed"), ` ${words}`);
+}
+
 function verdict(call) {
+  if (call.state === "invalid") return rowVerdict(call);
   const facts = FACTS.map((name) => make("div", {}, make("dt", {}, name), make("dd", {}, call[name] || "–")));
   return make(
     "div",
     { class: `verdict ${call.state}` },
     make("p", { class: "verdict-line" }, badge(call.state), make("strong", {}, meaning(call.state))),
+    cameAgain(call),
     call.reason ? make("p", {}, "Reason: ", make("q", {}, call.reason)) : null,
     make(
       "dl",
@@ -115,7 +150,7 @@ export function history({ calls: found, history: happened, elsewhere }, id) {
         make(
           "li",
           {},
-          "Its row may have been invalid, and never become a call: see the task's log, or its rejects_path.",
+          "Its row may have been rejected here without an id that can be shown: choose the state Rejected here below.",
         ),
         make("li", {}, "It may have gone to another endpoint, or be in another ledger."),
       ),
@@ -123,7 +158,11 @@ export function history({ calls: found, history: happened, elsewhere }, id) {
   }
   const several =
     found.length > 1
-      ? make("p", {}, `${found.length} calls have this id; they differ in campaign, action tracker or provider.`)
+      ? make(
+          "p",
+          {},
+          `${found.length} have this id; they differ in campaign, action tracker or provider, or are rows that never became calls.`,
+        )
       : null;
   return make(
     "div",
@@ -137,5 +176,7 @@ export function history({ calls: found, history: happened, elsewhere }, id) {
 
 /** For those who do not see the page. */
 export function inShort({ calls: found }) {
-  return found.length === 0 ? "No such call" : found.map((call) => stateName(call.state)).join(", ");
+  return found.length === 0
+    ? "No such call"
+    : found.map((call) => `${stateName(call.state)}${call.came_again_at === null ? "" : " and changed"}`).join(", ");
 }

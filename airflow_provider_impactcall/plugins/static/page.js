@@ -11,6 +11,8 @@ import { history, inShort } from "./history.js";
 import { throughAirflow } from "./leaving.js";
 import { nothing, Part } from "./part.js";
 import { reasons } from "./reasons.js";
+import { linkToDag } from "./remedy.js";
+import { changed, filtered, invalid } from "./rows.js";
 import { runs } from "./runs.js";
 import { hideTrouble, showTrouble } from "./trouble.js";
 import { moment, PERIODS, reasonName } from "./words.js";
@@ -21,7 +23,10 @@ const EVERYTHING = { run: "", source: "", dag_run: "" };
 // The server counts by partner and campaign for no longer.
 const LONGEST_COUNTED = 31;
 
-const sections = ["answer", "over-time", "rejected", "unknown", "partners", "campaigns", "runs", "calls", "history"];
+const sections = [
+  ...["answer", "over-time", "invalid", "rejected", "unknown", "changed", "filtered", "partners", "campaigns"],
+  ...["runs", "calls", "history"],
+];
 const parts = Object.fromEntries(sections.map((id) => [id, new Part(byId(id))]));
 
 let shown = current();
@@ -54,8 +59,9 @@ function loadOverall() {
       "over-time",
       (answer) => (answer.steps.length === 0 ? nothing("Nothing happened in this period.") : chart(answer)),
     ],
-    ["rejected", "rejected", (answer) => reasons("rejected", answer, `No call was rejected in ${words}.`)],
+    ["rejected", "rejected", (answer) => reasons("rejected", answer, `impact.com rejected no call in ${words}.`)],
     ["unknown", "unknown", (answer) => reasons("unknown", answer, `No call of ${words} is of unknown fate.`)],
+    ["changed", "changed", (answer) => changed(answer, `No delivered call came again with other content in ${words}.`)],
   ].map(([id, path, render]) => {
     link(id, path, asked);
     return parts[id].show((signal) => ask(path, asked, signal), render);
@@ -64,9 +70,19 @@ function loadOverall() {
   return [
     overview,
     ...simple,
+    ...loadRows(asked, `No row was rejected here in ${words}.`),
     loadGroups("partners", "MediaId", "partner", asked),
     loadGroups("campaigns", "CampaignId", "campaign", asked),
   ];
+}
+
+// Of a period, or of some runs.
+function loadRows(of, none) {
+  const render = { invalid: (answer) => invalid(answer, none), filtered };
+  return Object.keys(render).map((name) => {
+    link(name, name, of);
+    return parts[name].show((signal) => ask(name, of, signal), render[name]);
+  });
 }
 
 async function loadGroups(path, name, what, asked) {
@@ -100,7 +116,8 @@ function emptyLedger() {
   );
 }
 
-function describe({ ledger, namespace, namespaces }) {
+function describe({ ledger, namespace, namespaces, can_be_corrected: canBeCorrected }) {
+  linkToDag(canBeCorrected);
   const kept = ledger === "embedded" ? "the embedded ledger" : `ledger ${ledger}`;
   const about = namespace ? `Calls to ${namespace}, from ${kept}` : `From ${kept}`;
   byId("about").textContent = `${about}, as of ${moment(until.toISOString())}. All times are UTC.`;
@@ -132,13 +149,15 @@ function loadRunsAndCalls() {
 
 function loadCallsOf(found) {
   if (found.length === 0) {
-    return parts.calls.show(
-      async () => [],
-      () => nothing("There is no such run, so it has no calls."),
-    );
+    const none = () => nothing("There is no such run, so it has none.");
+    return Promise.all(["invalid", "filtered", "calls"].map((name) => parts[name].show(async () => [], none)));
   }
-  return loadCalls({ run_id: found.map((run) => run.run_id) });
+  const of = { run_id: found.map((run) => run.run_id) };
+  return Promise.all([...loadRows(of, "No row was rejected here."), loadCalls(of)]);
 }
+
+// A row may have none.
+const firstLink = (rows) => rows.map((row) => row.querySelector("a")).find((link) => link !== null);
 
 function loadCalls(of) {
   const filtered = { ...of, ...Object.fromEntries(FILTERS.map((name) => [name, shown[name]])) };
@@ -146,7 +165,7 @@ function loadCalls(of) {
     limit = Math.min(MOST, limit + PAGE);
     const before = byId("calls").querySelectorAll("tbody tr").length;
     loadCalls(of)
-      .then(() => byId("calls").querySelectorAll("tbody tr")[before]?.querySelector("a").focus())
+      .then(() => firstLink([...byId("calls").querySelectorAll("tbody tr")].slice(before))?.focus())
       .catch(() => {});
   };
   link("calls", "calls", filtered);

@@ -24,6 +24,7 @@ const TICKS = {
 const STATES = {
   delivered: "Delivered",
   rejected: "Rejected",
+  invalid: "Rejected here",
   unknown: "Unknown",
   not_sent: "Not sent",
   requeued: "Requeued",
@@ -45,12 +46,13 @@ const MEANINGS = {
   delivered: "impact.com has this call.",
   rejected:
     "impact.com refused this call, and does not have it. Once its cause is mended and it is requeued, the next run that reads it sends it anew.",
+  invalid:
+    "This row is not a call that impact.com could take, so nothing was sent. It goes from here once a run delivers its call.",
   unknown:
     "This call left, and no answer says what came of it. It is held, as a second one might pay the partner twice, until someone finds out or decides.",
   not_sent: "impact.com does not have this call. The next run that reads it sends it.",
   requeued: "This call was of unknown fate, and someone released it: the next run that reads it sends it.",
   open: "A run is sending this call right now.",
-  changed: "This call was sent before with other content. It is not sent again by itself.",
 };
 
 export const PERIODS = {
@@ -102,4 +104,6 @@ export function duration(seconds) {
 }
 
 export const stateName = (state) => STATES[state] ?? state;
+/** The same, where both kinds of rejected ones stand side by side. */
+export const fullName = (state) => (state === "rejected" ? "Rejected by impact.com" : stateName(state));
 export const meaning = (state) => MEANINGS[state] ?? "";

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,9 +17,13 @@ import sqlalchemy as sa
 from airflow_provider_impactcall.cli.definition import COMMANDS
 from airflow_provider_impactcall.delivery.ledger import remedies
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BatchSizes
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.overview import Overview
 from airflow_provider_impactcall.delivery.ledger.periods import Period
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.row_overview import RowOverview
 from airflow_provider_impactcall.delivery.ledger.rules import DIED
 from airflow_provider_impactcall.delivery.ledger.run_queries import (
     RunSelection,
@@ -31,8 +36,8 @@ from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
-from airflow_provider_impactcall.exceptions import InvalidOption
-from tests.delivery.mixed import NAMESPACE, NO_ANSWER, OK, SCRIPT, TASK, attempted, fill, move
+from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
+from tests.delivery.mixed import NAMESPACE, NO_ANSWER, OK, SCRIPT, TASK, attempted, fill, fill_rows, move
 
 DAY = 86_400
 AIRFLOW = ("airflow", "impactcall")
@@ -99,8 +104,8 @@ def test_partners_and_campaigns(ledger: Ledger) -> None:
     fill(ledger)
     overview = Overview(ledger)
     assert overview.partners(last(7)) == [
-        {"MediaId": "10000", "calls": 7, "delivered": 2, "rejected": 0, "unknown": 3, "not_sent": 1},
-        {"MediaId": "20000", "calls": 1, "delivered": 0, "rejected": 1, "unknown": 0, "not_sent": 0},
+        {"MediaId": "10000", "calls": 7, "delivered": 2, "rejected": 0, "unknown": 3, "not_sent": 1, "invalid": 0},
+        {"MediaId": "20000", "calls": 1, "delivered": 0, "rejected": 1, "unknown": 0, "not_sent": 0, "invalid": 0},
     ]
     assert [(each["CampaignId"], each["calls"]) for each in overview.campaigns(last(7))] == [("1000", 7), ("2000", 1)]
     with pytest.raises(InvalidOption, match=r"\b31\b"):
@@ -117,7 +122,7 @@ def test_the_oldest_that_waits(ledger: Ledger) -> None:
     assert oldest is not None
     assert (oldest["CallSessionId"], oldest["state"]) == ("unknown", "unknown")
     assert oldest["changed_at"].endswith("Z")
-    assert overview.open_unknowns() == 2
+    assert (overview.open_unknowns(), overview.refused()) == (2, 1)
 
 
 def test_reasons(ledger: Ledger) -> None:
@@ -284,6 +289,41 @@ def test_the_commands_are_ones_that_select_the_very_calls(ledger: Ledger) -> Non
     assert (parsed.resolution, parsed.ledger_namespace) == ("delivered", NAMESPACE)
 
 
+def test_the_commands_about_rows_and_changed_calls_select_the_very_ones(ledger: Ledger) -> None:
+    fill(ledger)
+    fill_rows(ledger)
+    period, rows = last(7), RowOverview(ledger)
+    found = {
+        (code, number): len(Listing(ledger).latest(selection_of(remedies.dismiss(AIRFLOW, NAMESPACE, code, period)), 9))
+        for code, number in codes(rows, period).items()
+    }
+    assert found == {(code, number): number for code, number in codes(rows, period).items()}
+    [call] = Listing(ledger).latest(selection_of(remedies.accept(AIRFLOW, NAMESPACE, period)), 9)
+    assert (call["CallSessionId"], call["came_again_times"]) == ("delivered", 1)
+    author = Author("alice", "so they are")
+    for code, number in codes(rows, period).items():
+        selection = selection_of(remedies.dismiss(AIRFLOW, NAMESPACE, code, period))
+        assert Corrections(ledger).dismiss(selection, author) == number
+    assert Corrections(ledger).accept(selection_of(remedies.accept(AIRFLOW, NAMESPACE, period)), author) == 1
+    assert (rows.invalid(), rows.changed()) == (0, (0, False)), "nothing needs a person any more"
+
+
+def codes(rows: RowOverview, period: Period) -> Counter[str]:
+    """How many rows there are of each code."""
+    counts: Counter[str] = Counter()
+    for problem in rows.problems(period):
+        counts[problem["reason_code"]] += problem["rows"]
+    return counts
+
+
+def selection_of(command: str) -> Selection:
+    """What a command selects."""
+    parsed = parsed_command(command)
+    assert parsed.ledger_namespace == NAMESPACE
+    which = {name: getattr(parsed, name) for name in ("since", "until", "reason", "reason_code", "status")}
+    return Selection(tuple(parsed.state), **which)
+
+
 def selected(ledger: Ledger, parsed: argparse.Namespace) -> list[str]:
     """The calls that a command selects, by every way in which it looks."""
     which = {name: getattr(parsed, name) for name in ("since", "until", "reason", "reason_code", "status")}
@@ -308,6 +348,13 @@ def test_there_is_something_to_do_about_every_reason(code: ReasonCode, status: i
     assert all(
         told.endswith(".") and (told[0].isupper() or told.startswith("impact.com")) for told in (rejected, unknown)
     )
+
+
+@pytest.mark.parametrize("code", [*ProblemCode, "of_a_later_version"])
+def test_there_is_something_to_do_about_every_problem(code: str) -> None:
+    told = remedies.about_invalid(code)
+    assert "ismiss" in told
+    assert told.endswith(".")
 
 
 def parsed_command(line: str) -> argparse.Namespace:
