@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_impactcall.delivery.identity import digest
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
@@ -178,6 +179,38 @@ def mark_changed(
         new = [{**each, "of_namespace": namespace} for each in values if each["of_key"] not in known]
         if new:
             connection.execute(_CHANGED, new)
+
+
+def has_marks(connection: Connection, namespace: str) -> bool:
+    """Whether any call of the namespace has come again with other content."""
+    query = sa.select(changed_calls.c.key).where(changed_calls.c.namespace == namespace).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def marks_before(connection: Connection, keys: Collection[str], began: float) -> set[str]:
+    """Which of some calls have a mark from before a run began.
+
+    :param keys: of the calls
+    :param began: when, in seconds since 1970
+    """
+    found: set[str] = set()
+    for few in in_parts(sorted(keys)):
+        found.update(connection.execute(sa.select(changed_calls.c.key).where(*_earlier(few, began))).scalars())
+    return found
+
+
+def discard_marks(connection: Connection, keys: Collection[str], began: float) -> None:
+    """Take marks off, as the calls came with the content that impact.com has. Of one run, another row may differ.
+
+    :param keys: of the calls
+    :param began: when that run began, in seconds since 1970
+    """
+    for few in in_parts(sorted(keys)):
+        connection.execute(sa.delete(changed_calls).where(*_earlier(few, began)))
+
+
+def _earlier(keys: Sequence[str], began: float) -> tuple[ColumnElement[bool], ...]:
+    return changed_calls.c.key.in_(keys), changed_calls.c.last_at < began
 
 
 def count_rows(connection: Connection, run_id: str, counts: Mapping[RunRow, tuple[int, int]]) -> None:

@@ -25,12 +25,15 @@ from airflow_provider_impactcall.delivery.ledger.dead_letters import (
     RunRow,
     count_rows,
     discard_letters,
+    discard_marks,
     has_letters,
+    has_marks,
     keep_letters,
     keyed_digest,
     known_secret,
     letters_of,
     mark_changed,
+    marks_before,
     secret_of,
     session_key,
 )
@@ -59,7 +62,7 @@ class _Group:
     began: float
     invalid: list[tuple[Item, Outcome]] = field(default_factory=list)
     changed: list[CallRecord] = field(default_factory=list)
-    delivered: list[CallRecord] = field(default_factory=list)
+    delivered: list[tuple[CallRecord, RowOutcome]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.invalid) + len(self.changed) + len(self.delivered)
@@ -68,7 +71,8 @@ class _Group:
 class RowWriter:
     """One run's dead letters, changed calls and counts of rows. A context manager; use it once.
 
-    On entering it asks the ledger whether there are dead letters, and on leaving it waits until all is written.
+    On entering it asks the ledger whether there are dead letters and changed calls, and on leaving it waits until all
+    is written.
 
     :param ledger: prepared
     :param run_id: of a run that was started
@@ -100,6 +104,8 @@ class RowWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="impactcall-rows")
         self._secret = b""
         self._has_letters = False
+        self._has_marks = False
+        self._began = 0.0
         self._refused: Exception | None = None
         self._lost = 0
         self._why = "it did not answer in time"
@@ -107,6 +113,8 @@ class RowWriter:
     def __enter__(self) -> RowWriter:
         with self._ledger.reading() as connection:
             self._has_letters = has_letters(connection, self._ledger.namespace)
+            self._has_marks = has_marks(connection, self._ledger.namespace)
+            self._began = connection.execute(sa.select(Now())).scalar_one()
         return self
 
     def __exit__(
@@ -136,9 +144,11 @@ class RowWriter:
             case RowOutcome.CHANGED if isinstance(row, Call):
                 self._group.changed.append(row.record)
                 if self._has_letters and outcome.code is ReasonCode.DELIVERED_BEFORE:
-                    self._group.delivered.append(row.record)
-            case RowOutcome.DELIVERED | RowOutcome.ALREADY_DELIVERED if self._has_letters and isinstance(row, Call):
-                self._group.delivered.append(row.record)
+                    self._group.delivered.append((row.record, outcome.state))
+            case RowOutcome.DELIVERED | RowOutcome.ALREADY_DELIVERED if isinstance(row, Call) and (
+                self._has_letters or self._has_marks
+            ):
+                self._group.delivered.append((row.record, outcome.state))
             case _:
                 return
         aged = self._group and self._monotonic() - self._group.began > _MOST_SECONDS
@@ -221,16 +231,21 @@ class RowWriter:
             changed[claim.key] = (claim.fingerprint, changed.get(claim.key, (0, 0))[1] + 1)
         mark_changed(connection, namespace, moment, changed)
 
-    def _discard(self, delivered: Sequence[CallRecord]) -> None:
+    def _discard(self, delivered: Sequence[tuple[CallRecord, RowOutcome]]) -> None:
         namespace = self._ledger.namespace
-        keys = {key for record in delivered for key in identify(namespace, self._key, record).keys}
+        keys_of = [(identify(namespace, self._key, record).keys, state) for record, state in delivered]
+        keys = {key for keys, _ in keys_of for key in keys}
+        as_sent = {key for keys, state in keys_of if state is not RowOutcome.CHANGED for key in keys}
         # Looked for first: nearly always there are none, and whoever writes holds up those who deliver.
         with self._ledger.reading() as connection:
             self._secret = self._secret or known_secret(connection) or b""
-            known_by = {self._session_key(record.CallProvider, record.CallSessionId) for record in delivered}
-            mended = letters_of(connection, keys, known_by)
+            known_by = {self._session_key(record.CallProvider, record.CallSessionId) for record, _ in delivered}
+            mended = letters_of(connection, keys, known_by) if self._has_letters else set()
+            outdated = marks_before(connection, as_sent, self._began) if self._has_marks else set()
         if mended:
             self._repeatedly(partial(discard_letters, keys=mended))
+        if outdated:
+            self._repeatedly(partial(discard_marks, keys=outdated, began=self._began))
 
     def _letter(self, row: Item, outcome: Outcome) -> tuple[str, DeadLetter]:
         """A row as a dead letter, with its key."""

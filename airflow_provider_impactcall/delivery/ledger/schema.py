@@ -147,7 +147,8 @@ changed_calls = sa.Table(
     sa.Index("ix_impactcall_changed_call_last", "namespace", "last_at", mysql_length={"namespace": 64}),
 )
 """A row a call that came again with other content than it was sent with: the mark *changed*. It says when that was
-first and last, how often, and the fingerprint of what came last. It counts only of a delivered call."""
+first and last, how often, and the fingerprint of what came last. It counts only of a delivered call, and goes once the
+call comes as it was sent."""
 
 run_rows = sa.Table(
     "impactcall_run_row",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -34,11 +35,17 @@ CHANGED = Outcome(RowOutcome.CHANGED, ReasonCode.DELIVERED_BEFORE, "")
 class Hasty:
     """A clock by which each row is late, and so a group by itself."""
 
-    now = SYSTEM_CLOCK.now
-    sleep = SYSTEM_CLOCK.sleep
-
     def __init__(self) -> None:
-        self.monotonic = count(step=10.0).__next__
+        self._moments = count(step=10.0)
+
+    def monotonic(self) -> float:
+        return next(self._moments)
+
+    def now(self) -> datetime:
+        return SYSTEM_CLOCK.now()
+
+    def sleep(self, seconds: float) -> None:
+        SYSTEM_CLOCK.sleep(seconds)
 
 
 @pytest.fixture
@@ -228,3 +235,20 @@ def test_what_comes_after_a_group_that_was_lost_is_written(ledger: Ledger) -> No
             SYSTEM_CLOCK.sleep(0.01)
         else:
             pytest.fail("no row was written after the first group was lost")
+
+
+@pytest.mark.parametrize("outcome", [DELIVERED, Outcome(RowOutcome.ALREADY_DELIVERED, ReasonCode.OK, "")])
+def test_a_call_that_comes_as_it_was_sent_loses_the_mark_of_earlier_runs(ledger: Ledger, outcome: Outcome) -> None:
+    a_run(ledger, [examples.call("a"), examples.call("b")], CHANGED)
+    a_run(ledger, [examples.call("a")], outcome)
+    assert len(held(ledger, changed_calls)) == 1
+
+
+def test_a_row_beside_one_that_differs_leaves_the_mark(ledger: Ledger) -> None:
+    a_run(ledger, [examples.call("a", TalkDuration=1)], CHANGED)
+    earlier = Outcome(RowOutcome.CHANGED, ReasonCode.EARLIER_ROW, "")
+    with RowWriter(ledger, ledger.start("test", ""), DEFAULT_KEY) as writer:
+        first, second = read([examples.call("a"), examples.call("a", TalkDuration=1)], CallMapping())
+        writer.note(second, earlier)
+        writer.note(first, Outcome(RowOutcome.ALREADY_DELIVERED, ReasonCode.DELIVERED_BEFORE, ""))
+    assert [mark["times"] for mark in held(ledger, changed_calls)] == [2]
