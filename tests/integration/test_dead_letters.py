@@ -25,7 +25,7 @@ BAD: list[dict[str, Any]] = [
 ]
 
 
-def held(table: sa.Table) -> list[Mapping[str, Any]]:
+def held(table: sa.Table) -> list[Any]:
     engine = sa.create_engine(f"sqlite:///{Path(get_airflow_home()) / 'impactcall_ledger.db'}")
     try:
         with engine.connect() as connection:

@@ -69,7 +69,7 @@ def a_run(ledger: Ledger, rows: Iterable[Any], of_calls: Outcome = DELIVERED, **
     return writer
 
 
-def held(ledger: Ledger, table: sa.Table) -> list[Mapping[str, Any]]:
+def held(ledger: Ledger, table: sa.Table) -> list[Any]:
     with ledger.reading() as connection:
         return list(connection.execute(sa.select(table).order_by(*table.primary_key)).mappings())
 
