@@ -21,6 +21,7 @@ from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerOutdated, LedgerUnusable
 from airflow_provider_impactcall.integration.options import DeliveryOptions, Problems, RowOptions, at_least_zero
 from airflow_provider_impactcall.operators.redaction import redact, reveal
+from airflow_provider_impactcall.operators.rendered import flag
 from airflow_provider_impactcall.operators.retries import CallsNotSent
 from airflow_provider_impactcall.operators.signature import names_options_of
 
@@ -213,7 +214,7 @@ class DeliverCallsOperator(BaseOperator):
         with problems.noted():
             limit = _rendered_limit(self.limit)
         with problems.noted():
-            dry_run = _rendered_flag(self.dry_run_only)
+            dry_run = flag("dry_run", self.dry_run_only)
         with problems.noted():
             row_options = RowOptions(
                 mapping=self.mapping,
@@ -329,14 +330,6 @@ def _rendered_limit(limit: int | str | None) -> int | None:
     if not limit.isdecimal():
         raise InvalidOption("limit must be a whole number")
     return int(limit)
-
-
-def _rendered_flag(dry_run: bool | str) -> bool:
-    if not isinstance(dry_run, str):
-        return dry_run
-    if dry_run not in ("True", "False", "true", "false"):
-        raise InvalidOption("dry_run must be True or False")
-    return dry_run in ("True", "true")
 
 
 def _announce(context: Context, outlets: Iterable[Any], report: DeliveryReport) -> None:
