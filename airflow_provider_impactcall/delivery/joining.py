@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from airflow_provider_impactcall.delivery.items import Rejected, Skipped
+from airflow_provider_impactcall.delivery.items import Skipped
 from airflow_provider_impactcall.delivery.spool import storable
 from airflow_provider_impactcall.exceptions import Problem, ProblemCode
 from airflow_provider_impactcall.records.columns import OpenedRow, Row
@@ -25,6 +25,17 @@ _BY_CALL = """
 """
 
 
+class Unjoined(NamedTuple):
+    """A row that could not be joined with the others of its call, and so is none.
+
+    :param call_session_id: the call's id, if it has a readable one
+    """
+
+    row: Row
+    call_session_id: str | None
+    problem: Problem
+
+
 def joined(
     rows: Iterable[Any], preset: VendorPreset, join: Join, opened: Callable[[Row], Row] | None = None
 ) -> Iterator[tuple[int, Any]]:
@@ -33,7 +44,7 @@ def joined(
     All are read, to a private file without a name, before the first is given.
 
     :param opened: opens a row; as the preset does if None
-    :return: each row, or an :class:`Skipped` in the place of one that another stands for
+    :return: each row, or in its place a :class:`.Skipped`, if another stands for it, or an :class:`Unjoined`
     """
     with closing(sqlite3.connect("")) as database:
         database.execute("CREATE TABLE input (number INTEGER PRIMARY KEY, call TEXT, content BLOB)")
@@ -77,12 +88,12 @@ def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset,
         # Only the type: what it says may quote the rows.
         message = f"could not be joined with the others of its call: {type(error).__name__}"
         problem = Problem("row", ProblemCode.MAPPING_FAILED, message)
-        results = [Rejected(number, call, (problem,)) for number in numbers]
+        results = [Unjoined(row, call, problem) for row in rows]
     aliases = {name: column for row in rows for name, column in row.aliases.items()}
     for number, result in zip(numbers, results, strict=True):
         if isinstance(result, str):
             yield Skipped(number, call, result)
-        elif isinstance(result, (OpenedRow, Rejected)):
+        elif isinstance(result, (OpenedRow, Unjoined)):
             yield result
         else:
             yield OpenedRow(result, aliases)

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_impactcall.delivery.identity import digest
 from airflow_provider_impactcall.delivery.items import MOST_DEAD_LETTERS, Call, Item, Rejected, Skipped, Traces
-from airflow_provider_impactcall.delivery.joining import joined
+from airflow_provider_impactcall.delivery.joining import Unjoined, joined
 from airflow_provider_impactcall.delivery.shapes import flattened, iterable, with_names
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, Problem
 from airflow_provider_impactcall.records import CallMapping, CallRecord
@@ -59,8 +59,13 @@ def mapped(
     traced = () if key is None else tuple(dict.fromkeys((*key, *TRACED)))
     to_trace = MOST_DEAD_LETTERS if traced else 0
     for number, row in rows:
-        if isinstance(row, (Skipped, Rejected)):
+        if isinstance(row, Skipped):
             yield row
+            continue
+        if isinstance(row, Unjoined):
+            traces = _traces(number, row.row, mapping, traced) if to_trace > 0 else None
+            to_trace -= 1
+            yield Rejected(number, row.call_session_id, (row.problem,), traces)
             continue
         if isinstance(row, UnreadableRow):
             problem = Problem("row", row.code, row.problem)

@@ -130,6 +130,17 @@ def test_a_join_that_fails_rejects_its_rows_and_no_other() -> None:
     assert all("KeyError" in problem.message for problem in problems)
 
 
+def test_rows_that_a_join_fails_for_are_known_by_what_they_hold() -> None:
+    mapping = CallMapping(vendor=preset(lambda _: []))
+    traces = [
+        item.traces
+        for item in read([examples.call("a"), examples.call("a", City="x")], mapping, key=("CallSessionId",))
+        if isinstance(item, Rejected)
+    ]
+    assert [each and each.legible["CallSessionId"] for each in traces] == ["a", "a"]
+    assert len({each and each.content for each in traces}) == 2
+
+
 @pytest.mark.parametrize("results", [[], ["left out"], ["left out"] * 3])
 def test_a_join_that_forgets_a_row_rejects_them_all(results: list[str]) -> None:
     found = items([examples.call("a", City="x"), examples.call("a")], lambda rows: results)
