@@ -21,10 +21,12 @@ _DAY = re.compile(
 )
 _LEAST_DIGITS, _LEAST_BARE_DIGITS, _MOST_DIGITS = 7, 10, 15
 _EPOCH_DIGITS = (10, 13)
-_ID = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._:-]*[0-9A-Za-z])?")
+_ID = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]*[0-9A-Za-z])?")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_NUMBER_WITHIN = re.compile(r"[0-9](?:[._:-]?[0-9]){9}")
-_HOST = re.compile(r"(?:^www\.|\.[a-z]{2,}$)", re.IGNORECASE)
+_NUMBER_WITHIN = re.compile(r"[0-9](?:[._-]?[0-9]){9}")
+# Also one without its area code, one of another country, or the address of a machine.
+_NUMBER_ALONE = re.compile(r"[0-9](?:[._-]?[0-9]){6,}|[0-9]+(?:\.[0-9]+){3}")
+_HOST = re.compile(r"^www\.|\.[a-z]{2,}$", re.IGNORECASE)
 
 
 def looks_like_phone_number(value: Any) -> bool:
@@ -63,9 +65,12 @@ def names_of_phone_numbers(parameters: Any) -> Iterator[str]:
 
 
 def looks_like_id(text: str) -> bool:
-    """Whether text can be shown as the id of a call: it is of letters, digits and ``._:-``, and does not look like a
+    """Whether text can be shown as the id of a call: it is of letters, digits and ``._-``, and does not look like a
     phone number, a URL or an address. A row whose columns are shifted has those in its id's place.
+
+    Seven digits or more without a letter are taken for a phone number, though some vendors have such ids.
     """
     if _UUID.fullmatch(text):
         return True
-    return bool(_ID.fullmatch(text)) and not (_NUMBER_WITHIN.search(text) or _HOST.search(text) or _is_one(text))
+    private = _NUMBER_WITHIN.search(text) or _NUMBER_ALONE.fullmatch(text) or _HOST.search(text)
+    return bool(_ID.fullmatch(text)) and not private

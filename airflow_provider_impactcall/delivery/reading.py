@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from airflow_provider_impactcall.delivery.identity import digest
+from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, digest
 from airflow_provider_impactcall.delivery.items import MOST_DEAD_LETTERS, Call, Item, Rejected, Skipped, Traces
 from airflow_provider_impactcall.delivery.joining import Unjoined, joined
 from airflow_provider_impactcall.delivery.shapes import flattened, iterable, with_names
@@ -17,8 +18,6 @@ from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
 log = logging.getLogger(__name__)
-
-_DIGEST_BYTES = 16
 
 
 TRACED = ("CallProvider", "CallSessionId", "MediaId")
@@ -69,7 +68,7 @@ def mapped(
             continue
         if isinstance(row, UnreadableRow):
             problem = Problem("row", row.code, row.problem)
-            yield Rejected(number, None, (problem,), Traces({}, digest([row.problem], _DIGEST_BYTES)))
+            yield Rejected(number, None, (problem,), Traces({}, digest([row.problem], DIGEST_BYTES)))
             continue
         try:
             yield Call(number, mapping.record(row, watch))
@@ -93,11 +92,10 @@ def _traces(number: int, row: Any, mapping: CallMapping, names: Sequence[str]) -
 
 def _content(number: int, row: Any, values: Mapping[str, Any]) -> bytes:
     """A digest of a row. What its mapping reads counts: other columns may hold when it was loaded."""
-    try:
-        told = {name: value for name, value in values.items() if value is not None}
-        if not told and isinstance(row, Mapping):
-            told = {str(column): row[column] for column in row}
-        return digest([json.dumps(told, sort_keys=True, default=str)], _DIGEST_BYTES)
-    except Exception:
-        # A value that cannot be had, has no text, or refers to itself: such a row is known by its place.
-        return digest([str(number), *sorted(values)], _DIGEST_BYTES)
+    # What is not a dict is known by its place, and so is a row with a value that cannot be had, or that has no text.
+    with suppress(Exception):
+        if isinstance(row, Mapping):
+            told = {name: value for name, value in values.items() if value is not None}
+            told = told or {str(column): row[column] for column in row}
+            return digest([json.dumps(told, sort_keys=True, default=str)], DIGEST_BYTES)
+    return digest([str(number), *sorted(values)], DIGEST_BYTES)

@@ -195,7 +195,7 @@ class Delivery:
         endpoint, limits = prepared.endpoint, prepared.limits
         limiter = Limiter(Permits(ledger, run_id, endpoint.account, limits, endpoint.timeout)) if limits else None
         pacing = Pacing(limiter, self._options.max_wait)
-        written = RowWriter(ledger, run_id, prepared.duplicates.key)
+        written = RowWriter(ledger, run_id, prepared.duplicates.key, interrupt=self._interrupt)
         engine = Engine(
             duplicates=prepared.duplicates,
             pacing=pacing,

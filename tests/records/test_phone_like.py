@@ -7,7 +7,16 @@ from airflow_provider_impactcall.phone_like import looks_like_id
 
 @pytest.mark.parametrize(
     "text",
-    ["CA0a12b34c56d7e8f9", "46DC-A7A1D1F5C0DE", "48391234", "550e8400-e29b-41d4-a716-446655440000", "call_7", "a", "7"],
+    [
+        "CA0a12b34c56d7e8f9",
+        "46DC-A7A1D1F5C0DE",
+        "call-48391234",
+        "483912",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "call_7",
+        "a",
+        "7",
+    ],
 )
 def test_ids_can_be_shown(text: str) -> None:
     assert looks_like_id(text)
@@ -16,7 +25,8 @@ def test_ids_can_be_shown(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "2125550142", "+1 212-555-0142", "call-212.555.0142", "tel:2125550142", "555-0142"),
+        *("", "2125550142", "+1 212-555-0142", "call-212.555.0142", "tel:2125550142", "555-0142", "612345678"),
+        *("example.com:8080", "10.0.0.1", "2001:db8::1"),
         *("recordings.example.com", "www.example", "https://recordings.example.com/1", "a/b"),
         *("someone@example.com", "12 Main Street", "ends-", "Stra\u00dfe"),
     ],

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import ColumnElement
 
-from airflow_provider_impactcall.delivery.identity import digest
+from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, digest
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
 from airflow_provider_impactcall.delivery.ledger.schema import (
     LONGEST_REASON,
@@ -29,9 +29,6 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
 from airflow_provider_impactcall.delivery.outcome import CallState
 
 _OF_ROWS = "rows"
-
-DIGEST_BYTES = 16
-"""Of what rows are known by."""
 
 
 class DeadLetter(NamedTuple):

@@ -6,9 +6,10 @@ It never costs a call: what cannot be written is counted, and said at the end.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -17,10 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_impactcall.delivery.identity import digest, identify, key_of
+from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, digest, identify, key_of
 from airflow_provider_impactcall.delivery.items import MOST_DEAD_LETTERS, Call, Item, Rejected, Traces
 from airflow_provider_impactcall.delivery.ledger.dead_letters import (
-    DIGEST_BYTES,
     DeadLetter,
     RunRow,
     count_rows,
@@ -43,7 +43,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import Now
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.transactions import repeatedly
 from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
-from airflow_provider_impactcall.phone_like import looks_like_id
+from airflow_provider_impactcall.phone_like import looks_like_id, looks_like_phone_number
 from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
@@ -72,12 +72,13 @@ class RowWriter:
     """One run's dead letters, changed calls and counts of rows. A context manager; use it once.
 
     On entering it asks the ledger whether there are dead letters and changed calls, and on leaving it waits until all
-    is written.
+    is written, for a minute at most.
 
     :param ledger: prepared
     :param run_id: of a run that was started
     :param key: the parameters that tell two calls apart
     :param clock: by which a group is not kept waiting
+    :param interrupt: set where the run is to stop well: its end then waits no longer than requests in flight do
     :param most_letters: that are kept one by one
     :ivar invalid: how many rows were rejected here, by the code of their first problem
     """
@@ -89,6 +90,7 @@ class RowWriter:
         key: Sequence[str],
         *,
         clock: Clock = SYSTEM_CLOCK,
+        interrupt: threading.Event | None = None,
         most_letters: int = MOST_DEAD_LETTERS,
     ) -> None:
         self.invalid: Counter[str] = Counter()
@@ -96,6 +98,7 @@ class RowWriter:
         self._run_id = run_id
         self._key = tuple(key)
         self._monotonic = clock.monotonic
+        self._interrupt = interrupt or threading.Event()
         self._left = most_letters
         self._rows: Counter[RunRow] = Counter()
         self._kept: Counter[RunRow] = Counter()
@@ -127,8 +130,12 @@ class RowWriter:
             counts = {each: (rows, self._kept[each]) for each, rows in self._rows.items()}
             count = partial(count_rows, run_id=self._run_id, counts=counts)
             self._writing.append(self._thread.submit(self._repeatedly, count))
-        self._thread.shutdown()
+        # A database that does not answer holds up the end of a run no longer than its calls may.
+        stopped = kind is not None or self._interrupt.is_set()
+        wait(self._writing, self._ledger.timings.grace if stopped else self._ledger.timings.patience)
+        self._thread.shutdown(wait=False, cancel_futures=True)
         self._forget_written()
+        self._lost += len(self._writing)
         if self._lost:
             log.error(
                 "The ledger could not keep what became of some rows (%s); groups of them: %d", self._why, self._lost
@@ -256,12 +263,13 @@ class RowWriter:
             traces = Traces(parameters, digest([*parameters, *parameters.values()], DIGEST_BYTES))
         legible, content = traces or Traces({}, digest([str(row.row)], DIGEST_BYTES))
         key = key_of(namespace, self._key, legible) or keyed_digest(self._secret, namespace.encode() + content)
-        provider, session_id = legible.get("CallProvider"), legible.get("CallSessionId")
+        provider, session_id, media_id = map(legible.get, ("CallProvider", "CallSessionId", "MediaId"))
         return key, DeadLetter(
             known_as=(provider, session_id) if provider and session_id else None,
             session_key=self._session_key(provider, session_id) if provider and session_id else None,
-            call_session_id=_shown(session_id),
-            media_id=_shown(legible.get("MediaId")),
+            call_session_id=session_id if session_id and looks_like_id(session_id) else None,
+            # A number by its kind: partners have ids of seven digits.
+            media_id=media_id if media_id and not looks_like_phone_number(media_id) else None,
             problems=_problems(row, outcome),
             reason=outcome.reason,
             row=row.row,
@@ -275,7 +283,3 @@ def _problems(row: Item, outcome: Outcome) -> Sequence[tuple[str, str]]:
     if isinstance(row, Rejected):
         return [(problem.parameter, problem.code.value) for problem in row.problems]
     return [("row", outcome.code.value)]
-
-
-def _shown(text: str | None) -> str | None:
-    return text if text and looks_like_id(text) else None

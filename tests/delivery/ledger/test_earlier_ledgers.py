@@ -14,6 +14,7 @@ from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement, as_known
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, DeliveryReport
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
@@ -82,6 +83,18 @@ def test_a_call_that_was_not_sent_goes_on_under_the_key_that_it_had(sandbox: San
     assert {entry.state for entry in entries.values()} == {CallState.DELIVERED}
     assert ImpactCallHook().deliver(ROWS, ledger_namespace=NAMESPACE).already_delivered == len(ROWS)
     ledger.close()
+
+
+def test_those_that_come_with_other_content_are_marked_and_accepted(sandbox: Sandbox) -> None:
+    ledger = open_ledger("embedded", NAMESPACE)
+    written(ledger)
+    changed, marked = [{**row, "TalkDuration": 1} for row in ROWS], Selection(states=("changed",))
+    for expected in ("changed", "already_delivered"):
+        report = ImpactCallHook().deliver(changed, ledger_namespace=NAMESPACE)
+        assert getattr(report, expected) == len(ROWS)
+        assert Corrections(ledger).accept(marked, Author("alice", "test")) == report.changed
+    ledger.close()
+    assert sandbox.calls == []
 
 
 def test_adopting_them_again_makes_no_other_calls_of_them() -> None:

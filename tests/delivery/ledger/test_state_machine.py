@@ -438,9 +438,9 @@ class World:
 
     async def _pass(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        for _ in range(
-            10
-        ):  # A pause of the writer may have taken all of it in one step, and what comes of that is due.
+        # A pause of the writer may have taken all of it in one step, and what comes of that is due. With a rate limit
+        # and an acknowledgement that was lost, that takes more than a dozen turns of the loop.
+        for _ in range(40):
             await asyncio.sleep(0)
 
     def end(self) -> None:
