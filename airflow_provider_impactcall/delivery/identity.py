@@ -10,7 +10,7 @@ from typing import NamedTuple
 from airflow_provider_impactcall.records import PARAMETERS, CallRecord, normalize
 
 DIGEST_BYTES = 16
-"""Of what a call or a row is known by."""
+"""Of what an invalid row is known by."""
 
 
 class Claim(NamedTuple):
@@ -72,7 +72,7 @@ def key_of(namespace: str, key: Sequence[str], legible: Mapping[str, str]) -> st
 
 
 def _key(namespace: str, names: Sequence[str], parts: Sequence[str]) -> str:
-    return _hashed(_measured((namespace,)) + _measured_pairs(names, parts), DIGEST_BYTES).hex()
+    return _hashed(_measured((namespace,)) + _measured_pairs(names, parts), 16).hex()
 
 
 def _fingerprint(content: bytes) -> int:
