@@ -15,7 +15,7 @@ from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult,
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from tests.delivery import virtual_time
-from tests.delivery.scripted import ERROR_500, NO_CONNECTION, OK, Endpoint, a_call, calls, deliver, too_many
+from tests.delivery.scripted import ERROR_500, NO_ANSWER, NO_CONNECTION, OK, Endpoint, a_call, calls, deliver, too_many
 from tests.delivery.virtual_writer import UNHURRIED, VirtualLedger, VirtualLimiter
 from tests.effort import scaled
 
@@ -70,6 +70,14 @@ def test_a_call_that_is_refused_here_says_nothing_of_an_endpoint_in_trouble() ->
     assert run.report.stop is not None
     assert run.report.stop.code is ReasonCode.NO_PROGRESS
     assert max(request.began for request in endpoint.requests) <= 61.0, "whatever is refused here meanwhile"
+
+
+def test_a_run_that_gets_no_answers_and_has_nothing_to_wait_for_knows_no_time_to_come_back() -> None:
+    endpoint = Endpoint(lambda *_: NO_ANSWER, lambda: (10.0, 0.0))
+    run = deliver(endpoint, calls(10), concurrency=1, max_wait=35.0)
+    assert run.report.stop is not None
+    assert (run.report.stop.code, run.report.stop.retry_at) == (ReasonCode.NO_PROGRESS, None)
+    assert [request.began for request in endpoint.requests] == pytest.approx([0.0, 10.0, 20.0, 30.0, 40.0], abs=0.1)
 
 
 def test_a_limit_is_used_to_the_full() -> None:
