@@ -86,6 +86,10 @@ class Standalone:
     def answer(self, question: Mapping[str, Any], option: str) -> None:
         """Answer as the user of this session."""
         task = question["task_instance"]
+        # If the answer comes before the scheduler has heard that the task's process ended, Airflow has the task fail.
+        told = "TaskInstance Finished: dag_id={dag_id}, task_id={task_id}, run_id={dag_run_id}, map_index={map_index},"
+        log, heard = self.scene.airflow.home / "standalone.log", told.format_map(task)
+        self.wait_until(lambda: heard in log.read_text(errors="replace"))
         path = "dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/hitlDetails".format_map(task)
         self._ask("PATCH", path, chosen_options=[option], params_input={})
 
@@ -122,9 +126,6 @@ class Standalone:
         """What a task asks a person, once it can be answered."""
         path = f"dags/{dag_id}/dagRuns/{day}/taskInstances/{task_id}"
         self.wait_until(lambda: self._ask("GET", path)["state"] in ("awaiting_input", "deferred"))
-        # If the answer comes before the scheduler has heard that the task's process ended, Airflow has the task fail.
-        heard, log = f"TaskInstance Finished: dag_id={dag_id}, task_id={task_id}, run_id={day},", "standalone.log"
-        self.wait_until(lambda: heard in (self.scene.airflow.home / log).read_text(errors="replace"))
         [asked] = [each for each in self.questions(dag_id, day) if each["task_instance"]["task_id"] == task_id]
         return asked
 
