@@ -89,6 +89,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_impactcall.operators.exports",
                     "airflow_provider_impactcall.operators.impactcall",
                     "airflow_provider_impactcall.operators.ledger",
+                    "airflow_provider_impactcall.operators.migration",
                 ],
             }
         ],

@@ -2,6 +2,7 @@
 
 What a person decides of single calls and rows is in :mod:`~airflow_provider_impactcall.operators.corrections`, and the
 export of all that there is in :mod:`~airflow_provider_impactcall.operators.exports`.
+:mod:`~airflow_provider_impactcall.operators.migration` brings the ledger of an earlier version up to this one.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from airflow_provider_impactcall.operators.corrections import (
     ResolveCallsOperator,
 )
 from airflow_provider_impactcall.operators.exports import ExportLedgerOperator
+from airflow_provider_impactcall.operators.migration import MigrateLedgerOperator
 from airflow_provider_impactcall.operators.query_parameters import QueryParameters, warn_of_phone_numbers
 from airflow_provider_impactcall.operators.redaction import reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
@@ -42,6 +44,7 @@ __all__ = [
     "CorrectLedgerOperator",
     "DismissRowsOperator",
     "ExportLedgerOperator",
+    "MigrateLedgerOperator",
     "PurgeLedgerOperator",
     "ReconcileCallsOperator",
     "RequeueCallsOperator",

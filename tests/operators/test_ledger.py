@@ -15,18 +15,21 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.operators.ledger import (
     AdoptCallsOperator,
+    MigrateLedgerOperator,
     PurgeLedgerOperator,
     ReconcileCallsOperator,
 )
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests import examples
+from tests.delivery.ledger.earlier import as_version_3_left_it
 
 SID = "IRabcdef0123"
 COLUMNS = (
@@ -284,3 +287,14 @@ def test_a_parameter_that_looks_like_a_phone_number_is_not_shown(
     warned = [record.args for record in caplog.records if record.name.endswith("operators.query_parameters")]
     assert warned == [("caller",)]
     assert task.execute({})["adopted"] == 1
+
+
+def test_a_ledger_of_an_earlier_version_is_migrated_by_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/earlier.db"
+    as_version_3_left_it(url)
+    monkeypatch.setenv("AIRFLOW_CONN_EARLIER", json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/earlier.db"}))
+    migrate = MigrateLedgerOperator(task_id="migrate", ledger_conn_id="earlier")
+    assert migrate.execute({})["migrations"] == [migration.name for migration in MIGRATIONS]
+    assert not any(migrate.execute({}).values())
+    with pytest.raises(AirflowFailException):
+        MigrateLedgerOperator(task_id="migrate", ledger_conn_id="impactcall_default").execute({})

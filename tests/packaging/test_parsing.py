@@ -75,6 +75,7 @@ def test_everything_parses_and_reaches_nothing(parsed: dict[str, dict[str, Any]]
             "export",
             "finished_calls",
             "mapped",
+            "migrate",
             "purge",
             "reconcile",
             "requeue",

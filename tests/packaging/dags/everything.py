@@ -15,6 +15,7 @@ from airflow_provider_impactcall.operators.ledger import (
     AdoptCallsOperator,
     DismissRowsOperator,
     ExportLedgerOperator,
+    MigrateLedgerOperator,
     PurgeLedgerOperator,
     ReconcileCallsOperator,
     RequeueCallsOperator,
@@ -56,6 +57,7 @@ with DAG("everything", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC
     AdoptCallsOperator(task_id="adopt", **query, **TO_CORRECT)
     ReconcileCallsOperator(task_id="reconcile", **query, **TO_CORRECT)
     ExportLedgerOperator(task_id="export", sql_conn_id=WAREHOUSE, table="calls", **TO_DELIVER)
+    MigrateLedgerOperator(task_id="migrate", ledger_conn_id="embedded")
     PurgeLedgerOperator(task_id="purge", older_than=400, **TO_CORRECT)
     RequeueCallsOperator(task_id="requeue", state=["rejected"], since=datetime(2026, 1, 1, tzinfo=UTC), **TO_CORRECT)
     ResolveCallsOperator.partial(task_id="resolve", outcome="delivered", **TO_CORRECT).expand(call_session_ids=["a"])
