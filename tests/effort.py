@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-FACTORS = {"few": 0.05, "quick": 0.2, "ci": 0.4, "nightly": 5.0, "fuzz": 1000.0}
+FACTORS = {"few": 0.05, "quick": 0.12, "ci": 0.4, "nightly": 5.0, "fuzz": 1000.0}
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
 
 
