@@ -174,6 +174,29 @@ def test_back_off_doubles_to_half_a_minute(failures: int, wait: float) -> None:
     virtual_time.run(main())
 
 
+def test_four_failures_of_single_calls_slow_nobody_down_and_five_do() -> None:
+    async def main() -> list[bool]:
+        pacing, held_up = Pacing(max_wait=1e6, random=_Longest()), []
+        for _ in range(5):
+            assert await pacing.admit()
+            pacing.observe(ERROR_500)
+            held_up.append(pacing.holds_up)
+        return held_up
+
+    assert virtual_time.run(main()) == [False] * 4 + [True]
+
+
+def test_permits_are_asked_for_calls_that_follow_and_not_for_those_in_flight() -> None:
+    async def main() -> Sequence[int]:
+        pacing = Pacing(max_wait=1e6)
+        with pacing.in_hand(), pacing.in_hand(), pacing.in_hand():
+            assert await pacing.admit()
+            assert await pacing.admit()
+            return pacing.demand()
+
+    assert virtual_time.run(main()) == (0, 1), "of three in hand two are in flight"
+
+
 def test_back_off_has_full_jitter() -> None:
     async def wait(seed: int) -> float:
         pacing = Pacing(max_wait=1e6, random=Random(seed))
