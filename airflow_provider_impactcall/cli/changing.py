@@ -6,7 +6,6 @@ import getpass
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
@@ -139,10 +138,7 @@ def _selection_to_change(args: Namespace, usual: Sequence[str], allowed: Collect
     if selection == Selection():
         conditions = ", ".join(condition.flags[0] for condition in SELECTION)
         raise WrongUsage(f"give at least one condition that selects calls: {conditions}")
-    strange = sorted(set(selection.states) - set(allowed))
-    if strange:
-        raise InvalidOption(f"{' and '.join(strange)} calls cannot be changed so: only {', '.join(allowed)} ones can")
-    return replace(selection, states=selection.states or tuple(usual))
+    return selection.limited_to(allowed, usual)
 
 
 def _author(args: Namespace) -> Author:

@@ -64,7 +64,7 @@ class TableExport:
 
     def _unmarked(self, end: float) -> Iterator[list[dict[str, Any]]]:
         """The calls that the table has a mark of and the ledger has not, some at a time: a person has accepted the
-        change, which is no change of the call.
+        change, which leaves the call as it was.
         """
         last = ""
         while keys := self._table.marked(self._ledger.namespace, last, self._page):

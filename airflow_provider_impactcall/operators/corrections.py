@@ -57,12 +57,7 @@ class Correction:
 
         :raises InvalidOption: if it names one that it cannot be done to
         """
-        strange = sorted(set(selection.states) - set(self.allowed))
-        if strange:
-            raise InvalidOption(
-                f"{' and '.join(strange)} calls cannot be changed so: only {', '.join(self.allowed)} ones can"
-            )
-        return replace(selection, states=selection.states or tuple(self.usual))
+        return selection.limited_to(self.allowed, self.usual)
 
     def allowed_of(self, selection: Selection, selected: Mapping[str, int]) -> Selection:
         """What it may be done to of a selection.

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -112,8 +111,7 @@ class Corrections:
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be dismissed, or selects more than ``at_most``
         """
-        _check(selection, (INVALID,), "be dismissed")
-        selection = replace(selection, states=(INVALID,))
+        selection = selection.limited_to((INVALID,), (INVALID,), "be dismissed")
         keys = _bounded((row["key"] for row in self._letters.newest(selection)), at_most)
         return self._in_pages("dismiss", keys, author, partial(_dismiss_page, selection))
 
@@ -142,8 +140,7 @@ class Corrections:
 
     def _keys(self, selection: Selection, usual: Sequence[str], allowed: Sequence[str], what: str) -> Iterator[str]:
         """The keys of a selection, which means the usual states if it names none."""
-        _check(selection, allowed, what)
-        return (row["key"] for row in self._queries.each(replace(selection, states=selection.states or usual)))
+        return (row["key"] for row in self._queries.each(selection.limited_to(allowed, usual, what)))
 
     def _amend(self, kind: str, cause: Cause, states: Collection[str], keys: Iterator[str], author: Author) -> int:
         """Bring calls into the state that follows theirs; those that are in another state by now are left alone.
@@ -160,12 +157,6 @@ class Corrections:
             while page := sorted(islice(keys, KEYS_A_QUERY)):
                 ends.update(edit.repeatedly(partial(change, edit, run_id, page)))
         return ends.total()
-
-
-def _check(selection: Selection, allowed: Sequence[str], what: str) -> None:
-    strange = sorted(set(selection.states) - set(allowed))
-    if strange:
-        raise InvalidOption(f"{' and '.join(strange)} calls cannot {what}: only {', '.join(allowed)} ones can")
 
 
 def _bounded(keys: Iterator[str], at_most: int | None) -> Iterator[str]:

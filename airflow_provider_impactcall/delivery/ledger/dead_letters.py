@@ -84,8 +84,7 @@ def keyed_digest(secret: bytes, content: bytes) -> str:
 
 def has_letters(connection: Connection, namespace: str) -> bool:
     """Whether any row of the namespace is a dead letter."""
-    query = sa.select(dead_letters.c.key).where(dead_letters.c.namespace == namespace).limit(1)
-    return connection.execute(query).first() is not None
+    return _has_any(connection, dead_letters, namespace)
 
 
 def keep_letters(
@@ -104,15 +103,8 @@ def keep_letters(
         delivered = _delivered(connection, namespace, of_group)
         discard_letters(connection, delivered)
         wanted = {key: letter for key, letter in of_group.items() if key not in delivered}
-        locking = sa.select(dead_letters.c.key).where(dead_letters.c.key.in_(list(wanted)))
-        known = set(connection.execute(locking.order_by(dead_letters.c.key).with_for_update()).scalars())
-        rows = [_values(key, letter, run_id, moment) for key, letter in wanted.items()]
-        again = [row for row in rows if row["of_key"] in known]
-        if again:
-            connection.execute(_AGAIN, again)
-        new = [row for row in rows if row["of_key"] not in known]
-        if new:
-            connection.execute(_NEW, [{**row, "of_namespace": namespace} for row in new])
+        rows = {key: _values(key, letter, run_id, moment) for key, letter in wanted.items()}
+        _add_or_change(connection, dead_letters, rows, namespace, new=_NEW, again=_AGAIN)
 
 
 def letters_of(connection: Connection, keys: Collection[str], session_keys: Collection[str]) -> set[str]:
@@ -164,24 +156,16 @@ def mark_changed(
     :param fingerprints: by key, the fingerprint of what came, and how often
     """
     for keys in in_parts(sorted(fingerprints)):
-        locking = sa.select(changed_calls.c.key).where(changed_calls.c.key.in_(keys))
-        known = set(connection.execute(locking.order_by(changed_calls.c.key).with_for_update()).scalars())
-        values = [
-            {"of_key": key, "of_fingerprint": fingerprints[key][0], "of_times": fingerprints[key][1], "at": moment}
+        rows = {
+            key: {"of_key": key, "of_fingerprint": fingerprints[key][0], "of_times": fingerprints[key][1], "at": moment}
             for key in keys
-        ]
-        again = [each for each in values if each["of_key"] in known]
-        if again:
-            connection.execute(_CHANGED_AGAIN, again)
-        new = [{**each, "of_namespace": namespace} for each in values if each["of_key"] not in known]
-        if new:
-            connection.execute(_CHANGED, new)
+        }
+        _add_or_change(connection, changed_calls, rows, namespace, new=_CHANGED, again=_CHANGED_AGAIN)
 
 
 def has_marks(connection: Connection, namespace: str) -> bool:
     """Whether any call of the namespace has come again with other content."""
-    query = sa.select(changed_calls.c.key).where(changed_calls.c.namespace == namespace).limit(1)
-    return connection.execute(query).first() is not None
+    return _has_any(connection, changed_calls, namespace)
 
 
 def marks_before(connection: Connection, keys: Collection[str], began: float) -> set[str]:
@@ -218,6 +202,34 @@ def count_rows(connection: Connection, run_id: str, counts: Mapping[RunRow, tupl
             for each, (rows, kept) in counts.items()
         ]
         connection.execute(sa.insert(run_rows), told)
+
+
+def _has_any(connection: Connection, table: sa.Table, namespace: str) -> bool:
+    query = sa.select(table.c.key).where(table.c.namespace == namespace).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _add_or_change(
+    connection: Connection,
+    table: sa.Table,
+    rows: Mapping[str, dict[str, Any]],
+    namespace: str,
+    *,
+    new: sa.Insert,
+    again: sa.Update,
+) -> None:
+    """Write rows by key: those that are there are locked and changed, the others inserted.
+
+    :param rows: by key, what the statements are given
+    """
+    locking = sa.select(table.c.key).where(table.c.key.in_(list(rows)))
+    known = set(connection.execute(locking.order_by(table.c.key).with_for_update()).scalars())
+    there = [row for key, row in rows.items() if key in known]
+    if there:
+        connection.execute(again, there)
+    others = [{**row, "of_namespace": namespace} for key, row in rows.items() if key not in known]
+    if others:
+        connection.execute(new, others)
 
 
 def _delivered(connection: Connection, namespace: str, letters: Mapping[str, DeadLetter]) -> set[str]:

@@ -141,6 +141,19 @@ class Selection:
         """Whether it selects any that are listed so, as far as states go."""
         return not self.states or listed in self.states
 
+    def limited_to(self, allowed: Collection[str], usual: Collection[str], what: str = "be changed so") -> Selection:
+        """The same for something that can be done in some states alone.
+
+        :param allowed: the states that it can be done in
+        :param usual: those that are meant if the selection names none
+        :param what: is done, for the error
+        :raises InvalidOption: if the selection names another state
+        """
+        strange = sorted(set(self.states) - set(allowed))
+        if strange:
+            raise InvalidOption(f"{' and '.join(strange)} calls cannot {what}: only {', '.join(allowed)} ones can")
+        return replace(self, states=self.states or tuple(usual))
+
     @property
     def stored_states(self) -> set[str]:
         """The states that the ledger may hold such calls in; none for all."""
