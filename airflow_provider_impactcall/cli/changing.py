@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
@@ -58,21 +58,13 @@ def resolve_calls(args: Namespace, results: TextIO) -> None:
 @command
 def accept_calls(args: Namespace, results: TextIO) -> None:
     """Take calls to be as they came last."""
-    selection, author = _selection_to_change(args, (CHANGED,), (CHANGED,)), _author(args)
-    with hook_of(args).ledger() as ledger:
-        counts = Listing(ledger).count(selection)
-        if _confirmed(args, counts, "accept", "", results):
-            _changed(Corrections(ledger).accept(selection, author), counts, "accepted", results)
+    _settle(args, CHANGED, Corrections.accept, "accept", "accepted", results)
 
 
 @command
 def dismiss_rows(args: Namespace, results: TextIO) -> None:
     """Have rows that were rejected here not listed any more."""
-    selection, author = _selection_to_change(args, (INVALID,), (INVALID,)), _author(args)
-    with hook_of(args).ledger() as ledger:
-        counts = Listing(ledger).count(selection)
-        if _confirmed(args, counts, "dismiss", "", results):
-            _changed(Corrections(ledger).dismiss(selection, author), counts, "dismissed", results)
+    _settle(args, INVALID, Corrections.dismiss, "dismiss", "dismissed", results)
 
 
 @command
@@ -130,6 +122,22 @@ def migrate(args: Namespace, results: TextIO) -> None:
             "indexes are still missing, as deliveries are under way, another process builds them, or the database "
             "refused: run the command again"
         )
+
+
+def _settle(
+    args: Namespace,
+    listed: str,
+    settle: Callable[[Corrections, Selection, Author], int],
+    what: str,
+    how: str,
+    results: TextIO,
+) -> None:
+    """Settle what a person has seen of one kind."""
+    selection, author = _selection_to_change(args, (listed,), (listed,)), _author(args)
+    with hook_of(args).ledger() as ledger:
+        counts = Listing(ledger).count(selection)
+        if _confirmed(args, counts, what, "", results):
+            _changed(settle(Corrections(ledger), selection, author), counts, how, results)
 
 
 def _selection_to_change(args: Namespace, usual: Sequence[str], allowed: Collection[str]) -> Selection:

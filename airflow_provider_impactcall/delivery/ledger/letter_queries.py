@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
 from airflow_provider_impactcall.delivery.ledger.paging import dated, newest_first, now
 from airflow_provider_impactcall.delivery.ledger.queries import readable
-from airflow_provider_impactcall.delivery.ledger.schema import dead_letters, runs
+from airflow_provider_impactcall.delivery.ledger.schema import dead_letters
 from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, INVALID, Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 
@@ -88,11 +88,7 @@ def letter_conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
         yield sa.func.lower(dead_letters.c.reason).contains(selection.reason.lower(), autoescape=True)
     if selection.reason_code is not None:
         yield dead_letters.c.reason_code == str(selection.reason_code)
-    if selection.run_id is not None:
-        yield dead_letters.c.run_id == selection.run_id
-        # No run has read a row before it began.
-        began = sa.select(runs.c.started_at).where(runs.c.run_id == selection.run_id).scalar_subquery()
-        yield dead_letters.c.last_at >= sa.func.coalesce(began, 0.0)
+    yield from selection.run_of(dead_letters.c.run_id, dead_letters.c.last_at)
     yield from selection.period_of(dead_letters.c.last_at)
     if selection.call_session_ids:
         yield dead_letters.c.CallSessionId.in_(tuple(selection.call_session_ids))

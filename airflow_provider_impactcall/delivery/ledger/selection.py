@@ -193,11 +193,7 @@ class Selection:
             yield calls.c.status == self.status
             if self.status >= 300:
                 yield UNDELIVERED
-        if self.run_id is not None:
-            yield calls.c.run_id == self.run_id
-            # No run has changed a call before it began; when its last answer came, nothing says as surely.
-            began = sa.select(runs.c.started_at).where(runs.c.run_id == self.run_id).scalar_subquery()
-            yield calls.c.changed_at >= sa.func.coalesce(began, 0.0)
+        yield from self.run_of(calls.c.run_id, calls.c.changed_at)
         yield from self.period_of(calls.c.changed_at)
         if self.call_session_ids:
             yield calls.c.CallSessionId.in_(tuple(self.call_session_ids))
@@ -212,6 +208,14 @@ class Selection:
         yield calls.c.namespace == namespace
         yield from of_calls.conditions(settled=True)
         yield from self.period_of(changed_calls.c.last_at)
+
+    def run_of(self, run_id: ColumnElement[Any], moment: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
+        """What holds of a run and a time that are the given one's."""
+        if self.run_id is not None:
+            yield run_id == self.run_id
+            # No run has changed a call before it began; when its last answer came, nothing says as surely.
+            began = sa.select(runs.c.started_at).where(runs.c.run_id == self.run_id).scalar_subquery()
+            yield moment >= sa.func.coalesce(began, 0.0)
 
     def period_of(self, moment: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
         """What holds of a time that is between those that are given."""
