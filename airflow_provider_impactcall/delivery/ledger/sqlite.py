@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
+from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
+from airflow_provider_impactcall.delivery.ledger.retries import Retries
+
 READS = "impactcall_reads"
+
+_PATIENCE = 30.0  # seconds that one waits for others
+_FIRST_PAUSE = 0.005
+_LONGEST_PAUSE = 0.1
+_PRIMARY = 0xFF  # of a result code of SQLite; what is above it says more of the same
 
 
 def make_durable(engine: Engine) -> None:
@@ -19,8 +28,31 @@ def make_durable(engine: Engine) -> None:
 
 def _configure(connection: Any, _: Any) -> None:
     connection.isolation_level = None
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
+    _write_ahead(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have it write ahead to a log. A file that does so already is only asked.
+
+    SQLite waits for nobody here, whatever its time-out is: it reads the file first, and then asks for all of it.
+    https://www.sqlite.org/c3ref/busy_handler.html
+
+    :raises sqlite3.OperationalError: if others use a new file for half a minute
+    """
+    retries = Retries(_FIRST_PAUSE, _LONGEST_PAUSE, monotonic=SYSTEM_CLOCK.monotonic, seconds=_PATIENCE)
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
+            pause = retries.pause() if busy else None
+            if pause is None:
+                raise
+        else:
+            return
+        SYSTEM_CLOCK.sleep(pause)
 
 
 def _begin(connection: Connection) -> None:

@@ -1,0 +1,37 @@
+"""How the file of a ledger on SQLite is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from airflow_provider_impactcall.delivery.ledger.sqlite import make_durable
+
+FULL = 2
+
+
+def pragmas(file: Path) -> list[object]:
+    """Journal mode and synchronous of a new connection to a ledger's file."""
+    engine = sa.create_engine(f"sqlite:///{file}")
+    make_durable(engine)
+    try:
+        with engine.connect() as connection:
+            return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
+    finally:
+        engine.dispose()
+
+
+def test_who_opens_a_new_file_waits_for_another_that_writes_to_it(tmp_path: Path) -> None:
+    """SQLite's own time-out does not hold while a file is switched to write-ahead logging."""
+    file = tmp_path / "ledger.db"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE first (value)")
+    ends = threading.Timer(0.2, other.execute, ["COMMIT"])
+    ends.start()
+    assert pragmas(file) == ["wal", FULL]
+    ends.join()
+    other.close()
