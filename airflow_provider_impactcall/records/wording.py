@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 from airflow_provider_impactcall.records import normalize
 
-_SHORT = 256
+# Longer ones are no words of a table, and what has as many digits may be somebody's number: neither is remembered.
+_LONGEST_WORD = 64
+_DIGITS_OF_A_NUMBER = 7
+_MOST_WORDS = 1024
+_remembered: dict[str, str] = {}
 
 
 def folded(word: Any) -> str:
     """A word without what differs between one place of a vendor's and another: case, and ``-``, ``_`` for spaces."""
-    if type(word) is str and len(word) <= _SHORT and word.isascii() and "\0" not in word:  # the common case, for speed
-        return _folded_again(word)
-    if isinstance(word, bool):
+    if type(word) is str:
+        found = _remembered.get(word)
+        if found is not None:
+            return found
+    elif isinstance(word, bool):
         return "true" if word else "false"
     text = normalize.text(word)
-    return _folded_again(text) if len(text) <= _SHORT else _folded(text)
-
-
-def _folded(text: str) -> str:
-    return " ".join(normalize.bare(text).casefold().replace("-", " ").replace("_", " ").split())
-
-
-# Longer ones are no words of a table, and must not stay in memory.
-_folded_again = lru_cache(maxsize=512)(_folded)
+    found = " ".join(normalize.bare(text).casefold().replace("-", " ").replace("_", " ").split())
+    if len(text) <= _LONGEST_WORD and sum(map(str.isdigit, text)) < _DIGITS_OF_A_NUMBER:
+        if len(_remembered) >= _MOST_WORDS:
+            _remembered.clear()
+        _remembered[text] = found
+    return found
 
 
 def names_in(source: Any) -> Iterator[str]:

@@ -17,6 +17,11 @@ from airflow_provider_impactcall.records.normalize.values import UnfitValue, pla
 CallerIdFormat = Literal["national", "e164"]
 
 _NANP = 1
+_DIGITS_OF_NANP = 10
+_IN_NANP = frozenset({None, *phonenumbers.COUNTRY_CODE_TO_REGION_CODE[_NANP]})
+# The types of numbers by which phonenumbers tells whether a number is one of a country.
+_TYPES = ("premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail",
+          "fixed_line", "mobile")  # fmt: skip
 _LONGEST_ADDRESS = 255
 _DIALLED = re.compile(r"\+?[0-9 ().\-]+")
 _PLUS_IN_BRACKETS = re.compile(r" *\( ?\+([0-9 ]+)\)(.*)")
@@ -30,6 +35,7 @@ _EXTENSION = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _ADDRESS = re.compile(r"(?P<scheme>sips?|tel):(?P<user>[^@;]*)(?P<options>(?:;[^@]*)?)(?P<host>@[^@]*)?", re.IGNORECASE)
+_MARKS = str.maketrans("", "", "+ ().-")
 _WIDE = str.maketrans("＋（）．＃＊，；", "+().#*,;")
 
 _WITHHELD = re.compile(
@@ -62,8 +68,8 @@ def is_anonymous(value: Any) -> bool:
 
     An absent value (``None``, ``''``) is no such mark. Raises nothing.
     """
-    if type(value) is str and len(value) == 12 and value.startswith("+1") and value.isascii() and value[1:].isdecimal():
-        return False  # The common case, for speed: no mark of the keypad begins so.
+    if type(value) is str and _is_nanp(value):
+        return False  # No mark of the keypad has ten digits alone, or begins with +1.
     try:
         bare = plain(value)
         written = bare if isinstance(bare, str) else str(integer(bare))
@@ -107,26 +113,38 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
     :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), what is no phone number, or one
         whose country cannot be known, or that is not one of ``country``
     """
-    if type(value) is str and len(value) <= _LONGEST_ADDRESS:  # the common cases, for speed
-        if len(value) == 10 and country in (None, "US") and value.isascii() and value.isdecimal():
-            return value if form == "national" else f"+{_NANP}{value}"  # No mark of the keypad has ten digits alone.
-        return _phone_number(value, country, form)
-    return _phone_number(_written(value), country, form)
+    if type(value) is str and country in _IN_NANP and _is_nanp(value):
+        national = value[-_DIGITS_OF_NANP:]
+    else:
+        calling_code, national = _dialled_number(value, country)
+        if calling_code != _NANP:
+            return f"+{calling_code}{national}"
+    return national if form == "national" else f"+{_NANP}{national}"
+
+
+def _is_nanp(value: str) -> bool:
+    """Whether text is a NANP number in one of the two forms that databases have: ten digits, alone or after ``+1``."""
+    length = len(value)
+    if length == _DIGITS_OF_NANP:
+        return value.isdecimal() and value.isascii()
+    # Of +1 and a 0 or 1, which begins no area code, the library of phone numbers knows what it may be.
+    return (
+        length == len("+1") + _DIGITS_OF_NANP
+        and value.startswith("+1")
+        and value[2] not in "01"
+        and value[2:].isdecimal()
+        and value.isascii()
+    )
 
 
 @reader
-def _written(value: Any) -> str:
+def _dialled_number(value: Any, country: str | None) -> tuple[int, str]:
+    """A number's calling code, and its digits after that."""
     # A number's sign or point must not pass for the punctuation of a phone number.
     written = unescaped(value) if isinstance(value, str) else str(integer(value, "a phone number"))
     if len(written) > _LONGEST_ADDRESS:
         raise UnfitValue(_NOT_DIGITS, ProblemCode.NOT_A_PHONE_NUMBER)
-    return written
-
-
-@lru_cache(maxsize=65_536)
-@reader
-def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> str:
-    readable = _readable(unescaped(written))
+    readable = _readable(written)
     try:
         dialled = _dialled(readable)
     except UnfitValue:
@@ -140,37 +158,33 @@ def _phone_number(written: str, country: str | None, form: CallerIdFormat) -> st
     if _MEXICAN_MOBILE.fullmatch(digits) and (international or country == "MX"):
         digits = f"52{digits[3:]}"
         dialled, international = f"+{digits}", True
-    nanp_country = country is None or phonenumbers.country_code_for_region(country) == _NANP
-    if not international and nanp_country:
-        if len(digits) != 10 and not (len(digits) == 11 and digits.startswith("1")):
-            remedy = "write it with + and its country code" + ("" if country else ", or give its country")
-            raise UnfitValue(f"is not a NANP number of ten digits; {remedy}", ProblemCode.WITHOUT_COUNTRY_CODE)
-        calling_code, national = _NANP, digits[-10:]
-    else:
-        try:
-            parsed = phonenumbers.parse(dialled, None if international else country)
-        except phonenumbers.NumberParseException:
-            raise UnfitValue("is no phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER) from None
-        # Not is_possible_number, which also takes a number without its area code, as dialled next door.
-        if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
-            raise UnfitValue(
-                "is too short or too long for a phone number of its country", ProblemCode.NOT_A_PHONE_NUMBER
-            )
-        calling_code = parsed.country_code or 0
-        if country is not None and phonenumbers.country_code_for_region(country) != calling_code:
-            raise UnfitValue(
-                f"starts with +{calling_code}, which is not the calling code of {country}",
-                ProblemCode.NOT_A_PHONE_NUMBER,
-            )
-        national = phonenumbers.national_significant_number(parsed)
-        # Written as +49 00..., each reading would take off one more zero as Germany's trunk prefix.
-        if phonenumbers.parse(f"+{calling_code}{national}") != parsed:
-            raise UnfitValue("is no phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER)
-        if f"{calling_code}{national}" in _KEYPAD:
-            raise UnfitValue(_ANONYMOUS, ProblemCode.ANONYMOUS_CALLER)
-    if calling_code == _NANP and form == "national":
-        return national
-    return f"+{calling_code}{national}"
+    if country in _IN_NANP:
+        if international and _is_nanp(f"+{digits}"):
+            return _NANP, digits[1:]
+        if not international:
+            if len(digits) != _DIGITS_OF_NANP and not (len(digits) == 1 + _DIGITS_OF_NANP and digits.startswith("1")):
+                remedy = "write it with + and its country code" + ("" if country else ", or give its country")
+                raise UnfitValue(f"is not a NANP number of ten digits; {remedy}", ProblemCode.WITHOUT_COUNTRY_CODE)
+            return _NANP, digits[-_DIGITS_OF_NANP:]
+    try:
+        parsed = phonenumbers.parse(dialled, None if international else country)
+    except phonenumbers.NumberParseException:
+        raise UnfitValue("is no phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER) from None
+    # Not is_possible_number, which also takes a number without its area code, as dialled next door.
+    if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
+        raise UnfitValue("is too short or too long for a phone number of its country", ProblemCode.NOT_A_PHONE_NUMBER)
+    calling_code = parsed.country_code or 0
+    if country is not None and phonenumbers.country_code_for_region(country) != calling_code:
+        raise UnfitValue(
+            f"starts with +{calling_code}, which is not the calling code of {country}", ProblemCode.NOT_A_PHONE_NUMBER
+        )
+    national = phonenumbers.national_significant_number(parsed)
+    # Written as +49 00..., each reading would take off one more zero as Germany's trunk prefix.
+    if phonenumbers.parse(f"+{calling_code}{national}") != parsed:
+        raise UnfitValue("is no phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER)
+    if f"{calling_code}{national}" in _KEYPAD:
+        raise UnfitValue(_ANONYMOUS, ProblemCode.ANONYMOUS_CALLER)
+    return calling_code, national
 
 
 def _readable(written: str) -> str:
@@ -209,7 +223,7 @@ def _dialled(written: str) -> str:
 
 
 def _digits(dialled: str) -> str:
-    return re.sub(r"[^0-9]", "", dialled)
+    return dialled.translate(_MARKS)
 
 
 def _of_address(address: re.Match[str]) -> str:
@@ -230,10 +244,33 @@ def is_no_nanp(phone_number: str) -> bool:
     return phone_number.removeprefix(f"+{_NANP}").startswith(("0", "1"))
 
 
-@lru_cache(maxsize=65_536)
 def country_of(phone_number: str) -> str | None:
     """The country of a number in the form that :func:`phone_number` gives, or None if it has no one country."""
+    if _is_nanp(phone_number) and phone_number[-_DIGITS_OF_NANP] not in "01":
+        found = _nanp_regions().match(phone_number[-_DIGITS_OF_NANP:])
+        return None if found is None else found.lastgroup
     # With its calling code: a NANP number that starts with 011 would be read as dialled abroad.
     parsed = phonenumbers.parse(phone_number if phone_number.startswith("+") else f"+{_NANP}{phone_number}")
     region = phonenumbers.region_code_for_number(parsed)
     return region if region in phonenumbers.SUPPORTED_REGIONS else None
+
+
+@lru_cache(maxsize=1)
+def _nanp_regions() -> re.Pattern[str]:
+    """Finds the country of a NANP number, as the name of the group that its ten digits match.
+
+    It is made of what ``phonenumbers`` knows of each country, in its order and by its rules
+    (``region_code_for_number``): a country with an area code of its own is known by that, any other by a number of any
+    type. The library takes 10 to 40 us for a number, which it reads anew for each country; this takes 1, so that
+    nothing has to be kept of any number. A test compares the two by all six digits that a number may begin with.
+    """
+    known = []
+    for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[_NANP]:
+        country: Any = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
+        pattern = country.leading_digits
+        if pattern is None:
+            types = [each for each in (getattr(country, name) for name in _TYPES) if each is not None]
+            numbers = dict.fromkeys(each.national_number_pattern for each in types if each.national_number_pattern)
+            pattern = f"(?=(?:{country.general_desc.national_number_pattern})$)(?:{'|'.join(numbers)})$"
+        known.append(f"(?P<{region}>{pattern})")
+    return re.compile("|".join(known))

@@ -16,6 +16,7 @@ from airflow_provider_impactcall.records.normalize.values import (
     described,
     is_absent,
     misread,
+    plain,
     reader,
     unescaped,
     word,
@@ -64,9 +65,9 @@ def _text(value: Any) -> str:
         whole = None if isinstance(value, Decimal) else whole_number(value)
         spelled = format(decimal(value), "f") if whole is None else str(whole)
     elif isinstance(value, (date, datetime)):
-        spelled = value.isoformat()
+        spelled = plain(value.isoformat())
     elif isinstance(value, UUID):
-        spelled = str(value)
+        spelled = plain(str(value))
     else:
         raise UnfitValue(f"must be text, and is {described(value)}", ProblemCode.WRONG_TYPE)
     try:
@@ -91,9 +92,7 @@ def one_of(value: Any, allowed: Sequence[str]) -> str:
 
     :raises UnfitValue: for anything else
     """
-    if type(value) is str and value in allowed:  # the common case, for speed
-        return value
-    return _one_of(value, allowed)
+    return value if type(value) is str and value in allowed else _one_of(value, allowed)
 
 
 @reader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
-from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from airflow_provider_impactcall.exceptions import ProblemCode
@@ -19,14 +19,23 @@ _TIME = re.compile(rf"({_DATE})[Tt ]([0-9]{{2}}(?::?[0-9]{{2}}(?::?[0-9]{{2}}(?:
 _TWELVE_HOURS = re.compile(
     rf"({_DATE}) (0?[1-9]|1[0-2]):([0-9]{{2}})(?::([0-9]{{2}})(?:[.,][0-9]+)?)? ?([AP])M{_OFFSET}", re.IGNORECASE
 )
-# What email.utils reads rightly. It also takes an offset of 99 hours, and half a date.
+# email.utils reads more: an offset of 99 hours, half a date, and the year 0099 as 1999.
 _RFC_2822 = re.compile(
-    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?[0-9]{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) ([0-9]{4}) "
-    r"[0-9]{2}:[0-9]{2}(?::[0-9]{2})?"
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?([0-9]{1,2}) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) ([0-9]{4}) "
+    r"([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?"
     r"(?: (UTC?|GMT|Z|[ECMP][SD]T|[+-](?:[01][0-9]|2[0-3])[0-5][0-9])(?: \([A-Z]{1,5}\))?)?",
     re.IGNORECASE | re.ASCII,
 )
+_MONTHS = {"jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10,
+           "nov": 11, "dec": 12}  # fmt: skip
+# RFC 2822, 4.3. A time of -0000 is one in UTC, of which nobody says where.
+_HOURS = {
+    **{"UT": "+0000", "UTC": "+0000", "GMT": "+0000", "Z": "+0000"},
+    **{"EST": "-0500", "EDT": "-0400", "CST": "-0600", "CDT": "-0500", "MST": "-0700", "MDT": "-0600", "PST": "-0800",
+       "PDT": "-0700"},
+}  # fmt: skip
 _EPOCH = re.compile(r"([0-9]{10}|[0-9]{13})(?:\.[0-9]+)?")
+_MORE_DIGITS = 10**13
 _DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _MINUTE = timedelta(minutes=1)
 _DAY = 86_400.0
@@ -66,16 +75,22 @@ def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None)
     :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, a time without
         an offset when there is no ``zone``, a local time that a clock change skips, or an epoch of other digits
     """
-    if type(value) is datetime:  # the common case, for speed
-        fixed = value.tzinfo
+    if type(value) is str:
+        moment = _of_text(bare(value))
+    else:
+        moment = _of_digits(str(value)) if type(value) is int and 0 <= value < _MORE_DIGITS else value
+    if type(moment) is datetime:
+        fixed = moment.tzinfo
         if (fixed is UTC or (type(fixed) is timezone and not fixed.utcoffset(None) % _MINUTE)) and (
-            now is None
-            # A day well within both limits, whatever the offset; the time itself takes longer to compare.
-            or _SECOND_DAY < value.toordinal() <= now / _DAY + _DAYS_BEFORE
-            or _EARLIEST <= value.timestamp() <= now + _DAY
+            now is None or _is_surely_a_call_s(moment, now)
         ):
-            return value.isoformat("T", "seconds")
-    return _event_date(value, zone, now)
+            return moment.isoformat("T", "seconds")
+    return _event_date(moment, zone, now)
+
+
+def _is_surely_a_call_s(moment: datetime, now: float) -> bool:
+    """Whether the day of a time is well within both limits, whatever the offset: the time itself takes longer."""
+    return _SECOND_DAY < moment.toordinal() <= now / _DAY + _DAYS_BEFORE
 
 
 @reader
@@ -121,7 +136,7 @@ def _check(moment: datetime, now: float, margin: float = 0.0) -> None:
 
     :param margin: seconds by which it may be another, as its offset is not known yet
     """
-    if _SECOND_DAY < moment.toordinal() <= now / _DAY + _DAYS_BEFORE:  # the common case, whatever the offset, for speed
+    if _is_surely_a_call_s(moment, now):
         return
     at = (moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)).timestamp()
     if at < _EARLIEST - margin:
@@ -141,10 +156,7 @@ def _of_text(value: str) -> datetime:
             clock = f"{in_24_hours:02}:{minute}:{second or '00'}"
             return datetime.fromisoformat(f"{_with_dashes(day)}T{clock}{_ZERO.get(offset, offset)}")
         if (parts := _RFC_2822.fullmatch(value)) is not None:
-            if parts[1] < "0100":  # It would be taken for 2001, and 0099 for 1999.
-                raise ValueError
-            moment = parsedate_to_datetime(value)
-            return moment.replace(tzinfo=UTC) if parts[2] == "-0000" else moment
+            return _of_mail(*parts.groups(""))
     except ValueError:
         parts = None
     if _NEVER.fullmatch(value):
@@ -159,6 +171,21 @@ def _of_text(value: str) -> datetime:
 
 
 _ZERO = {"UTC": "Z", "GMT": "Z"}
+
+
+def _of_mail(day: str, month: str, year: str, hour: str, minute: str, second: str, offset: str) -> datetime:
+    if year < "0100":
+        raise ValueError("is a year of two digits")
+    in_order = (int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), int(second or 0))
+    return datetime(*in_order, tzinfo=_zone_of_mail(offset.upper()) if offset else None)
+
+
+@lru_cache(maxsize=256)
+def _zone_of_mail(offset: str) -> timezone:
+    """The zone of RFC 2822 that an offset is, or one of its names is, which are in capitals."""
+    written = _HOURS.get(offset, offset)
+    away = timedelta(hours=int(written[1:3]), minutes=int(written[3:]))
+    return timezone(-away if written.startswith("-") else away) if away else UTC
 
 
 def _with_dashes(day: str) -> str:
