@@ -148,9 +148,9 @@ def fill(ledger: Ledger, count: int, mapped: int) -> None:
 def claims_of(count: int, mapped: int) -> Iterator[Claim]:
     """Of :func:`rows`; all but the last so many, which nobody asks for, differ from the first in their id alone."""
     key, mapping = Duplicates().key, CallMapping()
-    first = mapping.record(row(0))
+    first = mapping.record(row(0)).parameters()
     for number in range(count - mapped):
-        yield identify(NAMESPACE, key, first.model_copy(update={"CallSessionId": session_id(number)}))
+        yield identify(NAMESPACE, key, CallRecord.of({**first, "CallSessionId": session_id(number)}))
     for each in rows(mapped, first=count - mapped):
         yield identify(NAMESPACE, key, mapping.record(each))
 

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple, Protocol, TypedDict
-
-from pydantic import BeforeValidator
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.sources import DerivedElse
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class CallStatus(StrEnum):
@@ -42,35 +43,49 @@ class Conventions(TypedDict, total=False):
     clock: Callable[[], float]
 
 
-class Beside(Protocol):
-    """What some values need to be read: the part of pydantic's ``ValidationInfo`` that is used here."""
+class Beside(NamedTuple):
+    """What some values need to be read.
 
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """The parameters before this one, as they were read."""
+    :param given: the call's values by parameter, as they were given
+    :param found: the text of the parameters before this one, of those that could be read
+    :param conventions: how values are to be read
+    """
 
-    @property
-    def context(self) -> Conventions | None:
-        """How values are to be read."""
-
-
-class BesideOf(NamedTuple):
-    """The same without pydantic."""
-
-    data: Mapping[str, Any]
-    context: Conventions
+    given: Mapping[str, Any]
+    found: Mapping[str, str]
+    conventions: Conventions
 
 
-class Documented(NamedTuple):
-    """What impact.com's page says of a type: its placeholder, its limit in characters, its words."""
+class Kind(NamedTuple, Generic[T_co]):
+    """What parameters of one kind have in common.
 
-    type: str
+    :param read: makes of a value that is not absent the one that leaves; raises :class:`.UnfitValue` only
+    :param needs_others: whether that takes a :class:`Beside` too
+    :param whole: whether what leaves is a whole number
+    :param type: impact.com's placeholder: ``integer``, ``number`` or ``string``
+    :param limit: the most characters, or None
+    :param allowed: the only words, or empty
+    :param number: of a country, the parameter whose number has it, and tells it if there is no value
+    :param blanks_stay: whether text of nothing but blanks is a value; else it is as good as absent
+    :param may_be_empty: whether text of no characters is a value
+    :param tells_apart: whether it tells calls apart, so that blanks around it mean nothing
+    """
+
+    read: Callable[..., T_co]
+    needs_others: bool = False
+    whole: bool = False
+    type: str = "string"
     limit: int | None = None
     allowed: tuple[str, ...] = ()
+    number: str | None = None
+    blanks_stay: bool = False
+    may_be_empty: bool = False
+    tells_apart: bool = False
 
 
-_Dialled = tuple[Any, str | None]
-"""A number with the country beside it, which may be needed to read it."""
+def is_blank(value: Any) -> bool:
+    """Whether a value is text of nothing but blanks."""
+    return issubclass(type(value), str) and not normalize.bare(value)  # Its class may be what it says it is.
 
 
 def _limited(spelled: str) -> str:
@@ -82,9 +97,7 @@ def _limited(spelled: str) -> str:
     return spelled
 
 
-def limited_text(value: Any) -> str:
-    if type(value) is str and len(value) <= _LIMIT and value.isascii() and "\0" not in value:  # as text does, for speed
-        return value
+def _limited_text(value: Any) -> str:
     return _limited(normalize.text(value))
 
 
@@ -96,8 +109,6 @@ def _filled(value: Any) -> str:
 
 
 def _identifier(value: Any) -> str:
-    if type(value) is str and value.isalnum() and value.isascii() and len(value) <= LONGEST_ID:  # common, for speed
-        return value
     spelled = _filled(value)
     if len(spelled) > LONGEST_ID:
         raise normalize.UnfitValue(
@@ -117,47 +128,65 @@ def readable_id(value: Any) -> str | None:
 
 
 def _limited_identifier(value: Any) -> str:
-    if type(value) is str and value.isalnum() and value.isascii() and len(value) <= _LIMIT:  # likewise
-        return value
     return _limited(_filled(value))
 
 
 def _one_of(allowed: Sequence[str]) -> Callable[[Any], str]:
-    words = frozenset(allowed)
-
     def parse(value: Any) -> str:
-        return value if type(value) is str and value in words else normalize.one_of(value, allowed)  # for speed
+        return normalize.one_of(value, allowed)
 
     return parse
 
 
 def _event_date(value: Any, beside: Beside) -> str:
-    conventions = beside.context or NO_CONVENTIONS
+    conventions = beside.conventions
     return normalize.event_date(value, conventions.get("timezone"), conventions.get("clock", time.time)())
 
 
-def _caller_id(value: _Dialled, beside: Beside) -> str:
-    form = _conventions(beside).get("caller_id_format", "national")
-    number, country = value
-    return normalize.phone_number(number, country, form)
+def _caller_id(value: Any, beside: Beside) -> str:
+    form = beside.conventions.get("caller_id_format", "national")
+    return normalize.phone_number(value, _country_beside("CallerPhoneNumberCountry", value, beside), form)
 
 
-def _called_number(value: _Dialled) -> str:
-    number, country = value
-    return normalize.phone_number(number, country)
+def _called_number(value: Any, beside: Beside) -> str:
+    return normalize.phone_number(value, _country_beside("CalledPhoneNumberCountry", value, beside))
 
 
-def _country_of(number: str) -> Callable[[Any, Beside], str]:
+def _country_beside(name: str, number: Any, beside: Beside) -> str | None:
+    """The country that is given beside a number, and may be needed to read it; None if it is none.
+
+    :param name: of the country's parameter
+    """
+    value = beside.given.get(name)
+    if value is None or (type(value) is str and value in normalize.REGIONS):
+        return value
+    if type(value) is DerivedElse:
+        try:
+            alone = normalize.phone_number(number)
+        except ValueError:
+            return value.country  # The number alone cannot be read.
+        # Ten digits of another country, as France's are.
+        return value.country if normalize.is_no_nanp(alone) else None
+    try:
+        return None if normalize.is_absent(value) else normalize.country(value)
+    except ValueError:
+        return None  # The country's own parameter says so.
+
+
+def _country_of(number: str, derive: Callable[[str], str | None]) -> Callable[[Any, Beside], str]:
     def resolve(value: Any, beside: Beside) -> str:
-        if type(value) is str and value in normalize.REGIONS:  # the common case, for speed
-            return value
         if value is not None and type(value) is not DerivedElse:
-            return normalize.country(value)
-        if number not in beside.data:
+            try:
+                return normalize.country(value)
+            except normalize.UnfitValue:
+                if not is_blank(value):
+                    raise
+            value = None
+        if number not in beside.found:
             return ""  # The number itself is wrong or missing, and that is the problem to report.
-        derived = normalize.country_of(beside.data[number])
+        derived = derive(beside.found[number])
         if derived is None and value is not None:
-            if normalize.is_no_nanp(beside.data[number]):
+            if normalize.is_no_nanp(beside.found[number]):
                 raise normalize.UnfitValue(
                     f"cannot be known: no area code begins with 0 or 1, as {number} does; write that with + and its "
                     "country code",
@@ -177,18 +206,12 @@ def _country_of(number: str) -> Callable[[Any, Beside], str]:
 
 def _talk_duration(value: Any, beside: Beside) -> int:
     talk = normalize.seconds(value)
-    call = beside.data.get("CallDuration")
-    if call is not None and talk > call:
+    call = beside.found.get("CallDuration")
+    if call is not None and talk > int(call):
         # Without the figures: one may be a phone number.
         raise normalize.UnfitValue("must not exceed CallDuration", ProblemCode.LONGER_THAN_THE_CALL)
     return talk
 
-
-def _conventions(beside: Beside) -> Conventions:
-    return beside.context or NO_CONVENTIONS
-
-
-NO_CONVENTIONS = Conventions()
 
 _LIMIT = 64
 LONGEST_ID = 1000
@@ -199,23 +222,31 @@ impact.com's page has no limit; the ledger, which keeps the former, has.
 COUNTRY_OF = {"CallerId": "CallerPhoneNumberCountry", "CalledPhoneNumber": "CalledPhoneNumberCountry"}
 _STATUSES = tuple(status.value for status in CallStatus)
 _PHONE_TYPES = ("Landline", "Mobile", "")
+# A company's own numbers are few, and come in call after call; a caller's must not stay in memory.
+_country_of_a_called_number = lru_cache(maxsize=1024)(normalize.country_of)
 
-Integer = Annotated[int, BeforeValidator(normalize.whole_id), Documented("integer")]
-Number = Annotated[str, BeforeValidator(normalize.number), Documented("number")]
-Amount = Annotated[str, BeforeValidator(normalize.amount), Documented("number")]
-Seconds = Annotated[int, BeforeValidator(normalize.seconds), Documented("integer")]
-TalkSeconds = Annotated[int, BeforeValidator(_talk_duration), Documented("integer")]
-Text = Annotated[str, BeforeValidator(normalize.text), Documented("string")]
-Text64 = Annotated[str, BeforeValidator(limited_text), Documented("string", _LIMIT)]
+INTEGER = Kind(normalize.whole_id, whole=True, type="integer")
+NUMBER = Kind(normalize.number, type="number")
+AMOUNT = Kind(normalize.amount, type="number")
+SECONDS = Kind(normalize.seconds, whole=True, type="integer")
+TALK_SECONDS = Kind(_talk_duration, needs_others=True, whole=True, type="integer")
+TEXT = Kind(normalize.text, blanks_stay=True)
+TEXT_64 = Kind(_limited_text, limit=_LIMIT, blanks_stay=True)
 # Blanks around what tells calls apart mean nothing; those around other text leave as they are.
-Identifier = Annotated[str, BeforeValidator(_identifier), Documented("string")]
-Identifier64 = Annotated[str, BeforeValidator(_limited_identifier), Documented("string", _LIMIT)]
+SESSION_ID = Kind(_identifier, blanks_stay=True, tells_apart=True)
+EVENT_ID = Kind(_identifier, tells_apart=True)
+PROVIDER = Kind(_limited_identifier, limit=_LIMIT, blanks_stay=True, tells_apart=True)
 # impact.com's page calls Zip an integer; as one it would lose the zero of 02139 and every Canadian code.
-ZipText = Annotated[str, BeforeValidator(normalize.text), Documented("integer")]
-Time = Annotated[str, BeforeValidator(_event_date), Documented("string")]
-CallerNumber = Annotated[str, BeforeValidator(_caller_id), Documented("string", _LIMIT)]
-CalledNumber = Annotated[str, BeforeValidator(_called_number), Documented("string")]
-CallerCountry = Annotated[str, BeforeValidator(_country_of("CallerId")), Documented("string", _LIMIT)]
-CalledCountry = Annotated[str, BeforeValidator(_country_of("CalledPhoneNumber")), Documented("string", _LIMIT)]
-Status = Annotated[str, BeforeValidator(_one_of(_STATUSES)), Documented("string", allowed=_STATUSES)]
-PhoneKind = Annotated[str, BeforeValidator(_one_of(_PHONE_TYPES)), Documented("string", allowed=_PHONE_TYPES)]
+ZIP = Kind(normalize.text, type="integer", blanks_stay=True)
+TIME = Kind(_event_date, needs_others=True)
+CALLER = Kind(_caller_id, needs_others=True, limit=_LIMIT)
+CALLED = Kind(_called_number, needs_others=True)
+CALLER_COUNTRY = Kind(_country_of("CallerId", normalize.country_of), needs_others=True, limit=_LIMIT, number="CallerId")
+CALLED_COUNTRY = Kind(
+    _country_of("CalledPhoneNumber", _country_of_a_called_number),
+    needs_others=True,
+    limit=_LIMIT,
+    number="CalledPhoneNumber",
+)
+STATUS = Kind(_one_of(_STATUSES), allowed=_STATUSES)
+PHONE_TYPE = Kind(_one_of(_PHONE_TYPES), allowed=_PHONE_TYPES, blanks_stay=True, may_be_empty=True)

@@ -186,7 +186,7 @@ class CallMapping:
             row = self.preset.opened(row)
         if not self._nulls:
             return row
-        aliases, within = (row.aliases, row.within) if isinstance(row, OpenedRow) else (_NOTHING, None)
+        aliases, within = (row.aliases, row.within) if isinstance(row, OpenedRow) else ({}, None)
         return OpenedRow({name: but_nulls(value, self._nulls) for name, value in row.items()}, aliases, within)
 
     def values_of(self, row: Row, watch: Callable[[Row], Row] | None = None) -> Mapping[str, Any]:

@@ -44,13 +44,13 @@ def too_many(seconds: float) -> Attempt:
     return Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "429", 429, seconds)
 
 
-_RECORD = CallRecord.of(canary.row())
+_PARAMETERS = CallRecord.of(canary.row()).parameters()
 
 
 def a_call(number: int, session_id: object = None, **changes: Any) -> Call:
     """The call of row so and so; quick to make."""
     session = f"{canary.WORD}-{number if session_id is None else session_id}"
-    return Call(number, _RECORD.model_copy(update={"CallSessionId": session, **changes}))
+    return Call(number, CallRecord.of({**_PARAMETERS, "CallSessionId": session, **changes}))
 
 
 def calls(count: int) -> list[Call | Rejected]:

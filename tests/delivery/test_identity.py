@@ -18,13 +18,18 @@ from tests.delivery import canary
 BASE = CallRecord.of(canary.row())
 
 
+def but(**changes: Any) -> CallRecord:
+    """The base call with other values."""
+    return CallRecord.of({**BASE.parameters(), **changes})
+
+
 def state_of(claims: Duplicates, call: CallRecord) -> RowOutcome | None:
     return claims.state_of(identify("https://calls.example.com", claims.key, call))
 
 
 def test_first_duplicate_changed() -> None:
     claims = Duplicates()
-    other = BASE.model_copy(update={"TalkDuration": 1})
+    other = but(TalkDuration=1)
     assert [state_of(claims, call) for call in (BASE, BASE, other, other, BASE)] == [
         None,
         RowOutcome.DUPLICATE,
@@ -40,14 +45,14 @@ def test_values_never_run_into_each_other(pairs: list[tuple[str, str]]) -> None:
     claims = Duplicates(["SubId1", "SubId2"])
     seen = set()
     for first, second in pairs:
-        call = BASE.model_copy(update={"SubId1": first or None, "SubId2": second or None})
+        call = but(SubId1=first, SubId2=second)
         assert state_of(claims, call) is (RowOutcome.DUPLICATE if (first, second) in seen else None)
         seen.add((first, second))
 
 
 def test_absent_and_empty_differ_in_content() -> None:
     claims = Duplicates()
-    assert state_of(claims, BASE.model_copy(update={"PhoneType": ""})) is None
+    assert state_of(claims, but(PhoneType="")) is None
     assert state_of(claims, BASE) is RowOutcome.CHANGED
 
 

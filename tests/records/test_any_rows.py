@@ -23,7 +23,6 @@ import phonenumbers
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from airflow_provider_impactcall.delivery.wire.endpoint import encode
 from airflow_provider_impactcall.exceptions import InvalidCall, ProblemCode
@@ -326,7 +325,7 @@ def test_numbers_of_every_country_are_read_however_they_are_written(kind: int) -
 
 
 class Refusal(ValueError):
-    """A ValueError, as int() and strptime() raise it with the value in its text, and pydantic would repeat it."""
+    """A ValueError, as int() and strptime() raise it with the value in its text."""
 
 
 def refuse(*_: Any, **__: Any) -> Any:
@@ -490,7 +489,7 @@ def test_a_value_with_code_of_its_own_is_read_rightly_or_refused_in_silence(numb
                         assert {type(sent) for sent in record.parameters().values()} == {str}
                 try:
                     CallRecord(**row)
-                except ValidationError as error:
+                except InvalidCall as error:
                     assert_says_nothing_private(str(error))
                     assert_says_nothing_private(repr(error))
 
@@ -595,7 +594,6 @@ def test_a_record_of_no_mapping_is_refused(no_values: Any) -> None:
 
 
 def test_constructed_directly_a_wrong_record_says_nothing_private() -> None:
-    """pydantic's own error: with every problem, and without the input."""
     wrong = {
         "CampaignId": CALLER,
         "EventDate": RECORDING,
@@ -610,19 +608,18 @@ def test_constructed_directly_a_wrong_record_says_nothing_private() -> None:
         "SaleAmount": CALLER,
         "Colour": CALLER,
     }
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(InvalidCall) as caught:
         CallRecord(**good_row(wrong))
-    assert caught.value.error_count() == len(wrong)
+    assert {problem.parameter for problem in caught.value.problems} == wrong.keys()
     assert_says_nothing_private(str(caught.value))
     assert_says_nothing_private(repr(caught.value))
 
 
 def test_a_record_shows_its_session_and_nothing_else_of_the_call() -> None:
     record = CallRecord.of(good_row({"CallSessionId": "abc", "City": "Oslo"}))
-    shown_by_rich: Any = record.__rich_repr__()  # type: ignore[misc]
     for shown in (repr(record), f"{record!r}", repr([record]), repr({"record": record})):
         assert "CallRecord(CallSessionId='abc')" in shown
-    for shown in (repr(record), str(record), f"{record}", "%s" % record, repr(list(shown_by_rich))):  # noqa: UP031
+    for shown in (repr(record), str(record), f"{record}", "%s" % record):  # noqa: UP031
         assert "abc" in shown
         assert "Oslo" not in shown
         assert_says_nothing_private(shown)
@@ -630,8 +627,14 @@ def test_a_record_shows_its_session_and_nothing_else_of_the_call() -> None:
 
 def test_a_record_cannot_be_changed_and_can_be_a_key() -> None:
     record = CallRecord.of(good_row())
-    with pytest.raises(ValidationError):
+    with pytest.raises(AttributeError):
         record.CallerId = CALLER  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del record.CallerId
+    with pytest.raises(AttributeError):
+        record.Colour = "red"  # type: ignore[attr-defined]
+    record.parameters()["CallerId"] = CALLER
+    assert record == CallRecord.of(good_row())
     assert len({record, CallRecord.of(good_row()), CallRecord.of(good_row({"AdId": 1}))}) == 2
 
 

@@ -1,0 +1,100 @@
+"""What is known of a parameter, and the one loop that reads a call's values: into text, or every reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from airflow_provider_impactcall.exceptions import Problem, ProblemCode
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.kinds import Beside, Conventions, Kind, is_blank
+
+
+class Parameter(NamedTuple):
+    """What is known of one parameter.
+
+    :param name: impact.com's spelling
+    :param type: impact.com's placeholder: ``integer``, ``number`` or ``string``
+    :param required: whether impact.com requires it
+    :param limit: the most characters, or None (impact.com: 64 character UTF-8)
+    :param allowed: the only words, or empty
+    :param description: what it means
+    """
+
+    name: str
+    type: str
+    required: bool
+    limit: int | None
+    allowed: tuple[str, ...]
+    description: str
+
+
+class Field(NamedTuple):
+    """How a parameter is read.
+
+    :param read: its kind's
+    :param needs_others: its kind's
+    :param lacking: what is wrong with a call that does not have it, or None if a call need not have it
+    """
+
+    name: str
+    read: Callable[..., Any]
+    needs_others: bool
+    lacking: str | None
+    kind: Kind[Any]
+
+
+def read_each(
+    fields: Iterable[Field], values: Mapping[str, Any], conventions: Conventions
+) -> tuple[dict[str, str], list[Problem]]:
+    """The text that leaves for each value, and what is wrong with the others.
+
+    :param fields: in the order of impact.com's page: some values need others, which come before them
+    :param values: by parameter; ``None``, NaN and ``''`` count as absent, and so do blanks where they mean nothing
+    """
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    beside = Beside(values, found, conventions)
+    for name, read, needs_others, lacking, kind in fields:
+        value = values.get(name)
+        if type(value) is str:
+            if not value and not kind.may_be_empty:
+                value = None
+        elif value is not None and type(value) is not int and _is_absent(value, kind):
+            value = None
+        if value is None and kind.number is None:
+            if lacking is not None:
+                problems.append(Problem(name, ProblemCode.MISSING, lacking))
+            continue
+        try:
+            sent = read(value, beside) if needs_others else read(value)
+        except normalize.UnfitValue as error:
+            if kind.blanks_stay or kind.number is not None or not is_blank(value):
+                problems.append(Problem(name, error.code, str(error)))
+            elif lacking is not None:
+                problems.append(Problem(name, ProblemCode.MISSING, lacking))
+        else:
+            found[name] = sent if type(sent) is str else str(sent)
+    return found, problems
+
+
+def read_alone(fields: Iterable[Field], values: Mapping[str, Any], conventions: Conventions) -> dict[str, str]:
+    """What can be read of each value though others are wrong, as text; ``''`` for one that is absent.
+
+    :param fields: those to read; one whose value is wrong is left out
+    :param values: as :func:`read_each` has them
+    """
+    found: dict[str, str] = {}
+    for name, read, needs_others, _, kind in fields:
+        value = values.get(name)
+        if value is None or _is_absent(value, kind) or (not kind.blanks_stay and is_blank(value)):
+            found[name] = ""
+            continue
+        with suppress(normalize.UnfitValue):
+            found[name] = str(read(value, Beside(values, {}, conventions)) if needs_others else read(value))
+    return found
+
+
+def _is_absent(value: Any, kind: Kind[Any]) -> bool:
+    return normalize.is_absent(value) and not (kind.may_be_empty and isinstance(normalize.plain(value), str))
