@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
-from airflow_provider_impactcall.records.sources import DerivedElse
+from airflow_provider_impactcall.records.readers import DerivedElse
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -88,34 +88,34 @@ def is_blank(value: Any) -> bool:
     return issubclass(type(value), str) and not normalize.bare(value)  # Its class may be what it says it is.
 
 
-def _limited(spelled: str) -> str:
-    if len(spelled) > _LIMIT:
-        raise normalize.UnfitValue(
-            f"must have at most {_LIMIT} characters, and has {len(spelled)} (impact.com: 64 character UTF-8)",
-            ProblemCode.TEXT_TOO_LONG,
-        )
-    return spelled
-
-
 def _limited_text(value: Any) -> str:
-    return _limited(normalize.text(value))
+    spelled = normalize.text(value)
+    if len(spelled) > _LIMIT:
+        raise _too_long(spelled, _LIMIT, _WHY_64)
+    return spelled
 
 
-def _filled(value: Any) -> str:
-    spelled = normalize.identifier(value)
-    if not spelled:
+def _identifier(longest: int, why: str) -> Callable[[Any], str]:
+    """A reader of what tells calls apart.
+
+    :param longest: in characters
+    :param why: no more
+    """
+
+    def read(value: Any) -> str:
+        spelled = normalize.identifier(value)
+        if 0 < len(spelled) <= longest:
+            return spelled
+        if spelled:
+            raise _too_long(spelled, longest, why)
         raise normalize.UnfitValue("is blank", ProblemCode.MISSING)
-    return spelled
+
+    return read
 
 
-def _identifier(value: Any) -> str:
-    spelled = _filled(value)
-    if len(spelled) > LONGEST_ID:
-        raise normalize.UnfitValue(
-            f"must have at most {LONGEST_ID} characters, and has {len(spelled)}: the ledger keeps it",
-            ProblemCode.TEXT_TOO_LONG,
-        )
-    return spelled
+def _too_long(spelled: str, longest: int, why: str) -> normalize.UnfitValue:
+    message = f"must have at most {longest} characters, and has {len(spelled)}{why}"
+    return normalize.UnfitValue(message, ProblemCode.TEXT_TOO_LONG)
 
 
 def readable_id(value: Any) -> str | None:
@@ -125,10 +125,6 @@ def readable_id(value: Any) -> str | None:
         return spelled if 0 < len(spelled) <= LONGEST_ID else None
     except ValueError:
         return None
-
-
-def _limited_identifier(value: Any) -> str:
-    return _limited(_filled(value))
 
 
 def _one_of(allowed: Sequence[str]) -> Callable[[Any], str]:
@@ -214,6 +210,7 @@ def _talk_duration(value: Any, beside: Beside) -> int:
 
 
 _LIMIT = 64
+_WHY_64 = " (impact.com: 64 character UTF-8)"
 LONGEST_ID = 1000
 """Characters of a ``CallSessionId``, and of a ``VendorEventId``, which may tell calls apart in its place.
 
@@ -233,9 +230,10 @@ TALK_SECONDS = Kind(_talk_duration, needs_others=True, whole=True, type="integer
 TEXT = Kind(normalize.text, blanks_stay=True)
 TEXT_64 = Kind(_limited_text, limit=_LIMIT, blanks_stay=True)
 # Blanks around what tells calls apart mean nothing; those around other text leave as they are.
-SESSION_ID = Kind(_identifier, blanks_stay=True, tells_apart=True)
-EVENT_ID = Kind(_identifier, tells_apart=True)
-PROVIDER = Kind(_limited_identifier, limit=_LIMIT, blanks_stay=True, tells_apart=True)
+_read_id = _identifier(LONGEST_ID, ": the ledger keeps it")
+SESSION_ID = Kind(_read_id, blanks_stay=True, tells_apart=True)
+EVENT_ID = Kind(_read_id, tells_apart=True)
+PROVIDER = Kind(_identifier(_LIMIT, _WHY_64), limit=_LIMIT, blanks_stay=True, tells_apart=True)
 # impact.com's page calls Zip an integer; as one it would lose the zero of 02139 and every Canadian code.
 ZIP = Kind(normalize.text, type="integer", blanks_stay=True)
 TIME = Kind(_event_date, needs_others=True)

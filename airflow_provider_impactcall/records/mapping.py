@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import tzinfo
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, cast, get_args
 
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem, ProblemCode
 from airflow_provider_impactcall.records import normalize
@@ -29,34 +29,22 @@ from airflow_provider_impactcall.records.columns import (
 from airflow_provider_impactcall.records.kinds import COUNTRY_OF, readable_id
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, refuse_large, zone
-from airflow_provider_impactcall.records.sources import Column, Reader, Source, adds, derives, names_in, reader_of
+from airflow_provider_impactcall.records.plans import Plan, Reading, Sources, as_written, compiled
+from airflow_provider_impactcall.records.readers import Reader
+from airflow_provider_impactcall.records.sources import Source, adds, derives, names_in, reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from airflow_provider_impactcall.records.vendors import preset as preset_named
 
 _ORDER = {name: place for place, name in enumerate(PARAMETERS)}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MOST_PLANS = 1024
+_DICTS = frozenset({dict, OpenedRow})
 _NEEDED = (*(name for name, parameter in PARAMETERS.items() if parameter.required), "CallStatus")
 _OF_A_CONNECTION = {
     "CampaignId": "campaign_id",
     "ActionTrackerId": "action_tracker_id",
     "CallProvider": "call_provider",
 }
-
-
-class _Plan(NamedTuple):
-    """What the columns of a row, once it is opened, are to a mapping.
-
-    :param by_name: the parameters that columns named like them give, each with its column
-    :param aliases: the column that is meant, by each name of the mapping's that differs from it in case alone
-    :param problems: what is wrong with every row of these columns
-    :param opens: whether such a row may be another once it is opened
-    """
-
-    by_name: Sequence[tuple[str, str]]
-    aliases: Mapping[str, str]
-    problems: Sequence[Problem]
-    opens: bool
 
 
 class CallMapping:
@@ -118,15 +106,11 @@ class CallMapping:
         kept = [source for name, source in inherited.items() if name in rest or adds(own.get(name))]
         others = () if self.preset is None else self.preset.names_with(kept)
         self.asked_for = frozenset(with_heads([*self._named, *others]))
-        self._plans: dict[tuple[Any, ...], _Plan] = {}
+        self._plans: dict[tuple[Any, ...], Plan] = {}
         self._unseen: set[str] | None = None
         self._untold: set[str] | None = None
         self._sourced = frozenset({*own, *self.constants})
-        self._reads = [
-            (name, reader.name if isinstance(reader, Column) and "." not in reader.name else None, reader.read)
-            for readers in (self._inherited, self._own)
-            for name, reader in readers.items()
-        ]
+        self._sources = Sources({**self._inherited, **self._own}, self.constants, self.preset, self._prefiltered)
         if self.preset is not None and not problems:
             problems += self._without_source(self.preset.mapping, f"{self.preset.title} has none")
         if caller_id_format not in get_args(CallerIdFormat):
@@ -153,9 +137,11 @@ class CallMapping:
             row, plan = self._opened(row)
             if watch is not None:
                 row = watch(row)
-            if self.preset is not None and (reason := self.preset.left_out(row)) is not None:
-                raise CallLeftOut(reason, self._session_id(row))
-            values, problems = self._values(row, plan)
+            reading = plan.compiled if type(row) in _DICTS else plan.written
+            for reason, marks, read in reading.filters:
+                if marks(read(row)):
+                    raise CallLeftOut(reason, self._session_id(row))
+            values, problems = self._values(row, plan, reading)
         except (CallLeftOut, InvalidCall):
             raise
         except normalize.UnfitValue as error:
@@ -165,7 +151,7 @@ class CallMapping:
             message = f"cannot be read: {type(error).__name__}"
             raise InvalidCall((Problem("row", ProblemCode.UNREADABLE, message),)) from None
         try:
-            record = CallRecord.of(values, self.conventions)
+            record = CallRecord.of(values, self.conventions, reading.fields)
         except InvalidCall as error:
             explained = {problem.parameter for problem in problems}
             problems += [
@@ -196,7 +182,7 @@ class CallMapping:
         """
         try:
             row, plan = self._opened(row)
-            return self._values(row if watch is None else watch(row), plan)[0]
+            return self._values(row if watch is None else watch(row), plan, plan.written)[0]
         except Exception:
             return _NOTHING
 
@@ -256,7 +242,7 @@ class CallMapping:
         named = (column for reader in self._own.values() for column in reader.columns())
         return [column for column in dict.fromkeys(named) if not is_among(column, columns)]
 
-    def _opened(self, row: Row) -> tuple[Row, _Plan]:
+    def _opened(self, row: Row) -> tuple[Row, Plan]:
         """A row with all columns under the names by which they are asked for, and what they are."""
         columns = tuple(row)
         plan = self._plans.get(columns)
@@ -272,7 +258,7 @@ class CallMapping:
             row = OpenedRow({**row, **named}, {**known, **aliases}, within)
         return row, plan
 
-    def _planned(self, row: Row, columns: tuple[Any, ...]) -> _Plan:
+    def _planned(self, row: Row, columns: tuple[Any, ...]) -> Plan:
         """What columns are to the mapping; found once for each shape of rows."""
         by_name: Sequence[tuple[str, str]] = ()
         problems: list[Problem] = []
@@ -282,7 +268,8 @@ class CallMapping:
         aliases = row.aliases if isinstance(row, OpenedRow) else _NOTHING
         found = in_any_case(self._named, columns, aliases)
         problems += [Problem("row", ProblemCode.AMBIGUOUS_COLUMN, problem) for problem in found.problems()]
-        known = {*columns, *found.aliases, *found.doubts}
+        held = {*columns, *found.aliases}
+        known = {*held, *found.doubts}
         missing = set(self.missing_columns(known))
         self._unseen = missing if self._unseen is None else self._unseen & missing
         if self.preset is not None:
@@ -291,7 +278,14 @@ class CallMapping:
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
         opens = bool(self._nulls) or (self.preset is not None and self.preset.opens(columns))
-        plan = _Plan(by_name, found.aliases, problems, opens)
+        # A default in the place of a column that is misspelled would credit another program.
+        defaults = [
+            (name, default)
+            for name, default in self.defaults.items()
+            if name not in self._own or all(is_among(column, held) for column in self._own[name].columns())
+        ]
+        readings = [read(self._sources, held, by_name, defaults) for read in (as_written, compiled)]
+        plan = Plan(found.aliases, problems, opens, *readings)
         if is_short(columns):
             self._plans[columns] = plan
         return plan
@@ -307,15 +301,18 @@ class CallMapping:
         why += f" (near is {', '.join(hints)})" if hints else ""
         return [f"{', '.join(missing)}: no source, as {why}; give one in mapping or constants{or_there}"]
 
-    def _values(self, row: Row, plan: _Plan) -> tuple[dict[str, Any], list[Problem]]:
-        values: dict[str, Any] = {name: row[column] for name, column in plan.by_name}
+    def _values(self, row: Row, plan: Plan, reading: Reading) -> tuple[dict[str, Any], list[Problem]]:
         problems = [*plan.problems]
-        if self.preset is not None:
-            silent = self.preset.silent_guards(row, self._prefiltered)
-            problems += [Problem("row", ProblemCode.MISSING, each) for each in silent]
-        for name, column, read in self._reads:
+        for reads, problem in reading.guards:
+            for read in reads:
+                if not normalize.is_blank(read(row)):
+                    break
+            else:
+                problems.append(Problem("row", ProblemCode.MISSING, problem))
+        values: dict[str, Any] = {**reading.fixed, **{name: row[column] for name, column in reading.columns}}
+        for name, read in reading.computed:
             try:
-                values[name] = read(row) if column is None else row.get(column)  # as it would, for speed
+                values[name] = read(row)
             except normalize.UnfitValue as error:
                 problems.append(Problem(name, error.code, str(error)))
             except CallLeftOut as left_out:
@@ -324,10 +321,7 @@ class CallMapping:
                 # Only the type: what a callable says may quote the row.
                 message = f"could not be computed: its mapping raised {type(error).__name__}"
                 problems.append(Problem(name, ProblemCode.MAPPING_FAILED, message))
-        values.update(self.constants)
-        for name, default in self.defaults.items():
-            if name in self._own and any(not is_among(column, row) for column in self._own[name].columns()):
-                continue  # The column is misspelled, and a default in its place would credit another program.
+        for name, default in reading.defaults:
             if normalize.is_absent(values.get(name)):
                 values[name] = default
         return values, problems

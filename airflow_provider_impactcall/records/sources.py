@@ -24,23 +24,31 @@ Files and queries are read before, by the hooks: here a table is a dict.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
-from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidOption, ProblemCode
+from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.columns import ABSENT as _ABSENT
+from airflow_provider_impactcall.records.columns import ABSENT
 from airflow_provider_impactcall.records.columns import Row as Row
-from airflow_provider_impactcall.records.columns import but_nulls, hint, is_among, led_to
+from airflow_provider_impactcall.records.readers import (
+    LEFT_OUT,
+    Column,
+    Computed,
+    Constant,
+    DerivedElse,
+    FirstOf,
+    Lookup,
+    Reader,
+    RoundedDown,
+    Values,
+    key_of,
+)
 from airflow_provider_impactcall.records.wording import adds as adds
 from airflow_provider_impactcall.records.wording import derives as derives
 from airflow_provider_impactcall.records.wording import folded as folded
 from airflow_provider_impactcall.records.wording import in_words as in_words
 from airflow_provider_impactcall.records.wording import names_in as names_in
-
-_LEFT_OUT = object()
 
 Source = str | Callable[[Row], Any] | Mapping[str, Any]
 
@@ -52,207 +60,6 @@ _KEYS = ("constant", "first_of", "rounded_down", "derived_else", "from", "values
 
 LEAVE_OUT = "leave out"
 """The default of a lookup that leaves out the calls which its table lacks."""
-
-
-class DerivedElse(NamedTuple):
-    """Stands for a number's country: what the number tells, else this one."""
-
-    country: str
-
-
-class Reader(Protocol):
-    """A source, ready to read rows."""
-
-    def read(self, row: Row) -> Any:
-        """The value for this row; None if there is none.
-
-        :raises normalize.UnfitValue: if a table lacks what the row has
-        :raises Exception: whatever a function of the row raises
-        """
-
-    def columns(self) -> Iterator[str]:
-        """The columns that it names, as they are written."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column, or a dotted path that begins with one and leads into its JSON; ``-1`` is the last item of a list.
-
-    :param nulls: the words that stand for nothing in that JSON
-    """
-
-    name: str
-    nulls: Collection[str] = ()
-
-    def read(self, row: Row) -> Any:
-        """The column's value, or what the path leads to."""
-        value = row.get(self.name, _ABSENT)
-        if value is not _ABSENT:
-            return value
-        column, steps = self._path
-        found = led_to(row.get(column), steps) if steps else None
-        return but_nulls(found, self.nulls) if self.nulls else found
-
-    def columns(self) -> Iterator[str]:
-        """Its name."""
-        yield self.name
-
-    @cached_property
-    def _path(self) -> tuple[str, Sequence[str]]:
-        column, *steps = self.name.split(".")
-        return column, steps
-
-
-@dataclass(frozen=True)
-class Constant:
-    """The same value for every row."""
-
-    value: Any
-
-    def read(self, row: Row) -> Any:
-        """The value."""
-        return self.value
-
-    def columns(self) -> Iterator[str]:
-        """None."""
-        yield from ()
-
-
-@dataclass(frozen=True)
-class FirstOf:
-    """The first of several that is there."""
-
-    readers: Sequence[Reader]
-
-    def read(self, row: Row) -> Any:
-        """The first value that is not absent."""
-        for reader in self.readers:
-            value = reader.read(row)
-            if value is not None and not normalize.is_absent(value):
-                return value
-        return None
-
-    def columns(self) -> Iterator[str]:
-        """None: that one of them is missing is what the others are for."""
-        yield from ()
-
-
-@dataclass(frozen=True)
-class RoundedDown:
-    """A duration without its fraction of a second."""
-
-    reader: Reader
-
-    def read(self, row: Row) -> int | None:
-        """Whole seconds; None if there is no duration."""
-        value = self.reader.read(row)
-        return None if normalize.is_absent(value) else normalize.seconds(value, rounded_down=True)
-
-    def columns(self) -> Iterator[str]:
-        """Those of the duration."""
-        yield from self.reader.columns()
-
-
-@dataclass(frozen=True)
-class Table:
-    """What stands in a table for what another source gives.
-
-    :param reader: gives the key
-    :param table: value by key
-    :param default: the value of rows without a key, and of keys that the table lacks
-    :param names: the columns that may hold the key, if they are known
-    """
-
-    reader: Reader
-    table: Mapping[Any, Any]
-    default: Any = _ABSENT
-    names: Sequence[str] = ()
-
-    def read(self, row: Row) -> Any:
-        """The key's value; None without a key, unless there is a default and a column that could have held it.
-
-        :raises CallLeftOut: if the default says so
-        """
-        key = self.reader.read(row)
-        if normalize.is_absent(key):
-            if self.default is _ABSENT or self.default is None:
-                return None
-            if self.names and not any(is_among(name, row) for name in self.names):
-                # As a rule a name is misspelled, and the default would stand for all calls.
-                named = " nor ".join(f"{name!r}{hint(name, row)}" for name in self.names)
-                raise normalize.UnfitValue(f"cannot be known: the row has no column {named}", ProblemCode.MISSING)
-            value = self.default
-        else:
-            value = self._find(key)
-            if value is _ABSENT:
-                raise normalize.UnfitValue(self._lacks(key), ProblemCode.NOT_IN_TABLE)
-        if value is _LEFT_OUT:
-            named = " and ".join(map(repr, self.columns())) or "this row"
-            raise CallLeftOut(f"a call without an entry in the lookup for what {named} holds")
-        return value
-
-    def columns(self) -> Iterator[str]:
-        """Those of the key."""
-        yield from self.reader.columns()
-
-    def _find(self, key: Any) -> Any:
-        raise NotImplementedError
-
-    def _lacks(self, key: Any) -> str:
-        raise NotImplementedError
-
-
-class Values(Table):
-    """A word of one vocabulary into one of another; :func:`folded` says what does not tell two words apart."""
-
-    def _find(self, key: Any) -> Any:
-        return self._by_word.get(folded(key), self.default)
-
-    def _lacks(self, key: Any) -> str:
-        return f"has no value for {normalize.word(key, self.table)}; add it to its values"
-
-    @cached_property
-    def _by_word(self) -> Mapping[str, Any]:
-        return {folded(word): value for word, value in self.table.items()}
-
-
-class Lookup(Table):
-    """A key into a value, as of a tracking number into its partner's MediaId.
-
-    A key is looked up as it is, and if it is a phone number, in whatever form it and the table's are written.
-    """
-
-    def _find(self, key: Any) -> Any:
-        value = self._by_text.get(normalize.text(key), _ABSENT)
-        return self._by_key.get(_key(key), self.default) if value is _ABSENT else value
-
-    def _lacks(self, key: Any) -> str:
-        # Without the key: it may be a caller's number that stands in the wrong column.
-        named = " and ".join(map(repr, self.columns())) or "this row"
-        return f"has no entry for what {named} holds; add it to its lookup"
-
-    @cached_property
-    def _by_text(self) -> Mapping[str, Any]:
-        return {normalize.text(key): value for key, value in self.table.items()}
-
-    @cached_property
-    def _by_key(self) -> Mapping[str, Any]:
-        return {_key(key): value for key, value in self.table.items()}
-
-
-@dataclass(frozen=True)
-class Computed:
-    """What a function of the row returns."""
-
-    function: Callable[[Row], Any]
-
-    def read(self, row: Row) -> Any:
-        """Its result."""
-        return self.function(row)
-
-    def columns(self) -> Iterator[str]:
-        """None that anyone could know."""
-        yield from ()
 
 
 def reader_of(source: Any, inherited: Source | None = None, nulls: Collection[str] = ()) -> Reader:
@@ -284,10 +91,10 @@ def reader_of(source: Any, inherited: Source | None = None, nulls: Collection[st
         return RoundedDown(_reader_within(source, "rounded_down", nulls))
     if "derived_else" in source:
         return Constant(DerivedElse(_country_in(source)))
-    default = source.get("default", _ABSENT)
+    default = source.get("default", ABSENT)
     if "lookup" in source:
-        default = _LEFT_OUT if default == LEAVE_OUT else default
-        reader, lookup = _reader_and_table(source, "lookup", _key, nulls)
+        default = LEFT_OUT if default == LEAVE_OUT else default
+        reader, lookup = _reader_and_table(source, "lookup", key_of, nulls)
         return Lookup(reader, lookup, default, tuple(names_in(source["from"])))
     if "from" in source:
         reader, values = _reader_and_table(source, "values", folded, nulls)
@@ -296,17 +103,8 @@ def reader_of(source: Any, inherited: Source | None = None, nulls: Collection[st
     if not isinstance(inherited, Mapping) or "values" not in inherited:
         raise InvalidOption("has values and no 'from' that says of what: only a vendor's table can be added to")
     extended = {folded(word): value for word, value in {**inherited["values"], **values}.items()}
-    default = source.get("default", inherited.get("default", _ABSENT))
+    default = source.get("default", inherited.get("default", ABSENT))
     return Values(reader_of(inherited["from"], nulls=nulls), extended, default, tuple(names_in(inherited["from"])))
-
-
-def _key(value: Any) -> str:
-    """What of a lookup's key tells it from another: of a phone number, the number in whatever form."""
-    text = normalize.text(value)
-    try:
-        return normalize.phone_number(text)
-    except ValueError:
-        return normalize.identifier(text)
 
 
 def _reader_within(source: Mapping[str, Any], key: str, nulls: Collection[str]) -> Reader:

@@ -8,7 +8,6 @@ from typing import Any
 
 from airflow_provider_impactcall.records import normalize
 
-# Longer ones are no words of a table, and what has as many digits may be somebody's number: neither is remembered.
 _LONGEST_WORD = 64
 _DIGITS_OF_A_NUMBER = 7
 _MOST_WORDS = 1024
@@ -25,11 +24,16 @@ def folded(word: Any) -> str:
         return "true" if word else "false"
     text = normalize.text(word)
     found = " ".join(normalize.bare(text).casefold().replace("-", " ").replace("_", " ").split())
-    if len(text) <= _LONGEST_WORD and sum(map(str.isdigit, text)) < _DIGITS_OF_A_NUMBER:
+    if may_be_kept(text):
         if len(_remembered) >= _MOST_WORDS:
             _remembered.clear()
         _remembered[text] = found
     return found
+
+
+def may_be_kept(word: str) -> bool:
+    """Whether a word may stay in memory: no long one, and none with as many digits as somebody's number has."""
+    return len(word) <= _LONGEST_WORD and sum(map(str.isdigit, word)) < _DIGITS_OF_A_NUMBER
 
 
 def names_in(source: Any) -> Iterator[str]:

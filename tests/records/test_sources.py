@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
 from airflow_provider_impactcall.records import CallMapping, normalize
-from airflow_provider_impactcall.records.sources import Reader, reader_of
+from airflow_provider_impactcall.records.readers import Reader
+from airflow_provider_impactcall.records.sources import reader_of
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from tests.effort import scaled
 from tests.facts import named

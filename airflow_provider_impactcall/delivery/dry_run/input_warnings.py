@@ -130,8 +130,8 @@ class InputWarnings:
         now = datetime.now(UTC)
         for record in records:
             self._calls += 1
-            values = vars(record)
-            self.present.update(name for name, value in values.items() if value is not None)
+            values = record.parameters()
+            self.present.update(values)
             at = datetime.fromisoformat(record.EventDate)
             self._future += at > now
             self._old += at < now - _OLD
@@ -144,7 +144,7 @@ class InputWarnings:
             self._statuses[record.CallStatus] += 1
             self._partners.add(record.MediaId)
             for name in _TEXTS:
-                if value := values[name]:
+                if value := values.get(name):
                     self._note_text(name, value)
 
     def ask(self, ledger: Ledger, records: Sequence[CallRecord]) -> None:

@@ -19,6 +19,7 @@ from airflow_provider_impactcall.records.normalize.phones import (
 from airflow_provider_impactcall.records.normalize.texts import boolean, identifier, one_of, text
 from airflow_provider_impactcall.records.normalize.times import event_date
 from airflow_provider_impactcall.records.normalize.values import (
+    BLANKS,
     UnfitValue,
     bare,
     described,
@@ -29,6 +30,7 @@ from airflow_provider_impactcall.records.normalize.values import (
 )
 
 __all__ = [
+    "BLANKS",
     "REGIONS",
     "CallerIdFormat",
     "UnfitValue",

@@ -23,6 +23,8 @@ _IN_NANP = frozenset({None, *phonenumbers.COUNTRY_CODE_TO_REGION_CODE[_NANP]})
 _TYPES = ("premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail",
           "fixed_line", "mobile")  # fmt: skip
 _LONGEST_ADDRESS = 255
+# In the two forms that databases have. Of +1 and a 0 or 1, which begins no area code, phonenumbers knows the meaning.
+_is_nanp = re.compile(r"[0-9]{10}|\+1[2-9][0-9]{9}").fullmatch
 _DIALLED = re.compile(r"\+?[0-9 ().\-]+")
 _PLUS_IN_BRACKETS = re.compile(r" *\( ?\+([0-9 ]+)\)(.*)")
 # A number that went through a column of floats.
@@ -120,21 +122,6 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
         if calling_code != _NANP:
             return f"+{calling_code}{national}"
     return national if form == "national" else f"+{_NANP}{national}"
-
-
-def _is_nanp(value: str) -> bool:
-    """Whether text is a NANP number in one of the two forms that databases have: ten digits, alone or after ``+1``."""
-    length = len(value)
-    if length == _DIGITS_OF_NANP:
-        return value.isdecimal() and value.isascii()
-    # Of +1 and a 0 or 1, which begins no area code, the library of phone numbers knows what it may be.
-    return (
-        length == len("+1") + _DIGITS_OF_NANP
-        and value.startswith("+1")
-        and value[2] not in "01"
-        and value[2:].isdecimal()
-        and value.isascii()
-    )
 
 
 @reader

@@ -46,9 +46,10 @@ def identifier(value: Any) -> str:
 
     :raises UnfitValue: as :func:`text` does
     """
-    if type(value) is str and value.isascii() and "\0" not in value:  # the common case, for speed
-        return value if value[:1].isalnum() and value[-1:].isalnum() else unescaped(value)
-    return unescaped(text(value))
+    if type(value) is str and value.isalnum() and value.isascii():
+        return value
+    spelled = text(value)
+    return spelled if spelled.isascii() and spelled[:1].isalnum() and spelled[-1:].isalnum() else unescaped(spelled)
 
 
 @reader

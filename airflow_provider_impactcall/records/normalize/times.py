@@ -15,7 +15,7 @@ _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}"
 _OFFSET = r" ?(Z|UTC|GMT|[+-][0-9:]+)?"
 # What datetime.fromisoformat reads rightly. It also takes any character between date and time, so that the date
 # 2026-09-10-08:00 would be eight o'clock, and T22.5 as half a second past ten.
-_TIME = re.compile(rf"({_DATE})[Tt ]([0-9]{{2}}(?::?[0-9]{{2}}(?::?[0-9]{{2}}(?:[.,][0-9]+)?)?)?){_OFFSET}")
+_TIME = re.compile(rf"((?:{_DATE})[Tt ][0-9]{{2}}(?::?[0-9]{{2}}(?::?[0-9]{{2}}(?:[.,][0-9]+)?)?)?){_OFFSET}")
 _TWELVE_HOURS = re.compile(
     rf"({_DATE}) (0?[1-9]|1[0-2]):([0-9]{{2}})(?::([0-9]{{2}})(?:[.,][0-9]+)?)? ?([AP])M{_OFFSET}", re.IGNORECASE
 )
@@ -35,7 +35,8 @@ _HOURS = {
        "PDT": "-0700"},
 }  # fmt: skip
 _EPOCH = re.compile(r"([0-9]{10}|[0-9]{13})(?:\.[0-9]+)?")
-_MORE_DIGITS = 10**13
+_SECONDS = range(10**9, 10**10)
+_MILLISECONDS = range(10**12, 10**13)
 _DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _MINUTE = timedelta(minutes=1)
 _DAY = 86_400.0
@@ -77,8 +78,10 @@ def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None)
     """
     if type(value) is str:
         moment = _of_text(bare(value))
+    elif type(value) is int and value in _MILLISECONDS:
+        moment = datetime.fromtimestamp(value // 1000, UTC)
     else:
-        moment = _of_digits(str(value)) if type(value) is int and 0 <= value < _MORE_DIGITS else value
+        moment = datetime.fromtimestamp(value, UTC) if type(value) is int and value in _SECONDS else value
     if type(moment) is datetime:
         fixed = moment.tzinfo
         if (fixed is UTC or (type(fixed) is timezone and not fixed.utcoffset(None) % _MINUTE)) and (
@@ -148,8 +151,8 @@ def _check(moment: datetime, now: float, margin: float = 0.0) -> None:
 def _of_text(value: str) -> datetime:
     try:
         if (parts := _TIME.fullmatch(value)) is not None:
-            day, clock, offset = parts.groups("")
-            return datetime.fromisoformat(f"{day}T{clock}{_ZERO.get(offset, offset)}")
+            offset = parts[2]
+            return datetime.fromisoformat(value if offset is None else parts[1] + _ZERO.get(offset, offset))
         if (parts := _TWELVE_HOURS.fullmatch(value)) is not None:
             day, hour, minute, second, half, offset = (part.upper() for part in parts.groups(""))
             in_24_hours = int(hour) % 12 + (12 if half == "P" else 0)

@@ -104,6 +104,8 @@ def is_absent(value: Any) -> bool:
 
 def is_blank(value: Any) -> bool:
     """Whether a value stands for "nothing", or is text of nothing but blanks."""
+    if type(value) is str and value[:1].isascii() and value[:1].isalnum():
+        return False
     return not bare(value) if isinstance(value, str) else is_absent(value)
 
 
@@ -120,7 +122,7 @@ _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
     "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u2800\u3164\ufeff\uffa0"
 )
-_BLANKS = _WHITESPACE + _INVISIBLE
+BLANKS = _WHITESPACE + _INVISIBLE
 
 
 _ESCAPES = ("'", "=")
@@ -128,7 +130,7 @@ _ESCAPES = ("'", "=")
 
 def bare(value: str) -> str:
     """Text without the blanks of any kind around it, such as those that fill up a column of a fixed width."""
-    return str.strip(value, _BLANKS)
+    return str.strip(value, BLANKS)
 
 
 def unescaped(value: str) -> str:

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.vendors.model import GUARDS
+from airflow_provider_impactcall.records.vendors.filters import GUARDS
 from airflow_provider_impactcall.records.vendors.preset import (
     Filter,
     Guard,

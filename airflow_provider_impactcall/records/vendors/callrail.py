@@ -55,8 +55,12 @@ def not_connected_yet(row: Row) -> bool:
     """Whether it is what the pre-call webhook says of every call before it is connected: missed, of no length. The
     API, whose ids begin with ``CAL``, lists no call before it has ended.
     """
-    webhook = not normalize.is_absent(row.get("resource_id")) or not word(row.get("id")).startswith("cal")
+    webhook = not normalize.is_absent(row.get("resource_id")) or not _is_the_api_s(row.get("id"))
     return webhook and word(answer(row)) == "missed" and word(row.get("duration")) in ("", "0", "0.0")
+
+
+def _is_the_api_s(call_id: Any) -> bool:
+    return (type(call_id) is str and call_id.startswith("CAL")) or word(call_id).startswith("cal")
 
 
 PRESET = VendorPreset(

@@ -88,8 +88,11 @@ def opt_in_sms(row: Row) -> int | None:
 @reads("reason_code")
 def reference_id(row: Row) -> str | None:
     """``reason_code`` if it is a number, which is all that impact.com takes."""
+    code = row.get("reason_code")
+    if normalize.is_absent(code):
+        return None
     try:
-        return normalize.number(row.get("reason_code"))
+        return normalize.number(code)
     except normalize.UnfitValue:
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar
 
 from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
 from airflow_provider_impactcall.records import normalize
@@ -14,21 +14,17 @@ from airflow_provider_impactcall.records.columns import (
     OpenedRow,
     Row,
     in_any_style,
-    is_among,
     is_short,
     object_in,
     unwrapped,
 )
-from airflow_provider_impactcall.records.sources import Column, Reader, Source, folded, in_words, names_in, reader_of
+from airflow_provider_impactcall.records.readers import Reader
+from airflow_provider_impactcall.records.sources import Source, names_in, reader_of
+from airflow_provider_impactcall.records.vendors.filters import Filter, Guarding, guards_of
 
 Join = Callable[[Sequence[Row]], Sequence[Row | str]]
 """The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
 it is left out."""
-
-Guard = Literal["direction", "ended"]
-"""A kind of filter that calls must have passed: without it, calls that must never be sent look like others."""
-
-GUARDS: Sequence[Guard] = get_args(Guard)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -48,66 +44,6 @@ def reads(*sources: Source) -> Callable[[_Function], _Function]:
     return said
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Calls that are left out on purpose, such as those that have not ended.
-
-    :param reason: what such a call is, for the report: ``an outbound call``
-    :param source: what tells it
-    :param values: the values that do, whatever their case; a call without one stays
-    :param stays: the values of calls that stay, if any other is to reject the row and be named; all others stay if None
-    :param unfinished: whether such a row is one version of a call that will come again: another version of the same
-        input always goes before it
-    :param guard: the kind of guard that it is, if it is one: rows without anything in a column that tells it are
-        rejected, unless it leaves them out
-    :param columns: the columns that tell it, one of which is enough; those of ``source`` if None
-    """
-
-    reason: str
-    source: Source
-    values: Collection[Any]
-    stays: Collection[Any] | None = None
-    unfinished: bool = False
-    guard: Guard | None = None
-    columns: Sequence[str] | None = None
-
-    @cached_property
-    def told_by(self) -> Sequence[str]:
-        """The columns that tell it, one of which is enough; none if nobody knows them."""
-        return tuple(names_in(self.source)) if self.columns is None else self.columns
-
-    def leaves_out(self, row: Row) -> bool:
-        """Whether it is such a call.
-
-        :raises UnfitValue: if nobody knows
-        """
-        value = self._reader.read(row)
-        if normalize.is_absent(value):
-            return False
-        word = folded(value)
-        if word in self._values:
-            return True
-        if word and self._staying is not None and word not in self._staying:
-            told = in_words(self.source).replace("`", "")
-            raise normalize.UnfitValue(
-                f"may be {self.reason}: {told} is {normalize.word(value, [*self.values, *(self.stays or ())])}",
-                ProblemCode.UNKNOWN_WORD,
-            )
-        return False
-
-    @cached_property
-    def _reader(self) -> Reader:
-        return reader_of(self.source)
-
-    @cached_property
-    def _values(self) -> Collection[str]:
-        return frozenset(map(folded, self.values))
-
-    @cached_property
-    def _staying(self) -> Collection[str] | None:
-        return None if self.stays is None else frozenset(map(folded, self.stays))
-
-
 class _Shape(NamedTuple):
     """What the columns of a row are to a preset.
 
@@ -119,20 +55,6 @@ class _Shape(NamedTuple):
     known: bool
     aliases: Mapping[str, str]
     problems: Sequence[str]
-
-
-class _Guarding(NamedTuple):
-    """What a preset's filters of one kind of guard need.
-
-    :param reason: what a call is that they leave out
-    :param names: the columns that tell it, one of which is enough
-    :param readers: of these columns
-    """
-
-    guard: Guard
-    reason: str
-    names: Sequence[str]
-    readers: Sequence[Reader]
 
 
 @dataclass(frozen=True)
@@ -176,7 +98,7 @@ class VendorPreset:
         if type(row) is OpenedRow:
             return row
         columns = tuple(row)
-        shape = self._shapes.get((columns, ())) or self._shape(columns)
+        shape = self._shape(columns)
         within = None
         if not shape.known:
             for column, value in row.items():
@@ -186,15 +108,29 @@ class VendorPreset:
                     break
         if shape.problems:
             raise normalize.UnfitValue("; ".join(shape.problems), ProblemCode.AMBIGUOUS_COLUMN)
-        if shape.aliases:
-            row = {**row, **{name: row[column] for name, column in shape.aliases.items()}}
-        blank: list[str] = []
-        if self.blanks:
-            bare, blanks = normalize.bare, self.blanks
-            blank = [name for name, value in row.items() if isinstance(value, str) and bare(value) in blanks]
+        blank = self._blank(row) if self.blanks else ()
         if not (shape.aliases or blank or within):
             return row
-        return OpenedRow({**row, **dict.fromkeys(blank)}, shape.aliases, within)
+        opened = OpenedRow(row, shape.aliases, within)
+        for name in blank:
+            opened[name] = None
+        for name, column in shape.aliases.items():
+            opened[name] = None if column in blank else row[column]
+        return opened
+
+    def _blank(self, row: Row) -> Collection[Any]:
+        """The columns of a row that hold a word for nothing."""
+        bare, blanks, ends = normalize.bare, self.blanks, self._ends_of_blanks
+        return [
+            name
+            for name, value in row.items()
+            if (type(value) is not str or value[-1:] in ends) and isinstance(value, str) and bare(value) in blanks
+        ]
+
+    @cached_property
+    def _ends_of_blanks(self) -> Collection[str]:
+        """The last letters of what may be a word for nothing, so that all else needs no closer look."""
+        return frozenset(normalize.BLANKS).union(word[-1:] for word in self.blanks)
 
     def opens(self, columns: tuple[Any, ...]) -> bool:
         """Whether a row with these columns may be another once it is opened."""
@@ -208,29 +144,8 @@ class VendorPreset:
         :param passed: the guards that the rows have passed already
         """
         return [
-            _untold(guard, reason, names)
-            for guard, reason, names, _ in self._guards
-            if guard not in passed and not any(is_among(name, columns) for name in names)
+            each.problem(columns) for each in self.guards if each.guard not in passed and not each.is_told_by(columns)
         ]
-
-    def silent_guards(self, row: Row, passed: Collection[str] = ()) -> list[str]:
-        """What keeps a row from being told from calls that must never be sent, to be read after ``row``: that it has
-        no column which tells it, or nothing in one.
-
-        :param row: opened
-        :param passed: the guards that it has passed already
-        """
-        problems = []
-        for guard, reason, names, readers in self._guards:
-            if guard in passed:
-                continue
-            for reader in readers:
-                if not normalize.is_blank(reader.read(row)):
-                    break
-            else:
-                empty = [name for name in names if is_among(name, row)]
-                problems.append(_unset(guard, reason, empty) if empty else _untold(guard, reason, names))
-        return problems
 
     def untold(self, columns: Collection[str]) -> list[str]:
         """What no column of opened rows tells, of the calls that are left out beside those of the guards."""
@@ -327,32 +242,13 @@ class VendorPreset:
         return self.names_with(self.mapping.values())
 
     @cached_property
-    def _guards(self) -> Sequence[_Guarding]:
-        found = []
-        for guard in GUARDS:
-            of_kind = [each for each in self.filters if each.guard == guard and each.told_by]
-            if of_kind:
-                names = tuple(dict.fromkeys(name for each in of_kind for name in each.told_by))
-                found.append(_Guarding(guard, of_kind[0].reason, names, tuple(map(Column, names))))
-        return found
+    def guards(self) -> Sequence[Guarding]:
+        """What must tell a row from calls that must never be sent."""
+        return guards_of(self.filters)
 
     @cached_property
     def _call(self) -> Reader:
         return reader_of(self.mapping["CallSessionId"] if self.call is None else self.call)
-
-
-def _untold(guard: Guard, reason: str, names: Iterable[str]) -> str:
-    return (
-        f"has no column {' or '.join(map(repr, names))}, which tells {reason}; "
-        f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
-    )
-
-
-def _unset(guard: Guard, reason: str, names: Iterable[str]) -> str:
-    return (
-        f"has nothing in its column {' or '.join(map(repr, names))}, which tells {reason}; "
-        f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
-    )
 
 
 def preset_of(given: Any) -> VendorPreset:

@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import Row, from_json
-from airflow_provider_impactcall.records.sources import Reader, Source, folded, in_words, reader_of
-from airflow_provider_impactcall.records.vendors.model import Filter, Guard, Join, VendorPreset, preset_of, reads
+from airflow_provider_impactcall.records.readers import Reader
+from airflow_provider_impactcall.records.sources import Source, folded, in_words, reader_of
+from airflow_provider_impactcall.records.vendors.filters import Filter, Guard
+from airflow_provider_impactcall.records.vendors.model import Join, VendorPreset, preset_of, reads
 
 __all__ = [
     "Filter",
@@ -35,6 +37,11 @@ __all__ = [
     "yes_or_no",
     "zero_of_unanswered",
 ]
+
+
+# Its letters may be written as %69, and with what urlsplit leaves out between them.
+_ODD_IN_URL = re.compile(r"[^ -~]|[\[\]]")
+_MAY_HAVE_CLICK_ID = re.compile(r"irclickid|%[67]|[\t\r\n]")
 
 
 def anonymous(caller: Source) -> Filter:
@@ -79,11 +86,13 @@ def spam(column: str) -> Filter:
 
 def word(value: Any) -> str:
     """A vendor's word, as :func:`folded` has it; ``''`` if there is none."""
-    return "" if normalize.is_absent(value) else folded(value)
+    return "" if value is None or normalize.is_absent(value) else folded(value)
 
 
 def flag(value: Any) -> bool | None:
     """Yes or no, in any form; None if it is neither."""
+    if value is None or type(value) is bool:
+        return value
     try:
         return normalize.boolean(value)
     except normalize.UnfitValue:
@@ -102,14 +111,27 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
     @reads(landing_page)
     def irclickid(row: Row) -> str | None:
         url = reader.read(row)
-        try:
-            query = parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
-        except ValueError:
-            return None  # What is no URL has no click id, and must not cost the call.
-        return query.get("irclickid", [None])[0]
+        if not isinstance(url, str) or not _MAY_HAVE_CLICK_ID.search(url):
+            return None
+        # As parse_qs does, which takes all of the query apart.
+        for part in _query(url).split("&"):
+            name, _, value = part.partition("=")
+            if value and (name == "irclickid" or unquote_plus(name) == "irclickid"):
+                return unquote_plus(value)
+        return None
 
     irclickid.__doc__ = f"``irclickid`` of the URL in {in_words(landing_page)}"
     return irclickid
+
+
+def _query(url: str) -> str:
+    """The query of a URL; none of what is no URL, which has no click id, and must not cost the call."""
+    if not _ODD_IN_URL.search(url):
+        return url.partition("#")[0].partition("?")[2]
+    try:
+        return urlsplit(url).query
+    except ValueError:
+        return ""
 
 
 def whole_id(source: Source) -> Callable[[Row], Any]:

@@ -1,0 +1,141 @@
+"""Which calls a preset leaves out, and what must tell them from others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, get_args
+
+from airflow_provider_impactcall.exceptions import ProblemCode
+from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.columns import Row, is_among
+from airflow_provider_impactcall.records.readers import Column, Reader
+from airflow_provider_impactcall.records.sources import Source, folded, in_words, names_in, reader_of
+from airflow_provider_impactcall.records.wording import may_be_kept
+
+Guard = Literal["direction", "ended"]
+"""A kind of filter that calls must have passed: without it, calls that must never be sent look like others."""
+
+GUARDS: Sequence[Guard] = get_args(Guard)
+
+_MOST_VERDICTS = 256
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Calls that are left out on purpose, such as those that have not ended.
+
+    :param reason: what such a call is, for the report: ``an outbound call``
+    :param source: what tells it
+    :param values: the values that do, whatever their case; a call without one stays
+    :param stays: the values of calls that stay, if any other is to reject the row and be named; all others stay if None
+    :param unfinished: whether such a row is one version of a call that will come again: another version of the same
+        input always goes before it
+    :param guard: the kind of guard that it is, if it is one: rows without anything in a column that tells it are
+        rejected, unless it leaves them out
+    :param columns: the columns that tell it, one of which is enough; those of ``source`` if None
+    """
+
+    reason: str
+    source: Source
+    values: Collection[Any]
+    stays: Collection[Any] | None = None
+    unfinished: bool = False
+    guard: Guard | None = None
+    columns: Sequence[str] | None = None
+
+    @cached_property
+    def told_by(self) -> Sequence[str]:
+        """The columns that tell it, one of which is enough; none if nobody knows them."""
+        return tuple(names_in(self.source)) if self.columns is None else self.columns
+
+    def leaves_out(self, row: Row) -> bool:
+        """Whether it is such a call.
+
+        :raises UnfitValue: if nobody knows
+        """
+        return self.marks(self.reader.read(row))
+
+    def marks(self, value: Any) -> bool:
+        """Whether what tells such a call says so.
+
+        :param value: what :attr:`reader` reads of its row
+        :raises UnfitValue: if nobody knows
+        """
+        if type(value) is str or type(value) is bool:
+            found = self._verdicts.get(value)
+            if found is not None:
+                return found
+        if normalize.is_absent(value):
+            return False
+        word = folded(value)
+        marked = word in self._values
+        if marked or not word or self._staying is None or word in self._staying:
+            if type(value) is bool or (type(value) is str and may_be_kept(value)):
+                if len(self._verdicts) >= _MOST_VERDICTS:
+                    self._verdicts.clear()
+                self._verdicts[value] = marked
+            return marked
+        told = in_words(self.source).replace("`", "")
+        raise normalize.UnfitValue(
+            f"may be {self.reason}: {told} is {normalize.word(value, [*self.values, *(self.stays or ())])}",
+            ProblemCode.UNKNOWN_WORD,
+        )
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Reads what tells it."""
+        return reader_of(self.source)
+
+    @cached_property
+    def _verdicts(self) -> dict[str | bool, bool]:
+        return {}
+
+    @cached_property
+    def _values(self) -> Collection[str]:
+        return frozenset(map(folded, self.values))
+
+    @cached_property
+    def _staying(self) -> Collection[str] | None:
+        return None if self.stays is None else frozenset(map(folded, self.stays))
+
+
+class Guarding(NamedTuple):
+    """What a preset's filters of one kind of guard need.
+
+    :param reason: what a call is that they leave out
+    :param names: the columns that tell it, one of which is enough
+    :param readers: of these columns
+    """
+
+    guard: Guard
+    reason: str
+    names: Sequence[str]
+    readers: Sequence[Reader]
+
+    def is_told_by(self, columns: Collection[str]) -> bool:
+        """Whether one of these columns tells it."""
+        return any(is_among(name, columns) for name in self.names)
+
+    def problem(self, columns: Collection[str]) -> str:
+        """What keeps a row from being told from such calls, to be read after ``row``: that it has no column which tells
+        it or, if it has one of these, nothing in one.
+        """
+        empty = [name for name in self.names if is_among(name, columns)]
+        lacks = "has nothing in its column" if empty else "has no column"
+        return (
+            f"{lacks} {' or '.join(map(repr, empty or self.names))}, which tells {self.reason}; "
+            f'give it, or the option prefiltered=("{self.guard}",) if there are no such calls among the rows'
+        )
+
+
+def guards_of(filters: Iterable[Filter]) -> Sequence[Guarding]:
+    """What filters need that are guards, a kind at a time."""
+    found = []
+    for guard in GUARDS:
+        of_kind = [each for each in filters if each.guard == guard and each.told_by]
+        if of_kind:
+            names = tuple(dict.fromkeys(name for each in of_kind for name in each.told_by))
+            found.append(Guarding(guard, of_kind[0].reason, names, tuple(map(Column, names))))
+    return found
