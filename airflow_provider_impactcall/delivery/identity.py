@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -46,14 +46,13 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     parameters = call.parameters()
     parts = call.key(names)
     bare = tuple(map(normalize.bare, parts))
-    content = _measured_pairs(parameters, parameters.values())
+    content = _measured_pairs(parameters.items())
     claim = Claim(_key(namespace, names, bare), _fingerprint(content), hash(content), call)
     given = call.as_given
     if not given and bare == parts:
         return claim
     parts = tuple(given.get(name, part) for name, part in zip(names, parts, strict=True))
-    parameters |= given
-    content = _measured_pairs(parameters, parameters.values())
+    content = _measured_pairs({**parameters, **given}.items())
     return claim._replace(as_given=(_key(namespace, names, parts), _fingerprint(content)))
 
 
@@ -72,7 +71,7 @@ def key_of(namespace: str, key: Sequence[str], legible: Mapping[str, str]) -> st
 
 
 def _key(namespace: str, names: Sequence[str], parts: Sequence[str]) -> str:
-    return _hashed(_measured((namespace,)) + _measured_pairs(names, parts), 16).hex()
+    return _hashed(_measured_namespace(namespace) + _measured_pairs(zip(names, parts, strict=True)), 16).hex()
 
 
 def _fingerprint(content: bytes) -> int:
@@ -97,17 +96,21 @@ def _hashed(measured: bytes, size: int) -> bytes:
 
 
 def _measured(parts: Sequence[str]) -> bytes:
-    if all(map(str.isascii, parts)):  # the common case, for speed
-        return "".join([f"{len(part)}:{part}" for part in parts]).encode("ascii")
     return b"".join([b"%d:%b" % (len(part), part) for part in map(str.encode, parts)])
 
 
 _MEASURED_NAMES = {name: f"{len(name)}:{name}" for name in PARAMETERS}
 
 
-def _measured_pairs(names: Collection[str], values: Collection[str]) -> bytes:
-    """Names of parameters and values in turn, as :func:`_measured` has them; thrice as fast for the common case."""
-    text = "".join([f"{_MEASURED_NAMES[name]}{len(value)}:{value}" for name, value in zip(names, values, strict=True)])
-    if text.isascii():
-        return text.encode("ascii")
-    return _measured([part for pair in zip(names, values, strict=True) for part in pair])
+@lru_cache(maxsize=16)
+def _measured_namespace(namespace: str) -> bytes:
+    return _measured((namespace,))
+
+
+def _measured_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:
+    """Names of parameters and values in turn, as :func:`_measured` has them."""
+    measured = [
+        f"{_MEASURED_NAMES[name]}{len(value) if value.isascii() else len(value.encode())}:{value}"
+        for name, value in pairs
+    ]
+    return "".join(measured).encode()

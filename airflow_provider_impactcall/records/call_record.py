@@ -16,7 +16,6 @@ __all__ = ["PARAMETERS", "CallRecord", "CallStatus", "Conventions", "Parameter",
 
 _AS_IT_IS: Mapping[str, str] = {}
 _NO_CONVENTIONS = Conventions()
-_MISSING = "is missing"
 _T = TypeVar("_T")
 
 
@@ -35,7 +34,7 @@ class _Column(Generic[_T]):
     def __set_name__(self, owner: type, name: str) -> None:
         kind = self._kind
         self._name = name
-        self.field = Field(name, kind.read, kind.needs_others, self._lacking, kind)
+        self.field: Field = (name, kind.read, kind.needs_others, self._lacking, kind)
         self.parameter = Parameter(name, kind.type, self._required, kind.limit, kind.allowed, self._description)
 
     @overload
@@ -52,13 +51,14 @@ class _Column(Generic[_T]):
 
 
 def _required(kind: Kind[_T], description: str) -> _Column[_T]:
-    return _Column(kind, description, _MISSING, required=True)
+    problem = "is missing"
+    return _Column(kind, description, problem, required=True)
 
 
 def _demanded(kind: Kind[_T], description: str) -> _Column[_T]:
     # impact.com's page does not require it; this package does, as its absence is dangerous.
-    lacking = f"{_MISSING}, and impact.com would take that as ANSWER, an answered and payable call"
-    return _Column(kind, description, lacking, required=False)
+    problem = "is missing, and impact.com would take that as ANSWER, an answered and payable call"
+    return _Column(kind, description, problem, required=False)
 
 
 def _derived(kind: Kind[_T], description: str) -> _Column[_T]:
@@ -195,8 +195,8 @@ class CallRecord:
 
 
 _COLUMNS = [each for each in vars(CallRecord).values() if isinstance(each, _Column)]
-_FIELDS: Mapping[str, Field] = {each.field.name: each.field for each in _COLUMNS}
-_TELL_APART = tuple(name for name, field in _FIELDS.items() if field.kind.tells_apart)
+_FIELDS: Mapping[str, Field] = {each.parameter.name: each.field for each in _COLUMNS}
+_TELL_APART = tuple(name for name, *_, kind in _FIELDS.values() if kind.tells_apart)
 
 PARAMETERS: Mapping[str, Parameter] = {each.parameter.name: each.parameter for each in _COLUMNS}
 
@@ -208,8 +208,9 @@ def fields_of(names: Collection[str]) -> Sequence[Field]:
     """
     return tuple(
         field
-        for name, field in _FIELDS.items()
-        if name in names or field.lacking is not None or field.kind.number is not None
+        for field in _FIELDS.values()
+        for name, *_, lacking, kind in [field]
+        if name in names or lacking is not None or kind.number is not None
     )
 
 

@@ -211,7 +211,7 @@ def led_to(value: Any, steps: Sequence[str]) -> Any:
     """What a path leads to; None if it leads nowhere. A key may be of another style if no other could be meant."""
     for step in steps:
         if type(value) is not dict:
-            if type(value) is UnreadableValue:
+            if value is None or type(value) is UnreadableValue:
                 return value  # Nobody knows whether there is anything in it.
             value = from_json(value)
         if type(value) is dict or isinstance(value, Mapping):  # the common case, for speed

@@ -140,20 +140,16 @@ def _event_date(value: Any, beside: Beside) -> str:
 
 
 def _caller_id(value: Any, beside: Beside) -> str:
-    form = beside.conventions.get("caller_id_format", "national")
-    return normalize.phone_number(value, _country_beside("CallerPhoneNumberCountry", value, beside), form)
+    country = _country_beside(value, beside.given.get("CallerPhoneNumberCountry"))
+    return normalize.phone_number(value, country, beside.conventions.get("caller_id_format", "national"))
 
 
 def _called_number(value: Any, beside: Beside) -> str:
-    return normalize.phone_number(value, _country_beside("CalledPhoneNumberCountry", value, beside))
+    return normalize.phone_number(value, _country_beside(value, beside.given.get("CalledPhoneNumberCountry")))
 
 
-def _country_beside(name: str, number: Any, beside: Beside) -> str | None:
-    """The country that is given beside a number, and may be needed to read it; None if it is none.
-
-    :param name: of the country's parameter
-    """
-    value = beside.given.get(name)
+def _country_beside(number: Any, value: Any) -> str | None:
+    """The country that is given beside a number, and may be needed to read it; None if it is none."""
     if value is None or (type(value) is str and value in normalize.REGIONS):
         return value
     if type(value) is DerivedElse:

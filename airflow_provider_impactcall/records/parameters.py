@@ -30,19 +30,11 @@ class Parameter(NamedTuple):
     description: str
 
 
-class Field(NamedTuple):
-    """How a parameter is read.
-
-    :param read: its kind's
-    :param needs_others: its kind's
-    :param lacking: what is wrong with a call that does not have it, or None if a call need not have it
-    """
-
-    name: str
-    read: Callable[..., Any]
-    needs_others: bool
-    lacking: str | None
-    kind: Kind[Any]
+Field = tuple[str, Callable[..., Any], bool, str | None, Kind[Any]]
+"""How a parameter is read: its name, the reader of its kind, whether that needs others, what is wrong with a call that
+lacks it (None if a call need not have it), and its kind. A tuple as such: of a named one, Python unpacks each item by
+an iterator, which took as long as to read the value.
+"""
 
 
 def read_each(
@@ -56,17 +48,15 @@ def read_each(
     found: dict[str, str] = {}
     problems: list[Problem] = []
     beside = Beside(values, found, conventions)
+    get = values.get
     for name, read, needs_others, lacking, kind in fields:
-        value = values.get(name)
-        if type(value) is str:
-            if not value and not kind.may_be_empty:
-                value = None
-        elif value is not None and type(value) is not int and _is_absent(value, kind):
+        value = get(name)
+        if (type(value) is not str or not value) and type(value) is not int and _is_absent(value, kind):
             value = None
-        if value is None and kind.number is None:
-            if lacking is not None:
-                problems.append(Problem(name, ProblemCode.MISSING, lacking))
-            continue
+            if kind.number is None:
+                if lacking is not None:
+                    problems.append(Problem(name, ProblemCode.MISSING, lacking))
+                continue
         try:
             sent = read(value, beside) if needs_others else read(value)
         except normalize.UnfitValue as error:
@@ -88,7 +78,7 @@ def read_alone(fields: Iterable[Field], values: Mapping[str, Any], conventions: 
     found: dict[str, str] = {}
     for name, read, needs_others, _, kind in fields:
         value = values.get(name)
-        if value is None or _is_absent(value, kind) or (not kind.blanks_stay and is_blank(value)):
+        if _is_absent(value, kind) or (not kind.blanks_stay and is_blank(value)):
             found[name] = ""
             continue
         with suppress(normalize.UnfitValue):
@@ -97,4 +87,6 @@ def read_alone(fields: Iterable[Field], values: Mapping[str, Any], conventions: 
 
 
 def _is_absent(value: Any, kind: Kind[Any]) -> bool:
+    if value is None:
+        return True
     return normalize.is_absent(value) and not (kind.may_be_empty and isinstance(normalize.plain(value), str))

@@ -109,7 +109,10 @@ class Path:
 
     def read(self, row: Row) -> Any:
         """The value there; None if the steps lead nowhere."""
-        found = led_to(row.get(self.head), self.steps)
+        value = row.get(self.head)
+        if value is None:
+            return None
+        found = led_to(value, self.steps)
         return but_nulls(found, self.nulls) if self.nulls else found
 
     def columns(self) -> Iterator[str]:

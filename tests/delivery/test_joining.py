@@ -180,3 +180,12 @@ def test_every_row_ends_once_and_every_call_is_there(ids: list[str | None], citi
         if isinstance(item, Call):
             last = max(place for place, name in enumerate(ids) if name == item.record.CallSessionId)
             assert item.record.City == rows[last]["City"]
+
+
+def test_rows_are_joined_where_words_stand_for_nothing() -> None:
+    row = {**examples.call("a"), "City": "n/a"}
+    [first, second] = read([row, dict(row)], CallMapping(vendor=preset(latest()), nulls=["n/a"]))
+    assert isinstance(first, Call)
+    assert isinstance(second, Call)
+    assert first.record == second.record
+    assert first.record.City is None

@@ -5,10 +5,14 @@ from __future__ import annotations
 import string
 import subprocess
 import sys
+from calendar import month_abbr
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,12 +21,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.vendors import click_id
 from tests.effort import scaled
 from tests.facts import named
 from tests.records.test_any_rows import values
 from tests.tables import table
 
 NEW_YORK = ZoneInfo("America/New_York")
+MAIL_DAYS = ["", "Mon, ", "fri, "]
+MAIL_ZONES = ["", " +0000", " -0000", " -0530", " +2359", " GMT", " UT", " z", " est", " EDT (EDT)", " PST", " MDT"]
 READERS: dict[str, Callable[[Any], Any]] = {
     "text": normalize.text,
     "integer": normalize.integer,
@@ -132,3 +139,29 @@ def test_two_letters_need_no_list_of_names() -> None:
 def test_whatever_python_takes_for_a_blank_is_one() -> None:
     blanks = "".join(letter for letter in map(chr, range(sys.maxunicode + 1)) if letter.isspace())
     assert normalize.integer(f"{blanks}1000{blanks}") == 1000
+
+
+@given(
+    st.datetimes(datetime(1, 1, 1)),
+    st.sampled_from(MAIL_DAYS),
+    st.sampled_from(MAIL_ZONES),
+    st.sampled_from(["%H:%M:%S", "%H:%M"]),
+)
+def test_rfc_2822_is_read_as_email_utils_reads_it(moment: datetime, day: str, zone: str, clock: str) -> None:
+    """But for years of less than four digits, of which email.utils makes others."""
+    moment = moment.replace(year=max(moment.year, 100))
+    month = month_abbr[moment.month]
+    written = f"{day}{moment.day:02} {month} {moment.year:04} {moment.strftime(clock)}{zone}"
+    expected = parsedate_to_datetime(written)
+    if expected.tzinfo is None:
+        expected = expected.replace(tzinfo=UTC)
+    assert normalize.event_date(written, UTC) == expected.isoformat()
+
+
+@given(
+    st.lists(st.sampled_from(["irclickid", "%69rclickid", "x", "=", "&", "a%3Ab", "+", "#", "?", "%", ";", "\n", "é"]))
+)
+def test_a_click_id_is_read_as_parse_qs_reads_it(parts: list[str]) -> None:
+    url = f"https://example.com/?{''.join(parts)}"
+    expected = parse_qs(urlsplit(url).query).get("irclickid", [None])[0]
+    assert click_id("url")({"url": url}) == expected

@@ -22,7 +22,7 @@ from airflow_provider_impactcall.records.normalize.values import (
 # No id, amount or duration comes near; Decimal("1E+999999") would take up the memory that its digits need.
 LONGEST_NUMBER = 64
 _LONGEST_DECIMAL = LONGEST_NUMBER + len("-.")
-_TOO_LARGE = 10**LONGEST_NUMBER
+TOO_LARGE = 10**LONGEST_NUMBER
 _TOO_LONG = f"has more than {LONGEST_NUMBER} digits"
 
 # Some whole numbers come as decimals: pandas writes 10000.0 to a CSV file if the column has gaps.
@@ -75,7 +75,7 @@ def integer(value: Any, what: str = "a whole number", remedy: str = "") -> int:
     :raises UnfitValue: for anything else, such as a float too large to be exact; a boolean is not a number here
     """
     if type(value) is int:  # the common cases, for speed
-        if 0 <= value < _TOO_LARGE:
+        if 0 <= value < TOO_LARGE:
             return value
     elif type(value) is str and value.isdecimal() and value.isascii() and len(value) <= LONGEST_NUMBER:
         return int(value)
@@ -108,7 +108,7 @@ def whole_id(value: Any) -> int:
 
     :raises UnfitValue: as :func:`integer` does
     """
-    if type(value) is int and 0 <= value < _TOO_LARGE:  # the common cases, for speed
+    if type(value) is int and 0 <= value < TOO_LARGE:  # the common cases, for speed
         return value
     if type(value) is str and value.isdecimal():
         return integer(value)
@@ -188,7 +188,7 @@ def whole_number(value: Any) -> int | None:
     """The whole number that a value is, or None if it has a fraction."""
     if type(value) is int or isinstance(value, Integral):
         whole = int(value)
-        if abs(whole) >= _TOO_LARGE:
+        if abs(whole) >= TOO_LARGE:
             raise UnfitValue(_TOO_LONG, ProblemCode.OUT_OF_RANGE)
         return whole
     exact = decimal(value)

@@ -23,8 +23,8 @@ _IN_NANP = frozenset({None, *phonenumbers.COUNTRY_CODE_TO_REGION_CODE[_NANP]})
 _TYPES = ("premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail",
           "fixed_line", "mobile")  # fmt: skip
 _LONGEST_ADDRESS = 255
-# In the two forms that databases have. Of +1 and a 0 or 1, which begins no area code, phonenumbers knows the meaning.
-_is_nanp = re.compile(r"[0-9]{10}|\+1[2-9][0-9]{9}").fullmatch
+# Of +1 and a 0 or 1, which begins no area code, phonenumbers knows the meaning.
+_USUAL_NANP = re.compile(r"\+1([2-9][0-9]{9})|([0-9]{10})|\(?([0-9]{3})(?:\) |-)([0-9]{3})-([0-9]{4})")
 _DIALLED = re.compile(r"\+?[0-9 ().\-]+")
 _PLUS_IN_BRACKETS = re.compile(r" *\( ?\+([0-9 ]+)\)(.*)")
 # A number that went through a column of floats.
@@ -70,7 +70,7 @@ def is_anonymous(value: Any) -> bool:
 
     An absent value (``None``, ``''``) is no such mark. Raises nothing.
     """
-    if type(value) is str and _is_nanp(value):
+    if type(value) is str and _nanp(value) is not None:
         return False  # No mark of the keypad has ten digits alone, or begins with +1.
     try:
         bare = plain(value)
@@ -115,13 +115,20 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
     :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), what is no phone number, or one
         whose country cannot be known, or that is not one of ``country``
     """
-    if type(value) is str and country in _IN_NANP and _is_nanp(value):
-        national = value[-_DIGITS_OF_NANP:]
-    else:
+    national = _nanp(value) if type(value) is str and country in _IN_NANP else None
+    if national is None:
         calling_code, national = _dialled_number(value, country)
         if calling_code != _NANP:
             return f"+{calling_code}{national}"
     return national if form == "national" else f"+{_NANP}{national}"
+
+
+def _nanp(written: str) -> str | None:
+    """The ten digits of a NANP number in one of the forms that databases and vendors have; None of any other text."""
+    found = _USUAL_NANP.fullmatch(written)
+    if found is None:
+        return None
+    return found[1] or found[2] or f"{found[3]}{found[4]}{found[5]}"
 
 
 @reader
@@ -146,8 +153,8 @@ def _dialled_number(value: Any, country: str | None) -> tuple[int, str]:
         digits = f"52{digits[3:]}"
         dialled, international = f"+{digits}", True
     if country in _IN_NANP:
-        if international and _is_nanp(f"+{digits}"):
-            return _NANP, digits[1:]
+        if international and (national := _nanp(f"+{digits}")) is not None:
+            return _NANP, national
         if not international:
             if len(digits) != _DIGITS_OF_NANP and not (len(digits) == 1 + _DIGITS_OF_NANP and digits.startswith("1")):
                 remedy = "write it with + and its country code" + ("" if country else ", or give its country")
@@ -233,8 +240,9 @@ def is_no_nanp(phone_number: str) -> bool:
 
 def country_of(phone_number: str) -> str | None:
     """The country of a number in the form that :func:`phone_number` gives, or None if it has no one country."""
-    if _is_nanp(phone_number) and phone_number[-_DIGITS_OF_NANP] not in "01":
-        found = _nanp_regions().match(phone_number[-_DIGITS_OF_NANP:])
+    national = _nanp(phone_number)
+    if national is not None and national[0] not in "01":
+        found = _nanp_regions().match(national)
         return None if found is None else found.lastgroup
     # With its calling code: a NANP number that starts with 011 would be read as dialled abroad.
     parsed = phonenumbers.parse(phone_number if phone_number.startswith("+") else f"+{_NANP}{phone_number}")

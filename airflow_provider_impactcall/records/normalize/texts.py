@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from airflow_provider_impactcall.exceptions import ProblemCode
-from airflow_provider_impactcall.records.normalize.numbers import decimal, is_number, whole_number
+from airflow_provider_impactcall.records.normalize.numbers import TOO_LARGE, decimal, is_number, whole_number
 from airflow_provider_impactcall.records.normalize.values import (
     UnfitValue,
     bare,
@@ -24,6 +24,8 @@ from airflow_provider_impactcall.records.normalize.values import (
 
 _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "0"})
+_TRUE_OR_FALSE = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
+_NUMBERS = (0, 1)
 
 
 def text(value: Any) -> str:
@@ -35,9 +37,9 @@ def text(value: Any) -> str:
     :raises UnfitValue: for a boolean (impact.com gives no words for it), bytes, a nested object, a float too
         large to be exact, or text that cannot be UTF-8 or holds a NUL
     """
-    if type(value) is str and value.isascii() and "\0" not in value:  # the common case, for speed
+    if type(value) is str and value.isascii() and "\0" not in value:
         return value
-    return _text(value)
+    return str(value) if type(value) is int and -TOO_LARGE < value < TOO_LARGE else _text(value)
 
 
 def identifier(value: Any) -> str:
@@ -107,20 +109,24 @@ def _one_of(value: Any, allowed: Sequence[str]) -> str:
     return found
 
 
-@reader
 def boolean(value: Any) -> bool:
     """Yes or no: a boolean, 1 or 0, or ``true``, ``t``, ``yes``, ``y``, ``1`` and their opposites in any case.
 
     :raises UnfitValue: for anything else
     """
+    if type(value) is bool or (type(value) is int and value in _NUMBERS):
+        return bool(value)
+    return _TRUE_OR_FALSE[value] if type(value) is str and value in _TRUE_OR_FALSE else _boolean(value)
+
+
+@reader
+def _boolean(value: Any) -> bool:
     if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's is no bool of Python's
         return bool(value)
     if isinstance(value, str):
         spelled = bare(value).lower() if bare(value).isascii() else ""
     else:
         spelled = str(whole_number(value)) if is_number(value) else ""
-    if spelled in _TRUE:
-        return True
-    if spelled in _FALSE:
-        return False
+    if spelled in _TRUE_OR_FALSE:
+        return _TRUE_OR_FALSE[spelled]
     raise UnfitValue(f"must be true or false, and is {described(value)}", misread(value, ProblemCode.UNKNOWN_WORD))

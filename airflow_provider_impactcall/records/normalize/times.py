@@ -39,6 +39,7 @@ _SECONDS = range(10**9, 10**10)
 _MILLISECONDS = range(10**12, 10**13)
 _DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _MINUTE = timedelta(minutes=1)
+_TWO = tuple(f"{number:02}" for number in range(60))
 _DAY = 86_400.0
 # No call-tracking vendor is older; before it are the times that databases, languages and programs write for none, such
 # as 0001-01-01, 1753-01-01, 1899-12-30, 1970-01-01 and 1980-01-01, and after the clock 2079-06-06 and 9999-12-31.
@@ -77,18 +78,29 @@ def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None)
         an offset when there is no ``zone``, a local time that a clock change skips, or an epoch of other digits
     """
     if type(value) is str:
-        moment = _of_text(bare(value))
+        moment = _of_text(value)
     elif type(value) is int and value in _MILLISECONDS:
         moment = datetime.fromtimestamp(value // 1000, UTC)
     else:
         moment = datetime.fromtimestamp(value, UTC) if type(value) is int and value in _SECONDS else value
-    if type(moment) is datetime:
-        fixed = moment.tzinfo
-        if (fixed is UTC or (type(fixed) is timezone and not fixed.utcoffset(None) % _MINUTE)) and (
-            now is None or _is_surely_a_call_s(moment, now)
-        ):
-            return moment.isoformat("T", "seconds")
+    if type(moment) is datetime and type(moment.tzinfo) is timezone:
+        offset = _offset(moment.tzinfo)
+        if offset is not None and (now is None or _is_surely_a_call_s(moment, now)):
+            clock = f"{_TWO[moment.hour]}:{_TWO[moment.minute]}:{_TWO[moment.second]}"
+            return f"{_day(moment.toordinal())}T{clock}{offset}"
     return _event_date(moment, zone, now)
+
+
+# A day and an offset are those of call after call.
+@lru_cache(maxsize=1024)
+def _day(ordinal: int) -> str:
+    return date.fromordinal(ordinal).isoformat()
+
+
+@lru_cache(maxsize=256)
+def _offset(fixed: timezone) -> str | None:
+    """An offset in the form in which it leaves; None of one that is no whole number of minutes."""
+    return None if fixed.utcoffset(None) % _MINUTE else datetime(2000, 1, 1, tzinfo=fixed).isoformat()[-len("+00:00") :]
 
 
 def _is_surely_a_call_s(moment: datetime, now: float) -> bool:
@@ -99,7 +111,7 @@ def _is_surely_a_call_s(moment: datetime, now: float) -> bool:
 @reader
 def _event_date(value: Any, zone: tzinfo | None, now: float | None) -> str:
     if isinstance(value, str):
-        moment = _of_text(bare(value))
+        moment = _of_text(value)
     elif isinstance(value, datetime):
         moment = value
     elif type(value).__name__ == "datetime64":
@@ -149,14 +161,19 @@ def _check(moment: datetime, now: float, margin: float = 0.0) -> None:
 
 
 def _of_text(value: str) -> datetime:
+    parts = _TIME.fullmatch(value)
+    if parts is None and (without_blanks := bare(value)) is not value:
+        value = without_blanks
+        parts = _TIME.fullmatch(value)
     try:
-        if (parts := _TIME.fullmatch(value)) is not None:
+        if parts is not None:
             offset = parts[2]
             return datetime.fromisoformat(value if offset is None else parts[1] + _ZERO.get(offset, offset))
         if (parts := _TWELVE_HOURS.fullmatch(value)) is not None:
-            day, hour, minute, second, half, offset = (part.upper() for part in parts.groups(""))
-            in_24_hours = int(hour) % 12 + (12 if half == "P" else 0)
-            clock = f"{in_24_hours:02}:{minute}:{second or '00'}"
+            day, hour, minute, second, half, offset = parts.groups("")
+            in_24_hours = int(hour) % 12 + (12 if half in "Pp" else 0)
+            clock = f"{_TWO[in_24_hours]}:{minute}:{second or '00'}"
+            offset = offset.upper()
             return datetime.fromisoformat(f"{_with_dashes(day)}T{clock}{_ZERO.get(offset, offset)}")
         if (parts := _RFC_2822.fullmatch(value)) is not None:
             return _of_mail(*parts.groups(""))
@@ -178,7 +195,7 @@ _ZERO = {"UTC": "Z", "GMT": "Z"}
 
 def _of_mail(day: str, month: str, year: str, hour: str, minute: str, second: str, offset: str) -> datetime:
     if year < "0100":
-        raise ValueError("is a year of two digits")
+        raise ValueError  # It has two digits.
     in_order = (int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), int(second or 0))
     return datetime(*in_order, tzinfo=_zone_of_mail(offset.upper()) if offset else None)
 

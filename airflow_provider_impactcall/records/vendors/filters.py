@@ -123,11 +123,7 @@ class Guarding(NamedTuple):
         it or, if it has one of these, nothing in one.
         """
         empty = [name for name in self.names if is_among(name, columns)]
-        lacks = "has nothing in its column" if empty else "has no column"
-        return (
-            f"{lacks} {' or '.join(map(repr, empty or self.names))}, which tells {self.reason}; "
-            f'give it, or the option prefiltered=("{self.guard}",) if there are no such calls among the rows'
-        )
+        return _unset(self.guard, self.reason, empty) if empty else _untold(self.guard, self.reason, self.names)
 
 
 def guards_of(filters: Iterable[Filter]) -> Sequence[Guarding]:
@@ -139,3 +135,17 @@ def guards_of(filters: Iterable[Filter]) -> Sequence[Guarding]:
             names = tuple(dict.fromkeys(name for each in of_kind for name in each.told_by))
             found.append(Guarding(guard, of_kind[0].reason, names, tuple(map(Column, names))))
     return found
+
+
+def _untold(guard: Guard, reason: str, names: Iterable[str]) -> str:
+    return (
+        f"has no column {' or '.join(map(repr, names))}, which tells {reason}; "
+        f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
+    )
+
+
+def _unset(guard: Guard, reason: str, names: Iterable[str]) -> str:
+    return (
+        f"has nothing in its column {' or '.join(map(repr, names))}, which tells {reason}; "
+        f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
+    )

@@ -39,11 +39,6 @@ __all__ = [
 ]
 
 
-# Its letters may be written as %69, and with what urlsplit leaves out between them.
-_ODD_IN_URL = re.compile(r"[^ -~]|[\[\]]")
-_MAY_HAVE_CLICK_ID = re.compile(r"irclickid|%[67]|[\t\r\n]")
-
-
 def anonymous(caller: Source) -> Filter:
     """The filter of calls whose caller hid the number: impact.com matches conversions by it.
 
@@ -91,8 +86,8 @@ def word(value: Any) -> str:
 
 def flag(value: Any) -> bool | None:
     """Yes or no, in any form; None if it is neither."""
-    if value is None or type(value) is bool:
-        return value
+    if value is None:
+        return None
     try:
         return normalize.boolean(value)
     except normalize.UnfitValue:
@@ -111,12 +106,12 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
     @reads(landing_page)
     def irclickid(row: Row) -> str | None:
         url = reader.read(row)
-        if not isinstance(url, str) or not _MAY_HAVE_CLICK_ID.search(url):
+        if not isinstance(url, str):
             return None
         # As parse_qs does, which takes all of the query apart.
         for part in _query(url).split("&"):
             name, _, value = part.partition("=")
-            if value and (name == "irclickid" or unquote_plus(name) == "irclickid"):
+            if value and (name == "irclickid" or ("%" in name and unquote_plus(name) == "irclickid")):
                 return unquote_plus(value)
         return None
 
@@ -126,7 +121,7 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
 
 def _query(url: str) -> str:
     """The query of a URL; none of what is no URL, which has no click id, and must not cost the call."""
-    if not _ODD_IN_URL.search(url):
+    if url.isascii() and url.isprintable() and "[" not in url and "]" not in url:
         return url.partition("#")[0].partition("?")[2]
     try:
         return urlsplit(url).query
@@ -201,7 +196,7 @@ def listed(values: Source) -> Callable[[Row], Any]:
     @reads(values)
     def as_list(row: Row) -> Any:
         value = reader.read(row)
-        found = from_json(value)
+        found = None if value is None else from_json(value)
         return found if isinstance(found, (list, tuple)) else value
 
     as_list.__doc__ = in_words(values)
