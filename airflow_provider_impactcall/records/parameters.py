@@ -51,7 +51,9 @@ def read_each(
     get = values.get
     for name, read, needs_others, lacking, kind in fields:
         value = get(name)
-        if (type(value) is not str or not value) and type(value) is not int and _is_absent(value, kind):
+        if value is None or (
+            (type(value) is not str or not value) and type(value) is not int and _is_absent(value, kind)
+        ):
             value = None
             if kind.number is None:
                 if lacking is not None:
@@ -87,6 +89,4 @@ def read_alone(fields: Iterable[Field], values: Mapping[str, Any], conventions: 
 
 
 def _is_absent(value: Any, kind: Kind[Any]) -> bool:
-    if value is None:
-        return True
     return normalize.is_absent(value) and not (kind.may_be_empty and isinstance(normalize.plain(value), str))

@@ -63,6 +63,8 @@ class Filter:
         :param value: what :attr:`reader` reads of its row
         :raises UnfitValue: if nobody knows
         """
+        if value is None:
+            return False
         if type(value) is str or type(value) is bool:
             found = self._verdicts.get(value)
             if found is not None:

@@ -167,16 +167,6 @@ class VendorPreset:
         shape = self._shape(tuple(columns))
         return shape.known, {*columns, *shape.aliases}, shape.problems
 
-    def left_out(self, row: Row) -> str | None:
-        """Why a call is left out, or None if it is not.
-
-        :param row: opened
-        """
-        for each in self.filters:
-            if each.leaves_out(row):
-                return each.reason
-        return None
-
     def unfinished(self, row: Row) -> str | None:
         """Why a row is only a version of a call that will come again, or None if it is not, or nobody knows.
 

@@ -453,7 +453,7 @@ def test_every_column_that_a_preset_reads_is_one_that_it_names(vendor: str) -> N
             for status in ({}, {"hangup_cause": "Caller: Hang-up"}, {"connected": None}, {"hasConnected": None}):
                 record = CallMapping(vendor=known, defaults=IDS)
                 record.values_of(Asked({**row, **status}))
-                known.left_out(Asked({**row, **status}))
+                any(each.leaves_out(Asked({**row, **status})) for each in known.filters)
                 if known.join is not None:
                     known.join([Asked(row), Asked({**row, **status})])
     heads = {name.partition(".")[0] for name in known._names}
