@@ -125,9 +125,9 @@ def test_a_claim_that_was_inserted_meanwhile_is_not_taken_unlocked(postgres: str
     def take(ledger: Ledger, run_id: str, *claims: Claim) -> list[int | None]:
         return [fence_of(decision) for decision in ledger.record(run_id, claims, [], resend=False)[0] or []]
 
-    @sa.event.listens_for(second.engine, "before_cursor_execute")
+    @sa.event.listens_for(second.engine, "after_cursor_execute")
     def meanwhile(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if "JOIN" in statement and not fences:
+        if statement.endswith("FOR UPDATE") and not fences:
             fences.extend(take(first, owner, new))
             first.record(owner, [], [Settlement(new.key, 1, again)], resend=False)
         elif statement.startswith("UPDATE impactcall_call") and not waited:

@@ -19,8 +19,7 @@ from airflow_provider_impactcall.delivery.ledger.edits import Author, Edit
 from airflow_provider_impactcall.delivery.ledger.entries import (
     Changes,
     Entry,
-    lock,
-    look_up,
+    locked,
 )
 from airflow_provider_impactcall.delivery.ledger.letter_queries import LetterQueries, letter_conditions
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
@@ -185,7 +184,7 @@ def _amend_page(
     connection: Connection,
 ) -> Counter[str]:
     ends: Counter[str] = Counter()
-    entries = look_up(connection, lock(connection, page))
+    entries = locked(connection, page, run_id)
     changes = edit.changes(connection, run_id)
     proven = _proven_by_answers(connection, page, entries)
     taken_back: list[str] = []
@@ -207,7 +206,7 @@ def _amend_page(
 
 
 def _accept_page(edit: Edit, run_id: str, page: Sequence[str], connection: Connection) -> Counter[str]:
-    entries = look_up(connection, lock(connection, page))
+    entries = locked(connection, page, run_id)
     of_page = sa.select(changed_calls.c.key, changed_calls.c.fingerprint).where(changed_calls.c.key.in_(page))
     marks = dict(connection.execute(of_page.order_by(changed_calls.c.key).with_for_update()).all())
     changes = edit.changes(connection, run_id)
@@ -241,7 +240,7 @@ def _take_marks_off(connection: Connection, keys: Sequence[str]) -> None:
 
 def _adopt_page(edit: Edit, run_id: str, page: Mapping[str, Claim], connection: Connection) -> Counter[str]:
     found: Counter[str] = Counter()
-    entries = look_up(connection, lock(connection, page))
+    entries = locked(connection, page, run_id)
     changes = edit.changes(connection, run_id)
     delivered: list[str] = []
     for key, claim in page.items():

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
-from itertools import chain
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.engine import Connection
 
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
 from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_REASON, Now, calls, events, runs
+from airflow_provider_impactcall.delivery.ledger.statements import Row, statements_of
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT
 from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, ReasonCode
 
@@ -22,12 +21,6 @@ ALIVE = sa.func.coalesce(runs.c.lease_until, 0.0) > Now()
 WITH_RUNS = calls.outerjoin(runs, runs.c.run_id == calls.c.run_id)
 
 _SHOWN = ("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate")
-_CHANGING = (
-    *("state", "reason_code", "status", "reason", "uncertain", "attempts", "deaths", "fence", "run_id", "fingerprint"),
-    *("first_answer", "changed_at"),
-)
-_KEPT = ("key", *_CHANGING, "first_at")
-
 _WITHOUT_EVENTS = calls.c.first_answer.is_not(None)
 _FIRST_INTENT = sa.select(
     calls.c.key,
@@ -61,13 +54,13 @@ order is that of ``event_id``."""
 
 
 class Entry(NamedTuple):
-    """What the ledger holds of a call, and whether the run that changed it last holds its lease."""
+    """What the ledger holds of a call, and whether the run that sends it holds its lease: of an open call alone."""
 
     state: CallState
+    uncertain: bool
     reason_code: str | None
     status: int | None
     reason: str
-    uncertain: bool
     attempts: int
     deaths: int
     fence: int
@@ -100,50 +93,63 @@ _OPEN = CallState.OPEN.value
 _STATES = {state.value: state for state in CallState}
 _CODES = {code.value: code for code in ReasonCode}
 
-# Built once: SQLAlchemy takes three times as long to build one of these as to execute it.
-_OF_KEYS = calls.c.key.in_(sa.bindparam("keys", expanding=True))
-_LOOK_UP = sa.select(*(calls.c[name] for name in _KEPT), ALIVE.label("alive")).select_from(WITH_RUNS).where(_OF_KEYS)
-_LOCK = sa.select(calls.c.key).where(_OF_KEYS).order_by(calls.c.key).with_for_update()
-_UNTOUCHED = sa.and_(
-    calls.c.run_id == sa.bindparam("run"), calls.c.state == CallState.OPEN.value, calls.c.first_answer == 0
-)
-_DELIVER = (
-    sa.update(calls)
-    .where(_OF_KEYS, _UNTOUCHED)
-    .values(
-        state=CallState.DELIVERED.value,
-        reason_code=ReasonCode.OK.value,
-        status=sa.bindparam("answer"),
-        reason=sa.bindparam("why"),
-        first_answer=sa.bindparam("answer"),
-        changed_at=sa.bindparam("at"),
+# The row of a call that was never seen: what is its own, and what it has in common with others.
+_CALL = tuple(
+    calls.c[name]
+    for name in (
+        *("key", *_SHOWN, "fingerprint"),
+        *("namespace", "state", "reason_code", "status", "reason", "uncertain", "attempts", "deaths", "fence"),
+        *("run_id", "first_at", "changed_at", "first_answer"),
     )
 )
-_NEW_VALUES: Mapping[str, Any] = {name: sa.bindparam(f"new_{name}") for name in _CHANGING}
-_CHANGE = sa.update(calls).where(calls.c.key == sa.bindparam("of_key")).values(**_NEW_VALUES)
+_EVENT = tuple(column for column in events.c if column.name != "event_id")
+_ENTRY = (calls.c.key, *(calls.c[name] for name in Entry._fields if name != "alive"))
+# All but when it was first seen.
+_CHANGING = _ENTRY[:-1]
+
+_KEPT = sa.select(*_ENTRY)
+_LEASE = sa.select(runs.c.lease_until).where(runs.c.run_id == calls.c.run_id).scalar_subquery()
+# Of other calls it does not matter, and to look for the run of each would cost as much as the call.
+_WITH_LIFE = _KEPT.add_columns(
+    sa.case((calls.c.state == _OPEN, sa.func.coalesce(_LEASE, 0.0) > Now()), else_=sa.false()).label("alive")
+)
+_HOLDERS = sa.select(runs.c.run_id).where(
+    runs.c.run_id.in_(sa.bindparam("runs", expanding=True)), runs.c.lease_until > Now()
+)
 
 
 def look_up(connection: Connection, keys: Sequence[str]) -> dict[str, Entry]:
-    """The entries of these calls, by key; of calls that were never seen there is none."""
+    """The entries of these calls, by key; of calls that were never seen there is none. Nothing is locked."""
+    statements = statements_of(connection)
     found: dict[str, Entry] = {}
     for part in in_parts(keys):
-        for key, state, *values in connection.execute(_LOOK_UP, {"keys": part}):
-            found[key] = Entry(_STATES[state], *values)
+        for key, state, uncertain, *values, alive in statements.select(connection, _WITH_LIFE, part):
+            found[key] = Entry._make((_STATES[state], uncertain == 1, *values, alive == 1))
     return found
 
 
-def lock(connection: Connection, keys: Collection[str]) -> list[str]:
-    """Have nobody else change these calls until the transaction ends.
+def locked(connection: Connection, keys: Collection[str], run_id: str) -> dict[str, Entry]:
+    """The entries of these calls, which nobody else changes until the transaction ends.
 
-    To be done before they are looked up: a statement that had to wait sees a row anew, but the run beside it as it was.
+    What others insert meanwhile is not among them: our own insertion fails then, and is repeated.
 
-    :return: those that there are. What others insert meanwhile is not locked, and must not be seen: our own insertion
-        fails, and is repeated
+    :param run_id: of who asks, and is alive
     """
+    statements = statements_of(connection)
     ordered = sorted(keys)
-    if connection.dialect.name == "sqlite":  # Its transactions that write are one at a time.
-        return ordered
-    return list(connection.execute(_LOCK, {"keys": ordered}).scalars())
+    if not statements.locks:
+        return look_up(connection, ordered)
+    found = {
+        key: Entry._make((_STATES[state], uncertain == 1, *values, True))
+        for key, state, uncertain, *values in statements.select(connection, _KEPT, ordered, locking=True)
+    }
+    # Not in the same statement: one that had to wait sees a call anew, but its run as it was.
+    opened = {entry.run_id for entry in found.values() if entry.state is CallState.OPEN} - {run_id}
+    if opened:
+        holders = set(connection.execute(_HOLDERS, {"runs": sorted(opened)}).scalars())
+        dead = opened - holders
+        found = {key: entry._replace(alive=entry.run_id not in dead) for key, entry in found.items()}
+    return found
 
 
 class Changes:
@@ -162,20 +168,20 @@ class Changes:
         self._namespace = namespace
         self._moment = moment
         self._actor = actor
-        self._new: list[tuple[Any, ...]] = []
+        self._opened: list[Row] = []
+        self._adopted: dict[str, list[Row]] = {}
         self._delivered: dict[tuple[str, int | None], list[str]] = {}
-        self._changed: list[dict[str, Any]] = []
-        self._earlier: list[tuple[Any, ...]] = []
-        self._events: list[tuple[Any, ...]] = []
+        self._changed: dict[str, Row] = {}
+        self._earlier: list[Row] = []
+        self._events: list[Row] = []
 
     def open(self, claim: Claim) -> None:
         """A call that was never seen is about to be sent."""
-        self._add(claim, _OPEN, None, "", attempts=1, fence=1, first_answer=0)
+        self._opened.append((claim.key, *claim.call.key(_SHOWN), claim.fingerprint))
 
     def adopt(self, claim: Claim, reason: str) -> None:
         """A call that was never seen was delivered by other means."""
-        adopted = (CallState.DELIVERED.value, ReasonCode.ADOPTED.value, reason)
-        self._add(claim, *adopted, attempts=0, fence=0, first_answer=None)
+        self._adopted.setdefault(reason, []).append((claim.key, *claim.call.key(_SHOWN), claim.fingerprint))
 
     def deliver(self, key: str, attempt: Attempt) -> None:
         """A call that this run opened, and that nobody touched since, was delivered at the first attempt."""
@@ -192,8 +198,8 @@ class Changes:
         changed = entry._replace(**changes, changed_at=self._moment, first_answer=None)
         changed = changed._replace(reason=changed.reason[:LONGEST_REASON])
         # As plain text: a driver may convert a value by the name of its class.
-        values = {f"new_{name}": getattr(changed, name) for name in _CHANGING} | {"new_state": changed.state.value}
-        self._changed.append({"of_key": key, **values})
+        state, *values, _, _ = changed
+        self._changed[key] = (key, state.value, *values)
         return changed
 
     def note(
@@ -219,58 +225,24 @@ class Changes:
         :return: whether all calls that are delivered at the first attempt are as they were opened; if not, the
             transaction must not be committed
         """
+        statements = statements_of(connection)
         for (reason, status), keys in self._delivered.items():
-            answer = {"answer": status or 0, "why": reason[:LONGEST_REASON], "at": self._moment}
-            if connection.execute(_DELIVER, {"keys": keys, "run": self.run_id, **answer}).rowcount != len(keys):
+            answer = (status, reason[:LONGEST_REASON], self._moment)
+            if statements.deliver(connection, self.run_id, keys, *answer) != len(keys):
                 return False
         # In one order, so that two runs with the same new calls wait for each other and do not deadlock.
-        _insert(connection, _CALL, sorted(self._new))
-        if self._changed:
-            connection.execute(_CHANGE, self._changed)
-        _insert(connection, _EVENT, self._earlier + self._events)
+        statements.insert(connection, _CALL, sorted(self._opened), self._new(_OPEN, attempts=1, fence=1, answer=0))
+        for reason, rows in self._adopted.items():
+            why = (ReasonCode.ADOPTED.value, reason[:LONGEST_REASON])
+            adopted = self._new(CallState.DELIVERED.value, *why, attempts=0, fence=0, answer=None)
+            statements.insert(connection, _CALL, sorted(rows), adopted)
+        statements.change(connection, _CHANGING, list(self._changed.values()))
+        statements.insert(connection, _EVENT, self._earlier + self._events)
         return True
 
-    def _add(
-        self,
-        claim: Claim,
-        state: str,
-        code: str | None,
-        reason: str,
-        *,
-        attempts: int,
-        fence: int,
-        first_answer: int | None,
-    ) -> None:
-        shown = claim.call.key(_SHOWN)
-        why = (code, None, reason[:LONGEST_REASON])
-        known = (claim.fingerprint, state, *why, False, attempts, 0, fence, self.run_id)
-        moments = (self._moment, self._moment)
-        self._new.append((claim.key, self._namespace, *shown, *known, *moments, first_answer))
-
-
-_CALL = tuple(calls.c)
-_EVENT = tuple(column for column in events.c if column.name != "event_id")
-
-
-def _insert(connection: Connection, columns: tuple[sa.Column[Any], ...], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows whose values are in the order of the columns.
-
-    By the driver: SQLAlchemy's own insertion of 32 calls takes three times as long on SQLite, and on PostgreSQL sends a
-    statement a row (both with SQLAlchemy 2.0).
-    """
-    if not rows:
-        return
-    dialect = connection.dialect
-    head, row = _insertion(dialect, columns)
-    if dialect.name == "sqlite":
-        connection.exec_driver_sql(head + row, list(rows))
-    else:
-        connection.exec_driver_sql(head + ", ".join([row] * len(rows)), tuple(chain.from_iterable(rows)))
-
-
-@lru_cache(maxsize=16)
-def _insertion(dialect: Dialect, columns: tuple[sa.Column[Any], ...]) -> tuple[str, str]:
-    """An insertion up to its values, and the marks of one row of these."""
-    named = ", ".join(map(dialect.identifier_preparer.format_column, columns))
-    mark = "?" if dialect.paramstyle == "qmark" else "%s"
-    return f"INSERT INTO {columns[0].table.name} ({named}) VALUES ", f"({', '.join([mark] * len(columns))})"  # noqa: S608
+    def _new(
+        self, state: str, code: str | None = None, reason: str = "", *, attempts: int, fence: int, answer: int | None
+    ) -> Row:
+        """What calls that were never seen have in common."""
+        now = (self._moment, self._moment)
+        return (self._namespace, state, code, None, reason, False, attempts, 0, fence, self.run_id, *now, answer)

@@ -11,9 +11,10 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.ledger.entries import Changes, Entry, lock, look_up
+from airflow_provider_impactcall.delivery.ledger.entries import Changes, Entry, locked, look_up
 from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS, Migration, migrate
 from airflow_provider_impactcall.delivery.ledger.namesakes import NEWEST, alike, namesakes
+from airflow_provider_impactcall.delivery.ledger.postgresql import never_prepare
 from airflow_provider_impactcall.delivery.ledger.rules import DIED, Decision, Send, Settlement, decide
 from airflow_provider_impactcall.delivery.ledger.schema import (
     LONGEST_REASON,
@@ -23,6 +24,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     runs,
 )
 from airflow_provider_impactcall.delivery.ledger.sqlite import make_durable
+from airflow_provider_impactcall.delivery.ledger.statements import statements_of
 from airflow_provider_impactcall.delivery.ledger.states import PENDING, SETTLED_AS, TRANSITIONS, Cause, cause_of
 from airflow_provider_impactcall.delivery.ledger.transactions import reading, writing
 from airflow_provider_impactcall.delivery.outcome import ENDS, AttemptResult, CallState, DeliveryReport, ReasonCode
@@ -31,15 +33,6 @@ from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
 class _NotAsTrusted(Exception):
     """A call is not as this run left it."""
-
-
-_NOW = sa.select(Now())
-
-_RENEW = (
-    sa.update(runs)
-    .where(runs.c.run_id == sa.bindparam("run"), runs.c.lease_until > Now())
-    .values(lease_until=Now() + sa.bindparam("lease", type_=sa.Float))
-)
 
 
 class Ledger:
@@ -61,6 +54,7 @@ class Ledger:
         self._migrations = migrations
         if engine.dialect.name == "sqlite":
             make_durable(engine)
+        never_prepare(engine)
 
     def prepare(self) -> None:
         """Create the tables, or bring those of an earlier version up to this one. See :func:`.migrations.migrate`.
@@ -165,18 +159,17 @@ class Ledger:
         :raises _NotAsTrusted: if that is not so; what was written until then must not be committed
         :raises IntegrityError: the same
         """
-        held = connection.execute(_RENEW, {"run": run_id, "lease": self.timings.lease}).rowcount
-        changes = Changes(run_id, self.namespace, connection.execute(_NOW).scalar_one())
-        delivered = [trusting and settlement.is_first_delivery for settlement in settlements]
-        asked = {each.key for each, known in zip(settlements, delivered, strict=True) if not known}
-        asked.update(claim.key for claim in claims if not (trusting and claim.is_new))
+        held, moment = statements_of(connection).renew(connection, run_id, self.timings.lease)
+        changes = Changes(run_id, self.namespace, moment)
+        trusted = [trusting and settlement.is_first_delivery for settlement in settlements]
+        asked = [settlement.key for settlement, known in zip(settlements, trusted, strict=True) if not known]
+        asked += [claim.key for claim in claims if not (trusting and claim.is_new)]
         entries: dict[str, Entry] = {}
         if asked:
-            # All that are there, so that two runs which change the same calls wait for each other and do not deadlock.
-            there = lock(connection, asked.union(settlement.key for settlement in settlements))
-            entries = look_up(connection, [key for key in there if key in asked])
+            # With all the others, so that two runs which change the same calls wait for each other and do not deadlock.
+            entries = locked(connection, {*asked, *(settlement.key for settlement in settlements)}, run_id)
         states = []
-        for settlement, known in zip(settlements, delivered, strict=True):
+        for settlement, known in zip(settlements, trusted, strict=True):
             if known:
                 changes.deliver(settlement.key, settlement.attempt)
                 states.append(CallState.DELIVERED)
