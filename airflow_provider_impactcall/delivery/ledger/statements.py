@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
@@ -19,7 +19,8 @@ from sqlalchemy.types import TypeEngine
 from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, runs
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 
-Columns = tuple[sa.Column[Any], ...]
+# A text, as SQLAlchemy 1.4 has no types of columns.
+Columns: TypeAlias = "tuple[sa.Column[Any], ...]"
 Row = tuple[Any, ...]
 
 _HOLDS = (runs.c.run_id == sa.bindparam("run"), runs.c.lease_until > Now())

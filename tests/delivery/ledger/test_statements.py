@@ -56,6 +56,12 @@ def on_postgresql(postgres: sa.engine.URL) -> Iterator[Ledger]:
     ledger.close()
 
 
+def lease_statements(ledger: Ledger) -> int:
+    """How many statements renew a lease and tell the time: an older SQLite, and SQLAlchemy 1.4 on any, takes two."""
+    dialect = ledger.engine.dialect
+    return 1 if getattr(dialect, "update_returning", dialect.name == "postgresql") else 2
+
+
 @contextmanager
 def statements(ledger: Ledger) -> Iterator[list[tuple[str, bool]]]:
     """What is sent to the database meanwhile, but for the beginnings and ends of transactions; and whether a driver may
@@ -74,14 +80,14 @@ def statements(ledger: Ledger) -> Iterator[list[tuple[str, bool]]]:
         sa.event.remove(ledger.engine, "before_cursor_execute", note)
 
 
-def test_outcomes_and_intents_are_three_statements(ledger: Ledger) -> None:
+def test_outcomes_and_intents_are_a_statement_each_beside_the_lease(ledger: Ledger) -> None:
     run_id = ledger.start("test", "")
     first, second = claims_of(*"abcde"), claims_of(*"fghij")
     ledger.record(run_id, first, [], resend=False)
     with statements(ledger) as said:
         decisions, states = ledger.record(run_id, second, settled(first, DELIVERED), resend=False)
     assert (decisions, states) == ([Send(1)] * 5, [CallState.DELIVERED] * 5)
-    assert len(said) == 3
+    assert len(said) == lease_statements(ledger) + 2
     found = ledger.look_up([claim.key for claim in (*first, *second)])
     assert [found[claim.key].state for claim in first] == [CallState.DELIVERED] * 5
     assert [found[claim.key].state for claim in second] == [CallState.OPEN] * 5
@@ -94,7 +100,7 @@ def test_failures_take_no_statement_each(ledger: Ledger) -> None:
     with statements(ledger) as said:
         _, states = ledger.record(run_id, [], settled(claims, AGAIN), resend=False)
     assert states == [CallState.NOT_SENT] * 8
-    assert len(said) == 4
+    assert len(said) == lease_statements(ledger) + 3
     assert ledger.engine.dialect.name == "sqlite" or not any(many for _, many in said), "a round trip each"
 
 
