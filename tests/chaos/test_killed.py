@@ -16,8 +16,9 @@ from sqlalchemy.exc import OperationalError
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement, Wait
+from airflow_provider_impactcall.delivery.ledger.schema import calls
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, CallState, ReasonCode
 from airflow_provider_impactcall.delivery.timings import TIMINGS
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -54,8 +55,19 @@ def test_killed_and_run_again(ledger_url: str, on_unknown: str) -> None:
         assert report["delivered"] + report["already_delivered"] == CALLS - unknown
         assert report["unknown"] == unknown
     else:
-        assert story.of_state("delivered") == story.states.keys()
+        # On a busy machine, runs are killed so early that three die over the same calls, which are held then.
+        assert story.of_state("delivered") == story.states.keys() - thrice_died_over(ledger_url)
         assert story.doubles <= in_the_dark + kills * CONCURRENCY
+
+
+def thrice_died_over(ledger_url: str) -> set[str]:
+    """The ids of calls that three runs died over, and that nobody knows the fate of."""
+    held = sa.select(calls.c.CallSessionId).where(calls.c.deaths >= 3, calls.c.state == CallState.UNKNOWN.value)
+    engine = sa.create_engine(ledger_url)
+    with engine.connect() as connection:
+        found = set(connection.execute(held).scalars())
+    engine.dispose()
+    return found
 
 
 def test_two_live_copies_of_one_delivery_send_each_call_once(ledger_url: str) -> None:
