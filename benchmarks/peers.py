@@ -131,7 +131,7 @@ async def deliver(memory: Memory, endpoint: Endpoint, records: list[CallRecord])
     async def try_once(number: int) -> float | None:
         """None once it is delivered, else the seconds that the endpoint asks to wait."""
         async with places:
-            attempt = await endpoint.send(session, records[number])
+            attempt = await connections.send(endpoint.request(records[number]))
             if attempt.result is AttemptResult.DELIVERED:
                 await memory.delivered(number)
                 return None
@@ -139,7 +139,7 @@ async def deliver(memory: Memory, endpoint: Endpoint, records: list[CallRecord])
             raise RuntimeError(attempt.reason)
         return attempt.retry_after or 0.0
 
-    async with endpoint.session() as session:
+    async with endpoint.connections(CONCURRENCY) as connections:
         for batch in memory.batches(len(records)):
             numbers = iter(batch)
             async with asyncio.TaskGroup() as workers:

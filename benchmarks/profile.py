@@ -22,13 +22,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-from yarl import URL
-
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.identity import identify
 from airflow_provider_impactcall.delivery.outcome import AttemptResult
-from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint, encode
+from airflow_provider_impactcall.delivery.wire.connections import Connections
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.wire.response import attempt_of
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from benchmarks.endpoints import ANSWER, NotInstalled
@@ -106,9 +105,9 @@ def measure(shared: Stage, calls: int) -> Profile:
     record = CallMapping().record
     mapping, records = least(lambda: list(map(record, rows)))
     digests, _ = least(lambda: _digest(job.origin, records))
-    encoding, _ = least(lambda: _encode(job.origin, records))
-    answering, _ = least(lambda: _understand(records))
     endpoint = Endpoint(job.origin, LOGIN, PASSWORD)
+    encoding, _ = least(lambda: _encode(endpoint, records))
+    answering, _ = least(lambda: _understand(records))
     sending, _ = least(lambda: asyncio.run(_send(endpoint, records, job.concurrency)))
     bare = bare_aiohttp(job)
     bare(0, job.warm)
@@ -118,7 +117,7 @@ def measure(shared: Stage, calls: int) -> Profile:
         LOOP: {
             "digests, and the search for duplicates": digests,
             "encoding": encoding,
-            "HTTP (aiohttp)": sending - encoding - answering,
+            "HTTP": sending - encoding - answering,
             "understanding the answer": answering,
         },
     }
@@ -187,9 +186,9 @@ def _digest(namespace: str, records: Sequence[CallRecord]) -> None:
         raise RuntimeError("every row is another call")
 
 
-def _encode(origin: str, records: Sequence[CallRecord]) -> None:
+def _encode(endpoint: Endpoint, records: Sequence[CallRecord]) -> None:
     for record in records:
-        URL(f"{origin}?{encode(record.parameters())}", encoded=True)
+        endpoint.request(record)
 
 
 def _understand(records: Sequence[CallRecord]) -> None:
@@ -203,15 +202,15 @@ def _understand(records: Sequence[CallRecord]) -> None:
 async def _send(endpoint: Endpoint, records: Sequence[CallRecord], concurrency: int) -> None:
     each = iter(records)
 
-    async def work(session: Any) -> None:
+    async def work(connections: Connections) -> None:
         for record in each:
-            attempt = await endpoint.send(session, record)
+            attempt = await connections.send(endpoint.request(record))
             if attempt.result is not AttemptResult.DELIVERED:
                 raise RuntimeError(attempt.reason)
 
-    async with endpoint.session() as session, asyncio.TaskGroup() as group:
+    async with endpoint.connections(concurrency) as connections, asyncio.TaskGroup() as group:
         for _ in range(concurrency):
-            group.create_task(work(session))
+            group.create_task(work(connections))
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ class Engine:
     :param duplicates: finds the calls that the input holds twice
     :param pacing: says when a request may leave
     :param on_settled: told of every row's outcome, on the event loop: it must be quick
-    :param concurrency: requests in flight at once
+    :param concurrency: requests in flight at once, at most
     :param limit: send at most so many calls
     :param total: how many rows there are, if known, for the progress line
     :param interrupt: set from any thread to have the run stop well: nothing more leaves, and what is in flight is
@@ -81,7 +81,7 @@ class Engine:
         self._duplicates = duplicates
         self._pacing = pacing
         self._on_settled = on_settled
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._slots = Slots(concurrency)
         self._allowance = limit
         self._total = total
@@ -109,7 +109,7 @@ class Engine:
         """
         started = _now()
         beside = [asyncio.create_task(self._log_progress(started)), asyncio.create_task(self._heed_interrupt())]
-        in_hand = asyncio.Semaphore(self._concurrency * _IN_HAND)
+        in_hand = asyncio.Semaphore(self.concurrency * _IN_HAND)
         try:
             async with self._pacing.open():
                 async with asyncio.TaskGroup() as deliveries:

@@ -14,7 +14,6 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 from airflow_provider_impactcall.delivery.attempts import Attempts
@@ -149,8 +148,8 @@ async def _deliver(
     engine: Engine, endpoint: Endpoint, writer: LedgerWriter, handover: _Handover, attempts: Attempts
 ) -> DeliveryReport:
     try:
-        async with endpoint.session() as session, writer:
-            send = attempts.timing(partial(endpoint.send, session))
+        async with endpoint.connections(engine.concurrency) as connections, writer:
+            send = attempts.timing(lambda call: connections.send(endpoint.request(call)))
             return await engine.run(send, writer, handover.batches())
     finally:
         handover.end()  # If that failed, a thread still waits for rows, and the loop would wait for it.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult
+from airflow_provider_impactcall.delivery.wire.answer import LONGEST_ANSWER
 from airflow_provider_impactcall.delivery.wire.bounded import exchange
-from airflow_provider_impactcall.delivery.wire.endpoint import LONGEST_ANSWER, Endpoint
+from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.wire.response import attempt_of
 from airflow_provider_impactcall.integration.connection import unsafe
 from airflow_provider_impactcall.integration.session import session

@@ -17,7 +17,6 @@ from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
-from aiohttp.client_proto import ResponseHandler
 from sqlalchemy import event
 
 from airflow_provider_impactcall.delivery.circuit_breaker import CircuitBreaker
@@ -27,7 +26,8 @@ from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult
 from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.wire.connection import Connection
+from airflow_provider_impactcall.delivery.wire.connections import Connections
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class _Wraps:
         _wrap(LedgerWriter, "look_up", after=lambda _: passed("the rows are looked up, and none is taken"))
         _wrap(Ledger, "record", before=self._before_record, after=self._after_record)
         event.listen(sa.engine.Engine, "commit", lambda _: self._before_commit())
-        _wrap(Endpoint, "send", before=self._before_send, after=self._after_send)
+        _wrap(Connections, "send", before=self._before_send, after=self._after_send)
         for name in {"write", "writelines"} & vars(_SelectorSocketTransport).keys():
             _wrap(_SelectorSocketTransport, name, after=lambda _: passed("the request has left"))
-        _wrap(ResponseHandler, "data_received", before=lambda *_: passed("it is processed, and the answer unread"))
+        _wrap(Connection, "data_received", before=lambda *_: passed("it is processed, and the answer unread"))
         _wrap(Pacing, "rest", before=lambda *_: passed("in a back-off's rest"))
         _wrap(asyncio, "timeout", before=self._before_timeout)
         _wrap(CircuitBreaker, "judge", before=self._before_judge, after=self._after_judge)

@@ -38,8 +38,8 @@ def connection(origin: str, **extra: Any) -> str:
 
 async def send(endpoint: Endpoint, **changes: Any) -> Attempt:
     """One attempt to send one call, on a connection of its own; nothing private may be in what comes of it."""
-    async with endpoint.session() as session:
-        attempt = await endpoint.send(session, CallRecord.of(canary.row(**changes)))
+    async with endpoint.connections(1) as connections:
+        attempt = await connections.send(endpoint.request(CallRecord.of(canary.row(**changes))))
     assert canary.found_in(attempt.reason) == []
     return attempt
 

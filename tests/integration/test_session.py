@@ -15,10 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import requests
 
+from airflow_provider_impactcall import __version__
 from airflow_provider_impactcall.delivery.actions import ReadBack
 from airflow_provider_impactcall.delivery.wire.endpoint import encode
 from airflow_provider_impactcall.exceptions import ReadBackFailed
@@ -99,14 +99,13 @@ BY_REQUESTS = {
     "Connection": "keep-alive",
     "User-Agent": f"python-requests/{version('requests')}",
 }
-BY_AIOHTTP = {
+BY_DELIVERIES = {
     "Accept": "application/json",
-    "Accept-Encoding": aiohttp.ClientRequest.DEFAULT_HEADERS[aiohttp.hdrs.ACCEPT_ENCODING],
+    "Accept-Encoding": "gzip, deflate",
     "Authorization": AUTHORIZATION,
-    "User-Agent": aiohttp.http.SERVER_SOFTWARE,
+    "User-Agent": f"airflow-provider-impactcall/{__version__}",
 }
-# aiohttp's own, for a body of no bytes.
-IN_THE_URL = {"Content-Length": "0", "Content-Type": "application/octet-stream"}
+IN_THE_URL = {"Content-Length": "0"}
 IN_THE_BODY = {
     "Content-Length": str(len(encode(CallRecord.of(canary.row()).parameters()))),
     "Content-Type": "application/x-www-form-urlencoded",
@@ -116,8 +115,8 @@ SENT = {
     "get_conn, to write": (post, BY_REQUESTS | {"Content-Length": "0"}),
     "Test": (press_test, BY_REQUESTS | {"Content-Length": "0"}),
     "list of actions": (list_actions, BY_REQUESTS),
-    "delivery": (deliver, BY_AIOHTTP | IN_THE_URL),
-    "delivery of forms": (deliver_forms, BY_AIOHTTP | IN_THE_BODY),
+    "delivery": (deliver, BY_DELIVERIES | IN_THE_URL),
+    "delivery of forms": (deliver_forms, BY_DELIVERIES | IN_THE_BODY),
 }
 
 

@@ -23,7 +23,15 @@ SAMPLES = ROOT / "dags"
 EVERYTHING = Path(__file__).with_name("dags")
 
 HTTP_PROVIDER = "airflow.providers.http.hooks"
-HEAVY = {"aiohttp", "airflow.providers.common.sql.hooks", HTTP_PROVIDER, "phonenumbers", "requests", "yaml"}
+HEAVY = {
+    "aiohttp",
+    "airflow.providers.common.sql.hooks",
+    HTTP_PROVIDER,
+    "httptools",
+    "phonenumbers",
+    "requests",
+    "yaml",
+}
 
 REACHES_OUT = """
 from contextlib import suppress

@@ -615,8 +615,8 @@ async def test_the_good_rows_beside_the_bad_ones_are_delivered() -> None:
     assert all(isinstance(item, Rejected) and item.problems for item in items[1::2])
     async with Sandbox() as sandbox:
         endpoint = Endpoint(origin=sandbox.url)
-        async with endpoint.session() as session:
-            attempts = [await endpoint.send(session, call.record) for call in calls]
+        async with endpoint.connections(1) as connections:
+            attempts = [await connections.send(endpoint.request(call.record)) for call in calls]
     assert {attempt.result for attempt in attempts} == {AttemptResult.DELIVERED}
     arrived = [processed["parameters"]["CallSessionId"] for processed in sandbox.calls]
     assert arrived == [f"good-{number}" for number in range(0, len(rows), 2)]

@@ -1,27 +1,25 @@
-"""One call on the wire: the request, and what can be proven of it when no answer comes."""
+"""Where calls go: the endpoint, its requests, and the connections to it."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import ssl
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
-import aiohttp
 from yarl import URL
 
 from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN, RETRY_STATUSES
 from airflow_provider_impactcall.delivery.identity import digest
-from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, NothingLeft, ReasonCode
-from airflow_provider_impactcall.delivery.wire.response import attempt_of
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
+from airflow_provider_impactcall.delivery.wire import tls
+from airflow_provider_impactcall.delivery.wire.connections import Connections
+from airflow_provider_impactcall.delivery.wire.proxy import Proxy
+from airflow_provider_impactcall.delivery.wire.request import Request
+from airflow_provider_impactcall.delivery.wire.route import USER_AGENT, Route
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 
@@ -34,25 +32,6 @@ FORM = "application/x-www-form-urlencoded"
 # No HTTP server in common use reads a request line of more (most stop at 8 kB, 16 kB or 32 kB), and one that
 # stops reading resets the connection: the call's fate would be unknown where it can be plain.
 _LONGEST = {"query": 65_536, "form": 1_048_576}
-LONGEST_ANSWER = 65_536
-"""Bytes of an answer that are looked at."""
-_KEEP_ALIVE = 4.0
-
-
-_connected: ContextVar[bool] = ContextVar("connected")
-"""Whether the request that is being made has its connection."""
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Takes note of when a request has its connection: from then on, some of it may have left.
-
-    aiohttp's tracing tells the same, and adds a quarter to what a request costs (measured with aiohttp 3.14).
-    """
-
-    async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        connection = await super().connect(*args, **kwargs)
-        _connected.set(True)
-        return connection
 
 
 @dataclass(frozen=True)
@@ -96,78 +75,74 @@ class Endpoint:
         """The Authorization header: HTTP Basic over UTF-8, where most clients' default is Latin-1."""
         return "Basic " + base64.b64encode(f"{self.login}:{self.password}".encode()).decode("ascii")
 
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
-        """The connections to the endpoint, for as many requests at once as the caller makes."""
-        async with aiohttp.ClientSession(
-            connector=_Connector(limit=0, ssl=self._tls(), keepalive_timeout=_KEEP_ALIVE),
-            timeout=aiohttp.ClientTimeout(total=self.timeout),
-            headers=HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        ) as session:
-            yield session
-
-    async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Attempt:
-        """Post one call once, and say what came of it. Never raises for what happens on the wire.
-
-        :raises NothingLeft: if it is cancelled before any of it can have left
-        """
-        parameters = call.parameters()
-        encoded = encode(parameters)
+    def request(self, call: CallRecord) -> Request:
+        """The bytes that leave for a call. Any thread may ask for them."""
+        encoded = encode(call.parameters())
         if len(encoded) > _LONGEST[self.parameters_in]:
             remedy = "; the connection's parameters_in=form takes more" if self.parameters_in == "query" else ""
             reason = f"the request would hold {len(encoded)} bytes of parameters{remedy}"
-            return Attempt(AttemptResult.REJECTED, ReasonCode.TOO_LONG, reason)
-        _connected.set(False)
-        try:
-            async with session.post(**self._request(encoded), proxy=self.proxy, allow_redirects=False) as response:
-                body = await _read(response)
-        except asyncio.CancelledError:
-            if _connected.get():
-                raise
-            raise NothingLeft from None
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return _of_failure(error, left=_connected.get())
-        return attempt_of(
-            response.status,
-            response.headers,
-            body,
-            retry_statuses=self.retry_statuses,
-            private=chain(parameters.values(), (self.login, self.password, self.authorization)),
-        )
-
-    def _request(self, encoded: str) -> Mapping[str, Any]:
-        # With each request, since aiohttp gives a session's own headers to the proxy as well.
-        headers = {"Authorization": self.authorization}
+            return Request(call, b"", Attempt(AttemptResult.REJECTED, ReasonCode.TOO_LONG, reason))
+        before, after = self._around
         if self.parameters_in == "form":
-            return {"url": self.url, "data": encoded.encode("ascii"), "headers": {**headers, "Content-Type": FORM}}
-        # Encoded already: yarl would leave + as it is, and the endpoint would read it as a space.
-        return {"url": URL(f"{self.url}?{encoded}", encoded=True), "headers": headers}
+            return Request(call, f"{before}{len(encoded)}{after}{encoded}".encode("ascii"))
+        return Request(call, f"{before}{encoded}{after}".encode("ascii"))
 
-    def _tls(self) -> ssl.SSLContext | bool:
-        if self.origin.startswith("http://") and not (self.proxy or self.cert or isinstance(self.verify, str)):
-            return True  # To load the system's certificates takes longer than to send a hundred calls.
+    @cached_property
+    def _around(self) -> tuple[str, str]:
+        """What of a request stands before the parameters, or their length, and what after."""
+        url = URL(self.url)
+        target = url.raw_path
+        headers = {
+            "Host": url.host_port_subcomponent,
+            **HEADERS,
+            "Accept-Encoding": "gzip, deflate",
+            "Authorization": self.authorization,
+            "User-Agent": USER_AGENT,
+        }
+        if self.proxy is not None and url.scheme == "http":
+            target = f"http://{url.host_port_subcomponent}{target}"
+            authorization = Proxy.of(self.proxy).authorization
+            if authorization is not None:
+                headers["Proxy-Authorization"] = authorization
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        if self.parameters_in == "form":
+            return f"POST {target} HTTP/1.1\r\n{lines}Content-Type: {FORM}\r\nContent-Length: ", "\r\n\r\n"
+        return f"POST {target}?", f" HTTP/1.1\r\n{lines}Content-Length: 0\r\n\r\n"
+
+    @asynccontextmanager
+    async def connections(self, most: int) -> AsyncIterator[Connections]:
+        """The connections to the endpoint, which are closed at the end.
+
+        :param most: requests that the caller has in flight at once, at most
+        :raises InvalidOption: if a file that ``verify`` or ``cert`` names cannot be loaded
+        """
+        connections = Connections(self._route(), most, self.timeout, self.retry_statuses, self._credentials)
         try:
-            return self._tls_context()
-        except OSError as error:
-            problem = f"verify or cert names a file that cannot be loaded ({type(error).__name__})"
-            raise InvalidOption(f"the connection's {problem}") from None
+            yield connections
+        finally:
+            await connections.close()
 
-    def _tls_context(self) -> ssl.SSLContext:
-        if not isinstance(self.verify, str):
-            context = ssl.create_default_context()
-        elif Path(self.verify).is_dir():
-            context = ssl.create_default_context(capath=self.verify)
-        else:
-            context = ssl.create_default_context(cafile=self.verify)
-        if self.verify is False:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if self.cert:
-            certificate, key = (self.cert, None) if isinstance(self.cert, str) else self.cert
-            # Without a password, an encrypted key would make OpenSSL ask for one on the terminal, and wait.
-            context.load_cert_chain(certificate, key, password="")
-        return context
+    @property
+    def _credentials(self) -> tuple[str, ...]:
+        return self.login, self.password, self.authorization
+
+    def _route(self) -> Route:
+        url = URL(self.origin)
+        if url.raw_host is None or url.port is None:
+            raise InvalidOption("the endpoint's origin has no host")
+        proxy = None if self.proxy is None else Proxy.of(self.proxy)
+        encrypted, proxy_encrypted = url.scheme == "https", proxy is not None and proxy.tls
+        context = None
+        # To load the system's certificates takes longer than to send a hundred calls.
+        if encrypted or proxy_encrypted or self.cert or isinstance(self.verify, str):
+            context = tls.context(self.verify, self.cert)
+        return Route(
+            url.raw_host,
+            url.port,
+            context if encrypted else None,
+            proxy=proxy,
+            proxy_tls=context if proxy_encrypted else None,
+        )
 
 
 def encode(parameters: Mapping[str, str]) -> str:
@@ -178,27 +153,3 @@ def encode(parameters: Mapping[str, str]) -> str:
 def _quoted(value: str) -> str:
     # Most values have nothing to quote, and finding that out so takes a twentieth of the time.
     return value if value.isascii() and value.isalnum() else quote(value, safe="", errors="strict")
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body to its end, as only a whole answer counts, but no more of it in memory than an answer can need."""
-    body = bytearray(await response.content.readany())
-    while not response.content.at_eof():
-        chunk = await response.content.readany()
-        body += chunk[: max(LONGEST_ANSWER - len(body), 0)]
-    return bytes(body[:LONGEST_ANSWER])
-
-
-def _of_failure(error: Exception, *, left: bool) -> Attempt:
-    """What is proven of a request that got no complete answer; the error's text may hold the URL, so only its type."""
-    kind = type(error).__name__
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Attempt(AttemptResult.ABORT, ReasonCode.CERTIFICATE_REFUSED, "the endpoint's certificate is refused")
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        if error.status == 407:
-            return Attempt(AttemptResult.ABORT, ReasonCode.SETUP_REFUSED, "the proxy refuses its credentials")
-        reason = f"the proxy made no connection ({error.status})"
-        return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, reason)
-    if isinstance(error, aiohttp.ClientConnectorError) or not left:
-        return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, f"no connection ({kind})")
-    return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, f"no complete answer ({kind})")

@@ -6,19 +6,17 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from itertools import chain, islice, product
 from pathlib import Path
 from string import ascii_lowercase
 
-import aiohttp
 import pytest
 
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.outcome import (
-    Attempt,
     AttemptResult,
     DeliveryReport,
     NothingLeft,
@@ -28,10 +26,11 @@ from airflow_provider_impactcall.delivery.outcome import (
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.timings import Timings
+from airflow_provider_impactcall.delivery.wire.connections import Connections
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
-from airflow_provider_impactcall.records import CallMapping, CallRecord
+from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
 from airflow_provider_impactcall.sandbox.measures import Measures
 from tests import examples
@@ -337,9 +336,11 @@ def test_a_run_that_is_stopped_while_it_connects_has_sent_nothing(full_accept_qu
     interrupt = threading.Event()
 
     class Interrupted(Endpoint):
-        async def send(self, session: aiohttp.ClientSession, call: CallRecord) -> Attempt:
-            asyncio.get_running_loop().call_later(0.2, interrupt.set)
-            return await super().send(session, call)
+        @asynccontextmanager
+        async def connections(self, most: int) -> AsyncIterator[Connections]:
+            async with super().connections(most) as connections:
+                asyncio.get_running_loop().call_later(0.2, interrupt.set)
+                yield connections
 
     report = run(
         Engine(

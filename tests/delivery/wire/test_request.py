@@ -96,9 +96,9 @@ async def test_all_fifty_parameters_over_the_wire(
 ) -> None:
     sandbox.reset()
     target = endpoint(sandbox.url, parameters_in=place)
-    async with target.session() as session:
+    async with target.connections(1) as connections:
         for record in records:
-            attempt = await target.send(session, record)
+            attempt = await connections.send(target.request(record))
             assert attempt.result in (AttemptResult.DELIVERED, AttemptResult.REJECTED)
     for record, request in zip(records, sandbox.requests, strict=True):
         encoded = encode(record.parameters())
@@ -193,16 +193,6 @@ async def test_more_than_a_form_takes_has_no_remedy(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("size", [8_000, 40_000, 60_000])
 async def test_a_long_query_is_sent_as_long_as_a_server_may_read_it(size: int, sandbox: Sandbox) -> None:
     assert (await send(endpoint(sandbox.url), UserAgent="x" * size)).result is AttemptResult.DELIVERED
-
-
-async def test_connections_are_reused_and_cookies_are_not_kept(sandbox: Sandbox) -> None:
-    target = endpoint(sandbox.url)
-    async with target.session() as session:
-        for number in range(5):
-            await target.send(session, CallRecord.of(canary.row(number)))
-        assert session.connector is not None
-        assert sum(map(len, session.connector._conns.values())) == 1
-    assert sandbox.counts["processed"] == 5
 
 
 def test_nothing_private_is_in_its_repr() -> None:

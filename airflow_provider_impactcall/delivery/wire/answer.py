@@ -1,0 +1,227 @@
+"""One answer, read from bytes as they come: no socket, no event loop, and the same however the bytes are split.
+
+llhttp reads them, by httptools, without any of its leniencies. What it lets pass and nobody should believe is refused
+here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from httptools import HttpParserError, HttpResponseParser
+
+from airflow_provider_impactcall.delivery.wire.coding import decoded
+
+LONGEST_HEAD = 65_536
+"""Bytes until the body begins, those of interim answers included."""
+LONGEST_ANSWER = 65_536
+"""Bytes of a body that are looked at."""
+LONGEST_READ = 1_048_576
+"""Bytes of an answer that are read. What is longer is not an answer to a call."""
+KEPT_FOR = 4.0
+"""Seconds that a connection is kept without a request: servers in common use close it after 5 or more."""
+
+_MOST_LINES = 256
+# Of what a server grants; it counts from when it has answered, and the next request has a way to go.
+_USED_OF_GRANTED = 0.75
+_GRANTED = re.compile(rb"(?:^|[,\s])timeout\s*=\s*\"?([0-9]{1,6})", re.IGNORECASE)
+
+
+class BrokenAnswer(ValueError):
+    """What came is not an answer that can be believed, or not all of one."""
+
+
+class Headers(Mapping[str, str]):
+    """Header lines by their names, in any case; of several lines of one name, the first."""
+
+    def __init__(self, lines: list[tuple[bytes, bytes]]) -> None:
+        self._lines = lines
+
+    def __getitem__(self, name: str) -> str:
+        wanted = name.lower().encode("latin-1")
+        for each, value in self._lines:
+            if each.lower() == wanted:
+                return value.decode("latin-1")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name.decode("latin-1").lower() for name, _ in self._lines))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+class Answer:
+    """The answer to one request; give it what comes until it is complete, and nothing after.
+
+    :ivar complete: whether all of it has come
+    :ivar status: the HTTP status; zero until the head has come. Interim answers (1xx) are passed over
+    :ivar body: as much of it as anyone looks at, decoded, once it is complete
+    :ivar kept_for: seconds that the connection may be kept for another request; zero if it may not
+    """
+
+    __slots__ = (
+        "_body", "_coding", "_length", "_lines", "_measured", "_over", "_parser", "_read",
+        "body", "complete", "kept_for", "status",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.status = 0
+        self.body = b""
+        self.kept_for = 0.0
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._body = bytearray()
+        self._length = 0
+        self._read = 0
+        self._measured = False
+        self._coding = ""
+        # One for each answer: it keeps the last trailer of an answer for the head of the next.
+        # The two hold each other until the answer is over, lest they be garbage that someone has to look for.
+        self._parser = HttpResponseParser(self)
+        self._over = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of it has come."""
+        return self._read > 0
+
+    @property
+    def headers(self) -> Headers:
+        """Its header lines, without trailers."""
+        return Headers(self._lines)
+
+    def feed(self, data: bytes) -> bool:
+        """Read what came.
+
+        :returns: whether the answer is complete
+        :raises BrokenAnswer: if no answer that can be believed comes of it
+        """
+        bound = LONGEST_READ if self.status else LONGEST_HEAD
+        room = bound - self._read
+        if len(data) <= room:
+            self._read += len(data)
+            self._parse(data)
+            return self.complete
+        self._read = bound
+        self._parse(data[:room])
+        if self.complete:
+            self.kept_for = 0.0
+        elif self.status and bound < LONGEST_READ:
+            return self.feed(data[room:])
+        else:
+            raise self._broken("it is too long")
+        return True
+
+    def end(self) -> None:
+        """Read the end of the connection, which completes an answer that does not say how long it is.
+
+        :raises BrokenAnswer: if it does not
+        """
+        if self.complete:
+            return
+        if not self.status or self._measured or self._over:
+            raise self._broken("it is not whole")
+        self._let_go()
+        self._finish()
+
+    def _parse(self, data: bytes) -> None:
+        if self._over:
+            self.kept_for = 0.0
+            return
+        parser = self._parser
+        try:
+            parser.feed_data(data)
+        except HttpParserError:
+            # After the answer, whatever it is: nothing of it is believed, and the connection is not used again.
+            self.kept_for = 0.0
+            if not self.complete:
+                raise self._broken("it is not HTTP, or not plain") from None
+
+    def _broken(self, reason: str) -> BrokenAnswer:
+        self._let_go()
+        return BrokenAnswer(reason)
+
+    def _let_go(self) -> None:
+        if not self._over:
+            self._over = True
+            del self._parser
+
+    # What the parser calls, by these names. What they raise reaches feed as an HttpParserError.
+
+    def on_message_begin(self) -> None:
+        """Another answer begins."""
+        if self.complete:
+            raise BrokenAnswer("a second answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header line, or a trailer."""
+        if not self.status:
+            if len(self._lines) == _MOST_LINES:
+                raise BrokenAnswer("too many lines")
+            self._lines.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head's end."""
+        status = self._parser.get_status_code()
+        if status < 200:
+            if status < 100 or status == 101:
+                raise BrokenAnswer("a status that no answer has")
+            self._lines.clear()
+            return
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise BrokenAnswer("a version that no server answers with")
+        self._read_lines(version)
+        self.status = status
+
+    def _read_lines(self, version: str) -> None:
+        """What the header lines say about the body and the connection."""
+        self.kept_for = KEPT_FOR
+        transfer, codings = [], []
+        for name, value in self._lines:
+            name = name.lower()
+            if name == b"content-length":
+                self._measured = True
+            elif name == b"transfer-encoding":
+                transfer.append(value.lower())
+            elif name == b"content-encoding":
+                codings.append(value.decode("latin-1").strip().lower())
+            elif name == b"keep-alive" and (granted := _GRANTED.search(value)) is not None:
+                self.kept_for = min(self.kept_for, int(granted[1]) * _USED_OF_GRANTED)
+        if transfer:
+            # Any other would leave the body coded, or without a certain end.
+            if transfer != [b"chunked"]:
+                raise BrokenAnswer("a transfer coding that nobody asked for")
+            self._measured = True
+            if version == "1.0":
+                self.kept_for = 0.0
+        self._coding = ", ".join(filter(None, codings))
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body."""
+        room = LONGEST_ANSWER - self._length
+        self._length += len(data)
+        if room > 0:
+            self._body += data[:room]
+
+    def on_message_complete(self) -> None:
+        """The answer's end, or an interim answer's."""
+        if not self.status:
+            return
+        if not self._parser.should_keep_alive():
+            self.kept_for = 0.0
+        self._let_go()
+        self._finish()
+
+    def _finish(self) -> None:
+        body = bytes(self._body)
+        if self._coding:
+            try:
+                body = decoded(body, self._coding, LONGEST_ANSWER, whole=self._length <= LONGEST_ANSWER)
+            except ValueError:
+                self.kept_for = 0.0
+                raise BrokenAnswer("its body is not what its coding says") from None
+        self.body = body
+        self.complete = True

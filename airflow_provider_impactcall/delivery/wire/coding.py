@@ -1,0 +1,50 @@
+"""Content codings of a body: ``gzip`` and ``deflate``, which every request asks for. Pure, and bounded."""
+
+from __future__ import annotations
+
+import zlib
+
+_GZIP, _ZLIB, _RAW = 31, 15, -15
+_OF_GZIP = b"\x1f\x8b"
+
+
+def decoded(body: bytes, coding: str, most: int, *, whole: bool) -> bytes:
+    """A body without its coding; a body in any other coding as it is, as aiohttp and requests have it.
+
+    Servers name codings that are none, such as ``UTF-8``. What is truly coded otherwise has no Status that says OK.
+
+    :param coding: what ``Content-Encoding`` says, in lower case
+    :param most: bytes that are wanted; no more are decoded, whatever there is
+    :param whole: whether ``body`` is all of it
+    :raises ValueError: if it is not what the coding says, or ends too early
+    """
+    if not body or coding not in ("gzip", "x-gzip", "deflate"):
+        return body
+    try:
+        return _unzipped(body, most, whole) if coding != "deflate" else _inflated(body, most, whole)[0]
+    except zlib.error:
+        raise ValueError(coding) from None
+
+
+def _unzipped(body: bytes, most: int, whole: bool) -> bytes:
+    """All members of a gzip file, RFC 1952, 2.2. What follows the last and is not a member is nothing of it."""
+    shown, rest = _inflated(body, most, whole, _GZIP)
+    while len(shown) < most and rest.startswith(_OF_GZIP):
+        more, rest = _inflated(rest, most - len(shown), whole, _GZIP)
+        shown += more
+    return shown
+
+
+def _inflated(body: bytes, most: int, whole: bool, bits: int | None = None) -> tuple[bytes, bytes]:
+    """What is in a stream, and what follows it."""
+    stream = zlib.decompressobj(_bits(body) if bits is None else bits)
+    shown = stream.decompress(body, most)
+    if whole and not stream.eof and len(shown) < most:
+        raise ValueError("it ends too early")
+    return shown, stream.unused_data
+
+
+def _bits(body: bytes) -> int:
+    """``deflate`` is a zlib stream (RFC 9110, 8.4.1.2), and servers in use send it without zlib's head."""
+    is_zlib = len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
+    return _ZLIB if is_zlib else _RAW

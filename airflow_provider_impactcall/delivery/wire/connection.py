@@ -1,0 +1,168 @@
+"""One connection to the endpoint: one request at a time, its answer, and whether there can be another."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import cast
+
+from airflow_provider_impactcall.delivery.wire.answer import Answer, BrokenAnswer
+
+_PIECE = 65_536
+# A timer of the event loop may come early by its clock's resolution.
+_EARLY = 0.001
+
+
+class HungUp(ConnectionError):
+    """The other end closed the connection."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is made, as the event loop sees it.
+
+    What comes while no request is in flight is never an answer: the connection is closed. So is it after an answer that
+    does not let it be kept, after anything that is not an answer, and when a request's time is up.
+
+    :ivar closed: whether it can be used no more
+    :ivar answered: how many requests it has carried to their answers
+    :ivar unheard: whether it broke while a request was in flight, before a byte of its answer
+    :ivar idle_until: by the event loop's clock, until when the server keeps it open without a request
+    """
+
+    __slots__ = (
+        "_answer", "_deadline", "_loop", "_lost", "_paused", "_poller", "_rest", "_timer", "_transport", "_waiter",
+        "answered", "closed", "idle_until", "unheard",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]) -> None:
+        """One that is not made yet.
+
+        :param lost: called once it is gone, if it was ever made
+        """
+        self.closed = False
+        self.answered = 0
+        self.unheard = False
+        self.idle_until = 0.0
+        self._loop = loop
+        self._lost = lost
+        self._poller: select.poll | None = None
+        self._answer: Answer | None = None
+        self._waiter: asyncio.Future[Answer | Exception] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        self._rest: memoryview | None = None
+        self._paused = False
+
+    def begin(self, data: bytes, deadline: float) -> asyncio.Future[Answer | Exception]:
+        """Write a request. From here on, some of it may have left.
+
+        :param data: all of it
+        :param deadline: by the event loop's clock, until when the whole answer has to be there
+        :returns: its answer, complete; or why there is none
+        """
+        waiter: asyncio.Future[Answer | Exception] = self._loop.create_future()
+        self._waiter = waiter
+        self._answer = Answer()
+        self._deadline = deadline
+        # One timer goes through all requests of a connection: nearly all are answered in time.
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._check_time)
+        if len(data) <= _PIECE:
+            self._transport.write(data)
+        else:
+            self._rest = memoryview(data)
+            self._write_on()
+        return waiter
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has come since the last answer, not even to the system's own buffer."""
+        return not self.closed and not (self._poller is not None and self._poller.poll(0))
+
+    def abort(self) -> None:
+        """Close it, at once and without a farewell, which a server may leave unanswered."""
+        self._close()
+        self._transport.abort()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        socket = transport.get_extra_info("socket")
+        if socket is not None:
+            self._poller = select.poll()
+            self._poller.register(socket.fileno(), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            self.abort()
+            return
+        try:
+            if answer.feed(data):
+                self._end(answer, answer)
+        except BrokenAnswer as broken:
+            self._end(answer, broken)
+
+    def eof_received(self) -> None:
+        answer = self._answer
+        if answer is None:
+            self.abort()
+            return
+        try:
+            answer.end()
+        except BrokenAnswer:
+            self._end(answer, HungUp())
+        else:
+            self._end(answer, answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer is not None:
+            self._end(self._answer, HungUp() if exc is None else exc)
+        self._close()
+        self._lost(self)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._write_on()
+
+    def _close(self) -> None:
+        self.closed = True
+        self._waiter = self._answer = self._rest = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _write_on(self) -> None:
+        while self._rest is not None and not self._paused and not self._transport.is_closing():
+            piece, rest = self._rest[:_PIECE], self._rest[_PIECE:]
+            self._rest = rest if len(rest) else None
+            self._transport.write(piece)
+
+    def _check_time(self) -> None:
+        self._timer = None
+        if self._answer is None:
+            return
+        if self._deadline > self._loop.time() + _EARLY:
+            self._timer = self._loop.call_at(self._deadline, self._check_time)
+        else:
+            self._end(self._answer, TimeoutError())
+
+    def _end(self, answer: Answer, outcome: Answer | Exception) -> None:
+        """Tell what came of the request in flight, whose answer this is or was to be."""
+        waiter = self._waiter
+        self._answer = self._waiter = None
+        if isinstance(outcome, Exception):
+            self.unheard = not answer.begun
+            self.abort()
+        else:
+            self.answered += 1
+            # An answer may come before all of its request has left.
+            if not answer.kept_for or self._rest is not None or self._transport.get_write_buffer_size():
+                self.abort()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(outcome)

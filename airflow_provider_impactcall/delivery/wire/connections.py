@@ -1,0 +1,173 @@
+"""The connections to the endpoint, and one attempt on one of them: what is proven of it, with an answer or without."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Collection, Iterator, Sequence
+
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, NothingLeft, ReasonCode
+from airflow_provider_impactcall.delivery.wire.connection import Connection, HungUp
+from airflow_provider_impactcall.delivery.wire.proxy import NoTunnel, UntrustedProxy
+from airflow_provider_impactcall.delivery.wire.request import Request
+from airflow_provider_impactcall.delivery.wire.response import attempt_of
+from airflow_provider_impactcall.delivery.wire.route import Route
+from airflow_provider_impactcall.records import CallRecord
+
+log = logging.getLogger(__name__)
+
+# Of turns of the event loop, each of which takes a connection a layer further to its end.
+_LONGEST_END = 100
+
+
+class Connections:
+    """As many connections as there are requests in flight, made when they are needed, and used again.
+
+    Once a connection that has carried a request breaks under another, before a byte of an answer, the endpoint is one
+    that closes connections that it said to keep. From then on each connection carries one request: a call on a
+    connection that the endpoint is just closing would be unknown.
+
+    It belongs to the event loop in which it is made.
+    """
+
+    def __init__(
+        self, route: Route, most: int, timeout: float, retry_statuses: Collection[int], credentials: Sequence[str]
+    ) -> None:
+        """None of them is made yet.
+
+        :param most: requests in flight at once, at most
+        :param timeout: seconds for a whole request, from connecting to the answer's last byte
+        :param retry_statuses: answers taken as "not processed"
+        :param credentials: no word of them survives in a reason
+        """
+        self._route = route
+        self._most = most
+        self._timeout = timeout
+        self._retry_statuses = retry_statuses
+        self._credentials = credentials
+        self._loop = asyncio.get_running_loop()
+        self._in_flight = 0
+        self._used_once = False
+        self._open: set[Connection] = set()
+        # The one used last is used next, so that those that are not needed grow old.
+        self._idle: list[Connection] = []
+
+    async def send(self, request: Request) -> Attempt:
+        """Send one request once, and say what came of it. Never raises for what happens on the wire.
+
+        :raises NothingLeft: if it is cancelled before any of it can have left
+        :raises asyncio.CancelledError: if it is cancelled later; the connection is closed
+        :raises RuntimeError: if more are in flight than there may be; nothing of this one has left
+        """
+        if request.refused is not None:
+            return request.refused
+        if self._in_flight >= self._most:
+            raise RuntimeError(f"more than {self._most} requests at once")
+        self._in_flight += 1
+        try:
+            return await self._exchange(request)
+        finally:
+            self._in_flight -= 1
+
+    async def _exchange(self, request: Request) -> Attempt:
+        now = self._loop.time()
+        deadline = now + self._timeout
+        connection = self._kept(now)
+        if connection is None:
+            try:
+                connection = await self._made(deadline)
+            except asyncio.CancelledError:
+                raise NothingLeft from None
+            except (OSError, ValueError) as error:
+                return _of_no_connection(error)
+        waiter = connection.begin(request.data, deadline)
+        try:
+            came = await waiter
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        if isinstance(came, Exception):
+            if connection.unheard and connection.answered and not isinstance(came, TimeoutError):
+                self._use_once()
+            return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, f"no complete answer ({type(came).__name__})")
+        if not connection.closed:
+            self._keep(connection, came.kept_for)
+        return attempt_of(
+            came.status,
+            came.headers,
+            came.body,
+            retry_statuses=self._retry_statuses,
+            private=self._private(request.record),
+        )
+
+    async def close(self) -> None:
+        """Close all connections, and wait until they are gone. No request may be in flight."""
+        for connection in list(self._open):
+            connection.abort()
+        for _ in range(_LONGEST_END):
+            if not self._open:
+                break
+            await asyncio.sleep(0)
+
+    def _kept(self, now: float) -> Connection | None:
+        """A connection that has carried a request and can carry another, as far as can be told."""
+        idle = self._idle
+        while idle and idle[0].idle_until <= now:
+            idle.pop(0).abort()
+        while idle:
+            connection = idle.pop()
+            # The event loop may not have read yet that the endpoint has closed it.
+            if connection.untouched:
+                return connection
+            connection.abort()
+        return None
+
+    def _keep(self, connection: Connection, seconds: float) -> None:
+        if self._used_once:
+            connection.abort()
+            return
+        connection.idle_until = self._loop.time() + seconds
+        self._idle.append(connection)
+
+    async def _made(self, deadline: float) -> Connection:
+        async with asyncio.timeout_at(deadline):
+            connection = await self._route.connect(lambda: Connection(self._loop, self._lost))
+        if connection.closed:
+            raise HungUp
+        self._open.add(connection)
+        return connection
+
+    def _lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def _use_once(self) -> None:
+        if self._used_once:
+            return
+        self._used_once = True
+        log.warning(
+            "The endpoint closes connections that it said to keep: from now on, each request has one of its own."
+        )
+        for connection in self._idle:
+            connection.abort()
+        self._idle.clear()
+
+    def _private(self, record: CallRecord) -> Iterator[str]:
+        # Only when somebody reads it: nearly all answers hold no word.
+        yield from record.parameters().values()
+        yield from self._credentials
+
+
+def _of_no_connection(error: Exception) -> Attempt:
+    """What is proven of a request that had none; the error's text may hold the endpoint's address, so only its type."""
+    if isinstance(error, ssl.SSLCertVerificationError | UntrustedProxy):
+        whose = "proxy" if isinstance(error, UntrustedProxy) else "endpoint"
+        return Attempt(AttemptResult.ABORT, ReasonCode.CERTIFICATE_REFUSED, f"the {whose}'s certificate is refused")
+    if isinstance(error, NoTunnel) and error.status is not None:
+        if error.status == 407:
+            return Attempt(AttemptResult.ABORT, ReasonCode.SETUP_REFUSED, "the proxy refuses its credentials")
+        reason = f"the proxy made no connection ({error.status})"
+        return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, reason)
+    return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, f"no connection ({type(error).__name__})")

@@ -1,0 +1,134 @@
+"""The proxy on the way: its credentials, and the tunnel that it makes to an endpoint that speaks TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass, field
+from typing import Self, cast
+
+from httptools import HttpParserError, HttpResponseParser
+from yarl import URL
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+
+_LONGEST_HEAD = 65_536
+
+
+class NoTunnel(ConnectionError):
+    """The proxy made no connection.
+
+    :param status: what it answered, or None
+    """
+
+    def __init__(self, status: int | None = None) -> None:
+        super().__init__()
+        self.status = status
+
+
+class UntrustedProxy(ConnectionError):
+    """The certificate of a proxy that speaks TLS is refused."""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy.
+
+    :param host: its name or address
+    :param tls: whether it speaks TLS itself
+    :param authorization: the Proxy-Authorization header's value, or None without credentials
+    """
+
+    host: str
+    port: int
+    tls: bool
+    authorization: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """The proxy that a URL leads to.
+
+        :param url: ``http://`` or ``https://``, with or without credentials
+        :raises InvalidOption: if it has no host
+        """
+        parts = URL(url)
+        if parts.raw_host is None or parts.port is None:
+            raise InvalidOption("the proxy's URL has no host")
+        return cls(parts.raw_host, parts.port, parts.scheme == "https", _authorization(parts))
+
+
+def _authorization(parts: URL) -> str | None:
+    if parts.user is None and parts.password is None:
+        return None
+    credentials = f"{parts.user or ''}:{parts.password or ''}"
+    try:
+        # As requests and aiohttp encode a proxy's, unlike the endpoint's.
+        encoded = credentials.encode("latin-1")
+    except UnicodeEncodeError:
+        encoded = credentials.encode()
+    return "Basic " + base64.b64encode(encoded).decode("ascii")
+
+
+class Tunnel(asyncio.Protocol):
+    """A connection to a proxy, from the CONNECT until its answer.
+
+    :ivar transport: the connection, once it is made
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._outcome: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self._parser = HttpResponseParser(self)
+        self._read = 0
+        self._status = 0
+        self._surplus = False
+
+    async def open(self, request: bytes) -> None:
+        """Ask for the tunnel, and wait until it is there.
+
+        :param request: the CONNECT
+        :raises OSError: if the proxy does not make it; :class:`NoTunnel` if it says so
+        """
+        self.transport.write(request)
+        failure = await self._outcome
+        if failure is not None:
+            raise failure
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._read += len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError:
+            self._surplus = True
+        if self._status:
+            # What comes before TLS begins is not from an endpoint that speaks TLS.
+            made = self._status < 300 and not self._surplus
+            self._end(None if made else NoTunnel(self._status))
+        elif self._surplus or self._read > _LONGEST_HEAD:
+            self._end(NoTunnel())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc or NoTunnel())
+
+    def _end(self, failure: Exception | None) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(failure)
+
+    # What the parser calls, by these names. The answer that makes a tunnel has no body, whatever it says (RFC 9110,
+    # 9.3.6).
+
+    def on_headers_complete(self) -> None:
+        """The head's end; interim answers are passed over."""
+        status = self._parser.get_status_code()
+        if status >= 200:
+            self._status = status
+
+    def on_body(self, _: bytes) -> None:
+        """What follows the head."""
+        self._surplus = True

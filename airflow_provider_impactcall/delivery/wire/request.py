@@ -1,0 +1,21 @@
+"""The bytes of one call's request, made once, in the thread that reads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from airflow_provider_impactcall.delivery.outcome import Attempt
+from airflow_provider_impactcall.records import CallRecord
+
+
+class Request(NamedTuple):
+    """What leaves for one call. It belongs to no event loop and to no connection.
+
+    :param record: the call
+    :param data: the request, head and body, as it is written to the connection; empty if it is not to be sent
+    :param refused: why it is not to be sent, or None; it then counts as the attempt
+    """
+
+    record: CallRecord
+    data: bytes
+    refused: Attempt | None = None

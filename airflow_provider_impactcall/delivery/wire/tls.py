@@ -1,0 +1,40 @@
+"""Whose certificates are trusted, and which one is shown."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from airflow_provider_impactcall.exceptions import InvalidOption
+
+
+def context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLContext:
+    """What TLS to the endpoint, and to a proxy on the way, needs.
+
+    :param verify: True for the system's certificates, the path of a file or folder of others, False for any at all
+    :param cert: a client certificate's file, or its file and its key's
+    :raises InvalidOption: if a file cannot be loaded
+    """
+    try:
+        return _context(verify, cert)
+    except OSError as error:
+        problem = f"verify or cert names a file that cannot be loaded ({type(error).__name__})"
+        raise InvalidOption(f"the connection's {problem}") from None
+
+
+def _context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLContext:
+    if not isinstance(verify, str):
+        made = ssl.create_default_context()
+    elif Path(verify).is_dir():
+        made = ssl.create_default_context(capath=verify)
+    else:
+        made = ssl.create_default_context(cafile=verify)
+    made.set_alpn_protocols(["http/1.1"])
+    if verify is False:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    if cert:
+        certificate, key = (cert, None) if isinstance(cert, str) else cert
+        # Without a password, an encrypted key would make OpenSSL ask for one on the terminal, and wait.
+        made.load_cert_chain(certificate, key, password="")
+    return made
