@@ -23,6 +23,7 @@ KEPT_FOR = 4.0
 """Seconds that a connection is kept without a request: servers in common use close it after 5 or more."""
 
 _MOST_LINES = 256
+_BLANKS = b" \t"
 # Of what a server grants; it counts from when it has answered, and the next request has a way to go.
 _USED_OF_GRANTED = 0.75
 _GRANTED = re.compile(rb"(?:^|[,\s])timeout\s*=\s*\"?([0-9]{1,6})", re.IGNORECASE)
@@ -76,7 +77,7 @@ class Answer:
         self._length = 0
         self._read = 0
         self._measured = False
-        self._coding = ""
+        self._coding = b""
         # One for each answer: it keeps the last trailer of an answer for the head of the next.
         # The two hold each other until the answer is over, lest they be garbage that someone has to look for.
         self._parser = HttpResponseParser(self)
@@ -124,6 +125,7 @@ class Answer:
         if not self.status or self._measured or self._over:
             raise self._broken("it is not whole")
         self._let_go()
+        self.kept_for = 0.0
         self._finish()
 
     def _parse(self, data: bytes) -> None:
@@ -185,9 +187,9 @@ class Answer:
             if name == b"content-length":
                 self._measured = True
             elif name == b"transfer-encoding":
-                transfer.append(value.lower())
+                transfer.append(value.strip(_BLANKS).lower())
             elif name == b"content-encoding":
-                codings.append(value.decode("latin-1").strip().lower())
+                codings.append(value.strip(_BLANKS).lower())
             elif name == b"keep-alive" and (granted := _GRANTED.search(value)) is not None:
                 self.kept_for = min(self.kept_for, int(granted[1]) * _USED_OF_GRANTED)
         if transfer:
@@ -197,7 +199,7 @@ class Answer:
             self._measured = True
             if version == "1.0":
                 self.kept_for = 0.0
-        self._coding = ", ".join(filter(None, codings))
+        self._coding = b", ".join(codings)
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""

@@ -8,7 +8,7 @@ _GZIP, _ZLIB, _RAW = 31, 15, -15
 _OF_GZIP = b"\x1f\x8b"
 
 
-def decoded(body: bytes, coding: str, most: int, *, whole: bool) -> bytes:
+def decoded(body: bytes, coding: bytes, most: int, *, whole: bool) -> bytes:
     """A body without its coding; a body in any other coding as it is, as aiohttp and requests have it.
 
     Servers name codings that are none, such as ``UTF-8``. What is truly coded otherwise has no Status that says OK.
@@ -18,12 +18,12 @@ def decoded(body: bytes, coding: str, most: int, *, whole: bool) -> bytes:
     :param whole: whether ``body`` is all of it
     :raises ValueError: if it is not what the coding says, or ends too early
     """
-    if not body or coding not in ("gzip", "x-gzip", "deflate"):
+    if not body or coding not in (b"gzip", b"x-gzip", b"deflate"):
         return body
     try:
-        return _unzipped(body, most, whole) if coding != "deflate" else _inflated(body, most, whole)[0]
+        return _unzipped(body, most, whole) if coding != b"deflate" else _inflated(body, most, whole)[0]
     except zlib.error:
-        raise ValueError(coding) from None
+        raise ValueError("it is not what its coding says") from None
 
 
 def _unzipped(body: bytes, most: int, whole: bool) -> bytes:
