@@ -172,9 +172,7 @@ KEPT = {
         KEPT_FOR,
     ),
     "chunks of an old server": (
-        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n"
-        + BODY
-        + b"\r\n0\r\n\r\n",
+        chunked(BODY, lines=[b"Connection: keep-alive"]).replace(b"HTTP/1.1", b"HTTP/1.0"),
         0.0,
     ),
 }
@@ -198,11 +196,11 @@ def test_a_body_until_the_connection_s_end_is_whole_with_it() -> None:
 
 def test_header_lines_are_found_in_any_case_and_trailers_are_not_among_them() -> None:
     answer = Answer()
-    answer.feed(chunked(b"{}", lines=[b"RETRY-after: 7", b"Retry-After: 8", b"X-\xe9: \xff"], trailers=b"Date: x\r\n"))
+    answer.feed(chunked(b"{}", lines=[b"RETRY-after: 7", b"Retry-After: 8", b"X-Y: \xff"], trailers=b"Date: x\r\n"))
     assert answer.headers.get("Retry-After") == "7"
-    assert answer.headers["x-\xe9"] == "\xff"
+    assert answer.headers["x-y"] == "\xff"
     assert "Date" not in answer.headers
-    assert list(answer.headers) == ["transfer-encoding", "retry-after", "x-\xe9"]
+    assert list(answer.headers) == ["transfer-encoding", "retry-after", "x-y"]
     assert len(answer.headers) == 3
 
 
@@ -256,7 +254,7 @@ def test_trailers_and_interim_answers_and_lines_are_bounded(size: int) -> None:
 def test_no_more_is_decoded_than_anyone_looks_at() -> None:
     stream = zlib.compressobj(wbits=31)
     blanks = b" " * 1_000_000
-    coded = stream.compress(BODY) + b"".join(stream.compress(blanks) for _ in range(100)) + stream.flush()
+    coded = stream.compress(BODY) + b"".join(stream.compress(blanks) for _ in range(20)) + stream.flush()
     answer = fed(measured(coded, b"Content-Encoding: gzip"), 1 << 30)
     assert len(answer.body) == LONGEST_ANSWER
     assert answer.body.strip() == BODY
