@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from dataclasses import dataclass, field
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from httptools import HttpParserError, HttpResponseParser
 from yarl import URL
@@ -67,6 +67,23 @@ def _authorization(parts: URL) -> str | None:
     except UnicodeEncodeError:
         encoded = credentials.encode()
     return "Basic " + base64.b64encode(encoded).decode("ascii")
+
+
+class Carrier:
+    """A connection that speaks TLS, as one that can carry TLS: the event loop's own fails when it is to be closed.
+
+    Up to Python 3.12, asyncio calls a method of it with an argument too many (``SSLProtocol._abort``), so that a
+    certificate inside of it that is refused would be a ``TypeError``, and a log full of it.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _force_close(self, _: Exception | None) -> None:
+        self._transport.abort()
 
 
 class Tunnel(asyncio.Protocol):

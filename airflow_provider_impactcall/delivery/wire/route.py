@@ -7,12 +7,12 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from airflow_provider_impactcall import __version__
 from airflow_provider_impactcall.delivery.wire.connection import Connection, HungUp
 from airflow_provider_impactcall.delivery.wire.dialing import Dialler
-from airflow_provider_impactcall.delivery.wire.proxy import Proxy, Tunnel, UntrustedProxy
+from airflow_provider_impactcall.delivery.wire.proxy import Carrier, Proxy, Tunnel, UntrustedProxy
 
 USER_AGENT = f"airflow-provider-impactcall/{__version__}"
 
@@ -78,8 +78,9 @@ class Route:
         self, transport: asyncio.Transport, connection: Connection, context: ssl.SSLContext
     ) -> Connection:
         """A connection that speaks TLS through a tunnel."""
+        carrier = transport if self.proxy_tls is None else cast("asyncio.Transport", Carrier(transport))
         secured = await asyncio.get_running_loop().start_tls(
-            transport, connection, context, server_hostname=_server_name(self.host)
+            carrier, connection, context, server_hostname=_server_name(self.host)
         )
         if secured is None or connection.closed:
             raise HungUp

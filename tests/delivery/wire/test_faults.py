@@ -533,7 +533,10 @@ async def _tunnel(proxy: RawServer, reader: asyncio.StreamReader, writer: asynci
             target.write(data)
         target.close()
 
-    await asyncio.gather(copy(reader, back), copy(there, writer))
+    try:
+        await asyncio.gather(copy(reader, back), copy(there, writer))
+    finally:
+        back.transport.abort()
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
