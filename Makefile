@@ -13,6 +13,8 @@ VERSIONS := 3.3.2 3.2.2 3.1.8 3.0.6 2.11.2
 BOUNDS_OF_3_0 := cadwyn<6 fastapi<0.118
 BOUNDS_OF_3_2 := fastapi<0.137
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
+# How long answers are changed at random.
+SECONDS ?= 600
 # Mutants that are tested at once.
 JOBS ?= 2
 VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
@@ -32,7 +34,7 @@ export UV_SYSTEM_CERTS := true
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak mutants bench lint \
+.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak fuzz mutants bench lint \
   lint-python lint-web types docs docs-vendors ci nightly constraints clean
 
 help: ## Show this list
@@ -81,6 +83,9 @@ celery-proof: $(INSTALLED)
 
 soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"
+
+fuzz: $(INSTALLED) ## Read answers that are changed at random (10 minutes; SECONDS= for longer)
+	$(BIN)/python -m tests.delivery.wire.bytewise --seconds $(SECONDS)
 
 # What ONLY is without a word from whoever calls, is the soak's.
 mutants: ONLY =

@@ -132,6 +132,7 @@ PLANS = {
                 make("browser", minutes=30),
                 make("celery", minutes=30),
                 make("soak", "ONLY=not short", minutes=120),
+                make("fuzz", "SECONDS=3600", minutes=75),
             ],
         ],
     ),

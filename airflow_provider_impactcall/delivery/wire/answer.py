@@ -112,7 +112,7 @@ class Answer:
         elif self.status and bound < LONGEST_READ:
             return self.feed(data[room:])
         else:
-            raise self._broken("it is too long")
+            raise self._broken()
         return True
 
     def end(self) -> None:
@@ -123,7 +123,7 @@ class Answer:
         if self.complete:
             return
         if not self.status or self._measured or self._over:
-            raise self._broken("it is not whole")
+            raise self._broken()
         self._let_go()
         self.kept_for = 0.0
         self._finish()
@@ -139,11 +139,11 @@ class Answer:
             # After the answer, whatever it is: nothing of it is believed, and the connection is not used again.
             self.kept_for = 0.0
             if not self.complete:
-                raise self._broken("it is not HTTP, or not plain") from None
+                raise self._broken() from None
 
-    def _broken(self, reason: str) -> BrokenAnswer:
+    def _broken(self) -> BrokenAnswer:
         self._let_go()
-        return BrokenAnswer(reason)
+        return BrokenAnswer()
 
     def _let_go(self) -> None:
         if not self._over:
@@ -155,13 +155,13 @@ class Answer:
     def on_message_begin(self) -> None:
         """Another answer begins."""
         if self.complete:
-            raise BrokenAnswer("a second answer")
+            raise BrokenAnswer
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header line, or a trailer."""
         if not self.status:
             if len(self._lines) == _MOST_LINES:
-                raise BrokenAnswer("too many lines")
+                raise BrokenAnswer
             self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -169,12 +169,12 @@ class Answer:
         status = self._parser.get_status_code()
         if status < 200:
             if status < 100 or status == 101:
-                raise BrokenAnswer("a status that no answer has")
+                raise BrokenAnswer
             self._lines.clear()
             return
         version = self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            raise BrokenAnswer("a version that no server answers with")
+            raise BrokenAnswer
         self._read_lines(version)
         self.status = status
 
@@ -195,7 +195,7 @@ class Answer:
         if transfer:
             # Any other would leave the body coded, or without a certain end.
             if transfer != [b"chunked"]:
-                raise BrokenAnswer("a transfer coding that nobody asked for")
+                raise BrokenAnswer
             self._measured = True
             if version == "1.0":
                 self.kept_for = 0.0
@@ -224,6 +224,6 @@ class Answer:
                 body = decoded(body, self._coding, LONGEST_ANSWER, whole=self._length <= LONGEST_ANSWER)
             except ValueError:
                 self.kept_for = 0.0
-                raise BrokenAnswer("its body is not what its coding says") from None
+                raise BrokenAnswer from None
         self.body = body
         self.complete = True

@@ -23,7 +23,7 @@ def decoded(body: bytes, coding: bytes, most: int, *, whole: bool) -> bytes:
     try:
         return _unzipped(body, most, whole) if coding != b"deflate" else _inflated(body, most, whole)[0]
     except zlib.error:
-        raise ValueError("it is not what its coding says") from None
+        raise ValueError from None
 
 
 def _unzipped(body: bytes, most: int, whole: bool) -> bytes:
@@ -40,7 +40,7 @@ def _inflated(body: bytes, most: int, whole: bool, bits: int | None = None) -> t
     stream = zlib.decompressobj(_bits(body) if bits is None else bits)
     shown = stream.decompress(body, most)
     if whole and not stream.eof and len(shown) < most:
-        raise ValueError("it ends too early")
+        raise ValueError
     return shown, stream.unused_data
 
 

@@ -63,7 +63,7 @@ class Connections:
         if request.refused is not None:
             return request.refused
         if self._in_flight >= self._most:
-            raise RuntimeError(f"more than {self._most} requests at once")
+            raise RuntimeError
         self._in_flight += 1
         try:
             return await self._exchange(request)
@@ -148,7 +148,7 @@ class Connections:
             return
         self._used_once = True
         log.warning(
-            "The endpoint closes connections that it said to keep: from now on, each request has one of its own."
+            "The endpoint closes connections that it said to keep: from now on, each request has one of its own"
         )
         for connection in self._idle:
             connection.abort()

@@ -104,10 +104,10 @@ class Endpoint:
             authorization = Proxy.of(self.proxy).authorization
             if authorization is not None:
                 headers["Proxy-Authorization"] = authorization
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if self.parameters_in == "form":
-            return f"POST {target} HTTP/1.1\r\n{lines}Content-Type: {FORM}\r\nContent-Length: ", "\r\n\r\n"
-        return f"POST {target}?", f" HTTP/1.1\r\n{lines}Content-Length: 0\r\n\r\n"
+            # Its length is the last line.
+            return f"POST {target} HTTP/1.1\r\n{_lines(headers | {'Content-Type': FORM})}Content-Length: ", "\r\n\r\n"
+        return f"POST {target}?", f" HTTP/1.1\r\n{_lines(headers | {'Content-Length': '0'})}\r\n"
 
     @asynccontextmanager
     async def connections(self, most: int) -> AsyncIterator[Connections]:
@@ -143,6 +143,10 @@ class Endpoint:
             proxy=proxy,
             proxy_tls=context if proxy_encrypted else None,
         )
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 def encode(parameters: Mapping[str, str]) -> str:

@@ -98,7 +98,7 @@ async def test_there_are_as_many_as_calls_at_once_and_no_more() -> None:
             assert server.connections <= 4
             sending = [asyncio.create_task(connections.send(request(target, each))) for each in range(4)]
             await asyncio.sleep(0)
-            with pytest.raises(RuntimeError, match="4 requests"):
+            with pytest.raises(RuntimeError):
                 await connections.send(request(target))
             await asyncio.gather(*sending)
 
