@@ -81,7 +81,10 @@ class Connection(asyncio.Protocol):
         return not self.closed and not (self._poller is not None and self._poller.poll(0))
 
     def abort(self) -> None:
-        """Close it, at once and without a farewell, which a server may leave unanswered."""
+        """Close it, at once and without a farewell, which a server may leave unanswered.
+
+        A request that is in flight gets no answer.
+        """
         self._close()
         self._transport.abort()
 
@@ -132,7 +135,10 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         self.closed = True
+        waiter = self._waiter
         self._waiter = self._answer = self._rest = None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(HungUp())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -64,29 +64,26 @@ class Connections:
             return request.refused
         if self._in_flight >= self._most:
             raise RuntimeError
+        # All of it is in one coroutine: another would be entered twice a request, and add to what it costs.
         self._in_flight += 1
         try:
-            return await self._exchange(request)
+            now = self._loop.time()
+            deadline = now + self._timeout
+            connection = self._kept(now)
+            if connection is None:
+                try:
+                    connection = await self._made(deadline)
+                except asyncio.CancelledError:
+                    raise NothingLeft from None
+                except (OSError, ValueError) as error:
+                    return _of_no_connection(error)
+            try:
+                came = await connection.begin(request.data, deadline)
+            except asyncio.CancelledError:
+                connection.abort()
+                raise
         finally:
             self._in_flight -= 1
-
-    async def _exchange(self, request: Request) -> Attempt:
-        now = self._loop.time()
-        deadline = now + self._timeout
-        connection = self._kept(now)
-        if connection is None:
-            try:
-                connection = await self._made(deadline)
-            except asyncio.CancelledError:
-                raise NothingLeft from None
-            except (OSError, ValueError) as error:
-                return _of_no_connection(error)
-        waiter = connection.begin(request.data, deadline)
-        try:
-            came = await waiter
-        except asyncio.CancelledError:
-            connection.abort()
-            raise
         if isinstance(came, Exception):
             if connection.unheard and connection.answered and not isinstance(came, TimeoutError):
                 self._use_once()

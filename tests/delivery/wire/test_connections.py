@@ -276,6 +276,18 @@ async def test_at_the_end_every_connection_is_closed_and_none_is_waited_for(spea
     assert ended == [b""] * 8
 
 
+async def test_a_call_that_is_in_flight_at_the_end_is_unknown_and_nobody_waits_for_it() -> None:
+    async with RawServer(never_answers) as server:
+        target = endpoint(server.url)
+        async with target.connections(1) as connections:
+            sending = asyncio.create_task(connections.send(request(target)))
+            async with asyncio.timeout(10):
+                while not server.heads:  # noqa: ASYNC110 - a list has no event
+                    await asyncio.sleep(0.01)
+        attempt = await sending
+    assert (attempt.result, attempt.code) == (AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER)
+
+
 async def test_a_refusal_before_a_long_call_has_left_counts() -> None:
     """The server answers and waits, without reading on: the rest of the call never leaves."""
 
