@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+_KNOWN = (b"gzip", b"x-gzip", b"deflate")
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 _OF_GZIP = b"\x1f\x8b"
 
@@ -16,9 +17,14 @@ def decoded(body: bytes, coding: bytes, most: int, *, whole: bool) -> bytes:
     :param coding: what ``Content-Encoding`` says, in lower case
     :param most: bytes that are wanted; no more are decoded, whatever there is
     :param whole: whether ``body`` is all of it
-    :raises ValueError: if it is not what the coding says, or ends too early
+    :raises ValueError: if it is not what the coding says, or ends too early; if one of several is known, as nobody
+        asked for several
     """
-    if not body or coding not in (b"gzip", b"x-gzip", b"deflate"):
+    if not body:
+        return body
+    if coding not in _KNOWN:
+        if any(each.strip() in _KNOWN for each in coding.split(b",")):
+            raise ValueError
         return body
     try:
         return _unzipped(body, most, whole) if coding != b"deflate" else _inflated(body, most, whole)[0]

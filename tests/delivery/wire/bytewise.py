@@ -205,7 +205,7 @@ def says_ok(found: tuple[int, bytes] | None) -> bool:
     """Whether an answer that was read by hand delivers a call."""
     if found is None or not 200 <= found[0] < 300:
         return False
-    text = found[1].decode("utf-8-sig", errors="replace")
+    text = found[1].decode("utf-8-sig", errors="replace").strip()
     try:
         document = json.loads(re.sub(r",(\s*[}\]])", r"\1", text))
     except ValueError:

@@ -131,6 +131,8 @@ BELIEVED_BY_NONE = {
     "gzip that ends early": measured(deflated(BODY, 31)[:-9], b"Content-Encoding: gzip"),
     "gzip with a wrong sum": measured(deflated(BODY, 31)[:-8] + b"\0" * 8, b"Content-Encoding: gzip"),
     "deflate that ends early": measured(deflated(BODY, 15)[:-5], b"Content-Encoding: deflate"),
+    "gzip and another": measured(BODY, b"Content-Encoding: gzip", b"Content-Encoding: UTF-8"),
+    "another and gzip": measured(deflated(BODY, 31), b"Content-Encoding: br, gzip"),
     "what is not gzip": measured(BODY, b"Content-Encoding: gzip"),
     "a trailer that is not one": chunked(BODY, trailers=b"X\r\n"),
     "interim answers alone": b"HTTP/1.1 100 Continue\r\n\r\n" * 3,

@@ -26,6 +26,7 @@ SMUGGLED = "RFC 9112, 6.1: it ought to be handled as an error; two readers on th
 CODED = "the body would be coded, or its end not certain; nobody asked for such a coding (RFC 9112, 6.1)"
 LINES = "RFC 9112, 2.2 and 5: a line that servers do not write, and by which answers are smuggled"
 VERSION = "HTTP/1 alone is spoken, and a server that names another answers somebody else"
+SEVERAL = "nobody asked for two codings of one body, and one of them is not known here"
 CUT = "what is compressed ends early: its own sum, by which it would be known to be whole, is missing"
 DIFFERS = {
     "one length twice": LENGTH,
@@ -46,6 +47,7 @@ DIFFERS = {
     "a trailer that is not one": LINES,
     "HTTP/2 as text": VERSION,
     "HTTP/0.9": VERSION,
+    "gzip and another": SEVERAL,
     "gzip that ends early": CUT,
     "deflate that ends early": CUT,
 }
