@@ -91,16 +91,16 @@ class Endpoint:
     def _around(self) -> tuple[str, str]:
         """What of a request stands before the parameters, or their length, and what after."""
         url = URL(self.url)
-        target = url.raw_path
+        target, host = url.raw_path, url.host_port_subcomponent or ""
         headers = {
-            "Host": url.host_port_subcomponent,
+            "Host": host,
             **HEADERS,
             "Accept-Encoding": "gzip, deflate",
             "Authorization": self.authorization,
             "User-Agent": USER_AGENT,
         }
         if self.proxy is not None and url.scheme == "http":
-            target = f"http://{url.host_port_subcomponent}{target}"
+            target = f"http://{host}{target}"
             authorization = Proxy.of(self.proxy).authorization
             if authorization is not None:
                 headers["Proxy-Authorization"] = authorization
