@@ -9,8 +9,8 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from typing import Any
 
@@ -32,7 +32,10 @@ from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.shapes import flattened
 from airflow_provider_impactcall.delivery.timings import Timings
+from airflow_provider_impactcall.delivery.wire.connections import Connections
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
+from airflow_provider_impactcall.delivery.wire.request import Request
+from airflow_provider_impactcall.delivery.wire.route import Route
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -387,12 +390,18 @@ def test_an_abort_reads_no_endless_generator_to_its_end() -> None:
 # Memory
 
 
-class _Slow(Endpoint):
+class _SlowConnections(Connections):
     """Takes a millisecond a call, and no socket."""
 
-    async def send(self, session: Any, call: CallRecord) -> Attempt:
+    async def send(self, request: Request) -> Attempt:
         await asyncio.sleep(0.001)
         return Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
+
+
+class _Slow(Endpoint):
+    @asynccontextmanager
+    async def connections(self, most: int) -> AsyncIterator[Connections]:
+        yield _SlowConnections(Route("127.0.0.1", 9), most, self.timeout, (), ())
 
 
 def test_a_slow_endpoint_holds_the_source_back(sandbox: Sandbox) -> None:
