@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from airflow_provider_impactcall.delivery.outcome import Attempt
-from airflow_provider_impactcall.records import CallRecord
 
-
-@dataclass
+@dataclass(slots=True)
 class Attempts:
-    """The attempts of one run that came to an end: an answer, or none within the timeout.
+    """The attempts of one run that came to an end: an answer, or none within the timeout. One that is cut off does not
+    count.
 
     :param count: how many
     :param seconds: what they took together, each from before it is connected until its answer is read
@@ -28,16 +24,9 @@ class Attempts:
         """In seconds; zero if there was none."""
         return self.seconds / self.count if self.count else 0.0
 
-    def timing(self, send: Callable[[CallRecord], Awaitable[Attempt]]) -> Callable[[CallRecord], Awaitable[Attempt]]:
-        """The same way to send one call, with what it takes counted here. One that is cut off does not count."""
-
-        async def timed(call: CallRecord) -> Attempt:
-            began = time.monotonic()
-            attempt = await send(call)
-            took = time.monotonic() - began
-            self.count += 1
-            self.seconds += took
-            self.longest = max(self.longest, took)
-            return attempt
-
-        return timed
+    def note(self, seconds: float) -> None:
+        """One came to an end, after so many seconds."""
+        self.count += 1
+        self.seconds += seconds
+        if seconds > self.longest:
+            self.longest = seconds

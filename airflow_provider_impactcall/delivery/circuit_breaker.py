@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
-from airflow_provider_impactcall.delivery.stages import Attempted
+from airflow_provider_impactcall.delivery.stages import Claimed
 
 _REFUSED_BEFORE_ANY_DELIVERY = 20
 
@@ -20,14 +20,17 @@ class CircuitBreaker:
 
     def __init__(self) -> None:
         self._delivered = False
-        self._held: list[tuple[Attempted, Attempt]] = []
+        self._held: list[tuple[Claimed, Attempt]] = []
         self._forbidden = 0
         self._blamed: Attempt | None = None
 
-    def judge(self, call: Attempted, attempt: Attempt) -> list[tuple[Attempted, Attempt]]:
+    def judge(self, call: Claimed, attempt: Attempt) -> list[tuple[Claimed, Attempt]]:
         """The calls that can be settled now, each with what its attempt came to; ABORT for one that is not to blame."""
         if attempt.result is AttemptResult.DELIVERED:
             self._delivered = True
+            if not self._held:
+                self._forbidden = 0
+                return [(call, attempt)]
             return [*self.confirm(), (call, attempt)]
         if attempt.result is AttemptResult.ABORT:
             self._held.append((call, attempt))
@@ -50,11 +53,11 @@ class CircuitBreaker:
             return self._blame(Attempt(AttemptResult.ABORT, ReasonCode.ALL_REFUSED, reason, attempt.status))
         return []
 
-    def confirm(self) -> list[tuple[Attempted, Attempt]]:
+    def confirm(self) -> list[tuple[Claimed, Attempt]]:
         """The refusals held back, as what they are."""
         held, self._held, self._forbidden = self._held, [], 0
         return held
 
-    def _blame(self, verdict: Attempt) -> list[tuple[Attempted, Attempt]]:
+    def _blame(self, verdict: Attempt) -> list[tuple[Claimed, Attempt]]:
         self._blamed = verdict
         return [(call, verdict) for call, _ in self.confirm()]

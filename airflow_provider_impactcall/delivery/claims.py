@@ -23,10 +23,17 @@ def claim_of(
         return Outcome(RowOutcome.REJECTED, ReasonCode.INVALID, "; ".join(map(str, row.problems)))
     if isinstance(row, Skipped):
         return Outcome(RowOutcome.FILTERED, ReasonCode.FILTERED, row.reason)
-    if not any(row.record.key(duplicates.key)):
+    if duplicates.may_lack_key and not any(row.record.key(duplicates.key)):
         return Outcome(RowOutcome.REJECTED, ReasonCode.WITHOUT_KEY, NO_KEY)
-    claim = identify(row.record)
+    claim = row.claim
+    if claim is None:
+        claim = identify(row.record)
+        row = row._replace(claim=claim)
     earlier = duplicates.state_of(claim)
-    if earlier is None:
-        return row, claim
-    return Outcome(earlier, ReasonCode.EARLIER_ROW, "an earlier row of this input holds the same call")
+    return (row, claim) if earlier is None else _EARLIER[earlier]
+
+
+_EARLIER = {
+    state: Outcome(state, ReasonCode.EARLIER_ROW, "an earlier row of this input holds the same call")
+    for state in (RowOutcome.DUPLICATE, RowOutcome.CHANGED)
+}

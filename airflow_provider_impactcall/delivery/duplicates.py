@@ -65,10 +65,12 @@ class Duplicates:
 
     :param key: the parameters that tell two calls apart
     :raises InvalidOption: for a key that is empty, or names something else than the 50 parameters
+    :ivar may_lack_key: whether a call may have none of these parameters
     """
 
     def __init__(self, key: Sequence[str] = DEFAULT_KEY) -> None:
         self.key = names_of_key(key)
+        self.may_lack_key = not any(PARAMETERS[name].required for name in self.key)
         self._seen = CallIndex()
 
     def state_of(self, claim: Claim) -> RowOutcome | None:

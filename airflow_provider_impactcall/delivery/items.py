@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.outcome import Outcome
 from airflow_provider_impactcall.exceptions import Problem
 from airflow_provider_impactcall.records import CallRecord
@@ -20,10 +21,12 @@ class Call(NamedTuple):
     """A valid row.
 
     :param row: its number in the input, from 1
+    :param claim: what tells it from other calls, or None if nobody has asked for that yet
     """
 
     row: int
     record: CallRecord
+    claim: Claim | None = None
 
 
 class Traces(NamedTuple):

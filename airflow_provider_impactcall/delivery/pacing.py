@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from random import Random
+from typing import cast
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode, Stop
@@ -57,8 +58,11 @@ class Pacing:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
+        # Whether nothing whatsoever keeps a request, so that not even the clock has to be looked at.
+        self._at_ease = limiter is None
         self._in_hand = 0
-        self._waiting = 0
+        self._in_admission = 0
+        self._waiting: Callable[[], int] = lambda: self._in_admission
         self._idle_since = 0.0
         self._in_flight = 0
         self._failures = 0
@@ -71,40 +75,58 @@ class Pacing:
         self._stuck_since: float | None = None
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Only within it may a request leave, if there is a rate limit."""
+    async def open(self, waiting: Callable[[], int] | None = None) -> AsyncIterator[None]:
+        """Only within it may a request leave, if there is a rate limit.
+
+        :param waiting: how many requests wait for nothing else than to be admitted; if None, those in :meth:`admit`
+        """
+        self._waiting = waiting or self._waiting
         if self._limiter is None:
             yield
         else:
             async with self._limiter.serving(self):
                 yield
 
-    @contextmanager
-    def in_hand(self) -> Iterator[None]:
-        """From when a call is taken up until it is settled. Time without one is nobody's waiting time."""
+    @property
+    def in_hand(self) -> int:
+        """Calls that were taken up, and not put down."""
+        return self._in_hand
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were admitted, and have neither come to an end nor been withdrawn."""
+        return self._in_flight
+
+    def take_up(self) -> None:
+        """A call is in hand, until it is put down. Time without one is nobody's waiting time."""
         if not self._in_hand and self._stuck_since is not None:
             self._stuck_since += _now() - self._idle_since
         self._in_hand += 1
-        try:
-            yield
-        finally:
-            self._in_hand -= 1
+
+    def put_down(self) -> None:
+        """A call is settled."""
+        self._in_hand -= 1
+        if not self._in_hand:
             self._idle_since = _now()
+
+    def admit_at_once(self) -> bool:
+        """Admit one request, if it may leave now. False if it has to wait, or if the run has stopped."""
+        if self._at_ease:
+            self._in_flight += 1
+            return True
+        return self.stopped is None and self._ask() is None
 
     async def admit(self) -> bool:
         """Wait until one request may leave. False means that none may any more: the run has stopped."""
-        self._waiting += 1
+        self._in_admission += 1
         if self._limiter is not None:
             self._limiter.look_again()
         try:
             async with self._turn:
                 while self.stopped is None:
                     self._changed.clear()
-                    wait = self._wait()
-                    if self.stopped is None and wait <= 0:
-                        self._in_flight += 1
-                        if self._limiter is not None:
-                            self._limiter.begin()
+                    wait = self._ask()
+                    if wait is None:
                         return True
                     if self.stopped is None:
                         began, limited = _now(), self._is_limited
@@ -112,16 +134,17 @@ class Pacing:
                         self.limited_seconds += limited * (_now() - began)
                 return False
         finally:
-            self._waiting -= 1
+            self._in_admission -= 1
 
     def demand(self) -> Demand:
         """How many permits of the rate limit can be used now, and how many soon."""
         if self.stopped is not None or max(self._asked_until, self._resume_at) > _now():
             return Demand(0, 0)
         if self._one_at_a_time:
-            return Demand(*[min(1, self._waiting) if not self._in_flight else 0] * 2)
-        followers = min(self._in_flight, self._in_hand - self._in_flight - self._waiting)
-        return Demand(self._waiting, self._waiting + max(0, followers))
+            return Demand(*[min(1, self._waiting()) if not self._in_flight else 0] * 2)
+        waiting = self._waiting()
+        followers = min(self._in_flight, self._in_hand - self._in_flight - waiting)
+        return Demand(waiting, waiting + max(0, followers))
 
     def look_again(self) -> None:
         """There may be permits of the rate limit that were not there before."""
@@ -129,20 +152,29 @@ class Pacing:
 
     @property
     def holds_up(self) -> bool:
-        """Whether a wait began since a request was admitted: then it does not leave, and asks to be admitted anew."""
+        """Whether a wait began since a request was admitted: then it does not leave, and is admitted anew."""
+        if self._at_ease:
+            return False
         begun = max(self._asked_until, self._resume_at) > _now()
         return begun or (self._one_at_a_time and self._in_flight > 1)
 
+    def lets_leave(self) -> bool:
+        """Whether a request that was admitted may leave yet; if not, it is to be withdrawn."""
+        if self._at_ease:
+            return True
+        self._stop_if_stuck(_now())
+        return self.stopped is None and not self.holds_up
+
     def observe(self, attempt: Attempt) -> None:
         """Take note of what came of a request that was admitted."""
-        now = _now()
         self._in_flight -= 1
         if self._limiter is not None:
-            self._limiter.end(now)
+            self._limiter.end(_now())
         if attempt.result in (AttemptResult.AGAIN, AttemptResult.NOT_SENT):
-            self._back_off(attempt, now)
+            self._back_off(attempt, _now())
         elif attempt.result is AttemptResult.UNKNOWN:
-            self._stuck_since = now if self._stuck_since is None else self._stuck_since
+            self._at_ease = False
+            self._stuck_since = _now() if self._stuck_since is None else self._stuck_since
             self._trouble = attempt.reason
             self._unknown += 1
             if self._unknown >= _UNKNOWN_IN_A_ROW:
@@ -161,21 +193,22 @@ class Pacing:
             self._limiter.withdraw(_now())
         self._changed.set()
 
-    async def rest(self, attempts: int) -> None:
-        """Wait out one call's own back-off, or until the run stops. While the trouble is everybody's, all wait alike.
+    def back_off(self, attempts: int) -> float:
+        """Seconds of one call's own back-off. While the trouble is everybody's, all wait alike, and it has none.
 
         :param attempts: how often the call was tried so far
         """
-        if not self._one_at_a_time:
-            await self.rest_for(min(self._jitter(attempts), self._until_given_up()))
+        return 0.0 if self._one_at_a_time else min(self._jitter(attempts), self._until_given_up())
 
-    async def rest_for(self, seconds: float) -> None:
-        """Wait so long, or until the run stops."""
-        await _wait_for(self._stopping, seconds)
+    async def until_stopped(self) -> Stop:
+        """Wait until nothing more may leave."""
+        await self._stopping.wait()
+        return cast("Stop", self.stopped)
 
     def stop(self, stop: Stop) -> None:
         """Let nothing more leave. The first reason stays."""
         self.stopped = self.stopped or stop
+        self._at_ease = False
         self._changed.set()
         self._stopping.set()
 
@@ -184,6 +217,17 @@ class Pacing:
         """Whether a request that waits has nothing to wait for but a permit of the rate limit."""
         held_up = max(self._asked_until, self._resume_at) > _now() or (self._one_at_a_time and self._in_flight)
         return self._limiter is not None and not held_up
+
+    def _ask(self) -> float | None:
+        """Admit one request, and give None; or, as it may not leave now, the seconds after which to ask again."""
+        wait = self._wait()
+        if self.stopped is not None or wait > 0:
+            return wait
+        self._at_ease = self._limiter is None and self._stuck_since is None and not self._one_at_a_time
+        self._in_flight += 1
+        if self._limiter is not None:
+            self._limiter.begin()
+        return None
 
     def _wait(self) -> float:
         now = _now()
@@ -201,12 +245,17 @@ class Pacing:
             if self._in_flight and self._asked_until <= now:
                 return math.inf  # Our own limit is used up by what was admitted, and that is to be sent first.
             self.stop(Stop(code, reason, self._utc_in(imposed)))
-        elif self._stuck_since is not None and now + ahead - self._stuck_since > self._max_wait:
-            reason = f"no call could be settled within {self._max_wait:g} s ({self._trouble})"
-            self.stop(Stop(ReasonCode.NO_PROGRESS, reason, self._utc_in(ahead) if ahead else None))
+        else:
+            self._stop_if_stuck(now, ahead)
         return wait
 
+    def _stop_if_stuck(self, now: float, ahead: float = 0.0) -> None:
+        if self._stuck_since is not None and now + ahead - self._stuck_since > self._max_wait:
+            reason = f"no call could be settled within {self._max_wait:g} s ({self._trouble})"
+            self.stop(Stop(ReasonCode.NO_PROGRESS, reason, self._utc_in(ahead) if ahead else None))
+
     def _back_off(self, attempt: Attempt, now: float) -> None:
+        self._at_ease = False
         self._stuck_since = now if self._stuck_since is None else self._stuck_since
         self._trouble = attempt.reason
         together = now < max(self._resume_at, self._asked_until)  # What was in flight together fails together: once.

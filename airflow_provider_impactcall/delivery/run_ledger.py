@@ -7,13 +7,8 @@ from typing import Protocol
 
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
-from airflow_provider_impactcall.delivery.ledger.rules import (
-    Decision,
-    Settlement,
-)
-from airflow_provider_impactcall.delivery.outcome import (
-    CallState,
-)
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
+from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.records import CallRecord
 
 
@@ -28,16 +23,21 @@ class RunLedger(Protocol):
         """Whether the run's lease is held."""
 
     def identify(self, call: CallRecord) -> Claim:
-        """The claim for a call."""
+        """The claim for a call. Asks nobody, and may be called by any thread."""
 
-    async def look_up(self, keys: Sequence[str]) -> Mapping[str, Entry]:
-        """What the ledger holds of these calls."""
+    def look_up(self, keys: Sequence[str]) -> Awaitable[Mapping[str, Entry]]:
+        """What the ledger holds of these calls.
 
-    async def take(self, claim: Claim) -> Decision:
-        """Record durably that a call is about to be sent, if it may be."""
+        :raises LedgerUnusable: when awaited, if it cannot be asked
+        """
 
-    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
-        """Record durably what came of an attempt, before anything that is taken after this was called.
+    def record(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement]
+    ) -> Awaitable[tuple[Sequence[Decision] | None, Sequence[CallState]]]:
+        """Record durably what came of attempts, and that the calls claimed are about to be sent, if they may be: all
+        of it in one transaction.
 
-        :return: to be awaited: the state that the ledger has its call in from now on
+        :return: what may be done with each call that is claimed, or None if the run's lease has run out; and the state
+            that each call settled is in from now on: another run may know more of it
+        :raises LedgerUnusable: when awaited, if nothing can be recorded
         """

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import queue
 import threading
-from collections.abc import AsyncIterator, Iterator, Sized
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.engine import Engine
-from airflow_provider_impactcall.delivery.items import Item
+from airflow_provider_impactcall.delivery.items import Call, Item
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.reading import read
@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 _ROWS_AHEAD = 1000
 
 _BATCH = 500
-# How long a batch waits to become a fuller one, as each costs a question to the ledger.
+# How long a batch waits to become a fuller one, as each costs a question to the ledger; and how often, while rows come.
 _LINGER_SECONDS = 0.005
+_MOST_LINGERING = 8
 
 
 def run(
@@ -53,7 +54,7 @@ def run(
     :raises Exception: whatever reading ``rows`` raises, after what was read before has been delivered
     """
     handover = _Handover()
-    items = read(rows, mapping, key=writer.key)
+    items = _identified(read(rows, mapping, key=writer.key), writer)
     with _only_new_garbage(), ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
         try:
             delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, writer, handover, attempts or Attempts()))
@@ -96,30 +97,44 @@ def _only_new_garbage() -> Iterator[None]:
         gc.unfreeze()
 
 
+def _identified(items: Iterator[Item], writer: LedgerWriter) -> Iterator[Item]:
+    """The rows, and each call with its claim: what can be done of a call in the reading thread is done there, once."""
+    identify = writer.identify
+    for item in items:
+        yield Call(item.row, item.record, identify(item.record)) if isinstance(item, Call) else item
+
+
 class _Handover:
     """Rows on their way from the reading thread to the event loop, in batches of whatever is ready.
 
-    Ending never waits, and may be done twice: it must work while the reading thread is being interrupted.
+    A row costs an append: the loop is called only while it waits for rows. Ending never waits, and may be done twice:
+    it must work while the reading thread is being interrupted.
     """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._items: deque[Item] = deque()
         self._changed = threading.Condition()
+        self._ended = False
         self._abandoned = False
+        # How to call the loop, while it waits for rows.
+        self._call: Callable[[], object] | None = None
 
     def put(self, item: Item) -> bool:
         """Hand a row over, as soon as there is room. False if rows are no longer wanted."""
-        if self._queue.qsize() >= _ROWS_AHEAD:
+        if len(self._items) >= _ROWS_AHEAD:
             with self._changed:
-                self._changed.wait_for(lambda: self._abandoned or self._queue.qsize() < _ROWS_AHEAD)
+                self._changed.wait_for(lambda: self._abandoned or len(self._items) < _ROWS_AHEAD)
         if self._abandoned:
             return False
-        self._queue.put(item)
+        self._items.append(item)
+        if self._call is not None:
+            self._tell()
         return True
 
     def end(self) -> None:
         """Say that no more rows come."""
-        self._queue.put(None)
+        self._ended = True
+        self._tell()
 
     def abandon(self) -> None:
         """Say that no more rows are taken: a reading thread that waits for room would wait for ever."""
@@ -127,29 +142,47 @@ class _Handover:
             self._abandoned = True
             self._changed.notify()
 
+    def _tell(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            with suppress(RuntimeError):  # The loop has come to its end.
+                call()
+
     async def batches(self) -> AsyncIterator[list[Item]]:
-        ended = False
-        while not ended:
-            batch = [await asyncio.to_thread(self._queue.get)]
-            if batch[0] is not None:
-                await asyncio.sleep(_LINGER_SECONDS)
-            with suppress(queue.Empty):
-                while len(batch) < _BATCH and batch[-1] is not None:
-                    batch.append(self._queue.get_nowait())
-            ended = batch[-1] is None
-            rows = [item for item in batch if item is not None]
-            if rows:
-                with self._changed:
-                    self._changed.notify()
-                yield rows
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        while True:
+            told.clear()
+            self._call = partial(loop.call_soon_threadsafe, told.set)
+            if not self._items and not self._ended:  # Asked after the call was left, so that none comes in between.
+                await told.wait()
+            self._call = None
+            await self._linger()
+            if not self._items:
+                if self._ended:
+                    return
+                continue
+            batch = [self._items.popleft() for _ in range(min(len(self._items), _BATCH))]
+            with self._changed:
+                self._changed.notify()
+            yield batch
+
+    async def _linger(self) -> None:
+        """Let the batch become a fuller one."""
+        for _ in range(_MOST_LINGERING):
+            before = len(self._items)
+            if self._ended or before >= _BATCH:
+                return
+            await asyncio.sleep(_LINGER_SECONDS)
+            if len(self._items) - before < _BATCH // 50:
+                return
 
 
 async def _deliver(
     engine: Engine, endpoint: Endpoint, writer: LedgerWriter, handover: _Handover, attempts: Attempts
 ) -> DeliveryReport:
     try:
-        async with endpoint.connections(engine.concurrency) as connections, writer:
-            send = attempts.timing(lambda call: connections.send(endpoint.request(call)))
-            return await engine.run(send, writer, handover.batches())
+        async with endpoint.session() as session, writer:
+            send = partial(endpoint.send, session)
+            return await engine.run(send, writer, handover.batches(), attempts=attempts)
     finally:
         handover.end()  # If that failed, a thread still waits for rows, and the loop would wait for it.

@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import NamedTuple
+from enum import Enum, auto
+from typing import Any, NamedTuple
 
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call
-from airflow_provider_impactcall.delivery.ledger.rules import Settlement
-from airflow_provider_impactcall.delivery.outcome import Attempt, CallState
-from airflow_provider_impactcall.delivery.run_ledger import RunLedger
+from airflow_provider_impactcall.delivery.outcome import Attempt
 
 
 class Pending(NamedTuple):
-    """A call that is to be sent, and whether an earlier attempt of unknown fate may have been processed."""
+    """A call that is to be sent.
+
+    :param request: what is sent of it
+    :param uncertain: whether an earlier attempt of unknown fate may have been processed
+    :param attempts: how often this run has tried it
+    :param waited: seconds for which it waited for another run
+    """
 
     call: Call
     claim: Claim
+    request: Any
     uncertain: bool
+    attempts: int = 0
+    waited: float = 0.0
 
 
-class Attempted(NamedTuple):
-    """A call that was sent, and the number under which the ledger knows of that."""
+class Claimed(NamedTuple):
+    """A call whose intent the ledger holds: it may leave.
 
-    call: Call
-    claim: Claim
+    :param fence: the number under which the ledger knows of that
+    :param uncertain: whether an attempt of unknown fate may have been processed, be it an earlier one or this
+    """
+
+    pending: Pending
     fence: int
     uncertain: bool
 
 
+class Then(Enum):
+    """What follows once the ledger has recorded an attempt."""
+
+    END = auto()
+    """The call's row ends."""
+    CONFIRM = auto()
+    """The row of a call ends that was held back: the ledger has its attempt as not sent."""
+    HOLD_BACK = auto()
+    """Nothing, until others show whose fault the refusal was."""
+    AGAIN = auto()
+    """The call is sent again, after a back-off of its own."""
+    RETURN = auto()
+    """The call did not leave, and waits for its turn."""
+
+
 class Settling(NamedTuple):
-    """What the ledger is asked to record of an attempt.
+    """What came of a claimed call, for the ledger to record."""
 
-    :param recorded: to be awaited: the state that the ledger has the call in from then on
-    :param held_back: it is not the last word on the call
-    """
-
-    attempted: Attempted
+    claimed: Claimed
     attempt: Attempt
-    recorded: Awaitable[CallState]
-    held_back: bool = False
-
-
-class Sent(NamedTuple):
-    """What the ledger is asked to record after an attempt.
-
-    :param settling: of this call or others; more than one if others show whose fault a refusal was
-    :param again: of this call, which is to be sent again
-    """
-
-    attempted: Attempted
-    settling: Sequence[Settling] = ()
-    again: Settling | None = None
-
-
-def begin_settling(ledger: RunLedger, attempted: Attempted, attempt: Attempt, *, held_back: bool = False) -> Settling:
-    """Ask the ledger to record what came of an attempt."""
-    recorded = ledger.settle(Settlement(attempted.claim.key, attempted.fence, attempt))
-    return Settling(attempted, attempt, recorded, held_back)
+    then: Then

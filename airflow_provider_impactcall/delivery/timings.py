@@ -16,8 +16,6 @@ class Timings:
     :param patience: for which a database that fails is asked again
     :param first_pause: before it is asked again for the first time; each pause is twice the one before
     :param longest_pause: that such a pause may grow to
-    :param gather: for which a group for the ledger waits to become a larger one, as each costs a write to the disk.
-        While the loop has much to do, its timers are late by all of that, so that the group then holds what came of it
     :param progress: between two lines of the log that say how far a run is
     :param interrupt_poll: between two looks at whether a run is to stop
     :param grace: that a run which is to stop leaves the requests in flight. Airflow 3 kills a task 5 s after it asked
@@ -42,7 +40,6 @@ class Timings:
     patience: float = 60.0
     first_pause: float = 0.05
     longest_pause: float = 2.0
-    gather: float = 0.001
     progress: float = 5.0
     interrupt_poll: float = 0.2
     grace: float = 4.0

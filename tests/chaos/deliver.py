@@ -176,7 +176,6 @@ def _in_a_child(delivery: Delivery, to_parent: Connection, dies_at: tuple[str, i
     logging.getLogger("airflow_provider_impactcall").setLevel(logging.ERROR)
     timings = Timings(lease=delivery.lease, renewal=0.4, lease_margin=0.3)
     if dies_at is not None:
-        timings = replace(timings, gather=0.05)  # What belongs together is one group, on the busiest machine.
         crash_points.arm(*dies_at, to_parent.send)
     report = deliver(delivery, timings=timings)
     to_parent.send(report.as_dict() | {"given_up": report.given_up})

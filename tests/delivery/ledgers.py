@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import shutil
 import tempfile
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
@@ -80,16 +80,13 @@ class DirectWriter:
         await asyncio.sleep(0)
         return self._ledger.look_up(keys)
 
-    async def take(self, claim: Claim) -> Decision:
+    async def record(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement]
+    ) -> tuple[Sequence[Decision] | None, Sequence[CallState]]:
         await asyncio.sleep(0)
-        decisions, _ = self._ledger.record(self.run_id, [claim], [], resend=self.resend)
+        decisions, states = self._ledger.record(self.run_id, claims, settlements, resend=self.resend)
         assert decisions is not None
-        if isinstance(decisions[0], Send):
-            self._open.add(claim.key)
-            self.open_at_once = max(self.open_at_once, len(self._open))
-        return decisions[0]
-
-    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
-        self._open.discard(settlement.key)
-        _, states = self._ledger.record(self.run_id, [], [settlement], resend=self.resend)
-        return asyncio.sleep(0, states[0])
+        self._open.difference_update(settlement.key for settlement in settlements)
+        self._open.update(claim.key for claim, made in zip(claims, decisions, strict=True) if isinstance(made, Send))
+        self.open_at_once = max(self.open_at_once, len(self._open))
+        return decisions, states

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
@@ -167,7 +168,7 @@ def deliver(
         except DeliveryAborted as error:
             aborted, message, report = ReasonCode(error.code), str(error), error.report
         assert not canary.found_in(message)
-        assert writer.open_at_once <= concurrency, "open intents never exceed requests in flight"
+        assert writer.open_at_once <= open_at_most(concurrency), "those in flight, and a quarter that is next"
         return Run(report, settled, aborted, virtual_time.now())
 
     run = virtual_time.run(main())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from random import Random
 
 import pytest
@@ -600,15 +600,13 @@ class FailingWriter(DirectWriter):
             raise LedgerUnusable("the ledger cannot be used (OperationalError)")
         return await super().look_up(keys)
 
-    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
-        self._left -= 1
-        if self._left > 0:
-            return super().settle(settlement)
-
-        async def fail() -> CallState:
+    async def record(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement]
+    ) -> tuple[Sequence[Decision] | None, Sequence[CallState]]:
+        self._left -= len(settlements)
+        if settlements and self._left <= 0:
             raise LedgerUnusable("the ledger cannot be used (OperationalError)")
-
-        return fail()
+        return await super().record(claims, settlements)
 
 
 def without_ledger(attempt: Attempt, *, resend: bool) -> tuple[FailingWriter, DeliveryReport]:
@@ -635,7 +633,9 @@ def test_without_its_ledger_a_run_asks_it_no_more(attempt: Attempt, resend: bool
 class UnwritableWriter(DirectWriter):
     """A ledger that answers, and takes nothing."""
 
-    async def take(self, claim: Claim) -> Decision:
+    async def record(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement]
+    ) -> tuple[Sequence[Decision] | None, Sequence[CallState]]:
         raise LedgerUnusable("the ledger cannot be used (OperationalError)")
 
 

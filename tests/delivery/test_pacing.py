@@ -189,10 +189,11 @@ def test_four_failures_of_single_calls_slow_nobody_down_and_five_do() -> None:
 def test_permits_are_asked_for_calls_that_follow_and_not_for_those_in_flight() -> None:
     async def main() -> Sequence[int]:
         pacing = Pacing(max_wait=1e6)
-        with pacing.in_hand(), pacing.in_hand(), pacing.in_hand():
-            assert await pacing.admit()
-            assert await pacing.admit()
-            return pacing.demand()
+        for _ in range(3):
+            pacing.take_up()
+        assert await pacing.admit()
+        assert await pacing.admit()
+        return pacing.demand()
 
     assert virtual_time.run(main()) == (0, 1), "of three in hand two are in flight"
 
@@ -247,12 +248,12 @@ def test_a_stop_wakes_everyone_up_and_its_first_reason_stays() -> None:
         assert await pacing.admit()
         pacing.observe(too_many(1000.0))
         waiting = [asyncio.create_task(pacing.admit()) for _ in range(5)]
-        resting = asyncio.create_task(pacing.rest(20))
+        told = asyncio.create_task(pacing.until_stopped())
         await asyncio.sleep(0.001)
         pacing.stop(Stop(ReasonCode.RUN_STOPPED, "enough"))
         pacing.stop(Stop(ReasonCode.LEASE_LOST, "too late"))
         assert await asyncio.gather(*waiting) == [False] * 5
-        await resting
+        assert await told == pacing.stopped
         assert virtual_time.now() == pytest.approx(0.001)
         assert pacing.stopped == Stop(ReasonCode.RUN_STOPPED, "enough")
         assert not await pacing.admit()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.rules import Decision, Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.ledger.writer import Job, LedgerWriter
+from airflow_provider_impactcall.delivery.ledger.writer import Job, LedgerWriter, Recorded
 from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.delivery.rate_limit.limiter import Limiter, PermitHolder
 from airflow_provider_impactcall.delivery.rate_limit.permits import Permits, RateLimit
@@ -33,7 +33,7 @@ _EPOCH_AS_JULIAN_DAY = 2440587.5
 UNHURRIED = Timings(progress=1e9, interrupt_poll=1e9, lease=1e9)
 """In virtual time, what is looked at every few seconds would be most of the work; and a lease that nobody renews."""
 
-PUNCTUAL = Timings(progress=1e9, gather=0.0)
+PUNCTUAL = Timings(progress=1e9)
 """A run whose ledger takes no time but what a test says, and which can be asked to stop."""
 
 
@@ -90,40 +90,36 @@ class VirtualWorker:
     def __init__(self, commit: tuple[float, float]) -> None:
         self.away_until = 0.0
         self._commit = commit
-        self._groups: deque[list[Job]] = deque()
+        self._jobs: deque[Job] = deque()
         self._asked = asyncio.Event()
 
-    def start(
-        self, work: Callable[[list[Job]], list[Any]], done: Callable[[list[Job], list[Any]], None], idle: float
-    ) -> None:
+    def start(self, work: Callable[[Job | None], Any], done: Callable[[Job, Any], None], idle: float) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(work, done, idle))
 
-    def hand(self, group: list[Job]) -> None:
-        self._groups.append(group)
+    def hand(self, job: Job) -> None:
+        self._jobs.append(job)
         self._asked.set()
 
     async def stop(self) -> None:
         self._task.cancel()
 
-    async def _run(
-        self, work: Callable[[list[Job]], list[Any]], done: Callable[[list[Job], list[Any]], None], idle: float
-    ) -> None:
+    async def _run(self, work: Callable[[Job | None], Any], done: Callable[[Job, Any], None], idle: float) -> None:
         before, after = self._commit
         while True:
-            if not self._groups:
+            if not self._jobs:
                 self._asked.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(idle):
                         await self._asked.wait()
-            group = self._groups.popleft() if self._groups else []
-            if group:
+            job = self._jobs.popleft() if self._jobs else None
+            if job is not None:
                 await asyncio.sleep(before)
             if (away := self.away_until - asyncio.get_running_loop().time()) > 0:
                 await asyncio.sleep(away)
-            answers = work(group)
-            if group:
+            answer = work(job)
+            if job is not None:
                 await asyncio.sleep(after)
-                done(group, answers)
+                done(job, answer)
 
 
 class VirtualWriter(LedgerWriter):
@@ -149,16 +145,15 @@ class VirtualWriter(LedgerWriter):
             worker=self.worker,
         )
 
-    async def take(self, claim: Claim) -> Decision:
-        decision = await super().take(claim)
-        if isinstance(decision, Send):
-            self._open.add(claim.key)
-            self.open_at_once = max(self.open_at_once, len(self._open))
-        return decision
-
-    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
-        self._open.discard(settlement.key)
-        return super().settle(settlement)
+    async def record(  # type: ignore[override]
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement]
+    ) -> Recorded:
+        decisions, states = await super().record(claims, settlements)
+        self._open.difference_update(settlement.key for settlement in settlements)
+        taken = zip(claims, decisions or (), strict=decisions is not None)
+        self._open.update(claim.key for claim, decision in taken if isinstance(decision, Send))
+        self.open_at_once = max(self.open_at_once, len(self._open))
+        return decisions, states
 
 
 class VirtualExecutor(Executor):

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, digest, identify, key_of
+from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, Claim, digest, identify, key_of
 from airflow_provider_impactcall.delivery.items import MOST_DEAD_LETTERS, Call, Item, Rejected, Traces
 from airflow_provider_impactcall.delivery.ledger.dead_letters import (
     DeadLetter,
@@ -44,7 +44,6 @@ from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.transactions import repeatedly
 from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
 from airflow_provider_impactcall.phone_like import looks_like_id, looks_like_phone_number
-from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +60,8 @@ class _Group:
 
     began: float
     invalid: list[tuple[Item, Outcome]] = field(default_factory=list)
-    changed: list[CallRecord] = field(default_factory=list)
-    delivered: list[tuple[CallRecord, RowOutcome]] = field(default_factory=list)
+    changed: list[Call] = field(default_factory=list)
+    delivered: list[tuple[Call, RowOutcome]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.invalid) + len(self.changed) + len(self.delivered)
@@ -149,13 +148,13 @@ class RowWriter:
             case RowOutcome.FILTERED:
                 self._count(RunRow(outcome.state.value, outcome.code.value, "", outcome.reason))
             case RowOutcome.CHANGED if isinstance(row, Call):
-                self._group.changed.append(row.record)
+                self._group.changed.append(row)
                 if self._has_letters and outcome.code is ReasonCode.DELIVERED_BEFORE:
-                    self._group.delivered.append((row.record, outcome.state))
+                    self._group.delivered.append((row, outcome.state))
             case RowOutcome.DELIVERED | RowOutcome.ALREADY_DELIVERED if isinstance(row, Call) and (
                 self._has_letters or self._has_marks
             ):
-                self._group.delivered.append((row.record, outcome.state))
+                self._group.delivered.append((row, outcome.state))
             case _:
                 return
         aged = self._group and self._monotonic() - self._group.began > _MOST_SECONDS
@@ -232,27 +231,29 @@ class RowWriter:
             letters[key] = letter._replace(times=times)
         keep_letters(connection, namespace, self._run_id, moment, letters)
         changed: dict[str, tuple[int, int]] = {}
-        claims = [identify(namespace, self._key, record) for record in group.changed]
+        claims = list(map(self._claim_of, group.changed))
         entries = look_up(connection, [key for claim in claims if claim.as_given is not None for key in claim.keys])
         for claim in (as_known(claim, entries) for claim in claims):
             changed[claim.key] = (claim.fingerprint, changed.get(claim.key, (0, 0))[1] + 1)
         mark_changed(connection, namespace, moment, changed)
 
-    def _discard(self, delivered: Sequence[tuple[CallRecord, RowOutcome]]) -> None:
-        namespace = self._ledger.namespace
-        keys_of = [(identify(namespace, self._key, record).keys, state) for record, state in delivered]
+    def _discard(self, delivered: Sequence[tuple[Call, RowOutcome]]) -> None:
+        keys_of = [(self._claim_of(call).keys, state) for call, state in delivered]
         keys = {key for keys, _ in keys_of for key in keys}
         as_sent = {key for keys, state in keys_of if state is not RowOutcome.CHANGED for key in keys}
         # Looked for first: nearly always there are none, and whoever writes holds up those who deliver.
         with self._ledger.reading() as connection:
             self._secret = self._secret or known_secret(connection) or b""
-            known_by = {self._session_key(record.CallProvider, record.CallSessionId) for record, _ in delivered}
+            known_by = {self._session_key(call.record.CallProvider, call.record.CallSessionId) for call, _ in delivered}
             mended = letters_of(connection, keys, known_by) if self._has_letters else set()
             outdated = marks_before(connection, as_sent, self._began) if self._has_marks else set()
         if mended:
             self._repeatedly(partial(discard_letters, keys=mended))
         if outdated:
             self._repeatedly(partial(discard_marks, keys=outdated, began=self._began))
+
+    def _claim_of(self, call: Call) -> Claim:
+        return call.claim or identify(self._ledger.namespace, self._key, call.record)
 
     def _letter(self, row: Item, outcome: Outcome) -> tuple[str, DeadLetter]:
         """A row as a dead letter, with its key."""

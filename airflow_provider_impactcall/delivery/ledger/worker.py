@@ -12,24 +12,18 @@ _Job = TypeVar("_Job")
 
 
 class Worker(Protocol[_Job]):
-    """Does groups of jobs in the order in which they are handed to it. Used once, by one event loop."""
+    """Does jobs in the order in which they are handed to it. Used once, by one event loop."""
 
-    def start(
-        self,
-        work: Callable[[list[_Job]], list[Any]],
-        done: Callable[[list[_Job], list[Any]], None],
-        idle: float,
-    ) -> None:
+    def start(self, work: Callable[[_Job | None], Any], done: Callable[[_Job, Any], None], idle: float) -> None:
         """Begin.
 
-        :param work: done with each group, and with an empty one whenever none came for a while; may block, and never
-            raises
-        :param done: called on the event loop with each group that is not empty, and with what came of it
+        :param work: done with each job, and with None whenever none came for a while; may block, and never raises
+        :param done: called on the event loop with each job, and with what came of it
         :param idle: seconds of that while
         """
 
-    def hand(self, group: list[_Job]) -> None:
-        """Have a group done."""
+    def hand(self, job: _Job) -> None:
+        """Have a job done."""
 
     async def stop(self) -> None:
         """Wait until all that was handed over is done."""
@@ -43,37 +37,32 @@ class ThreadWorker(Generic[_Job]):
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._groups: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[_Job] | None] = queue.SimpleQueue()
 
-    def start(
-        self,
-        work: Callable[[list[_Job]], list[Any]],
-        done: Callable[[list[_Job], list[Any]], None],
-        idle: float,
-    ) -> None:
+    def start(self, work: Callable[[_Job | None], Any], done: Callable[[_Job, Any], None], idle: float) -> None:
         """As :meth:`Worker.start` says."""
         loop = asyncio.get_running_loop()
 
         def run() -> None:
             while True:
                 try:
-                    group = self._groups.get(timeout=idle)
+                    handed = self._jobs.get(timeout=idle)
                 except queue.Empty:
-                    group = []
-                if group is None:
+                    work(None)
+                    continue
+                if handed is None:
                     return
-                answers = work(group)
-                if group:
-                    loop.call_soon_threadsafe(done, group, answers)
+                (job,) = handed
+                loop.call_soon_threadsafe(done, job, work(job))
 
         self._thread = threading.Thread(target=run, name=self._name, daemon=True)
         self._thread.start()
 
-    def hand(self, group: list[_Job]) -> None:
+    def hand(self, job: _Job) -> None:
         """As :meth:`Worker.hand` says."""
-        self._groups.put(group)
+        self._jobs.put((job,))
 
     async def stop(self) -> None:
         """As :meth:`Worker.stop` says."""
-        self._groups.put(None)
+        self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)

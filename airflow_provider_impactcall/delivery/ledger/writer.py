@@ -1,4 +1,4 @@
-"""The ledger for an event loop: what it wants recorded is gathered, and committed in groups by a thread.
+"""The ledger for an event loop: a thread asks it, and commits a group of intents and outcomes at once.
 
 A commit to disk costs milliseconds, a call's share of one with sixty others nothing. The same transaction renews
 the run's lease, so a run that can record is a run that may send.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -19,21 +19,36 @@ from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.retries import Retries
-from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Decision, Settlement
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.worker import ThreadWorker, Worker
-from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
+from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
 
 
-class Job(NamedTuple):
-    """One thing to ask the ledger, and who waits for what it says."""
+Recorded = tuple[list[Decision] | None, list[CallState]]
+"""What may be done with calls that were claimed, None if the lease has run out; and the states of calls settled."""
 
-    item: Claim | Settlement | Sequence[str]
-    done: asyncio.Future[Any]
+
+class LookUp(NamedTuple):
+    """What the ledger holds of calls, and who waits for it."""
+
+    keys: Sequence[str]
+    done: asyncio.Future[dict[str, Entry]]
+
+
+class Group(NamedTuple):
+    """Intents and outcomes of one transaction, and who waits for what the ledger says to them."""
+
+    claims: Sequence[Claim]
+    settlements: Sequence[Settlement]
+    done: asyncio.Future[Recorded]
+
+
+Job = LookUp | Group
 
 
 class LedgerWriter:
@@ -61,12 +76,9 @@ class LedgerWriter:
         self.resend = resend
         self._ledger = ledger
         self.key = key
-        self._waiting: list[Job] = []
-        self._at_work = False
         self._worker: Worker[Job] = ThreadWorker("impactcall-ledger") if worker is None else worker
         self._monotonic, self._sleep = clock.monotonic, clock.sleep
         timings = ledger.timings
-        self._gather_seconds = timings.gather
         self._renewal = timings.renewal
         self._relied_on = timings.lease - timings.lease_margin
         self._lease_from = clock.monotonic()
@@ -95,81 +107,60 @@ class LedgerWriter:
         """The claim for a call."""
         return identify(self._ledger.namespace, self.key, call)
 
-    async def look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
-        """What the ledger holds of these calls; what it says may be old by the time it is used."""
-        found: dict[str, Entry] = await self._ask(keys)
-        return found
+    def look_up(self, keys: Sequence[str]) -> Awaitable[dict[str, Entry]]:
+        """What the ledger holds of these calls; what it says may be old by the time it is used.
 
-    async def take(self, claim: Claim) -> Decision:
-        """Record durably that a call is about to be sent, if it may be.
-
-        :raises LedgerUnusable: if that cannot be recorded, or the lease has run out
+        :raises LedgerUnusable: when awaited, if it cannot be asked
         """
-        decision: Decision = await self._ask(claim)
-        return decision
+        asked = LookUp(keys, self._loop.create_future())
+        self._worker.hand(asked)
+        return asked.done
 
-    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
-        """Record durably what came of an attempt, before anything that is taken after this was called.
+    def record(self, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Awaitable[Recorded]:
+        """Record durably what came of attempts, and that calls are about to be sent, if they may be: all in one
+        transaction, as :meth:`.Ledger.record` does.
 
-        :return: to be awaited: the state that the ledger has its call in from now on; another run may know more of it
         :raises LedgerUnusable: when awaited, if that cannot be recorded
         """
-        return self._ask(settlement)
-
-    def _ask(self, item: Claim | Settlement | Sequence[str]) -> Awaitable[Any]:
-        done = self._loop.create_future()
-        self._waiting.append(Job(item, done))
-        if not self._at_work:
-            self._gather()
-        return done
-
-    def _gather(self) -> None:
-        self._at_work = True
-        self._loop.call_later(self._gather_seconds, self._hand_over)
-
-    def _hand_over(self) -> None:
-        group, self._waiting = self._waiting, []
+        group = Group(claims, settlements, self._loop.create_future())
         self._worker.hand(group)
+        return group.done
 
-    def _resolve(self, jobs: list[Job], answers: list[Any]) -> None:
-        self._at_work = False
-        if self._waiting:
-            self._gather()
-        for job, answer in zip(jobs, answers, strict=True):
-            if job.done.done():
-                continue  # its call was given up
-            if isinstance(answer, Exception):
-                job.done.set_exception(answer)
-            else:
-                job.done.set_result(answer)
+    def _resolve(self, job: Job, answer: Any) -> None:
+        if job.done.done():
+            return  # Its run was given up.
+        if isinstance(answer, Exception):
+            job.done.set_exception(answer)
+        else:
+            job.done.set_result(answer)
 
-    def _answer(self, jobs: list[Job]) -> list[Any]:
+    def _answer(self, job: Job | None) -> dict[str, Entry] | Recorded | LedgerUnusable:
         try:
-            return self._retries.repeat(partial(self._record, jobs), SQLAlchemyError, self._sleep, _log_failure)
+            return self._retries.repeat(partial(self._do, job), SQLAlchemyError, self._sleep, _log_failure)
         except Exception as error:
             log.error("The ledger cannot be used (%s)", type(error).__name__)
             self._lost = True
-            return [LedgerUnusable(f"the ledger cannot be used ({type(error).__name__})")] * len(jobs)
+            return LedgerUnusable(f"the ledger cannot be used ({type(error).__name__})")
 
-    def _record(self, jobs: list[Job]) -> list[Any]:
-        lookups = [job.item for job in jobs if not isinstance(job.item, (Claim, Settlement))]
-        claims = [job.item for job in jobs if isinstance(job.item, Claim)]
-        settlements = [job.item for job in jobs if isinstance(job.item, Settlement)]
-        found = [self._ledger.look_up(keys) for keys in lookups]
+    def _do(self, job: Job | None) -> dict[str, Entry] | Recorded:
+        return self._look_up(job.keys) if isinstance(job, LookUp) else self._record(job)
+
+    def _look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
+        found = self._ledger.look_up(keys)
+        # A commit, only to renew a lease that was just renewed, would cost more than the looking up.
+        if self._monotonic() >= self._lease_from + self._renewal:
+            self._record(None)
+        return found
+
+    def _record(self, group: Group | None) -> Recorded:
+        claims, settlements = (group.claims, group.settlements) if group is not None else ((), ())
         began = self._monotonic()
-        if found and len(found) == len(jobs) and began < self._lease_from + self._renewal:
-            return found  # A commit, only to renew a lease that was just renewed, would cost more than the looking up.
         decisions, states = self._ledger.record(self.run_id, claims, settlements, resend=self.resend)
         if decisions is None:
             self._lost = True
         else:
             self._lease_from = began
-        taken: list[Any] = (
-            [LedgerUnusable(LEASE_RAN_OUT, ReasonCode.LEASE_LOST)] * len(claims) if decisions is None else decisions
-        )
-        by_kind: dict[type, Iterator[Any]] = {Claim: iter(taken), Settlement: iter(states)}
-        answers = iter(found)
-        return [next(by_kind.get(type(job.item), answers)) for job in jobs]
+        return decisions, states
 
 
 def _log_failure(error: Exception) -> None:

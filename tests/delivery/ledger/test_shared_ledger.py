@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import sqlalchemy as sa
 
@@ -55,7 +55,7 @@ def an_open_call(ledger: Ledger, *, alive: bool) -> None:
     other = DirectWriter(ledger)
     (call,) = calls(1)
     assert isinstance(call, Call)
-    asyncio.run(other.take(other.identify(call.record)))
+    asyncio.run(other.record([other.identify(call.record)], []))
     if not alive:
         with ledger.engine.begin() as connection:
             connection.execute(sa.update(runs).values(lease_until=0.0))
@@ -94,14 +94,17 @@ class SlowWriter(DirectWriter):
 
     interrupt = threading.Event()
 
-    async def take(self, claim: Claim) -> Decision:
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self.settled: list[AttemptResult] = []
+
+    async def record(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement]
+    ) -> tuple[Sequence[Decision] | None, Sequence[CallState]]:
+        self.settled += [settlement.attempt.result for settlement in settlements]
         self.interrupt.set()
         await asyncio.sleep(1.0)
-        return await super().take(claim)
-
-    def settle(self, settlement: Settlement) -> Awaitable[CallState]:
-        self.settled = settlement.attempt.result
-        return super().settle(settlement)
+        return await super().record(claims, settlements)
 
 
 def test_nothing_leaves_once_the_run_was_asked_to_stop_while_its_intent_was_written() -> None:
@@ -124,4 +127,4 @@ def test_nothing_leaves_once_the_run_was_asked_to_stop_while_its_intent_was_writ
     report = virtual_time.run(main())
     assert requests == []
     assert (report.not_sent, report.given_up) == (3, 3)
-    assert writer.settled is AttemptResult.NOT_SENT
+    assert writer.settled == [AttemptResult.NOT_SENT] * 3

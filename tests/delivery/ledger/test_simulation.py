@@ -10,6 +10,7 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
+from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.items import Call, Rejected
@@ -76,7 +77,7 @@ def one_run(endpoint: Endpoint, ledger: Ledger, resend: bool, killed_after: floa
             return aborted.report
 
     report = virtual_time.run(main())
-    assert writer.open_at_once <= CONCURRENCY
+    assert writer.open_at_once <= open_at_most(CONCURRENCY)
     with ledger.engine.begin() as connection:
         connection.execute(sa.update(runs).values(lease_until=0.0))
     return report

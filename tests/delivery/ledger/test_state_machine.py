@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.identity import Claim
@@ -32,6 +33,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import Now, runs
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.states import TRANSITIONS, Cause, cause_of
+from airflow_provider_impactcall.delivery.ledger.writer import Recorded
 from airflow_provider_impactcall.delivery.outcome import (
     ENDS,
     Attempt,
@@ -341,11 +343,14 @@ class _WatchedWriter(VirtualWriter):
         super().__init__(run.world.ledger, resend=run.order.resend, commit=run.order.commit)
         self._run = run
 
-    async def take(self, claim: Claim) -> Decision:
-        decision = await super().take(claim)
-        if isinstance(decision, Send):
-            self._run.fences[claim.key] = decision.fence
-        return decision
+    async def record(  # type: ignore[override]
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement]
+    ) -> Recorded:
+        decisions, states = await super().record(claims, settlements)
+        for claim, decision in zip(claims, decisions or (), strict=decisions is not None):
+            if isinstance(decision, Send):
+                self._run.fences[claim.key] = decision.fence
+        return decisions, states
 
 
 class WatchedLedger(VirtualLedger):
@@ -601,9 +606,14 @@ class Deliveries(RuleBasedStateMachine):
             intents = {
                 key for key, row in rows.items() if (row.state, row.run_id) == (CallState.OPEN, run.writer.run_id)
             }
-            assert len(intents) <= run.order.concurrency, "a kill leaves no more unknown than may be in flight"
+            assert len(intents) <= open_at_most(run.order.concurrency), "a kill leaves no more unknown than is promised"
             if run.alive and run.writer.run_id in leases and not run.committing:
-                assert intents <= {request.key for request in run.requests if request.in_flight}
+                in_flight = {request.key for request in run.requests if request.in_flight}
+                if next_ones := intents - in_flight:
+                    assert len(in_flight) == run.order.concurrency, "none is claimed ahead while a place idles"
+                    most_ahead = open_at_most(run.order.concurrency) - run.order.concurrency
+                    assert len(next_ones) <= most_ahead, "and of what is next, a quarter at most"
+                    assert run.asked_until <= self.world.now + A_TICK, "nor while the endpoint asks to wait"
         ledger = self.world.ledger
         assert ledger.strange == [], "a call changes its state as the table says"
         assert ledger.states == {key: row.state for key, row in rows.items()}, "and by nothing else"

@@ -106,10 +106,11 @@ class Run:
                 )
 
     async def deliver(self) -> None:
-        with self.pacing.in_hand():
-            async with self.slots:
-                await self.send()
-                await asyncio.sleep(self.plan.rest)
+        self.pacing.take_up()
+        async with self.slots:
+            await self.send()
+            await asyncio.sleep(self.plan.rest)
+        self.pacing.put_down()
 
     async def send(self) -> None:
         while True:

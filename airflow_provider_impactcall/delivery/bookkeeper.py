@@ -1,0 +1,152 @@
+"""The ledger is kept up to date: one group of intents and outcomes after the other, each durable before the next."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+
+from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Decision, Settlement, Wait
+from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode, Stop
+from airflow_provider_impactcall.delivery.pacing import Pacing
+from airflow_provider_impactcall.delivery.run_ledger import RunLedger
+from airflow_provider_impactcall.delivery.stages import Pending, Settling
+from airflow_provider_impactcall.delivery.waiting_room import WaitingRoom
+from airflow_provider_impactcall.exceptions import LedgerUnusable
+
+
+def open_at_most(concurrency: int) -> int:
+    """How many intents may be open at once, and so how many calls a kill leaves unknown at most: those in flight, and
+    a quarter of them, at least one, that are claimed and next, so that no place idles for a commit.
+
+    :param concurrency: requests in flight at once
+    """
+    return concurrency + max(1, concurrency // 4)
+
+
+class Bookkeeper:
+    """Has recorded what came of calls, and claims the next ones.
+
+    One group at a time is with the ledger. It holds all outcomes since the last one, and as many intents as there is
+    room for; when it is back, the next one leaves at once if there is anything for it, else when there is. So an
+    outcome is recorded before the intent that takes its room, or with it.
+
+    :param room: where calls wait for their turn
+    :param pacing: admits the calls that are claimed
+    :param most: intents that may be open at once
+    """
+
+    def __init__(self, room: WaitingRoom, pacing: Pacing, most: int) -> None:
+        self._room = room
+        self._pacing = pacing
+        self._most = most
+        self._settling: list[Settling] = []
+        self._woken = asyncio.Event()
+        self._held_up = asyncio.Event()
+        self._admitted = 0
+        self._ending = False
+
+    @property
+    def waiting(self) -> int:
+        """How many calls could be claimed if they were admitted."""
+        return min(len(self._room), self._most - self._pacing.in_flight)
+
+    def note(self, settling: Sequence[Settling]) -> None:
+        """Have this recorded."""
+        self._settling.extend(settling)
+        self._woken.set()
+
+    def look_again(self) -> None:
+        """There may be something to claim that was not there before."""
+        self._woken.set()
+
+    def end(self) -> None:
+        """Have :meth:`keep` return as soon as everything is recorded."""
+        self._ending = True
+        self._woken.set()
+
+    async def keep(
+        self,
+        ledger: RunLedger,
+        decided: Callable[[Sequence[Pending], Sequence[Decision]], None],
+        recorded: Callable[[Sequence[Settling], Sequence[CallState | None]], None],
+    ) -> None:
+        """Record until the end.
+
+        :param decided: told what may be done with calls that were claimed
+        :param recorded: told what the ledger has calls in from now on, None for what it could not record
+        """
+        while True:
+            settling, self._settling = self._settling, []
+            pending = self._next()
+            if settling or pending:
+                decisions, states = await self._record(ledger, pending, settling)
+                if pending:
+                    decided(pending, decisions)
+                if settling:
+                    recorded(settling, states)
+            elif self._ending:
+                return
+            else:
+                await self._sleep()
+
+    async def admit(self) -> None:
+        """Admit calls that cannot be admitted at once, one after the other, until the run stops."""
+        while True:
+            await self._held_up.wait()
+            if not await self._pacing.admit():
+                return
+            self._admitted += 1
+            self._held_up.clear()
+            self._woken.set()
+
+    def _next(self) -> list[Pending]:
+        """The calls to be claimed now; each is admitted."""
+        if self._pacing.stopped is not None:
+            while self._admitted:
+                self._admitted -= 1
+                self._pacing.withdraw()
+            return []
+        if self._room.due < math.inf:
+            self._room.wake(_now())
+        pending: list[Pending] = []
+        for _ in range(min(len(self._room), self._most - self._pacing.in_flight + self._admitted)):
+            if self._admitted:
+                self._admitted -= 1
+            elif self._held_up.is_set() or not self._pacing.admit_at_once():
+                self._held_up.set()
+                break
+            pending.append(self._room.next())
+        return pending
+
+    async def _record(
+        self, ledger: RunLedger, pending: Sequence[Pending], settling: Sequence[Settling]
+    ) -> tuple[Sequence[Decision], Sequence[CallState | None]]:
+        try:
+            decisions, states = await ledger.record(
+                [each.claim for each in pending],
+                [Settlement(claimed.pending.claim.key, claimed.fence, attempt) for claimed, attempt, _ in settling],
+            )
+        except LedgerUnusable as error:
+            why = Wait(ReasonCode(error.code), str(error))
+            self._pacing.stop(Stop(why.code, why.reason))
+            return [why] * len(pending), [None] * len(settling)
+        if decisions is None:
+            why = Wait(ReasonCode.LEASE_LOST, LEASE_RAN_OUT)
+            if pending:
+                self._pacing.stop(Stop(why.code, why.reason))
+            return [why] * len(pending), states
+        return decisions, states
+
+    async def _sleep(self) -> None:
+        """Wait until there may be something to do."""
+        due = self._room.due
+        alarm = None if due == math.inf else asyncio.get_running_loop().call_at(due, self._woken.set)
+        await self._woken.wait()
+        self._woken.clear()
+        if alarm is not None:
+            alarm.cancel()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,91 @@
+"""Rows to calls that are to be sent; the other rows end here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_impactcall.delivery.claims import claim_of
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.items import Call, Item
+from airflow_provider_impactcall.delivery.ledger.entries import Entry
+from airflow_provider_impactcall.delivery.ledger.rules import Settled, as_known, decide
+from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, Stop
+from airflow_provider_impactcall.delivery.run_ledger import RunLedger
+from airflow_provider_impactcall.delivery.stages import Pending
+from airflow_provider_impactcall.delivery.tally import Tally
+from airflow_provider_impactcall.exceptions import LedgerUnusable
+from airflow_provider_impactcall.records import CallRecord
+
+Prepare = Callable[[CallRecord], Any]
+"""What is sent of a call, made once for all its attempts."""
+
+
+class Intake:
+    """Finds the calls to be sent among rows, with one question to the ledger for each batch of them.
+
+    :param duplicates: finds the calls that the input holds twice
+    :param tally: told of the rows that end here
+    :param limit: let so many calls through
+    """
+
+    def __init__(self, duplicates: Duplicates, tally: Tally, limit: int | None) -> None:
+        self._duplicates = duplicates
+        self._tally = tally
+        self._allowance = limit
+        self._without_ledger: Stop | None = None
+
+    async def pending(
+        self, batch: Sequence[Item], ledger: RunLedger, prepare: Prepare, stop: Callable[[Stop], None]
+    ) -> Sequence[Pending]:
+        """The calls of a batch that are to be sent; the other rows are settled.
+
+        :param stop: told why nothing may be sent any more, if the ledger cannot be asked
+        """
+        settle = self._tally.settle
+        self._tally.report.rows += len(batch)
+        claims: list[tuple[Call, Claim]] = []
+        for row in batch:
+            claimed = claim_of(row, self._duplicates, ledger.identify)
+            if isinstance(claimed, Outcome):
+                settle(row, claimed)
+            else:
+                claims.append(claimed)
+        if not claims:
+            return ()
+        entries: Mapping[str, Entry] = {}
+        # To ask a database that is away takes minutes, and there may be thousands of batches.
+        if self._without_ledger is None:
+            try:
+                entries = await ledger.look_up([key for _, claim in claims for key in claim.keys])
+            except LedgerUnusable as error:
+                self._without_ledger = Stop(ReasonCode(error.code), str(error))
+                stop(self._without_ledger)
+        if self._without_ledger is not None:
+            for call, _ in claims:
+                self._tally.leave(call, self._without_ledger.code, self._without_ledger.reason)
+            return ()
+        pending = []
+        for call, as_read in claims:
+            claim = as_known(as_read, entries)
+            entry = entries.get(claim.key)
+            decision = decide(entry, claim, ledger.run_id, resend=ledger.resend)
+            # A dead run's call is held, but that has to be recorded first; a run that sends nothing leaves it as it is.
+            takes_over = entry is not None and entry.died and self._allowance != 0
+            if isinstance(decision, Settled):
+                if not takes_over:
+                    settle(call, decision.outcome)
+                    continue
+                uncertain = True
+            else:
+                uncertain = decision.uncertain
+                if self._allowance == 0:
+                    settle(call, Outcome.given_up(uncertain, ReasonCode.OVER_LIMIT, "over the limit"))
+                    continue
+                if self._allowance is not None:
+                    self._allowance -= 1
+            if entry is None:
+                claim = claim._replace(is_new=True)
+            pending.append(Pending(call, claim, prepare(call.record), uncertain))
+        return pending

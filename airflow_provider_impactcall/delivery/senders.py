@@ -1,0 +1,127 @@
+"""Claimed calls onto the wire: a coroutine for each request that may be in flight, and no task a call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from airflow_provider_impactcall.delivery.attempts import Attempts
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, NothingLeft, ReasonCode
+from airflow_provider_impactcall.delivery.stages import Claimed
+
+Send = Callable[[Any], Awaitable[Attempt]]
+"""One attempt to send one request; never raises for what happens on the wire."""
+
+
+class Senders:
+    """Coroutines that each take the next claimed call, send it, and tell what came of it. They are made as they are
+    needed: an endpoint that gets one call at a time has one connection.
+
+    :param group: what they run in
+    :param most: how many there may be
+    :param may_leave: whether a request may leave at this moment
+    :param attempted: told what came of a call
+    :param stayed: told of a call that was claimed and did not leave
+    :param attempts: where how long they take is added up
+    """
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        send: Send,
+        most: int,
+        *,
+        may_leave: Callable[[], bool],
+        attempted: Callable[[Claimed, Attempt], None],
+        stayed: Callable[[Claimed], None],
+        attempts: Attempts,
+    ) -> None:
+        self._group = group
+        self._send = send
+        self._most = most
+        self._may_leave = may_leave
+        self._attempted = attempted
+        self._stayed = stayed
+        self._attempts = attempts
+        self._loop = asyncio.get_running_loop()
+        self._claimed: deque[Claimed] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._made = 0
+        # Called, and not there yet.
+        self._coming = 0
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._cut = False
+        self._closed = False
+
+    def hand(self, claimed: Sequence[Claimed]) -> None:
+        """Have these calls sent, as soon as there is a sender for each."""
+        self._claimed.extend(claimed)
+        lacking = len(self._claimed) - self._coming
+        while lacking > 0 and (self._idle or self._made < self._most):
+            lacking -= 1
+            self._coming += 1
+            if self._idle:
+                self._idle.pop().set_result(None)  # The connection of who came last is most likely to be open yet.
+            else:
+                self._made += 1
+                self._group.create_task(self._work())
+
+    def give_back(self) -> None:
+        """Give back the calls that wait for a sender, as long as nothing may leave."""
+        while self._claimed and not self._may_leave():
+            self._stayed(self._claimed.popleft())
+
+    def cut(self) -> None:
+        """Wait for no answer any longer."""
+        self._cut = True
+        for task in tuple(self._in_flight):
+            task.cancel()
+
+    def close(self) -> None:
+        """Nothing more is sent."""
+        self._closed = True
+        for idle in self._idle:
+            idle.set_result(None)
+
+    async def _work(self) -> None:
+        self._coming -= 1
+        while True:
+            while not self._claimed:
+                if self._closed:
+                    return
+                called = self._loop.create_future()
+                self._idle.append(called)
+                await called
+                self._coming -= 1
+            claimed = self._claimed.popleft()
+            # To record its intent took time, and so did the wait for a sender: all may have changed.
+            if self._may_leave():
+                self._attempted(claimed, await self._attempt(claimed.pending.request))
+            else:
+                self._stayed(claimed)
+
+    async def _attempt(self, request: Any) -> Attempt:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._in_flight.add(task)
+        began = self._loop.time()
+        try:
+            attempt = await self._send(request)
+            self._attempts.note(self._loop.time() - began)
+            return attempt
+        except asyncio.CancelledError as cancelled:
+            if not self._cut:
+                raise
+            task.uncancel()
+            if isinstance(cancelled, NothingLeft):
+                reason = "the run was stopped before it left"
+                return Attempt(AttemptResult.NOT_SENT, ReasonCode.RUN_STOPPED, reason)
+            reason = "the run was stopped before an answer came"
+            return Attempt(AttemptResult.UNKNOWN, ReasonCode.RUN_STOPPED, reason)
+        except Exception as error:
+            # `send` must not raise. If it does, only this call fails, and the others in flight go on.
+            reason = f"no complete answer ({type(error).__name__})"
+            return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, reason)
+        finally:
+            self._in_flight.discard(task)

@@ -1,0 +1,111 @@
+"""What is to be recorded of an attempt, and how a row ends once it is. No I/O and no waiting: the rules alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from airflow_provider_impactcall.delivery.circuit_breaker import CircuitBreaker
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    CallState,
+    Outcome,
+    ReasonCode,
+    RowOutcome,
+)
+from airflow_provider_impactcall.delivery.stages import Claimed, Settling, Then
+from airflow_provider_impactcall.delivery.tally import outcome_of
+
+
+class Verdicts:
+    """Says what is to be recorded of attempts. A refusal is held back until others show whose fault it is.
+
+    :param resend: whether calls of unknown fate are sent again
+    :ivar abort: the attempt that showed that no call can be delivered until a person changes something, if one did
+    """
+
+    def __init__(self, *, resend: bool) -> None:
+        self.abort: Attempt | None = None
+        self._resend = resend
+        self._breaker = CircuitBreaker()
+
+    def of(self, claimed: Claimed, attempt: Attempt) -> Sequence[Settling]:
+        """What is to be recorded now that a call was attempted: of this one, and of others that it tells more of."""
+        doubtful = attempt.result is AttemptResult.UNKNOWN
+        if doubtful and not claimed.uncertain:
+            claimed = claimed._replace(uncertain=True)
+        if attempt.result in (AttemptResult.AGAIN, AttemptResult.NOT_SENT) or (doubtful and self._resend):
+            return (Settling(claimed, attempt, Then.AGAIN),)
+        proven = attempt.proves(beside_doubt=True) if claimed.uncertain else attempt
+        verdicts = self._breaker.judge(claimed, proven)
+        settling = [self._settling(judged, verdict, claimed) for judged, verdict in verdicts]
+        if all(judged is not claimed for judged, _ in verdicts):
+            # As long as it may be the set-up that is refused, the next run is to try again.
+            held_back = replace(proven, result=AttemptResult.NOT_SENT)
+            settling.insert(0, Settling(claimed, held_back, Then.HOLD_BACK))
+        return settling
+
+    def confirm(self) -> Sequence[Settling]:
+        """What is to be recorded of the refusals held back, as nothing more comes."""
+        return [self._settling(*confirmed) for confirmed in self._breaker.confirm()]
+
+    def _settling(self, judged: Claimed, verdict: Attempt, just_attempted: Claimed | None = None) -> Settling:
+        if verdict.result is AttemptResult.ABORT:
+            self.abort = self.abort or verdict
+            verdict = Attempt(AttemptResult.NOT_SENT, verdict.code, verdict.reason)
+        return Settling(judged, verdict, Then.END if judged is just_attempted else Then.CONFIRM)
+
+
+class Ending(NamedTuple):
+    """How a row ends.
+
+    :param left: whether a later run sends its call
+    """
+
+    outcome: Outcome
+    left: bool = False
+
+
+def ending_of(settling: Settling, state: CallState | None, *, resend: bool) -> Ending | None:
+    """How the row of a call ends, or None if the call goes on.
+
+    :param state: what the ledger has the call in from now on: another run may know more of it; None if the attempt
+        could not be recorded
+    :param resend: whether calls of unknown fate are sent again
+    """
+    (_, _, uncertain), attempt, then = settling
+    if then is Then.RETURN:
+        return _unrecorded(attempt, resend) if state is None else None
+    if state is CallState.DELIVERED and attempt.result is not AttemptResult.DELIVERED:
+        return Ending(_DELIVERED_ELSEWHERE)
+    if state is CallState.UNKNOWN and attempt.result is AttemptResult.REJECTED:
+        return Ending(Outcome(RowOutcome.UNKNOWN, ReasonCode.IN_DOUBT, attempt.reason, attempt.status))
+    if state is None and then is not Then.CONFIRM:
+        return _unrecorded(attempt, resend)
+    if then is Then.AGAIN:
+        return None
+    # If it is not recorded, the ledger still has the refusal that was held back, as not sent.
+    if state is None or attempt.result is AttemptResult.NOT_SENT:
+        return Ending(Outcome.given_up(uncertain, attempt.code, attempt.reason), left=True)
+    return Ending(outcome_of(_ENDS[attempt.result], attempt.code, attempt.reason, attempt.status))
+
+
+def _unrecorded(attempt: Attempt, resend: bool) -> Ending:
+    """Of a call whose outcome the ledger could not record: a later run will find an attempt of unknown fate.
+
+    With resend that run sends it, so it is asked for; but not because of a call that is known to have arrived.
+    """
+    reason = f"{attempt.reason}; the ledger could not record it"
+    if resend and attempt.result is not AttemptResult.DELIVERED:
+        return Ending(Outcome(RowOutcome.UNKNOWN, ReasonCode.NOT_RECORDED, reason), left=True)
+    return Ending(Outcome(RowOutcome.UNKNOWN, ReasonCode.NOT_RECORDED, reason, attempt.status))
+
+
+_DELIVERED_ELSEWHERE = Outcome(RowOutcome.ALREADY_DELIVERED, ReasonCode.DELIVERED_ELSEWHERE, "delivered by another run")
+_ENDS = {
+    AttemptResult.DELIVERED: RowOutcome.DELIVERED,
+    AttemptResult.REJECTED: RowOutcome.REJECTED,
+    AttemptResult.UNKNOWN: RowOutcome.UNKNOWN,
+}

@@ -1,0 +1,39 @@
+"""How rows ended: counted, and told."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from airflow_provider_impactcall.delivery.items import Item, Listener
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, ReasonCode, RowOutcome
+
+
+class Tally:
+    """Counts how rows end, and tells whoever listens.
+
+    :param on_settled: told of every row's outcome
+    :ivar report: the counts
+    """
+
+    def __init__(self, on_settled: Listener) -> None:
+        self.report = DeliveryReport()
+        self._on_settled = on_settled
+
+    def settle(self, row: Item, outcome: Outcome) -> None:
+        """A row has ended."""
+        self.report.count(outcome.state)
+        self._on_settled(row, outcome)
+
+    def leave(self, row: Item, code: ReasonCode, reason: str, *, uncertain: bool = False) -> None:
+        """A row has ended whose call a later run may send.
+
+        :param uncertain: whether an attempt of unknown fate may have been processed
+        """
+        self.report.given_up += 1
+        self.settle(row, Outcome.given_up(uncertain, code, reason))
+
+
+@lru_cache(maxsize=256)
+def outcome_of(state: RowOutcome, code: ReasonCode, reason: str, status: int | None = None) -> Outcome:
+    """An outcome, and the same one for all rows that end alike."""
+    return Outcome(state, code, reason, status)
