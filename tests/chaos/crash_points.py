@@ -11,7 +11,7 @@ import inspect
 import os
 import signal
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -23,7 +23,6 @@ from airflow_provider_impactcall.delivery.circuit_breaker import CircuitBreaker
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.wire.connection import Connection
@@ -36,44 +35,49 @@ class Point:
 
     :param name: says it
     :param passing: how often it is passed until the delivery is killed there, that time included
-    :param open: calls that are in the ledger as being sent, at that moment
-    :param processed: how many of these the endpoint has processed; None if that is chance
-        With one at a time, the next call is taken in the transaction that settles the one before.
+    :param open: how many calls may be in the ledger as being sent, at that moment. With one in flight, one more is
+        claimed and next: the transaction that settles the one before claims the one after.
+    :param processed: how many of these the endpoint may have processed: what is in flight while a transaction is
+        under way is processed by chance
     :param quiet: with many at a time, it is passed before anything is taken or after everything was settled
     :param faults: what the endpoint answers first
     """
 
     name: str
     passing: int = 3
-    open: int = 0
-    processed: int | None = 0
+    open: Collection[int] = (0,)
+    processed: Collection[int] = (0,)
     quiet: bool = False
     faults: tuple[str, ...] = ()
 
 
 _REFUSED = ("400-errors",) * 3
+_TWO = (2,)
 
 POINTS = (
     Point("the tables are there", passing=1, quiet=True),
     Point("the run is started", passing=1, quiet=True),
     Point("the rows are looked up, and none is taken", passing=1, quiet=True),
-    Point("before the intent's transaction", open=1, processed=1, quiet=True),
-    Point("before the intent's commit", open=1, processed=1, quiet=True),
-    Point("after the intent's commit", open=1),
-    Point("before a byte leaves", open=1),
-    Point("the request has left", open=1, processed=None),
-    Point("it is processed, and the answer unread", open=1, processed=1),
-    Point("it is answered, and nothing recorded", open=1, processed=1),
-    Point("before the outcome's commit", open=1, processed=1),
-    Point("after the outcome's commit", open=1),
-    Point("before the commit of a lease's renewal", passing=1, open=1, processed=1, faults=("slow",)),
-    Point("after the commit of a lease's renewal", passing=2, open=1, processed=1, faults=("slow",)),
-    Point("in a back-off's rest", passing=2, open=1, faults=("500",) * 3),
-    Point("in a wait that the endpoint asks for", passing=1, open=1, faults=("ok", "429-retry-after")),
-    Point("a refusal is held back, and not recorded", passing=2, open=1, faults=_REFUSED),
-    Point("a refusal that is held back is recorded as not sent", open=1, faults=_REFUSED),
-    Point("refusals are confirmed by a delivery, and not recorded", passing=1, open=1, processed=1, faults=_REFUSED),
-    Point("a confirmed refusal is recorded", passing=1, open=1, faults=_REFUSED),
+    Point("before the intent's transaction", open=_TWO, processed=(1, 2), quiet=True),
+    Point("before the intent's commit", open=_TWO, processed=(1, 2), quiet=True),
+    Point("after the intent's commit", open=_TWO, processed=(0, 1)),
+    Point("before a byte leaves", open=_TWO, processed=(0, 1)),
+    Point("the request has left", open=_TWO, processed=(0, 1, 2)),
+    Point("it is processed, and the answer unread", open=_TWO, processed=(1, 2)),
+    Point("it is answered, and nothing recorded", open=_TWO, processed=(1, 2)),
+    Point("before the outcome's commit", open=_TWO, processed=(1, 2)),
+    Point("after the outcome's commit", open=_TWO, processed=(0, 1)),
+    Point("before the commit of a lease's renewal", passing=1, open=_TWO, processed=(1,), faults=("slow",)),
+    Point("after the commit of a lease's renewal", passing=2, open=_TWO, processed=(1,), faults=("slow",)),
+    Point("in a back-off's rest", passing=2, open=_TWO, faults=("500",) * 3),
+    # What was claimed is given back: by chance, that is recorded by then.
+    Point("in a wait that the endpoint asks for", passing=1, open=(0, 2), faults=("ok", "429-retry-after")),
+    Point("a refusal is held back, and not recorded", passing=2, open=_TWO, faults=_REFUSED),
+    Point("a refusal that is held back is recorded as not sent", open=_TWO, processed=(0, 1), faults=_REFUSED),
+    Point(
+        "refusals are confirmed by a delivery, and not recorded", passing=1, open=_TWO, processed=(1,), faults=_REFUSED
+    ),
+    Point("a confirmed refusal is recorded", passing=1, open=_TWO, processed=(0, 1), faults=_REFUSED),
     Point("refusals are confirmed by the end of the input", passing=1, quiet=True, faults=("400-errors",) * 99),
     Point("everything is settled, and the run is not ended", passing=1, quiet=True),
     Point("before the commit of the run's end", passing=1, quiet=True),
@@ -108,14 +112,14 @@ class _Wraps:
         self._asked_to_wait = False
         _wrap(Ledger, "prepare", after=lambda _: passed("the tables are there"))
         _wrap(Ledger, "start", after=lambda _: passed("the run is started"))
-        _wrap(LedgerWriter, "look_up", after=lambda _: passed("the rows are looked up, and none is taken"))
+        _wrap(Ledger, "look_up", after=lambda _: passed("the rows are looked up, and none is taken"))
         _wrap(Ledger, "record", before=self._before_record, after=self._after_record)
         event.listen(sa.engine.Engine, "commit", lambda _: self._before_commit())
         _wrap(Connections, "send", before=self._before_send, after=self._after_send)
         for name in {"write", "writelines"} & vars(_SelectorSocketTransport).keys():
             _wrap(_SelectorSocketTransport, name, after=lambda _: passed("the request has left"))
-        _wrap(Connection, "data_received", before=lambda *_: passed("it is processed, and the answer unread"))
-        _wrap(Pacing, "rest", before=lambda *_: passed("in a back-off's rest"))
+        _wrap(ResponseHandler, "data_received", before=lambda *_: passed("it is processed, and the answer unread"))
+        _wrap(Pacing, "back_off", before=lambda *_: passed("in a back-off's rest"))
         _wrap(asyncio, "timeout", before=self._before_timeout)
         _wrap(CircuitBreaker, "judge", before=self._before_judge, after=self._after_judge)
         _wrap(CircuitBreaker, "confirm", after=self._after_confirm)

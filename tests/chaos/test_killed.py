@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement, Wait
 from airflow_provider_impactcall.delivery.ledger.schema import calls
@@ -51,13 +52,12 @@ def test_killed_and_run_again(ledger_url: str, on_unknown: str) -> None:
     if on_unknown == "hold":
         assert story.twice == set()
         unknown = len(story.of_state("unknown"))
-        assert unknown <= in_the_dark + kills * CONCURRENCY
+        assert unknown <= in_the_dark + kills * open_at_most(CONCURRENCY)
         assert report["delivered"] + report["already_delivered"] == CALLS - unknown
         assert report["unknown"] == unknown
     else:
-        # On a busy machine, runs are killed so early that three die over the same calls, which are held then.
-        assert story.of_state("delivered") == story.states.keys() - thrice_died_over(ledger_url)
-        assert story.doubles <= in_the_dark + kills * CONCURRENCY
+        assert story.of_state("delivered") == story.states.keys()
+        assert story.doubles <= in_the_dark + kills * open_at_most(CONCURRENCY)
 
 
 def thrice_died_over(ledger_url: str) -> set[str]:

@@ -41,7 +41,7 @@ A_TICK = 1e-6
 
 # In virtual time, what is looked at five times a second would be most of the work.
 QUIET = replace(PUNCTUAL, interrupt_poll=1e9)
-TAKEN_BACK = (ReasonCode.HELD_BACK, ReasonCode.NO_PROGRESS, ReasonCode.ENDPOINT_ASKS_TO_WAIT)
+TAKEN_BACK = [code.value for code in (ReasonCode.HELD_BACK, ReasonCode.NO_PROGRESS, ReasonCode.ENDPOINT_ASKS_TO_WAIT)]
 """Why a call that was claimed did not leave: a wait had begun, or the run had stopped."""
 UNAVAILABLE = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "503", 503)
 
@@ -99,7 +99,7 @@ class Storm:
         assert states.count("delivered") == len(processed)
         assert states.count("not_sent") == len(states) - len(processed), "nothing is left open or unknown"
         intents = self.ask(sa.select(sa.func.sum(ledger_calls.c.attempts)))[0][0]
-        stayed = self.ask(sa.select(sa.func.count()).where(HISTORY.c.reason_code.in_([code.value for code in TAKEN_BACK])))[0][0]
+        stayed = self.ask(sa.select(sa.func.count()).where(HISTORY.c.reason_code.in_(TAKEN_BACK)))[0][0]
         assert intents == len(self.endpoint.requests) + stayed, "each request has had its intent, and no other call"
         assert self.early() == []
         return report

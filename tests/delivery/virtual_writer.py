@@ -145,9 +145,7 @@ class VirtualWriter(LedgerWriter):
             worker=self.worker,
         )
 
-    async def record(  # type: ignore[override]
-        self, claims: Sequence[Claim], settlements: Sequence[Settlement]
-    ) -> Recorded:
+    async def record(self, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Recorded:
         decisions, states = await super().record(claims, settlements)
         self._open.difference_update(settlement.key for settlement in settlements)
         taken = zip(claims, decisions or (), strict=decisions is not None)

@@ -83,9 +83,10 @@ def what_a_run_does(
     claim = writer.identify(claim_of(session_id).call)
 
     async def send() -> RowOutcome | None:
-        decision = await writer.take(claim)
+        decisions, _ = await writer.record([claim], [])
+        [decision] = decisions or []
         if isinstance(decision, Send):
-            await writer.settle(Settlement(claim.key, decision.fence, attempt))
+            await writer.record([], [Settlement(claim.key, decision.fence, attempt)])
         return end_of(decision)
 
     return asyncio.run(send())

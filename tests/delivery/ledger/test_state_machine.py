@@ -343,9 +343,7 @@ class _WatchedWriter(VirtualWriter):
         super().__init__(run.world.ledger, resend=run.order.resend, commit=run.order.commit)
         self._run = run
 
-    async def record(  # type: ignore[override]
-        self, claims: Sequence[Claim], settlements: Sequence[Settlement]
-    ) -> Recorded:
+    async def record(self, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Recorded:
         decisions, states = await super().record(claims, settlements)
         for claim, decision in zip(claims, decisions or (), strict=decisions is not None):
             if isinstance(decision, Send):

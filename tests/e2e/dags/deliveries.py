@@ -8,12 +8,14 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.operators.retries import RetryAtPolicy
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests.examples import CALLER, RECORDING, call
 
 CONCURRENCY = 8
+MOST_UNKNOWN = open_at_most(CONCURRENCY)
 PARTS = 8
 
 TWO_DAYS = "SELECT * FROM calls WHERE day BETWEEN '{{ macros.ds_add(ds, -1) }}' AND '{{ ds }}' ORDER BY number"
@@ -37,17 +39,17 @@ def deliver(concurrency: int = CONCURRENCY, **options: Any) -> None:
     SqlToImpactCallOperator(task_id="deliver", sql=TWO_DAYS, sql_conn_id="calls", concurrency=concurrency, **options)
 
 
-# That many calls are in flight when a task is killed: more unknown ones, and it fails.
+# That many calls are in flight or next when a task is killed: more unknown ones, and it fails.
 with dag("hold"):
-    deliver(max_unknown=CONCURRENCY)
+    deliver(max_unknown=MOST_UNKNOWN)
 with dag("hold_too"):
-    deliver(max_unknown=CONCURRENCY)
+    deliver(max_unknown=MOST_UNKNOWN)
 with dag("resend"):
     deliver(on_unknown="resend")
 with dag("in_ten_seconds"):
-    deliver(max_unknown=CONCURRENCY, execution_timeout=timedelta(seconds=10))
+    deliver(max_unknown=MOST_UNKNOWN, execution_timeout=timedelta(seconds=10))
 with dag("retried"):
-    deliver(max_unknown=CONCURRENCY, max_wait=3, retries=2, retry_delay=timedelta(seconds=15))
+    deliver(max_unknown=MOST_UNKNOWN, max_wait=3, retries=2, retry_delay=timedelta(seconds=15))
 
 with dag("announced"):
     deliver(outlets=[Asset(uri="impactcall://calls.example.com/announced")])
@@ -63,7 +65,7 @@ with dag("by_hash"):
         sql=BY_HASH,
         sql_conn_id="calls",
         concurrency=CONCURRENCY,
-        max_unknown=CONCURRENCY,
+        max_unknown=MOST_UNKNOWN,
         max_active_tis_per_dag=2,
         retries=3,
         retry_delay=timedelta(seconds=5),
