@@ -86,6 +86,6 @@ class Intake:
                 if self._allowance is not None:
                     self._allowance -= 1
             if entry is None:
-                claim = claim._replace(is_new=True)
+                claim = Claim(claim.key, claim.fingerprint, claim.content, claim.call, True, claim.as_given)
             pending.append(Pending(call, claim, prepare(call.record), uncertain))
         return pending
