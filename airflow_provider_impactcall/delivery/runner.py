@@ -7,13 +7,13 @@ thread), and a signal that interrupts the caller never cuts through a request.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sized
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from airflow_provider_impactcall.delivery.attempts import Attempts
@@ -33,6 +33,8 @@ _BATCH = 500
 # How long a batch waits to become a fuller one, as each costs a question to the ledger; and how often, while rows come.
 _LINGER_SECONDS = 0.005
 _MOST_LINGERING = 8
+# How long the reading thread blocks at most: a signal that comes just before it blocks is handled when it runs again.
+_REACH_SECONDS = 0.5
 
 
 def run(
@@ -55,7 +57,7 @@ def run(
     """
     handover = _Handover()
     items = _identified(read(rows, mapping, key=writer.key), writer)
-    with _only_new_garbage(), ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
+    with ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
         try:
             delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, writer, handover, attempts or Attempts()))
             delivery.add_done_callback(lambda _: handover.abandon())
@@ -68,9 +70,10 @@ def run(
                         break  # A generator may run for hours, and nothing of it would be sent.
             except Exception:
                 handover.end()
-                wait([delivery])  # within reach of an interruption
+                _await(delivery)
                 raise
             handover.end()
+            _await(delivery)
             return delivery.result()
         except Exception:
             raise
@@ -81,20 +84,10 @@ def run(
             handover.end()
 
 
-@contextmanager
-def _only_new_garbage() -> Iterator[None]:
-    """Within it, garbage is looked for among new objects alone.
-
-    An Airflow process has 160,000 others, and to look at them all took 100 us a call, a seventh of a run's time.
-    """
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+def _await(delivery: Future[DeliveryReport]) -> None:
+    """Wait for its end, within reach of an interruption."""
+    while not delivery.done():
+        wait([delivery], _REACH_SECONDS)
 
 
 def _identified(items: Iterator[Item], writer: LedgerWriter) -> Iterator[Item]:
@@ -123,7 +116,8 @@ class _Handover:
         """Hand a row over, as soon as there is room. False if rows are no longer wanted."""
         if len(self._items) >= _ROWS_AHEAD:
             with self._changed:
-                self._changed.wait_for(lambda: self._abandoned or len(self._items) < _ROWS_AHEAD)
+                while not (self._abandoned or len(self._items) < _ROWS_AHEAD):
+                    self._changed.wait(_REACH_SECONDS)
         if self._abandoned:
             return False
         self._items.append(item)
