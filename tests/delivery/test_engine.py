@@ -5,18 +5,21 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, update
+from sqlalchemy import event, select, update
 
+from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine import Engine
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.items import Call, Rejected, Skipped
+from airflow_provider_impactcall.delivery.items import Call, Item, Rejected, Skipped
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
+from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import (
@@ -86,6 +89,107 @@ def test_a_call_that_is_sent_again_is_not_inserted_again() -> None:
     run = deliver(endpoint, calls(3), ledger=ledger)
     assert (run.report.delivered, len(endpoint.requests)) == (3, 6)
     assert refused == []
+
+
+def test_a_listener_is_told_of_each_call_with_what_tells_it_from_others() -> None:
+    told: dict[int, str] = {}
+    writer = DirectWriter(in_memory())
+    rows = [a_call(1, "a"), a_call(2, "a"), a_call(3, "b"), invalid(4)]
+
+    def note(row: Item, _: Outcome) -> None:
+        if isinstance(row, Call) and row.claim is not None:
+            told[row.row] = row.claim.key
+
+    async def main() -> None:
+        async def batches() -> AsyncIterator[Sequence[Item]]:
+            yield rows
+
+        engine = Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=note)
+        await engine.run(Endpoint(always(OK)).send, writer, batches())
+
+    virtual_time.run(main())
+    keys = {row: writer.identify(a_call(row, name).record).key for row, name in ((1, "a"), (3, "b"))}
+    assert told.items() >= keys.items()
+    assert told.keys() <= {1, 2, 3}
+
+
+def test_a_request_is_made_once_for_all_attempts_and_never_for_what_is_not_sent() -> None:
+    prepared: list[str] = []
+    sent: list[str] = []
+
+    def prepare(record: CallRecord) -> str:
+        prepared.append(record.CallSessionId[-1])
+        return f"request of {prepared[-1]}"
+
+    async def send(request: str) -> Attempt:
+        sent.append(request)
+        return OK if len(sent) > 2 else ERROR_500
+
+    async def main() -> None:
+        for _ in range(2):
+
+            async def batches() -> AsyncIterator[Sequence[Item]]:
+                yield [a_call(1), a_call(2), a_call(3, 2), invalid(4)]
+
+            engine = Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=2)
+            await engine.run(send, DirectWriter(ledger), batches(), prepare=prepare)
+
+    ledger = in_memory()
+    virtual_time.run(main())
+    assert prepared == ["1", "2"]
+    assert Counter(sent) == {"request of 1": 2, "request of 2": 2}
+
+
+class TestClaimedAhead:
+    """A quarter of the calls that may be in flight, at least one."""
+
+    def test_as_many_as_are_promised_are_open_while_all_are_in_flight(self) -> None:
+        for concurrency, ahead in ((1, 1), (4, 1), (8, 2), (64, 16)):
+            most: list[int] = []
+            ledger = in_memory()
+            writer = DirectWriter(ledger)
+
+            async def send(_: CallRecord, writer: DirectWriter = writer, most: list[int] = most) -> Attempt:
+                await asyncio.sleep(1.0)
+                most.append(writer.open_at_once)
+                return OK
+
+            async def main(writer: DirectWriter = writer, concurrency: int = concurrency, send: Any = send) -> None:
+                async def batches() -> AsyncIterator[Sequence[Item]]:
+                    yield calls(200)
+
+                engine = Engine(
+                    duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=concurrency
+                )
+                await engine.run(send, writer, batches())
+
+            virtual_time.run(main())
+            assert max(most) == concurrency + ahead == open_at_most(concurrency)
+
+    def test_what_is_claimed_is_given_back_as_soon_as_a_wait_begins_and_not_left_open_for_it(self) -> None:
+        ledger = in_memory()
+        open_later: list[int] = []
+
+        def answer(session_id: str, attempt: int) -> Attempt:
+            return too_many(600.0) if (session_id, attempt) == ("1", 1) else OK
+
+        # The first is answered at once, the others of its round only long after.
+        latencies = iter([(0.1, 0.0), *[(30.0, 0.0)] * 7, *[(0.05, 0.05)] * 99])
+        endpoint = Endpoint(answer, lambda: next(latencies))
+
+        def look() -> None:
+            with ledger.reading() as connection:
+                found = connection.execute(select(ledger_calls.c.state)).scalars()
+                open_later.append(sum(state == CallState.OPEN for state in found))
+
+        async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
+            asyncio.get_running_loop().call_later(0.09, look)
+            asyncio.get_running_loop().call_later(10.0, look)
+            yield calls(40)
+
+        run = deliver(endpoint, rows(), ledger=ledger, max_wait=1000)
+        assert run.report.delivered == 40
+        assert open_later == [8 + 2, 7], "those in flight and next; and those of them that are in flight yet"
 
 
 def test_no_rows() -> None:
