@@ -94,7 +94,7 @@ def test_a_call_that_is_sent_again_is_not_inserted_again() -> None:
 def test_a_listener_is_told_of_each_call_with_what_tells_it_from_others() -> None:
     told: dict[int, str] = {}
     writer = DirectWriter(in_memory())
-    rows = [a_call(1, "a"), a_call(2, "a"), a_call(3, "b"), invalid(4)]
+    rows: list[Item] = [a_call(1, "a"), a_call(2, "a"), a_call(3, "b"), invalid(4)]
 
     def note(row: Item, _: Outcome) -> None:
         if isinstance(row, Call) and row.claim is not None:
