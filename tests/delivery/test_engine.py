@@ -192,6 +192,20 @@ class TestClaimedAhead:
         assert open_later == [8 + 2, 7], "those in flight and next; and those of them that are in flight yet"
 
 
+def test_calls_that_rest_are_in_hand_and_no_more_than_eight_for_each_in_flight() -> None:
+    endpoint = Endpoint(lambda session_id, _: ERROR_500 if int(session_id) % 2 and virtual_time.now() < 60 else OK)
+    in_hand: list[int] = []
+
+    async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
+        for number in range(1, 101):
+            in_hand.append(number - 1 - sum(endpoint.processed.values()))
+            yield [a_call(number)]
+
+    run = deliver(endpoint, rows(), concurrency=2, max_wait=1000)
+    assert run.report.delivered == 100
+    assert max(in_hand) == 8 * 2
+
+
 def test_no_rows() -> None:
     run = deliver(Endpoint(always(OK)), [])
     assert run.report.rows == 0

@@ -15,7 +15,14 @@ from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, CallState, DeliveryReport
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    AttemptResult,
+    CallState,
+    DeliveryReport,
+    ReasonCode,
+    Stop,
+)
 from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
@@ -87,6 +94,21 @@ def test_what_is_held_uses_up_no_limit() -> None:
 def test_an_abort_after_an_attempt_of_unknown_fate_leaves_it_unknown() -> None:
     report = deliver(DirectWriter(in_memory(), resend=True), lambda n: NO_ANSWER if n == 1 else UNAUTHORIZED, count=1)
     assert (report.unknown, report.not_sent) == (1, 0)
+
+
+def test_a_call_of_unknown_fate_stays_so_if_the_run_stops_before_it_is_sent_again() -> None:
+    pacing = Pacing()
+    engine = Engine(duplicates=Duplicates(), pacing=pacing, on_settled=lambda *_: None)
+
+    async def send(_: CallRecord) -> Attempt:
+        pacing.stop(Stop(ReasonCode.RUN_STOPPED, "the task was asked to stop"))
+        return NO_ANSWER
+
+    async def batches() -> AsyncIterator[Sequence[Call | Rejected]]:
+        yield calls(1)
+
+    report = virtual_time.run(engine.run(send, DirectWriter(in_memory(), resend=True), batches()))
+    assert (report.unknown, report.not_sent, report.given_up) == (1, 0, 1)
 
 
 class SlowWriter(DirectWriter):
