@@ -1,15 +1,15 @@
 """What mapping and validating a row costs, side by side with plain pydantic: ``python -m benchmarks.mapping``.
 
 Both make of a row with 20 parameters a valid object or every reason why not. The package's also leaves as impact.com
-takes it: a name in any style, times with their offset, phone numbers in one form, countries derived.
+takes it: a name in any style, times with their offset, phone numbers in one form, countries derived. Vendors' rows by
+:mod:`benchmarks.vendor_mapping`.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import time
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -22,8 +22,13 @@ from airflow_provider_impactcall.records.call_record import PARAMETERS
 from airflow_provider_impactcall.records.sources import Source
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from airflow_provider_impactcall.records.vendors.preset import Filter
+from benchmarks import vendor_mapping
+from benchmarks.ratios import Figure
+from benchmarks.results import load_average, markdown_table, measured_on, write_section
 from benchmarks.rows import row, rows
+from benchmarks.vendor_mapping import cpu_of
 
+HEADING = "What mapping a plain row costs"
 PEER = "plain pydantic"
 
 Text64 = Annotated[str, Field(min_length=1, max_length=64)]
@@ -82,14 +87,14 @@ class Result:
     contender: Contender
     seconds: Sequence[float]
 
-    def line(self, peer: Result) -> str:
-        """Rows a second, microseconds a row, and the ratio to the peer of the same round, with its spread."""
+    def line(self, peer: Result) -> tuple[str, ...]:
+        """Microseconds and rows a second of CPU, and how many times the peer's of the same round it took."""
         count, taken = len(self.contender.rows), median(self.seconds)
-        ratios = [theirs / ours for ours, theirs in zip(self.seconds, peer.seconds, strict=True)]
-        return (
-            f"{self.contender.title:<34} {count / taken:>9,.0f} rows/s {taken / count * 1e6:>7.2f} us a row   "
-            f"ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-        )
+        ratio = Figure.ratio(self.seconds, peer.seconds)
+        return self.contender.title, f"{taken / count * 1e6:.2f}", f"{count / taken:,.0f}", str(ratio), ratio.repeats
+
+
+HEAD = ("way", "CPU us a row", "rows/s", "to plain pydantic", "in each round")
 
 
 def contenders(count: int) -> list[Contender]:
@@ -174,30 +179,33 @@ def measure(count: int, rounds: int) -> list[Result]:
     seconds: dict[str, list[float]] = {contender.title: [] for contender in each}
     for number in range(rounds):
         for contender in each[number % len(each) :] + each[: number % len(each)]:
-            seconds[contender.title].append(cpu_of(contender))
+            seconds[contender.title].append(cpu_of(contender.read, contender.rows))
     return [Result(contender, seconds[contender.title]) for contender in each]
-
-
-def cpu_of(contender: Contender) -> float:
-    """Seconds of CPU, which other processes do not add to as they do to those by the clock."""
-    gc.collect()
-    before = time.process_time()
-    for each in contender.rows:
-        contender.read(each)
-    return time.process_time() - before
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mapping", description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000, help="rows a round (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=100_000, help="plain rows a round (default: %(default)s)")
+    parser.add_argument("--vendor-rows", type=int, default=10_000, help="of each vendor (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: %(default)s)")
     options = parser.parse_args()
-    if options.rows < 1 or options.rounds < 1:
-        parser.error("--rows and --rounds must be at least 1")
-    results = measure(options.rows, options.rounds)
-    print(f"{options.rows:,} rows, {options.rounds} rounds, seconds of CPU, median (spread)")
-    for result in results:
-        print(result.line(results[0]), flush=True)
+    if min(options.rows, options.vendor_rows, options.rounds) < 1:
+        parser.error("--rows, --vendor-rows and --rounds must be at least 1")
+    load, command = load_average(), " ".join(["python -m benchmarks.mapping", *sys.argv[1:]])
+    vendors = vendor_mapping.table(vendor_mapping.measure(options.vendor_rows, options.rounds))
+    print(f"{vendors}\n", flush=True)
+    plain = table(measure(options.rows, options.rounds))
+    print(plain)
+    for heading, count, found in (
+        (vendor_mapping.HEADING, f"{options.vendor_rows:,} rows of each vendor", vendors),
+        (HEADING, f"{options.rows:,} plain rows", plain),
+    ):
+        write_section(heading, f"{measured_on(command, load)}\n\n{count}, {options.rounds} rounds:\n\n{found}")
+
+
+def table(results: Sequence[Result]) -> str:
+    """Each beside the first, which is the peer."""
+    return markdown_table(HEAD, [result.line(results[0]) for result in results])
 
 
 if __name__ == "__main__":

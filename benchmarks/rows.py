@@ -1,13 +1,39 @@
-"""Rows as a warehouse holds them: 20 parameters a call, all phone numbers reserved ones (555-0100 to 555-0199)."""
+"""Rows as a warehouse holds them: 20 parameters a call, all phone numbers reserved ones (555-0100 to 555-0199).
+
+Those that vendors give are in :mod:`benchmarks.vendor_rows`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 _AREA_CODES = ("206", "212", "303", "305", "312", "404", "415", "512", "602", "617", "702", "713", "801", "916")
 _FIRST = datetime(2026, 9, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one shape, as many as one likes.
+
+    :param name: what a benchmark's ``--rows`` calls them
+    :param title: what they are, for a heading
+    :param row: the row of a number; no two numbers have the same call
+    :param ordered_by: the column by which they are in the order of their numbers
+    :param options: what makes calls of them: options of a delivery and of :class:`.CallMapping` alike
+    """
+
+    name: str
+    title: str
+    row: Callable[[int], dict[str, Any]]
+    ordered_by: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, count: int, first: int = 0) -> Iterator[dict[str, Any]]:
+        """So many rows, each of another call."""
+        return map(self.row, range(first, first + count))
 
 
 def row(number: int) -> dict[str, Any]:
@@ -43,6 +69,5 @@ def session_id(number: int) -> str:
     return f"CA{number:030d}"
 
 
-def rows(count: int, first: int = 0) -> Iterator[dict[str, Any]]:
-    """So many calls, each different."""
-    return (row(number) for number in range(first, first + count))
+PLAIN = Rows("plain", "Plain rows", row, "event_date")
+rows = PLAIN.of
