@@ -1,4 +1,4 @@
-"""An endpoint that is never what a sender waits for: nginx, which answers every call at once, or after 50 ms.
+"""An endpoint that is never what a sender waits for: nginx, which answers every call at once, after 50 ms, or over TLS.
 
 Needs Debian's ``nginx-light`` and ``libnginx-mod-http-echo``.
 """
@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl
 from urllib.request import urlopen
 
 from airflow_provider_impactcall.delivery.wire.endpoint import PATH
+from benchmarks.certificate import write_certificate
 
 LATENCY = 0.05
 
@@ -60,6 +61,12 @@ http {{
     location @answer {{ return 200 '{answer}'; }}
   }}
   server {{
+    listen 127.0.0.1:{tls} ssl backlog=4096;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    location = {path} {{ return 200 '{answer}'; }}
+  }}
+  server {{
     listen 127.0.0.1:{logged};
     location = {path} {{ access_log {folder}/requests.log requests; return 200 '{answer}'; }}
     location = /status {{ stub_status; }}
@@ -93,13 +100,17 @@ class Endpoints:
 
     :param prompt: the origin of the server that answers at once
     :param slow: of the one that answers after :data:`LATENCY`
+    :param tls: of the one that answers at once, over TLS
     :param logged: of the one that answers at once and keeps what came
+    :param certificate: a file with the one that the server over TLS has
     :param version: of nginx
     """
 
     prompt: str
     slow: str
+    tls: str
     logged: str
+    certificate: Path
     version: str
     _log: Path
     _asked: Iterator[int] = field(default_factory=lambda: count(1))
@@ -159,11 +170,12 @@ def endpoints() -> Iterator[Endpoints]:
     """
     nginx, module = programs()
     said = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
-    prompt, slow, logged = _free_ports(3)
+    ports = prompt, slow, tls, logged = _free_ports(4)
     with tempfile.TemporaryDirectory(prefix="impactcall-nginx-") as name:
         folder = Path(name)
         # nginx gives up root's rights.
         folder.chmod(0o755)
+        certificate, key = write_certificate(folder)
         configuration = folder / "nginx.conf"
         configuration.write_text(
             _CONFIGURATION.format(
@@ -171,6 +183,9 @@ def endpoints() -> Iterator[Endpoints]:
                 folder=folder,
                 prompt=prompt,
                 slow=slow,
+                tls=tls,
+                certificate=certificate,
+                key=key,
                 logged=logged,
                 path=PATH,
                 latency=LATENCY,
@@ -180,11 +195,18 @@ def endpoints() -> Iterator[Endpoints]:
         )
         process = subprocess.Popen([nginx, "-e", "stderr", "-p", name, "-c", str(configuration)])
         try:
-            for port in (prompt, slow, logged):
+            for port in ports:
                 _wait_for(process, port)
             origin = "http://127.0.0.1:{}".format
-            version = said.strip().rpartition("/")[2]
-            yield Endpoints(origin(prompt), origin(slow), origin(logged), version, folder / "requests.log")
+            yield Endpoints(
+                prompt=origin(prompt),
+                slow=origin(slow),
+                tls=f"https://127.0.0.1:{tls}",
+                logged=origin(logged),
+                certificate=certificate,
+                version=said.strip().rpartition("/")[2],
+                _log=folder / "requests.log",
+            )
         finally:
             process.terminate()
             process.wait(_PATIENCE)
@@ -220,7 +242,8 @@ def main() -> None:
     """Run it until Ctrl-C, to send to by hand."""
     try:
         with endpoints() as running:
-            print(f"at once: {running.prompt}{PATH}\nafter {LATENCY * 1000:.0f} ms: {running.slow}{PATH}", flush=True)
+            print(f"at once: {running.prompt}{PATH}\nafter {LATENCY * 1000:.0f} ms: {running.slow}{PATH}")
+            print(f"over TLS: {running.tls}{PATH}, with the certificate {running.certificate}", flush=True)
             while True:
                 time.sleep(3600)
     except NotInstalled as problem:

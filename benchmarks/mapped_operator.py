@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.request import urlopen
 
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.wire.endpoint import PATH
-from benchmarks.senders import HTTP, LOGIN, PASSWORD, Job, parameters_of
+from benchmarks.senders import HTTP, LOGIN, PASSWORD
 from demo.up import free_port, listening_on
 from tests.databases import empty_database
 from tests.e2e.scene import end, wait_until
@@ -36,17 +37,17 @@ _PATIENCE = 1200.0
 _STARTING = 15.0
 
 
-def calls_a_second(folder: Path, server: sa.URL, origin: str, count: int) -> float:
+def calls_a_second(folder: Path, server: sa.URL, origin: str, calls: Sequence[Mapping[str, str]]) -> float:
     """From the start of the first task to the end of the last, with LocalExecutor, Airflow's database on PostgreSQL.
 
     :param folder: for an Airflow home; empty
     :param server: for Airflow's database
     :param origin: where the calls go
+    :param calls: the parameters of each
     """
     airflow = RealAirflow(folder / "airflow", folder / "dags")
     airflow.dags.mkdir()
-    calls = parameters_of(Job(origin, warm=0, calls=count, concurrency=1))
-    dag = _DAG.format(dag_id=_DAG_ID, http=HTTP, path=PATH, calls=calls)
+    dag = _DAG.format(dag_id=_DAG_ID, http=HTTP, path=PATH, calls=[*calls])
     (airflow.dags / f"{_DAG_ID}.py").write_text(dag, encoding="utf-8")
     port = free_port(0)
     metadata = empty_database(server)
@@ -73,7 +74,7 @@ def calls_a_second(folder: Path, server: sa.URL, origin: str, count: int) -> flo
         triggered = airflow.run("dags", "trigger", _DAG_ID, **settings)
         if running.poll() is not None or triggered.returncode != 0:
             raise RuntimeError(f"Airflow did not start the calls: {triggered.stdout[-3000:]}")
-        return _rate(metadata, count)
+        return _rate(metadata, len(calls))
     except RuntimeError as error:
         logs = (file.read_text(errors="replace") for file in airflow.home.glob("logs/dag_id=*/**/*.log"))
         for log_of_one in [text for text in logs if '"error"' in text][:1]:

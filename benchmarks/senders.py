@@ -13,10 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any
 
 from airflow_provider_impactcall.delivery.wire.endpoint import PATH
+from benchmarks.vendor_rows import KINDS
 
 LOGIN, PASSWORD = "benchmark", "benchmark-password"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()
@@ -35,12 +35,14 @@ class Job:
     :param warm: so many calls, the first of the table, are sent before the clock starts
     :param calls: so many come after them
     :param concurrency: requests in flight at once, for those who have more than one
+    :param rows: of what kind the table's rows are, one of :data:`benchmarks.vendor_rows.KINDS`
     """
 
     origin: str
     warm: int
     calls: int
     concurrency: int
+    rows: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def ours_on_postgresql(job: Job) -> Send:
 def _operator(job: Job, ledger_conn_id: str) -> Send:
     from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 
+    options = KINDS[job.rows].options
+
     def send(first: int, count: int) -> None:
         report = SqlToImpactCallOperator(
             task_id=f"deliver_{first}",
@@ -76,6 +80,7 @@ def _operator(job: Job, ledger_conn_id: str) -> Send:
             sql_conn_id=WAREHOUSE,
             ledger_conn_id=ledger_conn_id,
             concurrency=job.concurrency,
+            **options,
         ).execute({})
         if report["delivered"] != count:
             raise RuntimeError(f"{count} calls were to be delivered, and the report says {report}")
@@ -181,10 +186,10 @@ def _expect_ok(status: int, answer: Any) -> None:
 def parameters_of(job: Job) -> list[dict[str, str]]:
     """What is sent of each call: the very text that this package sends."""
     from airflow_provider_impactcall.records import CallMapping
-    from benchmarks.rows import rows
 
-    record = CallMapping().record
-    return [record(row).parameters() for row in islice(rows(job.warm + job.calls), job.warm + job.calls)]
+    kind = KINDS[job.rows]
+    record = CallMapping(**kind.options).record
+    return [dict(record(row).parameters()) for row in kind.of(job.warm + job.calls)]
 
 
 SENDERS: Mapping[str, Callable[[Job], Send]] = {
