@@ -1,5 +1,5 @@
 """Delivers the rows of a query as a process of its own, and says how fast it was at each of its tenths, and what memory
-it took: ``python -m benchmarks.delivering LEDGER_CONN_ID ROWS CONCURRENCY``. Prints a :class:`Course` as JSON.
+it took: ``python -m benchmarks.delivering LEDGER_CONN_ID KIND ROWS CONCURRENCY``. Prints a :class:`Course` as JSON.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from benchmarks.vendor_rows import KINDS
 
 WAREHOUSE, ENDPOINT = "warehouse", "impactcall_default"
 TENTHS = 10
@@ -36,11 +38,11 @@ class Course:
     peak: float
 
 
-def main(ledger_conn_id: str, rows: str, concurrency: str) -> None:
+def main(ledger_conn_id: str, kind: str, rows: str, concurrency: str) -> None:
     from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
     from airflow_provider_impactcall.integration.sql import drained
 
-    count = int(rows)
+    count, each = int(rows), KINDS[kind]
     marks: list[tuple[float, float]] = []
     settled = 0
 
@@ -51,10 +53,10 @@ def main(ledger_conn_id: str, rows: str, concurrency: str) -> None:
         settled += 1
 
     began = time.perf_counter()
-    with drained(WAREHOUSE, f"SELECT * FROM calls ORDER BY event_date LIMIT {count}") as spool:
+    with drained(WAREHOUSE, f'SELECT * FROM calls ORDER BY "{each.ordered_by}" LIMIT {count}') as spool:
         reading = time.perf_counter() - began
         report = ImpactCallHook(ENDPOINT).deliver(
-            spool, ledger_conn_id=ledger_conn_id, concurrency=int(concurrency), on_settled=note
+            spool, ledger_conn_id=ledger_conn_id, concurrency=int(concurrency), on_settled=note, **each.options
         )
     marks.append((time.perf_counter(), time.process_time()))
     if report.delivered != count:

@@ -12,9 +12,10 @@ import io
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -24,12 +25,14 @@ from benchmarks.delivering import ENDPOINT, TENTHS, WAREHOUSE, Course
 from benchmarks.endpoints import Endpoints, NotInstalled, endpoints
 from benchmarks.processes import environment, told
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
-from benchmarks.rows import row, rows
+from benchmarks.rows import Rows
 from benchmarks.senders import LEDGER, LOGIN, PASSWORD
+from benchmarks.stage import stored
+from benchmarks.vendor_rows import KINDS
 from tests.databases import as_connection, empty_database
 
-HEADING = "A million rows"
-MORE_MEMORY, SLOWER = 60, 0.10
+HEADINGS = {"vendor": "A million rows", "plain": "A million plain rows"}
+MORE_MEMORY, SLOWER = 40, 0.10
 
 _ROWS_A_COPY = 50_000
 
@@ -84,17 +87,18 @@ HEAD = (
 
 
 @contextmanager
-def warehouse(folder: Path, count: int) -> Iterator[sa.URL]:
+def warehouse(folder: Path, rows: Rows, count: int) -> Iterator[sa.URL]:
     """A PostgreSQL server, by the URL of a database with a table of so many calls."""
     with database("postgresql", folder) as url:
         filled = empty_database(sa.make_url(url))
         engine = sa.create_engine(filled)
-        columns = ", ".join(f"{name} {_type(value)}" for name, value in row(0).items())
+        columns = ", ".join(f'"{name}" {_type(value)}' for name, value in rows.row(0).items())
         with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
             cursor.execute(f"CREATE TABLE calls ({columns})")
             for first in range(0, count, _ROWS_A_COPY):
                 text = io.StringIO()
-                csv.writer(text).writerows(each.values() for each in rows(min(_ROWS_A_COPY, count - first), first))
+                some = rows.of(min(_ROWS_A_COPY, count - first), first)
+                csv.writer(text).writerows(stored(each).values() for each in some)
                 text.seek(0)
                 cursor.copy_expert("COPY calls FROM STDIN WITH CSV", text)
             connection.commit()
@@ -103,10 +107,22 @@ def warehouse(folder: Path, count: int) -> Iterator[sa.URL]:
 
 
 def _type(value: object) -> str:
-    return {int: "bigint", str: "text"}.get(type(value), "timestamptz")
+    return _TYPES.get(type(value), "text")
 
 
-def delivered(folder: Path, source: sa.URL, to: Endpoints, ledger: str, count: int, concurrency: int) -> Course:
+_TYPES = {
+    bool: "boolean",
+    int: "bigint",
+    float: "double precision",
+    datetime: "timestamptz",
+    dict: "json",
+    list: "json",
+}
+
+
+def delivered(
+    folder: Path, source: sa.URL, to: Endpoints, rows: Rows, ledger: str, count: int, concurrency: int
+) -> Course:
     """Deliver so many rows of the table with a new ledger, in a process of its own."""
     before = to.answered()
     conn_id = LEDGER if ledger == "postgresql" else "embedded"
@@ -114,7 +130,8 @@ def delivered(folder: Path, source: sa.URL, to: Endpoints, ledger: str, count: i
         settings = _settings(Path(home), source, to.prompt)
         if ledger == "postgresql":
             settings[f"AIRFLOW_CONN_{LEDGER.upper()}"] = as_connection(empty_database(source))
-        course = Course(**told("-m", "benchmarks.delivering", conn_id, str(count), str(concurrency), env=settings))
+        arguments = (conn_id, rows.name, str(count), str(concurrency))
+        course = Course(**told("-m", "benchmarks.delivering", *arguments, env=settings))
     came = to.answered() - before
     if came != count:
         raise RuntimeError(f"{count} calls were to be sent, and {came} requests came")
@@ -129,33 +146,46 @@ def _settings(home: Path, source: sa.URL, origin: str) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.million", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
+    parser.add_argument("--rows", choices=KINDS, default="vendor", help="default: %(default)s")
+    parser.add_argument("--calls", type=int, default=1_000_000, help="default: %(default)s")
     parser.add_argument("--few", type=int, default=10_000, help="rows to compare with (default: %(default)s)")
     parser.add_argument("--concurrency", type=int, default=64, help="default: %(default)s")
     parser.add_argument("--ledger", choices=DATABASES, action="append", help="where it is (default: sqlite)")
     options = parser.parse_args()
-    load, results = load_average(), []
+    load, rows = load_average(), KINDS[options.rows]
     try:
-        with tempfile.TemporaryDirectory(prefix="impactcall-million-") as name, endpoints() as to:
-            folder = Path(name)
-            with warehouse(folder, options.rows) as source:
-                for ledger in options.ledger or ["sqlite"]:
-                    few, every = (
-                        delivered(folder, source, to, ledger, count, options.concurrency)
-                        for count in (options.few, options.rows)
-                    )
-                    results.append(Result(ledger, few, every))
-                    print(" | ".join(results[-1].cells()), flush=True)
-            nginx = f"nginx {to.version}"
+        with endpoints() as to:
+            ledgers = options.ledger or ["sqlite"]
+            results = measured(rows, to, ledgers, options.few, options.calls, options.concurrency)
     except NotInstalled as problem:
         sys.exit(str(problem))
-    command = f"python -m benchmarks.million {' '.join(sys.argv[1:])}".strip()
+    if options.rows in HEADINGS:
+        command = f"python -m benchmarks.million {' '.join(sys.argv[1:])}".strip()
+        head = measured_on(command, load, ["psycopg2-binary"], [f"nginx {to.version}"])
+        write_section(HEADINGS[options.rows], f"{head}\n\n{counted(rows, results, options.concurrency)}")
+
+
+def measured(rows: Rows, to: Endpoints, ledgers: Sequence[str], few: int, every: int, concurrency: int) -> list[Result]:
+    """With a ledger in each of these databases, a few of the rows and all of them delivered."""
+    results = []
+    with tempfile.TemporaryDirectory(prefix="impactcall-million-") as name:
+        folder = Path(name)
+        with warehouse(folder, rows, every) as source:
+            for ledger in ledgers:
+                courses = (delivered(folder, source, to, rows, ledger, count, concurrency) for count in (few, every))
+                results.append(Result(ledger, *courses))
+                print(" | ".join(results[-1].cells()), flush=True)
+    return results
+
+
+def counted(rows: Rows, results: Sequence[Result], concurrency: int) -> str:
+    """What was measured, in words and figures."""
     aims = (
-        f"{options.rows:,} rows, {options.concurrency} requests in flight; the few are {options.few:,} rows. Aims: at "
-        f"most {MORE_MEMORY} MB more than the few take, and the last tenth within {SLOWER:.0%} of the first."
+        f"{rows.title}: {results[0].all.rows:,}, {concurrency} requests in flight; the few are "
+        f"{results[0].few.rows:,}. Aims: at most {MORE_MEMORY} MB more than the few take, and the last tenth within "
+        f"{SLOWER:.0%} of the first."
     )
-    table = markdown_table(HEAD, [result.cells() for result in results])
-    write_section(HEADING, f"{measured_on(command, load, ['psycopg2-binary'], [nginx])}\n\n{aims}\n\n{table}")
+    return f"{aims}\n\n{markdown_table(HEAD, [result.cells() for result in results])}"
 
 
 if __name__ == "__main__":

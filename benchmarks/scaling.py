@@ -17,6 +17,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -26,24 +27,28 @@ import sqlalchemy as sa
 
 from airflow_provider_impactcall.sandbox import Sandbox
 from benchmarks.databases import DATABASES, database
-from benchmarks.endpoints import LATENCY, NotInstalled, endpoints
+from benchmarks.endpoints import LATENCY, Endpoints, NotInstalled, endpoints
 from benchmarks.processes import environment
+from benchmarks.ratios import Figure
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
-from benchmarks.rows import rows
+from benchmarks.rows import PLAIN, Rows
+from benchmarks.vendor_rows import KINDS
 from tests.databases import as_connection
 from tests.examples import LOGIN, PASSWORD
 
 TASKS = 2
+HEADINGS = {"vendor": "Two tasks beside one", "plain": "Two tasks beside one, plain rows"}
 
 
 class Task:
     """A process that delivers what it is told to, through the hook, as a task does.
 
+    :param rows: of what kind its calls are
     :param settings: its variables, with a home of Airflow's that both share
     """
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        command = [sys.executable, "-m", "benchmarks.scaling", "--task"]
+    def __init__(self, rows: Rows, settings: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "benchmarks.scaling", "--task", "--rows", rows.name]
         self._process = subprocess.Popen(command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def begin(self, first: int, count: int, **options: Any) -> None:
@@ -73,7 +78,7 @@ class Numbers:
 
 
 @contextmanager
-def tasks(folder: Path, origin: str, ledger: str, **extra: Any) -> Iterator[list[Task]]:
+def tasks(folder: Path, rows: Rows, origin: str, ledger: str, **extra: Any) -> Iterator[list[Task]]:
     """Two tasks, warm, whose connection leads to this origin, and whose ledger is in this database."""
     host, _, port = origin.rpartition(":")
     home = folder / "airflow"
@@ -85,7 +90,7 @@ def tasks(folder: Path, origin: str, ledger: str, **extra: Any) -> Iterator[list
         AIRFLOW_CONN_LEDGER=as_connection(sa.engine.make_url(ledger)),
         AIRFLOW_CONN_IMPACTCALL_DEFAULT=json.dumps({**connection, "extra": extra}),
     )
-    started = [Task(settings) for _ in range(TASKS)]
+    started = [Task(rows, settings) for _ in range(TASKS)]
     try:
         yield started
     finally:
@@ -105,22 +110,65 @@ def delivered(each: Sequence[Task], numbers: Numbers, count: int, **options: Any
     return len(each) * count / seconds
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Calls a second of one task and of two, a round a number.
+
+    :param ledger: in which kind of database it is
+    :param concurrency: requests in flight, a task
+    """
+
+    ledger: str
+    concurrency: int
+    one: list[float] = field(default_factory=list)
+    two: list[float] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> Figure:
+        return Figure.ratio(self.two, self.one)
+
+    def cells(self) -> tuple[str, ...]:
+        both = (_spread(each, ",.0f") for each in (self.one, self.two))
+        return self.ledger, str(self.concurrency), *both, str(self.ratio), self.ratio.repeats
+
+
+HEAD = ("ledger", "in flight a task", "calls/s, one task", "calls/s, two tasks", "ratio", "in each round")
+
+
+def counted(rows: Rows, compared: Sequence[Compared]) -> str:
+    """What was measured, in words and figures."""
+    return f"{rows.title}.\n\n{markdown_table(HEAD, [each.cells() for each in compared])}"
+
+
+def measured(
+    rows: Rows, to: Endpoints, ledgers: Sequence[str], concurrencies: Sequence[int], seconds: float, rounds: int
+) -> list[Compared]:
+    """With a ledger in each of these databases, and each concurrency, one task and two."""
+    found = []
+    for ledger in ledgers:
+        for concurrency in concurrencies:
+            with tempfile.TemporaryDirectory(prefix="impactcall-scaling-") as folder:
+                found.append(compare(ledger, Path(folder), rows, to.slow, concurrency, seconds, rounds))
+            print("  ".join(found[-1].cells()), flush=True)
+    return found
+
+
 def compare(
-    kind: str, folder: Path, origin: str, concurrency: int, seconds: float, rounds: int
-) -> tuple[list[float], list[float]]:
-    """Calls a second of one task and of two, a round a number."""
-    # So many that a task takes this long at the endpoint's pace.
+    kind: str, folder: Path, rows: Rows, origin: str, concurrency: int, seconds: float, rounds: int
+) -> Compared:
+    """One task and two, in turn.
+
+    :param seconds: that a task takes at the endpoint's pace
+    """
     count = round(concurrency / LATENCY * seconds)
-    numbers = Numbers()
-    one: list[float] = []
-    two: list[float] = []
-    with database(kind, folder) as ledger, tasks(folder, origin, ledger) as both:
+    numbers, compared = Numbers(), Compared(kind, concurrency)
+    with database(kind, folder) as ledger, tasks(folder, rows, origin, ledger) as both:
         delivered(both, numbers, concurrency, concurrency=concurrency)
         for number in range(rounds):
             for size in (1, 2) if number % 2 else (2, 1):
                 speed = delivered(both[:size], numbers, count, concurrency=concurrency)
-                (one if size == 1 else two).append(speed)
-    return one, two
+                (compared.one if size == 1 else compared.two).append(speed)
+    return compared
 
 
 def busiest_second(folder: Path, rate: float, seconds: float) -> tuple[int, int]:
@@ -128,14 +176,14 @@ def busiest_second(folder: Path, rate: float, seconds: float) -> tuple[int, int]
     with Sandbox(user=LOGIN, password=PASSWORD, latency=LATENCY).in_thread() as sandbox:
         with (
             database("postgresql", folder) as ledger,
-            tasks(folder, sandbox.url, ledger, requests_per_second=rate, concurrency=32) as both,
+            tasks(folder, PLAIN, sandbox.url, ledger, requests_per_second=rate, concurrency=32) as both,
         ):
             delivered(both, Numbers(), round(rate * seconds / TASKS))
         times = sorted(datetime.fromisoformat(call["received_at"]).timestamp() for call in sandbox.calls)
     return len(times), max(bisect_left(times, time + 1) - index for index, time in enumerate(times))
 
 
-def serve() -> None:
+def serve(rows: Rows) -> None:
     """Be a task: deliver what is asked for on standard input, and answer with the report."""
     # Airflow writes what it likes to standard output.
     with os.fdopen(os.dup(1), "w") as answers:
@@ -144,7 +192,7 @@ def serve() -> None:
 
         for line in sys.stdin:
             first, count, options = json.loads(line)
-            report = ImpactCallHook().deliver(rows(count, first), **options)
+            report = ImpactCallHook().deliver(rows.of(count, first), **options, **rows.options)
             answers.write(json.dumps(report.as_dict()) + "\n")
             answers.flush()
 
@@ -163,13 +211,15 @@ def _spread(values: Sequence[float], form: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--task", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--rows", choices=KINDS, default="vendor", help="(default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=8, help="a task takes at best (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--concurrency", type=int, action="append", help="in flight a task (default: 8 and 64)")
     parser.add_argument("--requests-per-second", type=float, help="only measure the busiest second at this limit")
     options = parser.parse_args()
+    rows = KINDS[options.rows]
     if options.task:
-        serve()
+        serve(rows)
         return
     load = load_average()
     if options.requests_per_second:
@@ -181,26 +231,17 @@ def main() -> None:
         write_section("Two tasks, one limit", f"{measured_on(command, load)}\n\n{said}.")
         print(said)
         sys.exit(most > rate)
-    lines = []
     try:
         with endpoints() as running:
-            for kind in DATABASES:
-                for concurrency in options.concurrency or (8, 64):
-                    with tempfile.TemporaryDirectory(prefix="impactcall-scaling-") as folder:
-                        one, two = compare(
-                            kind, Path(folder), running.slow, concurrency, options.seconds, options.rounds
-                        )
-                    ratios = [each / other for each, other in zip(two, one, strict=True)]
-                    speeds = (_spread(one, ",.0f"), _spread(two, ",.0f"), _spread(ratios, ".2f"))
-                    lines.append((kind, str(concurrency), *speeds))
-                    print("  ".join(lines[-1]), flush=True)
-            servers = (f"nginx {running.version}",)
+            compared = measured(
+                rows, running, DATABASES, options.concurrency or (8, 64), options.seconds, options.rounds
+            )
     except NotInstalled as problem:
         sys.exit(str(problem))
-    head = ("ledger", "in flight a task", "calls/s, one task", "calls/s, two tasks", "ratio")
-    command = f"python -m benchmarks.scaling --rounds {options.rounds}"
-    body = f"{measured_on(command, load, servers=servers)}\n\n{markdown_table(head, lines)}"
-    write_section("Two tasks beside one", body)
+    command = " ".join(["python -m benchmarks.scaling", *sys.argv[1:]])
+    if options.rows in HEADINGS:
+        head = measured_on(command, load, servers=[f"nginx {running.version}"])
+        write_section(HEADINGS[options.rows], f"{head}\n\n{counted(rows, compared)}")
 
 
 if __name__ == "__main__":

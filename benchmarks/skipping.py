@@ -6,53 +6,56 @@ A task that reads the last three days every hour skips nearly all of it, so this
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import os
 import sys
 import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import CallState, DeliveryReport, ReasonCode
-from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
-from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from benchmarks.databases import DATABASES, database
+from benchmarks.processes import environment
+from benchmarks.ratios import Figure
 from benchmarks.results import load_average, measured_on, write_section
-from benchmarks.rows import row, rows, session_id
+from benchmarks.rows import Rows
+from benchmarks.stage import stored
+from benchmarks.vendor_rows import KINDS
+from tests.databases import as_connection
 
 T = TypeVar("T")
 
-NAMESPACE = "https://calls.example.com"
 # Nothing listens there: a call that is not skipped fails the benchmark instead of passing as a slow one.
 NOWHERE = "http://127.0.0.1:9"
+CONN_ID, LEDGER = "skipping", "skipping_ledger"
 KEYS_A_QUERY = 500
 ROWS_AN_INSERT = 10_000
 ROWS_A_FETCH = 1000
 SAMPLE = 100_000
-TARGET = 20_000
-HEADING = "Skipping what the ledger knows"
-TRIES = 3
+WARM = 1000
+HEADINGS = {"vendor": "Skipping what the ledger knows", "plain": "Skipping what the ledger knows, plain rows"}
 
 
 @dataclass(frozen=True)
 class Spent:
-    """The least of several tries, each: other work on the machine only ever adds to them.
+    """What something took.
 
     :param wall: seconds by the clock
     :param cpu: seconds of this process, so without a database server's
@@ -64,102 +67,136 @@ class Spent:
 
 @dataclass(frozen=True)
 class Result:
-    """What it took for all rows together.
+    """What it took for all rows together, a repeat a value.
 
-    :param whole: ``delivery.runner.run``: mapping, duplicates, ledger, report
-    :param sample: so many of the rows were enough to measure the rest by
-    :param rooms: parts of it, each done alone with the sample
-    :param peer: a loop on the database's own driver that asks for the sample's keys, and does nothing else
+    :param rows: a repeat; each repeat has rows of its own
+    :param whole: :meth:`.ImpactCallHook.deliver`: mapping, duplicates, ledger, report
+    :param peer: a loop on the database's own driver that asks for the same keys, and does nothing else
+    :param sample: so many of the rows were enough to measure the parts by
+    :param rooms: the parts, each done alone with the sample
     """
 
     database: str
     rows: int
-    whole: Spent
     sample: int
-    rooms: Mapping[str, Spent]
-    peer: Spent
+    whole: list[Spent] = field(default_factory=list)
+    peer: list[Spent] = field(default_factory=list)
+    rooms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def figure(self) -> Figure:
+        """Rows a second by the clock."""
+        return Figure(tuple(self.rows / each.wall for each in self.whole))
 
     def __str__(self) -> str:
-        cpu = {name: room.cpu / self.sample * self.rows for name, room in self.rooms.items()}
-        cpu["the rest (handing over, event loop, lease)"] = self.whole.cpu - sum(cpu.values())
-        rate, peer = self.rows / self.whole.wall, self.sample / self.peer.wall
+        whole = median(each.cpu for each in self.whole) / self.rows
+        cpu = {name: seconds / self.sample for name, seconds in self.rooms.items()}
+        cpu["the rest (handing over, event loop, lease)"] = whole - sum(cpu.values())
+        peer = Figure(tuple(self.rows / each.wall for each in self.peer))
+        ratio = Figure.ratio(self.figure.values, peer.values)
         lines = [
-            f"{self.database}: {rate:,.0f} rows/s end to end (target {TARGET:,}), the peer {peer:,.0f}, "
-            f"ratio {rate / peer:.3f}",
-            f"  {'end to end':<44} {self.whole.cpu / self.rows * 1e6:>7.1f} us of CPU a row",
+            f"{self.database}: {self.figure} rows/s end to end, the peer {peer}, ratio {ratio.middle:.3f}",
+            f"  in each repeat: {self.figure.repeats}",
+            f"  {'end to end':<44} {whole * 1e6:>7.1f} us of CPU a row",
         ]
         lines += [
-            f"  {room:<44} {seconds / self.rows * 1e6:>7.1f} us of CPU a row {seconds / self.whole.cpu:>7.1%}"
+            f"  {room:<44} {seconds * 1e6:>7.1f} us of CPU a row {seconds / whole:>7.1%}"
             for room, seconds in cpu.items()
         ]
         return "\n".join(lines)
 
 
-def measure(kind: str, url: str, count: int, ledger_rows: int) -> Result:
-    """Fill a ledger, and deliver the last of its calls again."""
-    ledger = Ledger(sa.create_engine(url), NAMESPACE)
-    try:
+def measure(kind: str, url: str, rows: Rows, count: int, ledger_rows: int, repeats: int) -> Result:
+    """Fill a ledger, and deliver calls of it again, in each repeat others.
+
+    :param kind: of database
+    :param url: of an empty one
+    :param count: calls that are delivered again, a repeat
+    :param ledger_rows: calls in the ledger
+    """
+    sample = min(count, SAMPLE)
+    result = Result(kind, count, sample)
+    # Those that are asked for are the last of the ledger; the first of them warm up package, peer and database.
+    firsts = [ledger_rows - (repeats - number) * count for number in range(repeats)]
+    warm = min(WARM, count)
+    with connected(url), closing(Ledger(sa.create_engine(url), NOWHERE)) as ledger:
         ledger.prepare()
-        fill(ledger, ledger_rows, count)
-        sample = min(count, SAMPLE)
-        read = list(rows(sample, first=ledger_rows - sample))
-        skip(ledger, read)  # imports, caches and the database's own are warm, for the package and for the peer
-        with spooled(rows(count, first=ledger_rows - count)) as spool:
-            whole, report = least(lambda: skip(ledger, spool))
-        if report.already_delivered != count:
-            raise RuntimeError(f"nothing was to be sent, and the report says {report}")
-        with spooled(read) as spool:
-            reading, _ = least(lambda: deque(spool, maxlen=0))
-        mapping, records = least(lambda: list(map(CallMapping().record, read)))
-        digests, claims = least(lambda: digested(records))
-        batches = list(batched([claim.key for claim in claims], KEYS_A_QUERY))
-        looking_up, found = least(lambda: sum(len(ledger.look_up(keys)) for keys in batches))
-        peer, found_by_peer = least(lambda: asked(ledger.engine, batches))
-        if not found == found_by_peer == sample:
-            raise RuntimeError(f"{sample} calls are in the ledger; it shows {found}, and the peer {found_by_peer}")
-    finally:
-        ledger.engine.dispose()
-    rooms = {"reading": reading, "mapping": mapping, "digests": digests, "looking up": looking_up}
-    return Result(kind, count, whole, sample, rooms, peer)
+        keys = fill(ledger, rows, ledger_rows, first=firsts[0] - warm)
+        skip(rows, [*map(stored, rows.of(warm, firsts[0] - warm))])
+        asked(ledger.engine, keys[:warm])
+        for number, first in enumerate(firsts):
+            with spooled(rows, count, first) as spool:
+                these = keys[first - firsts[0] + warm :][:count]
+                both = [(result.whole, lambda: skip(rows, spool)), (result.peer, lambda: asked(ledger.engine, these))]  # noqa: B023 - called here
+                for spent, act in reversed(both) if number % 2 else both:
+                    taken, found = timed(act)
+                    if found != count:
+                        raise RuntimeError(f"{count} calls are in the ledger, and {found} were found")
+                    spent.append(taken)
+        # Again others, so that no room has seen its callers.
+        with spooled(rows, sample, ledger_rows) as spool:
+            result.rooms["reading"] = timed(lambda: deque(spool, maxlen=0))[0].cpu
+            record = CallMapping(**rows.options).record
+            taken, records = timed(lambda: list(map(record, spool)))
+            result.rooms["mapping"] = taken.cpu - result.rooms["reading"]
+        result.rooms["digests"] = timed(lambda: digested(records))[0].cpu
+        batches = [*batched(keys[-sample:], KEYS_A_QUERY)]
+        result.rooms["looking up"] = timed(lambda: [ledger.look_up(each) for each in batches])[0].cpu
+    return result
 
 
-def spooled(read: Iterable[dict[str, Any]]) -> Spool:
+@contextmanager
+def connected(url: str) -> Iterator[None]:
+    """Within it, this process has connections to the ledger in this database, and to an endpoint that is not there."""
+    with tempfile.TemporaryDirectory(prefix="impactcall-skipping-home-") as home:
+        settings = environment(Path(home))
+        settings[f"AIRFLOW_CONN_{LEDGER.upper()}"] = as_connection(sa.make_url(url))
+        settings[f"AIRFLOW_CONN_{CONN_ID.upper()}"] = json.dumps({"conn_type": "impactcall", "host": NOWHERE})
+        with patch.dict(os.environ, settings):
+            yield
+
+
+@contextmanager
+def spooled(rows: Rows, count: int, first: int) -> Iterator[Spool]:
     """These rows on disk, as the hook has those of a query."""
-    spool = Spool(list(row(0)))
-    remaining = iter(read)
-    while some := list(islice(remaining, ROWS_A_FETCH)):
-        spool.write(list(each.values()) for each in some)
-    return spool
+    with Spool([*rows.row(0)]) as spool:
+        remaining = map(stored, rows.of(count, first))
+        while some := list(islice(remaining, ROWS_A_FETCH)):
+            spool.write([*each.values()] for each in some)
+        yield spool
 
 
-def fill(ledger: Ledger, count: int, mapped: int) -> None:
-    """Have so many calls delivered by an earlier run, in the order in which they came."""
+def fill(ledger: Ledger, rows: Rows, count: int, first: int) -> list[str]:
+    """Have so many calls delivered by an earlier run, in the order in which they came.
+
+    :param first: the calls from this one on will be asked for; those before it, which nobody asks for, differ from each
+        other in their key alone
+    :return: the keys of those that will be asked for
+    """
     run_id = ledger.start("benchmark", "")
-    delivered = (entry(claim, run_id) for claim in claims_of(count, mapped))
+    record = CallMapping(**rows.options).record
+    asked_for = [identify(NOWHERE, DEFAULT_KEY, record(each)) for each in rows.of(count - first, first)]
+    others = (asked_for[0]._replace(key=_some_key(number)) for number in range(first))
     with ledger.engine.begin() as connection:
-        while some := list(islice(delivered, ROWS_AN_INSERT)):
-            connection.execute(sa.insert(ledger_calls), some)
+        for claims in (others, iter(asked_for)):
+            while some := [entry(claim, run_id) for claim in islice(claims, ROWS_AN_INSERT)]:
+                connection.execute(sa.insert(ledger_calls), some)
     ledger.end(run_id, DeliveryReport())
     if ledger.engine.dialect.name == "postgresql":
         with ledger.engine.begin() as connection:
             connection.exec_driver_sql(f"ANALYZE {ledger_calls.name}")
+    return [claim.key for claim in asked_for]
 
 
-def claims_of(count: int, mapped: int) -> Iterator[Claim]:
-    """Of :func:`rows`; all but the last so many, which nobody asks for, differ from the first in their id alone."""
-    key, mapping = Duplicates().key, CallMapping()
-    first = mapping.record(row(0)).parameters()
-    for number in range(count - mapped):
-        yield identify(NAMESPACE, key, CallRecord.of({**first, "CallSessionId": session_id(number)}))
-    for each in rows(mapped, first=count - mapped):
-        yield identify(NAMESPACE, key, mapping.record(each))
+def _some_key(number: int) -> str:
+    return hashlib.blake2b(b"%d" % number, digest_size=16).hexdigest()
 
 
 def entry(claim: Claim, run_id: str) -> dict[str, Any]:
     shown = ("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate")
     return {name: str(getattr(claim.call, name)) for name in shown} | {
         "key": claim.key,
-        "namespace": NAMESPACE,
+        "namespace": NOWHERE,
         "fingerprint": claim.fingerprint,
         "state": CallState.DELIVERED.value,
         "reason_code": ReasonCode.OK.value,
@@ -175,34 +212,29 @@ def entry(claim: Claim, run_id: str) -> dict[str, Any]:
     }
 
 
-def skip(ledger: Ledger, read: Iterable[dict[str, Any]]) -> DeliveryReport:
-    """Deliver these rows as the hook does."""
-    claims, interrupt = Duplicates(), threading.Event()
-    run_id = ledger.start("benchmark", "")
-    engine = Engine(duplicates=claims, pacing=Pacing(max_wait=1), on_settled=lambda *_: None, interrupt=interrupt)
-    writer = LedgerWriter(ledger, run_id, claims.key, resend=False)
-    report = run(engine, Endpoint(NOWHERE, timeout=1), writer, read, CallMapping(), interrupt)
-    ledger.end(run_id, report)
-    return report
+def skip(rows: Rows, read: Iterable[Mapping[str, Any]]) -> int:
+    """Deliver these rows; how many of them were delivered before."""
+    from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+
+    report = ImpactCallHook(CONN_ID).deliver(read, ledger_conn_id=LEDGER, max_wait=1, **rows.options)
+    if report.already_delivered != report.rows:
+        raise RuntimeError(f"nothing was to be sent, and the report says {report}")
+    return report.already_delivered
 
 
 def digested(records: Sequence[CallRecord]) -> list[Claim]:
-    """What tells these calls apart in their input, and in the ledger."""
-    input_claims = Duplicates()
-    claims = [identify(NAMESPACE, input_claims.key, record) for record in records]
-    if any(input_claims.state_of(claim) is not None for claim in claims):
-        raise RuntimeError("every row is another call")
-    return claims
+    """What tells these calls apart in the ledger."""
+    return [identify(NOWHERE, DEFAULT_KEY, record) for record in records]
 
 
-def asked(engine: sa.Engine, batches: Sequence[Sequence[str]]) -> int:
+def asked(engine: sa.Engine, keys: Sequence[str]) -> int:
     """How many of these keys the database has, asked by its own driver, without SQLAlchemy."""
     mark = "?" if engine.dialect.name == "sqlite" else "%s"
     found = 0
     with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
-        for keys in batches:
-            marks = ",".join([mark] * len(keys))
-            cursor.execute(f"SELECT key, state, fingerprint FROM {ledger_calls.name} WHERE key IN ({marks})", keys)
+        for some in batched(keys, KEYS_A_QUERY):
+            marks = ",".join([mark] * len(some))
+            cursor.execute(f"SELECT key, state, fingerprint FROM {ledger_calls.name} WHERE key IN ({marks})", some)
             found += len(dict.fromkeys(key for key, *_ in cursor.fetchall()))
         connection.rollback()
     return found
@@ -212,32 +244,44 @@ def batched(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
-def least(act: Callable[[], T]) -> tuple[Spent, T]:
-    tries = []
-    for _ in range(TRIES):
-        wall, cpu = time.perf_counter(), time.process_time()
-        result = act()
-        tries.append(Spent(time.perf_counter() - wall, time.process_time() - cpu))
-    return Spent(min(each.wall for each in tries), min(each.cpu for each in tries)), result
+def timed(act: Callable[[], T]) -> tuple[Spent, T]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = act()
+    return Spent(time.perf_counter() - wall, time.process_time() - cpu), result
+
+
+def measured(kind: str, rows: Rows, count: int, ledger_rows: int, repeats: int) -> Result:
+    """As :func:`measure`, in a new database."""
+    with tempfile.TemporaryDirectory(prefix="impactcall-skipping-") as folder, database(kind, Path(folder)) as url:
+        return measure(kind, url, rows, count, ledger_rows, repeats)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.skipping", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="calls that are skipped (default: %(default)s)")
-    parser.add_argument("--ledger", type=int, default=1_000_000, help="calls in the ledger (default: %(default)s)")
+    whole: dict[str, Any] = {"type": int, "help": "%(metavar)s (default: %(default)s)"}
+    parser.add_argument("--rows", choices=KINDS, default="vendor", help="(default: %(default)s)")
+    parser.add_argument("--calls", default=200_000, metavar="calls that are skipped, a repeat", **whole)
+    parser.add_argument("--ledger", default=1_000_000, metavar="calls in the ledger", **whole)
+    parser.add_argument("--repeats", default=3, metavar="repeats", **whole)
     parser.add_argument("--database", choices=DATABASES, action="append", help="only this one (default: both)")
     options = parser.parse_args()
-    if not 0 < options.rows <= options.ledger:
-        parser.error("--rows must be at least 1 and at most --ledger")
-    load, results = load_average(), []
+    if not 0 < options.calls * options.repeats + WARM <= options.ledger:
+        parser.error(f"all repeats have calls of their own, and --ledger must hold them, and {WARM} more")
+    load, results, rows = load_average(), [], KINDS[options.rows]
     for kind in options.database or DATABASES:
-        with tempfile.TemporaryDirectory(prefix="impactcall-skipping-") as folder, database(kind, Path(folder)) as url:
-            results.append(measure(kind, url, options.rows, options.ledger))
-            print(results[-1], flush=True)
-    command = f"python -m benchmarks.skipping {' '.join(sys.argv[1:])}".strip()
+        results.append(measured(kind, rows, options.calls, options.ledger, options.repeats))
+        print(results[-1], flush=True)
+    if options.rows in HEADINGS:
+        command = " ".join(["python -m benchmarks.skipping", *sys.argv[1:]])
+        head = measured_on(command, load, ["psycopg2-binary"])
+        write_section(HEADINGS[options.rows], f"{head}\n\n{counted(rows, results, options.ledger)}")
+
+
+def counted(rows: Rows, results: Sequence[Result], ledger_rows: int) -> str:
+    """What was measured, in words and figures."""
     told = "\n".join(map(str, results))
-    what = f"{options.rows:,} calls that a ledger of {options.ledger:,} knows; the parts alone with {SAMPLE:,} of them."
-    write_section(HEADING, f"{measured_on(command, load, ['psycopg2-binary'])}\n\n{what}\n\n```text\n{told}\n```")
+    what = f"{rows.title}; {results[0].rows:,} calls a repeat that a ledger of {ledger_rows:,} knows."
+    return f"{what}\n\n```text\n{told}\n```"
 
 
 if __name__ == "__main__":
