@@ -2,8 +2,8 @@
 
 The whole is a delivery as :mod:`benchmarks.throughput` makes it, a warehouse query sent to nginx with the ledger on
 SQLite. Each thread's own clock says what it took. What a thread does is then done again without the rest, and what is
-left over of the thread is named as such, so the parts add up to the whole. No profiler runs: one would make
-small functions look dear.
+left over of the thread is named as such, so the parts add up to the whole. No profiler runs: one would make small
+functions look dear. Only in the first calls, which are not measured, it is noted in which thread a part is done.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, TypeVar
 from unittest.mock import patch
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.identity import identify
-from airflow_provider_impactcall.delivery.outcome import AttemptResult
-from airflow_provider_impactcall.delivery.wire.connections import Connections
+from airflow_provider_impactcall.delivery.joining import joined
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
-from airflow_provider_impactcall.delivery.wire.response import attempt_of
-from airflow_provider_impactcall.records import CallMapping, CallRecord
-from benchmarks.endpoints import ANSWER, NotInstalled
+from airflow_provider_impactcall.records import CallMapping
+from benchmarks import wire
+from benchmarks.endpoints import NotInstalled
 from benchmarks.results import load_average, markdown_table, measured_on, write_section
 from benchmarks.senders import LOGIN, PASSWORD, WAREHOUSE, Job, bare_aiohttp, ours
-from benchmarks.throughput import Stage, stage
+from benchmarks.stage import Stage, stage
+from benchmarks.vendor_rows import KINDS
 
 T = TypeVar("T")
 
-HEADING = "Where the time of a call goes"
+HEADINGS = {"vendor": "Where the time of a call goes", "plain": "Where the time of a call goes, plain rows"}
 _WARM = 100
 _TRIES = 3
 _SQL = "SELECT * FROM calls LIMIT ? OFFSET ?"
@@ -72,7 +72,7 @@ class Profile:
         rest = {
             READING: "handing rows over, starting, ending; the rest",
             LEDGER: "the ledger: deciding, SQL, commits",
-            LOOP: "engine: pacing, waiting for the ledger, settling, counting; event loop; the rest",
+            LOOP: "engine: pacing, waiting for the ledger, settling, counting; the rest",
             OTHERS: "threads that wait for rows",
         }
         for thread, taken in self.threads.items():
@@ -97,42 +97,113 @@ class Profile:
 
 
 def measure(shared: Stage, calls: int) -> Profile:
-    """Deliver so many calls, then do each part alone."""
-    job = Job(shared.endpoints.prompt, _WARM, calls, shared.concurrency)
+    """Deliver so many calls, then do each part alone, each try with rows that none before it had.
+
+    :param shared: its warehouse has :func:`rows_of` rows
+    """
+    job = Job(shared.endpoints.prompt, _WARM, calls, shared.concurrency, shared.rows.name)
+    firsts = iter(range(_WARM, rows_of(calls), calls))
     with patch.dict(os.environ, shared.environment("ours", shared.folder, job.origin)):
-        threads, logs = min((_delivered(shared, job) for _ in range(_TRIES)), key=lambda each: sum(each[0].values()))
-        reading, rows = least(lambda: _read(job))
-    record = CallMapping().record
-    mapping, records = least(lambda: list(map(record, rows)))
-    digests, _ = least(lambda: _digest(job.origin, records))
-    endpoint = Endpoint(job.origin, LOGIN, PASSWORD)
-    encoding, _ = least(lambda: _encode(endpoint, records))
-    answering, _ = least(lambda: _understand(records))
-    sending, _ = least(lambda: asyncio.run(_send(endpoint, records, job.concurrency)))
-    bare = bare_aiohttp(job)
-    bare(0, job.warm)
-    compared, _ = least(lambda: bare(job.warm, calls))
-    rooms = {
-        READING: {"reading from SQL, spooling to disk and back": reading, "mapping and validation": mapping},
-        LOOP: {
-            "digests, and the search for duplicates": digests,
-            "encoding": encoding,
-            "HTTP": sending - encoding - answering,
-            "understanding the answer": answering,
-        },
-    }
-    return Profile(calls, threads, rooms, logs, compared)
+        deliveries = [_delivered(shared, job, next(firsts)) for _ in range(_TRIES)]
+        tries = [Alone.of(shared, job, next(firsts)) for _ in range(_TRIES)]
+    threads, logs, places = min(deliveries, key=lambda each: sum(each[0].values()))
+    alone = {name: min(each.seconds[name] for each in tries) for name in tries[0].seconds}
+    rooms: dict[str, dict[str, float]] = {READING: {}, LEDGER: {}, LOOP: {}, OTHERS: {}}
+    for name in (_READ, _JOIN, _MAP):
+        if name in alone:
+            rooms[READING][name] = alone[name]
+    for name in (_IDENTIFY, _ENCODE):
+        rooms[places.get(name, LOOP)][name] = alone[name]
+    rooms[LOOP][_EXCHANGE] = alone[_EXCHANGE]
+    rooms[LOOP][_SEND] = alone[_SEND] - alone[_ENCODE] - alone[_EXCHANGE]
+    return Profile(calls, threads, rooms, logs, alone[_BARE])
 
 
-def _delivered(shared: Stage, job: Job) -> tuple[dict[str, float], float]:
-    """What the threads of a whole delivery took, and its log records; the ledger is new."""
+def rows_of(calls: int) -> int:
+    """How many rows are read so that no try has those of another."""
+    return 2 * _TRIES * calls + _WARM
+
+
+_READ = "reading from SQL, spooling to disk and back"
+_JOIN = "bringing the rows of a call together"
+_MAP = "mapping and validation"
+_IDENTIFY = "identity: key and fingerprint"
+_ENCODE = "encoding the request"
+_EXCHANGE = "event loop and sockets: bytes to and fro"
+_SEND = "wire: all else of sending, understanding the answer"
+_BARE = "bare"
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Each part done without the others.
+
+    :param seconds: of CPU, by part
+    """
+
+    seconds: Mapping[str, float]
+
+    @classmethod
+    def of(cls, shared: Stage, job: Job, first: int) -> Alone:
+        """With so many rows of the warehouse as the job has calls, from this one on."""
+        seconds: dict[str, float] = {}
+
+        def took(name: str, act: Callable[[], T]) -> T:
+            before = time.process_time()
+            result = act()
+            seconds[name] = time.process_time() - before
+            return result
+
+        mapping, endpoint = CallMapping(**shared.rows.options), Endpoint(job.origin, LOGIN, PASSWORD)
+        rows: list[Any] = took(_READ, lambda: _read(job, first))
+        preset = mapping.preset
+        if preset is not None and (join := preset.join) is not None:
+            rows = [row for _, row in took(_JOIN, lambda: [*joined(rows, preset, join, mapping.opened)])]
+        records = took(_MAP, lambda: [mapping.record(row) for row in rows])
+        took(_IDENTIFY, lambda: [identify(job.origin, DEFAULT_KEY, record) for record in records])
+        took(_ENCODE, lambda: wire.encoded(endpoint, records))
+        took(_EXCHANGE, lambda: asyncio.run(wire.exchange(job.origin, records, job.concurrency)))
+        took(_SEND, lambda: asyncio.run(wire.send(endpoint, records, job.concurrency)))
+        bare = bare_aiohttp(job)
+        bare(0, job.warm)
+        took(_BARE, lambda: bare(job.warm, job.calls))
+        return cls(seconds)
+
+
+def _delivered(shared: Stage, job: Job, first: int) -> tuple[dict[str, float], float, Mapping[str, str]]:
+    """What the threads of a whole delivery took, and its log records; in which thread parts are done. The ledger is
+    new.
+    """
     new = tempfile.TemporaryDirectory(prefix="ledger-", dir=shared.folder)
     with new as home, patch.dict(os.environ, AIRFLOW_HOME=home):
         send = ours(job)
-        send(0, job.warm)
+        places = _places({_IDENTIFY: identify, _ENCODE: wire.ENCODING}, lambda: send(0, job.warm))
         with _clocks() as (threads, logs):
-            send(job.warm, job.calls)
-    return threads, sum(logs)
+            send(first, job.calls)
+    return threads, sum(logs), places
+
+
+def _places(functions: Mapping[str, Callable[..., object]], act: Callable[[], object]) -> Mapping[str, str]:
+    """In which kind of thread each of these functions is called meanwhile; those that are not called are left out."""
+    names = {function.__code__: name for name, function in functions.items()}
+    found: dict[str, str] = {}
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and (name := names.get(frame.f_code)) is not None:
+            found.setdefault(name, _kind(threading.current_thread()))
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return found
+
+
+def _kind(thread: threading.Thread) -> str:
+    return next((kind for name, kind in _THREADS.items() if thread.name.startswith(name)), OTHERS)
 
 
 @contextmanager
@@ -146,8 +217,7 @@ def _clocks() -> Iterator[tuple[dict[str, float], list[float]]]:
         try:
             run(thread)
         finally:
-            kinds = (kind for name, kind in _THREADS.items() if thread.name.startswith(name))
-            threads[next(kinds, OTHERS)] += time.thread_time()
+            threads[_kind(thread)] += time.thread_time()
 
     def clocked_handle(logger: logging.Logger, record: logging.LogRecord) -> None:
         before = time.thread_time()
@@ -163,72 +233,32 @@ def _clocks() -> Iterator[tuple[dict[str, float], list[float]]]:
     threads[OTHERS] = whole - sum(seconds for kind, seconds in threads.items() if kind != OTHERS)
 
 
-def least(act: Callable[[], T]) -> tuple[float, T]:
-    """The least seconds of CPU of several tries: other work on the machine only ever adds to them."""
-    tries = []
-    for _ in range(_TRIES):
-        before = time.process_time()
-        result = act()
-        tries.append(time.process_time() - before)
-    return min(tries), result
-
-
-def _read(job: Job) -> list[dict[str, Any]]:
+def _read(job: Job, first: int) -> list[dict[str, Any]]:
     from airflow_provider_impactcall.integration.sql import drained
 
-    with drained(WAREHOUSE, _SQL, (job.calls, job.warm)) as spool:
+    with drained(WAREHOUSE, _SQL, (job.calls, first)) as spool:
         return list(spool)
-
-
-def _digest(namespace: str, records: Sequence[CallRecord]) -> None:
-    claims = Duplicates()
-    if any(claims.state_of(identify(namespace, DEFAULT_KEY, record)) is not None for record in records):
-        raise RuntimeError("every row is another call")
-
-
-def _encode(endpoint: Endpoint, records: Sequence[CallRecord]) -> None:
-    for record in records:
-        endpoint.request(record)
-
-
-def _understand(records: Sequence[CallRecord]) -> None:
-    headers = {"Content-Type": "application/json"}
-    for record in records:
-        attempt = attempt_of(200, headers, ANSWER.encode(), private=record.parameters().values())
-        if attempt.result is not AttemptResult.DELIVERED:
-            raise RuntimeError("the endpoint's answer is Status OK")
-
-
-async def _send(endpoint: Endpoint, records: Sequence[CallRecord], concurrency: int) -> None:
-    each = iter(records)
-
-    async def work(connections: Connections) -> None:
-        for record in each:
-            attempt = await connections.send(endpoint.request(record))
-            if attempt.result is not AttemptResult.DELIVERED:
-                raise RuntimeError(attempt.reason)
-
-    async with endpoint.connections(concurrency) as connections, asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(work(connections))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
-    parser.add_argument("--calls", type=int, default=20_000, help="calls that are delivered (default: %(default)s)")
+    parser.add_argument("--rows", choices=KINDS, default="vendor", help="(default: %(default)s)")
+    parser.add_argument("--calls", type=int, default=10_000, help="calls that are delivered (default: %(default)s)")
     options = parser.parse_args()
     if options.calls < 1:
         parser.error("--calls must be at least 1")
-    load = load_average()
+    load, rows = load_average(), KINDS[options.rows]
     try:
-        with stage(options.calls) as shared:
+        with stage(rows, rows_of(options.calls)) as shared:
             profile = measure(shared, options.calls)
     except NotInstalled as problem:
         sys.exit(str(problem))
     print(profile)
-    command = " ".join(["python -m benchmarks.profile", *sys.argv[1:]])
-    head = measured_on(command, load, servers=[f"nginx {shared.endpoints.version}"])
-    write_section(HEADING, f"{head}\n{options.calls:,} calls, the least of {_TRIES} tries of each part.\n\n{profile}")
+    if options.rows in HEADINGS:
+        command = " ".join(["python -m benchmarks.profile", *sys.argv[1:]])
+        head = measured_on(command, load, servers=[f"nginx {shared.endpoints.version}"])
+        what = f"{rows.title}; {options.calls:,} calls, the least of {_TRIES} tries of each part."
+        write_section(HEADINGS[options.rows], f"{head}\n{what}\n\n{profile}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""The package's wire alone: what the event loop and its sockets take at the least, and what the package sends with.
+
+All that depends on how the package makes and sends a request is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from airflow_provider_impactcall.delivery.outcome import AttemptResult
+from airflow_provider_impactcall.delivery.wire import endpoint as wire
+from airflow_provider_impactcall.delivery.wire.endpoint import PATH, Endpoint
+from airflow_provider_impactcall.records import CallRecord
+from benchmarks.endpoints import ANSWER
+
+# A request is made in any thread and sent as it is; without that, aiohttp makes and sends it in one.
+MAKES_REQUESTS = hasattr(Endpoint, "request")
+ENCODING: Callable[..., Any] = Endpoint.request if MAKES_REQUESTS else wire.encode
+
+
+def encoded(endpoint: Endpoint, records: Sequence[CallRecord]) -> list[Any]:
+    """What is sent of each call."""
+    if MAKES_REQUESTS:
+        return [ENCODING(endpoint, record) for record in records]
+    return [wire.encode(record.parameters()) for record in records]
+
+
+async def send(endpoint: Endpoint, records: Sequence[CallRecord], concurrency: int) -> None:
+    """Send these calls, so many at once; what is sent of them is made first.
+
+    :raises RuntimeError: if one is not answered with Status OK
+    """
+    if MAKES_REQUESTS:
+        await _by_connections(endpoint, encoded(endpoint, records), concurrency)
+    else:
+        await _by_session(endpoint, records, concurrency)
+
+
+async def _by_connections(endpoint: Any, requests: Sequence[Any], concurrency: int) -> None:
+    async with endpoint.connections(concurrency) as connections:
+        await _all(connections.send, requests, concurrency)
+
+
+async def _by_session(endpoint: Any, records: Sequence[CallRecord], concurrency: int) -> None:
+    async with endpoint.session() as session:
+        await _all(lambda record: endpoint.send(session, record), records, concurrency)
+
+
+async def _all(send_one: Callable[[Any], Any], each: Sequence[Any], concurrency: int) -> None:
+    remaining = iter(each)
+
+    async def work() -> None:
+        for one in remaining:
+            attempt = await send_one(one)
+            if attempt.result is not AttemptResult.DELIVERED:
+                raise RuntimeError(attempt.reason)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(work())
+
+
+async def exchange(origin: str, records: Sequence[CallRecord], concurrency: int) -> None:
+    """Write a request of each call and wait for its answer, which nobody parses: the least that any client takes."""
+    address = urlsplit(origin)
+    head = f"Host: {address.netloc}\r\nContent-Length: 0\r\n\r\n"
+    requests = iter(
+        [f"POST {PATH}?{urlencode(record.parameters())} HTTP/1.1\r\n{head}".encode("ascii") for record in records]
+    )
+    loop = asyncio.get_running_loop()
+    each = [_Exchange(requests, loop.create_future()) for _ in range(concurrency)]
+    for one in each:
+        await loop.create_connection(lambda one=one: one, address.hostname, address.port)  # type: ignore[misc]
+    await asyncio.gather(*(one.ended for one in each))
+
+
+class _Exchange(asyncio.Protocol):
+    """A connection that sends the next request as soon as the last is answered.
+
+    :param ended: set once there are no more
+    """
+
+    def __init__(self, requests: Iterator[bytes], ended: asyncio.Future[None]) -> None:
+        self.ended = ended
+        self._requests = requests
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        # The answer comes in one piece, and ends with its body.
+        if data.endswith(_END):
+            self._next()
+
+    def connection_lost(self, exception: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(exception or RuntimeError("the endpoint closed a connection"))
+
+    def _next(self) -> None:
+        request = next(self._requests, None)
+        if request is None:
+            self.ended.set_result(None)
+            self._transport.close()
+        else:
+            self._transport.write(request)
+
+
+_END = ANSWER.encode("ascii")
