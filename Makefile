@@ -34,7 +34,7 @@ export UV_SYSTEM_CERTS := true
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak fuzz mutants bench lint \
+.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak mutants bench bench-quick lint \
   lint-python lint-web types docs docs-vendors ci nightly constraints clean
 
 help: ## Show this list
@@ -92,15 +92,19 @@ mutants: ONLY =
 mutants: $(INSTALLED) ## Change the rules one by one, and count what the tests notice (30 minutes; ONLY= picks subjects)
 	$(BIN)/python -m tests.mutants.run --jobs $(JOBS) --only "$(ONLY)"
 
-bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs Debian's nginx-light (45 minutes)
-	$(BIN)/python -m benchmarks.throughput
+bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs Debian's nginx-light (2 hours)
+	$(BIN)/python -m benchmarks.targets
 	$(BIN)/python -m benchmarks.profile
+	$(BIN)/python -m benchmarks.throughput --rows plain
+	$(BIN)/python -m benchmarks.profile --rows plain
+	$(BIN)/python -m benchmarks.skipping --rows plain
+	$(BIN)/python -m benchmarks.mapping --rows plain
+	$(BIN)/python -m benchmarks.million --rows plain
 	$(BIN)/python -m benchmarks.ledgers
-	$(BIN)/python -m benchmarks.million
-	$(BIN)/python -m benchmarks.skipping
-	$(BIN)/python -m benchmarks.mapping
-	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.importing
+
+bench-quick: $(PEERS_INSTALLED) ## The main lines of the hot path's table, roughly; writes nothing (5 minutes)
+	$(BIN)/python -m benchmarks.targets --quick
 
 lint: lint-python lint-web ## Check style and format, of Python, JavaScript and CSS
 

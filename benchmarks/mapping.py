@@ -185,21 +185,23 @@ def measure(count: int, rounds: int) -> list[Result]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mapping", description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000, help="plain rows a round (default: %(default)s)")
-    parser.add_argument("--vendor-rows", type=int, default=10_000, help="of each vendor (default: %(default)s)")
+    parser.add_argument("--rows", choices=("plain", "vendor"), action="append", help="only these (default: both)")
+    parser.add_argument("--calls", type=int, default=100_000, help="plain rows a round (default: %(default)s)")
+    parser.add_argument("--vendor-calls", type=int, default=10_000, help="of each vendor (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: %(default)s)")
     options = parser.parse_args()
-    if min(options.rows, options.vendor_rows, options.rounds) < 1:
-        parser.error("--rows, --vendor-rows and --rounds must be at least 1")
-    load, command = load_average(), " ".join(["python -m benchmarks.mapping", *sys.argv[1:]])
-    vendors = vendor_mapping.table(vendor_mapping.measure(options.vendor_rows, options.rounds))
-    print(f"{vendors}\n", flush=True)
-    plain = table(measure(options.rows, options.rounds))
-    print(plain)
-    for heading, count, found in (
-        (vendor_mapping.HEADING, f"{options.vendor_rows:,} rows of each vendor", vendors),
-        (HEADING, f"{options.rows:,} plain rows", plain),
-    ):
+    if min(options.calls, options.vendor_calls, options.rounds) < 1:
+        parser.error("--calls, --vendor-calls and --rounds must be at least 1")
+    command = " ".join(["python -m benchmarks.mapping", *sys.argv[1:]])
+    for kind in options.rows or ("vendor", "plain"):
+        load = load_average()
+        if kind == "vendor":
+            heading, count = vendor_mapping.HEADING, f"{options.vendor_calls:,} rows of each vendor"
+            found = vendor_mapping.table(vendor_mapping.measure(options.vendor_calls, options.rounds))
+        else:
+            heading, count = HEADING, f"{options.calls:,} plain rows"
+            found = table(measure(options.calls, options.rounds))
+        print(f"{found}\n", flush=True)
         write_section(heading, f"{measured_on(command, load)}\n\n{count}, {options.rounds} rounds:\n\n{found}")
 
 

@@ -52,7 +52,7 @@ class Sizes:
     :param rows: that are mapped, of each vendor, a round
     :param known: calls that are skipped, a repeat
     :param ledger: calls that the ledger knows
-    :param databases: where the ledger of known calls is
+    :param databases: where the ledger is, of known calls and of two tasks
     :param seconds: that a task takes at least where two are compared with one; 0 leaves that out
     :param million: rows whose memory is measured; 0 leaves that out
     :param few: rows that they are compared with
@@ -147,8 +147,8 @@ def known(sizes: Sizes) -> Part:
 def two_tasks(sizes: Sizes) -> Part:
     """Two tasks beside one."""
     with endpoints() as running:
-        compared = scaling.measured(ROWS, running, ("sqlite",), (8, 64), sizes.seconds, sizes.rounds)
-    figures = {f"scaling_{each.concurrency}": each.ratio for each in compared}
+        compared = scaling.measured(ROWS, running, sizes.databases, (8, 64), sizes.seconds, sizes.rounds)
+    figures = {f"scaling_{each.concurrency}": each.ratio for each in compared if each.ledger == "sqlite"}
     return Part(figures, scaling.HEADINGS["vendor"], scaling.counted(ROWS, compared))
 
 

@@ -18,7 +18,7 @@ from benchmarks.endpoints import ANSWER
 
 # A request is made in any thread and sent as it is; without that, aiohttp makes and sends it in one.
 MAKES_REQUESTS = hasattr(Endpoint, "request")
-ENCODING: Callable[..., Any] = Endpoint.request if MAKES_REQUESTS else wire.encode
+ENCODING: Callable[..., Any] = getattr(Endpoint, "request", wire.encode)
 
 
 def encoded(endpoint: Endpoint, records: Sequence[CallRecord]) -> list[Any]:
@@ -65,16 +65,18 @@ async def _all(send_one: Callable[[Any], Any], each: Sequence[Any], concurrency:
 
 async def exchange(origin: str, records: Sequence[CallRecord], concurrency: int) -> None:
     """Write a request of each call and wait for its answer, which nobody parses: the least that any client takes."""
-    address = urlsplit(origin)
-    head = f"Host: {address.netloc}\r\nContent-Length: 0\r\n\r\n"
+    address = urlsplit(origin).netloc
+    host, _, port = address.partition(":")
+    head = f"Host: {address}\r\nContent-Length: 0\r\n\r\n"
     requests = iter(
         [f"POST {PATH}?{urlencode(record.parameters())} HTTP/1.1\r\n{head}".encode("ascii") for record in records]
     )
     loop = asyncio.get_running_loop()
-    each = [_Exchange(requests, loop.create_future()) for _ in range(concurrency)]
-    for one in each:
-        await loop.create_connection(lambda one=one: one, address.hostname, address.port)  # type: ignore[misc]
-    await asyncio.gather(*(one.ended for one in each))
+    each = [
+        await loop.create_connection(lambda: _Exchange(requests, loop.create_future()), host, int(port))
+        for _ in range(concurrency)
+    ]
+    await asyncio.gather(*(protocol.ended for _, protocol in each))
 
 
 class _Exchange(asyncio.Protocol):
