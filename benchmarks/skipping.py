@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -87,6 +87,11 @@ class Result:
     def figure(self) -> Figure:
         """Rows a second by the clock."""
         return Figure(tuple(self.rows / each.wall for each in self.whole))
+
+    @property
+    def figure_of_cpu(self) -> Figure:
+        """Rows a second of this process's CPU, to which other work on the machine adds little."""
+        return Figure(tuple(self.rows / each.cpu for each in self.whole))
 
     def __str__(self) -> str:
         whole = median(each.cpu for each in self.whole) / self.rows
@@ -176,11 +181,12 @@ def fill(ledger: Ledger, rows: Rows, count: int, first: int) -> list[str]:
     run_id = ledger.start("benchmark", "")
     record = CallMapping(**rows.options).record
     asked_for = [identify(NOWHERE, DEFAULT_KEY, record(each)) for each in rows.of(count - first, first)]
-    others = (asked_for[0]._replace(key=_some_key(number)) for number in range(first))
+    one = entry(asked_for[0], run_id)
+    others = ({**one, "key": _some_key(number)} for number in range(first))
+    entries = chain(others, (entry(claim, run_id) for claim in asked_for))
     with ledger.engine.begin() as connection:
-        for claims in (others, iter(asked_for)):
-            while some := [entry(claim, run_id) for claim in islice(claims, ROWS_AN_INSERT)]:
-                connection.execute(sa.insert(ledger_calls), some)
+        while some := [*islice(entries, ROWS_AN_INSERT)]:
+            connection.execute(sa.insert(ledger_calls), some)
     ledger.end(run_id, DeliveryReport())
     if ledger.engine.dialect.name == "postgresql":
         with ledger.engine.begin() as connection:

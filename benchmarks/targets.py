@@ -32,7 +32,9 @@ TARGETS = (
     Target("cpu_late", "and CPU a call to the bare loop's"),
     Target("mapping", "mapping a vendor's row, to plain pydantic on the same rows", "40", 6, 3, at_most=True),
     Target("skipping", "known calls skipped, rows a second", "2,900", 12_000, 20_000),
-    Target("skipping_postgresql", "the same with the ledger on PostgreSQL"),
+    Target("skipping_cpu", "and rows a second of CPU"),
+    Target("skipping_postgresql", "the same with the ledger on PostgreSQL, rows a second"),
+    Target("skipping_postgresql_cpu", "and rows a second of CPU, the server's aside"),
     Target("scaling_8", "two mapped tasks to one, 50 ms of latency, 8 in flight a task", "1.8 to 2.0", 1.8, 1.95),
     Target("scaling_64", "the same, 64 in flight a task", "1.8 to 2.0", 1.8, 1.95),
     Target("memory", "a million rows: MB of peak memory over that of 10,000", "36", 40, 20, at_most=True),
@@ -141,6 +143,7 @@ def known(sizes: Sizes) -> Part:
     results = [skipping.measured(kind, ROWS, sizes.known, sizes.ledger, sizes.rounds) for kind in sizes.databases]
     keys = {"sqlite": "skipping", "postgresql": "skipping_postgresql"}
     figures = {keys[result.database]: result.figure for result in results}
+    figures |= {f"{keys[result.database]}_cpu": result.figure_of_cpu for result in results}
     return Part(figures, skipping.HEADINGS["vendor"], skipping.counted(ROWS, results, sizes.ledger))
 
 

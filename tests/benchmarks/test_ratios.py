@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.ratios import Figure, Target, table
-from benchmarks.targets import FULL, PARTS, QUICK, TARGETS, Sizes, chosen, mapping
+from benchmarks.targets import FULL, PARTS, QUICK, TARGETS, Sizes, chosen, known, mapping
 
 RATE = Target("rate", "calls/s", "0.33", required=0.9, goal=1.2)
 CPU = Target("cpu", "CPU", "3", required=1.2, goal=0.8, at_most=True)
@@ -64,3 +64,11 @@ def test_a_part_says_what_it_came_to() -> None:
     assert [len(figure.values) for figure in part.figures.values()] == [2]
     assert part.figures.keys() <= {target.key for target in TARGETS}
     assert part.text.startswith("5 rows of each vendor, 2 rounds:")
+
+
+def test_skipping_is_told_by_the_clock_and_of_cpu() -> None:
+    few = Sizes(2, 1, 1, 1, 0, rows=1, known=20, ledger=100, databases=("sqlite",), seconds=0, million=0)
+    part = known(few)
+    assert [*part.figures] == ["skipping", "skipping_cpu"]
+    assert [len(figure.values) for figure in part.figures.values()] == [2, 2]
+    assert part.figures.keys() <= {target.key for target in TARGETS}
