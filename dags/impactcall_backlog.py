@@ -11,7 +11,8 @@ WHAT TO CHANGE
 
 - Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
 - ``EDGES``, ``CALLS`` and ``COUNT``: your table, and a column of UTC times that is never absent. ``:name`` is how
-  SQLite names a parameter; PostgreSQL and MySQL write ``%(name)s``. Leave out the time that is not over yet: rows that
+  SQLite and Databricks have a parameter written; PostgreSQL, MySQL, Snowflake and BigQuery ``%(name)s``, DuckDB
+  ``$name``, and Trino ``?`` for those of a list. Leave out the time that is not over yet: rows that
   come while the parts are read are in the table, and may be in none of them.
 - ``PART``: how much time a part covers. Many small parts keep all tasks busy to the end, and a retry reads less again;
   Airflow maps over 1,024 at most.

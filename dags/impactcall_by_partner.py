@@ -6,8 +6,9 @@ of its own in the UI, and one whose rows are bad fails alone.
 WHAT TO CHANGE
 
 - Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
-- ``PARTNERS`` and ``CALLS``: your table, and the column that divides it. ``:name`` is how SQLite names a parameter;
-  PostgreSQL and MySQL write ``%(name)s``.
+- ``PARTNERS`` and ``CALLS``: your table, and the column that divides it. ``:name`` is how SQLite and Databricks have a
+  parameter written; PostgreSQL, MySQL, Snowflake and BigQuery ``%(name)s``, DuckDB ``$name``, and Trino ``?`` for those
+  of a list.
 - ``max_active_tis_per_dagrun``: how many tasks deliver at once, each with the connection's ``concurrency``. Its
   ``requests_per_second`` holds for all of them together, as they share a ledger.
 - ``mapping``: as in ``impactcall_from_warehouse.py``.

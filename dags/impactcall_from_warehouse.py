@@ -13,7 +13,8 @@ WHAT TO CHANGE
   the special credentials.
 - ``CALLS``: your table. A column named like one of impact.com's parameters, in any case or underscore style
   (``campaign_id``, ``CampaignId``), needs no mapping; columns that are no parameter are ignored. ``:name`` is how
-  SQLite names a parameter; PostgreSQL and MySQL write ``%(name)s``.
+  SQLite and Databricks have a parameter written; PostgreSQL, MySQL, Snowflake and BigQuery ``%(name)s``, DuckDB
+  ``$name``, and Trino ``?`` for those of a list. The documentation of operators has a table.
 - The window compares a UTC column, since ISO texts with different offsets do not compare in the order of time.
 - ``LOOK_BACK``: how late a call may reach your warehouse.
 - ``mapping``: the parameters whose columns are named otherwise.

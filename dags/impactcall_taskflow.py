@@ -6,7 +6,8 @@ the rows, callers' numbers included, are never stored in Airflow's database.
 WHAT TO CHANGE
 
 - Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
-- ``paid_calls``: any code that returns rows.
+- ``paid_calls``: any code that returns rows. ``:name`` is how SQLite and Databricks have a parameter written;
+  PostgreSQL, MySQL, Snowflake and BigQuery ``%(name)s``, DuckDB ``$name``, and Trino ``?`` for those of a list.
 - ``mapping``: the parameters whose columns are named otherwise.
 - ``max_rejected``: the share of bad rows that you tolerate; 0 is the default.
 """

@@ -14,7 +14,8 @@ WHAT TO CHANGE
   holds the account's ordinary API credentials; without it, the calls are not looked for, and you are asked at once.
 - ``LEDGER``: ``ledger_conn_id`` and ``ledger_namespace``, if your delivering tasks have them.
 - ``CALLS`` and ``mapping``: as in the delivering DAG, but for all calls of the time from which calls may be unknown,
-  ``LOOK_BACK``. ``:name`` is how SQLite names a parameter; PostgreSQL and MySQL write ``%(name)s``.
+  ``LOOK_BACK``. ``:name`` is how SQLite and Databricks have a parameter written; PostgreSQL, MySQL, Snowflake and
+  BigQuery ``%(name)s``, DuckDB ``$name``, and Trino ``?`` for those of a list.
 - ``ask``: who may answer, and who is told by e-mail or Slack, are options of Airflow's ``HITLOperator``. What nobody
   has answered when ``TIME_TO_ANSWER`` is over is left, and asked again the next morning.
 """

@@ -153,6 +153,12 @@ READING = (
         "--sql", type=not_empty, metavar="SQL", help="and the query for them, or the path of a file that ends in .sql"
     ),
     argument(
+        "--hook-params",
+        type=_object,
+        metavar="JSON",
+        help="as the delivering task has them: further parameters of the hook of --sql-conn-id",
+    ),
+    argument(
         "--mapping",
         type=_mapping,
         metavar="JSON",

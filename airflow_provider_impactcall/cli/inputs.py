@@ -28,7 +28,7 @@ def rows_given(args: Namespace) -> Iterator[tuple[Iterable[Mapping[str, Any]], R
     with ExitStack() as stack:
         try:
             if args.file is None:
-                rows: Any = stack.enter_context(drained(args.sql_conn_id, _query(args.sql)))
+                rows: Any = stack.enter_context(drained(args.sql_conn_id, _query(args.sql), None, args.hook_params))
             else:
                 rows = stack.enter_context(rows_of(args.file, CsvFormat.of(options)))
         except (ImpactCallError, AirflowException):

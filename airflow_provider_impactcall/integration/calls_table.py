@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
-from airflow_provider_impactcall.integration.sql import sql_hook
+from airflow_provider_impactcall.integration.sql_hooks import sql_hook
 
 Upsert = Callable[[Connection, sa.Table, Sequence[Mapping[str, Any]]], None]
 """Writes rows by their key, which no two of them share, within a transaction."""
@@ -186,15 +186,16 @@ class CallsTable:
 
 
 @contextmanager
-def calls_table(sql_conn_id: str, name: str) -> Iterator[CallsTable]:
+def calls_table(sql_conn_id: str, name: str, hook_params: Mapping[str, Any] | None = None) -> Iterator[CallsTable]:
     """A table of calls, which is there and has all its columns within the context.
 
     :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` with a SQLAlchemy engine
     :param name: ``table`` or ``schema.table``
+    :param hook_params: further parameters of the hook's constructor
     :raises InvalidOption: if the connection has no such engine, or the table lacks columns
     :raises AirflowException: if the database cannot be reached
     """
-    hook = sql_hook("sql_conn_id", sql_conn_id)
+    hook = sql_hook("sql_conn_id", sql_conn_id, hook_params)
     with _unquoted():
         try:
             engine = hook.get_sqlalchemy_engine()

@@ -36,6 +36,8 @@ ENDINGS = (".yaml", ".yml", ".json")
 _Path = Path | ObjectStoragePath
 _PATHS = (str, PathLike, ObjectStoragePath)
 _QUERY = {"sql", "sql_conn_id"}
+_HOOK_PARAMS = "hook_params"
+_TRUTHS = {"true": True, "false": False}
 _NULLS = ("", "~", "null", "Null", "NULL")
 _SHOWN = 5
 
@@ -115,7 +117,7 @@ def _with_tables(source: Any, beside: _Path | None, problems: list[str]) -> Any:
 def _table(lookup: Any, beside: _Path | None) -> Any:
     if isinstance(lookup, _PATHS):
         return _from_csv(_path("it", lookup, ".csv", beside=beside))
-    if isinstance(lookup, Mapping) and lookup and lookup.keys() <= _QUERY:
+    if isinstance(lookup, Mapping) and lookup and lookup.keys() <= {*_QUERY, _HOOK_PARAMS}:
         return _from_query(lookup, beside)
     return lookup
 
@@ -133,13 +135,13 @@ def _from_csv(path: _Path) -> Mapping[str, Any]:
 
 
 def _from_query(query: Mapping[str, Any], beside: _Path | None) -> Mapping[str, Any]:
-    if query.keys() != _QUERY or not all(isinstance(text, str) and text for text in query.values()):
+    if not query.keys() >= _QUERY or not all(isinstance(query[name], str) and query[name] for name in _QUERY):
         raise InvalidOption("a query has both 'sql' and 'sql_conn_id', as text")
     sql = query["sql"]
     if sql.endswith(".sql"):
         sql = _text(_path("sql", sql, ".sql", beside=beside))
     try:
-        with drained(query["sql_conn_id"], sql) as rows:
+        with drained(query["sql_conn_id"], sql, hook_params=_hook_params(query.get(_HOOK_PARAMS))) as rows:
             if len(rows.columns) != 2:
                 raise InvalidOption(f"its query must give two columns, key and value, and gives {len(rows.columns)}")
             return _without_doubt(
@@ -152,6 +154,13 @@ def _from_query(query: Mapping[str, Any], beside: _Path | None) -> Mapping[str, 
         raise AirflowException(
             f"mapping: the query of a lookup failed ({type(error).__name__}); the database's own client says why"
         ) from None
+
+
+def _hook_params(given: Any) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    # In a YAML file, every scalar is text.
+    return {name: _TRUTHS.get(value, value) if isinstance(value, str) else value for name, value in given.items()}
 
 
 def _without_doubt(name: str, entries: Iterable[tuple[str, Sequence[Any]]]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""A SQL connection's hook, for what reads a warehouse and for what keeps the ledger."""
+"""The rows of a query of a warehouse, on disk."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.drivers import columns_named, lenient, number_of_mysql
+from airflow_provider_impactcall.integration.query_parameters import parameters_explained
+from airflow_provider_impactcall.integration.sql_hooks import sql_hook
 from airflow_provider_impactcall.records.column_names import may_be_shown
 
 log = logging.getLogger(__name__)
@@ -39,42 +41,54 @@ _NO_VALUE = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b|^[0-9]{4} \([0-9A-Z]{5}\
 _VALUE = re.compile(r"[0-9]([_. ()-]{0,2}[0-9]){6}|://")
 
 
-def sql_hook(option: str, conn_id: str) -> DbApiHook:
-    """The hook of a SQL connection.
-
-    :param option: the option that names the connection, for the message
-    :raises InvalidOption: if it is one of something else
-    """
-    connection: Any = BaseHook.get_connection(conn_id)
-    hook = connection.get_hook()
-    if not isinstance(hook, DbApiHook):
-        raise InvalidOption(f"{option}: the connection {conn_id!r} is none of a SQL database")
-    return hook
-
-
 @contextmanager
-def drained(sql_conn_id: str, sql: str, parameters: Any = None) -> Iterator[Spool]:
+def drained(
+    sql_conn_id: str, sql: str, parameters: Any = None, hook_params: Mapping[str, Any] | None = None
+) -> Iterator[Spool]:
     """The rows of a query, on disk; gone once the context ends.
 
     The result is read with a server-side cursor where the database has one. A value that Python has none for, such as
     PostgreSQL's ``infinity``, is an :class:`.UnreadableValue`.
 
-    :param sql: one query; its transaction is rolled back
-    :param parameters: in the driver's own style
-    :raises InvalidOption: if it gives no rows, or two columns of one name, or a value at which its driver fails
+    :param sql: one query. Where the hook can have its driver not commit by itself, its transaction is rolled back
+    :param parameters: in the driver's own style, see :data:`.query_parameters.STYLES`
+    :param hook_params: further parameters of the hook's constructor
+    :raises InvalidOption: if it gives no rows, or two columns of one name, or a value at which its driver fails, or its
+        parameters are in another style than the driver's
     :raises AirflowException: if it fails over a value, or while rows are fetched, without the driver's own words, which
         may quote what it read; whatever else the database says against the query is raised as its driver has it
     """
-    hook = sql_hook("sql_conn_id", sql_conn_id)
-    with _open(hook.get_conn()) as connection, _open(_cursor(connection)) as cursor:
-        lenient(connection, cursor)
-        with _values_unquoted(_is_of_a_value), _query_unquoted():
-            # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
-            cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
-        spool = fetched(cursor)
+    hook = sql_hook("sql_conn_id", sql_conn_id, hook_params)
+    with _open(hook.get_conn()) as connection:
+        _have_not_committed(hook, connection)
+        with _executed(connection, sql, parameters) as cursor:
+            spool = fetched(cursor)
     log.info("%d rows read", len(spool))
     with spool:
         yield spool
+
+
+def _have_not_committed(hook: DbApiHook, connection: Any) -> None:
+    """Have a driver that commits by itself, as Snowflake's, not do so, if its hook can."""
+    if hook.supports_autocommit:
+        try:
+            hook.set_autocommit(connection, False)
+        except Exception as error:
+            log.info("The driver may commit what the query changes (%s)", type(error).__name__)
+
+
+@contextmanager
+def _executed(connection: Any, sql: str, parameters: Any) -> Iterator[Any]:
+    with _open(_cursor(connection)) as cursor:
+        lenient(connection, cursor)
+        with (
+            _values_unquoted(_is_of_a_value),
+            _query_unquoted(),
+            parameters_explained(connection, sql, parameters),
+        ):
+            # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
+            cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
+        yield cursor
 
 
 def fetched(cursor: Any) -> Spool:

@@ -32,6 +32,8 @@ class ExportLedgerOperator(BaseOperator):
     A **file** has all that is selected, each time anew, and is complete or not there.
 
     :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` with a SQLAlchemy engine (templated)
+    :param hook_params: further parameters of its hook's constructor, as Airflow's own SQL operators have them
+        (templated)
     :param table: ``table`` or ``schema.table`` in it (templated)
     :param path: or a file, local or any ``ObjectStoragePath``: CSV, JSON lines or Parquet if it ends in ``.csv``,
         ``.jsonl`` or ``.ndjson``, ``.parquet`` (templated)
@@ -47,7 +49,7 @@ class ExportLedgerOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("sql_conn_id", "table", "path", "state", "since", "until"),
+        *("sql_conn_id", "hook_params", "table", "path", "state", "since", "until"),
         *("impactcall_conn_id", "ledger_conn_id", "ledger_namespace"),
     )
 
@@ -55,6 +57,7 @@ class ExportLedgerOperator(BaseOperator):
         self,
         *,
         sql_conn_id: str | None = None,
+        hook_params: Mapping[str, Any] | None = None,
         table: str | None = None,
         path: str | None = None,
         state: Several = None,
@@ -67,6 +70,7 @@ class ExportLedgerOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.sql_conn_id = sql_conn_id
+        self.hook_params = hook_params
         self.table = table
         self.path = path
         self.state = state
@@ -125,7 +129,7 @@ class ExportLedgerOperator(BaseOperator):
         from airflow_provider_impactcall.integration.calls_table import calls_table
         from airflow_provider_impactcall.integration.exports import TableExport
 
-        with calls_table(str(self.sql_conn_id), str(self.table)) as table:
+        with calls_table(str(self.sql_conn_id), str(self.table), self.hook_params) as table:
             export = TableExport(ledger, table, selection.states)
             try:
                 export.run(selection.since, selection.until)

@@ -63,6 +63,7 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
         (templated)
     :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` (templated)
     :param parameters: the query's parameters, in the driver's own style (templated)
+    :param hook_params: as the delivering task has them (templated)
     :param mapping: as the delivering task has it
     :param constants: as the delivering task has it (templated)
     :param timezone: as the delivering task has it (templated)
@@ -77,6 +78,7 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
         "sql",
         "sql_conn_id",
         "parameters",
+        "hook_params",
         "constants",
         "timezone",
         "vendor",
@@ -92,6 +94,7 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
         sql: str,
         sql_conn_id: str,
         parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        hook_params: Mapping[str, Any] | None = None,
         mapping: Mapping[str, Source] | str | PathLike[str] | None = None,
         constants: Mapping[str, Any] | None = None,
         timezone: str | tzinfo | None = None,
@@ -106,6 +109,7 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
         self.sql_conn_id = sql_conn_id
         warn_of_phone_numbers(parameters)
         self.parameters = parameters
+        self.hook_params = hook_params
         self.mapping = mapping
         self.constants = constants
         self.timezone = timezone
@@ -128,7 +132,7 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
         def with_rows(hook: ImpactCallLedgerHook, author: Author) -> _T:
             from airflow_provider_impactcall.integration.sql import drained
 
-            with drained(self.sql_conn_id, self.sql, reveal(self.parameters)) as rows:
+            with drained(self.sql_conn_id, self.sql, reveal(self.parameters), self.hook_params) as rows:
                 options = RowOptions(
                     mapping=self.mapping,
                     constants=self.constants,

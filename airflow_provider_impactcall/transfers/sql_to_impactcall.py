@@ -23,16 +23,25 @@ class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
     The result is read with a server-side cursor where the database has one, and drained to disk before the
     first call is sent, so that the warehouse is not kept waiting for the endpoint.
 
-    :param sql: one query, or the path of a ``.sql`` file (templated). Its transaction is rolled back: it cannot mark
-        what it reads, and need not, as the ledger knows what was sent
-    :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` (templated)
-    :param parameters: the query's parameters, in the driver's own style (templated). One that looks like a phone number
-        is never shown, and warned about, as it stands in the DAG's code; days and times are shown
+    :param sql: one query, or the path of a ``.sql`` file (templated). It need not mark what it reads, as the ledger
+        knows what was sent; where the hook can have its driver not commit by itself, it cannot, as its transaction is
+        rolled back
+    :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook``, or one to Databricks or Google Cloud
+        (BigQuery), whose hook for SQL is taken (templated)
+    :param parameters: the query's parameters, in the driver's own style: a dict for ``%(day)s`` of PostgreSQL, MySQL,
+        Snowflake and BigQuery, ``:day`` of SQLite and Databricks, ``$day`` of DuckDB; a list for ``?`` of Trino
+        (templated). One that looks like a phone number is never shown, and warned about, as it stands in the DAG's
+        code; days and times are shown
+    :param hook_params: further parameters of the hook's constructor, as Airflow's own SQL operators have them
+        (templated)
     :param kwargs: every option of :class:`~airflow_provider_impactcall.operators.impactcall.DeliverCallsOperator`,
         and of Airflow's ``BaseOperator``
     """
 
-    template_fields: Sequence[str] = ("sql", "sql_conn_id", "parameters", *DeliverCallsOperator.template_fields)
+    template_fields: Sequence[str] = (
+        *("sql", "sql_conn_id", "parameters", "hook_params"),
+        *DeliverCallsOperator.template_fields,
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
     template_ext: Sequence[str] = (".sql",)
 
@@ -43,6 +52,7 @@ class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
         sql: str,
         sql_conn_id: str,
         parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        hook_params: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -50,6 +60,7 @@ class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
         self.sql_conn_id = sql_conn_id
         warn_of_phone_numbers(parameters)
         self.parameters = parameters
+        self.hook_params = hook_params
 
     def execute(self, context: Context) -> dict[str, ReportValue]:
         """Read the rows, then deliver them. See :meth:`DeliverCallsOperator.deliver` for the rest.
@@ -59,7 +70,7 @@ class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
         from airflow_provider_impactcall.integration.sql import drained
 
         try:
-            with drained(self.sql_conn_id, self.sql, reveal(self.parameters)) as rows:
+            with drained(self.sql_conn_id, self.sql, reveal(self.parameters), self.hook_params) as rows:
                 return self.deliver(rows, context)
         except InvalidOption as error:
             raise AirflowFailException(str(error)) from None

@@ -269,7 +269,7 @@ def is_meant(name: str, code: str) -> bool:
 CONFIG = get_provider_info()["config"]
 OPTIONS = inspect.signature(DeliverCallsOperator.__init__).parameters
 # Two ways to write a parameter as a column, and two in which databases write a query's parameter.
-EXAMPLES = {"CampaignId", "campaign_id", ":name", "%(name)s"}
+EXAMPLES = {"CampaignId", "campaign_id", ":name", "%(name)s", "$name", "?"}
 SAMPLES = [pytest.param(*said_and_done(file), id=file.stem) for file in sorted(DAGS.glob("*.py"))]
 
 

@@ -112,7 +112,7 @@ def test_options_of_what_a_person_selects() -> None:
 
 
 _OPTIONS_OF_CORRECTIONS = {
-    *("why", "sql", "sql_conn_id", "parameters", "mapping", "constants", "timezone", "vendor"),
+    *("why", "sql", "sql_conn_id", "parameters", "hook_params", "mapping", "constants", "timezone", "vendor"),
     *("prefiltered", "nulls", "key"),
     *("api_conn_id", "older_than", "impactcall_conn_id", "ledger_conn_id", "ledger_namespace"),
 }
