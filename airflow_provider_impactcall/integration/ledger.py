@@ -18,10 +18,9 @@ from airflow_provider_impactcall.delivery.ledger.migrations import Standing, sta
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.private_files import make
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated, LedgerUnusable
-from airflow_provider_impactcall.integration.sql import sql_hook
+from airflow_provider_impactcall.integration.ledger_database import ledger_engine
 
 EMBEDDED = "embedded"
-_DIALECTS = ("sqlite", "postgresql", "mariadb", "mysql")
 _LONGEST_NAMESPACE = 255
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
@@ -31,7 +30,8 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
 
     :param ledger_conn_id: a SQL connection, or ``embedded``: a SQLite file in the Airflow home. None takes
         ``[impactcall] ledger_conn_id``, or ``embedded`` where all workers share one machine
-    :raises InvalidOption: if there is none, and workers of several machines would not know of each other
+    :raises InvalidOption: if there is none, and workers of several machines would not know of each other; or there
+        cannot be one, see :func:`.ledger_engine`
     :raises LedgerOutdated: if an earlier version of this package made it, and it is not the embedded file
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
@@ -39,12 +39,6 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
         raise InvalidOption(f"ledger_namespace must have at most {_LONGEST_NAMESPACE} characters")
     conn_id = ledger_conn_id or configured()
     engine = _engine(conn_id)
-    if engine.dialect.name not in _DIALECTS:
-        engine.dispose()
-        raise InvalidOption(
-            "ledger_conn_id: the ledger can be in SQLite, PostgreSQL, MariaDB or MySQL, and not in "
-            f"{engine.dialect.name}"
-        )
     _keep_private(engine)
     ledger = Ledger(engine, namespace)
     try:
@@ -89,7 +83,7 @@ def migrate_ledger(ledger_conn_id: str | None, *, dry_run: bool = False) -> Migr
 
     :param ledger_conn_id: a SQL connection, or ``embedded``. None takes the configured one
     :param dry_run: only look what is to be done
-    :raises InvalidOption: if there is none
+    :raises InvalidOption: if there is none, or there cannot be one, see :func:`.ledger_engine`
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     conn_id = ledger_conn_id or configured()
@@ -119,7 +113,7 @@ def existing_ledger(conn_id: str) -> Ledger | None:
     """The ledger to look at, of no namespace, or None if no delivery has made one yet. Nothing is written.
 
     :param conn_id: a SQL connection, or ``embedded``
-    :raises InvalidOption: if the connection is not that of a SQL database
+    :raises InvalidOption: if there cannot be one, see :func:`.ledger_engine`
     :raises LedgerOutdated: if an earlier version of this package made it
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
@@ -128,7 +122,7 @@ def existing_ledger(conn_id: str) -> Ledger | None:
             return None  # To connect would make it.
         engine = _embedded()
     else:
-        engine = sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine(engine_kwargs={"pool_pre_ping": True})
+        engine = ledger_engine(conn_id, pre_ping=True)
     with reachable():
         try:
             found = standing(engine)
@@ -179,7 +173,7 @@ def _default() -> str:
 
 
 def _engine(conn_id: str) -> sa.Engine:
-    return _embedded() if conn_id == EMBEDDED else sql_hook("ledger_conn_id", conn_id).get_sqlalchemy_engine()
+    return _embedded() if conn_id == EMBEDDED else ledger_engine(conn_id)
 
 
 def _keep_private(engine: sa.Engine) -> None:

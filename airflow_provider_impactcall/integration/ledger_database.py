@@ -1,0 +1,304 @@
+"""The database of a shared ledger: which kinds it can be of, and how it is opened: as Airflow's own hook opens it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from copy import deepcopy
+from functools import partial
+from typing import Any, NoReturn, cast
+
+import sqlalchemy as sa
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.integration.sql_hooks import hook_of
+
+_DIALECTS = {"sqlite": "sqlite", "postgres": "postgresql", "mysql": "mysql"}
+"""By the type of connection that Airflow has for it."""
+
+_REFUSED = {
+    "athena": "Amazon Athena",
+    "databricks": "Databricks",
+    "duckdb": "DuckDB",
+    "gcpbigquery": "Google BigQuery",
+    "generic": "a database of a kind that a 'generic' connection does not tell",
+    "google_cloud_platform": "Google BigQuery",
+    "jdbc": "a database behind JDBC",
+    "mssql": "Microsoft SQL Server",
+    "odbc": "a database behind ODBC",
+    "oracle": "Oracle",
+    "presto": "Presto",
+    "redshift": "Amazon Redshift",
+    "snowflake": "Snowflake",
+    "trino": "Trino",
+}
+"""By the same. To refuse one of these, its driver need not be there, and nothing is opened."""
+
+_POSTGRESQL = {"psycopg": "postgresql+psycopg", "psycopg2": "postgresql+psycopg2"}
+_MYSQL = {
+    "mysqlclient": "mysql+mysqldb",
+    "mysql-connector-python": "mysql+mysqlconnector",
+    "pymysql": "mysql+pymysql",
+}
+# Of a MySQL connection's extra, what is not handed to the driver as it is.
+_OF_MYSQLS_HOOK = ("aws_conn_id", "charset", "client", "cursor", "iam", "local_infile", "ssl", "ssl_mode")
+_MODES_WITHOUT_TLS = ("disable", "disabled", "allow", "prefer", "preferred")
+_OF_TLS = (
+    *("sslcert", "sslrootcert"),
+    *("ssl", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_verify_cert", "ssl_verify_identity"),
+)
+
+
+def ledger_engine(conn_id: str, *, pre_ping: bool = False) -> Engine:
+    """The engine for the ledger of a SQL connection. A server was reached once it is returned, and nothing written.
+
+    :param conn_id: the Airflow connection
+    :param pre_ping: SQLAlchemy's ``pool_pre_ping``
+    :raises InvalidOption: if a ledger cannot be in its database, or it cannot be opened as it says, or it asks for TLS
+        and the server was reached without
+    :raises LedgerUnusable: if the database cannot be reached
+    """
+    connection: Any = BaseHook.get_connection(conn_id)
+    if connection.conn_type in _REFUSED:
+        _refuse(conn_id, _REFUSED[connection.conn_type])
+    hook: Any = hook_of("ledger_conn_id", connection)
+    extra = connection.extra_dejson
+    dialect = _DIALECTS.get(connection.conn_type) or _dialect(hook, conn_id, connection.conn_type)
+    if dialect == "sqlite":
+        return cast("Engine", hook.get_sqlalchemy_engine(engine_kwargs={"pool_pre_ping": pre_ping}))
+    if dialect == "postgresql":
+        hook = _with_query(hook, connection)
+        return _Postgres(conn_id, extra, hook.get_conn).engine(pre_ping=pre_ping)
+    if dialect not in ("mysql", "mariadb"):
+        _refuse(conn_id, dialect)
+    with _opening(conn_id):
+        mysql = sa.create_engine(f"{_MYSQL[extra.get('client', 'mysqlclient')]}://").dialect
+    return _Mysql(conn_id, extra, partial(_open_mysql, mysql, hook, connection)).engine(pre_ping=pre_ping)
+
+
+@contextmanager
+def _opening(conn_id: str) -> Iterator[None]:
+    """Turns what a hook or a driver raises as it opens a connection into an error of ours: its text may hold anything.
+
+    :raises InvalidOption: if what the connection says cannot be done
+    :raises LedgerUnusable: if its database cannot be reached
+    """
+    try:
+        yield
+    except ImpactCallError:
+        raise
+    except (
+        *(AirflowException, AttributeError, ImportError, LookupError, RuntimeError),
+        *(SQLAlchemyError, TypeError, ValueError),
+    ) as error:
+        raise InvalidOption(
+            f"ledger_conn_id: the connection {conn_id!r} cannot be opened as it says ({type(error).__name__}): its "
+            "driver is not installed, or does not know something in its extra"
+        ) from None
+    except Exception as error:
+        raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
+
+
+def _refuse(conn_id: str, database: str) -> NoReturn:
+    raise InvalidOption(
+        f"ledger_conn_id: the connection {conn_id!r} leads to {database}, and a ledger can be in PostgreSQL, MariaDB, "
+        "MySQL or SQLite alone: name a connection to one of these, such as to the server that Airflow's own database "
+        "is on. The calls themselves may come from any database"
+    )
+
+
+def _dialect(hook: Any, conn_id: str, conn_type: str) -> str:
+    """The dialect of a database whose type of connection is not one of Airflow's own for a ledger's."""
+    engine = None
+    # Drivers and dialects that are not there, or not of this SQLAlchemy, have many errors.
+    with suppress(Exception):
+        engine = hook.get_sqlalchemy_engine()
+    if engine is None:
+        _refuse(conn_id, f"a database of the type {conn_type!r}")
+    engine.dispose()
+    return str(engine.dialect.name)
+
+
+class _Server:
+    """Opens connections to the server of a ledger, as its hook does, and lets none through that is not as asked for.
+
+    :param conn_id: the Airflow connection
+    :param extra: its extra
+    :param connect: opens one, as a DB-API connection
+    """
+
+    def __init__(self, conn_id: str, extra: Mapping[str, Any], connect: Callable[[], Any]) -> None:
+        self._conn_id = conn_id
+        self._asks_for_tls = _asks_for_tls(extra)
+        self._connect = connect
+        self._first: Any = None
+        self._dbapi: Any = None
+
+    def engine(self, *, pre_ping: bool) -> Engine:
+        """An engine for this server, of the driver that opens it.
+
+        :raises InvalidOption: see :func:`ledger_engine`
+        :raises LedgerUnusable: the same
+        """
+        with _opening(self._conn_id):
+            self._first = self._opened()
+            try:
+                self.refuse_others(self._first)
+                url = f"{self.drivername(self._first)}://"
+                engine = sa.create_engine(url, creator=self._next, pool_pre_ping=pre_ping)
+                self._dbapi = engine.dialect.dbapi
+                return engine
+            except BaseException:
+                self._first.close()
+                raise
+
+    def drivername(self, opened: Any) -> str:
+        """SQLAlchemy's name for the dialect and the driver of a connection."""
+        raise NotImplementedError
+
+    def refuse_others(self, opened: Any) -> None:
+        """See that it is none of the databases that speak the same protocol, and are not what a ledger needs.
+
+        :raises InvalidOption: if it is
+        """
+
+    def settle(self, opened: Any) -> None:
+        """Undo what a connection's extra asks for of a warehouse, and a ledger cannot do with."""
+
+    def is_encrypted(self, opened: Any) -> bool:
+        """Whether nobody on the way to the server can read along."""
+        raise NotImplementedError
+
+    def _next(self) -> Any:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        try:
+            return self._opened()
+        except (ImpactCallError, self._dbapi.Error):
+            raise
+        except Exception as error:
+            # Such as of whoever gives tokens: the ledger is away for a moment, as if its server were.
+            raise self._dbapi.OperationalError(type(error).__name__) from None
+
+    def _opened(self) -> Any:
+        opened = self._connect()
+        try:
+            self.settle(opened)
+            if self._asks_for_tls and not self.is_encrypted(opened):
+                raise InvalidOption(
+                    f"ledger_conn_id: the connection {self._conn_id!r} asks for TLS, and its server was reached "
+                    "without: the server has none, or the driver does not know what the extra says of it"
+                )
+        except BaseException:
+            with suppress(Exception):
+                opened.close()
+            raise
+        return opened
+
+
+class _Postgres(_Server):
+    def drivername(self, opened: Any) -> str:
+        return _POSTGRESQL[_driver(opened)]
+
+    def refuse_others(self, opened: Any) -> None:
+        opened.autocommit = True
+        with closing(opened.cursor()) as cursor:
+            cursor.execute("SELECT version()")
+            (version,) = cursor.fetchone()
+        opened.autocommit = False
+        if "redshift" in version.lower():
+            _refuse(self._conn_id, _REFUSED["redshift"])
+        if not version.startswith("PostgreSQL"):
+            _refuse(self._conn_id, version.partition(" ")[0])
+
+    def settle(self, opened: Any) -> None:
+        if _driver(opened) == "psycopg":
+            from psycopg.rows import tuple_row
+
+            opened.row_factory = tuple_row
+            # A pooler in transaction mode has one server's connection for several clients, and each would run what
+            # another has prepared by the same name.
+            opened.prepare_threshold = None
+        else:
+            opened.cursor_factory = None
+
+    def is_encrypted(self, opened: Any) -> bool:
+        # Of the client, as behind a pooler the server sees another connection than this one.
+        info = opened.pgconn if _driver(opened) == "psycopg" else opened.info
+        return bool(info.ssl_in_use) or str(opened.info.host).startswith(("/", "@"))
+
+
+class _Mysql(_Server):
+    def drivername(self, opened: Any) -> str:
+        return {"MySQLdb": "mysql+mysqldb", "mysql": "mysql+mysqlconnector", "pymysql": "mysql+pymysql"}[
+            _driver(opened)
+        ]
+
+    def is_encrypted(self, opened: Any) -> bool:
+        # Of the server, as client libraries connect without where the server has none, whatever they were told.
+        with closing(opened.cursor()) as cursor:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+            found = cursor.fetchone()
+        return bool(found and found[1])
+
+
+def _with_query(hook: Any, connection: Any) -> Any:
+    """The hook of a PostgreSQL connection that opens it with what the extra has for engines of SQLAlchemy, too."""
+    extra = connection.extra_dejson
+    query = extra.get("sqlalchemy_query")
+    if not query:
+        return hook
+    if not isinstance(query, dict):
+        raise InvalidOption(
+            f"ledger_conn_id: sqlalchemy_query in the extra of the connection {connection.conn_id!r} must be an object"
+        )
+    connection = deepcopy(connection)
+    connection.extra = json.dumps({**query, **extra})
+    return hook_of("ledger_conn_id", connection, {"connection": connection})
+
+
+def _open_mysql(dialect: Any, hook: Any, connection: Any) -> Any:
+    """Open a connection as MySQL's hook does. Not by ``get_conn``: then the driver would count rows that an UPDATE
+    changes, where SQLAlchemy and the ledger count those that it finds; and the hook knows no PyMySQL.
+    """
+    extra = connection.extra_dejson
+    password, port = connection.password or None, connection.port or 3306
+    if extra.get("iam"):
+        password, port = hook.get_iam_token(connection)
+    url = URL.create(
+        f"mysql+{dialect.driver}",
+        username=connection.login or None,
+        password=password,
+        host=connection.host or "localhost",
+        port=int(port),
+        database=getattr(hook, "schema", None) or connection.schema or None,
+        query={name: str(value) for name, value in extra.items() if value and name not in _OF_MYSQLS_HOOK},
+    )
+    _, arguments = dialect.create_connect_args(url)
+    arguments["charset"] = "utf8mb4"
+    if tls := extra.get("ssl"):
+        given = json.loads(tls) if isinstance(tls, str) else tls
+        of_connector = dialect.driver == "mysqlconnector"
+        arguments.update({f"ssl_{name}": value for name, value in given.items()} if of_connector else {"ssl": given})
+    if dialect.driver == "mysqldb":
+        if mode := extra.get("ssl_mode"):
+            arguments["ssl_mode"] = mode
+        if extra.get("iam"):
+            arguments["read_default_group"] = "enable-cleartext-plugin"
+    return dialect.connect(**arguments)
+
+
+def _asks_for_tls(extra: Mapping[str, Any]) -> bool:
+    asked = {**(extra.get("sqlalchemy_query") or {}), **extra}
+    if mode := asked.get("sslmode") or asked.get("ssl_mode"):
+        return str(mode).lower() not in _MODES_WITHOUT_TLS
+    return any(asked.get(name) for name in _OF_TLS)
+
+
+def _driver(opened: Any) -> str:
+    return type(opened).__module__.partition(".")[0]

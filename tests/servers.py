@@ -1,0 +1,209 @@
+"""Servers that stand before a database, and databases that only some tests need, for as long as they need them."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import getpass
+import ipaddress
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+_SSL_REQUEST, _GSS_REQUEST = 80877103, 80877104
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A server's certificate for 127.0.0.1, which is also the authority that signed it."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def made(cls, folder: Path, name: str = "server") -> Certificate:
+        """A new one, in a folder."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        now = datetime.datetime.now(datetime.UTC)
+        day = datetime.timedelta(days=1)
+        certificate = (
+            x509.CertificateBuilder(
+                subject, subject, key.public_key(), x509.random_serial_number(), now - day, now + day
+            )
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            )
+            .sign(key, hashes.SHA256())
+        )
+        made = cls(folder / f"{name}.crt", folder / f"{name}.key")
+        made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        unencrypted = serialization.NoEncryption()
+        form = serialization.PrivateFormat.PKCS8
+        made.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, unencrypted))
+        made.key.chmod(0o600)
+        return made
+
+
+class PostgresRelay:
+    """A way to a PostgreSQL server on a socket: a port on 127.0.0.1, with TLS up to here if it has a certificate.
+
+    :param folder: of the server's socket
+    :param certificate: None for a server without TLS
+    """
+
+    def __init__(self, folder: str, certificate: Certificate | None = None) -> None:
+        self._socket = f"{folder}/.s.PGSQL.5432"
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(certificate.certificate, certificate.key)
+        self.port = 0
+        self.connections = 0
+
+    @contextmanager
+    def in_thread(self) -> Iterator[PostgresRelay]:
+        """Within it, the relay runs."""
+        loop = asyncio.new_event_loop()
+        server = loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.port = server.sockets[0].getsockname()[1]
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            loop.call_soon_threadsafe(server.close)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+                with suppress(BaseException):
+                    loop.run_until_complete(task)
+            loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.CancelledError, asyncio.IncompleteReadError, OSError):
+            first = await reader.readexactly(8)
+            while struct.unpack("!ii", first) in ((8, _SSL_REQUEST), (8, _GSS_REQUEST)):
+                if self._tls is not None and struct.unpack("!ii", first)[1] == _SSL_REQUEST:
+                    writer.write(b"S")
+                    await writer.start_tls(self._tls)
+                else:
+                    writer.write(b"N")
+                first = await reader.readexactly(8)
+            self.connections += 1
+            from_server, to_server = await asyncio.open_unix_connection(self._socket)
+            to_server.write(first)
+            await asyncio.gather(_pump(reader, to_server), _pump(from_server, writer))
+        writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@contextmanager
+def mariadb(*options: str) -> Iterator[int]:
+    """A MariaDB server of Debian's package ``mariadb-server``, by its port; root has no password.
+
+    :param options: further ones of ``mariadbd``
+    """
+    with tempfile.TemporaryDirectory(prefix="impactcall-mariadb-", ignore_cleanup_errors=True) as folder:
+        user = getpass.getuser()
+        made = [
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={folder}/data",
+            "--auth-root-authentication-method=normal",
+        ]
+        subprocess.run([*made, f"--user={user}", "--skip-test-db"], check=True, capture_output=True)
+        port = _free_port()
+        where = [f"--datadir={folder}/data", f"--socket={folder}/socket", "--bind-address=127.0.0.1", f"--port={port}"]
+        # Processes die here, and never the machine.
+        quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M"]
+        command = [_program("mariadbd"), "--no-defaults", f"--user={user}", *where, *quick, *options]
+        with _running(command, port):
+            yield port
+
+
+@contextmanager
+def pgbouncer(folder: str, database: str, login: str) -> Iterator[int]:
+    """A PgBouncer of Debian's package before a PostgreSQL server on a socket, in transaction mode, by its port.
+
+    :param folder: of the server's socket
+    :param database: the server's, under its own name
+    :param login: who may connect, without a password
+    """
+    with tempfile.TemporaryDirectory(prefix="impactcall-pgbouncer-", ignore_cleanup_errors=True) as own:
+        port = _free_port()
+        Path(own, "users").write_text(f'"{login}" ""\n')
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": port,
+            "unix_socket_dir": "",
+            "auth_type": "any",
+            "auth_file": f"{own}/users",
+            "pool_mode": "transaction",
+            "default_pool_size": 2,
+        }
+        lines = ["[databases]", f"{database} = host={folder} user={login} dbname={database}", "[pgbouncer]"]
+        Path(own, "ini").write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in settings.items()), ""]))
+        command = [_program("pgbouncer"), f"{own}/ini"]
+        if os.getuid() == 0:
+            # It refuses to run as root.
+            for path in (Path(own), Path(own, "ini"), Path(own, "users")):
+                shutil.chown(path, "nobody")
+            command = ["setpriv", "--reuid=nobody", "--clear-groups", *command]
+        with _running(command, port):
+            yield port
+
+
+@contextmanager
+def _running(command: Sequence[str], port: int) -> Iterator[None]:
+    """Within it, a server runs that listens on this port."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+        try:
+            until = time.monotonic() + 60
+            while True:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                if process.poll() is not None or time.monotonic() > until:
+                    said.seek(0)
+                    raise AssertionError(f"{command[0]} does not run: {said.read().decode(errors='replace')[-2000:]}")
+                time.sleep(0.05)
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    assert found is not None, f"there is no {name}: install Debian's package of it"
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
