@@ -34,7 +34,7 @@ export UV_SYSTEM_CERTS := true
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof soak mutants bench bench-quick lint \
+.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof databases databases-tests soak mutants bench lint \
   lint-python lint-web types docs docs-vendors ci nightly constraints clean
 
 help: ## Show this list
@@ -69,7 +69,7 @@ e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflo
 	$(BIN)/python -m pytest -m "e2e or wheel"
 
 chaos: $(INSTALLED) ## Deliveries that are killed, memory with big inputs, the benchmarks in small (5 minutes)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not (browser or e2e or soak or wheel)"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not (browser or databases or e2e or soak or wheel)"
 
 browser: $(INSTALLED) ## The form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
 	@command -v chromium > /dev/null || { echo "There is no chromium. As root: $(DEBIAN) chromium"; exit 1; }
@@ -80,6 +80,12 @@ celery: ## Airflow on Celery, Redis and PostgreSQL, a worker killed; needs Debia
 
 celery-proof: $(INSTALLED)
 	$(BIN)/python -m benchmarks.celery_proof
+
+databases: ## MariaDB, PgBouncer, DuckDB, Snowflake and others; needs Debian's mariadb-server, pgbouncer, libmariadb-dev (5 minutes)
+	@$(MAKE) --no-print-directory databases-tests GROUP=databases VENV=.venv-databases CONSTRAINTS=constraints/databases.txt
+
+databases-tests: $(INSTALLED)
+	$(BIN)/python -m pytest -m databases
 
 soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"
@@ -132,7 +138,7 @@ docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
 ci: ## Everything that has to pass before a change lands (45 minutes)
 	.ci/run
 
-nightly: ## Everything, however long it takes: the whole soak, Celery, all lanes on all versions, all examples, mutants
+nightly: ## Everything, however long it takes: the whole soak, Celery, databases, all lanes on all versions, all examples, mutants
 	.ci/run nightly
 
 constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
@@ -149,6 +155,12 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	file=constraints/celery.txt; \
 	echo "# What make celery installs, with Airflow $(NEWEST). Written by: make constraints" > $$file.new; \
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group celery pyproject.toml \
+	  --constraint constraints/airflow-$(NEWEST).txt >> $$file.new; \
+	mv $$file.new $$file; \
+	echo $$file; \
+	file=constraints/databases.txt; \
+	echo "# What make databases installs, with Airflow $(NEWEST). Written by: make constraints" > $$file.new; \
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group databases pyproject.toml \
 	  --constraint constraints/airflow-$(NEWEST).txt >> $$file.new; \
 	mv $$file.new $$file; \
 	echo $$file; \

@@ -78,8 +78,8 @@ def make(*words: str, minutes: float) -> Job:
 
 
 def debian(*packages: str) -> Job:
-    """Install Debian's packages, those whose program of the same name is missing."""
-    missing = f"for each in {' '.join(packages)}; do command -v $each > /dev/null || echo $each; done"
+    """Install Debian's packages, those whose program is missing: of the same name, or ``package:program``."""
+    missing = f"for each in {' '.join(packages)}; do command -v ${{each#*:}} > /dev/null || echo ${{each%%:*}}; done"
     install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends"
     script = f'missing=$({missing}); [ -z "$missing" ] || ({install} $missing)'
     return Job("debian", ("bash", "-c", script), 10)
@@ -93,6 +93,7 @@ def cells(*markers: str, profile: str, minutes: float) -> list[Job]:
     ]
 
 
+BUILDS_MYSQLCLIENT = ("gcc", "pkg-config", "libmariadb-dev:mariadb_config")
 INSTALL = make("install", minutes=10)
 CHECKS = [make("lint", minutes=3), make("types", minutes=5)]
 # Versions differ in what they do, and hardly in what they do with one example and not with another.
@@ -126,11 +127,12 @@ PLANS = {
                 make("mutants", minutes=120),
             ],
             [
-                debian("chromium", "redis-server"),
+                debian("chromium", "redis-server", "pgbouncer", "mariadb-server:mariadbd", *BUILDS_MYSQLCLIENT),
                 make("demo", minutes=5),
                 make("e2e", minutes=60),
                 make("browser", minutes=30),
                 make("celery", minutes=30),
+                make("databases", minutes=30),
                 make("soak", "ONLY=not short", minutes=120),
                 make("fuzz", "SECONDS=3600", minutes=75),
             ],

@@ -17,10 +17,10 @@ LANES = {
     "pure": "neither Airflow nor a database: records, sandbox, engine and pacing in virtual time, documentation",
     "ledger": "the ledger and the rate limit on their databases",
     "airflow": "what imports Airflow: hooks, operators, transfers, decorators, commands, pages, DAGs",
-    "long": "minutes: killed deliveries, whole Airflows, memory, browsers; make e2e, browser, soak",
+    "long": "minutes: killed deliveries, whole Airflows, memory, browsers, other databases; make chaos, e2e, browser",
 }
 # These markers pick a part of the long lane, and put a test into it.
-PARTS_OF_LONG = ("browser", "e2e", "memory", "soak", "wheel")
+PARTS_OF_LONG = ("browser", "databases", "e2e", "memory", "soak", "wheel")
 
 
 def lanes_of(item: pytest.Item) -> set[str]:

@@ -146,10 +146,10 @@ def mariadb(*options: str) -> Iterator[int]:
 
 
 @contextmanager
-def pgbouncer(folder: str, database: str, login: str) -> Iterator[int]:
-    """A PgBouncer of Debian's package before a PostgreSQL server on a socket, in transaction mode, by its port.
+def pgbouncer(server: int, database: str, login: str) -> Iterator[int]:
+    """A PgBouncer of Debian's package before a PostgreSQL server, in transaction mode, by its port.
 
-    :param folder: of the server's socket
+    :param server: the server's port
     :param database: the server's, under its own name
     :param login: who may connect, without a password
     """
@@ -165,7 +165,7 @@ def pgbouncer(folder: str, database: str, login: str) -> Iterator[int]:
             "pool_mode": "transaction",
             "default_pool_size": 2,
         }
-        lines = ["[databases]", f"{database} = host={folder} user={login} dbname={database}", "[pgbouncer]"]
+        lines = ["[databases]", f"{database} = host=127.0.0.1 port={server} user={login}", "[pgbouncer]"]
         Path(own, "ini").write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in settings.items()), ""]))
         command = [_program("pgbouncer"), f"{own}/ini"]
         if os.getuid() == 0:

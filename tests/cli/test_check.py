@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.cli.conftest import Command, numbers
+from tests.databases import as_connection
 
 
 @pytest.fixture
@@ -100,3 +102,26 @@ def test_an_unknown_vendor_is_named_with_those_that_there_are(
     assert done.status == 1
     assert "'calrail'" in done.err
     assert "'callrail'" in done.err
+
+
+def test_a_ledger_that_cannot_be_is_refused_by_name(
+    sandbox: Sandbox, impactcall: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "oracle"}))
+    file = calls_csv(tmp_path / "calls.csv", examples.call("a"))
+    for command in (["check", file], ["list", "--state", "unknown"], ["ledger", "migrate"]):
+        done = impactcall(*command, "--ledger-conn-id", "ledger")
+        assert done.status == 1
+        assert "Oracle" in done.err
+
+
+def test_the_hook_of_a_query_gets_its_parameters(
+    ledger: Sandbox, impactcall: Command, postgres: sa.engine.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", as_connection(postgres))
+    sql = "SELECT 1 / (current_setting('search_path') = 'other')::int AS city"
+    query = ["check", "--sql-conn-id", "warehouse", "--sql", sql]
+    assert "DivisionByZero" in impactcall(*query).err
+    done = impactcall(*query, "--hook-params", '{"options": "-c search_path=other"}')
+    assert "DivisionByZero" not in done.err
+    assert impactcall(*query, "--hook-params", "other").status == 2

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Connection
 from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
@@ -108,6 +110,25 @@ def test_a_connection_that_is_not_of_sql_is_refused_for_good(
     with pytest.raises(AirflowFailException, match=r"\bledger_conn_id\b.*'ledger'"):
         deliver()
     assert not sandbox.requests
+
+
+@pytest.mark.parametrize("dialect", ["mssql", None])
+def test_the_database_of_a_type_of_ones_own_is_refused_by_its_dialect(
+    dialect: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hook(SqliteHook):
+        """Of a connection whose type nothing here knows. The driver of its dialect need not be there."""
+
+        def get_sqlalchemy_engine(self, engine_kwargs: Any = None) -> Any:
+            if dialect is None:
+                raise NotImplementedError
+            return sa.create_engine(f"{dialect}+pymssql://", module=SimpleNamespace(paramstyle="pyformat"))
+
+    hook: Any = Hook
+    monkeypatch.setattr(Connection, "get_hook", lambda *_, **__: hook())
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "ours"}))
+    with pytest.raises(InvalidOption, match=rf"\b{dialect or 'ours'}\b"):
+        ledger_engine("ledger")
 
 
 @pytest.fixture(params=["psycopg", "psycopg2"])

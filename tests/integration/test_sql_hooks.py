@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import sys
+from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -171,3 +175,51 @@ def test_a_driver_that_cannot_is_read_from_all_the_same(tmp_path: Path, monkeypa
     monkeypatch.setattr("airflow.providers.sqlite.hooks.sqlite.SqliteHook", StubbornHook)
     with drained("lite", "SELECT 1 AS one") as rows:
         assert len(rows) == 1
+
+
+class StandIn(SqliteHook):
+    """In the place of a hook whose provider is not installed here, by its own name and parameters."""
+
+    conn_name_attr = "its_conn_id"
+
+    def __init__(self, *, its_conn_id: str, warehouse: str) -> None:
+        super().__init__(its_conn_id)  # type: ignore[no-untyped-call]
+        self.its_conn_id = its_conn_id
+        self.warehouse = warehouse
+
+    def get_conn(self) -> Any:
+        assert self.get_connection(self.its_conn_id).password == examples.PASSWORD
+        return sqlite3.connect(self.warehouse)
+
+
+@pytest.mark.parametrize(
+    ("conn_type", "module", "name"),
+    [
+        ("databricks", "airflow.providers.databricks.hooks.databricks_sql", "DatabricksSqlHook"),
+        ("google_cloud_platform", "airflow.providers.google.cloud.hooks.bigquery", "BigQueryHook"),
+    ],
+)
+def test_a_type_whose_hook_is_of_something_else_is_read_with_the_one_for_sql(
+    conn_type: str, module: str, name: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provided = ModuleType(module)
+    setattr(provided, name, StandIn)
+    monkeypatch.setitem(sys.modules, module, provided)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": conn_type, "password": examples.PASSWORD}))
+    path = str(tmp_path / "warehouse.db")
+    with closing(sqlite3.connect(path)) as lite:
+        call = examples.call("A-1")
+        lite.execute(f"CREATE TABLE calls ({', '.join(call)})")
+        lite.execute(f"INSERT INTO calls VALUES ({', '.join('?' * len(call))})", list(call.values()))
+        lite.commit()
+    operator = SqlToImpactCallOperator(
+        task_id="t", sql="SELECT * FROM calls", sql_conn_id="warehouse", hook_params={"warehouse": path}
+    )
+    assert operator.execute({})["delivered"] == 1
+
+
+def test_without_its_provider_it_fails_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "airflow.providers.databricks.hooks.databricks_sql", None)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "databricks"}))
+    with pytest.raises(InvalidOption, match=r"\bsql_conn_id\b.*'databricks'.*\bprovider\b"):
+        sql_hook("sql_conn_id", "warehouse")
