@@ -135,7 +135,7 @@ class _Server:
         self._conn_id = conn_id
         self._asks_for_tls = _asks_for_tls(extra)
         self._connect = connect
-        self._first: Any = None
+        self._opened_before: list[Any] = []
         self._dbapi: Any = None
 
     def engine(self, *, pre_ping: bool) -> Engine:
@@ -145,16 +145,17 @@ class _Server:
         :raises LedgerUnusable: the same
         """
         with _opening(self._conn_id):
-            self._first = self._opened()
+            first = self._opened()
             try:
-                self.refuse_others(self._first)
-                url = f"{self.drivername(self._first)}://"
+                self.refuse_others(first)
+                url = f"{self.drivername(first)}://"
                 engine = sa.create_engine(url, creator=self._next, pool_pre_ping=pre_ping)
-                self._dbapi = engine.dialect.dbapi
-                return engine
             except BaseException:
-                self._first.close()
+                first.close()
                 raise
+            self._dbapi = engine.dialect.dbapi
+            self._opened_before.append(first)
+            return engine
 
     def drivername(self, opened: Any) -> str:
         """SQLAlchemy's name for the dialect and the driver of a connection."""
@@ -174,9 +175,8 @@ class _Server:
         raise NotImplementedError
 
     def _next(self) -> Any:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
+        with suppress(IndexError):
+            return self._opened_before.pop()  # One of several threads gets it.
         try:
             return self._opened()
         except (ImpactCallError, self._dbapi.Error):
@@ -294,7 +294,8 @@ def _open_mysql(dialect: Any, hook: Any, connection: Any) -> Any:
 
 
 def _asks_for_tls(extra: Mapping[str, Any]) -> bool:
-    asked = {**(extra.get("sqlalchemy_query") or {}), **extra}
+    query = extra.get("sqlalchemy_query")
+    asked = {**(query if isinstance(query, dict) else {}), **extra}
     if mode := asked.get("sslmode") or asked.get("ssl_mode"):
         return str(mode).lower() not in _MODES_WITHOUT_TLS
     return any(asked.get(name) for name in _OF_TLS)
