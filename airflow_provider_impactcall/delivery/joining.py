@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import pickle
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from airflow_provider_impactcall.delivery.items import Skipped
-from airflow_provider_impactcall.delivery.spool import storable
+from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import Problem, ProblemCode
 from airflow_provider_impactcall.records.columns import OpenedRow, Row
 from airflow_provider_impactcall.records.vendors import Join, VendorPreset
 
-# A row of no known call is one by itself: SQLite tells a number from every text.
-_BY_CALL = """
-    SELECT call, number, content
-    FROM (SELECT *, MIN(number) OVER (PARTITION BY call) AS first FROM
-          (SELECT number, COALESCE(call, number) AS call, content FROM input))
-    ORDER BY first, number
+# In a file without a name that nobody reads after a crash.
+_TABLE = """
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    CREATE TABLE rows (number INTEGER PRIMARY KEY, call TEXT NOT NULL);
+"""
+# An index that is made at once is sorted in files, and takes no more memory for more rows.
+_SEVERAL = """
+    CREATE INDEX by_call ON rows (call, number);
+    CREATE TABLE several (first INTEGER PRIMARY KEY, call TEXT NOT NULL);
+    INSERT INTO several SELECT MIN(number), call FROM rows GROUP BY call HAVING COUNT(*) > 1;
+"""
+_OF_SEVERAL = """
+    SELECT first, number FROM several CROSS JOIN rows ON rows.call = several.call ORDER BY first, number
 """
 
 
@@ -41,42 +49,68 @@ def joined(
 ) -> Iterator[tuple[int, Any]]:
     """The rows with their numbers in the input, those of one call together and as the vendor's preset joins them.
 
-    All are read, to a private file without a name, before the first is given.
+    All are read before the first is given, to a private file without a name; but a :class:`.Spool` is one, and is read
+    twice.
 
     :param opened: opens a row; as the preset does if None
     :return: each row, or in its place a :class:`.Skipped`, if another stands for it, or an :class:`Unjoined`
     """
-    with closing(sqlite3.connect("")) as database:
-        database.execute("CREATE TABLE input (number INTEGER PRIMARY KEY, call TEXT, content BLOB)")
-        database.executemany("INSERT INTO input VALUES (?, ?, ?)", _stored(rows, preset, opened or preset.opened))
-        for _, members in groupby(database.execute(_BY_CALL), key=itemgetter(0)):
-            numbers, contents = zip(*((number, content) for _, number, content in members), strict=True)
-            found = [pickle.loads(content) for content in contents]  # noqa: S301 - from a file that is only ours
-            yield from zip(numbers, found if len(found) == 1 else _one_call(numbers, found, preset, join), strict=True)
+    opened = opened or preset.opened
+    opens = partial(_open, opened=opened)
+    with ExitStack() as stack:
+        if isinstance(rows, Spool):
+            spool = rows
+        else:
+            spool = stack.enter_context(Spool())
+            spool.add(rows)
+        index = stack.enter_context(closing(sqlite3.connect("")))
+        index.executescript(_TABLE)
+        index.executemany("INSERT INTO rows VALUES (?, ?)", _calls(spool, preset, opened))
+        index.executescript(_SEVERAL)
+        if index.execute("SELECT 1 FROM several LIMIT 1").fetchone() is None:
+            yield from enumerate(map(opens, spool), start=1)
+        else:
+            yield from _together(spool, opens, index, preset, join)
 
 
-def _stored(
-    rows: Iterable[Any], preset: VendorPreset, open_row: Callable[[Row], Row]
-) -> Iterator[tuple[int, str | None, bytes]]:
+def _calls(rows: Iterable[Any], preset: VendorPreset, opened: Callable[[Row], Row]) -> Iterator[tuple[int, str]]:
+    """Each row that is of a known call, by its number, and the call."""
     for number, row in enumerate(rows, start=1):
-        if not isinstance(row, Mapping):
-            yield number, None, pickle.dumps(storable(row))
-            continue
-        try:
-            opened = open_row(row)
-        except Exception:
-            # It fetches its values, and fails at that: which is said when it is read as a call.
-            yield number, None, pickle.dumps(storable(row))
-            continue
-        if not isinstance(opened, OpenedRow):
-            opened = OpenedRow(opened, {})
-        try:
-            content = pickle.dumps(opened)
-        except Exception:
-            for column, value in opened.items():
-                opened[column] = storable(value)
-            content = pickle.dumps(opened)
-        yield number, preset.call_of(opened), content
+        if type(row) is dict:
+            try:
+                call = preset.call_of(opened(row))
+            except Exception:  # noqa: S112 - what is wrong with it is said when it is read as a call
+                continue
+            if call is not None:
+                yield number, call
+
+
+def _open(row: Any, opened: Callable[[Row], Row]) -> Any:
+    if type(row) is not dict:
+        return row
+    try:
+        return opened(row)
+    except Exception:
+        return row  # What is wrong with it is said when it is read as a call.
+
+
+def _together(
+    spool: Spool, opens: Callable[[Any], Any], index: sqlite3.Connection, preset: VendorPreset, join: Join
+) -> Iterator[tuple[int, Any]]:
+    """The rows, each that is not the first of its call at the place of that one."""
+    is_later = bytearray(len(spool) + 1)
+    for first, number in index.execute(_OF_SEVERAL):
+        is_later[number] = first != number
+    groups = ([number for _, number in members] for _, members in groupby(index.execute(_OF_SEVERAL), itemgetter(0)))
+    numbers = next(groups)
+    for number, row in enumerate(map(opens, spool), start=1):
+        if number == numbers[0]:
+            others = (opens(spool[other - 1]) for other in numbers[1:])
+            together = [each if isinstance(each, OpenedRow) else OpenedRow(each, {}) for each in (row, *others)]
+            yield from zip(numbers, _one_call(numbers, together, preset, join), strict=True)
+            numbers = next(groups, [0])
+        elif not is_later[number]:
+            yield number, row
 
 
 def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset, join: Join) -> Iterator[Any]:

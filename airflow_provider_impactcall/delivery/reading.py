@@ -12,6 +12,7 @@ from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, digest
 from airflow_provider_impactcall.delivery.items import MOST_DEAD_LETTERS, Call, Item, Rejected, Skipped, Traces
 from airflow_provider_impactcall.delivery.joining import Unjoined, joined
 from airflow_provider_impactcall.delivery.shapes import flattened, iterable, with_names
+from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, Problem
 from airflow_provider_impactcall.records import CallMapping, CallRecord
 from airflow_provider_impactcall.records.sources import Row
@@ -35,7 +36,7 @@ def read(
     :param key: the parameters that tell two calls apart, for invalid rows to have traces; None if they need none
     :raises InvalidOption: at once, if ``rows`` is nothing that has rows, or holds something else in their place
     """
-    each = with_names(flattened(iterable(rows)), mapping)
+    each = with_names(rows if isinstance(rows, Spool) else flattened(iterable(rows)), mapping)
     join = None if mapping.preset is None else mapping.preset.join
     if mapping.preset is None or join is None:
         return mapped(enumerate(each, start=1), mapping, watch, key)

@@ -41,7 +41,7 @@ def flattened(rows: Iterable[Any]) -> Iterator[Any]:
     becomes a :class:`Shapeless`.
     """
     for row in rows:
-        if isinstance(row, (Mapping, CallRecord, str, bytes)):
+        if type(row) is dict or isinstance(row, (Mapping, CallRecord, str, bytes)):  # the common case first, for speed
             yield row
         elif (table := _of_a_table(row)) is not None:
             yield Shapeless(table)
@@ -81,10 +81,10 @@ def iterable(rows: Any) -> Iterable[Any]:
     return rows
 
 
-def with_names(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Any]:
+def with_names(rows: Iterable[Any], mapping: CallMapping) -> Iterable[Any]:
     """The rows, if at least one of the first hundred is one: what is none then costs itself alone.
 
-    :param rows: as :func:`flattened` gives them
+    :param rows: as :func:`flattened` gives them. What can be read again, and begins with a row, is given back as it is.
     :raises InvalidOption: if each of the first is something else, and a person has to give something else
     """
     each = iter(rows)
@@ -93,7 +93,7 @@ def with_names(rows: Iterable[Any], mapping: CallMapping) -> Iterator[Any]:
     for row in islice(each, _LOOKED_AT):
         problem = _problem_with(row, mapping)
         if problem is None and isinstance(row, (Mapping, CallRecord)):
-            return chain(waiting, [row], each)
+            return chain(waiting, [row], each) if waiting or each is rows else rows
         first = first or problem
         waiting.append(row if problem is None or isinstance(row, UnreadableRow) else UnreadableRow(problem))
     if first is not None:

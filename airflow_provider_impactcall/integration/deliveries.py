@@ -37,7 +37,7 @@ from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration import metrics
 from airflow_provider_impactcall.integration.connection import account, connection_of, unsafe
-from airflow_provider_impactcall.integration.files import FileRows, opened
+from airflow_provider_impactcall.integration.files import opened
 from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
 from airflow_provider_impactcall.integration.mapping_files import mapping_of
 from airflow_provider_impactcall.integration.options import DeliveryOptions, RowOptions, whole
@@ -170,7 +170,7 @@ class Delivery:
         for problem in unsafe(settings.endpoint):
             log.warning("%s", problem)
         mapping = mapping_of(self._row_options, settings.extra)
-        if _is_read_ahead(rows):
+        if isinstance(rows, Spool):
             _refuse_lacking_columns(mapping, rows)
         return _Prepared(
             endpoint=replace(settings.endpoint, retry_statuses=frozenset(self._options.retry_statuses)),
@@ -202,7 +202,7 @@ class Delivery:
             on_settled=self._noting(rejects, written),
             concurrency=prepared.concurrency,
             limit=whole("limit", self._options.limit),
-            total=len(rows) if _is_read_ahead(rows) else None,
+            total=len(rows) if isinstance(rows, Spool) else None,
             interrupt=self._interrupt,
         )
         return _Run(ledger, run_id, sender, engine, written, pacing, limiter is not None)
@@ -265,11 +265,7 @@ class Delivery:
             log.warning("Stopped early: %s: %s", report.stop.code, printable(str(report.stop)))
 
 
-def _is_read_ahead(rows: Any) -> bool:
-    return isinstance(rows, (Spool, FileRows))
-
-
-def _refuse_lacking_columns(mapping: CallMapping, rows: Spool | FileRows) -> None:
+def _refuse_lacking_columns(mapping: CallMapping, rows: Spool) -> None:
     """Refuses rows that no call can be made of, for want of a column.
 
     :raises InvalidOption: with every column that is missing

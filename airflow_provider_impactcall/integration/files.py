@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from io import BufferedReader
-from itertools import islice
 from pathlib import PurePosixPath
 from shutil import copyfileobj
 from tempfile import TemporaryFile
@@ -27,10 +26,8 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.parquet_files import parquet
 from airflow_provider_impactcall.integration.paths import refuse_credentials, shown
 from airflow_provider_impactcall.integration.text_files import (
-    ROWS_A_CHUNK,
     Contents,
     CsvFormat,
-    FileRow,
     Reader,
     json_lines,
 )
@@ -49,25 +46,6 @@ _GIVE_FILES = "give its files: sorted(glob.glob('calls/*.csv')), or those of Obj
 _PATTERN = re.compile(r"[*?]|\[.+\]")
 
 
-class FileRows:
-    """The rows of files, on disk: dicts, and an :class:`.UnreadableRow` for each that is none.
-
-    :param spool: the rows, as its one column
-    :param columns: the names of all columns, or None if rows have columns of their own, as those of JSON lines do
-    """
-
-    def __init__(self, spool: Spool, columns: Collection[str] | None) -> None:
-        self.columns = columns
-        self._spool = spool
-
-    def __len__(self) -> int:
-        return len(self._spool)
-
-    def __iter__(self) -> Iterator[Any]:
-        for stored in self._spool:
-            yield from stored.values()
-
-
 def is_path(value: Any) -> bool:
     """Whether a value is the path of a file: any path object, or text that ends as one of a known format does."""
     if not isinstance(value, str):
@@ -77,17 +55,20 @@ def is_path(value: Any) -> bool:
 
 
 @contextmanager
-def rows_of(file: str, csv_format: CsvFormat = CSV) -> Iterator[FileRows]:
+def rows_of(file: str, csv_format: CsvFormat = CSV) -> Iterator[Spool]:
     """The rows of one file, on disk; gone once the context ends.
+
+    An :class:`.UnreadableRow` stands for each that is none.
 
     :param file: its path, CSV unless it ends as one of another format does; or ``-`` for standard input, as CSV
     :param csv_format: how it is written, if it is CSV
     :raises InvalidOption: if it cannot be read to its end
     """
-    with Spool(("row",)) as spool:
+    with Spool() as spool:
         with _contents(file, csv_format, otherwise=csv_format.read) as (columns, rows):
-            _write(spool, rows)
-        yield FileRows(spool, columns)
+            spool.add(rows)
+        spool.columns = columns or ()
+        yield spool
 
 
 @contextmanager
@@ -107,10 +88,10 @@ def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
     if _is_list(rows):
         _refuse_other_paths(rows)
     if _has_paths(rows):
-        with Spool(("row",)) as spool:
-            drained = _drain([rows] if is_path(rows) else rows, spool, csv_format)
-            log.info("%d rows read", len(drained))
-            yield drained
+        with Spool() as spool:
+            _drain([rows] if is_path(rows) else rows, spool, csv_format)
+            log.info("%d rows read", len(spool))
+            yield spool
     elif isinstance(rows, Iterator):
         with closing(_as_they_come(rows, csv_format)) as found:
             yield found
@@ -169,22 +150,22 @@ def _as_they_come(rows: Iterator[Any], csv_format: CsvFormat) -> Generator[Any, 
             yield from flattened([row])
 
 
-def _drain(rows: Iterable[Any], spool: Spool, csv_format: CsvFormat) -> FileRows:
+def _drain(rows: Iterable[Any], spool: Spool, csv_format: CsvFormat) -> None:
     columns: set[str] | None = set()
-    for row in rows:
-        if is_path(row):
-            with _contents(row, csv_format) as (named, found):
-                columns = None if columns is None or named is None else columns.union(named)
-                _write(spool, found)
-        else:
-            columns = None
-            spool.write((each,) for each in flattened([row]))
-    return FileRows(spool, columns)
 
+    def found() -> Iterator[Any]:
+        nonlocal columns
+        for row in rows:
+            if is_path(row):
+                with _contents(row, csv_format) as (named, each):
+                    columns = None if columns is None or named is None else columns.union(named)
+                    yield from each
+            else:
+                columns = None
+                yield from flattened([row])
 
-def _write(spool: Spool, rows: Iterator[FileRow]) -> None:
-    while chunk := list(islice(rows, ROWS_A_CHUNK)):
-        spool.write((row,) for row in chunk)
+    spool.add(found())
+    spool.columns = columns or ()
 
 
 @contextmanager

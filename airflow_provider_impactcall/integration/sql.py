@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -100,9 +100,10 @@ def fetched(cursor: Any) -> Spool:
     with _values_unquoted():
         # psycopg2 knows the columns of a server-side cursor only once rows were fetched.
         rows = _fetched(cursor) if cursor.description is not None or _is_named(cursor) else []
-        spool = Spool(_columns(cursor))
+        columns = _columns(cursor)
+        spool = Spool(columns)
         while rows:
-            spool.write(_values(row, spool.columns) for row in rows)
+            spool.write(_values(rows, columns))
             rows = _fetched(cursor)
         return spool
 
@@ -197,6 +198,6 @@ def _columns(cursor: Any) -> list[str]:
     return columns
 
 
-def _values(row: Any, columns: Sequence[str]) -> Sequence[Any]:
-    # The connection's extra may ask for a dict cursor.
-    return [row[column] for column in columns] if isinstance(row, Mapping) else row
+def _values(rows: Sequence[Any], columns: Sequence[str]) -> Iterable[Sequence[Any]]:
+    # The connection's extra may ask for a dict cursor, whose rows are all of one type.
+    return ([row[column] for column in columns] for row in rows) if isinstance(rows[0], Mapping) else rows

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -10,9 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.delivery.items import Call, Item, Rejected, Skipped
+from airflow_provider_impactcall.delivery.joining import joined
 from airflow_provider_impactcall.delivery.reading import read
+from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.records import PARAMETERS, CallMapping
+from airflow_provider_impactcall.records.columns import OpenedRow
 from airflow_provider_impactcall.records.sources import Row
+from airflow_provider_impactcall.records.unreadable import UnreadableRow, UnreadableValue
 from airflow_provider_impactcall.records.vendors import Filter, Join, VendorPreset, latest
 from tests import examples
 
@@ -182,10 +188,104 @@ def test_every_row_ends_once_and_every_call_is_there(ids: list[str | None], citi
             assert item.record.City == rows[last]["City"]
 
 
-def test_rows_are_joined_where_words_stand_for_nothing() -> None:
-    row = {**examples.call("a"), "City": "n/a"}
-    [first, second] = read([row, dict(row)], CallMapping(vendor=preset(latest()), nulls=["n/a"]))
-    assert isinstance(first, Call)
-    assert isinstance(second, Call)
-    assert first.record == second.record
-    assert first.record.City is None
+def merged(rows: Sequence[Row]) -> Sequence[Row | str]:
+    """The first row with the cities of all; the others are left out. Fails for the call ``c``."""
+    if rows[0]["CallSessionId"] == "c":
+        raise KeyError("c")
+    return [{**rows[0], "City": "+".join(str(row["City"]) for row in rows)}, *[EARLIER for _ in rows[1:]]]
+
+
+NAMES = st.sampled_from(["a", "b", "c", " a", "2", "", None, 2, "\ud800", UnreadableValue("is no value")])
+CITIES = st.sampled_from(["u", "v", 1, None])
+
+
+def row_of(names: Sequence[str], name: Any, city: Any, state: str) -> dict[str, Any]:
+    values = {"CallSessionId": name, "City": city, "state": state}
+    return {column: values[column.replace("_id", "Id").replace("call_", "Call")] for column in names}
+
+
+COLUMNS = st.sampled_from(
+    [("CallSessionId", "City", "state"), ("state", "City", "CallSessionId"), ("City", "CallSessionId")]
+)
+ROWS = st.builds(row_of, COLUMNS, NAMES, CITIES, st.sampled_from(["", "ringing"]))
+DOUBTFUL = st.builds(lambda row, name: {"call_session_id": name, "CALLSESSIONID": name, **row}, st.just({}), NAMES)
+STYLED = st.builds(lambda row: {column.upper(): value for column, value in row.items()}, ROWS)
+OTHERS = st.sampled_from([None, "text", 5, UnreadableRow("is none"), {}, {"x": 1}])
+
+
+def expected(rows: Sequence[Any], vendor: VendorPreset) -> list[tuple[int, Any]]:
+    """What :func:`joined` gives, all of it held in memory and looked through over and over."""
+    found: list[Any] = []
+    for row in rows:
+        try:
+            found.append(vendor.opened(row) if isinstance(row, Mapping) else row)
+        except Exception:
+            found.append(UnreadableRow("cannot be opened"))
+    calls = [vendor.call_of(row) if isinstance(row, Mapping) else None for row in found]
+    results: list[tuple[int, Any]] = []
+    for place, call in enumerate(calls):
+        members = [each for each, other in enumerate(calls) if call is not None and other == call]
+        if len(members) < 2:
+            results.append((place + 1, rows[place] if isinstance(found[place], UnreadableRow) else found[place]))
+        elif place == members[0]:
+            results += zip([each + 1 for each in members], one_call([found[each] for each in members]), strict=True)
+    return results
+
+
+def one_call(rows: Sequence[Row]) -> Sequence[Any]:
+    finished = [row for row in rows if row.get("state") != "ringing"]
+    given = finished or rows
+    try:
+        each = iter(merged(given) if len(given) > 1 else given)
+    except KeyError:
+        return ["unjoined"] * len(rows)
+    return ["a call that has not ended" if finished and row.get("state") == "ringing" else next(each) for row in rows]
+
+
+def plainly(result: Any) -> Any:
+    match result:
+        case Skipped():
+            return result.reason
+        case tuple():
+            return "unjoined"
+    return dict(result) if isinstance(result, Mapping) else result
+
+
+@given(st.lists(ROWS | STYLED | DOUBTFUL | OTHERS, max_size=12), st.booleans())
+def test_it_is_what_a_simple_one_gives(rows: list[Any], is_spooled: bool) -> None:
+    vendor = preset(merged)
+    with Spool() as spool:
+        spool.add(rows)
+        found = [*joined(spool if is_spooled else iter(rows), vendor, merged)]
+    assert [number for number, _ in found] == [number for number, _ in expected(rows, vendor)]
+    assert [plainly(each) for _, each in found] == [plainly(each) for _, each in expected(rows, vendor)]
+
+
+def test_what_is_on_disk_is_read_as_often_as_wanted() -> None:
+    rows = [examples.call(name, City=city) for name, city in ("ax", "by", "az")]
+    with Spool(list(rows[0])) as spool:
+        spool.write(list(row.values()) for row in rows)
+        for _ in range(2):
+            assert cities(items(spool)) == {1: EARLIER, 2: "y", 3: "z"}
+
+
+def test_what_is_on_disk_and_no_row_costs_itself() -> None:
+    with Spool() as spool:
+        spool.add([{"a": [1, 2], "b": [3, 4]}, examples.call("a"), threading.Lock(), examples.call("a", City="x")])
+        found = items(spool)
+    assert {item.row: type(item) for item in found} == {1: Rejected, 2: Skipped, 3: Rejected, 4: Call}
+
+
+def test_a_row_of_any_type_is_joined() -> None:
+    rows = [MappingProxyType(examples.call("a")), MappingProxyType(examples.call("a", City="x"))]
+    assert cities(items(rows)) == {1: EARLIER, 2: "x"}
+
+
+def test_many_rows_of_calls_far_apart_come_together() -> None:
+    many = 600
+    rows = [examples.call(f"n{number % many}", City=str(number)) for number in range(2 * many)]
+    found = [*joined(iter(rows), preset(BY_TIME), BY_TIME)]
+    assert [number for number, _ in found] == [each for first in range(1, many + 1) for each in (first, first + many)]
+    assert all(isinstance(result, Skipped) for _, result in found[::2])
+    assert [result["City"] for _, result in found[1::2]] == [str(number) for number in range(many, 2 * many)]
+    assert all(isinstance(result, OpenedRow) for _, result in found[1::2])
