@@ -65,7 +65,7 @@ class Spool:
             for row in rows:
                 values = tuple(row)
                 if len(values) != count:
-                    raise ValueError(f"a row has {len(values)} values, and there are {count} columns")
+                    raise ValueError(len(values), count)
                 yield number, values
 
         self._store(entries())

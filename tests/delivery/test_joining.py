@@ -276,6 +276,25 @@ def test_what_is_on_disk_and_no_row_costs_itself() -> None:
     assert {item.row: type(item) for item in found} == {1: Rejected, 2: Skipped, 3: Rejected, 4: Call}
 
 
+class Fetching(Mapping[str, Any]):
+    """A row that fetches its values, and fails at that."""
+
+    def __getitem__(self, column: str) -> Any:
+        raise RuntimeError(examples.CALLER)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(examples.call("a"))
+
+    def __len__(self) -> int:
+        return len(examples.call("a"))
+
+
+def test_a_row_whose_values_cannot_be_had_costs_itself() -> None:
+    found = items([examples.call("a"), Fetching(), examples.call("a", City="x")])
+    assert {item.row: type(item) for item in found} == {1: Skipped, 2: Rejected, 3: Call}
+    assert [problem.code for item in found if isinstance(item, Rejected) for problem in item.problems] == ["unreadable"]
+
+
 def test_a_row_of_any_type_is_joined() -> None:
     rows = [MappingProxyType(examples.call("a")), MappingProxyType(examples.call("a", City="x"))]
     assert cities(items(rows)) == {1: EARLIER, 2: "x"}

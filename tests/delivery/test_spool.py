@@ -146,9 +146,10 @@ def test_rows_of_ever_new_columns_are_rows() -> None:
         assert [*spool] == rows
 
 
-def test_a_row_that_does_not_fit_its_columns_is_an_error() -> None:
-    with Spool(["a", "b"]) as spool, pytest.raises(ValueError, match="1 values, and there are 2 columns"):
-        spool.write([(1,)])
+@pytest.mark.parametrize("values", [(), (1,), (1, 2, 3)])
+def test_a_row_that_does_not_fit_its_columns_is_an_error(values: tuple[int, ...]) -> None:
+    with Spool(["a", "b"]) as spool, pytest.raises(ValueError, match=f"{len(values)}, 2"):
+        spool.write([values])
 
 
 def test_the_file_is_gone_afterwards() -> None:
