@@ -83,7 +83,7 @@ def test_no_bytes_deliver_a_call_that_do_not_say_ok(loop: asyncio.AbstractEventL
     one(loop, source)
 
 
-@pytest.mark.parametrize("raw", WHOLE)
+@pytest.mark.parametrize("raw", WHOLE, ids=map(str, range(len(WHOLE))))
 def test_a_part_of_an_answer_delivers_only_where_the_rest_says_nothing(
     raw: bytes, loop: asyncio.AbstractEventLoop
 ) -> None:
