@@ -36,7 +36,7 @@ REFUSED = Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, "400 Validation Fa
 FORBIDDEN = Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, "403", 403)
 UNAUTHORIZED = Attempt(AttemptResult.ABORT, ReasonCode.SETUP_REFUSED, "401, the credentials are refused", 401)
 NO_ANSWER = Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, "no complete answer (TimeoutError)")
-NO_CONNECTION = Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, "no connection (ClientConnectorError)")
+NO_CONNECTION = Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, "no connection (ConnectionRefusedError)")
 ERROR_500 = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "500", 500)
 TOO_MANY = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "429", 429)
 
