@@ -14,6 +14,7 @@ from airflow_provider_impactcall.records.normalize.phones import (
     country_of,
     is_anonymous,
     is_no_nanp,
+    nanp,
     phone_number,
 )
 from airflow_provider_impactcall.records.normalize.texts import boolean, identifier, one_of, text
@@ -47,6 +48,7 @@ __all__ = [
     "is_anonymous",
     "is_blank",
     "is_no_nanp",
+    "nanp",
     "number",
     "one_of",
     "phone_number",

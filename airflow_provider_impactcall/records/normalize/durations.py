@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records.normalize.numbers import (
     LONGEST_NUMBER,
+    TOO_LARGE,
     decimal,
     integer,
     is_number,
@@ -41,7 +42,9 @@ def seconds(value: Any, *, rounded_down: bool = False) -> int:
     :raises UnfitValue: for anything else: a fraction of a second, ``MM:SS`` (it may be ``HH:MM``), years and
         months, which have no one length, and a timedelta of numpy without a unit
     """
-    if type(value) is int or (type(value) is str and value.isdecimal()):  # the common cases, for speed
+    if type(value) is int and 0 <= value < TOO_LARGE:  # the common cases, for speed
+        return value
+    if type(value) is int or (type(value) is str and value.isdecimal()):
         return integer(value, _WHAT)
     return _seconds(value, rounded_down)
 

@@ -110,8 +110,8 @@ def whole_id(value: Any) -> int:
     """
     if type(value) is int and 0 <= value < TOO_LARGE:  # the common cases, for speed
         return value
-    if type(value) is str and value.isdecimal():
-        return integer(value)
+    if type(value) is str and value.isdecimal() and value.isascii() and len(value) <= LONGEST_NUMBER:
+        return int(value)
     found = plain(value) if issubclass(type(value), (str, Enum)) else value  # Its class may be what it says it is.
     return integer(unescaped(found) if issubclass(type(found), str) else found)
 

@@ -250,6 +250,19 @@ def country_of(phone_number: str) -> str | None:
     return region if region in phonenumbers.SUPPORTED_REGIONS else None
 
 
+def nanp(written: str) -> tuple[str, str] | None:
+    """The ten digits and the country of a NANP number in a usual form; None of any other text.
+
+    It is what :func:`phone_number` and :func:`country_of` say of it, in one reading.
+    """
+    usual = _USUAL_NANP.fullmatch(written)
+    national = None if usual is None else usual[1] or _nanp(written)
+    if national is None or national[0] in "01":
+        return None
+    country = _nanp_regions().match(national)
+    return None if country is None or country.lastgroup is None else (national, country.lastgroup)
+
+
 @lru_cache(maxsize=1)
 def _nanp_regions() -> re.Pattern[str]:
     """Finds the country of a NANP number, as the name of the group that its ten digits match.
@@ -265,7 +278,9 @@ def _nanp_regions() -> re.Pattern[str]:
         pattern = country.leading_digits
         if pattern is None:
             types = [each for each in (getattr(country, name) for name in _TYPES) if each is not None]
-            numbers = dict.fromkeys(each.national_number_pattern for each in types if each.national_number_pattern)
+            # The usual types first, for speed: which of them a number is does not matter here.
+            patterns = [each.national_number_pattern for each in reversed(types)]
+            numbers = dict.fromkeys(filter(None, patterns))
             pattern = f"(?=(?:{country.general_desc.national_number_pattern})$)(?:{'|'.join(numbers)})$"
         known.append(f"(?P<{region}>{pattern})")
     return re.compile("|".join(known))

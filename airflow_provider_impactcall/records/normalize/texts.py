@@ -50,6 +50,8 @@ def identifier(value: Any) -> str:
     """
     if type(value) is str and value.isalnum() and value.isascii():
         return value
+    if type(value) is str and value.isascii() and value[:1].isalnum() and value[-1:].isalnum() and "\0" not in value:
+        return value
     spelled = text(value)
     return spelled if spelled.isascii() and spelled[:1].isalnum() and spelled[-1:].isalnum() else unescaped(spelled)
 

@@ -16,6 +16,11 @@ _OFFSET = r" ?(Z|UTC|GMT|[+-][0-9:]+)?"
 # What datetime.fromisoformat reads rightly. It also takes any character between date and time, so that the date
 # 2026-09-10-08:00 would be eight o'clock, and T22.5 as half a second past ten.
 _TIME = re.compile(rf"((?:{_DATE})[Tt ][0-9]{{2}}(?::?[0-9]{{2}}(?::?[0-9]{{2}}(?:[.,][0-9]+)?)?)?){_OFFSET}")
+# The form that most texts have, of which nothing but the day can be wrong.
+_USUAL = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]+)?"
+    r" ?(Z|UTC|GMT|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
 _TWELVE_HOURS = re.compile(
     rf"({_DATE}) (0?[1-9]|1[0-2]):([0-9]{{2}})(?::([0-9]{{2}})(?:[.,][0-9]+)?)? ?([AP])M{_OFFSET}", re.IGNORECASE
 )
@@ -46,6 +51,8 @@ _DAY = 86_400.0
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
 _SECOND_DAY = date(1990, 1, 2).toordinal()
 _DAYS_BEFORE = date(1970, 1, 1).toordinal() - 1
+_FIRST_DAYS = _SECOND_DAY - _DAYS_BEFORE
+_NO_OFFSET = dict.fromkeys(("Z", "UTC", "GMT", "-00:00"), "+00:00")
 _NEVER = re.compile(
     r"[+-]?inf(?:inity)?|0000-00-00.*|[+-]?[0-9]{5,}-[0-9]{2}-[0-9]{2}.*|[+-][0-9]{4,}-[0-9]{2}-[0-9]{2}.*|"
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}.* BC|(?:[A-Z]{3}, )?[0-9]{1,2} [A-Z]{3} 00[0-9]{2} .*|"
@@ -77,18 +84,43 @@ def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None)
     :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, a time without
         an offset when there is no ``zone``, a local time that a clock change skips, or an epoch of other digits
     """
+    moment = value
     if type(value) is str:
+        usual = _USUAL.fullmatch(value)
+        if usual is not None and now is not None:
+            day, offset = value[:10], usual[1]
+            if _is_surely_a_day_of_calls(day, now // _DAY):
+                return f"{day}T{value[11:19]}{_NO_OFFSET.get(offset, offset)}"
         moment = _of_text(value)
-    elif type(value) is int and value in _MILLISECONDS:
-        moment = datetime.fromtimestamp(value // 1000, UTC)
-    else:
-        moment = datetime.fromtimestamp(value, UTC) if type(value) is int and value in _SECONDS else value
+    elif type(value) is int:
+        whole = value // 1000 if value in _MILLISECONDS else value
+        if now is not None and whole in _SECONDS:
+            days, second = divmod(whole, 86_400)
+            if days < now // _DAY and days > _FIRST_DAYS:
+                minute, second = divmod(second, 60)
+                hour, minute = divmod(minute, 60)
+                return f"{_day(days + _DAYS_BEFORE + 1)}T{_TWO[hour]}:{_TWO[minute]}:{_TWO[second]}+00:00"
+        if whole in _SECONDS:
+            moment = datetime.fromtimestamp(whole, UTC)
     if type(moment) is datetime and type(moment.tzinfo) is timezone:
         offset = _offset(moment.tzinfo)
         if offset is not None and (now is None or _is_surely_a_call_s(moment, now)):
             clock = f"{_TWO[moment.hour]}:{_TWO[moment.minute]}:{_TWO[moment.second]}"
             return f"{_day(moment.toordinal())}T{clock}{offset}"
     return _event_date(moment, zone, now)
+
+
+@lru_cache(maxsize=1024)
+def _is_surely_a_day_of_calls(day: str, today: float) -> bool:
+    """Whether a day is well within both limits, whatever the offset.
+
+    :param day: as ISO 8601 has it
+    :param today: in days since the epoch
+    """
+    try:
+        return _SECOND_DAY < date.fromisoformat(day).toordinal() <= today + _DAYS_BEFORE
+    except ValueError:
+        return False  # It is not a day of its month.
 
 
 # A day and an offset are those of call after call.
