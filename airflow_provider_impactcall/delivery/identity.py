@@ -43,7 +43,7 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     :param key: the parameters that tell two calls apart, in any order
     """
     names = _in_order(tuple(key))
-    parameters = call.parameters()
+    parameters = call.sent
     parts = call.key(names)
     bare = tuple(map(normalize.bare, parts))
     content = _measured_pairs(parameters.items())

@@ -161,6 +161,18 @@ class CallRecord:
         _fill(record, values if type(values) is dict else dict(values), conventions or _NO_CONVENTIONS, fields)
         return record
 
+    @classmethod
+    def of_texts(cls, sent: dict[str, str], given: Mapping[str, str]) -> CallRecord:
+        """The call of texts that the readers of its parameters gave, which nothing checks again.
+
+        :param sent: by parameter, in the order of impact.com's page; it is the call's own from now on
+        :param given: as :attr:`as_given` has it
+        """
+        record = cls.__new__(cls)
+        record._sent = sent
+        record._given = given
+        return record
+
     @staticmethod
     def legible(values: Mapping[str, Any], names: Sequence[str], conventions: Conventions) -> dict[str, str]:
         """What can be read of some parameters though others are wrong, as text; ``''`` for one that is absent.
@@ -174,6 +186,11 @@ class CallRecord:
     def as_given(self) -> Mapping[str, str]:
         """The text of parameters as it was given, of those that blanks or the like were taken off."""
         return self._given
+
+    @property
+    def sent(self) -> Mapping[str, str]:
+        """What :meth:`parameters` has, without a copy: only to be read."""
+        return self._sent
 
     def parameters(self) -> dict[str, str]:
         """The parameters that leave, as text, in the order of impact.com's page. Absent ones are left out."""

@@ -103,7 +103,9 @@ def _identifier(longest: int, why: str) -> Callable[[Any], str]:
     """
 
     def read(value: Any) -> str:
-        spelled = normalize.identifier(value)
+        # the common case, for speed
+        is_bare = type(value) is str and value.isalnum() and value.isascii()
+        spelled = value if is_bare else normalize.identifier(value)
         if 0 < len(spelled) <= longest:
             return spelled
         if spelled:
@@ -129,7 +131,8 @@ def readable_id(value: Any) -> str | None:
 
 def _one_of(allowed: Sequence[str]) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
-        return normalize.one_of(value, allowed)
+        # the common case, for speed
+        return value if type(value) is str and value in allowed else normalize.one_of(value, allowed)
 
     return parse
 
@@ -217,6 +220,8 @@ _STATUSES = tuple(status.value for status in CallStatus)
 _PHONE_TYPES = ("Landline", "Mobile", "")
 # A company's own numbers are few, and come in call after call; a caller's must not stay in memory.
 _country_of_a_called_number = lru_cache(maxsize=1024)(normalize.country_of)
+nanp_called = lru_cache(maxsize=1024)(normalize.nanp)
+"""As :func:`.normalize.nanp`, of a called number."""
 
 INTEGER = Kind(normalize.whole_id, whole=True, type="integer")
 NUMBER = Kind(normalize.number, type="number")

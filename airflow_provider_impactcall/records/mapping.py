@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, cast, get_args
 
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, InvalidOption, Problem, ProblemCode
 from airflow_provider_impactcall.records import normalize
+from airflow_provider_impactcall.records.by_name import columns_by_parameter, read_by_name
 from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions
-from airflow_provider_impactcall.records.column_names import in_their_style, may_be_shown
+from airflow_provider_impactcall.records.column_names import may_be_shown
 from airflow_provider_impactcall.records.columns import (
     OpenedRow,
     Row,
@@ -29,9 +29,10 @@ from airflow_provider_impactcall.records.columns import (
 from airflow_provider_impactcall.records.kinds import COUNTRY_OF, readable_id
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, refuse_large, zone
-from airflow_provider_impactcall.records.plans import Plan, Reading, Sources, as_written, compiled
+from airflow_provider_impactcall.records.plans import Plan, Reading, Sources, as_written, compiled, left_of
 from airflow_provider_impactcall.records.readers import Reader
-from airflow_provider_impactcall.records.sources import Source, adds, derives, names_in, reader_of
+from airflow_provider_impactcall.records.sources import Source, adds, derives, names_in, reader_of, tells_columns
+from airflow_provider_impactcall.records.straight import straight
 from airflow_provider_impactcall.records.vendors import VendorPreset
 from airflow_provider_impactcall.records.vendors import preset as preset_named
 
@@ -97,6 +98,7 @@ class CallMapping:
         self._nulls, unfit = nulls_of(nulls)
         self._prefiltered, misguarded = passed_of(prefiltered, self.preset)
         problems += [*unfit, *misguarded]
+        self._own_sources = tuple(own.values())
         self._own, unreadable = _read_by(own, inherited, self._nulls)
         problems += unreadable
         rest = {name: source for name, source in inherited.items() if name not in own and name not in self.constants}
@@ -122,6 +124,8 @@ class CallMapping:
     def record(self, row: Row | CallRecord, watch: Callable[[Row], Row] | None = None) -> CallRecord:
         """The call that a row is. A :class:`CallRecord` is taken as it is.
 
+        A function of the row may be asked a second time of one that is not a call, for what is wrong with it.
+
         :param watch: given the row as it is read; what it returns is read in its place
         :raises CallLeftOut: if the vendor's preset leaves such calls out
         :raises InvalidCall: with every problem of the row at once
@@ -137,6 +141,10 @@ class CallMapping:
             row, plan = self._opened(row)
             if watch is not None:
                 row = watch(row)
+            elif plan.straight is not None and type(row) in _DICTS:
+                found = plan.straight.record(row, self.conventions)
+                if found is not None:
+                    return found
             reading = plan.compiled if type(row) in _DICTS else plan.written
             for reason, marks, read in reading.filters:
                 if marks(read(row)):
@@ -188,7 +196,7 @@ class CallMapping:
 
     def sourced(self, columns: Iterable[str]) -> set[str]:
         """The parameters that rows with these columns have a source for."""
-        by_name = () if self.preset is not None else _columns_by_parameter(tuple(columns))
+        by_name = () if self.preset is not None else columns_by_parameter(tuple(columns))
         return {*self._own, *self._inherited, *self.constants, *self.defaults, *by_name}
 
     @property
@@ -225,7 +233,7 @@ class CallMapping:
             shown = " nor ".join(f"{name!r}{hint(name, columns)}" for name in missing)
             problems.append(f"mapping: the calls have no column {shown}")
         if self.preset is None:
-            by_name = _columns_by_parameter(tuple(columns))
+            by_name = columns_by_parameter(tuple(columns))
             taken = {each for found in by_name.values() for each in found}
             others = [column for column in columns if column not in taken] if may_be_shown(map(str, columns)) else []
             problems += self._without_source(by_name, "no column is named so", others)
@@ -246,7 +254,9 @@ class CallMapping:
         """A row with all columns under the names by which they are asked for, and what they are."""
         columns = tuple(row)
         plan = self._plans.get(columns)
-        if plan is None or (plan.opens and type(row) is not OpenedRow):
+        if plan is None or (
+            plan.opens and type(row) is not OpenedRow and (plan.unopened is None or not plan.unopened(row))
+        ):
             opened = self.opened(row)
             if opened is not row or plan is None:
                 row, columns = opened, tuple(opened)
@@ -263,7 +273,7 @@ class CallMapping:
         by_name: Sequence[tuple[str, str]] = ()
         problems: list[Problem] = []
         if self.preset is None:
-            by_name, ambiguous = _read_by_name(columns, self._sourced)
+            by_name, ambiguous = read_by_name(columns, self._sourced)
             problems += ambiguous
         aliases = row.aliases if isinstance(row, OpenedRow) else _NOTHING
         found = in_any_case(self._named, columns, aliases)
@@ -277,6 +287,9 @@ class CallMapping:
             self._untold = untold if self._untold is None else self._untold & untold
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
+        unopened = None
+        if self.preset is not None and not self._nulls and all(map(tells_columns, self._own_sources)):
+            unopened = self.preset.unopened(columns, self.asked_for)
         opens = bool(self._nulls) or (self.preset is not None and self.preset.opens(columns))
         # A default in the place of a column that is misspelled would credit another program.
         defaults = [
@@ -284,8 +297,10 @@ class CallMapping:
             for name, default in self.defaults.items()
             if name not in self._own or all(is_among(column, held) for column in self._own[name].columns())
         ]
-        readings = [read(self._sources, held, by_name, defaults) for read in (as_written, compiled)]
-        plan = Plan(found.aliases, problems, opens, *readings)
+        left = left_of(self._sources, held, by_name, defaults)
+        way = None if problems else straight(left, self.conventions)
+        written = as_written(self._sources, held, by_name, defaults)
+        plan = Plan(found.aliases, problems, opens, unopened, written, compiled(left), way)
         if is_short(columns):
             self._plans[columns] = plan
         return plan
@@ -356,38 +371,3 @@ def _read_by(
         except InvalidOption as error:
             problems.append(f"mapping: {name} {error}")
     return readers, problems
-
-
-@lru_cache(maxsize=64)
-def _columns_by_parameter(columns: tuple[Any, ...]) -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for column in columns:
-        name = _BY_FOLDED_NAME.get(_folded(column)) if isinstance(column, str) else None
-        if name is not None:
-            found[name] = (*found.get(name, ()), column)
-    return found
-
-
-@lru_cache(maxsize=64)
-def _read_by_name(
-    columns: tuple[Any, ...], sourced: frozenset[str]
-) -> tuple[Sequence[tuple[str, str]], Sequence[Problem]]:
-    """The parameters that columns named like them give, each with its column, and those that two columns would give.
-
-    :param sourced: the parameters that have another source
-    """
-    found = {name: each for name, each in _columns_by_parameter(columns).items() if name not in sourced}
-    problems = tuple(
-        Problem(name, ProblemCode.AMBIGUOUS_COLUMN, f"has two columns, {meant}; name the right one in mapping")
-        for name, each in found.items()
-        if len(each) > 1
-        for meant in [" and ".join(in_their_style(each, columns))]
-    )
-    return tuple((name, each[0]) for name, each in found.items()), problems
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "").casefold()
-
-
-_BY_FOLDED_NAME = {_folded(name): name for name in PARAMETERS}

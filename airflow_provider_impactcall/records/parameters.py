@@ -52,7 +52,7 @@ def read_each(
     for name, read, needs_others, lacking, kind in fields:
         value = get(name)
         if value is None or (
-            (type(value) is not str or not value) and type(value) is not int and _is_absent(value, kind)
+            (type(value) is not str or not value) and type(value) is not int and is_absent(value, kind)
         ):
             value = None
             if kind.number is None:
@@ -80,7 +80,7 @@ def read_alone(fields: Iterable[Field], values: Mapping[str, Any], conventions: 
     found: dict[str, str] = {}
     for name, read, needs_others, _, kind in fields:
         value = values.get(name)
-        if _is_absent(value, kind) or (not kind.blanks_stay and is_blank(value)):
+        if is_absent(value, kind) or (not kind.blanks_stay and is_blank(value)):
             found[name] = ""
             continue
         with suppress(normalize.UnfitValue):
@@ -88,5 +88,6 @@ def read_alone(fields: Iterable[Field], values: Mapping[str, Any], conventions: 
     return found
 
 
-def _is_absent(value: Any, kind: Kind[Any]) -> bool:
+def is_absent(value: Any, kind: Kind[Any]) -> bool:
+    """Whether a value stands for "nothing", of a parameter of a kind."""
     return normalize.is_absent(value) and not (kind.may_be_empty and isinstance(normalize.plain(value), str))

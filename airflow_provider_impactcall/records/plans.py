@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from airflow_provider_impactcall.exceptions import Problem
-from airflow_provider_impactcall.records.call_record import fields_of
+from airflow_provider_impactcall.records.call_record import PARAMETERS, fields_of
 from airflow_provider_impactcall.records.columns import Row
 from airflow_provider_impactcall.records.parameters import Field
-from airflow_provider_impactcall.records.readers import NOTHING, Constant, Held, Reader
+from airflow_provider_impactcall.records.readers import NOTHING, Constant, FirstOf, Held, Reader
+from airflow_provider_impactcall.records.straight import Left, Straight
 from airflow_provider_impactcall.records.vendors import VendorPreset
 
 _Read = Callable[[Row], Any]
@@ -44,15 +45,19 @@ class Plan(NamedTuple):
     :param aliases: the column that is meant, by each name of the mapping's that differs from it in case alone
     :param problems: what is wrong with every row of these columns
     :param opens: whether such a row may be another once it is opened
+    :param unopened: tells of a row that is not opened that it would be the same; None if that is not known
     :param written: how a row of any type is read: each column that is asked for, whether or not it is there
     :param compiled: how a row that is a dict is read: only the columns that are there
+    :param straight: how such a row is read in which nothing is out of the ordinary; None if none is such
     """
 
     aliases: Mapping[str, str]
     problems: Sequence[Problem]
     opens: bool
+    unopened: Callable[[Row], bool] | None
     written: Reading
     compiled: Reading
+    straight: Straight | None
 
 
 class Sources(NamedTuple):
@@ -94,28 +99,48 @@ def as_written(
     )
 
 
-def compiled(
+def left_of(
     sources: Sources,
     columns: Collection[str],
     by_name: Sequence[tuple[str, str]],
     defaults: Sequence[tuple[str, Any]],
-) -> Reading:
-    """How a row that is a dict is read; see :func:`as_written`."""
+) -> Left:
+    """What is left of sources for rows that are dicts; see :func:`as_written`."""
     filters, guards = _told_apart(sources, columns)
-    left = {name: reader.within(columns) for name, reader in sources.readers.items()}
-    held = {**dict(by_name), **{name: each.name for name, each in left.items() if isinstance(each, Held)}}
-    computed = {name: each for name, each in left.items() if not isinstance(each, (Held, Constant))}
+    left = {name: _within(name, reader, columns) for name, reader in sources.readers.items()}
     constant = {name: each.value for name, each in left.items() if isinstance(each, Constant) and each is not NOTHING}
-    open_to_rows = {*held, *computed, *constant, *sources.constants}
-    alone = {name: default for name, default in defaults if name not in open_to_rows}
+    return Left(
+        {
+            **{name: Held(column) for name, column in by_name},
+            **{name: each for name, each in left.items() if not isinstance(each, Constant)},
+        },
+        {**constant, **sources.constants},
+        dict(defaults),
+        [(reason, marks, each) for reason, marks, r in filters if (each := r.within(columns)) is not NOTHING],
+        [([each for r in rs if (each := r.within(columns)) is not NOTHING], problem) for rs, problem in guards],
+    )
+
+
+def _within(name: str, reader: Reader, columns: Collection[str]) -> Reader:
+    left = reader.within(columns)
+    # Text of no characters is a value of its own to this parameter, but the first of several is never such.
+    kept = isinstance(reader, FirstOf) and PARAMETERS[name].allowed and "" in PARAMETERS[name].allowed
+    return FirstOf([left]) if kept and not isinstance(left, (FirstOf, Constant)) else left
+
+
+def compiled(left: Left) -> Reading:
+    """How a row that is a dict is read."""
+    alone = {
+        name: default for name, default in left.defaults.items() if name not in left.readers and name not in left.fixed
+    }
     return Reading(
-        [(reason, marks, each.read) for reason, marks, r in filters if (each := r.within(columns)) is not NOTHING],
-        [([each.read for r in rs if (each := r.within(columns)) is not NOTHING], problem) for rs, problem in guards],
-        tuple(held.items()),
-        [(name, each.read) for name, each in computed.items()],
-        {**constant, **sources.constants, **alone},
-        [(name, default) for name, default in defaults if name not in alone],
-        fields_of({*open_to_rows, *alone}),
+        [(reason, marks, each.read) for reason, marks, each in left.filters],
+        [([each.read for each in readers], problem) for readers, problem in left.guards],
+        [(name, each.name) for name, each in left.readers.items() if isinstance(each, Held)],
+        [(name, each.read) for name, each in left.readers.items() if not isinstance(each, Held)],
+        {**left.fixed, **alone},
+        [(name, default) for name, default in left.defaults.items() if name not in alone],
+        fields_of({*left.readers, *left.fixed, *alone}),
     )
 
 

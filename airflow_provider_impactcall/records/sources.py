@@ -32,23 +32,23 @@ from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import ABSENT
 from airflow_provider_impactcall.records.columns import Row as Row
 from airflow_provider_impactcall.records.readers import (
-    LEFT_OUT,
     Column,
     Computed,
     Constant,
     DerivedElse,
     FirstOf,
-    Lookup,
+    Needing,
+    OfValue,
     Reader,
     RoundedDown,
-    Values,
-    key_of,
 )
+from airflow_provider_impactcall.records.tables import LEFT_OUT, Lookup, Values, key_of
 from airflow_provider_impactcall.records.wording import adds as adds
 from airflow_provider_impactcall.records.wording import derives as derives
 from airflow_provider_impactcall.records.wording import folded as folded
 from airflow_provider_impactcall.records.wording import in_words as in_words
 from airflow_provider_impactcall.records.wording import names_in as names_in
+from airflow_provider_impactcall.records.wording import tells_columns as tells_columns
 
 Source = str | Callable[[Row], Any] | Mapping[str, Any]
 
@@ -76,7 +76,8 @@ def reader_of(source: Any, inherited: Source | None = None, nulls: Collection[st
             raise InvalidOption("must not be empty")
         return Column(source, nulls)
     if callable(source):
-        return Computed(source)
+        told = getattr(source, "told_by", None)
+        return told if isinstance(told, (OfValue, Needing)) else Computed(source)
     if not isinstance(source, Mapping):
         raise InvalidOption(
             f"must be a column name, a callable of the row, or a dict such as {{'constant': ...}}, and is "

@@ -50,6 +50,17 @@ def names_in(source: Any) -> Iterator[str]:
         yield from getattr(source, "columns", ())
 
 
+def tells_columns(source: Any) -> bool:
+    """Whether :func:`names_in` gives every column that a source asks for: not if a function does not say its own."""
+    if callable(source):
+        return hasattr(source, "columns")
+    if not isinstance(source, Mapping):
+        return True
+    first_of = source.get("first_of")
+    inner = (source.get("from"), source.get("rounded_down"), *(first_of if isinstance(first_of, (list, tuple)) else ()))
+    return all(map(tells_columns, inner))
+
+
 def adds(source: Any) -> bool:
     """Whether a source adds to the table of a preset's own, and so asks for what that one asks for."""
     return isinstance(source, Mapping) and "values" in source and "from" not in source

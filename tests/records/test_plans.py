@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
-from airflow_provider_impactcall.records import CallMapping
+from airflow_provider_impactcall.records import CallMapping, normalize
 from tests.effort import scaled
 from tests.records.rows import good_row
 from tests.records.test_any_rows import values
@@ -110,3 +110,50 @@ def test_rows_of_one_shape_take_nothing_from_each_other() -> None:
     rows = [{**ROW, "CallSessionId": f"A{number}", "town": random.choice(["Oslo", None])} for number in range(40)]
     expected = [CallMapping(SOURCES, defaults=DEFAULTS).record(row) for row in rows]
     assert [mapping.record(row) for row in rows] == expected
+
+
+@settings(max_examples=scaled(600), deadline=None)
+@given(some_values)
+def test_what_marks_an_anonymous_caller_is_never_a_number(value: Any) -> None:
+    """So that a row whose number can be read needs no look at whether its caller is anonymous."""
+    if normalize.is_anonymous(value):
+        for country in (None, "US", "FR"):
+            with pytest.raises(normalize.UnfitValue):
+                normalize.phone_number(value, country)
+
+
+NUMBERS = st.one_of(
+    vendor_texts,
+    st.from_regex(r"\A(\+1|1)?[2-9][0-9]{9}\Z"),
+    st.from_regex(r"\A\(?[0-9]{3}(\) |-)[0-9]{3}-[0-9]{4}\Z"),
+    st.sampled_from(["+18005550123", "0125550123", "+4420794600", "anonymous", "+266696687"]),
+)
+
+
+@settings(max_examples=scaled(600), deadline=None)
+@given(NUMBERS)
+def test_a_number_read_at_once_is_the_one_that_is_read_in_two_steps(written: str) -> None:
+    found = normalize.nanp(written)
+    if found is not None:
+        assert found == (normalize.phone_number(written), normalize.country_of(normalize.phone_number(written)))
+
+
+@pytest.mark.parametrize("vendor", PAYLOADS)
+def test_a_second_row_of_a_shape_is_read_as_the_first(vendor: str) -> None:
+    """The words that rows of a shape were seen to pass with are those of other rows too."""
+    payload = load(PAYLOADS[vendor])
+    options: dict[str, Any] = {"mapping": {"MediaId": {"constant": 10000}}, "vendor": vendor, "defaults": DEFAULTS}
+    seen = CallMapping(**options)
+    for name in payload:
+        for value in ("", " ", "-no value-", " -no value-", "outbound", True, 1, False, 0, "anonymous", "0", None):
+            row = {**payload, name: value}
+            assert outcome(seen, row) == outcome(CallMapping(**options), Foreign(row)), (name, value)
+
+
+def test_a_call_keeps_what_was_given_of_a_constant_and_of_a_default() -> None:
+    padded = {"CallProvider": " ExampleVendor "}
+    row = {name: value for name, value in good_row().items() if name != "CallProvider"}
+    for mapping in (CallMapping(constants=padded), CallMapping(defaults=padded)):
+        for given_row in (row, Foreign(row)):
+            assert mapping.record(given_row).as_given == padded
+    assert CallMapping(defaults=padded).record({**row, "CallProvider": None}).as_given == padded

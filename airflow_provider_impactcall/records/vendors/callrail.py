@@ -17,6 +17,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     spam,
     stated,
     word,
+    yes_or_no,
 )
 
 _NOT_ANSWERED = ("missed", "abandoned", "voicemail")
@@ -26,10 +27,12 @@ _TOLD_BY = ("voicemail", "call_type", "answered")
 @reads(*_TOLD_BY)
 def answer(row: Row) -> Any:
     """``voicemail`` if that flag is set, else ``call_type``; without one, what the flag ``answered`` says."""
-    if stated(row, "voicemail"):
+    # Most rows are asked no further, for speed.
+    if row.get("voicemail") is not False and stated(row, "voicemail"):
         return "voicemail"
-    if not normalize.is_absent(row.get("call_type")):
-        return row["call_type"]
+    kind = row.get("call_type")
+    if (type(kind) is str and kind) or not normalize.is_absent(kind):
+        return kind
     answered = stated(row, "answered")
     return None if answered is None else "answered" if answered else "missed"
 
@@ -38,16 +41,15 @@ def answer(row: Row) -> Any:
 def talk_duration(row: Row) -> Any:
     """``duration`` if the call was answered, and not by a voicemail; else 0."""
     kind = word(answer(row))
-    answered = stated(row, "answered")
+    answered = row.get("answered")
+    if answered is not True and answered is not False:
+        answered = stated(row, "answered")
     talked = kind == "answered" if answered is None else answered
     return row.get("duration") if talked and kind not in _NOT_ANSWERED else 0
 
 
-@reads("first_call")
-def repeat_caller(row: Row) -> str | None:
-    """``new`` or ``repeat``, by the flag ``first_call``."""
-    first = stated(row, "first_call")
-    return None if first is None else "new" if first else "repeat"
+repeat_caller = yes_or_no("first_call", "new", "repeat")
+repeat_caller.__doc__ = "``new`` or ``repeat``, by the flag ``first_call``."
 
 
 @reads("resource_id", "id", answer, "duration")
@@ -55,12 +57,15 @@ def not_connected_yet(row: Row) -> bool:
     """Whether it is what the pre-call webhook says of every call before it is connected: missed, of no length. The
     API, whose ids begin with ``CAL``, lists no call before it has ended.
     """
-    webhook = not normalize.is_absent(row.get("resource_id")) or not _is_the_api_s(row.get("id"))
+    call_id = row.get("id")
+    is_the_api_s = type(call_id) is str and call_id.startswith("CAL")  # the common case, for speed
+    resource = row.get("resource_id")
+    webhook = not (resource is None or normalize.is_absent(resource)) or not (is_the_api_s or _is_the_api_s(call_id))
     return webhook and word(answer(row)) == "missed" and word(row.get("duration")) in ("", "0", "0.0")
 
 
 def _is_the_api_s(call_id: Any) -> bool:
-    return (type(call_id) is str and call_id.startswith("CAL")) or word(call_id).startswith("cal")
+    return word(call_id).startswith("cal")
 
 
 PRESET = VendorPreset(

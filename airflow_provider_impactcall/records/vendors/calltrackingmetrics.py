@@ -16,6 +16,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     latest,
     listed,
     marked,
+    of_value,
     reads,
     whole_id,
     word,
@@ -70,10 +71,10 @@ def status(row: Row) -> Any:
     return f"{word(said)} without talk" if without_talk else said
 
 
-@reads("direction")
-def other_than_inbound(row: Row) -> bool:
+@of_value("direction")
+def other_than_inbound(direction: Any) -> bool:
     """Whether ``direction`` is there and is neither inbound nor outbound: a text (``msg_inbound``), a form, a chat."""
-    return word(row.get("direction")) not in ("inbound", "outbound", "")
+    return word(direction) not in ("inbound", "outbound", "")
 
 
 @reads("sale.conversion", "sale.value")

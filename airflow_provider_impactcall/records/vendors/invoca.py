@@ -17,6 +17,7 @@ from airflow_provider_impactcall.records.vendors.preset import (
     click_id,
     flag,
     listed,
+    of_value,
     reads,
     stated,
     word,
@@ -51,7 +52,7 @@ def end_of_call(row: Row) -> Any:
     """``Connected`` if ``connect_duration`` is above 0, else ``hangup_cause``; a caller's in the IVR is the IVR's."""
     cause = row.get("hangup_cause")
     connected = row.get("connect_duration")
-    if not normalize.is_absent(connected) and normalize.seconds(connected) > 0:
+    if (type(connected) is int or not normalize.is_absent(connected)) and normalize.seconds(connected) > 0:
         return "Connected"
     if word(cause) != "caller: hang up":
         return cause
@@ -70,10 +71,9 @@ def talk_duration(row: Row) -> Any:
     return 0 if normalize.is_absent(connected) and word(row.get("hangup_cause")) in _NOT_CONNECTED else connected
 
 
-@reads("repeat_calling_phone_number")
-def repeat_caller(row: Row) -> Any:
+@of_value("repeat_calling_phone_number")
+def repeat_caller(repeat: Any) -> Any:
     """``repeat`` or ``new`` if ``repeat_calling_phone_number`` is a flag, else what it says."""
-    repeat = row.get("repeat_calling_phone_number")
     said = flag(repeat)
     return repeat if said is None else "repeat" if said else "new"
 
@@ -85,10 +85,9 @@ def opt_in_sms(row: Row) -> int | None:
     return None if opted is None else int(opted)
 
 
-@reads("reason_code")
-def reference_id(row: Row) -> str | None:
+@of_value("reason_code")
+def reference_id(code: Any) -> str | None:
     """``reason_code`` if it is a number, which is all that impact.com takes."""
-    code = row.get("reason_code")
     if normalize.is_absent(code):
         return None
     try:
@@ -97,10 +96,10 @@ def reference_id(row: Row) -> str | None:
         return None
 
 
-@reads("transaction_type")
-def is_event(row: Row) -> bool:
+@of_value("transaction_type")
+def is_event(kind: Any) -> bool:
     """Whether it is no call but what became of one."""
-    return word(row.get("transaction_type")) in _EVENTS
+    return word(kind) in _EVENTS
 
 
 @reads("corrects_transaction_id", "corrected_at", "signal_value", is_event, end_of_call, *_TOLD_BY_EVENTS)

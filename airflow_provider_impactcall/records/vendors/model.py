@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
@@ -19,7 +22,7 @@ from airflow_provider_impactcall.records.columns import (
     unwrapped,
 )
 from airflow_provider_impactcall.records.readers import Reader
-from airflow_provider_impactcall.records.sources import Source, names_in, reader_of
+from airflow_provider_impactcall.records.sources import Source, names_in, reader_of, tells_columns
 from airflow_provider_impactcall.records.vendors.filters import Filter, Guarding, guards_of
 
 Join = Callable[[Sequence[Row]], Sequence[Row | str]]
@@ -29,6 +32,9 @@ it is left out."""
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _MOST_SHAPES = 1024
+_SEVERAL = 2
+# Of other types a value may be text.
+_KNOWN_TYPES = frozenset({str, int, float, bool, type(None), dict, list, datetime, Decimal})
 
 
 def reads(*sources: Source) -> Callable[[_Function], _Function]:
@@ -136,6 +142,31 @@ class VendorPreset:
         """Whether a row with these columns may be another once it is opened."""
         shape = self._shape(columns)
         return not shape.known or bool(shape.aliases or shape.problems or self.blanks)
+
+    def unopened(self, columns: tuple[Any, ...], asked_for: Collection[str]) -> Callable[[Row], bool] | None:
+        """What tells of a row with these columns that opening it would change nothing of those that are asked for; None
+        if that is not known before it is opened.
+        """
+        shape = self._shape(columns)
+        sources = [*self.mapping.values(), *(each.source for each in self.filters)]
+        names = [column for column in columns if column in asked_for]
+        if not shape.known or shape.aliases or shape.problems or len(names) < _SEVERAL:
+            return None
+        if not all(map(tells_columns, sources)):
+            return None
+        values_of, blanks = itemgetter(*names), tuple(self.blanks)
+
+        def is_unchanged(row: Row) -> bool:
+            values = values_of(row)
+            if not _KNOWN_TYPES.issuperset(map(type, values)):
+                return False
+            written = "\0".join([value for value in values if type(value) is str])
+            for word in blanks:  # noqa: SIM110 - a loop, for speed
+                if word in written:
+                    return False
+            return True
+
+        return is_unchanged
 
     def missing_guards(self, columns: Collection[str], passed: Collection[str] = ()) -> list[str]:
         """What keeps rows from being told from calls that must never be sent, to be read after ``row``.

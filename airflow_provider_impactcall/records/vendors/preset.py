@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import wraps
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import Row, from_json
-from airflow_provider_impactcall.records.readers import Reader
+from airflow_provider_impactcall.records.readers import Needing, OfValue, Reader
 from airflow_provider_impactcall.records.sources import Source, folded, in_words, reader_of
 from airflow_provider_impactcall.records.vendors.filters import Filter, Guard
 from airflow_provider_impactcall.records.vendors.model import Join, VendorPreset, preset_of, reads
@@ -27,6 +28,7 @@ __all__ = [
     "latest",
     "listed",
     "marked",
+    "of_value",
     "preset_of",
     "reads",
     "spam",
@@ -39,17 +41,31 @@ __all__ = [
 ]
 
 
+def of_value(source: Source) -> Callable[[Callable[[Any], Any]], Callable[[Row], Any]]:
+    """Makes a source, or what tells of a filter, of a function of one value.
+
+    :param source: gives the value; of None the function gives None, or False
+    """
+    reader = reader_of(source)
+
+    def of(function: Callable[[Any], Any]) -> Callable[[Row], Any]:
+        @reads(source)
+        @wraps(function)
+        def of_row(row: Row) -> Any:
+            return function(reader.read(row))
+
+        of_row.told_by = OfValue(function, reader)  # type: ignore[attr-defined]
+        return of_row
+
+    return of
+
+
 def anonymous(caller: Source) -> Filter:
     """The filter of calls whose caller hid the number: impact.com matches conversions by it.
 
     :param caller: what is there in place of the number
     """
-    reader = reader_of(caller)
-
-    @reads(caller)
-    def hidden(row: Row) -> bool:
-        return normalize.is_anonymous(reader.read(row))
-
+    hidden = of_value(caller)(normalize.is_anonymous)
     hidden.__doc__ = f"Whether {in_words(caller)} is a marker such as ``anonymous`` and no number"
     return Filter("an anonymous caller", hidden, (True,))
 
@@ -63,9 +79,9 @@ def marked(reason: str, column: str, *, unfinished: bool = False, guard: Guard |
     :param guard: as :class:`Filter` has it
     """
 
-    @reads(column)
-    def is_marked(row: Row) -> bool:
-        return stated(row, column) is True
+    @of_value(column)
+    def is_marked(value: Any) -> bool:
+        return _stated(value, column) is True
 
     is_marked.__doc__ = f"Whether ``{column}`` says yes"
     return Filter(reason, is_marked, (True,), unfinished=unfinished, guard=guard)
@@ -81,6 +97,8 @@ def spam(column: str) -> Filter:
 
 def word(value: Any) -> str:
     """A vendor's word, as :func:`folded` has it; ``''`` if there is none."""
+    if type(value) is str:  # the common case, for speed
+        return folded(value) if value else ""
     return "" if value is None or normalize.is_absent(value) else folded(value)
 
 
@@ -101,18 +119,16 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
 
     :param landing_page: the URL
     """
-    reader = reader_of(landing_page)
 
-    @reads(landing_page)
-    def irclickid(row: Row) -> str | None:
-        url = reader.read(row)
+    @of_value(landing_page)
+    def irclickid(url: Any) -> str | None:
         if not isinstance(url, str):
             return None
         # As parse_qs does, which takes all of the query apart.
         for part in _query(url).split("&"):
             name, _, value = part.partition("=")
             if value and (name == "irclickid" or ("%" in name and unquote_plus(name) == "irclickid")):
-                return unquote_plus(value)
+                return unquote_plus(value) if "%" in value or "+" in value else value
         return None
 
     irclickid.__doc__ = f"``irclickid`` of the URL in {in_words(landing_page)}"
@@ -134,11 +150,9 @@ def whole_id(source: Source) -> Callable[[Row], Any]:
 
     :param source: the id
     """
-    reader = reader_of(source)
 
-    @reads(source)
-    def without_fraction(row: Row) -> Any:
-        value = reader.read(row)
+    @of_value(source)
+    def without_fraction(value: Any) -> Any:
         return re.sub(r"(?<=[0-9])\.0+$", "", value) if isinstance(value, str) else value
 
     without_fraction.__doc__ = in_words(source)
@@ -157,12 +171,16 @@ def country_beside(number: Source, country: Source) -> Callable[[Row], Any]:
 
     @reads(number, country)
     def unless_known(row: Row) -> Any:
+        said = country_reader.read(row)
+        if said is None:
+            return None
         try:
             known = normalize.country_of(normalize.phone_number(number_reader.read(row)))
         except normalize.UnfitValue:
             known = None
-        return country_reader.read(row) if known is None else None
+        return said if known is None else None
 
+    unless_known.told_by = Needing(unless_known, country_reader)  # type: ignore[attr-defined]
     unless_known.__doc__ = f"{in_words(country)}, where the number does not tell its own"
     return unless_known
 
@@ -191,11 +209,9 @@ def listed(values: Source) -> Callable[[Row], Any]:
 
     :param values: a list, as such or as JSON; any other value is left as it is
     """
-    reader = reader_of(values)
 
-    @reads(values)
-    def as_list(row: Row) -> Any:
-        value = reader.read(row)
+    @of_value(values)
+    def as_list(value: Any) -> Any:
         found = None if value is None else from_json(value)
         return found if isinstance(found, (list, tuple)) else value
 
@@ -208,11 +224,10 @@ def unique(values: Source) -> Callable[[Row], Any]:
 
     :param values: a list, as such or as JSON; any other value is left as it is
     """
-    reader = reader_of(values)
 
-    @reads(values)
-    def each_once(row: Row) -> Any:
-        found = from_json(reader.read(row))
+    @of_value(values)
+    def each_once(value: Any) -> Any:
+        found = from_json(value)
         return list(dict.fromkeys(map(normalize.text, found))) if isinstance(found, (list, tuple)) else found
 
     each_once.__doc__ = f"{in_words(values)}, each once"
@@ -225,10 +240,15 @@ def stated(row: Row, column: str) -> bool | None:
     :raises UnfitValue: if it says neither
     """
     value = row.get(column)
-    if value is True or value is False:  # the common case, for speed
+    # the common case, for speed
+    return value if value is True or value is False else _stated(value, column)
+
+
+def _stated(value: Any, column: str) -> bool | None:
+    if value is True or value is False or value is None:
         return value
     try:
-        return None if normalize.is_blank(value) else normalize.boolean(value)
+        return None if type(value) is not int and normalize.is_blank(value) else normalize.boolean(value)
     except normalize.UnfitValue as error:
         raise normalize.UnfitValue(f"cannot be known: the column {column!r} {error}", error.code) from None
 
@@ -241,9 +261,9 @@ def yes_or_no(column: str, yes: str, no: str) -> Callable[[Row], str | None]:
     :param no: the word for no
     """
 
-    @reads(column)
-    def chosen(row: Row) -> str | None:
-        said = stated(row, column)
+    @of_value(column)
+    def chosen(value: Any) -> str | None:
+        said = _stated(value, column)
         return None if said is None else yes if said else no
 
     chosen.__doc__ = f"``{yes}`` if ``{column}`` says yes, ``{no}`` if it says no"

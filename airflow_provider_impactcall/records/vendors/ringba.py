@@ -30,9 +30,12 @@ def status(row: Row) -> str | None:
     """``voicemail`` if ``hasVoiceMail``; ``connected`` if ``hasConnected`` (without it, if the connected call length is
     above 0); else ``not connected``.
     """
-    if stated(row, "hasVoiceMail"):
+    # Most rows are asked no further, for speed.
+    if row.get("hasVoiceMail") is not False and stated(row, "hasVoiceMail"):
         return "voicemail"
-    connected = stated(row, "hasConnected")
+    connected = row.get("hasConnected")
+    if connected is not True and connected is not False:
+        connected = stated(row, "hasConnected")
     if connected is None:
         talk = _talk.read(row)
         if normalize.is_absent(talk):
