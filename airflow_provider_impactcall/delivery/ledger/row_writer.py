@@ -260,7 +260,7 @@ class RowWriter:
         namespace = self._ledger.namespace
         traces = row.traces if isinstance(row, Rejected) else None
         if isinstance(row, Call):
-            parameters = row.record.parameters()
+            parameters = row.record.sent
             traces = Traces(parameters, digest([*parameters, *parameters.values()], DIGEST_BYTES))
         legible, content = traces or Traces({}, digest([str(row.row)], DIGEST_BYTES))
         key = key_of(namespace, self._key, legible) or keyed_digest(self._secret, namespace.encode() + content)

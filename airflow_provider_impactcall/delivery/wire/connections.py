@@ -153,7 +153,7 @@ class Connections:
 
     def _private(self, record: CallRecord) -> Iterator[str]:
         # Only when somebody reads it: nearly all answers hold no word.
-        yield from record.parameters().values()
+        yield from record.sent.values()
         yield from self._credentials
 
 

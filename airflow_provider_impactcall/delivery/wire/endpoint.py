@@ -77,7 +77,7 @@ class Endpoint:
 
     def request(self, call: CallRecord) -> Request:
         """The bytes that leave for a call. Any thread may ask for them."""
-        encoded = encode(call.parameters())
+        encoded = encode(call.sent)
         if len(encoded) > _LONGEST[self.parameters_in]:
             remedy = "; the connection's parameters_in=form takes more" if self.parameters_in == "query" else ""
             reason = f"the request would hold {len(encoded)} bytes of parameters{remedy}"
