@@ -6,26 +6,22 @@ All that depends on how the package makes and sends a request is here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from airflow_provider_impactcall.delivery.outcome import AttemptResult
-from airflow_provider_impactcall.delivery.wire import endpoint as wire
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult
 from airflow_provider_impactcall.delivery.wire.endpoint import PATH, Endpoint
+from airflow_provider_impactcall.delivery.wire.request import Request
 from airflow_provider_impactcall.records import CallRecord
 from benchmarks.endpoints import ANSWER
 
-# A request is made in any thread and sent as it is; without that, aiohttp makes and sends it in one.
-MAKES_REQUESTS = hasattr(Endpoint, "request")
-ENCODING: Callable[..., Any] = getattr(Endpoint, "request", wire.encode)
+ENCODING: Callable[..., Any] = Endpoint.request
 
 
-def encoded(endpoint: Endpoint, records: Sequence[CallRecord]) -> list[Any]:
+def encoded(endpoint: Endpoint, records: Sequence[CallRecord]) -> list[Request]:
     """What is sent of each call."""
-    if MAKES_REQUESTS:
-        return [ENCODING(endpoint, record) for record in records]
-    return [wire.encode(record.parameters()) for record in records]
+    return [endpoint.request(record) for record in records]
 
 
 async def send(endpoint: Endpoint, records: Sequence[CallRecord], concurrency: int) -> None:
@@ -33,23 +29,12 @@ async def send(endpoint: Endpoint, records: Sequence[CallRecord], concurrency: i
 
     :raises RuntimeError: if one is not answered with Status OK
     """
-    if MAKES_REQUESTS:
-        await _by_connections(endpoint, encoded(endpoint, records), concurrency)
-    else:
-        await _by_session(endpoint, records, concurrency)
-
-
-async def _by_connections(endpoint: Any, requests: Sequence[Any], concurrency: int) -> None:
+    requests = encoded(endpoint, records)
     async with endpoint.connections(concurrency) as connections:
         await _all(connections.send, requests, concurrency)
 
 
-async def _by_session(endpoint: Any, records: Sequence[CallRecord], concurrency: int) -> None:
-    async with endpoint.session() as session:
-        await _all(lambda record: endpoint.send(session, record), records, concurrency)
-
-
-async def _all(send_one: Callable[[Any], Any], each: Sequence[Any], concurrency: int) -> None:
+async def _all(send_one: Callable[[Request], Awaitable[Attempt]], each: Sequence[Request], concurrency: int) -> None:
     remaining = iter(each)
 
     async def work() -> None:

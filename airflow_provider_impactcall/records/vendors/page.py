@@ -55,8 +55,8 @@ def _example(preset: VendorPreset) -> str:
         "    SqlToImpactCallOperator(",
         '        task_id="deliver_calls",',
         '        sql_conn_id="warehouse",',
-        '        sql="SELECT * FROM finished_calls WHERE day = :day",',
-        '        parameters={"day": "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"},',
+        '        sql="SELECT * FROM finished_calls '
+        "WHERE day = '{{ (dag_run.logical_date or dag_run.run_after) | ds }}'\",",
         f'        vendor="{preset.name}",',
         *([] if "MediaId" in preset.mapping else [f"        mapping={_by_number(called)},"]),
         "    )",
