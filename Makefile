@@ -34,7 +34,8 @@ export UV_SYSTEM_CERTS := true
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof databases databases-tests soak mutants bench lint \
+.PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof databases \
+  databases-tests soak fuzz mutants bench bench-quick lint \
   lint-python lint-web types docs docs-vendors ci nightly constraints clean
 
 help: ## Show this list

@@ -60,6 +60,7 @@ class Engine:
     :param interrupt: set from any thread to have the run stop well: nothing more leaves, and what is in flight is
         awaited for 4 s, then counted as unknown, or as not sent if it was still connecting
     :param timings: those of the ledger, too
+    :ivar concurrency: requests in flight at once, at most
     :ivar report: what came of the rows so far
     """
 
@@ -76,7 +77,7 @@ class Engine:
         timings: Timings = TIMINGS,
     ) -> None:
         self._pacing = pacing
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._total = total
         self._interrupt = interrupt or threading.Event()
         self._timings = timings
@@ -119,7 +120,7 @@ class Engine:
                 self._senders = Senders(
                     group,
                     send,
-                    self._concurrency,
+                    self.concurrency,
                     may_leave=self._may_leave,
                     attempted=self._attempted,
                     stayed=self._stayed,
@@ -160,13 +161,13 @@ class Engine:
             self._enter(pending)
 
     def _is_crowded(self) -> bool:
-        too_many = self._pacing.in_hand >= self._concurrency * _IN_HAND
-        return too_many or self._room.untried >= self._concurrency * _UNTRIED
+        too_many = self._pacing.in_hand >= self.concurrency * _IN_HAND
+        return too_many or self._room.untried >= self.concurrency * _UNTRIED
 
     def _is_roomy(self) -> bool:
         # Not for each call that goes, as to be woken costs more than to enter.
-        few = self._room.untried <= self._concurrency * _UNTRIED // 2
-        return few and self._pacing.in_hand < self._concurrency * _IN_HAND
+        few = self._room.untried <= self.concurrency * _UNTRIED // 2
+        return few and self._pacing.in_hand < self.concurrency * _IN_HAND
 
     def _enter(self, pending: Pending, seconds: float = 0.0) -> None:
         """Have a call wait for its turn, after so many seconds; or settle it, if nothing more leaves."""

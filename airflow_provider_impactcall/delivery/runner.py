@@ -175,8 +175,9 @@ async def _deliver(
     engine: Engine, endpoint: Endpoint, writer: LedgerWriter, handover: _Handover, attempts: Attempts
 ) -> DeliveryReport:
     try:
-        async with endpoint.session() as session, writer:
-            send = partial(endpoint.send, session)
-            return await engine.run(send, writer, handover.batches(), attempts=attempts)
+        async with endpoint.connections(engine.concurrency) as connections, writer:
+            return await engine.run(
+                connections.send, writer, handover.batches(), prepare=endpoint.request, attempts=attempts
+            )
     finally:
         handover.end()  # If that failed, a thread still waits for rows, and the loop would wait for it.

@@ -118,7 +118,7 @@ class _Wraps:
         _wrap(Connections, "send", before=self._before_send, after=self._after_send)
         for name in {"write", "writelines"} & vars(_SelectorSocketTransport).keys():
             _wrap(_SelectorSocketTransport, name, after=lambda _: passed("the request has left"))
-        _wrap(ResponseHandler, "data_received", before=lambda *_: passed("it is processed, and the answer unread"))
+        _wrap(Connection, "data_received", before=lambda *_: passed("it is processed, and the answer unread"))
         _wrap(Pacing, "back_off", before=lambda *_: passed("in a back-off's rest"))
         _wrap(asyncio, "timeout", before=self._before_timeout)
         _wrap(CircuitBreaker, "judge", before=self._before_judge, after=self._after_judge)

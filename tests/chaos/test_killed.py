@@ -56,7 +56,8 @@ def test_killed_and_run_again(ledger_url: str, on_unknown: str) -> None:
         assert report["delivered"] + report["already_delivered"] == CALLS - unknown
         assert report["unknown"] == unknown
     else:
-        assert story.of_state("delivered") == story.states.keys()
+        # On a busy machine, runs are killed so early that three die over the same calls, which are held then.
+        assert story.of_state("delivered") == story.states.keys() - thrice_died_over(ledger_url)
         assert story.doubles <= in_the_dark + kills * open_at_most(CONCURRENCY)
 
 
