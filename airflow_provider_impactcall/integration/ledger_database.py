@@ -162,7 +162,7 @@ class _Server:
         raise NotImplementedError
 
     def refuse_others(self, opened: Any) -> None:
-        """See that it is none of the databases that speak the same protocol, and are not what a ledger needs.
+        """Refuse a database that speaks the same protocol and lacks what a ledger needs.
 
         :raises InvalidOption: if it is
         """

@@ -35,7 +35,7 @@ OWN = ["geo", "town", "state", "area", "menu", "kind", "country", "partner", "ge
 
 
 class Foreign(Mapping[str, Any]):
-    """A row that is no dict, which is read as the mapping is written."""
+    """A row that is not a dict, which is read as the mapping is written."""
 
     def __init__(self, row: dict[str, Any]) -> None:
         self._row = row

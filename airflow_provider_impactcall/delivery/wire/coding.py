@@ -12,7 +12,7 @@ _OF_GZIP = b"\x1f\x8b"
 def decoded(body: bytes, coding: bytes, most: int, *, whole: bool) -> bytes:
     """A body without its coding; a body in any other coding as it is, as aiohttp and requests have it.
 
-    Servers name codings that are none, such as ``UTF-8``. What is truly coded otherwise has no Status that says OK.
+    Servers name codings that do not exist, such as ``UTF-8``. What is truly coded otherwise has no Status that says OK.
 
     :param coding: what ``Content-Encoding`` says, in lower case
     :param most: bytes that are wanted; no more are decoded, whatever there is

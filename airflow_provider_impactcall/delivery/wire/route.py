@@ -40,7 +40,7 @@ class Route:
 
         :raises ssl.SSLCertVerificationError: if the endpoint's certificate is refused
         :raises UntrustedProxy: if the proxy's is
-        :raises OSError: if there is none for another reason; :class:`NoTunnel` if the proxy says so
+        :raises OSError: if no connection is made; :class:`NoTunnel` if the proxy says so
         :raises ValueError: if the host's name cannot be one
         """
         if self.proxy is not None:

@@ -74,7 +74,7 @@ def _country(value: Any) -> str:
     written = bare(value) if isinstance(value, str) else ""
     code: str | None = written.upper() if written.isascii() else ""  # The capitals of a ß are those of South Sudan.
     if code not in phonenumbers.SUPPORTED_REGIONS:
-        # What holds a digit is no country, and may be somebody's number, which must not stay in memory.
+        # A value with a digit is not a country. It may be somebody's number, which must not stay in memory.
         is_name = 0 < len(written) <= _LONGEST_NAME and not any(map(str.isdigit, written))
         code = _named(written) if is_name else None
         if code is None:

@@ -131,7 +131,7 @@ def _day(ordinal: int) -> str:
 
 @lru_cache(maxsize=256)
 def _offset(fixed: timezone) -> str | None:
-    """An offset in the form in which it leaves; None of one that is no whole number of minutes."""
+    """An offset in the form in which it leaves; None if the offset is not a whole number of minutes."""
     return None if fixed.utcoffset(None) % _MINUTE else datetime(2000, 1, 1, tzinfo=fixed).isoformat()[-len("+00:00") :]
 
 

@@ -136,7 +136,7 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
 
 
 def _query(url: str) -> str:
-    """The query of a URL; none of what is no URL, which has no click id, and must not cost the call."""
+    """The query of a URL; ``''`` for a value that is not a URL: it has no click id, and must not cost the call."""
     if url.isascii() and url.isprintable() and "[" not in url and "]" not in url:
         return url.partition("#")[0].partition("?")[2]
     try:
