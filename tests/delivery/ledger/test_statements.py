@@ -204,6 +204,7 @@ def test_a_parameter_a_value_means_the_same(on_postgresql: Ledger) -> None:
 def test_psycopg_3_has_the_server_prepare_nothing(on_postgresql: Ledger) -> None:
     """Behind PgBouncer, what one client prepared may be another's."""
     pytest.importorskip("psycopg")
+    pytest.importorskip("sqlalchemy.dialects.postgresql.psycopg", reason="SQLAlchemy 1.4 cannot open it")
     with_3 = Ledger(
         sa.create_engine(on_postgresql.engine.url.set(drivername="postgresql+psycopg"), pool_size=1), NAMESPACE
     )
