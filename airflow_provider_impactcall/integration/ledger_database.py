@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from airflow_provider_impactcall.delivery.ledger.postgresql import never_prepare
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.integration.sql_hooks import hook_of
 
@@ -38,12 +39,18 @@ _REFUSED = {
 }
 """By the same. To refuse one of these, its driver need not be there, and nothing is opened."""
 
-_POSTGRESQL = {"psycopg": "postgresql+psycopg", "psycopg2": "postgresql+psycopg2"}
-_MYSQL = {
-    "mysqlclient": "mysql+mysqldb",
-    "mysql-connector-python": "mysql+mysqlconnector",
+_DRIVERS = {
+    "psycopg": "postgresql+psycopg",
+    "psycopg2": "postgresql+psycopg2",
+    "MySQLdb": "mysql+mysqldb",
+    "mysql": "mysql+mysqlconnector",
     "pymysql": "mysql+pymysql",
 }
+"""SQLAlchemy's names for dialect and driver, by the driver's package."""
+
+_CLIENTS = {"mysqlclient": "MySQLdb", "mysql-connector-python": "mysql", "pymysql": "pymysql"}
+"""The packages of MySQL's drivers, by what a connection's extra calls them."""
+
 # Of a MySQL connection's extra, what is not handed to the driver as it is.
 _OF_MYSQLS_HOOK = ("aws_conn_id", "charset", "client", "cursor", "iam", "local_infile", "ssl", "ssl_mode")
 _MODES_WITHOUT_TLS = ("disable", "disabled", "allow", "prefer", "preferred")
@@ -76,7 +83,7 @@ def ledger_engine(conn_id: str, *, pre_ping: bool = False) -> Engine:
     if dialect not in ("mysql", "mariadb"):
         _refuse(conn_id, dialect)
     with _opening(conn_id):
-        mysql = sa.create_engine(f"{_MYSQL[extra.get('client', 'mysqlclient')]}://").dialect
+        mysql = sa.create_engine(f"{_DRIVERS[_CLIENTS[extra.get('client', 'mysqlclient')]]}://").dialect
     return _Mysql(conn_id, extra, partial(_open_mysql, mysql, hook, connection)).engine(pre_ping=pre_ping)
 
 
@@ -148,18 +155,15 @@ class _Server:
             first = self._opened()
             try:
                 self.refuse_others(first)
-                url = f"{self.drivername(first)}://"
+                url = f"{_DRIVERS[_driver(first)]}://"
                 engine = sa.create_engine(url, creator=self._next, pool_pre_ping=pre_ping)
+                never_prepare(engine)
             except BaseException:
                 first.close()
                 raise
             self._dbapi = engine.dialect.dbapi
             self._opened_before.append(first)
             return engine
-
-    def drivername(self, opened: Any) -> str:
-        """SQLAlchemy's name for the dialect and the driver of a connection."""
-        raise NotImplementedError
 
     def refuse_others(self, opened: Any) -> None:
         """Refuse a database that speaks the same protocol and lacks what a ledger needs.
@@ -202,9 +206,6 @@ class _Server:
 
 
 class _Postgres(_Server):
-    def drivername(self, opened: Any) -> str:
-        return _POSTGRESQL[_driver(opened)]
-
     def refuse_others(self, opened: Any) -> None:
         opened.autocommit = True
         with closing(opened.cursor()) as cursor:
@@ -221,9 +222,6 @@ class _Postgres(_Server):
             from psycopg.rows import tuple_row
 
             opened.row_factory = tuple_row
-            # A pooler in transaction mode has one server's connection for several clients, and each would run what
-            # another has prepared by the same name.
-            opened.prepare_threshold = None
         else:
             opened.cursor_factory = None
 
@@ -234,11 +232,6 @@ class _Postgres(_Server):
 
 
 class _Mysql(_Server):
-    def drivername(self, opened: Any) -> str:
-        return {"MySQLdb": "mysql+mysqldb", "mysql": "mysql+mysqlconnector", "pymysql": "mysql+pymysql"}[
-            _driver(opened)
-        ]
-
     def is_encrypted(self, opened: Any) -> bool:
         # Of the server, as client libraries connect without where the server has none, whatever they were told.
         with closing(opened.cursor()) as cursor:
