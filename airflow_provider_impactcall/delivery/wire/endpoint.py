@@ -99,11 +99,10 @@ class Endpoint:
             "Authorization": self.authorization,
             "User-Agent": USER_AGENT,
         }
-        if self.proxy is not None and url.scheme == "http":
+        if self._proxy is not None and url.scheme == "http":
             target = f"http://{host}{target}"
-            authorization = Proxy.of(self.proxy).authorization
-            if authorization is not None:
-                headers["Proxy-Authorization"] = authorization
+            if self._proxy.authorization is not None:
+                headers["Proxy-Authorization"] = self._proxy.authorization
         if self.parameters_in == "form":
             # Its length is the last line.
             return f"POST {target} HTTP/1.1\r\n{_lines(headers | {'Content-Type': FORM})}Content-Length: ", "\r\n\r\n"
@@ -122,6 +121,10 @@ class Endpoint:
         finally:
             await connections.close()
 
+    @cached_property
+    def _proxy(self) -> Proxy | None:
+        return None if self.proxy is None else Proxy.of(self.proxy)
+
     @property
     def _credentials(self) -> tuple[str, ...]:
         return self.login, self.password, self.authorization
@@ -130,7 +133,7 @@ class Endpoint:
         url = URL(self.origin)
         if url.raw_host is None or url.port is None:
             raise InvalidOption("the endpoint's origin has no host")
-        proxy = None if self.proxy is None else Proxy.of(self.proxy)
+        proxy = self._proxy
         encrypted, proxy_encrypted = url.scheme == "https", proxy is not None and proxy.tls
         context = None
         # To load the system's certificates takes longer than to send a hundred calls.
