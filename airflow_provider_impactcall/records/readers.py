@@ -203,38 +203,13 @@ class OfValue:
 
 
 @dataclass(frozen=True)
-class Needing:
-    """What a function of the row returns, that returns nothing of rows without a certain value.
-
-    :param function: of the row
-    :param needed: gives nothing of rows for which the function gives nothing either
-    """
-
-    function: Callable[[Row], Any]
-    needed: Reader
-
-    @property
-    def read(self) -> Callable[[Row], Any]:
-        """The function itself."""
-        return self.function
-
-    def columns(self) -> Iterator[str]:
-        """None: a row need not have them."""
-        yield from ()
-
-    def within(self, columns: Collection[str]) -> Reader:
-        """The function, if rows may have what it needs."""
-        return NOTHING if self.needed.within(columns) is NOTHING else self
-
-
-@dataclass(frozen=True)
 class RoundedDown:
     """A duration without its fraction of a second."""
 
     reader: Reader
 
     def read(self, row: Row) -> int | None:
-        """Whole seconds; None if there is no duration."""
+        """Whole seconds; None if the duration is absent."""
         value = self.reader.read(row)
         return None if normalize.is_absent(value) else normalize.seconds(value, rounded_down=True)
 
@@ -250,9 +225,14 @@ class RoundedDown:
 
 @dataclass(frozen=True)
 class Computed:
-    """What a function of the row returns."""
+    """What a function of the row returns.
+
+    :param function: of the row
+    :param needed: gives nothing of rows for which the function gives nothing either; None if nobody knows of such
+    """
 
     function: Callable[[Row], Any]
+    needed: Reader | None = None
 
     @property
     def read(self) -> Callable[[Row], Any]:
@@ -264,5 +244,5 @@ class Computed:
         yield from ()
 
     def within(self, columns: Collection[str]) -> Reader:
-        """Itself: nobody knows what it asks for."""
-        return self
+        """Itself, unless rows cannot have what it needs."""
+        return NOTHING if self.needed is not None and self.needed.within(columns) is NOTHING else self

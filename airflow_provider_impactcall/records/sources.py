@@ -37,7 +37,6 @@ from airflow_provider_impactcall.records.readers import (
     Constant,
     DerivedElse,
     FirstOf,
-    Needing,
     OfValue,
     Reader,
     RoundedDown,
@@ -77,7 +76,7 @@ def reader_of(source: Any, inherited: Source | None = None, nulls: Collection[st
         return Column(source, nulls)
     if callable(source):
         told = getattr(source, "told_by", None)
-        return told if isinstance(told, (OfValue, Needing)) else Computed(source)
+        return told if isinstance(told, (OfValue, Computed)) else Computed(source)
     if not isinstance(source, Mapping):
         raise InvalidOption(
             f"must be a column name, a callable of the row, or a dict such as {{'constant': ...}}, and is "

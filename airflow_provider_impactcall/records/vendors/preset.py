@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus, urlsplit
 
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import Row, from_json
-from airflow_provider_impactcall.records.readers import Needing, OfValue, Reader
+from airflow_provider_impactcall.records.readers import Computed, OfValue, Reader
 from airflow_provider_impactcall.records.sources import Source, folded, in_words, reader_of
 from airflow_provider_impactcall.records.vendors.filters import Filter, Guard
 from airflow_provider_impactcall.records.vendors.model import Join, VendorPreset, preset_of, reads
@@ -180,7 +180,7 @@ def country_beside(number: Source, country: Source) -> Callable[[Row], Any]:
             known = None
         return said if known is None else None
 
-    unless_known.told_by = Needing(unless_known, country_reader)  # type: ignore[attr-defined]
+    unless_known.told_by = Computed(unless_known, country_reader)  # type: ignore[attr-defined]
     unless_known.__doc__ = f"{in_words(country)}, where the number does not tell its own"
     return unless_known
 
