@@ -30,7 +30,7 @@ _NAMES = ("problem", "problems", "reason", "message", "wait", "_MISCONFIGURED", 
           "LEASE_RAN_OUT", "LOOK_LIKE_VALUES")  # fmt: skip
 # What these return is part of a text.
 _FUNCTIONS = ("_lacks", "_unreadable", "_without_source", "_of_many", "_dict_of_dicts", "_of_a_table",
-              "_as_text", "_instead", "_no_path", "_untold", "_unset")  # fmt: skip
+              "_as_text", "_instead", "_no_path", "_untold", "_unset", "no_parameter")  # fmt: skip
 _GAP = "\0"
 _LEAST_LETTERS = 6
 

@@ -12,7 +12,7 @@ from airflow_provider_impactcall.records.column_names import label
 from airflow_provider_impactcall.records.kinds import CallStatus, Conventions, Kind
 from airflow_provider_impactcall.records.parameters import Field, Parameter, read_alone, read_each
 
-__all__ = ["PARAMETERS", "CallRecord", "CallStatus", "Conventions", "Parameter", "fields_of", "nearest_parameter"]
+__all__ = ["PARAMETERS", "CallRecord", "CallStatus", "Conventions", "Parameter", "fields_of", "no_parameter"]
 
 _AS_IT_IS: Mapping[str, str] = {}
 _NO_CONVENTIONS = Conventions()
@@ -238,6 +238,12 @@ def nearest_parameter(name: str) -> str | None:
     return by_folded[close[0]] if close else None
 
 
+def no_parameter(name: str) -> str:
+    """What is wrong with a name that is not a parameter's, to be read after it, with the nearest parameter if any."""
+    near = nearest_parameter(name)
+    return "is not one of impact.com's 50 parameters" + (f"; did you mean {near}?" if near else "")
+
+
 def _fill(
     record: CallRecord, values: Mapping[str, Any], conventions: Conventions, fields: Sequence[Field] | None
 ) -> None:
@@ -263,6 +269,4 @@ def _as_given(values: Mapping[str, Any], sent: Mapping[str, str]) -> Mapping[str
 def _unknown(name: Any) -> Problem:
     if not isinstance(name, str):
         return Problem("a parameter", ProblemCode.WRONG_TYPE, f"must have a name, and has {normalize.described(name)}")
-    near = nearest_parameter(name)
-    message = "is none of impact.com's 50 parameters" + (f"; did you mean {near}?" if near else "")
-    return Problem(label(name, "a parameter"), ProblemCode.UNKNOWN_PARAMETER, message)
+    return Problem(label(name, "a parameter"), ProblemCode.UNKNOWN_PARAMETER, no_parameter(name))

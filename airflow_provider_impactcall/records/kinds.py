@@ -65,7 +65,7 @@ class Kind(NamedTuple, Generic[T_co]):
     :param type: impact.com's placeholder: ``integer``, ``number`` or ``string``
     :param limit: the most characters, or None
     :param allowed: the only words, or empty
-    :param number: of a country, the parameter whose number has it, and tells it if there is no value
+    :param number: of a country, the parameter of its number, which tells the country if the value is absent
     :param blanks_stay: whether text of nothing but blanks is a value; else it is as good as absent
     :param may_be_empty: whether text of no characters is a value
     :param tells_apart: whether it tells calls apart, so that blanks around it mean nothing

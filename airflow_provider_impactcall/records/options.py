@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import normalize
-from airflow_provider_impactcall.records.call_record import PARAMETERS, nearest_parameter
+from airflow_provider_impactcall.records.call_record import PARAMETERS, no_parameter
 from airflow_provider_impactcall.records.vendors import GUARDS, VendorPreset
 
 MOST_PARTS = 100_000
@@ -77,13 +77,7 @@ def nulls_of(nulls: Any) -> tuple[Collection[str], list[str]]:
 
 
 def misnamed(option: str, names: Iterable[str]) -> list[str]:
-    problems = []
-    for name in names:
-        if name not in PARAMETERS:
-            near = nearest_parameter(str(name))
-            hint = f"; did you mean {near}?" if near else ""
-            problems.append(f"{option}: {name!r} is none of impact.com's 50 parameters{hint}")
-    return problems
+    return [f"{option}: {name!r} {no_parameter(str(name))}" for name in names if name not in PARAMETERS]
 
 
 def zone(timezone: str | tzinfo | None) -> tzinfo | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from airflow_provider_impactcall.records import PARAMETERS, Parameter
-from airflow_provider_impactcall.records.call_record import nearest_parameter
+from airflow_provider_impactcall.records.call_record import no_parameter
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -64,7 +64,8 @@ def find_problems(pairs: Pairs) -> list[Complaint]:
         for name, parameter in PARAMETERS.items()
         if (message := _wrong(parameter, values, times[name]))
     ]
-    return wrong + [Complaint(_readable(name), _unknown(name)) for name in times if name not in PARAMETERS]
+    # What impact.com does with such a name is not documented. A typo that passed here would lose a value there.
+    return wrong + [Complaint(_readable(name), no_parameter(name)) for name in times if name not in PARAMETERS]
 
 
 def _decoded(text: str) -> list[tuple[str, str]]:
@@ -126,12 +127,6 @@ def _called_number(value: str) -> str | None:
 
 def _exceeds(talk: str, call: str) -> bool:
     return bool(_DIGITS.fullmatch(talk) and _DIGITS.fullmatch(call)) and int(talk) > int(call)
-
-
-def _unknown(name: str) -> str:
-    # What impact.com does with such a name is not documented. A typo that passed here would lose a value there.
-    near = nearest_parameter(name)
-    return "is none of impact.com's 50 parameters" + (f"; did you mean {near}?" if near else "")
 
 
 def _is_utf8(text: str) -> bool:

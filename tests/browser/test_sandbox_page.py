@@ -152,7 +152,7 @@ def test_a_refused_call_says_what_was_wrong_by_parameter(page: Page, sandbox: Sa
         [
             "MediaId is missing",
             "TalkDuration must not exceed CallDuration",
-            "caller_id is none of impact.com's 50 parameters; did you mean CallerId?",
+            "caller_id is not one of impact.com's 50 parameters; did you mean CallerId?",
         ]
     )
     expect(detail.locator("tr.wrong th")).to_have_text(["TalkDuration (wrong)", "caller_id (wrong)"])

@@ -360,11 +360,11 @@ PHONE_ROWS = [
         ("CalledPhoneNumber", "not_a_phone_number", NO_LENGTH)),
     bad("phone-plus-too-long", {"CallerId": "+1 212 555 0142 999"}, ("CallerId", "not_a_phone_number", NO_LENGTH)),
     bad("phone-plus-unknown-code", {"CallerId": "+999 2125550142"},
-        ("CallerId", "not_a_phone_number", "is no phone number of any country")),
+        ("CallerId", "not_a_phone_number", "is not a phone number of any country")),
     bad("phone-plus-49-with-two-zeros", {"CallerId": "+49 00 30 23125 012"},
-        ("CallerId", "not_a_phone_number", "is no phone number of any country")),
+        ("CallerId", "not_a_phone_number", "is not a phone number of any country")),
     bad("phone-plus-alone", {"CallerId": "+ ()"},
-        ("CallerId", "not_a_phone_number", "is no phone number of any country")),
+        ("CallerId", "not_a_phone_number", "is not a phone number of any country")),
     bad("phone-boolean", {"CallerId": True}, ("CallerId", "wrong_type", NOT_PHONE + "is a boolean")),
     bad("phone-list", {"CallerId": ["2125550142"]}, ("CallerId", "wrong_type", NOT_PHONE + "is a value of type list")),
     bad("phone-tuple", {"CallerId": ("2125550142", "US")},
@@ -638,7 +638,7 @@ async def test_the_good_rows_beside_the_bad_ones_are_delivered() -> None:
     }
 
 
-UNKNOWN = "is none of impact.com's 50 parameters"
+UNKNOWN = "is not one of impact.com's 50 parameters"
 
 
 @pytest.mark.parametrize(

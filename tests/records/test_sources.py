@@ -432,8 +432,8 @@ class TestRefusedBeforeTheFirstRow:
         with pytest.raises(InvalidOption) as raised:
             CallMapping({"City": "", "Regoin": "r", "Zip": {"constent": 1}, "SubId1": "s"}, {"SubId1": "x", "cti": 1})
         assert str(raised.value) == (
-            "mapping: 'Regoin' is none of impact.com's 50 parameters; did you mean Region?; "
-            "constants: 'cti' is none of impact.com's 50 parameters; "
+            "mapping: 'Regoin' is not one of impact.com's 50 parameters; did you mean Region?; "
+            "constants: 'cti' is not one of impact.com's 50 parameters; "
             "SubId1 is in mapping and in constants; "
             "mapping: City must not be empty; "
             f"mapping: Zip has the key 'constent'; did you mean 'constant'? {FORMS}"

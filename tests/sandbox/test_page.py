@@ -334,7 +334,7 @@ async def test_details_have_every_parameter_in_the_order_of_the_page() -> None:
     values = {each["name"]: each["value"] for each in detail["parameters"]}
     assert values == mixed | {"CallerId": "••••••34", "Nonsense": "••••••"}
     assert [each["name"] for each in detail["parameters"] if each["hidden"]] == ["CallerId", "Nonsense"]
-    assert detail["problems"] == [{"parameter": "Nonsense", "message": "is none of impact.com's 50 parameters"}]
+    assert detail["problems"] == [{"parameter": "Nonsense", "message": "is not one of impact.com's 50 parameters"}]
     assert (detail["method"], detail["status"], detail["wrong"]) == ("POST", 400, 1)
 
 

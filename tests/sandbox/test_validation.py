@@ -114,8 +114,10 @@ def test_an_unencoded_plus_is_explained() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    assert wrong(campaign_id="1") == {"campaign_id": "is none of impact.com's 50 parameters; did you mean CampaignId?"}
-    assert wrong(zzzz="1") == {"zzzz": "is none of impact.com's 50 parameters"}
+    assert wrong(campaign_id="1") == {
+        "campaign_id": "is not one of impact.com's 50 parameters; did you mean CampaignId?"
+    }
+    assert wrong(zzzz="1") == {"zzzz": "is not one of impact.com's 50 parameters"}
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def _dialled_number(value: Any, country: str | None) -> tuple[int, str]:
     try:
         parsed = phonenumbers.parse(dialled, None if international else country)
     except phonenumbers.NumberParseException:
-        raise UnfitValue("is no phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER) from None
+        raise UnfitValue("is not a phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER) from None
     # Not is_possible_number, which also takes a number without its area code, as dialled next door.
     if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise UnfitValue("is too short or too long for a phone number of its country", ProblemCode.NOT_A_PHONE_NUMBER)
@@ -175,7 +175,7 @@ def _dialled_number(value: Any, country: str | None) -> tuple[int, str]:
     national = phonenumbers.national_significant_number(parsed)
     # Written as +49 00..., each reading would take off one more zero as Germany's trunk prefix.
     if phonenumbers.parse(f"+{calling_code}{national}") != parsed:
-        raise UnfitValue("is no phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER)
+        raise UnfitValue("is not a phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER)
     if f"{calling_code}{national}" in _KEYPAD:
         raise UnfitValue(_ANONYMOUS, ProblemCode.ANONYMOUS_CALLER)
     return calling_code, national
