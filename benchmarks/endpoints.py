@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 from urllib.request import urlopen
 
 from airflow_provider_impactcall.delivery.wire.endpoint import PATH
-from benchmarks.certificate import write_certificate
+from tests.certificates import certificate
 
 LATENCY = 0.05
 
@@ -175,7 +175,7 @@ def endpoints() -> Iterator[Endpoints]:
         folder = Path(name)
         # nginx gives up root's rights.
         folder.chmod(0o755)
-        certificate, key = write_certificate(folder)
+        trusted, key = map(Path, certificate(folder))
         configuration = folder / "nginx.conf"
         configuration.write_text(
             _CONFIGURATION.format(
@@ -184,7 +184,7 @@ def endpoints() -> Iterator[Endpoints]:
                 prompt=prompt,
                 slow=slow,
                 tls=tls,
-                certificate=certificate,
+                certificate=trusted,
                 key=key,
                 logged=logged,
                 path=PATH,
@@ -203,7 +203,7 @@ def endpoints() -> Iterator[Endpoints]:
                 slow=origin(slow),
                 tls=f"https://127.0.0.1:{tls}",
                 logged=origin(logged),
-                certificate=certificate,
+                certificate=trusted,
                 version=said.strip().rpartition("/")[2],
                 _log=folder / "requests.log",
             )

@@ -37,6 +37,7 @@ from airflow_provider_impactcall.sandbox import Sandbox  # noqa: E402
 from tests import examples, lanes  # noqa: E402
 from tests.databases import embedded_postgres, empty_database  # noqa: E402
 from tests.real_airflow import ResidentAirflow  # noqa: E402
+from tests.servers import Certificate  # noqa: E402
 
 _HOMES = itertools.count()
 
@@ -90,6 +91,18 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as running:
         monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", examples.connection(running))
         yield running
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """That of a database's server."""
+    return Certificate.made(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def another(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """One that is not a server's."""
+    return Certificate.made(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import getpass
-import ipaddress
 import os
 import shutil
 import socket
@@ -20,9 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from tests.certificates import certificate
 
 _SSL_REQUEST, _GSS_REQUEST = 80877103, 80877104
 
@@ -35,29 +31,9 @@ class Certificate:
     key: Path
 
     @classmethod
-    def made(cls, folder: Path, name: str = "server") -> Certificate:
-        """A new one, in a folder."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        now = datetime.datetime.now(datetime.UTC)
-        day = datetime.timedelta(days=1)
-        certificate = (
-            x509.CertificateBuilder(
-                subject, subject, key.public_key(), x509.random_serial_number(), now - day, now + day
-            )
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-            )
-            .sign(key, hashes.SHA256())
-        )
-        made = cls(folder / f"{name}.crt", folder / f"{name}.key")
-        made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        unencrypted = serialization.NoEncryption()
-        form = serialization.PrivateFormat.PKCS8
-        made.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, unencrypted))
-        made.key.chmod(0o600)
-        return made
+    def made(cls, folder: Path) -> Certificate:
+        """A new one, in a folder of its own."""
+        return cls(*map(Path, certificate(folder)))
 
 
 class PostgresRelay:

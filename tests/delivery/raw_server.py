@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import json
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from airflow_provider_impactcall.delivery.outcome import Attempt
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
@@ -64,6 +56,22 @@ def says(raw: bytes) -> Talk:
     return talk
 
 
+async def relay(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: asyncio.StreamReader, back: asyncio.StreamWriter
+) -> None:
+    """Has two connections, each to be read and written, carry on what comes on the other, until both have ended."""
+
+    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(65_536):
+            target.write(data)
+        target.close()
+
+    try:
+        await asyncio.gather(copy(reader, back), copy(there, writer))
+    finally:
+        back.transport.abort()
+
+
 async def never_answers(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Reads whatever comes, for as long as the client stays."""
     while data := await reader.read(65_536):
@@ -101,6 +109,15 @@ class RawServer:
         for writer in self._open:
             writer.transport.abort()
 
+    async def reached(self) -> None:
+        """Wait until something of a request has come.
+
+        :raises TimeoutError: after 10 s
+        """
+        async with asyncio.timeout(10):
+            while not self.heads:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.01)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._open.add(writer)
@@ -111,35 +128,6 @@ class RawServer:
         finally:
             self._open.discard(writer)
             writer.close()
-
-
-def certificate(folder: Path, name: str = "127.0.0.1", days: int = 1, password: bytes | None = None) -> tuple[str, str]:
-    """A self-signed certificate's file, and its key's.
-
-    :param days: how long it is valid; over already if negative
-    :param password: encrypts the key
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    alternative = x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=30))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    files = folder / "certificate.pem", folder / "key.pem"
-    files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
-    return str(files[0]), str(files[1])
 
 
 def tls(files: tuple[str, str]) -> ssl.SSLContext:

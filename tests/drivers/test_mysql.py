@@ -29,16 +29,6 @@ Connect = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return Certificate.made(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture(scope="module")
-def another(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return Certificate.made(tmp_path_factory.mktemp("certificate"), "another")
-
-
-@pytest.fixture(scope="module")
 def encrypted(certificate: Certificate) -> Iterator[int]:
     """A MariaDB server with TLS, by its port."""
     with mariadb(f"--ssl-cert={certificate.certificate}", f"--ssl-key={certificate.key}") as port:

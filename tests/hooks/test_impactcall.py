@@ -22,8 +22,9 @@ from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
+from tests.certificates import certificate
 from tests.delivery import canary, raw_server
-from tests.delivery.raw_server import OK, RawServer, answer, certificate, never_answers, says, tls
+from tests.delivery.raw_server import OK, RawServer, answer, never_answers, says, tls
 
 
 @pytest.fixture

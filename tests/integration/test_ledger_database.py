@@ -164,16 +164,6 @@ def connect(database: sa.engine.URL, monkeypatch: pytest.MonkeyPatch) -> Iterato
         relay.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return Certificate.made(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture(scope="module")
-def another(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return Certificate.made(tmp_path_factory.mktemp("certificate"), "another")
-
-
 def tables(database: sa.engine.URL) -> list[str]:
     engine = sa.create_engine(database)
     try:

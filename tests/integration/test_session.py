@@ -26,8 +26,9 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.integration.connection import account, connection_of
 from airflow_provider_impactcall.integration.session import session
 from airflow_provider_impactcall.records import CallRecord
+from tests.certificates import certificate
 from tests.delivery import canary, raw_server
-from tests.delivery.raw_server import RawServer, answer, certificate, says, tls
+from tests.delivery.raw_server import RawServer, answer, says, tls
 
 LOGIN, PASSWORD = "Zo\u00eb", "p\u00e4ss \u20ac\u540d"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()

@@ -22,8 +22,9 @@ import requests
 from airflow_provider_impactcall.delivery.actions import ReadBack
 from airflow_provider_impactcall.exceptions import ReadBackFailed
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from tests.certificates import certificate
 from tests.delivery import raw_server
-from tests.delivery.raw_server import RawServer, certificate, says, tls
+from tests.delivery.raw_server import RawServer, says, tls
 
 SECONDS = 0.25
 Ask = Callable[[str], str]

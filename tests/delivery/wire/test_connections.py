@@ -19,8 +19,9 @@ from airflow_provider_impactcall.delivery.outcome import AttemptResult, NothingL
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.wire.request import Request
 from airflow_provider_impactcall.records import CallRecord
+from tests.certificates import certificate
 from tests.delivery import canary
-from tests.delivery.raw_server import RawServer, answer, certificate, endpoint, never_answers, says, send, tls
+from tests.delivery.raw_server import RawServer, answer, endpoint, never_answers, says, send, tls
 
 KEPT = answer(b'{"Status": "OK"}')
 REFUSED = answer(b'{"Message": "no"}', "400 Bad Request")
@@ -221,8 +222,7 @@ async def test_a_call_that_is_cut_off_closes_its_connection() -> None:
         async with target.connections(1) as connections:
             waiting = asyncio.create_task(connections.send(request(target, 1)))
             async with asyncio.timeout(10):
-                while not server.heads:  # noqa: ASYNC110 - a list has no event
-                    await asyncio.sleep(0.01)
+                await server.reached()
                 waiting.cancel()
                 with pytest.raises(asyncio.CancelledError) as cancelled:
                     await waiting
@@ -281,9 +281,7 @@ async def test_a_call_that_is_in_flight_at_the_end_is_unknown_and_nobody_waits_f
         target = endpoint(server.url)
         async with target.connections(1) as connections:
             sending = asyncio.create_task(connections.send(request(target)))
-            async with asyncio.timeout(10):
-                while not server.heads:  # noqa: ASYNC110 - a list has no event
-                    await asyncio.sleep(0.01)
+            await server.reached()
         attempt = await sending
     assert (attempt.result, attempt.code) == (AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER)
 

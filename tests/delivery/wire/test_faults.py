@@ -34,9 +34,20 @@ from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox
 from airflow_provider_impactcall.sandbox.measures import Measures
 from tests import examples
+from tests.certificates import certificate
 from tests.delivery import canary, raw_server
 from tests.delivery.ledgers import a_run_of, in_a_file
-from tests.delivery.raw_server import OK, RawServer, answer, certificate, endpoint, never_answers, says, send, tls
+from tests.delivery.raw_server import (
+    OK,
+    RawServer,
+    answer,
+    endpoint,
+    never_answers,
+    relay,
+    says,
+    send,
+    tls,
+)
 from tests.tables import table
 
 BY_FAULT = {
@@ -323,9 +334,7 @@ async def test_a_request_that_is_cancelled_while_it_connects_has_not_left(full_a
 async def test_a_request_that_is_cancelled_once_it_is_connected_may_have_left() -> None:
     async with RawServer(never_answers) as server:
         waiting = asyncio.create_task(send(endpoint(server.url)))
-        async with asyncio.timeout(10):
-            while not server.heads:  # noqa: ASYNC110 - a list has no event
-                await asyncio.sleep(0.01)
+        await server.reached()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError) as cancelled:
             await waiting
@@ -527,16 +536,7 @@ async def _tunnel(proxy: RawServer, reader: asyncio.StreamReader, writer: asynci
     host, _, port = head.split(b" ")[1].decode().partition(":")
     there, back = await asyncio.open_connection(host, int(port))
     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-
-    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while data := await source.read(65_536):
-            target.write(data)
-        target.close()
-
-    try:
-        await asyncio.gather(copy(reader, back), copy(there, writer))
-    finally:
-        back.transport.abort()
+    await relay(reader, writer, there, back)
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

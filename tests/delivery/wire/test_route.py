@@ -16,8 +16,9 @@ from airflow_provider_impactcall.delivery.wire.dialing import Address, Dialler, 
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.wire.proxy import Proxy
 from airflow_provider_impactcall.exceptions import InvalidOption
+from tests.certificates import certificate
 from tests.delivery import canary
-from tests.delivery.raw_server import OK, RawServer, Talk, answer, certificate, endpoint, says, send, tls
+from tests.delivery.raw_server import OK, RawServer, Talk, answer, endpoint, relay, says, send, tls
 from tests.delivery.wire.test_connections import keeps, request
 
 FOUR, SIX = socket.AF_INET, socket.AF_INET6
@@ -151,16 +152,7 @@ def tunnel_to(port: int) -> Talk:
         proxy.heads.append(await reader.readuntil(b"\r\n\r\n"))
         there, back = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 Connection established\r\nContent-Length: 7\r\n\r\n")
-
-        async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-            while data := await source.read(65_536):
-                target.write(data)
-            target.close()
-
-        try:
-            await asyncio.gather(copy(reader, back), copy(there, writer))
-        finally:
-            back.transport.abort()
+        await relay(reader, writer, there, back)
 
     return talk
 
