@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -71,7 +71,7 @@ def key_of(namespace: str, key: Sequence[str], legible: Mapping[str, str]) -> st
 
 
 def _key(namespace: str, names: Sequence[str], parts: Sequence[str]) -> str:
-    return _hashed(_measured_namespace(namespace) + _measured_pairs(zip(names, parts, strict=True)), 16).hex()
+    return _hashed(_measured_namespace(namespace) + _measured_pairs(list(zip(names, parts, strict=True))), 16).hex()
 
 
 def _fingerprint(content: bytes) -> int:
@@ -107,10 +107,13 @@ def _measured_namespace(namespace: str) -> bytes:
     return _measured((namespace,))
 
 
-def _measured_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:
+def _measured_pairs(pairs: Collection[tuple[str, str]]) -> bytes:
     """Names of parameters and values in turn, as :func:`_measured` has them."""
-    measured = [
-        f"{_MEASURED_NAMES[name]}{len(value) if value.isascii() else len(value.encode())}:{value}"
-        for name, value in pairs
-    ]
-    return "".join(measured).encode()
+    measured = "".join([f"{_MEASURED_NAMES[name]}{len(value)}:{value}" for name, value in pairs])
+    if measured.isascii():  # Nearly all are, and a length in characters is then one in bytes.
+        return measured.encode("ascii")
+    return b"".join([b"%b%d:%b" % (_MEASURED_NAMES[name].encode(), len(text), text) for name, text in _encoded(pairs)])
+
+
+def _encoded(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+    return ((name, value.encode()) for name, value in pairs)

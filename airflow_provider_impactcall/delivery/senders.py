@@ -87,6 +87,7 @@ class Senders:
 
     async def _work(self) -> None:
         self._coming -= 1
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         while True:
             while not self._claimed:
                 if self._closed:
@@ -98,12 +99,11 @@ class Senders:
             claimed = self._claimed.popleft()
             # To record its intent took time, and so did the wait for a sender: all may have changed.
             if self._may_leave():
-                self._attempted(claimed, await self._attempt(claimed.pending.request))
+                self._attempted(claimed, await self._attempt(task, claimed.pending.request))
             else:
                 self._stayed(claimed)
 
-    async def _attempt(self, request: Any) -> Attempt:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+    async def _attempt(self, task: asyncio.Task[None], request: Any) -> Attempt:
         self._in_flight.add(task)
         began = self._loop.time()
         try:
