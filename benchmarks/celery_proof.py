@@ -29,7 +29,7 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from airflow_provider_impactcall.sandbox import Sandbox
 from benchmarks.results import load_average, measured_on, write_section
 from demo.up import free_port, listening_on

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint

@@ -16,8 +16,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from airflow_provider_impactcall.delivery.attempts import Attempts
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.attempts import Attempts
+from airflow_provider_impactcall.delivery.engine.engine import Engine
 from airflow_provider_impactcall.delivery.items import Call, Item
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport

@@ -14,18 +14,18 @@ from typing import Any, TextIO, cast
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
 from airflow_provider_impactcall.delivery.dry_run.page import page_of
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.attempts import Attempts
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.identity import digest
 from airflow_provider_impactcall.delivery.items import Item, Listener
 from airflow_provider_impactcall.delivery.ledger.row_writer import RowWriter
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, RowOutcome
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.private_files import open_or_create
 from airflow_provider_impactcall.delivery.rate_limit.limiter import Limiter
 from airflow_provider_impactcall.delivery.rate_limit.permits import Permits, RateLimit

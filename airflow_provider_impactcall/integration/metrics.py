@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import Stats, conf
 
-from airflow_provider_impactcall.delivery.attempts import Attempts
+from airflow_provider_impactcall.delivery.engine.attempts import Attempts
 from airflow_provider_impactcall.delivery.outcome import ENDS, DeliveryReport
 
 log = logging.getLogger(__name__)

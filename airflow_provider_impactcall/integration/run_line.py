@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from airflow_provider_impactcall.delivery.attempts import Attempts
+from airflow_provider_impactcall.delivery.engine.attempts import Attempts
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 
 # The apostrophe for those who read a line as a shell would.

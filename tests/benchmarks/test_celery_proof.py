@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from benchmarks.celery_proof import Found, Kill
 from tests.e2e.dags.deliveries import CONCURRENCY
 

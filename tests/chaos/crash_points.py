@@ -19,12 +19,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from airflow_provider_impactcall.delivery.circuit_breaker import CircuitBreaker
+from airflow_provider_impactcall.delivery.engine.circuit_breaker import CircuitBreaker
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.wire.connection import Connection
 from airflow_provider_impactcall.delivery.wire.connections import Connections
 

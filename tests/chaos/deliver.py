@@ -21,11 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.limiter import Limiter
 from airflow_provider_impactcall.delivery.rate_limit.permits import Permits, RateLimit
 from airflow_provider_impactcall.delivery.runner import run

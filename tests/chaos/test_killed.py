@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement, Wait
 from airflow_provider_impactcall.delivery.ledger.schema import calls

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.deliver import SHORT_LEASE, Child, Delivery, killed_in_flight
 from tests.chaos.story import Story
-from tests.delivery.test_pacing import most_in_a_window
+from tests.delivery.engine.test_pacing import most_in_a_window
 from tests.examples import LOGIN, PASSWORD
 
 PER_SECOND = 50

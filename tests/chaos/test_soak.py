@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.timings import TIMINGS
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.deliver import SHORT_LEASE, Child, Delivery, killed_in_flight

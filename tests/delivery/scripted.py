@@ -10,9 +10,10 @@ from random import Random
 from typing import Any
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import (
@@ -23,7 +24,6 @@ from airflow_provider_impactcall.delivery.outcome import (
     ReasonCode,
     RowOutcome,
 )
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from airflow_provider_impactcall.exceptions import DeliveryAborted, Problem, ProblemCode
 from airflow_provider_impactcall.records import CallRecord

@@ -18,7 +18,8 @@ import pandas
 import pytest
 
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.items import Item
 from airflow_provider_impactcall.delivery.outcome import (
     Attempt,
@@ -28,7 +29,6 @@ from airflow_provider_impactcall.delivery.outcome import (
     ReasonCode,
     RowOutcome,
 )
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.shapes import flattened
 from airflow_provider_impactcall.delivery.timings import Timings
@@ -424,6 +424,6 @@ def test_a_slow_endpoint_holds_the_source_back(sandbox: Sandbox) -> None:
 def test_progress_is_logged_with_what_is_left(no_canary_in_logs: list[str], sandbox: Sandbox) -> None:
     with Sandbox(latency=0.1).in_thread() as slow:
         Delivery(slow, total=2, timings=Timings(progress=0.02)).run([canary.row(1), canary.row(2)])
-    told = [re.findall(r"\d+(?:\.\d+)?", line) for line in no_canary_in_logs if "delivery.engine: " in line]
+    told = [re.findall(r"\d+(?:\.\d+)?", line) for line in no_canary_in_logs if "delivery.engine.engine: " in line]
     assert told
     assert all(int(settled) + int(left) == 2 for settled, _a_second, left in told)

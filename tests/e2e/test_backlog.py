@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from tests.e2e.dags.deliveries import CONCURRENCY, PARTS
 from tests.e2e.scene import endpoint
 from tests.e2e.standalone import Standalone

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests.e2e.dags.deliveries import CONCURRENCY
 from tests.e2e.scene import FOLDER, Scene, endpoint, leading_to, wait_until

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from airflow_provider_impactcall.operators.retries import RetryAtPolicy
 from tests.e2e.dags.deliveries import CONCURRENCY
 from tests.e2e.scene import endpoint, wait_until

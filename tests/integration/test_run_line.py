@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_impactcall.delivery.attempts import Attempts
+from airflow_provider_impactcall.delivery.engine.attempts import Attempts
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, ReasonCode, Stop
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.integration.run_line import run_line

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
@@ -23,7 +24,6 @@ from airflow_provider_impactcall.delivery.outcome import (
     ReasonCode,
     Stop,
 )
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import virtual_time

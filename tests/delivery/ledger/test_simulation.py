@@ -10,15 +10,15 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import ENDS, Attempt, DeliveryReport
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import canary, virtual_time

@@ -20,9 +20,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
@@ -44,7 +45,6 @@ from airflow_provider_impactcall.delivery.outcome import (
     ReasonCode,
     RowOutcome,
 )
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from airflow_provider_impactcall.delivery.timings import TIMINGS
 from airflow_provider_impactcall.exceptions import DeliveryAborted

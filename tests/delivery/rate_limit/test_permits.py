@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.ledger.schema import Now, rate_accounts, rate_ended, rate_runs, runs
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import (
     AHEAD_SECONDS,
     Grant,
@@ -27,8 +27,8 @@ from airflow_provider_impactcall.delivery.rate_limit.permits import (
 )
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from tests.delivery import virtual_time
+from tests.delivery.engine.test_pacing import most_in_a_window
 from tests.delivery.scripted import OK
-from tests.delivery.test_pacing import most_in_a_window
 from tests.delivery.virtual_writer import VirtualLedger, VirtualLimiter
 from tests.effort import scaled
 

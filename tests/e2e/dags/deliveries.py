@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.operators.retries import RetryAtPolicy
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator

@@ -6,12 +6,12 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
+from airflow_provider_impactcall.delivery.engine.run_ledger import RunLedger
+from airflow_provider_impactcall.delivery.engine.stages import Pending, Settling
+from airflow_provider_impactcall.delivery.engine.waiting_room import WaitingRoom
 from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Decision, Settlement, Wait
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode, Stop
-from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.run_ledger import RunLedger
-from airflow_provider_impactcall.delivery.stages import Pending, Settling
-from airflow_provider_impactcall.delivery.waiting_room import WaitingRoom
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 
 

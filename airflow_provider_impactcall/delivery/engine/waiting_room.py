@@ -7,7 +7,7 @@ import math
 from collections import deque
 from itertools import count
 
-from airflow_provider_impactcall.delivery.stages import Pending
+from airflow_provider_impactcall.delivery.engine.stages import Pending
 
 
 class WaitingRoom:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from airflow_provider_impactcall.delivery.engine.stages import Claimed
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
-from airflow_provider_impactcall.delivery.stages import Claimed
 
 _REFUSED_BEFORE_ANY_DELIVERY = 20
 

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from airflow_provider_impactcall.delivery.attempts import Attempts
+from airflow_provider_impactcall.delivery.engine.attempts import Attempts
+from airflow_provider_impactcall.delivery.engine.stages import Claimed
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, NothingLeft, ReasonCode
-from airflow_provider_impactcall.delivery.stages import Claimed
 
 Send = Callable[[Any], Awaitable[Attempt]]
 """One attempt to send one request; never raises for what happens on the wire."""

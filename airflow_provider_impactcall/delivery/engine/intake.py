@@ -7,14 +7,14 @@ from typing import Any
 
 from airflow_provider_impactcall.delivery.claims import claim_of
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine.run_ledger import RunLedger
+from airflow_provider_impactcall.delivery.engine.stages import Pending
+from airflow_provider_impactcall.delivery.engine.tally import Tally
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call, Item
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.rules import Settled, as_known, decide
 from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, Stop
-from airflow_provider_impactcall.delivery.run_ledger import RunLedger
-from airflow_provider_impactcall.delivery.stages import Pending
-from airflow_provider_impactcall.delivery.tally import Tally
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 

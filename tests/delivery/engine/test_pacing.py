@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode, Stop
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from tests.delivery import virtual_time
 from tests.delivery.scripted import ERROR_500, NO_ANSWER, NO_CONNECTION, OK, Endpoint, a_call, calls, deliver, too_many

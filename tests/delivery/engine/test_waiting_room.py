@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import math
 
+from airflow_provider_impactcall.delivery.engine.stages import Pending
+from airflow_provider_impactcall.delivery.engine.waiting_room import WaitingRoom
 from airflow_provider_impactcall.delivery.identity import identify
 from airflow_provider_impactcall.delivery.items import Call
-from airflow_provider_impactcall.delivery.stages import Pending
-from airflow_provider_impactcall.delivery.waiting_room import WaitingRoom
 from tests.delivery.scripted import a_call
 
 

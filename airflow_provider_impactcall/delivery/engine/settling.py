@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from airflow_provider_impactcall.delivery.circuit_breaker import CircuitBreaker
+from airflow_provider_impactcall.delivery.engine.circuit_breaker import CircuitBreaker
+from airflow_provider_impactcall.delivery.engine.stages import Claimed, Settling, Then
+from airflow_provider_impactcall.delivery.engine.tally import outcome_of
 from airflow_provider_impactcall.delivery.outcome import (
     Attempt,
     AttemptResult,
@@ -15,8 +17,6 @@ from airflow_provider_impactcall.delivery.outcome import (
     ReasonCode,
     RowOutcome,
 )
-from airflow_provider_impactcall.delivery.stages import Claimed, Settling, Then
-from airflow_provider_impactcall.delivery.tally import outcome_of
 
 
 class Verdicts:

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
-from airflow_provider_impactcall.delivery.attempts import Attempts
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.attempts import Attempts
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.items import Item
 from airflow_provider_impactcall.delivery.outcome import Attempt
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import virtual_time
 from tests.delivery.ledgers import DirectWriter, in_memory

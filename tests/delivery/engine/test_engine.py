@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, select, update
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call, Item, Rejected, Skipped
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
@@ -32,7 +33,6 @@ from airflow_provider_impactcall.delivery.outcome import (
     ReasonCode,
     RowOutcome,
 )
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import virtual_time

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.engine import Engine
+from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.ledger.entries import HISTORY
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, DeliveryReport, ReasonCode
-from airflow_provider_impactcall.delivery.pacing import Pacing
 from airflow_provider_impactcall.delivery.wire.response import attempt_of
 from tests.delivery.scripted import NO_CONNECTION, OK, TOO_MANY, Endpoint, Request, a_call, calls, too_many
 from tests.delivery.virtual_time import VirtualTimeLoop

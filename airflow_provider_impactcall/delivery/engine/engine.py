@@ -8,11 +8,19 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
-from airflow_provider_impactcall.delivery.attempts import Attempts
-from airflow_provider_impactcall.delivery.bookkeeper import Bookkeeper, open_at_most
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine.attempts import Attempts
+from airflow_provider_impactcall.delivery.engine.bookkeeper import Bookkeeper, open_at_most
+from airflow_provider_impactcall.delivery.engine.intake import Intake, Prepare
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
+from airflow_provider_impactcall.delivery.engine.run_ledger import RunLedger
+from airflow_provider_impactcall.delivery.engine.senders import Send as SendRequest
+from airflow_provider_impactcall.delivery.engine.senders import Senders
+from airflow_provider_impactcall.delivery.engine.settling import Verdicts, ending_of
+from airflow_provider_impactcall.delivery.engine.stages import Claimed, Pending, Settling, Then
+from airflow_provider_impactcall.delivery.engine.tally import Tally
+from airflow_provider_impactcall.delivery.engine.waiting_room import WaitingRoom
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.intake import Intake, Prepare
 from airflow_provider_impactcall.delivery.items import Item, Listener
 from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Decision, Send, Settled, Wait
 from airflow_provider_impactcall.delivery.outcome import (
@@ -23,15 +31,7 @@ from airflow_provider_impactcall.delivery.outcome import (
     ReasonCode,
     Stop,
 )
-from airflow_provider_impactcall.delivery.pacing import Pacing
-from airflow_provider_impactcall.delivery.run_ledger import RunLedger
-from airflow_provider_impactcall.delivery.senders import Send as SendRequest
-from airflow_provider_impactcall.delivery.senders import Senders
-from airflow_provider_impactcall.delivery.settling import Verdicts, ending_of
-from airflow_provider_impactcall.delivery.stages import Claimed, Pending, Settling, Then
-from airflow_provider_impactcall.delivery.tally import Tally
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
-from airflow_provider_impactcall.delivery.waiting_room import WaitingRoom
 from airflow_provider_impactcall.exceptions import DeliveryAborted
 from airflow_provider_impactcall.records import CallRecord
 
