@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from unittest.mock import patch
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import identify
 from airflow_provider_impactcall.delivery.joining import joined
+from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping
 from benchmarks import wire
@@ -109,9 +110,8 @@ def measure(shared: Stage, calls: int) -> Profile:
     threads, logs, places = min(deliveries, key=lambda each: sum(each[0].values()))
     alone = {name: min(each.seconds[name] for each in tries) for name in tries[0].seconds}
     rooms: dict[str, dict[str, float]] = {READING: {}, LEDGER: {}, LOOP: {}, OTHERS: {}}
-    for name in (_READ, _JOIN, _MAP):
-        if name in alone:
-            rooms[READING][name] = alone[name]
+    for name in (_READ, _BACK, _MAP):
+        rooms[READING][name] = alone[name]
     for name in (_IDENTIFY, _ENCODE):
         rooms[places.get(name, LOOP)][name] = alone[name]
     rooms[LOOP][_EXCHANGE] = alone[_EXCHANGE]
@@ -124,8 +124,8 @@ def rows_of(calls: int) -> int:
     return 2 * _TRIES * calls + _WARM
 
 
-_READ = "reading from SQL, spooling to disk and back"
-_JOIN = "bringing the rows of a call together"
+_READ = "reading from SQL, spooling to disk"
+_BACK = "rows back from disk, those of a call together"
 _MAP = "mapping and validation"
 _IDENTIFY = "identity: key and fingerprint"
 _ENCODE = "encoding the request"
@@ -155,10 +155,9 @@ class Alone:
             return result
 
         mapping, endpoint = CallMapping(**shared.rows.options), Endpoint(job.origin, LOGIN, PASSWORD)
-        rows: list[Any] = took(_READ, lambda: _read(job, first))
-        preset = mapping.preset
-        if preset is not None and (join := preset.join) is not None:
-            rows = [row for _, row in took(_JOIN, lambda: [*joined(rows, preset, join, mapping.opened)])]
+        with ExitStack() as stack:
+            spool = took(_READ, lambda: stack.enter_context(_drained(job, first)))
+            rows: list[Any] = took(_BACK, lambda: _back(spool, mapping))
         records = took(_MAP, lambda: [mapping.record(row) for row in rows])
         took(_IDENTIFY, lambda: [identify(job.origin, DEFAULT_KEY, record) for record in records])
         took(_ENCODE, lambda: wire.encoded(endpoint, records))
@@ -233,11 +232,18 @@ def _clocks() -> Iterator[tuple[dict[str, float], list[float]]]:
     threads[OTHERS] = whole - sum(seconds for kind, seconds in threads.items() if kind != OTHERS)
 
 
-def _read(job: Job, first: int) -> list[dict[str, Any]]:
+def _drained(job: Job, first: int) -> AbstractContextManager[Spool]:
     from airflow_provider_impactcall.integration.sql import drained
 
-    with drained(WAREHOUSE, _SQL, (job.calls, first)) as spool:
+    return drained(WAREHOUSE, _SQL, (job.calls, first))
+
+
+def _back(spool: Spool, mapping: CallMapping) -> list[Any]:
+    """The rows as they are mapped."""
+    preset = mapping.preset
+    if preset is None or preset.join is None:
         return list(spool)
+    return [row for _, row in joined(spool, preset, preset.join, mapping)]
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_impactcall.delivery.items import Skipped
 from airflow_provider_impactcall.delivery.spool import Spool
@@ -44,19 +44,31 @@ class Unjoined(NamedTuple):
     problem: Problem
 
 
+class Opener(Protocol):
+    """What opens rows: a vendor's preset, or a mapping that has one."""
+
+    def opened(self, row: Row) -> Row:
+        """A row with the call's own columns in it."""
+
+    def opens(self, columns: tuple[Any, ...]) -> bool:
+        """Whether a row with these columns may be another once it is opened."""
+
+    def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
+        """What gives the call of a row with these columns, from its values; None if the row has to be opened."""
+
+
 def joined(
-    rows: Iterable[Any], preset: VendorPreset, join: Join, opened: Callable[[Row], Row] | None = None
+    rows: Iterable[Any], preset: VendorPreset, join: Join, opener: Opener | None = None
 ) -> Iterator[tuple[int, Any]]:
     """The rows with their numbers in the input, those of one call together and as the vendor's preset joins them.
 
     All are read before the first is given, to a private file without a name; but a :class:`.Spool` is one, and is read
     twice.
 
-    :param opened: opens a row; as the preset does if None
+    :param opener: opens the rows; the preset if None
     :return: each row, or in its place a :class:`.Skipped`, if another stands for it, or an :class:`Unjoined`
     """
-    opened = opened or preset.opened
-    opens = partial(_open, opened=opened)
+    opener = opener or preset
     with ExitStack() as stack:
         if isinstance(rows, Spool):
             spool = rows
@@ -65,37 +77,63 @@ def joined(
             spool.add(rows)
         index = stack.enter_context(closing(sqlite3.connect("")))
         index.executescript(_TABLE)
-        index.executemany("INSERT INTO rows VALUES (?, ?)", _calls(spool, preset, opened))
+        index.executemany("INSERT INTO rows VALUES (?, ?)", _calls(spool, preset, opener))
         index.executescript(_SEVERAL)
         if index.execute("SELECT 1 FROM several LIMIT 1").fetchone() is None:
-            yield from enumerate(map(opens, spool), start=1)
+            yield from enumerate(_opened(spool, opener), start=1)
         else:
-            yield from _together(spool, opens, index, preset, join)
+            yield from _together(spool, opener, index, preset, join)
 
 
-def _calls(rows: Iterable[Any], preset: VendorPreset, opened: Callable[[Row], Row]) -> Iterator[tuple[int, str]]:
+def _calls(spool: Spool, preset: VendorPreset, opener: Opener) -> Iterator[tuple[int, str]]:
     """Each row that is of a known call, by its number, and the call."""
-    for number, row in enumerate(rows, start=1):
-        if type(row) is dict:
-            try:
-                call = preset.call_of(opened(row))
-            except Exception:  # noqa: S112 - what is wrong with it is said when it is read as a call
-                continue
+    first = 1
+    for columns, rows in spool.blocks():
+        call_of = None if columns is None else opener.call_from(columns)
+        if call_of is None:
+            call_of = partial(_call_of, columns, preset=preset, opener=opener)
+        for number, row in enumerate(rows, first):
+            call = call_of(row)
             if call is not None:
                 yield number, call
+        first += len(rows)
 
 
-def _open(row: Any, opened: Callable[[Row], Row]) -> Any:
+def _call_of(columns: Sequence[Any] | None, row: Any, preset: VendorPreset, opener: Opener) -> str | None:
+    if columns is not None:
+        row = dict(zip(columns, row))  # noqa: B905 - see Spool.blocks
+    if type(row) is not dict:
+        return None
+    try:
+        return preset.call_of(opener.opened(row))
+    except Exception:
+        return None  # What is wrong with it is said when it is read as a call.
+
+
+def _opened(spool: Spool, opener: Opener) -> Iterator[Any]:
+    for columns, rows in spool.blocks():
+        if columns is None:
+            for row in rows:
+                yield _open(row, opener)
+        elif opener.opens(columns):
+            for values in rows:
+                yield _open(dict(zip(columns, values)), opener)  # noqa: B905 - see Spool.blocks
+        else:
+            for values in rows:
+                yield dict(zip(columns, values))  # noqa: B905 - see Spool.blocks
+
+
+def _open(row: Any, opener: Opener) -> Any:
     if type(row) is not dict:
         return row
     try:
-        return opened(row)
+        return opener.opened(row)
     except Exception:
         return row  # What is wrong with it is said when it is read as a call.
 
 
 def _together(
-    spool: Spool, opens: Callable[[Any], Any], index: sqlite3.Connection, preset: VendorPreset, join: Join
+    spool: Spool, opener: Opener, index: sqlite3.Connection, preset: VendorPreset, join: Join
 ) -> Iterator[tuple[int, Any]]:
     """The rows, each that is not the first of its call at the place of that one."""
     is_later = bytearray(len(spool) + 1)
@@ -103,9 +141,9 @@ def _together(
         is_later[number] = first != number
     groups = ([number for _, number in members] for _, members in groupby(index.execute(_OF_SEVERAL), itemgetter(0)))
     numbers = next(groups)
-    for number, row in enumerate(map(opens, spool), start=1):
+    for number, row in enumerate(_opened(spool, opener), start=1):
         if number == numbers[0]:
-            others = (opens(spool[other - 1]) for other in numbers[1:])
+            others = (_open(spool[other - 1], opener) for other in numbers[1:])
             together = [each if isinstance(each, OpenedRow) else OpenedRow(each, {}) for each in (row, *others)]
             yield from zip(numbers, _one_call(numbers, together, preset, join), strict=True)
             numbers = next(groups, [0])

@@ -40,7 +40,7 @@ def read(
     join = None if mapping.preset is None else mapping.preset.join
     if mapping.preset is None or join is None:
         return mapped(enumerate(each, start=1), mapping, watch, key)
-    return mapped(joined(each, mapping.preset, join, mapping.opened), mapping, watch, key)
+    return mapped(joined(each, mapping.preset, join, mapping), mapping, watch, key)
 
 
 def mapped(

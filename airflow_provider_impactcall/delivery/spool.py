@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
-import struct
 import tempfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from io import SEEK_END, BytesIO
+from io import BytesIO
 from itertools import islice
 from types import TracebackType
 from typing import Any
@@ -18,16 +17,20 @@ from airflow_provider_impactcall.records.columns import is_short
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 _Entry = tuple[int | None, Any]
-"""A row as it is written: the number of its shape and its values, or None and whatever it is."""
+"""The number of a row's shape and its values, or None and whatever it is."""
 
-# Few enough to stay in a processor's cache while they are written, or read.
-_ROWS_A_CHUNK = 128
+_Block = tuple[int, list[Any]]
+"""Rows as they are written: the number of their shape and the values of each, or one of the numbers below and what that
+says.
+"""
+
+# Few enough for a row that is read by its place to cost little, and many enough for the others to share what it costs
+# to begin. What is written at once stays in a processor's cache.
+_ROWS_A_BLOCK = 16
+_BLOCKS_A_WRITE = 8
 _MOST_SHAPES = 1024
-_ENDS = struct.Struct("=QQ")
-_END = _ENDS.size // 2
-# A pickle of this protocol says by number what it refers to, so that one more can follow it in a stream that is
-# read to its end by one unpickler; those of later protocols count.
-_NUMBERED = 3
+# Entries, and entries each of which is pickled by itself.
+_MIXED, _APART = -1, -2
 
 
 class Spool:
@@ -43,8 +46,8 @@ class Spool:
     def __init__(self, columns: Collection[str] = ()) -> None:
         self.columns = columns
         self._file = tempfile.TemporaryFile(prefix="impactcall-")  # noqa: SIM115 - closed by __exit__
-        # Of each chunk of rows the place of the first, and where it begins in the file; and at last of what would be
-        # next. A chunk is its rows, and then where each ends.
+        # Of each block of rows the place of the first, and where it begins in the file; and at last of what would be
+        # next.
         self._firsts = array("Q", [0])
         self._begins = array("Q", [0])
         self._shapes: list[tuple[Any, ...]] = []
@@ -59,48 +62,63 @@ class Spool:
         number = self._numbers.get(columns)
         if number is None:
             number = self._new_shape(columns)
-        count = len(columns)
+        each, fitting = iter(rows), {len(columns)}
 
-        def entries() -> Iterator[_Entry]:
-            for row in rows:
-                values = tuple(row)
-                if len(values) != count:
-                    raise ValueError(len(values), count)
-                yield number, values
+        def blocks() -> Iterator[_Block]:
+            while block := [*map(tuple, islice(each, _ROWS_A_BLOCK))]:
+                if not fitting.issuperset(map(len, block)):
+                    raise ValueError(next(len(values) for values in block if len(values) not in fitting), *fitting)
+                yield number, block
 
-        self._store(entries())
+        self._store(blocks())
 
     def add(self, rows: Iterable[Any]) -> None:
         """Add rows of any type, and what stands for rows."""
-        self._store(map(self._entry, rows))
+        entries = map(self._entry, rows)
+
+        def blocks() -> Iterator[_Block]:
+            while block := [*islice(entries, _ROWS_A_BLOCK)]:
+                number = block[0][0]
+                if number is None or any(other != number for other, _ in block):
+                    yield _MIXED, block
+                else:
+                    yield number, [values for _, values in block]
+
+        self._store(blocks())
 
     def __len__(self) -> int:
         return self._firsts[-1]
 
     def __iter__(self) -> Iterator[Any]:
-        for chunk in range(len(self._firsts) - 1):
-            begin = self._begins[chunk]
-            self._file.seek(begin)
-            stream = BytesIO(self._file.read(self._begins[chunk + 1] - begin))
-            load = pickle.Unpickler(stream).load  # noqa: S301 - written below, to a file that nobody else can open
-            for _ in range(self._firsts[chunk + 1] - self._firsts[chunk]):
-                number, values = load()
-                yield values if number is None else dict(zip(self._shapes[number], values))  # noqa: B905 - see write
+        for columns, rows in self.blocks():
+            if columns is None:
+                yield from rows
+            else:
+                for values in rows:
+                    yield dict(zip(columns, values))  # noqa: B905 - see write
+
+    def blocks(self) -> Iterator[tuple[tuple[Any, ...] | None, Sequence[Any]]]:
+        """All rows in their order, some at a time: the columns that they all have, and the values of each; or None, and
+        the rows.
+        """
+        for block in range(len(self._firsts) - 1):
+            number, rows = self._read(block)
+            if number < 0:
+                yield None, [self._row(*entry) for entry in rows]
+            else:
+                yield self._shapes[number], rows
 
     def __getitem__(self, place: int) -> Any:
-        """A row by its place, from 0; without a look at any other.
+        """A row by its place, from 0; without a look at any but a few beside it.
 
         :raises IndexError: if there are not so many
         """
         if not 0 <= place < len(self):
             raise IndexError(place)
-        chunk = bisect_right(self._firsts, place) - 1
-        first, begin = self._firsts[chunk], self._begins[chunk]
-        ends = self._begins[chunk + 1] - _END * (self._firsts[chunk + 1] - first + 1)
-        descriptor = self._file.fileno()
-        start, end = _ENDS.unpack(os.pread(descriptor, _ENDS.size, ends + _END * (place - first)))
-        number, values = pickle.loads(os.pread(descriptor, end - start, begin + start))  # noqa: S301 - as above
-        return values if number is None else dict(zip(self._shapes[number], values))  # noqa: B905 - see write
+        block = bisect_right(self._firsts, place) - 1
+        number, rows = self._read(block)
+        found = rows[place - self._firsts[block]]
+        return self._row(*found) if number < 0 else self._row(number, found)
 
     def __enter__(self) -> Spool:
         return self
@@ -133,54 +151,64 @@ class Spool:
         self._shapes.append(columns)
         return number
 
-    def _store(self, entries: Iterator[_Entry]) -> None:
-        while chunk := list(islice(entries, _ROWS_A_CHUNK)):
-            stream, ends = BytesIO(), array("Q", [0])
-            pickler = _quick(stream)
-            for entry in chunk:
-                try:
-                    pickler.dump(entry)
-                except Exception:
-                    # Drivers bring types of their own, and what pickle raises for them is anything.
-                    stream.seek(ends[-1])
-                    stream.truncate()
-                    stream.write(_with_care(entry))
-                    pickler = _quick(stream)
-                ends.append(stream.tell())
-            self._file.seek(0, SEEK_END)
-            self._file.write(stream.getbuffer())
-            self._file.write(ends)
+    def _row(self, number: int | None, content: Any) -> Any:
+        return content if number is None else dict(zip(self._shapes[number], content))  # noqa: B905 - see write
+
+    def _read(self, block: int) -> _Block:
+        begin = self._begins[block]
+        written = os.pread(self._file.fileno(), self._begins[block + 1] - begin, begin)
+        number, rows = pickle.loads(written)  # noqa: S301 - written below, to a file that nobody else can open
+        if number == _APART:
+            rows = [pickle.loads(entry) for entry in rows]  # noqa: S301 - as above
+        return number, rows
+
+    def _store(self, blocks: Iterator[_Block]) -> None:
+        while some := [*islice(blocks, _BLOCKS_A_WRITE)]:
+            written = [*map(_written, some)]
+            self._file.seek(self._begins[-1])
+            self._file.write(b"".join(written))
             self._file.flush()
-            self._firsts.append(self._firsts[-1] + len(chunk))
-            self._begins.append(self._file.tell())
+            for (_, rows), text in zip(some, written, strict=True):
+                self._firsts.append(self._firsts[-1] + len(rows))
+                self._begins.append(self._begins[-1] + len(text))
 
 
-def _quick(stream: BytesIO) -> pickle.Pickler:
-    """A pickler that does not look for what a row holds twice: it takes half the time, as does what reads it again."""
+def _written(block: _Block) -> bytes:
+    stream = BytesIO()
     pickler = pickle.Pickler(stream, pickle.HIGHEST_PROTOCOL)
+    # It does not look for what rows hold twice: that takes half the time, as does what reads it again.
     pickler.fast = True
-    return pickler
+    try:
+        pickler.dump(block)
+    except Exception:
+        # Drivers bring types of their own, and what pickle raises for them is anything.
+        number, rows = block
+        entries = rows if number == _MIXED else [(number, values) for values in rows]
+        return pickle.dumps((_APART, [*map(_with_care, entries)]), pickle.HIGHEST_PROTOCOL)
+    return stream.getvalue()
 
 
 def _with_care(entry: _Entry) -> bytes:
-    """An entry that could not be written at once: values that hold themselves, or that cannot be written at all."""
+    """An entry of a block that could not be written at once: one of them holds a value that holds itself, or that
+    cannot be written at all.
+    """
     number, content = entry
     if number is not None:
         content = tuple(bytes(value) if isinstance(value, memoryview) else value for value in content)
     try:
-        return pickle.dumps((number, content), _NUMBERED)
+        return pickle.dumps((number, content), pickle.HIGHEST_PROTOCOL)
     except Exception:
         if number is not None:
             content = tuple(map(_storable, content))
         elif type(content) is dict:
             content = {column: _storable(value) for column, value in content.items()}
-    return pickle.dumps((number, _storable(content)), _NUMBERED)
+    return pickle.dumps((number, _storable(content)), pickle.HIGHEST_PROTOCOL)
 
 
 def _storable(value: Any) -> Any:
     """The value, or an :class:`.UnreadableValue` if it cannot be written to disk; a call that needs it is invalid."""
     try:
-        pickle.dumps(value, _NUMBERED)
+        pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     except Exception:
         return UnreadableValue(f"is of a type that cannot be written to disk ({type(value).__name__})")
     return value

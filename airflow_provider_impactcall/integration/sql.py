@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.integration.drivers import columns_named, lenient, number_of_mysql
+from airflow_provider_impactcall.integration.drivers import columns_named, fetched_of_sqlite, lenient, number_of_mysql
 from airflow_provider_impactcall.integration.query_parameters import parameters_explained
 from airflow_provider_impactcall.integration.sql_hooks import sql_hook
 from airflow_provider_impactcall.records.column_names import may_be_shown
@@ -22,6 +23,8 @@ from airflow_provider_impactcall.records.column_names import may_be_shown
 log = logging.getLogger(__name__)
 
 _ROWS_A_FETCH = 1000
+# Where a fetch goes to no server, so few that they stay in a processor's cache until they are written.
+_ROWS_A_FETCH_OF_A_FILE = 128
 # Of DB-API 2.0. In the others' texts, such as that of a column that is not there, a phone number or a URL is a value.
 _OF_VALUES = frozenset({"DataError", "IntegrityError", "InternalError"})
 # Of a value: by standard SQL. Snowflake calls such a ProgrammingError.
@@ -177,6 +180,8 @@ def _cursor(connection: Any) -> Any:
 
 def _fetched(cursor: Any) -> Any:
     with columns_named(cursor):
+        if isinstance(cursor, sqlite3.Cursor):
+            return fetched_of_sqlite(cursor, _ROWS_A_FETCH_OF_A_FILE)
         return cursor.fetchmany(_ROWS_A_FETCH)
 
 

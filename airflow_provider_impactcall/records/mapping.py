@@ -183,6 +183,14 @@ class CallMapping:
         aliases, within = (row.aliases, row.within) if isinstance(row, OpenedRow) else ({}, None)
         return OpenedRow({name: but_nulls(value, self._nulls) for name, value in row.items()}, aliases, within)
 
+    def opens(self, columns: tuple[Any, ...]) -> bool:
+        """Whether a row with these columns may be another once it is opened."""
+        return bool(self._nulls) or (self.preset is not None and self.preset.opens(columns))
+
+    def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
+        """What gives the call of a row with these columns, from its values; None if the row has to be opened."""
+        return None if self._nulls or self.preset is None else self.preset.call_from(columns)
+
     def values_of(self, row: Row, watch: Callable[[Row], Row] | None = None) -> Mapping[str, Any]:
         """A row's values by parameter, as they are before they are read; those that cannot be had are left out.
 
@@ -290,7 +298,6 @@ class CallMapping:
         unopened = None
         if self.preset is not None and not self._nulls and all(map(tells_columns, self._own_sources)):
             unopened = self.preset.unopened(columns, self.asked_for)
-        opens = bool(self._nulls) or (self.preset is not None and self.preset.opens(columns))
         # A default in the place of a column that is misspelled would credit another program.
         defaults = [
             (name, default)
@@ -300,7 +307,7 @@ class CallMapping:
         left = left_of(self._sources, held, by_name, defaults)
         way = None if problems else straight(left, self.conventions)
         written = as_written(self._sources, held, by_name, defaults)
-        plan = Plan(found.aliases, problems, opens, unopened, written, compiled(left), way)
+        plan = Plan(found.aliases, problems, self.opens(columns), unopened, written, compiled(left), way)
         if is_short(columns):
             self._plans[columns] = plan
         return plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +20,7 @@ from airflow_provider_impactcall.records import PARAMETERS, CallMapping
 from airflow_provider_impactcall.records.columns import OpenedRow
 from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.unreadable import UnreadableRow, UnreadableValue
-from airflow_provider_impactcall.records.vendors import Filter, Join, VendorPreset, latest
+from airflow_provider_impactcall.records.vendors import Filter, Join, VendorPreset, latest, reads
 from tests import examples
 
 EARLIER = "left out, and by none of the filters"
@@ -222,12 +223,12 @@ STYLED = st.builds(lambda row: {column.upper(): value for column, value in row.i
 OTHERS = st.sampled_from([None, "text", 5, UnreadableRow("is none"), {}, {"x": 1}])
 
 
-def expected(rows: Sequence[Any], vendor: VendorPreset) -> list[tuple[int, Any]]:
+def expected(rows: Sequence[Any], opener: VendorPreset | CallMapping, vendor: VendorPreset) -> list[tuple[int, Any]]:
     """What :func:`joined` gives, all of it held in memory and looked through over and over."""
     found: list[Any] = []
     for row in rows:
         try:
-            found.append(vendor.opened(row) if isinstance(row, Mapping) else row)
+            found.append(opener.opened(row) if isinstance(row, Mapping) else row)
         except Exception:
             found.append(UnreadableRow("cannot be opened"))
     calls = [vendor.call_of(row) if isinstance(row, Mapping) else None for row in found]
@@ -266,8 +267,69 @@ def test_it_is_what_a_simple_one_gives(rows: list[Any], is_spooled: bool) -> Non
     with Spool() as spool:
         spool.add(rows)
         found = [*joined(spool if is_spooled else iter(rows), vendor, merged)]
-    assert [number for number, _ in found] == [number for number, _ in expected(rows, vendor)]
-    assert [plainly(each) for _, each in found] == [plainly(each) for _, each in expected(rows, vendor)]
+    assert [number for number, _ in found] == [number for number, _ in expected(rows, vendor, vendor)]
+    assert [plainly(each) for _, each in found] == [plainly(each) for _, each in expected(rows, vendor, vendor)]
+
+
+def with_words(words: bool, call: Any, wrapper: str | None) -> VendorPreset:
+    return replace(preset(merged), blanks=("-none-",) if words else (), call=call, wrapper=wrapper)
+
+
+@reads("CallSessionId", "City")
+def id_or_city(row: Row) -> Any:
+    return row.get("CallSessionId") or row.get("City")
+
+
+CALLS = st.sampled_from(
+    [
+        *(None, "CallSessionId", "City", "nowhere", "state.id", {"first_of": ["City", "CallSessionId"]}, id_or_city),
+        *({"from": "City", "values": {"u": "a", "v": "b"}}, {"constant": "a"}, lambda row: row["CallSessionId"]),
+    ]
+)
+WORDS = NAMES | st.sampled_from(["-none-", " -none- ", '{"id": "a"}', '{"CallSessionId": "b"}', {"id": "c"}])
+NAMED = ["CallSessionId", "call_session_id", "City", "CITY", "state", "x", "call__CallSessionId", "call__City", "call"]
+
+
+@given(
+    st.lists(st.sampled_from(NAMED), unique=True).map(tuple),
+    st.data(),
+    st.booleans(),
+    CALLS,
+    st.sampled_from([None, "call"]),
+)
+def test_a_call_is_told_from_values_as_from_the_opened_row(
+    columns: tuple[str, ...], values: st.DataObject, words: bool, call: Any, wrapper: str | None
+) -> None:
+    row = {name: values.draw(WORDS) for name in columns}
+    vendor = with_words(words, call, wrapper)
+    call_from = vendor.call_from(columns)
+    assert call_from is vendor.call_from(columns)
+    if call_from is not None:
+        assert call_from([*row.values()]) == vendor.call_of(vendor.opened(row))
+    if not vendor.opens(columns):
+        assert vendor.opened(row) is row
+
+
+def test_what_many_columns_tell_is_not_remembered_for_ever() -> None:
+    vendor = preset(merged)
+    for columns in [("CallSessionId", f"column {number}") for number in range(1500)]:
+        call_from = vendor.call_from(columns)
+        assert call_from is not None
+        assert call_from(["a", None]) == "a"
+    long = ("CallSessionId", "long" * 10_000)
+    assert vendor.call_from(long) is not vendor.call_from(long)
+
+
+@given(st.lists(ROWS | STYLED, max_size=6), st.booleans())
+def test_calls_are_brought_together_where_words_stand_for_nothing(rows: list[Any], of_the_vendor: bool) -> None:
+    rows = [{**row, "City": row["City"] or "-none-"} if "City" in row else row for row in rows]
+    vendor = with_words(of_the_vendor, None, None)
+    constants = {name: "1" for name, parameter in PARAMETERS.items() if parameter.required and name != "CallSessionId"}
+    mapping = CallMapping(vendor=vendor, constants=constants, nulls=None if of_the_vendor else ["-none-"])
+    with Spool() as spool:
+        spool.add(rows)
+        found = [plainly(each) for _, each in joined(spool, vendor, merged, mapping)]
+    assert found == [plainly(each) for _, each in expected(rows, mapping, vendor)]
 
 
 def test_what_is_on_disk_is_read_as_often_as_wanted() -> None:

@@ -105,6 +105,54 @@ def test_a_value_that_holds_itself_survives() -> None:
             assert row["b"]["self"]["self"]["name"] == "x"
 
 
+class Word(str):
+    """Text of a driver's own type."""
+
+
+def test_values_beside_one_that_cannot_be_stored_keep_their_types() -> None:
+    held = {"name": "x"}
+    rows: list[list[Any]] = [
+        [held, Word("x"), bytearray(b"ab")],
+        [held, memoryview(b"ab"), True],
+        [Unpicklable(), 1.5, Decimal(2)],
+    ]
+    with Spool(["a", "b", "c"]) as spool:
+        spool.write(rows)
+        found = [[*row.values()] for row in spool]
+        assert [[*spool[place].values()] for place in range(3)] == found
+    assert found[:2] == [[held, Word("x"), bytearray(b"ab")], [held, b"ab", True]]
+    assert [type(value) for value in found[0]] == [dict, Word, bytearray]
+    assert [type(value) for value in found[2]] == [UnreadableValue, float, Decimal]
+    assert found[0][0] is not found[1][0]
+
+
+@pytest.mark.parametrize("other", [{}, {"b": 1}, {"a": Unpicklable()}])
+def test_rows_are_read_as_they_lie(other: dict[str, Any]) -> None:
+    rows: list[Any] = [*({"a": number} for number in range(100)), other, "text"]
+    with Spool() as spool:
+        spool.add(rows)
+        found: list[Any] = []
+        for columns, some in spool.blocks():
+            found += some if columns is None else [dict(zip(columns, values, strict=True)) for values in some]
+        assert found == [*spool]
+        assert next(columns for columns, _ in spool.blocks()) == ("a",)
+    assert found[:100] == rows[:100]
+    assert found[-1] == "text"
+
+
+def test_rows_that_could_not_be_written_are_not_there() -> None:
+    def failing() -> Iterator[tuple[int]]:
+        yield from ((number,) for number in range(100))
+        raise RuntimeError
+
+    with Spool(["a"]) as spool:
+        with pytest.raises(RuntimeError):
+            spool.write(failing())
+        known = len(spool)
+        spool.write([(100,)])
+        assert [row["a"] for row in spool] == [*range(known), 100]
+
+
 KEYS = st.sampled_from(["a", "b", "C", "d d"]) | st.integers(0, 3) | st.none()
 ROWS = st.dictionaries(KEYS, VALUES, max_size=4) | st.text(max_size=3) | st.none() | st.lists(st.integers(), max_size=2)
 

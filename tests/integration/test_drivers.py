@@ -15,14 +15,14 @@ import psycopg2  # type: ignore[import-untyped]
 import psycopg2.extras  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy as sa
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
 from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.drivers import columns_named, lenient
-from airflow_provider_impactcall.integration.sql import drained
+from airflow_provider_impactcall.integration.sql import drained, fetched
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -180,6 +180,33 @@ def test_text_of_sqlite_that_is_not_utf_8(lite: sqlite3.Connection, sandbox: San
     mapping = {"SubId2": "note"}
     with pytest.raises(AirflowFailException, match=r"\b3\b"):
         deliver_sqlite(mapping=mapping, ledger_namespace="another")
+
+
+@pytest.mark.parametrize("bad", [[1], [150], [300], [128, 129, 300], [*range(1, 301)]])
+@pytest.mark.parametrize("factory", [None, sqlite3.Row, lambda cursor, row: {"a": row[0], "b": row[1]}])
+def test_each_row_of_sqlite_is_read_once_wherever_text_is_not_utf_8(bad: list[int], factory: Any) -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.row_factory = factory
+        database.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)")
+        texts = [(number, b"\xfc" if number in bad else b"\xc3\xbc") for number in range(1, 301)]
+        database.executemany("INSERT INTO t VALUES (?, CAST(? AS TEXT))", texts)
+        with fetched(database.execute("SELECT a, b FROM t ORDER BY a")) as spool:
+            rows = [*spool]
+    assert [row["a"] for row in rows] == [*range(1, 301)]
+    assert [row["a"] for row in rows if isinstance(row["b"], UnreadableValue)] == bad
+    assert {row["b"] for row in rows if row["a"] not in bad} <= {"ü"}
+
+
+def test_a_query_of_sqlite_that_fails_midway_fails() -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        query = "WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n WHERE a < 300) SELECT f(a) AS a FROM n"
+
+        def failing(number: int) -> int:
+            return 1 // (200 - number)
+
+        database.create_function("f", 1, failing)
+        with pytest.raises(AirflowException, match="OperationalError"):
+            fetched(database.execute(query))
 
 
 class StrictHook(SqliteHook):

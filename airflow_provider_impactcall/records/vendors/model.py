@@ -16,12 +16,14 @@ from airflow_provider_impactcall.records.columns import (
     Found,
     OpenedRow,
     Row,
+    but_nulls,
     in_any_style,
     is_short,
     object_in,
     unwrapped,
+    with_heads,
 )
-from airflow_provider_impactcall.records.readers import Reader
+from airflow_provider_impactcall.records.readers import Held, Reader
 from airflow_provider_impactcall.records.sources import Source, names_in, reader_of, tells_columns
 from airflow_provider_impactcall.records.vendors.filters import Filter, Guarding, guards_of
 
@@ -220,6 +222,47 @@ class VendorPreset:
             # What is wrong with it is said when the row is read as a call.
             return None
 
+    def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
+        """What gives the call of a row with these columns, from its values and without opening it, as :meth:`call_of`
+        tells it; None if the row has to be opened.
+        """
+        if columns not in self._calls_from:
+            if len(self._calls_from) >= _MOST_SHAPES:
+                self._calls_from.clear()
+            found = self._new_call_from(columns)
+            if not is_short(columns):
+                return found
+            self._calls_from[columns] = found
+        return self._calls_from[columns]
+
+    def _new_call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
+        shape = self._shape(columns)
+        if not shape.known or shape.problems or not tells_columns(self._call_source):
+            return None
+        placed = {column: place for place, column in enumerate(columns)}
+        asked_for = ((name, shape.aliases.get(name, name)) for name in with_heads(names_in(self._call_source)))
+        places = {name: placed[column] for name, column in asked_for if column in placed}
+        left, identifier, blanks = self._call.within(places), normalize.identifier, self.blanks
+
+        def read_of_few(values: Sequence[Any]) -> Any:
+            row = {name: values[place] for name, place in places.items()}
+            return left.read({name: but_nulls(value, blanks) for name, value in row.items()} if blanks else row)
+
+        # The common case is one column, for speed.
+        read = itemgetter(places[left.name]) if isinstance(left, Held) and not blanks else read_of_few
+
+        def call_from(values: Sequence[Any]) -> str | None:
+            try:
+                return identifier(read(values)) or None
+            except Exception:
+                return None  # As call_of has it.
+
+        return call_from
+
+    @cached_property
+    def _calls_from(self) -> dict[tuple[Any, ...], Callable[[Sequence[Any]], str | None] | None]:
+        return {}
+
     def _shape(self, columns: tuple[Any, ...], others: tuple[Any, ...] = ()) -> _Shape:
         """What columns are to the preset.
 
@@ -269,7 +312,11 @@ class VendorPreset:
 
     @cached_property
     def _call(self) -> Reader:
-        return reader_of(self.mapping["CallSessionId"] if self.call is None else self.call)
+        return reader_of(self._call_source)
+
+    @property
+    def _call_source(self) -> Source:
+        return self.mapping["CallSessionId"] if self.call is None else self.call
 
 
 def preset_of(given: Any) -> VendorPreset:
