@@ -140,10 +140,10 @@ def _together(
     for first, number in index.execute(_OF_SEVERAL):
         is_later[number] = first != number
     groups = ([number for _, number in members] for _, members in groupby(index.execute(_OF_SEVERAL), itemgetter(0)))
-    numbers = next(groups)
+    numbers, row_at = next(groups), spool.by_place()
     for number, row in enumerate(_opened(spool, opener), start=1):
         if number == numbers[0]:
-            others = (_open(spool[other - 1], opener) for other in numbers[1:])
+            others = (_open(row_at(other - 1), opener) for other in numbers[1:])
             together = [each if isinstance(each, OpenedRow) else OpenedRow(each, {}) for each in (row, *others)]
             yield from zip(numbers, _one_call(numbers, together, preset, join), strict=True)
             numbers = next(groups, [0])

@@ -7,7 +7,7 @@ import pickle
 import tempfile
 from array import array
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import islice
 from types import TracebackType
@@ -113,12 +113,27 @@ class Spool:
 
         :raises IndexError: if there are not so many
         """
-        if not 0 <= place < len(self):
-            raise IndexError(place)
-        block = bisect_right(self._firsts, place) - 1
-        number, rows = self._read(block)
-        found = rows[place - self._firsts[block]]
-        return self._row(*found) if number < 0 else self._row(number, found)
+        return self.by_place()(place)
+
+    def by_place(self) -> Callable[[int], Any]:
+        """What gives a row by its place, as often as wanted; those beside the last one cost less, as they are held.
+
+        Asked twice for one row, it may give the same values, and not equal ones.
+        """
+        held, number, rows = -1, 0, list[Any]()
+
+        def row(place: int) -> Any:
+            nonlocal held, number, rows
+            if not 0 <= place < len(self):
+                raise IndexError(place)
+            block = bisect_right(self._firsts, place) - 1
+            if block != held:
+                number, rows = self._read(block)
+                held = block
+            found = rows[place - self._firsts[block]]
+            return self._row(*found) if number < 0 else self._row(number, found)
+
+        return row
 
     def __enter__(self) -> Spool:
         return self

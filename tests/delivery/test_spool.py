@@ -165,6 +165,8 @@ def test_rows_of_any_kind_are_read_in_order_and_by_their_places(parts: list[list
         rows = [row for part in parts for row in part]
         assert [*spool][: len(rows)] == rows
         assert [spool[place] for place in range(len(spool))] == [*spool]
+        row_at = spool.by_place()
+        assert [row_at(place) for place in reversed(range(len(spool)))] == [*spool][::-1]
         assert [type(row) for row in spool] == [type(spool[place]) for place in range(len(spool))]
         for place in (-1, len(spool)):
             with pytest.raises(IndexError):
