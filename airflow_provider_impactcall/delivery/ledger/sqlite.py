@@ -16,6 +16,7 @@ READS = "impactcall_reads"
 _PATIENCE = 30.0  # seconds that one waits for others
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1
+_CHECKPOINT_PAGES = 4000  # of 4 kB
 _PRIMARY = 0xFF  # of a result code of SQLite; what is above it says more of the same
 
 
@@ -31,6 +32,8 @@ def _configure(connection: Any, _: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
     _write_ahead(connection)
     connection.execute("PRAGMA synchronous=FULL")
+    # Pages are written to the file once however often they changed since the last time, and keys come in no order.
+    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

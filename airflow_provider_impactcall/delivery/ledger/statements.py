@@ -23,11 +23,7 @@ from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 Columns: TypeAlias = "tuple[sa.Column[Any], ...]"
 Row = tuple[Any, ...]
 
-_HOLDS = (runs.c.run_id == sa.bindparam("run"), runs.c.lease_until > Now())
-_RENEW = sa.update(runs).where(*_HOLDS).values(lease_until=Now() + sa.bindparam("lease", type_=sa.Float))
-_RENEW_AND_TELL = _RENEW.returning(Now())
-_NOW = sa.select(Now())
-
+_RENEW = f"UPDATE {runs.name} SET lease_until = {{now}} + {{mark}} WHERE run_id = {{mark}} AND lease_until > {{now}}"  # noqa: S608
 _AS_OPENED = f"state = '{CallState.OPEN.value}' AND first_answer = 0 AND run_id = {{mark}}"
 _DELIVERED = f"state = '{CallState.DELIVERED.value}', reason_code = '{ReasonCode.OK.value}'"
 _ANSWERED = "status = {mark}, reason = {mark}, first_answer = {mark}, changed_at = {mark}"
@@ -56,6 +52,10 @@ class Statements:
         self._name = dialect.identifier_preparer.format_column
         self._key = self._name(calls.c.key)
         self._deliver = _DELIVER.format(mark=self.mark)
+        now = str(Now().compile(dialect=dialect))
+        self._renew = _RENEW.format(now=now, mark=self.mark)
+        self._renew_and_tell = f"{self._renew} RETURNING {now}"
+        self._ask_the_time = f"SELECT {now}"
         # SQLAlchemy 1.4 says this of no dialect.
         self._tells_what_it_updated: bool = getattr(dialect, "update_returning", dialect.name == "postgresql")
 
@@ -65,13 +65,13 @@ class Statements:
         :param lease: in seconds
         :return: whether it does, and the time by the database's clock
         """
-        of_run = {"run": run_id, "lease": lease}
+        of_run = (lease, run_id)
         if self._tells_what_it_updated:
-            moment: float | None = connection.execute(_RENEW_AND_TELL, of_run).scalar()
+            moment: float | None = connection.exec_driver_sql(self._renew_and_tell, of_run).scalar()
             held = moment is not None
         else:
-            held, moment = connection.execute(_RENEW, of_run).rowcount == 1, None
-        return held, connection.execute(_NOW).scalar_one() if moment is None else moment
+            held, moment = connection.exec_driver_sql(self._renew, of_run).rowcount == 1, None
+        return held, connection.exec_driver_sql(self._ask_the_time).scalar_one() if moment is None else moment
 
     def select(
         self, connection: Connection, query: sa.Select[Any], keys: Sequence[str], *, locking: bool = False
@@ -133,16 +133,33 @@ class Statements:
         return tuple(keys)
 
 
+_ROWS_AT_ONCE = 8
+
+
 class _OfSqlite(Statements):
-    """SQLite is in the process: one statement is given one row after the other. And it has one writer at a time."""
+    """SQLite is in the process: a statement is repeated, and not made longer. And it has one writer at a time."""
 
     mark = "?"
     locks = False
 
     def insert(self, connection: Connection, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
-        if rows:
-            statement = f"{_insertion(columns, self._dialect)} VALUES ({self._marks(len(columns))})"
-            connection.exec_driver_sql(statement, [row + common for row in rows])
+        """As :meth:`Statements.insert` says.
+
+        Eight rows at a time, in a text that the driver keeps compiled, and what is left row by row: eight are given
+        what they have in common once, and each time a statement is repeated the driver lets other threads of Python in.
+        """
+        in_eights = len(rows) - len(rows) % _ROWS_AT_ONCE
+        for size, part in ((_ROWS_AT_ONCE, rows[:in_eights]), (1, rows[in_eights:])):
+            if part:
+                row = f"({self._marks(len(columns) - len(common))})"
+                values = ", ".join(["*", *[self.mark] * len(common)])
+                # On a conflict the transaction is given up. What the eight did by then need not be undone before, for
+                # which SQLite would copy each page to another file first.
+                into = _insertion(columns, self._dialect, "INSERT OR FAIL")
+                statement = f"{into} SELECT {values} FROM (VALUES {', '.join([row] * size)})"  # noqa: S608
+                starts = range(0, len(part), size)
+                given = [(*common, *chain.from_iterable(part[start : start + size])) for start in starts]
+                connection.exec_driver_sql(statement, given)
 
 
 class _OfPostgresql(Statements):
@@ -191,9 +208,9 @@ def _text(query: sa.Select[Any], dialect: Dialect) -> str:
 
 
 @lru_cache(maxsize=32)
-def _insertion(columns: Columns, dialect: Dialect) -> str:
+def _insertion(columns: Columns, dialect: Dialect, verb: str = "INSERT") -> str:
     names = ", ".join(map(dialect.identifier_preparer.format_column, columns))
-    return f"INSERT INTO {columns[0].table.name} ({names})"
+    return f"{verb} INTO {columns[0].table.name} ({names})"
 
 
 @lru_cache(maxsize=32)

@@ -24,6 +24,16 @@ def pragmas(file: Path) -> list[object]:
         engine.dispose()
 
 
+def test_pages_that_change_often_are_gathered_in_the_log_longer_than_is_usual(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
+    make_durable(engine)
+    with engine.connect() as connection:
+        ours = connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar()
+    engine.dispose()
+    usual = sqlite3.connect(":memory:").execute("PRAGMA wal_autocheckpoint").fetchone()
+    assert usual < (ours,)
+
+
 def test_who_opens_a_new_file_waits_for_another_that_writes_to_it(tmp_path: Path) -> None:
     """SQLite's own time-out does not hold while a file is switched to write-ahead logging."""
     file = tmp_path / "ledger.db"

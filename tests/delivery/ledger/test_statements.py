@@ -130,6 +130,38 @@ def test_a_call_that_is_settled_and_taken_in_one_group_is_as_it_was_left_last(le
     assert [tuple(row) for row in told] == [("open", 1), ("again", 1), ("open", 2)]
 
 
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 24, 61])
+def test_calls_of_a_group_are_as_they_were_given_however_many_they_are(ledger: Ledger, count: int) -> None:
+    run_id = ledger.start("test", "")
+    claims = claims_of(*(f"call {number}" for number in range(count)))
+    with statements(ledger) as said:
+        assert ledger.record(run_id, claims, [], resend=False) == ([Send(1)] * count, [])
+    assert len(said) <= lease_statements(ledger) + 2
+    columns = (calls.c.key, calls.c.CallSessionId, calls.c.CampaignId, calls.c.fingerprint)
+    common = (calls.c.namespace, calls.c.state, calls.c.status, calls.c.uncertain, calls.c.run_id, calls.c.first_answer)
+    with ledger.reading() as connection:
+        kept = connection.execute(sa.select(*columns, *common)).all()
+    assert {tuple(row) for row in kept} == {
+        (
+            *(claim.key, *claim.call.key(("CallSessionId", "CampaignId")), claim.fingerprint),
+            *(NAMESPACE, "open", None, False, run_id, 0),
+        )
+        for claim in claims
+    }
+
+
+@pytest.mark.parametrize("taken", [0, 11, 16, 18])
+def test_a_call_that_another_run_took_meanwhile_spoils_nothing_of_its_group(ledger: Ledger, taken: int) -> None:
+    other, mine = ledger.start("other", ""), ledger.start("mine", "")
+    claims = sorted(claims_of(*(f"call {number}" for number in range(19))), key=lambda claim: claim.key)
+    ledger.record(other, [claims[taken]], [], resend=False)
+    decisions, _ = ledger.record(mine, claims, [], resend=False)
+    assert decisions is not None
+    assert [isinstance(decision, Send) for decision in decisions] == [place != taken for place in range(19)]
+    found = ledger.look_up([claim.key for claim in claims])
+    assert [found[claim.key].run_id for claim in claims] == [other if n == taken else mine for n in range(19)]
+
+
 def test_texts_are_kept_as_they_are(ledger: Ledger) -> None:
     run_id = ledger.start("test", "")
     ids = [f"id {word} id" for word in WORDS]
