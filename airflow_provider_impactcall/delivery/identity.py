@@ -19,7 +19,7 @@ class Claim(NamedTuple):
     :param key: what tells it from every other call of the namespace
     :param fingerprint: the 16 bits of its content that the ledger keeps: they tell a changed call but once in 65,536
     :param content: 64 bits of its content, for calls of one input: no other process has the same for it
-    :param is_new: the ledger held nothing of it when its run looked it up
+    :param is_known: the ledger has held something of it, as its run knows; if not, it is taken up as a new one first
     :param as_given: key and fingerprint with the blanks and the like that the row had around what tells calls apart:
         under these, earlier versions sent it; None if it had none
     """
@@ -28,7 +28,7 @@ class Claim(NamedTuple):
     fingerprint: int
     content: int
     call: CallRecord
-    is_new: bool = False
+    is_known: bool = False
     as_given: tuple[str, int] | None = None
 
     @property

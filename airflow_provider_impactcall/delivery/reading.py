@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, digest
+from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, Claim, digest
 from airflow_provider_impactcall.delivery.items import MOST_DEAD_LETTERS, Call, Item, Rejected, Skipped, Traces
 from airflow_provider_impactcall.delivery.joining import Unjoined, joined
 from airflow_provider_impactcall.delivery.shapes import flattened, iterable, with_names
@@ -26,7 +26,11 @@ TRACED = ("CallProvider", "CallSessionId", "MediaId")
 
 
 def read(
-    rows: Any, mapping: CallMapping, watch: Callable[[Row], Row] | None = None, key: Sequence[str] | None = None
+    rows: Any,
+    mapping: CallMapping,
+    watch: Callable[[Row], Row] | None = None,
+    key: Sequence[str] | None = None,
+    identify: Callable[[CallRecord], Claim] | None = None,
 ) -> Iterator[Item]:
     """Whatever holds rows, as :func:`mapped` gives them.
 
@@ -34,13 +38,14 @@ def read(
         in it are flattened; one dict is one row; None is no row
     :param watch: given each row just before it becomes a call; what it returns is read in its place
     :param key: the parameters that tell two calls apart, for invalid rows to have traces; None if they need none
+    :param identify: gives each call its claim
     :raises InvalidOption: at once, if ``rows`` is nothing that has rows, or holds something else in their place
     """
     each = with_names(rows if isinstance(rows, Spool) else flattened(iterable(rows)), mapping)
     join = None if mapping.preset is None else mapping.preset.join
     if mapping.preset is None or join is None:
-        return mapped(enumerate(each, start=1), mapping, watch, key)
-    return mapped(joined(each, mapping.preset, join, mapping), mapping, watch, key)
+        return mapped(enumerate(each, start=1), mapping, watch, key, identify)
+    return mapped(joined(each, mapping.preset, join, mapping), mapping, watch, key, identify)
 
 
 def mapped(
@@ -48,6 +53,7 @@ def mapped(
     mapping: CallMapping,
     watch: Callable[[Row], Row] | None = None,
     key: Sequence[str] | None = None,
+    identify: Callable[[CallRecord], Claim] | None = None,
 ) -> Iterator[Item]:
     """Each row as a call, as a rejection with every reason, or as one that is left out.
 
@@ -72,7 +78,8 @@ def mapped(
             yield Rejected(number, None, (problem,), Traces({}, digest([row.problem], DIGEST_BYTES)))
             continue
         try:
-            yield Call(number, mapping.record(row, watch))
+            record = mapping.record(row, watch)
+            yield Call(number, record, None if identify is None else identify(record))
         except InvalidCall as error:
             traces = _traces(number, row, mapping, traced) if to_trace > 0 else None
             to_trace -= 1

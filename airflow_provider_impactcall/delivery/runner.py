@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sized
+from collections.abc import AsyncIterator, Callable, Sized
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Any
 
 from airflow_provider_impactcall.delivery.engine.attempts import Attempts
 from airflow_provider_impactcall.delivery.engine.engine import Engine
-from airflow_provider_impactcall.delivery.items import Call, Item
+from airflow_provider_impactcall.delivery.items import Item
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.delivery.reading import read
@@ -56,7 +56,7 @@ def run(
     :raises Exception: whatever reading ``rows`` raises, after what was read before has been delivered
     """
     handover = _Handover()
-    items = _identified(read(rows, mapping, key=writer.key), writer)
+    items = read(rows, mapping, key=writer.key, identify=writer.identify)
     with ThreadPoolExecutor(1, thread_name_prefix="impactcall") as thread:
         try:
             delivery = thread.submit(asyncio.run, _deliver(engine, endpoint, writer, handover, attempts or Attempts()))
@@ -88,13 +88,6 @@ def _await(delivery: Future[DeliveryReport]) -> None:
     """Wait for its end, within reach of an interruption."""
     while not delivery.done():
         wait([delivery], _REACH_SECONDS)
-
-
-def _identified(items: Iterator[Item], writer: LedgerWriter) -> Iterator[Item]:
-    """The rows, and each call with its claim: what can be done of a call in the reading thread is done there, once."""
-    identify = writer.identify
-    for item in items:
-        yield Call(item.row, item.record, identify(item.record)) if isinstance(item, Call) else item
 
 
 class _Handover:
@@ -177,7 +170,7 @@ async def _deliver(
     try:
         async with endpoint.connections(engine.concurrency) as connections, writer:
             return await engine.run(
-                connections.send, writer, handover.batches(), prepare=endpoint.request, attempts=attempts
+                lambda call: connections.send(endpoint.request(call)), writer, handover.batches(), attempts=attempts
             )
     finally:
         handover.end()  # If that failed, a thread still waits for rows, and the loop would wait for it.

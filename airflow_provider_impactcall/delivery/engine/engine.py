@@ -6,12 +6,11 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any
 
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine.attempts import Attempts
 from airflow_provider_impactcall.delivery.engine.bookkeeper import Bookkeeper, open_at_most
-from airflow_provider_impactcall.delivery.engine.intake import Intake, Prepare
+from airflow_provider_impactcall.delivery.engine.intake import Intake
 from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.engine.run_ledger import RunLedger
 from airflow_provider_impactcall.delivery.engine.senders import Send as SendRequest
@@ -33,7 +32,6 @@ from airflow_provider_impactcall.delivery.outcome import (
 )
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.exceptions import DeliveryAborted
-from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +39,6 @@ log = logging.getLogger(__name__)
 _IN_HAND = 8
 # Calls that were not tried yet, for each that may be in flight: enough to go on with while more are looked up.
 _UNTRIED = 2
-
-
-def _as_it_is(record: CallRecord) -> Any:
-    return record
 
 
 class Engine:
@@ -100,15 +94,13 @@ class Engine:
         ledger: RunLedger,
         batches: AsyncIterator[Sequence[Item]],
         *,
-        prepare: Prepare = _as_it_is,
         attempts: Attempts | None = None,
     ) -> DeliveryReport:
         """Settle every row.
 
-        :param send: one attempt to send one request; never raises for what happens on the wire
+        :param send: one attempt to send one call; never raises for what happens on the wire
         :param ledger: the ledger
         :param batches: the rows, as they come
-        :param prepare: makes the request of a call that is to be sent, once for all its attempts
         :param attempts: where how long they take is added up
         :raises DeliveryAborted: when nothing can be delivered until a person changes something
         """
@@ -137,7 +129,7 @@ class Engine:
                     )
                 ]
                 async for batch in batches:
-                    await self._take_up(await self._intake.pending(batch, ledger, prepare, self._pacing.stop))
+                    await self._take_up(await self._intake.pending(batch, ledger, self._pacing.stop))
                 await self._until(lambda: not self._pacing.in_hand)
                 self._books.note(self._verdicts.confirm())
                 self._books.end()
@@ -300,4 +292,4 @@ def _now() -> float:
 
 def _known(claim: Claim) -> Claim:
     """The claim for a call that the ledger has by now: else it would be inserted first, and its whole group refused."""
-    return claim._replace(is_new=False)
+    return claim._replace(is_known=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from airflow_provider_impactcall.delivery.claims import claim_of
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
@@ -16,10 +15,6 @@ from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.rules import Settled, as_known, decide
 from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, Stop
 from airflow_provider_impactcall.exceptions import LedgerUnusable
-from airflow_provider_impactcall.records import CallRecord
-
-Prepare = Callable[[CallRecord], Any]
-"""What is sent of a call, made once for all its attempts."""
 
 
 class Intake:
@@ -37,7 +32,7 @@ class Intake:
         self._without_ledger: Stop | None = None
 
     async def pending(
-        self, batch: Sequence[Item], ledger: RunLedger, prepare: Prepare, stop: Callable[[Stop], None]
+        self, batch: Sequence[Item], ledger: RunLedger, stop: Callable[[Stop], None]
     ) -> Sequence[Pending]:
         """The calls of a batch that are to be sent; the other rows are settled.
 
@@ -85,7 +80,7 @@ class Intake:
                     continue
                 if self._allowance is not None:
                     self._allowance -= 1
-            if entry is None:
-                claim = Claim(claim.key, claim.fingerprint, claim.content, claim.call, True, claim.as_given)
-            pending.append(Pending(call, claim, prepare(call.record), uncertain))
+            if entry is not None:
+                claim = claim._replace(is_known=True)
+            pending.append(Pending(call, claim, uncertain))
         return pending

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 from airflow_provider_impactcall.delivery.engine.attempts import Attempts
 from airflow_provider_impactcall.delivery.engine.stages import Claimed
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, NothingLeft, ReasonCode
+from airflow_provider_impactcall.records import CallRecord
 
-Send = Callable[[Any], Awaitable[Attempt]]
-"""One attempt to send one request; never raises for what happens on the wire."""
+Send = Callable[[CallRecord], Awaitable[Attempt]]
+"""One attempt to send one call; never raises for what happens on the wire."""
 
 
 class Senders:
@@ -99,15 +100,15 @@ class Senders:
             claimed = self._claimed.popleft()
             # To record its intent took time, and so did the wait for a sender: all may have changed.
             if self._may_leave():
-                self._attempted(claimed, await self._attempt(task, claimed.pending.request))
+                self._attempted(claimed, await self._attempt(task, claimed.pending.call.record))
             else:
                 self._stayed(claimed)
 
-    async def _attempt(self, task: asyncio.Task[None], request: Any) -> Attempt:
+    async def _attempt(self, task: asyncio.Task[None], call: CallRecord) -> Attempt:
         self._in_flight.add(task)
         began = self._loop.time()
         try:
-            attempt = await self._send(request)
+            attempt = await self._send(call)
             self._attempts.note(self._loop.time() - began)
             return attempt
         except asyncio.CancelledError as cancelled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call
@@ -13,7 +13,6 @@ from airflow_provider_impactcall.delivery.outcome import Attempt
 class Pending(NamedTuple):
     """A call that is to be sent.
 
-    :param request: what is sent of it
     :param uncertain: whether an earlier attempt of unknown fate may have been processed
     :param attempts: how often this run has tried it
     :param waited: seconds for which it waited for another run
@@ -21,7 +20,6 @@ class Pending(NamedTuple):
 
     call: Call
     claim: Claim
-    request: Any
     uncertain: bool
     attempts: int = 0
     waited: float = 0.0

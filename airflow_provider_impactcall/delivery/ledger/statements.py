@@ -133,11 +133,14 @@ class Statements:
         return tuple(keys)
 
 
-_ROWS_AT_ONCE = 8
+_MOST_AT_ONCE = 64
+"""Rows of a statement: SQLite before 3.32 takes no more than 999 parameters."""
 
 
 class _OfSqlite(Statements):
-    """SQLite is in the process: a statement is repeated, and not made longer. And it has one writer at a time."""
+    """SQLite is in the process: what a statement costs beside its rows is that the driver lets other threads of Python
+    in, for each row that it is repeated for. And it has one writer at a time.
+    """
 
     mark = "?"
     locks = False
@@ -145,21 +148,21 @@ class _OfSqlite(Statements):
     def insert(self, connection: Connection, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
         """As :meth:`Statements.insert` says.
 
-        Eight rows at a time, in a text that the driver keeps compiled, and what is left row by row: eight are given
-        what they have in common once, and each time a statement is repeated the driver lets other threads of Python in.
+        In few texts, which the driver keeps compiled: with places for one row, for two, for four and so on. What is
+        left of the places is NULL, and not inserted.
         """
-        in_eights = len(rows) - len(rows) % _ROWS_AT_ONCE
-        for size, part in ((_ROWS_AT_ONCE, rows[:in_eights]), (1, rows[in_eights:])):
-            if part:
-                row = f"({self._marks(len(columns) - len(common))})"
-                values = ", ".join(["*", *[self.mark] * len(common)])
-                # On a conflict the transaction is given up. What the eight did by then need not be undone before, for
-                # which SQLite would copy each page to another file first.
-                into = _insertion(columns, self._dialect, "INSERT OR FAIL")
-                statement = f"{into} SELECT {values} FROM (VALUES {', '.join([row] * size)})"  # noqa: S608
-                starts = range(0, len(part), size)
-                given = [(*common, *chain.from_iterable(part[start : start + size])) for start in starts]
-                connection.exec_driver_sql(statement, given)
+        for start in range(0, len(rows), _MOST_AT_ONCE):
+            part = rows[start : start + _MOST_AT_ONCE]
+            places = 1 << (len(part) - 1).bit_length()
+            varying = len(columns) - len(common)
+            values = ", ".join(["*", *[self.mark] * len(common)])
+            given = ", ".join([f"({self._marks(varying)})"] * places)
+            # On a conflict the transaction is given up. What the statement did by then need not be undone before, for
+            # which SQLite would copy each page to another file first.
+            into = _insertion(columns, self._dialect, "INSERT OR FAIL")
+            statement = f"{into} SELECT {values} FROM (VALUES {given}) WHERE column1 IS NOT NULL"  # noqa: S608
+            nothing = (None,) * (varying * (places - len(part)))
+            connection.exec_driver_sql(statement, (*common, *chain.from_iterable(part), *nothing))
 
 
 class _OfPostgresql(Statements):

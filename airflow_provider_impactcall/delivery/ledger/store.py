@@ -163,7 +163,7 @@ class Ledger:
         changes = Changes(run_id, self.namespace, moment)
         trusted = [trusting and settlement.is_first_delivery for settlement in settlements]
         asked = [settlement.key for settlement, known in zip(settlements, trusted, strict=True) if not known]
-        asked += [claim.key for claim in claims if not (trusting and claim.is_new)]
+        asked += [claim.key for claim in claims if claim.is_known or not trusting]
         entries: dict[str, Entry] = {}
         if asked:
             # With all the others, so that two runs which change the same calls wait for each other and do not deadlock.

@@ -1,4 +1,4 @@
-"""The bytes of one call's request, made once, in the thread that reads."""
+"""The bytes of one call's request."""
 
 from __future__ import annotations
 

@@ -113,33 +113,6 @@ def test_a_listener_is_told_of_each_call_with_what_tells_it_from_others() -> Non
     assert told.keys() <= {1, 2, 3}
 
 
-def test_a_request_is_made_once_for_all_attempts_and_never_for_what_is_not_sent() -> None:
-    prepared: list[str] = []
-    sent: list[str] = []
-
-    def prepare(record: CallRecord) -> str:
-        prepared.append(record.CallSessionId[-1])
-        return f"request of {prepared[-1]}"
-
-    async def send(request: str) -> Attempt:
-        sent.append(request)
-        return OK if len(sent) > 2 else ERROR_500
-
-    async def main() -> None:
-        for _ in range(2):
-
-            async def batches() -> AsyncIterator[Sequence[Item]]:
-                yield [a_call(1), a_call(2), a_call(3, 2), invalid(4)]
-
-            engine = Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=2)
-            await engine.run(send, DirectWriter(ledger), batches(), prepare=prepare)
-
-    ledger = in_memory()
-    virtual_time.run(main())
-    assert prepared == ["1", "2"]
-    assert Counter(sent) == {"request of 1": 2, "request of 2": 2}
-
-
 class TestClaimedAhead:
     """A quarter of the calls that may be in flight, at least one."""
 

@@ -11,7 +11,7 @@ from tests.delivery.scripted import a_call
 
 def pending(number: int, attempts: int = 0) -> Pending:
     call: Call = a_call(number)
-    return Pending(call, identify("test", ["CallSessionId"], call.record), None, uncertain=False, attempts=attempts)
+    return Pending(call, identify("test", ["CallSessionId"], call.record), uncertain=False, attempts=attempts)
 
 
 def in_turn(room: WaitingRoom) -> list[int]:

@@ -33,7 +33,7 @@ WORDS = (
 
 def claims_of(*session_ids: str) -> list[Claim]:
     records = (CallRecord.of(examples.call(session_id)) for session_id in session_ids)
-    return [identify(NAMESPACE, DEFAULT_KEY, record)._replace(is_new=True) for record in records]
+    return [identify(NAMESPACE, DEFAULT_KEY, record) for record in records]
 
 
 def settled(claims: list[Claim], attempt: Attempt, fence: int = 1) -> list[Settlement]:
@@ -121,7 +121,7 @@ def test_a_call_that_is_settled_and_taken_in_one_group_is_as_it_was_left_last(le
     run_id = ledger.start("test", "")
     (claim,) = claims_of("twice")
     ledger.record(run_id, [claim], [], resend=False)
-    decisions, states = ledger.record(run_id, [claim._replace(is_new=False)], settled([claim], AGAIN), resend=False)
+    decisions, states = ledger.record(run_id, [claim._replace(is_known=True)], settled([claim], AGAIN), resend=False)
     assert (decisions, states) == ([Send(2)], [CallState.NOT_SENT])
     entry = ledger.look_up([claim.key])[claim.key]
     assert (entry.state, entry.fence, entry.attempts) == (CallState.OPEN, 2, 2)

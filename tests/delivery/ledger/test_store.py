@@ -162,7 +162,7 @@ def test_a_call_that_another_run_took_up_since_it_was_looked_up_is_not_taken_as_
     ledger = in_memory()
     first, second = ledger.start("first", ""), ledger.start("second", "")
     take(ledger, first)
-    new, meanwhile = (claim_of(each)._replace(is_new=True) for each in ("b", "a"))
+    new, meanwhile = (claim_of(each) for each in ("b", "a"))
     decisions, _ = ledger.record(second, [new, meanwhile], [], resend=False)
     assert decisions is not None
     assert [fence_of(decision) for decision in decisions] == [1, None]
