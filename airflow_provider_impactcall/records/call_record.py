@@ -65,7 +65,7 @@ def _derived(kind: Kind[_T], description: str) -> _Column[_T]:
     return _Column(kind, description, None, required=False)
 
 
-def _optional(kind: Kind[_T], description: str) -> _Column[_T | None]:
+def _optional(kind: Kind[_T | None], description: str) -> _Column[_T | None]:
     return _Column(kind, description, None, required=False)
 
 
@@ -111,7 +111,9 @@ class CallRecord:
     PhoneType = _optional(kinds.PHONE_TYPE, "Landline, Mobile or the empty string.")
     CallRecording = _optional(kinds.TEXT, "The URL of the recording.")
     IvrDuration = _optional(kinds.SECONDS, "Time in the IVR, in seconds.")
-    Keypresses = _optional(kinds.TEXT, "The keys pressed, by unique name; a list is joined with ','.")
+    Keypresses = _optional(
+        kinds.LISTED_TEXT, "The keys pressed, by unique name; a list, or its JSON text, is joined with ','."
+    )
     Key1 = _optional(kinds.TEXT, "The name of the first key pressed.")
     Key2 = _optional(kinds.TEXT, "The name of the second key pressed.")
     Key3 = _optional(kinds.TEXT, "The name of the third key pressed.")

@@ -7,7 +7,6 @@ within ``a``. So a name is compared without what such tools change.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -238,20 +237,12 @@ def from_json(value: Any) -> Any:
         return _parsed_again(value)
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         text = normalize.plain(value)
-        return _parsed_again(text) if len(text) <= _SHORT_JSON else _parsed(text)
+        return _parsed_again(text) if len(text) <= _SHORT_JSON else normalize.json_of(text)
     return value
 
 
-def _parsed(text: str) -> Any:
-    """What JSON text holds; None if it is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 # Remembered, since the paths of a mapping lead into the same text of a row one by one.
-_parsed_again = lru_cache(maxsize=4)(_parsed)
+_parsed_again = lru_cache(maxsize=4)(normalize.json_of)
 
 
 def _in_other_style(value: Mapping[Any, Any], step: str) -> Any:

@@ -59,7 +59,8 @@ class Beside(NamedTuple):
 class Kind(NamedTuple, Generic[T_co]):
     """What parameters of one kind have in common.
 
-    :param read: makes of a value that is not absent the one that leaves; raises :class:`.UnfitValue` only
+    :param read: makes of a value that is not absent the one that leaves, or None if nothing is to leave; raises
+        :class:`.UnfitValue` only
     :param needs_others: whether that takes a :class:`Beside` too
     :param whole: whether what leaves is a whole number
     :param type: impact.com's placeholder: ``integer``, ``number`` or ``string``
@@ -229,6 +230,7 @@ AMOUNT = Kind(normalize.amount, type="number")
 SECONDS = Kind(normalize.seconds, whole=True, type="integer")
 TALK_SECONDS = Kind(_talk_duration, needs_others=True, whole=True, type="integer")
 TEXT = Kind(normalize.text, blanks_stay=True)
+LISTED_TEXT = Kind(normalize.listed_text, blanks_stay=True)
 TEXT_64 = Kind(_limited_text, limit=_LIMIT, blanks_stay=True)
 # Blanks around what tells calls apart mean nothing; those around other text leave as they are.
 _read_id = _identifier(LONGEST_ID, ": the ledger keeps it")

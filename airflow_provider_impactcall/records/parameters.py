@@ -67,7 +67,10 @@ def read_each(
             elif lacking is not None:
                 problems.append(Problem(name, ProblemCode.MISSING, lacking))
         else:
-            found[name] = sent if type(sent) is str else str(sent)
+            if type(sent) is str:
+                found[name] = sent
+            elif sent is not None:
+                found[name] = str(sent)
     return found, problems
 
 
@@ -84,7 +87,8 @@ def read_alone(fields: Iterable[Field], values: Mapping[str, Any], conventions: 
             found[name] = ""
             continue
         with suppress(normalize.UnfitValue):
-            found[name] = str(read(value, Beside(values, {}, conventions)) if needs_others else read(value))
+            sent = read(value, Beside(values, {}, conventions)) if needs_others else read(value)
+            found[name] = "" if sent is None else str(sent)
     return found
 
 

@@ -113,7 +113,12 @@ class Straight(NamedTuple):
                         return None
                     continue
                 text = parse(value)
-                sent[name] = text if type(text) is str else str(text)
+                if type(text) is str:
+                    sent[name] = text
+                elif text is None:
+                    del sent[name]
+                else:
+                    sent[name] = str(text)
                 if text is not value and name in ids and (spelled := normalize.text(value)) != text:
                     given = {**given, name: spelled}
             countries: dict[str, Any] = self.given_countries
@@ -210,7 +215,9 @@ def _straight(left: Left, conventions: Conventions) -> Straight | None:
             else:
                 (others if needs_others else alone).append((name, place, told, read, lacking, kind))
         elif name in fixed and not is_absent(fixed[name], kind):
-            same[name] = str(read(fixed[name]))
+            if (text := read(fixed[name])) is None:
+                continue
+            same[name] = str(text)
             if kind.tells_apart and (spelled := normalize.text(fixed[name])) != same[name]:
                 same_given[name] = spelled
         elif lacking is not None:
@@ -234,7 +241,11 @@ def _straight(left: Left, conventions: Conventions) -> Straight | None:
             for (name, beside), tells in zip(COUNTRY_OF.items(), told_at_once, strict=True)
         ],
         others,
-        {name: str(fields[name][1](value)) for name, value in instead.items() if name in entries},
+        {
+            name: str(text)
+            for name, value in instead.items()
+            if name in entries and (text := fields[name][1](value)) is not None
+        },
     )
 
 

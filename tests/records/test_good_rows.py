@@ -363,6 +363,20 @@ TEXTS = [
     good("list-joined", {"Keypresses": ["1", "2", "#"]}, {"Keypresses": "1,2,#"}),
     good("list-of-numbers", {"Keypresses": (1, 2.0)}, {"Keypresses": "1,2"}),
     good("list-with-gaps", {"Keypresses": ["1", None, "", float("nan"), "2"]}, {"Keypresses": "1,2"}),
+    good("list-that-holds-its-text", {"Keypresses": ["[1]"]}, {"Keypresses": "1"}),
+    *[good(f"list-as-json-{text!r}", {"Keypresses": text}, {"Keypresses": expected}) for text, expected in [
+        ('["1","2"]', "1,2"), ("[1, null, 2]", "1,2"), ('["1", "", NaN, "2"]', "1,2"), ("[1.0, 2.50]", "1,2.5"),
+        ('["Sales, West", "#"]', "Sales, West,#"), ('["caf\\u00e9", "é"]', "café,é"), ('["01"]', "01"),
+        (' ["1",\n "2"]\r\n', "1,2"), ('\ufeff["1"]\u00a0', "1"), ('["[\\"1\\", 2]"]', "1,2"),
+        ("[]", None), (" [ ] ", None), ("[null]", None), ('["", null]', None), ('["[]"]', None),
+    ]],
+    good("list-as-json-of-a-subclass-of-text", {"Keypresses": np.str_('["1", "2"]')}, {"Keypresses": "1,2"}),
+    *[good(f"no-list-as-json-{text[:20]!r}", {"Keypresses": text}, {"Keypresses": text}) for text in [
+        "[1,2", "1,2]", "[Sales]", "[01]", "['1', '2']", '["1"] ["2"]', '["1"],', '"[1]"', "[", "]", "{1,2}",
+        '{"1": "Sales"}', '{"keys": ["1"]}', "[" * 100_000, "[" * 100_000 + "]" * 100_000, "[" + "9" * 5000 + "]",
+    ]],
+    *[good(f"no-list-{name}", {name: '["1", "2"]'}, {name: '["1", "2"]'})
+      for name in ("City", "Key1", "SubId1", "CallSessionId")],
 ]  # fmt: skip
 
 WORDS = [

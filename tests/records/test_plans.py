@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
-from airflow_provider_impactcall.records import CallMapping, normalize
+from airflow_provider_impactcall.records import CallMapping, CallRecord, normalize
 from tests.effort import scaled
 from tests.records.rows import good_row
 from tests.records.test_any_rows import values
@@ -157,3 +158,44 @@ def test_a_call_keeps_what_was_given_of_a_constant_and_of_a_default() -> None:
         for given_row in (row, Foreign(row)):
             assert mapping.record(given_row).as_given == padded
     assert CallMapping(defaults=padded).record({**row, "CallProvider": None}).as_given == padded
+
+
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=5), vendor_texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=2), inner, max_size=2)),
+    max_leaves=4,
+)
+WAYS_TO_KEYPRESSES: Mapping[str, dict[str, Any]] = {
+    "Keypresses": {},
+    "KEYPRESSES": {},
+    "pressed": {"mapping": {"Keypresses": "pressed"}},
+    "menu": {"mapping": {"Keypresses": {"first_of": ["nowhere", "menu"]}}},
+    "computed": {"mapping": {"Keypresses": lambda row: row["computed"]}},
+}
+
+
+@settings(max_examples=scaled(300), deadline=None)
+@given(st.lists(json_values, max_size=4), st.sampled_from([*WAYS_TO_KEYPRESSES]), st.booleans())
+def test_the_json_text_of_a_list_is_read_as_the_list(keys: list[Any], column: str, ascii_only: bool) -> None:
+    mapping = CallMapping(**WAYS_TO_KEYPRESSES[column])
+    row = good_row({column: json.dumps(keys, ensure_ascii=ascii_only)})
+    assert_alike(mapping, row)
+    assert outcome(mapping, row) == outcome(mapping, good_row({column: keys}))
+
+
+@pytest.mark.parametrize("column", WAYS_TO_KEYPRESSES)
+@pytest.mark.parametrize("written", ['["1", 2]', "[]", ' ["" ]', "[1", "[Sales]", '{"1": 2}', "[[1]]", "1,2", None, ""])
+def test_keypresses_of_every_source(column: str, written: Any) -> None:
+    assert_alike(CallMapping(**WAYS_TO_KEYPRESSES[column]), good_row({column: written}))
+
+
+@pytest.mark.parametrize(("written", "sent"), [('["1", 2]', "1,2"), ("[]", None), ("[1", "[1")])
+def test_keypresses_that_a_constant_or_a_default_gives(written: str, sent: str | None) -> None:
+    given_keys = {"Keypresses": written}
+    for mapping in (CallMapping(constants=given_keys), CallMapping(defaults=given_keys)):
+        for changes in ({}, {"Keypresses": None}):
+            row = good_row(changes)
+            assert_alike(mapping, row)
+            assert mapping.record(row).parameters().get("Keypresses") == sent
+    assert CallRecord(**good_row(given_keys)).Keypresses == sent
+    assert CallRecord.legible(given_keys, ["Keypresses"], {}) == {"Keypresses": sent or ""}

@@ -17,7 +17,7 @@ from airflow_provider_impactcall.records.normalize.phones import (
     nanp,
     phone_number,
 )
-from airflow_provider_impactcall.records.normalize.texts import boolean, identifier, one_of, text
+from airflow_provider_impactcall.records.normalize.texts import boolean, identifier, json_of, listed_text, one_of, text
 from airflow_provider_impactcall.records.normalize.times import event_date
 from airflow_provider_impactcall.records.normalize.values import (
     BLANKS,
@@ -48,6 +48,8 @@ __all__ = [
     "is_anonymous",
     "is_blank",
     "is_no_nanp",
+    "json_of",
+    "listed_text",
     "nanp",
     "number",
     "one_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -40,6 +41,31 @@ def text(value: Any) -> str:
     if type(value) is str and value.isascii() and "\0" not in value:
         return value
     return str(value) if type(value) is int and -TOO_LARGE < value < TOO_LARGE else _text(value)
+
+
+def listed_text(value: Any) -> str | None:
+    """As :func:`text`, but text that is a JSON list (``["1", "2"]``) is read as that list: loaders write lists so.
+
+    Blanks around it mean nothing. Any other text stays as it is: an object's, or a list's that is cut off, or nested so
+    deeply that no parser takes it. What leaves is never the text of a list, so that it is read again as itself.
+
+    :return: None if nothing is in the list, as a list without items is absent
+    :raises UnfitValue: as :func:`text` does of that list: for a boolean, an object or a list in it
+    """
+    spelled = text(value)
+    while "[" in spelled and isinstance(items := json_of(bare(spelled)), list):
+        if is_absent(items):
+            return None
+        spelled = text(items)
+    return spelled
+
+
+def json_of(spelled: str) -> Any:
+    """What JSON text holds; None if it is none, or is nested too deeply or has a number too long to be read."""
+    try:
+        return json.loads(spelled)
+    except (ValueError, RecursionError):
+        return None
 
 
 def identifier(value: Any) -> str:
