@@ -26,7 +26,6 @@ __all__ = [
     "country_beside",
     "flag",
     "latest",
-    "listed",
     "marked",
     "of_value",
     "preset_of",
@@ -202,21 +201,6 @@ def zero_of_unanswered(ended: Callable[[Row], Any], statuses: Mapping[str, str])
             return None  # CallStatus says so.
 
     return zero
-
-
-def listed(values: Source) -> Callable[[Row], Any]:
-    """A source of a list that a loader may have written as JSON text.
-
-    :param values: a list, as such or as JSON; any other value is left as it is
-    """
-
-    @of_value(values)
-    def as_list(value: Any) -> Any:
-        found = None if value is None else from_json(value)
-        return found if isinstance(found, (list, tuple)) else value
-
-    as_list.__doc__ = in_words(values)
-    return as_list
 
 
 def unique(values: Source) -> Callable[[Row], Any]:
