@@ -67,8 +67,8 @@ def fetched_of_sqlite(cursor: sqlite3.Cursor, most: int) -> Sequence[Any]:
         # One by one, so that those before one that cannot be had are kept.
         for row in islice(cursor, most):
             rows.append(row)
-    except sqlite3.OperationalError:
-        if cursor.connection.text_factory is not str:
+    except sqlite3.OperationalError as error:
+        if cursor.connection.text_factory is not str or _has_frames_of_others(error):
             raise
         # Not from the first row on: a function of ours for each text takes a third of what a fetch takes.
         cursor.connection.text_factory = _text
@@ -82,6 +82,13 @@ def fetched_of_sqlite(cursor: sqlite3.Cursor, most: int) -> Sequence[Any]:
 
 def _values(row: Any) -> Iterable[Any]:
     return row.values() if isinstance(row, Mapping) else row
+
+
+def _has_frames_of_others(error: Exception) -> bool:
+    """Whether an error that was caught here was raised by a function of Python: a hook's row factory, whose row the
+    cursor has left behind.
+    """
+    return error.__traceback__ is not None and error.__traceback__.tb_next is not None
 
 
 def number_of_mysql(error: Exception) -> int | None:

@@ -209,6 +209,24 @@ def test_a_query_of_sqlite_that_fails_midway_fails() -> None:
             fetched(database.execute(query))
 
 
+@pytest.mark.parametrize("query", ["SELECT b FROM nowhere", "SELECT b FROM t"])
+def test_a_row_that_is_lost_on_its_way_is_never_taken_for_text_that_is_not_utf_8(query: str) -> None:
+    """The row after it has such text, and would stand for both."""
+
+    def looking_up(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        if row[0] == 2:
+            cursor.connection.execute(query).fetchall()
+        return row
+
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)")
+        texts = [(number, b"\xfc" if number == 3 else b"x") for number in range(1, 6)]
+        database.executemany("INSERT INTO t VALUES (?, CAST(? AS TEXT))", texts)
+        database.row_factory = looking_up
+        with pytest.raises(AirflowException, match="OperationalError"):
+            fetched(database.execute("SELECT a, b FROM t ORDER BY a"))
+
+
 class StrictHook(SqliteHook):
     """As people have it who want times of SQLite: its own converter fails at any other text."""
 
