@@ -349,6 +349,19 @@ def test_an_endpoint_that_cannot_even_be_prepared_hangs_nowhere(sandbox: Sandbox
     assert read < 5000, "and the rest of the source is left alone"
 
 
+def test_no_call_is_in_doubt_where_no_request_can_be_made() -> None:
+    """No header can hold the name of such a network interface."""
+    settled: list[Outcome] = []
+    engine = Engine(
+        duplicates=Duplicates(), pacing=Pacing(max_wait=0.1), on_settled=lambda _, outcome: settled.append(outcome)
+    )
+    nowhere = Endpoint("http://[fe80::1%\N{LATIN SMALL LETTER U WITH DIAERESIS}]:9")
+    rows = [canary.row(number) for number in range(3)]
+    report = run(engine, nowhere, a_run_of(in_a_file()), rows, CallMapping(), threading.Event())
+    assert (report.not_sent, report.given_up, len(settled)) == (3, 3, 3)
+    assert all("no request could be made of it (UnicodeEncodeError)" in outcome.reason for outcome in settled)
+
+
 def test_a_loop_that_cannot_be_made_hangs_nowhere(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(main: Any) -> None:
         main.close()

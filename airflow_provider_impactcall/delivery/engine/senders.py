@@ -13,7 +13,7 @@ from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult,
 from airflow_provider_impactcall.records import CallRecord
 
 Send = Callable[[CallRecord], Awaitable[Attempt]]
-"""One attempt to send one call; never raises for what happens on the wire."""
+"""One attempt to send one call; never raises for what happens on the wire. Nothing has left before it is awaited."""
 
 
 class Senders:
@@ -107,8 +107,10 @@ class Senders:
     async def _attempt(self, task: asyncio.Task[None], call: CallRecord) -> Attempt:
         self._in_flight.add(task)
         began = self._loop.time()
+        sending: Awaitable[Attempt] | None = None
         try:
-            attempt = await self._send(call)
+            sending = self._send(call)
+            attempt = await sending
             self._attempts.note(self._loop.time() - began)
             return attempt
         except asyncio.CancelledError as cancelled:
@@ -122,6 +124,9 @@ class Senders:
             return Attempt(AttemptResult.UNKNOWN, ReasonCode.RUN_STOPPED, reason)
         except Exception as error:
             # `send` must not raise. If it does, only this call fails, and the others in flight go on.
+            if sending is None:
+                reason = f"no request could be made of it ({type(error).__name__})"
+                return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, reason)
             reason = f"no complete answer ({type(error).__name__})"
             return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, reason)
         finally:

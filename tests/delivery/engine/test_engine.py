@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -675,6 +675,22 @@ def test_a_request_that_raises_costs_no_other() -> None:
     assert run.report.delivered == 8
     assert run.settled[3].code is ReasonCode.NO_ANSWER
     assert "RecursionError" in run.settled[3].reason
+
+
+def test_a_call_of_which_no_request_can_be_made_is_not_in_doubt() -> None:
+    endpoint = Endpoint(always(OK))
+    sends = endpoint.send
+
+    def unmade(record: CallRecord) -> Awaitable[Attempt]:
+        if record.CallSessionId.endswith("-3"):
+            raise RecursionError
+        return sends(record)
+
+    endpoint.send = unmade  # type: ignore[method-assign, assignment]
+    run = deliver(endpoint, calls(10), concurrency=4)
+    assert run.report.delivered == 9
+    assert run.states(3) == [RowOutcome.NOT_SENT]
+    assert "no request could be made of it (RecursionError)" in run.settled[3].reason
 
 
 class FailingWriter(DirectWriter):
