@@ -71,7 +71,10 @@ class Statements:
             held = moment is not None
         else:
             held, moment = connection.exec_driver_sql(self._renew, of_run).rowcount == 1, None
-        return held, connection.exec_driver_sql(self._ask_the_time).scalar_one() if moment is None else moment
+        if moment is None:
+            moment = connection.exec_driver_sql(self._ask_the_time).scalar_one()
+        # MySQL's is a Decimal.
+        return held, float(moment)
 
     def select(
         self, connection: Connection, query: sa.Select[Any], keys: Sequence[str], *, locking: bool = False
@@ -101,7 +104,7 @@ class Statements:
         """Insert rows into a table.
 
         :param columns: of one table
-        :param rows: values of the first of these columns
+        :param rows: values of the first of these columns; the first of all is never None
         :param common: values of the others, for all rows
         """
         if rows:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
@@ -231,6 +233,24 @@ def test_a_parameter_a_value_means_the_same(on_postgresql: Ledger) -> None:
         (first.key, 1.0, 1, "open", "it's"),
         (second.key, 2.0, 1, "open", "it's"),
     ]
+
+
+class Hurried:
+    """A connection to MySQL, as far as a lease needs it."""
+
+    rowcount = 1
+
+    def exec_driver_sql(self, *_: Any) -> Hurried:
+        return self
+
+    def scalar_one(self) -> Decimal:
+        return Decimal("1764475200.123456")
+
+
+def test_a_moment_is_a_float_where_a_clock_gives_a_decimal() -> None:
+    connection: Any = Hurried()
+    held, moment = Statements(mysql.dialect()).renew(connection, "run", 10.0)
+    assert (held, moment, type(moment)) == (True, 1764475200.123456, float)
 
 
 def test_psycopg_3_has_the_server_prepare_nothing(on_postgresql: Ledger) -> None:
