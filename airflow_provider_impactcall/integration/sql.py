@@ -180,7 +180,8 @@ def _cursor(connection: Any) -> Any:
 
 def _fetched(cursor: Any) -> Any:
     with columns_named(cursor):
-        if isinstance(cursor, sqlite3.Cursor):
+        # A hook's own kind of cursor may make other rows of what it fetches.
+        if type(cursor) is sqlite3.Cursor:
             return fetched_of_sqlite(cursor, _ROWS_A_FETCH_OF_A_FILE)
         return cursor.fetchmany(_ROWS_A_FETCH)
 

@@ -227,6 +227,20 @@ def test_a_row_that_is_lost_on_its_way_is_never_taken_for_text_that_is_not_utf_8
             fetched(database.execute("SELECT a, b FROM t ORDER BY a"))
 
 
+class Trimming(sqlite3.Cursor):
+    """Of a hook that takes off what fills up columns of a fixed width."""
+
+    def fetchmany(self, size: int | None = 1) -> list[Any]:
+        return [tuple(map(str.strip, row)) for row in super().fetchmany(size)]
+
+
+def test_a_cursor_of_sqlite_that_fetches_in_its_own_way_does_so() -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        cursor = database.cursor(Trimming)
+        with fetched(cursor.execute("SELECT 'x  ' AS a UNION ALL SELECT 'y  '")) as spool:
+            assert [*spool] == [{"a": "x"}, {"a": "y"}]
+
+
 class StrictHook(SqliteHook):
     """As people have it who want times of SQLite: its own converter fails at any other text."""
 
