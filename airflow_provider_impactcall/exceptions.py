@@ -144,8 +144,15 @@ class LedgerUnusable(ImpactCallError):
         self.code = code
 
 
-class LedgerOutdated(LedgerUnusable):
-    """The ledger is of an earlier version of this package. A person has to migrate it: trying again changes nothing.
+class LedgerUnfit(LedgerUnusable):
+    """The ledger cannot be used as its database is. A person has to change that: trying again changes nothing.
+
+    :param reason: says what
+    """
+
+
+class LedgerOutdated(LedgerUnfit):
+    """The ledger is of an earlier version of this package. A person has to migrate it.
 
     :param reason: says by which command
     """

@@ -38,12 +38,16 @@ def embedded_postgres() -> Iterator[PostgresServer]:
             server.cleanup()
 
 
-def empty_database(server: sa.engine.URL) -> sa.engine.URL:
-    """A database of its own on a PostgreSQL server."""
+def empty_database(server: sa.engine.URL, encoding: str | None = None) -> sa.engine.URL:
+    """A database of its own on a PostgreSQL server.
+
+    :param encoding: another than the server's
+    """
+    other = "" if encoding is None else f" ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
     name = f"test_{uuid.uuid4().hex}"
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        connection.execute(sa.text(f"CREATE DATABASE {name}{other}"))
     engine.dispose()
     return server.set(database=name)
 

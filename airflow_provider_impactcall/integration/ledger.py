@@ -33,6 +33,7 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     :raises InvalidOption: if there is none, and workers of several machines would not know of each other; or there
         cannot be one, see :func:`.ledger_engine`
     :raises LedgerOutdated: if an earlier version of this package made it, and it is not the embedded file
+    :raises LedgerUnfit: if its database cannot hold every call
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     if not 0 < len(namespace) <= _LONGEST_NAMESPACE:
@@ -84,6 +85,7 @@ def migrate_ledger(ledger_conn_id: str | None, *, dry_run: bool = False) -> Migr
     :param ledger_conn_id: a SQL connection, or ``embedded``. None takes the configured one
     :param dry_run: only look what is to be done
     :raises InvalidOption: if there is none, or there cannot be one, see :func:`.ledger_engine`
+    :raises LedgerUnfit: if its database cannot hold every call
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     conn_id = ledger_conn_id or configured()
@@ -115,6 +117,7 @@ def existing_ledger(conn_id: str) -> Ledger | None:
     :param conn_id: a SQL connection, or ``embedded``
     :raises InvalidOption: if there cannot be one, see :func:`.ledger_engine`
     :raises LedgerOutdated: if an earlier version of this package made it
+    :raises LedgerUnfit: if its database cannot hold every call
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     if conn_id == EMBEDDED:

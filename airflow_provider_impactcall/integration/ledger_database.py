@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_impactcall.delivery.ledger.postgresql import never_prepare
+from airflow_provider_impactcall.delivery.ledger.postgresql import never_prepare, refuse_other_encodings
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.integration.sql_hooks import hook_of
 
@@ -158,6 +158,7 @@ class _Server:
                 url = f"{_DRIVERS[_driver(first)]}://"
                 engine = sa.create_engine(url, creator=self._next, pool_pre_ping=pre_ping)
                 never_prepare(engine)
+                refuse_other_encodings(engine)
             except BaseException:
                 first.close()
                 raise
@@ -211,6 +212,8 @@ class _Postgres(_Server):
         with closing(opened.cursor()) as cursor:
             cursor.execute("SELECT version()")
             (version,) = cursor.fetchone()
+        if isinstance(version, bytes):  # Of SQL_ASCII, as psycopg 3 decodes nothing then.
+            version = version.decode("ascii", "replace")
         opened.autocommit = False
         if "redshift" in version.lower():
             _refuse(self._conn_id, _REFUSED["redshift"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, Context
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
-from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated, LedgerUnusable, ReadBackFailed
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnfit, LedgerUnusable, ReadBackFailed
 
 if TYPE_CHECKING:
     from airflow_provider_impactcall.delivery.ledger.edits import Author
@@ -88,7 +88,7 @@ def as_airflow_says_it() -> Iterator[None]:
     """
     try:
         yield
-    except (InvalidOption, LedgerOutdated) as error:
+    except (InvalidOption, LedgerUnfit) as error:
         raise AirflowFailException(str(error)) from None
     except (LedgerUnusable, ReadBackFailed) as error:
         raise AirflowException(str(error)) from None

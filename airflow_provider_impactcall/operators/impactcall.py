@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
-from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerOutdated, LedgerUnusable
+from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerUnfit, LedgerUnusable
 from airflow_provider_impactcall.integration.options import DeliveryOptions, Problems, RowOptions, at_least_zero
 from airflow_provider_impactcall.operators.redaction import redact, reveal
 from airflow_provider_impactcall.operators.rendered import flag
@@ -184,7 +184,7 @@ class DeliverCallsOperator(BaseOperator):
             report = ImpactCallHook(self.impactcall_conn_id).deliver_with(
                 rows, row_options, delivery_options, on_report=on_report, interrupt=self._interrupted
             )
-        except (InvalidOption, LedgerOutdated) as error:
+        except (InvalidOption, LedgerUnfit) as error:
             raise AirflowFailException(str(error)) from None
         except LedgerUnusable as error:
             raise AirflowException(str(error)) from None

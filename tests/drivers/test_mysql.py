@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_impactcall.exceptions import LedgerUnusable
+from airflow_provider_impactcall.exceptions import LedgerUnfit, LedgerUnusable
+from airflow_provider_impactcall.integration.ledger import existing_ledger
 from airflow_provider_impactcall.integration.ledger_database import ledger_engine
 from airflow_provider_impactcall.integration.sql import drained
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
@@ -130,6 +132,44 @@ def test_what_the_extra_asks_for_of_a_warehouse_does_a_ledger_no_harm(
     with engine.connect() as connection:
         assert connection.execute(sa.text("SELECT @@character_set_client")).scalar() == "utf8mb4"
     engine.dispose()
+
+
+@pytest.mark.parametrize("character_set", ["latin1", "utf8mb3"])
+def test_a_database_that_cannot_hold_every_call_is_refused_for_good(
+    character_set: str, client: str, connect: Connect, in_clear: int, sandbox: Sandbox
+) -> None:
+    connect("ledger", in_clear, f"ALTER DATABASE CHARACTER SET {character_set}", client=client)
+    with pytest.raises(AirflowFailException, match=rf"\b{character_set}\b.* ALTER DATABASE CHARACTER SET utf8mb4 "):
+        into_ledger()
+    with pytest.raises(LedgerUnfit):
+        existing_ledger("ledger")
+    assert not sandbox.requests
+    assert changed() == [], "nothing was made"
+
+
+def test_so_is_a_table_of_a_ledger_that_is_there(
+    client: str, connect: Connect, in_clear: int, sandbox: Sandbox
+) -> None:
+    """And what the message says to run mends it."""
+    connect("ledger", in_clear, client=client)
+    assert into_ledger()["delivered"] == 1
+    changed("ALTER TABLE impactcall_call CONVERT TO CHARACTER SET latin1")
+    with pytest.raises(AirflowFailException) as raised:
+        into_ledger()
+    [mends] = re.findall(r"\bALTER TABLE impactcall_call .*", str(raised.value))
+    changed(mends)
+    assert into_ledger()["already_delivered"] == 1
+
+
+def changed(*statements: str) -> list[str]:
+    """The tables of the ledger's database, once these are executed."""
+    engine = ledger_engine("ledger")
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        found = sa.inspect(connection).get_table_names()
+    engine.dispose()
+    return found
 
 
 def test_an_update_counts_the_rows_that_it_finds(client: str, connect: Connect, in_clear: int) -> None:

@@ -15,7 +15,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
-from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnfit, LedgerUnusable
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.integration.ledger import existing_ledger, migrate_ledger, open_ledger
 from airflow_provider_impactcall.integration.ledger_database import ledger_engine
@@ -24,7 +25,7 @@ from airflow_provider_impactcall.operators.ledger import MigrateLedgerOperator, 
 from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
-from tests.databases import empty_database
+from tests.databases import as_connection, empty_database
 from tests.facts import named
 from tests.servers import Certificate, PostgresRelay
 
@@ -196,6 +197,45 @@ def test_what_only_speaks_as_postgresql_does_is_refused_by_name(
     assert named(str(raised.value), version[0], *KINDS) == [version[0], *KINDS]
     assert not sandbox.requests
     assert tables(database) == []
+
+
+@pytest.fixture(params=["LATIN1", "SQL_ASCII"])
+def encoding(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def not_utf8(encoding: str, postgres: sa.engine.URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.engine.URL]:
+    """Has the connection ``ledger`` lead to a database of another encoding, which stays empty."""
+    database = empty_database(postgres, encoding)
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", as_connection(database))
+    monkeypatch.setenv("AIRFLOW__IMPACTCALL__LEDGER_CONN_ID", "ledger")
+    yield database
+    assert tables(database) == []
+
+
+def test_a_database_that_cannot_hold_every_call_is_refused_for_good(
+    encoding: str, driver: str, not_utf8: sa.engine.URL, sandbox: Sandbox
+) -> None:
+    """Before anything is made or sent, whoever asks, and with what would be right."""
+    facts = [encoding, "ENCODING", "UTF8", "ledger_conn_id"]
+    with pytest.raises(AirflowFailException) as raised:
+        deliver()
+    assert named(str(raised.value), *facts) == facts
+    for task in (MigrateLedgerOperator(task_id="t"), PurgeLedgerOperator(task_id="t", older_than=400)):
+        with pytest.raises(AirflowFailException, match=rf"\b{encoding}\b"):
+            task.execute({})
+    for asked in ASKED.values():
+        with pytest.raises(LedgerUnfit, match=rf"\b{encoding}\b"):
+            asked()
+    with closing(SharedLedger()) as page, pytest.raises(LedgerUnusable, match=rf"\b{encoding}\b"), page.opened():
+        pass
+    assert not sandbox.requests
+
+
+def test_a_ledger_of_ones_own_engine_is_not_prepared_there(encoding: str, not_utf8: sa.engine.URL) -> None:
+    with closing(Ledger(sa.create_engine(not_utf8), "n")) as ledger, pytest.raises(LedgerUnfit, match=encoding):
+        ledger.prepare()
 
 
 @pytest.mark.parametrize(

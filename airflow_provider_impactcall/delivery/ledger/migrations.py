@@ -14,6 +14,7 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from airflow_provider_impactcall.delivery.ledger.mysql import refuse_other_character_sets
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
     changed_calls,
@@ -83,9 +84,11 @@ class Standing:
 def standing(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> Standing:
     """How far a database is. Nothing is written.
 
+    :raises LedgerUnfit: if it cannot hold every call
     :raises LedgerUnusable: if a newer version of this package made the ledger
     """
     with reading(engine) as connection:
+        refuse_other_character_sets(connection)
         return _standing(connection, migrations)
 
 
@@ -93,6 +96,7 @@ def migrate(engine: Engine, timings: Timings = TIMINGS, migrations: Sequence[Mig
     """Create the tables, or bring those of an earlier version up to these. Several may do so at once.
 
     :return: names of the migrations that were applied
+    :raises LedgerUnfit: before anything is created, if the database cannot hold every call
     :raises LedgerUnusable: if a newer version of this package made the ledger
     """
     before = standing(engine, migrations)

@@ -14,7 +14,7 @@ from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.entries import Changes, Entry, locked, look_up
 from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS, Migration, migrate
 from airflow_provider_impactcall.delivery.ledger.namesakes import NEWEST, alike, namesakes
-from airflow_provider_impactcall.delivery.ledger.postgresql import never_prepare
+from airflow_provider_impactcall.delivery.ledger.postgresql import never_prepare, refuse_other_encodings
 from airflow_provider_impactcall.delivery.ledger.rules import DIED, Decision, Send, Settlement, decide
 from airflow_provider_impactcall.delivery.ledger.schema import (
     LONGEST_REASON,
@@ -55,10 +55,12 @@ class Ledger:
         if engine.dialect.name == "sqlite":
             make_durable(engine)
         never_prepare(engine)
+        refuse_other_encodings(engine)
 
     def prepare(self) -> None:
         """Create the tables, or bring those of an earlier version up to this one. See :func:`.migrations.migrate`.
 
+        :raises LedgerUnfit: before anything is created, if the database cannot hold every call
         :raises LedgerUnusable: if a newer version of this package made them
         """
         migrate(self.engine, self.timings, self._migrations)
