@@ -140,6 +140,8 @@ class ReasonCode(StrEnum):
     """The ledger cannot be read or written."""
     NOT_RECORDED = "not_recorded"
     """The ledger could not record what came of the call."""
+    UNRECORDABLE = "unrecordable"
+    """The ledger's database cannot hold a value of the call; it was not sent."""
 
     # What a person did.
     REQUEUED = "requeued"

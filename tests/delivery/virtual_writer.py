@@ -19,9 +19,9 @@ from sqlalchemy.pool import StaticPool
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.ledger.rules import Decision, Send, Settlement
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Recorded, Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.ledger.writer import Job, LedgerWriter, Recorded
+from airflow_provider_impactcall.delivery.ledger.writer import Job, LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.delivery.rate_limit.limiter import Limiter, PermitHolder
 from airflow_provider_impactcall.delivery.rate_limit.permits import Permits, RateLimit

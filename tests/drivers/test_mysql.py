@@ -161,6 +161,18 @@ def test_so_is_a_table_of_a_ledger_that_is_there(
     assert into_ledger()["already_delivered"] == 1
 
 
+def test_a_value_that_a_ledger_cannot_hold_costs_its_call_alone(
+    client: str, connect: Connect, in_clear: int, sandbox: Sandbox
+) -> None:
+    connect("ledger", in_clear, client=client)
+    into_ledger()
+    changed("ALTER TABLE impactcall_call MODIFY CallSessionId VARCHAR(40) NOT NULL")
+    rows = [examples.call(session_id) for session_id in ["B-1", "x" * 41, "B-2"]]
+    report = ImpactCallOperator(task_id="t", calls=rows, ledger_conn_id="ledger", max_rejected=1).execute({})
+    assert (report["delivered"], report["rejected"]) == (2, 1)
+    assert len(sandbox.requests) == 3
+
+
 def changed(*statements: str) -> list[str]:
     """The tables of the ledger's database, once these are executed."""
     engine = ledger_engine("ledger")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -236,6 +237,41 @@ def test_a_database_that_cannot_hold_every_call_is_refused_for_good(
 def test_a_ledger_of_ones_own_engine_is_not_prepared_there(encoding: str, not_utf8: sa.engine.URL) -> None:
     with closing(Ledger(sa.create_engine(not_utf8), "n")) as ledger, pytest.raises(LedgerUnfit, match=encoding):
         ledger.prepare()
+
+
+def test_a_value_that_a_ledger_cannot_hold_costs_its_call_alone(
+    driver: str, database: sa.engine.URL, connect: Connect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Somebody has made a column shorter: the others are delivered once, and the call's row says what it came to."""
+    connect()
+    deliver()
+    engine = sa.create_engine(database)
+    with engine.begin() as connection:
+        connection.execute(sa.text('ALTER TABLE impactcall_call ALTER "CallSessionId" TYPE varchar(40)'))
+    long, rejects = "x" * 41, tmp_path / "rejects.jsonl"
+    ids = [f"B-{number}" for number in range(60)]
+    rows = [examples.call(session_id) for session_id in [*ids[:30], long, *ids[30:]]]
+    options = {"ledger_conn_id": "ledger", "rejects_path": str(rejects), "max_rejected": 1}
+    report = ImpactCallOperator(task_id="t", calls=rows, **options).execute({})
+    assert (report["delivered"], report["rejected"], report["unknown"], report["not_sent"]) == (60, 1, 0, 0)
+    sent = Counter(call["parameters"]["CallSessionId"] for call in sandbox.calls)
+    assert sent == Counter(["A-1", *ids])
+    [row] = map(json.loads, rejects.read_text().splitlines())
+    assert (row["row"], row["reason_code"], long in str(row["reasons"])) == (31, "unrecordable", False)
+    with engine.connect() as connection:
+        kept = connection.execute(sa.text('SELECT "CallSessionId", state FROM impactcall_call')).all()
+        letters = connection.execute(sa.text("SELECT * FROM impactcall_dead_letter")).mappings().all()
+    assert {row[0]: row[1] for row in kept} == dict.fromkeys(["A-1", *ids], "delivered")
+    [letter] = letters
+    assert (letter["reason_code"], letter["row"], letter["CallSessionId"]) == ("unrecordable", 31, None)
+    assert not [value for value in letter.values() if long in str(value)]
+    with engine.begin() as connection:
+        connection.execute(sa.text('ALTER TABLE impactcall_call ALTER "CallSessionId" TYPE text'))
+    again = ImpactCallOperator(task_id="t", calls=rows, **options).execute({})
+    assert (again["delivered"], again["already_delivered"]) == (1, 60)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM impactcall_dead_letter")).scalar() == 0
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ _BY_PROBLEM: dict[str, str] = {
     "mapping_failed": "Mend the function of the mapping or of the preset that the reason names.",
     "not_a_row": "Mend the line of the file, or the query: a row is an object with a value for each column.",
     "unreadable": "Mend the source of the row: the task's log says what failed.",
+    "unrecordable": "The ledger's database cannot hold an id of the row: give its tables the columns and the character "
+    "set that this package gives them, or mend the row.",
     "without_key": "Map the parameters of the option key: without them nothing tells the call from others.",
 }
 _NEVER = "Dismiss rows that can never be mended."

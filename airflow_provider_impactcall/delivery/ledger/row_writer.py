@@ -53,6 +53,9 @@ _MOST_SECONDS = 1.0
 _MOST_GROUPS = 32
 _MOST_REASONS = 200
 
+_INVALID = (ReasonCode.INVALID, ReasonCode.WITHOUT_KEY, ReasonCode.UNRECORDABLE)
+"""Of rows that the ledger cannot have as calls."""
+
 
 @dataclass
 class _Group:
@@ -143,7 +146,7 @@ class RowWriter:
     def note(self, row: Item, outcome: Outcome) -> None:
         """Take note of how a row ended. Quick, and never waits."""
         match outcome.state:
-            case RowOutcome.REJECTED if outcome.code in (ReasonCode.INVALID, ReasonCode.WITHOUT_KEY):
+            case RowOutcome.REJECTED if outcome.code in _INVALID:
                 self._note_invalid(row, outcome)
             case RowOutcome.FILTERED:
                 self._count(RunRow(outcome.state.value, outcome.code.value, "", outcome.reason))
@@ -265,12 +268,14 @@ class RowWriter:
         legible, content = traces or Traces({}, digest([str(row.row)], DIGEST_BYTES))
         key = key_of(namespace, self._key, legible) or keyed_digest(self._secret, namespace.encode() + content)
         provider, session_id, media_id = map(legible.get, ("CallProvider", "CallSessionId", "MediaId"))
+        # One of its values may be what the database cannot hold.
+        shown = outcome.code is not ReasonCode.UNRECORDABLE
         return key, DeadLetter(
-            known_as=(provider, session_id) if provider and session_id else None,
+            known_as=(provider, session_id) if shown and provider and session_id else None,
             session_key=self._session_key(provider, session_id) if provider and session_id else None,
-            call_session_id=session_id if session_id and looks_like_id(session_id) else None,
+            call_session_id=session_id if shown and session_id and looks_like_id(session_id) else None,
             # A number by its kind: partners have ids of seven digits.
-            media_id=media_id if media_id and not looks_like_phone_number(media_id) else None,
+            media_id=media_id if shown and media_id and not looks_like_phone_number(media_id) else None,
             problems=_problems(row, outcome),
             reason=outcome.reason,
             row=row.row,

@@ -81,6 +81,10 @@ class Settlement(NamedTuple):
         return self.fence == 1 and self.attempt.result is AttemptResult.DELIVERED
 
 
+Recorded = tuple[list[Decision] | None, list[CallState]]
+"""What may be done with calls that were claimed, None if the lease has run out; and the states of calls settled."""
+
+
 def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> Decision:
     """What may be done with a call, given what the ledger holds of it. Pure: the rules of the promise are here."""
     if entry is None:

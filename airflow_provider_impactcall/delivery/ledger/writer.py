@@ -19,18 +19,14 @@ from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.retries import Retries
-from airflow_provider_impactcall.delivery.ledger.rules import Decision, Settlement
+from airflow_provider_impactcall.delivery.ledger.rules import Recorded, Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.unrecordable import is_over_a_value, record_apart
 from airflow_provider_impactcall.delivery.ledger.worker import ThreadWorker, Worker
-from airflow_provider_impactcall.delivery.outcome import CallState
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
-
-
-Recorded = tuple[list[Decision] | None, list[CallState]]
-"""What may be done with calls that were claimed, None if the lease has run out; and the states of calls settled."""
 
 
 class LookUp(NamedTuple):
@@ -118,7 +114,8 @@ class LedgerWriter:
 
     def record(self, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Awaitable[Recorded]:
         """Record durably what came of attempts, and that calls are about to be sent, if they may be: all in one
-        transaction, as :meth:`.Ledger.record` does.
+        transaction, as :meth:`.Ledger.record` does; but where the database cannot hold a value, that call is rejected,
+        and the others are recorded in several.
 
         :raises LedgerUnusable: when awaited, if that cannot be recorded
         """
@@ -138,12 +135,20 @@ class LedgerWriter:
         try:
             return self._retries.repeat(partial(self._do, job), SQLAlchemyError, self._sleep, _log_failure)
         except Exception as error:
-            log.error("The ledger cannot be used (%s)", type(error).__name__)
-            self._lost = True
-            return LedgerUnusable(f"the ledger cannot be used ({type(error).__name__})")
+            return self._give_up(error)
 
-    def _do(self, job: Job | None) -> dict[str, Entry] | Recorded:
-        return self._look_up(job.keys) if isinstance(job, LookUp) else self._record(job)
+    def _give_up(self, error: Exception) -> LedgerUnusable:
+        log.error("The ledger cannot be used (%s)", type(error).__name__)
+        self._lost = True
+        return LedgerUnusable(f"the ledger cannot be used ({type(error).__name__})")
+
+    def _do(self, job: Job | None) -> dict[str, Entry] | Recorded | LedgerUnusable:
+        try:
+            return self._look_up(job.keys) if isinstance(job, LookUp) else self._record(job)
+        except Exception as error:
+            if is_over_a_value(error):  # To repeat it for as long as patience lasts would change nothing.
+                return self._give_up(error)
+            raise
 
     def _look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
         found = self._ledger.look_up(keys)
@@ -154,6 +159,14 @@ class LedgerWriter:
 
     def _record(self, group: Group | None) -> Recorded:
         claims, settlements = (group.claims, group.settlements) if group is not None else ((), ())
+        try:
+            return self._record_at_once(claims, settlements)
+        except Exception as error:
+            if not is_over_a_value(error):
+                raise
+        return record_apart(self._record_at_once, self._ledger.look_up, claims, settlements)
+
+    def _record_at_once(self, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Recorded:
         began = self._monotonic()
         decisions, states = self._ledger.record(self.run_id, claims, settlements, resend=self.resend)
         if decisions is None:

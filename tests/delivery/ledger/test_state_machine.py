@@ -29,12 +29,11 @@ from airflow_provider_impactcall.delivery.items import Call, Item, Rejected
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.entries import HISTORY
-from airflow_provider_impactcall.delivery.ledger.rules import Decision, Send, Settlement
+from airflow_provider_impactcall.delivery.ledger.rules import Decision, Recorded, Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import Now, runs
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.states import TRANSITIONS, Cause, cause_of
-from airflow_provider_impactcall.delivery.ledger.writer import Recorded
 from airflow_provider_impactcall.delivery.outcome import (
     ENDS,
     Attempt,

@@ -1,0 +1,110 @@
+"""Values that a ledger's database cannot hold: such a value costs its call, and none of those recorded with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy.exc import DataError, DBAPIError
+
+from airflow_provider_impactcall.delivery.identity import Claim
+from airflow_provider_impactcall.delivery.ledger.entries import Entry
+from airflow_provider_impactcall.delivery.ledger.rules import (
+    LEASE_RAN_OUT,
+    Decision,
+    Recorded,
+    Settled,
+    Settlement,
+    Wait,
+)
+from airflow_provider_impactcall.delivery.outcome import CallState, Outcome, ReasonCode, RowOutcome
+
+# MySQL's drivers call some of these OperationalError or DatabaseError: a value that is out of range, truncated, of
+# characters that its column has not, or too long; and in three ways a text that cannot be converted.
+_OF_VALUES_ON_MYSQL = frozenset({1264, 1265, 1366, 1406, 1977, 3854, 3988})
+
+_UNRECORDABLE = Settled(
+    Outcome(
+        RowOutcome.REJECTED,
+        ReasonCode.UNRECORDABLE,
+        "not sent, as the ledger's database cannot hold one of its values",
+    )
+)
+
+Record = Callable[[Sequence[Claim], Sequence[Settlement]], Recorded]
+"""Records claims and settlements in one transaction, all or nothing."""
+
+
+def is_over_a_value(error: Exception) -> bool:
+    """Whether a database or its driver raises it over a value, so that the same again fares no better."""
+    if isinstance(error, (DataError, UnicodeError)):
+        return True
+    arguments = error.orig.args if isinstance(error, DBAPIError) and error.orig is not None else ()
+    return bool(arguments) and arguments[0] in _OF_VALUES_ON_MYSQL
+
+
+def record_apart(
+    record: Record,
+    look_up: Callable[[Sequence[str]], Mapping[str, Entry]],
+    claims: Sequence[Claim],
+    settlements: Sequence[Settlement],
+) -> Recorded:
+    """Record what could not be recorded in one transaction, over a value: the settlements first, then call by call.
+
+    Safe to repeat from the beginning, wherever it was cut off.
+
+    :param look_up: what the ledger holds of calls, by key
+    :return: as :meth:`.Ledger.record`; a call that cannot be claimed over a value is rejected
+    :raises Exception: what the database raises over anything else than a value of a call
+    """
+    decisions, states = _settle(record, settlements)
+    if decisions is None:
+        return None, states
+    for claim in claims:
+        decided = _claim(record, look_up, claim)
+        # Once it has run out nothing may leave, and whoever finds that takes back what was claimed before.
+        decisions += decided or [Wait(ReasonCode.LEASE_LOST, LEASE_RAN_OUT)]
+    return decisions, states
+
+
+def _settle(record: Record, settlements: Sequence[Settlement]) -> Recorded:
+    if not settlements:
+        return record((), ())  # If this fails, it is no value of a call that fails.
+    recorded = _unless_over_a_value(record, (), settlements)
+    if recorded is not None:
+        return recorded
+    states: list[CallState] = []
+    decisions: list[Decision] | None = []
+    for settlement in settlements:
+        # All else that it writes are words of this package.
+        recorded = _unless_over_a_value(record, (), [settlement]) or record((), [_in_ascii(settlement)])
+        decisions = None if decisions is None else recorded[0]
+        states += recorded[1]
+    return decisions, states
+
+
+def _claim(
+    record: Record, look_up: Callable[[Sequence[str]], Mapping[str, Entry]], claim: Claim
+) -> list[Decision] | None:
+    recorded = _unless_over_a_value(record, [claim], ())
+    if recorded is not None:
+        return recorded[0]
+    if look_up([claim.key]):  # Then its values are there already, and it may have been sent.
+        return record([claim], ())[0]
+    return [_UNRECORDABLE]
+
+
+def _unless_over_a_value(record: Record, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Recorded | None:
+    """What was recorded, or None if the database cannot hold a value."""
+    try:
+        return record(claims, settlements)
+    except Exception as error:
+        if not is_over_a_value(error):
+            raise
+        return None
+
+
+def _in_ascii(settlement: Settlement) -> Settlement:
+    """With the endpoint's own words as any database holds them."""
+    key, fence, attempt = settlement
+    return Settlement(key, fence, replace(attempt, reason=attempt.reason.encode("ascii", "replace").decode()))
