@@ -126,7 +126,9 @@ def test_a_claim_that_was_inserted_meanwhile_is_not_taken_unlocked(postgres: str
     engines = (impatient, sa.create_engine(postgres))
     first, second = (Ledger(engine, "https://calls.example.com") for engine in engines)
     first.prepare()
-    known, new = (identify(first.namespace, DEFAULT_KEY, CallRecord.of(call(name))) for name in ("known", "new"))
+    records = (CallRecord.of(call(name)) for name in ("known", "new"))
+    # Neither is taken for one that is not there yet, so that both are looked up.
+    known, new = (identify(first.namespace, DEFAULT_KEY, each)._replace(is_known=True) for each in records)
     earlier = first.start("earlier", "")
     again = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "429", 429)
     first.record(earlier, [known], [], resend=False)
