@@ -113,6 +113,31 @@ def test_a_listener_is_told_of_each_call_with_what_tells_it_from_others() -> Non
     assert told.keys() <= {1, 2, 3}
 
 
+def test_a_call_that_another_run_is_sending_is_waited_for() -> None:
+    ledger = in_memory()
+    other, writer = ledger.start("other", ""), DirectWriter(ledger)
+    claim = writer.identify(a_call(1).record)
+    ledger.record(other, [claim], [], resend=False)
+    endpoint = Endpoint(always(OK))
+
+    async def main() -> DeliveryReport:
+        async def batches() -> AsyncIterator[Sequence[Item]]:
+            yield [a_call(1)]
+
+        async def end_of_the_other() -> None:
+            await asyncio.sleep(3.0)
+            ledger.record(other, [], [Settlement(claim.key, 1, OK)], resend=False)
+
+        ending = asyncio.create_task(end_of_the_other())
+        engine = Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None)
+        report = await engine.run(endpoint.send, writer, batches())
+        await ending
+        return report
+
+    report = virtual_time.run(main())
+    assert (report.already_delivered, report.given_up, endpoint.requests) == (1, 0, [])
+
+
 class TestClaimedAhead:
     """A quarter of the calls that may be in flight, at least one."""
 
