@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from airflow_provider_impactcall.records import PARAMETERS, CallRecord, normalize
@@ -112,8 +113,4 @@ def _measured_pairs(pairs: Collection[tuple[str, str]]) -> bytes:
     measured = "".join([f"{_MEASURED_NAMES[name]}{len(value)}:{value}" for name, value in pairs])
     if measured.isascii():  # Nearly all are, and a length in characters is then one in bytes.
         return measured.encode("ascii")
-    return b"".join([b"%b%d:%b" % (_MEASURED_NAMES[name].encode(), len(text), text) for name, text in _encoded(pairs)])
-
-
-def _encoded(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
-    return ((name, value.encode()) for name, value in pairs)
+    return _measured(list(chain.from_iterable(pairs)))

@@ -158,13 +158,8 @@ class _OfSqlite(Statements):
             part = rows[start : start + _MOST_AT_ONCE]
             places = 1 << (len(part) - 1).bit_length()
             varying = len(columns) - len(common)
-            values = ", ".join(["*", *[self.mark] * len(common)])
-            given = ", ".join([f"({self._marks(varying)})"] * places)
-            # On a conflict the transaction is given up. What the statement did by then need not be undone before, for
-            # which SQLite would copy each page to another file first.
-            into = _insertion(columns, self._dialect, "INSERT OR FAIL")
-            statement = f"{into} SELECT {values} FROM (VALUES {given}) WHERE column1 IS NOT NULL"  # noqa: S608
             nothing = (None,) * (varying * (places - len(part)))
+            statement = _insertion_of_places(columns, varying, places, self._dialect)
             connection.exec_driver_sql(statement, (*common, *chain.from_iterable(part), *nothing))
 
 
@@ -217,6 +212,17 @@ def _text(query: sa.Select[Any], dialect: Dialect) -> str:
 def _insertion(columns: Columns, dialect: Dialect, verb: str = "INSERT") -> str:
     names = ", ".join(map(dialect.identifier_preparer.format_column, columns))
     return f"{verb} INTO {columns[0].table.name} ({names})"
+
+
+@lru_cache(maxsize=32)
+def _insertion_of_places(columns: Columns, varying: int, places: int, dialect: Dialect) -> str:
+    """On SQLite: so many rows of the first columns, each with the same values of the others, which come first."""
+    values = ", ".join(["*", *"?" * (len(columns) - varying)])
+    given = ", ".join([f"({', '.join('?' * varying)})"] * places)
+    # On a conflict the transaction is given up. What the statement did by then need not be undone before, for which
+    # SQLite would copy each page to another file first.
+    into = _insertion(columns, dialect, "INSERT OR FAIL")
+    return f"{into} SELECT {values} FROM (VALUES {given}) WHERE column1 IS NOT NULL"  # noqa: S608
 
 
 @lru_cache(maxsize=32)

@@ -69,7 +69,7 @@ def record_apart(
 
 def _settle(record: Record, settlements: Sequence[Settlement]) -> Recorded:
     if not settlements:
-        return record((), ())  # If this fails, it is no value of a call that fails.
+        return record((), ())  # If this fails, the cause is not a value of a call.
     recorded = _unless_over_a_value(record, (), settlements)
     if recorded is not None:
         return recorded

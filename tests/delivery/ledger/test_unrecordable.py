@@ -253,7 +253,7 @@ def test_a_lease_that_runs_out_amid_the_settlements() -> None:
 
 
 def test_a_call_that_the_ledger_has_is_not_said_to_be_rejected() -> None:
-    """It may have been sent: what fails of it is no value of its own."""
+    """It may have been sent: what fails is not a value of its own."""
     ledger = Scripted(([], []), TOO_LONG, TOO_LONG, known={BAD.key: None})
     with pytest.raises(DataError):
         ledger.apart([BAD], [])
