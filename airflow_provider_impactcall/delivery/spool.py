@@ -108,17 +108,11 @@ class Spool:
             else:
                 yield self._shapes[number], rows
 
-    def __getitem__(self, place: int) -> Any:
-        """A row by its place, from 0; without a look at any but a few beside it.
-
-        :raises IndexError: if there are not so many
-        """
-        return self.by_place()(place)
-
     def by_place(self) -> Callable[[int], Any]:
-        """What gives a row by its place, as often as wanted; those beside the last one cost less, as they are held.
+        """What gives a row by its place, from 0, as often as wanted; those beside the last one are held, and cost less.
 
-        Asked twice for one row, it may give the same values, and not equal ones.
+        Asked twice for one row, it may give the same values, and not equal ones. It raises an :class:`IndexError` if
+        there are not so many.
         """
         held, number, rows = -1, 0, list[Any]()
 

@@ -101,7 +101,7 @@ def test_a_value_that_holds_itself_survives() -> None:
     value["self"] = value
     with Spool() as spool:
         spool.add([{"a": 0, "b": value}, {"a": 1, "b": value}])
-        for row in (*spool, spool[1]):
+        for row in (*spool, spool.by_place()(1)):
             assert row["b"]["self"]["self"]["name"] == "x"
 
 
@@ -119,7 +119,7 @@ def test_values_beside_one_that_cannot_be_stored_keep_their_types() -> None:
     with Spool(["a", "b", "c"]) as spool:
         spool.write(rows)
         found = [[*row.values()] for row in spool]
-        assert [[*spool[place].values()] for place in range(3)] == found
+        assert [[*spool.by_place()(place).values()] for place in range(3)] == found
     assert found[:2] == [[held, Word("x"), bytearray(b"ab")], [held, b"ab", True]]
     assert [type(value) for value in found[0]] == [dict, Word, bytearray]
     assert [type(value) for value in found[2]] == [UnreadableValue, float, Decimal]
@@ -164,13 +164,13 @@ def test_rows_of_any_kind_are_read_in_order_and_by_their_places(parts: list[list
             spool.add(part)
         rows = [row for part in parts for row in part]
         assert [*spool][: len(rows)] == rows
-        assert [spool[place] for place in range(len(spool))] == [*spool]
+        assert [spool.by_place()(place) for place in range(len(spool))] == [*spool]
         row_at = spool.by_place()
         assert [row_at(place) for place in reversed(range(len(spool)))] == [*spool][::-1]
-        assert [type(row) for row in spool] == [type(spool[place]) for place in range(len(spool))]
+        assert [type(row) for row in spool] == [type(spool.by_place()(place)) for place in range(len(spool))]
         for place in (-1, len(spool)):
             with pytest.raises(IndexError):
-                spool[place]
+                spool.by_place()(place)
 
 
 def test_the_order_of_columns_is_a_row_s_own() -> None:
@@ -225,5 +225,5 @@ def test_readers_do_not_disturb_each_other() -> None:
     with Spool(["a"]) as spool:
         spool.write([(number,) for number in range(500)])
         for number, (one, other) in enumerate(zip(spool, spool, strict=True)):
-            assert one == other == spool[number] == {"a": number}
-            assert spool[499 - number] == {"a": 499 - number}
+            assert one == other == spool.by_place()(number) == {"a": number}
+            assert spool.by_place()(499 - number) == {"a": 499 - number}
