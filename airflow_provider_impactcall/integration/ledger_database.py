@@ -138,6 +138,9 @@ class _Server:
     :param connect: opens one, as a DB-API connection
     """
 
+    reset_on_return: str | None = "rollback"
+    """SQLAlchemy's ``pool_reset_on_return``."""
+
     def __init__(self, conn_id: str, extra: Mapping[str, Any], connect: Callable[[], Any]) -> None:
         self._conn_id = conn_id
         self._asks_for_tls = _asks_for_tls(extra)
@@ -156,7 +159,9 @@ class _Server:
             try:
                 self.refuse_others(first)
                 url = f"{_DRIVERS[_driver(first)]}://"
-                engine = sa.create_engine(url, creator=self._next, pool_pre_ping=pre_ping)
+                engine = sa.create_engine(
+                    url, creator=self._next, pool_pre_ping=pre_ping, pool_reset_on_return=self.reset_on_return
+                )
                 never_prepare(engine)
                 refuse_other_encodings(engine)
             except BaseException:
@@ -235,6 +240,9 @@ class _Postgres(_Server):
 
 
 class _Mysql(_Server):
+    # Its drivers would send a ROLLBACK after each COMMIT. The ledger's transactions have all come to their end.
+    reset_on_return = None
+
     def is_encrypted(self, opened: Any) -> bool:
         # Of the server, as client libraries connect without where the server has none, whatever they were told.
         with closing(opened.cursor()) as cursor:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
 from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_REASON, Now, calls, events, runs
-from airflow_provider_impactcall.delivery.ledger.statements import Row, statements_of
+from airflow_provider_impactcall.delivery.ledger.statements import Delivered, NewCalls, Row, statements_of
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT
 from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, ReasonCode
 
@@ -99,7 +99,7 @@ _CALL = tuple(
     for name in (
         *("key", *_SHOWN, "fingerprint"),
         *("namespace", "state", "reason_code", "status", "reason", "uncertain", "attempts", "deaths", "fence"),
-        *("run_id", "first_at", "changed_at", "first_answer"),
+        *("run_id", "first_answer", "first_at", "changed_at"),
     )
 )
 _EVENT = tuple(column for column in events.c if column.name != "event_id")
@@ -168,24 +168,24 @@ class Changes:
         self._namespace = namespace
         self._moment = moment
         self._actor = actor
-        self._opened: list[Row] = []
-        self._adopted: dict[str, list[Row]] = {}
-        self._delivered: dict[tuple[str, int | None], list[str]] = {}
+        self._opened: list[Claim] = []
+        self._adopted: dict[str, list[Claim]] = {}
+        self._delivered: dict[tuple[int | None, str], list[str]] = {}
         self._changed: dict[str, Row] = {}
         self._earlier: list[Row] = []
         self._events: list[Row] = []
 
     def open(self, claim: Claim) -> None:
         """A call that was never seen is about to be sent."""
-        self._opened.append((claim.key, *claim.call.key(_SHOWN), claim.fingerprint))
+        self._opened.append(claim)
 
     def adopt(self, claim: Claim, reason: str) -> None:
         """A call that was never seen was delivered by other means."""
-        self._adopted.setdefault(reason, []).append((claim.key, *claim.call.key(_SHOWN), claim.fingerprint))
+        self._adopted.setdefault(reason, []).append(claim)
 
     def deliver(self, key: str, attempt: Attempt) -> None:
         """A call that this run opened, and that nobody touched since, was delivered at the first attempt."""
-        self._delivered.setdefault((attempt.reason, attempt.status), []).append(key)
+        self._delivered.setdefault((attempt.status, attempt.reason), []).append(key)
 
     def change(self, key: str, entry: Entry, **changes: Any) -> Entry:
         """Other values for a call, by column; the entry that it is then."""
@@ -226,23 +226,37 @@ class Changes:
             transaction must not be committed
         """
         statements = statements_of(connection)
-        for (reason, status), keys in self._delivered.items():
-            answer = (status, reason[:LONGEST_REASON], self._moment)
-            if statements.deliver(connection, self.run_id, keys, *answer) != len(keys):
+        for answer, keys in self._delivered.items():
+            if not statements.deliver(connection, self.run_id, Delivered(keys, *answer), self._moment):
                 return False
-        # In one order, so that two runs with the same new calls wait for each other and do not deadlock.
-        statements.insert(connection, _CALL, sorted(self._opened), self._new(_OPEN, attempts=1, fence=1, answer=0))
-        for reason, rows in self._adopted.items():
-            why = (ReasonCode.ADOPTED.value, reason[:LONGEST_REASON])
-            adopted = self._new(CallState.DELIVERED.value, *why, attempts=0, fence=0, answer=None)
-            statements.insert(connection, _CALL, sorted(rows), adopted)
+        statements.insert_new(connection, new_calls(self._opened, self._namespace, self.run_id), self._moment)
+        for reason, claims in self._adopted.items():
+            why = (CallState.DELIVERED.value, ReasonCode.ADOPTED.value, reason[:LONGEST_REASON])
+            adopted = _new(claims, self._namespace, self.run_id, *why, attempts=0, fence=0, answer=None)
+            statements.insert_new(connection, adopted, self._moment)
         statements.change(connection, _CHANGING, list(self._changed.values()))
         statements.insert(connection, _EVENT, self._earlier + self._events)
         return True
 
-    def _new(
-        self, state: str, code: str | None = None, reason: str = "", *, attempts: int, fence: int, answer: int | None
-    ) -> Row:
-        """What calls that were never seen have in common."""
-        now = (self._moment, self._moment)
-        return (self._namespace, state, code, None, reason, False, attempts, 0, fence, self.run_id, *now, answer)
+
+def new_calls(claims: Sequence[Claim], namespace: str, run_id: str) -> NewCalls:
+    """Calls that were never seen, as they are when a run is about to send them."""
+    return _new(claims, namespace, run_id, _OPEN, attempts=1, fence=1, answer=0)
+
+
+def _new(
+    claims: Sequence[Claim],
+    namespace: str,
+    run_id: str,
+    state: str,
+    code: str | None = None,
+    reason: str = "",
+    *,
+    attempts: int,
+    fence: int,
+    answer: int | None,
+) -> NewCalls:
+    # In one order, so that two runs with the same new calls wait for each other and do not deadlock.
+    rows = sorted((claim.key, *claim.call.key(_SHOWN), claim.fingerprint) for claim in claims)
+    common = (namespace, state, code, None, reason, False, attempts, 0, fence, run_id, answer)
+    return NewCalls(_CALL, rows, common)

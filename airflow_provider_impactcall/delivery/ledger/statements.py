@@ -10,27 +10,57 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.types import TypeEngine
 
-from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, runs
+from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_REASON, Now, calls, runs
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 
 # A text, as SQLAlchemy 1.4 has no types of columns.
 Columns: TypeAlias = "tuple[sa.Column[Any], ...]"
 Row = tuple[Any, ...]
 
-_RENEW = f"UPDATE {runs.name} SET lease_until = {{now}} + {{mark}} WHERE run_id = {{mark}} AND lease_until > {{now}}"  # noqa: S608
-_AS_OPENED = f"state = '{CallState.OPEN.value}' AND first_answer = 0 AND run_id = {{mark}}"
-_DELIVERED = f"state = '{CallState.DELIVERED.value}', reason_code = '{ReasonCode.OK.value}'"
-_ANSWERED = "status = {mark}, reason = {mark}, first_answer = {mark}, changed_at = {mark}"
-_DELIVER = f"UPDATE {calls.name} SET {_DELIVERED}, {_ANSWERED} WHERE {_AS_OPENED} AND "  # noqa: S608
+_RENEWED = "lease_until = {now} + {mark}"
+_IS_HELD = f"{runs.name}.run_id = {{mark}} AND lease_until > {{now}}"
+_RENEW = f"UPDATE {runs.name} SET {_RENEWED} WHERE {_IS_HELD}"  # noqa: S608
+_AS_OPENED = f"state = '{CallState.OPEN.value}' AND first_answer = 0 AND {calls.name}.run_id = {{mark}}"
+_DELIVERED = (
+    f"state = '{CallState.DELIVERED.value}', reason_code = '{ReasonCode.OK.value}', status = {{mark}}, "
+    "reason = {mark}, first_answer = {mark}, changed_at = "
+)
+_DELIVER = f"UPDATE {calls.name} SET {_DELIVERED}{{mark}} WHERE {_AS_OPENED} AND "  # noqa: S608
 
 
-def statements_of(connection: Connection) -> Statements:
+class Delivered(NamedTuple):
+    """Calls that were delivered at their first attempt, and the answer to each of them."""
+
+    keys: Sequence[str]
+    status: int | None
+    reason: str
+
+    @property
+    def answer(self) -> Row:
+        """As the columns ``status``, ``reason`` and ``first_answer`` hold it."""
+        return (self.status or 0, self.reason[:LONGEST_REASON], self.status or 0)
+
+
+class NewCalls(NamedTuple):
+    """Calls that were never seen.
+
+    :param columns: theirs; the last two are when they were first seen, and changed
+    :param rows: values of the first of these columns, for a call each
+    :param common: values of the others but the last two, for all calls
+    """
+
+    columns: Columns
+    rows: Sequence[Row]
+    common: Row
+
+
+def statements_of(connection: Connection | Engine) -> Statements:
     """Those of a connection's database."""
     return _of_dialect(connection.dialect)
 
@@ -46,6 +76,9 @@ class Statements:
 
     locks = True
     """Whether rows are to be locked; not where one transaction at a time writes."""
+
+    advances_at_once = False
+    """Whether :meth:`advance` is one statement, and does all or nothing without a transaction."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -73,8 +106,19 @@ class Statements:
             held, moment = connection.exec_driver_sql(self._renew, of_run).rowcount == 1, None
         if moment is None:
             moment = connection.exec_driver_sql(self._ask_the_time).scalar_one()
-        # MySQL's is a Decimal.
-        return held, float(moment)
+        return held, moment
+
+    def advance(self, connection: Connection, run_id: str, lease: float, delivered: Delivered, new: NewCalls) -> bool:
+        """Renew the lease of a run, have calls delivered that are as the run opened them, and insert others.
+
+        :return: whether the run holds its lease, and the calls are as it opened them; if not, the transaction must not
+            be committed
+        """
+        held, moment = self.renew(connection, run_id, lease)
+        if not held or not self.deliver(connection, run_id, delivered, moment):
+            return False
+        self.insert_new(connection, new, moment)
+        return True
 
     def select(
         self, connection: Connection, query: sa.Select[Any], keys: Sequence[str], *, locking: bool = False
@@ -88,17 +132,21 @@ class Statements:
         statement = f"{_text(query, self._dialect)} WHERE {self._among(len(keys))}{end}"
         return connection.exec_driver_sql(statement, self._parameters(keys)).all()
 
-    def deliver(
-        self, connection: Connection, run_id: str, keys: Sequence[str], status: int | None, reason: str, moment: float
-    ) -> int:
+    def deliver(self, connection: Connection, run_id: str, delivered: Delivered, moment: float) -> bool:
         """Have calls delivered that are as the run opened them: sent once, with nothing known of it.
 
-        :param status: of the answers to them
-        :return: how many of them are
+        :return: whether all of them are
         """
-        answer = (status or 0, reason, status or 0, moment)
-        parameters = (*answer, run_id, *self._parameters(keys))
-        return connection.exec_driver_sql(self._deliver + self._among(len(keys)), parameters).rowcount
+        keys = delivered.keys
+        if not keys:
+            return True
+        parameters = (*delivered.answer, moment, run_id, *self._parameters(keys))
+        found = connection.exec_driver_sql(self._deliver + self._among(len(keys)), parameters).rowcount
+        return found == len(keys)
+
+    def insert_new(self, connection: Connection, new: NewCalls, moment: float) -> None:
+        """Insert calls that were never seen."""
+        self.insert(connection, new.columns, new.rows, (*new.common, moment, moment))
 
     def insert(self, connection: Connection, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
         """Insert rows into a table.
@@ -169,12 +217,37 @@ class _OfPostgresql(Statements):
     A parameter a value takes psycopg 2 and 3 four and twelve times as long, and the server half as long again.
     """
 
+    advances_at_once = True
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__(dialect)
+        now = str(Now().compile(dialect=dialect))
+        as_opened = f"{_AS_OPENED} AND {self._among(0)} ORDER BY {self._key} FOR UPDATE"
+        renewed = f"{_RENEW} AND {{mark}} = (SELECT count(*) FROM opened) RETURNING {{now}} AS moment"  # noqa: S608
+        delivered = f"UPDATE {calls.name} SET {_DELIVERED}moment FROM lease WHERE {self._among(0)}"  # noqa: S608
+        # All of it is of the lease's row, and that one of all calls being as they were opened.
+        statement = (
+            f"WITH opened AS (SELECT {self._key} FROM {calls.name} WHERE {as_opened}), lease AS ({renewed}), "  # noqa: S608
+            f"delivered AS ({delivered}), inserted AS ({{insertion}}, lease) SELECT moment FROM lease"
+        )
+        self._advance = statement.replace("{now}", now).replace("{mark}", self.mark)
+
+    def advance(self, connection: Connection, run_id: str, lease: float, delivered: Delivered, new: NewCalls) -> bool:
+        (keys,) = self._parameters(delivered.keys)
+        parameters = (run_id, keys, lease, run_id, len(delivered.keys), *delivered.answer, keys)
+        insertion = self._insertion(new.columns, len(new.common), "moment", "moment")
+        statement = self._advance.replace("{insertion}", insertion)
+        parameters += (*new.common, json.dumps(new.rows))
+        return connection.exec_driver_sql(statement, parameters).first() is not None
+
     def insert(self, connection: Connection, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
         if rows:
-            varying = _from_json(columns[: len(columns) - len(common)], self._dialect)
-            values = ", ".join([*varying, *[self.mark] * len(common)])
-            statement = f"{_insertion(columns, self._dialect)} SELECT {values} FROM {self._given}"  # noqa: S608
-            connection.exec_driver_sql(statement, (*common, json.dumps(rows)))
+            connection.exec_driver_sql(self._insertion(columns, len(common)), (*common, json.dumps(rows)))
+
+    def _insertion(self, columns: Columns, common: int, *more: str) -> str:
+        varying = _from_json(columns[: len(columns) - common - len(more)], self._dialect)
+        values = ", ".join([*varying, *[self.mark] * common, *more])
+        return f"{_insertion(columns, self._dialect)} SELECT {values} FROM {self._given}"  # noqa: S608
 
     def change(self, connection: Connection, columns: Columns, rows: Sequence[Row]) -> None:
         if rows:
@@ -195,7 +268,40 @@ class _OfPostgresql(Statements):
         return (json.dumps(keys),)
 
 
-_KINDS = {"sqlite": _OfSqlite, "postgresql": _OfPostgresql}
+class _OfMysql(Statements):
+    """MySQL and MariaDB: an UPDATE may be of two tables, and tells one number beside how many rows it found."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__(dialect)
+        now = str(Now().compile(dialect=dialect))
+        renewed = f"lease_until = LAST_INSERT_ID(CAST({now} * 1000000 AS UNSIGNED)) / 1e6 + {self.mark}"
+        held = _IS_HELD.format(now=now, mark=self.mark)
+        self._renew = f"UPDATE {runs.name} SET {renewed} WHERE {held}"  # noqa: S608
+        # By the calls' keys: the index of the calls that are not delivered leads to those of all runs.
+        self._renew_and_deliver = (
+            f"UPDATE {runs.name}, {calls.name} FORCE INDEX (PRIMARY) SET {renewed}, "  # noqa: S608
+            f"{_DELIVERED.format(mark=self.mark)}{now} WHERE {held} AND {_AS_OPENED.format(mark=self.mark)} AND "
+        )
+
+    def renew(self, connection: Connection, run_id: str, lease: float) -> tuple[bool, float]:
+        renewed = connection.exec_driver_sql(self._renew, (lease, run_id))
+        if renewed.rowcount == 1:
+            return True, renewed.lastrowid / 1e6
+        return False, float(connection.exec_driver_sql(self._ask_the_time).scalar_one())
+
+    def advance(self, connection: Connection, run_id: str, lease: float, delivered: Delivered, new: NewCalls) -> bool:
+        keys = delivered.keys
+        if not keys:
+            return super().advance(connection, run_id, lease, delivered, new)
+        parameters = (lease, *delivered.answer, run_id, run_id, *self._parameters(keys))
+        done = connection.exec_driver_sql(self._renew_and_deliver + self._among(len(keys)), parameters)
+        if done.rowcount != 1 + len(keys):
+            return False
+        self.insert_new(connection, new, done.lastrowid / 1e6)
+        return True
+
+
+_KINDS = {"sqlite": _OfSqlite, "postgresql": _OfPostgresql, "mysql": _OfMysql, "mariadb": _OfMysql}
 
 
 @lru_cache(maxsize=16)

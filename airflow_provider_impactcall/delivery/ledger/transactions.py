@@ -1,10 +1,10 @@
-"""The two kinds of transactions on a ledger's database, and how one is repeated."""
+"""The kinds of transactions on a ledger's database, and how one is repeated."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -27,6 +27,23 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction: all of it is durable once the context ends, or none of it."""
     with engine.connect() as connection, connection.begin():
         yield connection
+
+
+@contextmanager
+def committing(engine: Engine) -> Iterator[Connection]:
+    """A connection to PostgreSQL on which each statement is a transaction, with neither BEGIN nor COMMIT."""
+    with engine.connect() as connection:
+        # Not by SQLAlchemy's isolation level: psycopg 2 would say to the server then what its sessions begin with, and
+        # behind PgBouncer these are other clients' too.
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            try:
+                driver.autocommit = False
+            except Exception:  # It is lost, or still at something.
+                connection.invalidate()
 
 
 @contextmanager
