@@ -22,11 +22,12 @@ class Distance:
     port: int = field(init=False, default=0)
     trips: int = field(init=False, default=0)
     """How often a client sent something after the server had its say: what it sends at once is one, however long."""
+    clients: list[_Client] = field(init=False, default_factory=list)
 
     @contextmanager
     def in_thread(self) -> Iterator[Distance]:
         """Within it, the port is open."""
-        loop = asyncio.new_event_loop()
+        self._loop = loop = asyncio.new_event_loop()
         server = loop.run_until_complete(loop.create_server(lambda: _Client(self), "127.0.0.1", 0))
         self.port = server.sockets[0].getsockname()[1]
         thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -35,9 +36,23 @@ class Distance:
             yield self
         finally:
             loop.call_soon_threadsafe(server.close)
+            self.cut()
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
+
+    def cut(self) -> None:
+        """End all connections that are open now."""
+        done = threading.Event()
+
+        def cut() -> None:
+            for each in self.clients:
+                each.transport.abort()
+            self.clients.clear()
+            done.set()
+
+        self._loop.call_soon_threadsafe(cut)
+        done.wait()
 
 
 class _End(asyncio.Protocol):
@@ -80,6 +95,7 @@ class _Client(_End):
         self.other = _Server(self.distance)
         self.other.other = self
         self.is_answered = True
+        self.distance.clients.append(self)
         loop = asyncio.get_running_loop()
         where = self.distance.server
         self.connecting = loop.create_task(

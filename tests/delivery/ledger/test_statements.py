@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -162,6 +163,38 @@ def test_a_call_that_another_run_took_meanwhile_spoils_nothing_of_its_group(ledg
     assert [isinstance(decision, Send) for decision in decisions] == [place != taken for place in range(19)]
     found = ledger.look_up([claim.key for claim in claims])
     assert [found[claim.key].run_id for claim in claims] == [other if n == taken else mine for n in range(19)]
+
+
+def test_a_call_that_a_person_has_purged_spoils_nothing_of_its_group(ledger: Ledger) -> None:
+    run_id = ledger.start("test", "")
+    (purged, kept), new = claims_of("purged", "kept"), claims_of("new")
+    ledger.record(run_id, [purged, kept], [], resend=False)
+    with ledger.writing() as connection:
+        connection.execute(sa.delete(calls).where(calls.c.key == purged.key))
+    answer = ledger.record(run_id, new, settled([purged, kept], DELIVERED), resend=False)
+    assert answer == ([Send(1)], [CallState.DELIVERED] * 2)
+    found = ledger.look_up([claim.key for claim in (purged, kept, *new)])
+    assert {key: entry.state for key, entry in found.items()} == {
+        kept.key: CallState.DELIVERED,
+        new[0].key: CallState.OPEN,
+    }
+    with ledger.reading() as connection:
+        told = connection.execute(sa.select(events.c.state).where(events.c.key == purged.key)).scalars().all()
+    assert told == [AttemptResult.DELIVERED.value]
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_answers_that_differ_are_kept_each(ledger: Ledger, others: int) -> None:
+    run_id = ledger.start("test", "")
+    first, second = claims_of(*"abcd"), claims_of("e")
+    ledger.record(run_id, first, [], resend=False)
+    accepted = replace(DELIVERED, status=202, reason="202 Status OK")
+    settlements = settled(first[others:], DELIVERED) + settled(first[:others], accepted)
+    assert ledger.record(run_id, second, settlements, resend=False) == ([Send(1)], [CallState.DELIVERED] * 4)
+    found = ledger.look_up([claim.key for claim in first])
+    told = [(entry.status, entry.reason, entry.first_answer) for entry in (found[claim.key] for claim in first)]
+    accepted_as, delivered_as = (202, "202 Status OK", 202), (200, "200 Status OK", 200)
+    assert told == [accepted_as] * others + [delivered_as] * (4 - others)
 
 
 def test_texts_are_kept_as_they_are(ledger: Ledger) -> None:
