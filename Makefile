@@ -108,6 +108,7 @@ bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs De
 	$(BIN)/python -m benchmarks.mapping --rows plain
 	$(BIN)/python -m benchmarks.million --rows plain
 	$(BIN)/python -m benchmarks.ledgers
+	$(BIN)/python -m benchmarks.distances
 	$(BIN)/python -m benchmarks.importing
 
 bench-quick: $(PEERS_INSTALLED) ## The main lines of the hot path's table, roughly; writes nothing (5 minutes)
