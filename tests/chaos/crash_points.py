@@ -100,6 +100,12 @@ def arm(name: str, passing: int, say: Callable[[str], object]) -> None:
     _Wraps(passed)
 
 
+def _commits_each(connection: sa.engine.Connection) -> bool:
+    """Whether each statement is a transaction, and SQLAlchemy's commit comes after it."""
+    driver: Any = connection.connection.dbapi_connection
+    return connection.dialect.name == "postgresql" and bool(driver.autocommit)
+
+
 class _Wraps:
     """Every function that leads past a point."""
 
@@ -114,7 +120,8 @@ class _Wraps:
         _wrap(Ledger, "start", after=lambda _: passed("the run is started"))
         _wrap(Ledger, "look_up", after=lambda _: passed("the rows are looked up, and none is taken"))
         _wrap(Ledger, "record", before=self._before_record, after=self._after_record)
-        event.listen(sa.engine.Engine, "commit", lambda _: self._before_commit())
+        event.listen(sa.engine.Engine, "commit", self._at_commit)
+        event.listen(sa.engine.Engine, "before_cursor_execute", self._at_statement)
         _wrap(Connections, "send", before=self._before_send, after=self._after_send)
         for name in {"write", "writelines"} & vars(_SelectorSocketTransport).keys():
             _wrap(_SelectorSocketTransport, name, after=lambda _: passed("the request has left"))
@@ -129,6 +136,14 @@ class _Wraps:
         self._recorded = claims, settlements
         if claims:
             self._passed("before the intent's transaction")
+
+    def _at_commit(self, connection: sa.engine.Connection) -> None:
+        if not _commits_each(connection):
+            self._before_commit()
+
+    def _at_statement(self, connection: sa.engine.Connection, *_: object) -> None:
+        if _commits_each(connection):
+            self._before_commit()
 
     def _before_commit(self) -> None:
         if self._ending:

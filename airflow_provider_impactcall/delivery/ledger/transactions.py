@@ -38,7 +38,8 @@ def committing(engine: Engine) -> Iterator[Connection]:
         driver: Any = connection.connection.dbapi_connection
         driver.autocommit = True
         try:
-            yield connection
+            with connection.begin():
+                yield connection
         finally:
             try:
                 driver.autocommit = False
