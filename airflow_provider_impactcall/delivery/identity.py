@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -47,13 +48,14 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     parameters = call.sent
     parts = call.key(names)
     bare = tuple(map(normalize.bare, parts))
-    content = _measured_pairs(parameters.items())
+    content = _measured_pairs(parameters, parameters.values())
     claim = Claim(_key(namespace, names, bare), _fingerprint(content), hash(content), call)
     given = call.as_given
     if not given and bare == parts:
         return claim
     parts = tuple(given.get(name, part) for name, part in zip(names, parts, strict=True))
-    content = _measured_pairs({**parameters, **given}.items())
+    parameters = {**parameters, **given}
+    content = _measured_pairs(parameters, parameters.values())
     return claim._replace(as_given=(_key(namespace, names, parts), _fingerprint(content)))
 
 
@@ -72,7 +74,7 @@ def key_of(namespace: str, key: Sequence[str], legible: Mapping[str, str]) -> st
 
 
 def _key(namespace: str, names: Sequence[str], parts: Sequence[str]) -> str:
-    return _hashed(_measured_namespace(namespace) + _measured_pairs(list(zip(names, parts, strict=True))), 16).hex()
+    return _hashed(_measured_namespace(namespace) + _measured_pairs(names, parts), 16).hex()
 
 
 def _fingerprint(content: bytes) -> int:
@@ -101,6 +103,8 @@ def _measured(parts: Sequence[str]) -> bytes:
 
 
 _MEASURED_NAMES = {name: f"{len(name)}:{name}" for name in PARAMETERS}
+# To write a number takes longer than to look it up.
+_MEASURES = [f"{length}:" for length in range(1024)]
 
 
 @lru_cache(maxsize=16)
@@ -108,9 +112,11 @@ def _measured_namespace(namespace: str) -> bytes:
     return _measured((namespace,))
 
 
-def _measured_pairs(pairs: Collection[tuple[str, str]]) -> bytes:
-    """Names of parameters and values in turn, as :func:`_measured` has them."""
-    measured = "".join([f"{_MEASURED_NAMES[name]}{len(value)}:{value}" for name, value in pairs])
-    if measured.isascii():  # Nearly all are, and a length in characters is then one in bytes.
-        return measured.encode("ascii")
-    return _measured(list(chain.from_iterable(pairs)))
+def _measured_pairs(names: Collection[str], values: Collection[str]) -> bytes:
+    """Names of parameters and their values in turn, as :func:`_measured` has them."""
+    with suppress(IndexError):
+        pairs = zip(names, values, strict=True)
+        measured = "".join([f"{_MEASURED_NAMES[name]}{_MEASURES[len(value)]}{value}" for name, value in pairs])
+        if measured.isascii():  # Nearly all are, and a length in characters is then one in bytes.
+            return measured.encode("ascii")
+    return _measured([*chain.from_iterable(zip(names, values, strict=True))])

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 from urllib.parse import quote
 
@@ -155,20 +155,27 @@ def _lines(headers: Mapping[str, str]) -> str:
 
 def encode(parameters: Mapping[str, str]) -> str:
     """The parameters, percent-encoded to the last reserved byte, as a query or a form carries them."""
-    return "&".join([f"{name}={_quoted(value)}" for name, value in parameters.items()])
+    values = _BETWEEN.join(parameters.values())
+    if not values.isascii() or values.count(_BETWEEN) >= len(parameters):
+        return "&".join([f"{name}={quote(value, safe='', errors='strict')}" for name, value in parameters.items()])
+    # All at once, and first the signs that many values have: few are left to be taken one by one.
+    for sign, escape in _COMMON:
+        values = values.replace(sign, escape)
+    return _form(tuple(parameters)) % tuple(_replaced(_escaped, values).split(_BETWEEN))
 
 
-def _quoted(value: str) -> str:
-    # Most values have nothing to quote, and most others a sign or two: `quote` takes every character one by one.
-    if value.isascii():
-        return value if value.isalnum() else _replaced(_escaped, value)
-    return quote(value, safe="", errors="strict")
+@lru_cache(maxsize=256)
+def _form(names: tuple[str, ...]) -> str:
+    return "&".join([f"{name}=%s" for name in names])
 
 
 def _escaped(reserved: re.Match[str]) -> str:
     return _ESCAPES[reserved[0]]
 
 
+_BETWEEN = "\0"
 # By RFC 3986, all but these is to be quoted.
-_replaced = re.compile(r"[^A-Za-z0-9_.~-]").sub
+_replaced = re.compile(r"[^A-Za-z0-9_.~%\0-]").sub
 _ESCAPES = {chr(code): f"%{code:02X}" for code in range(128)}
+# The percent sign is the first, as the others bring it along.
+_COMMON = [(sign, _ESCAPES[sign]) for sign in "%:/+ "]
