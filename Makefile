@@ -161,10 +161,12 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	mv $$file.new $$file; \
 	echo $$file; \
 	file=constraints/databases.txt; \
-	echo "# What make databases installs, with Airflow $(NEWEST). Written by: make constraints" > $$file.new; \
-	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group databases pyproject.toml \
-	  --constraint constraints/airflow-$(NEWEST).txt >> $$file.new; \
-	mv $$file.new $$file; \
+	cp constraints/airflow-$(NEWEST).txt $$file.new; \
+	echo "apache-airflow==$(NEWEST)" \
+	  | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group databases pyproject.toml - \
+	  --output-file $$file.new > /dev/null; \
+	{ echo "# What make databases installs, with Airflow $(NEWEST). Written by: make constraints"; cat $$file.new; } > $$file; \
+	rm $$file.new; \
 	echo $$file; \
 	file=constraints/airflow-lowest.txt; \
 	echo "# The lowest versions that pyproject.toml allows, and what make installs with them. Written by: make constraints" \

@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,15 +28,22 @@ def steps(page: Path = START) -> Iterator[tuple[str, str]]:
                 yield _parted(shown.replace("\\\n", ""))
 
 
-def run(folder: Path, path: str, environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
+def run(
+    folder: Path, path: str, environment: Mapping[str, str], changed: Callable[[str], str] = str
+) -> list[tuple[str, str, str]]:
     """Each command with what it is shown to print and what it printed, but for those that install, with a
     port of its own for the sandbox.
 
     :param folder: empty
     :param path: for ``PATH``: where Airflow is, above all
+    :param changed: of a command of the page, what is run in its place
     """
     port = str(free_port(0))
-    done = [step for step in steps() if "pip install" not in step[0] and ".venv" not in step[0]]
+    done = [
+        (changed(command), shown)
+        for command, shown in steps()
+        if "pip install" not in command and ".venv" not in command
+    ]
     script = "\n".join(f"{command.replace('8900', port)}\necho '{_END}'" for command, _ in done)
     (folder / "script").write_text(f"{script}\nwait\n")
     # Into a file: what runs on in the background would keep a pipe open.

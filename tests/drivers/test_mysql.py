@@ -252,3 +252,19 @@ def test_what_a_query_changes_is_rolled_back(warehouse: str) -> None:
         assert len(rows) == 1
     with drained("warehouse", "SELECT day FROM calls") as rows:
         assert [row["day"] for row in rows] == ["2026-09-10"]
+
+
+def test_a_list_that_comes_as_the_text_of_one(warehouse: str, deliver: Deliver, sandbox: Sandbox) -> None:
+    """As MySQL's drivers give JSON."""
+    assert deliver("SELECT calls.*, JSON_ARRAY('1', '2') AS Keypresses FROM calls")["delivered"] == 1
+    assert [each["parameters"]["Keypresses"] for each in sandbox.calls] == ["1,2"]
+
+
+def test_pymysql_is_not_a_client_of_a_source(
+    connect: Connect, in_clear: int, deliver: Deliver, sandbox: Sandbox
+) -> None:
+    """Of Airflow's hook, as the documentation says; a ledger's engine takes it."""
+    connect("warehouse", in_clear, client="pymysql")
+    with pytest.raises(ValueError, match=r"\bpymysql\b|\bclient\b"):
+        deliver("SELECT 1")
+    assert not sandbox.requests
