@@ -80,6 +80,30 @@ def fetched_of_sqlite(cursor: sqlite3.Cursor, most: int) -> Sequence[Any]:
     return rows
 
 
+def with_plain_lists(cursor: Any, rows: Sequence[Any]) -> Sequence[Any]:
+    """The rows of a fetch, with lists of Python's where the driver has something else for a list."""
+    module = type(cursor).__module__
+    if module.startswith("airflow.providers.google."):
+        return [[_of_bigquery(value) for value in row] for row in rows]
+    if module.startswith("databricks."):
+        return [[_of_databricks(value) for value in row] for row in rows]
+    return rows
+
+
+def _of_bigquery(value: Any) -> Any:
+    """Airflow's hook leaves a REPEATED column as BigQuery's API has it: each item in an object."""
+    if type(value) is not list:
+        return value
+    return [each["v"] if isinstance(each, Mapping) and list(each) == ["v"] else each for each in value]
+
+
+def _of_databricks(value: Any) -> Any:
+    """Its connector makes an array of numpy's of an ARRAY, where pandas is installed."""
+    if type(value).__name__ == "ndarray":
+        return [_of_databricks(each) for each in value.tolist()]
+    return value
+
+
 def _values(row: Any) -> Iterable[Any]:
     return row.values() if isinstance(row, Mapping) else row
 

@@ -15,7 +15,13 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.integration.drivers import columns_named, fetched_of_sqlite, lenient, number_of_mysql
+from airflow_provider_impactcall.integration.drivers import (
+    columns_named,
+    fetched_of_sqlite,
+    lenient,
+    number_of_mysql,
+    with_plain_lists,
+)
 from airflow_provider_impactcall.integration.query_parameters import parameters_explained
 from airflow_provider_impactcall.integration.sql_hooks import sql_hook
 from airflow_provider_impactcall.records.column_names import may_be_shown
@@ -183,7 +189,7 @@ def _fetched(cursor: Any) -> Any:
         # A hook's own kind of cursor may make other rows of what it fetches.
         if type(cursor) is sqlite3.Cursor:
             return fetched_of_sqlite(cursor, _ROWS_A_FETCH_OF_A_FILE)
-        return cursor.fetchmany(_ROWS_A_FETCH)
+        return with_plain_lists(cursor, cursor.fetchmany(_ROWS_A_FETCH))
 
 
 def _is_named(cursor: Any) -> bool:

@@ -50,18 +50,25 @@ def test_the_hook_gets_its_parameters(warehouse: DatabricksServer, deliver: Deli
     assert session.configuration["ansi_mode"] == "true"
 
 
-@pytest.mark.parametrize(("written", "given"), [(":day", {"day": "2026-09-10"}), ("?", ["2026-09-10"])])
+@pytest.mark.parametrize(
+    ("written", "given", "asked"),
+    [
+        (":day", {"day": "2026-09-10"}, ":day"),
+        ("?", ["2026-09-10"], "?"),
+        # Of earlier versions of the connector, which this one takes over.
+        ("%(day)s", {"day": "2026-09-10"}, ":day"),
+    ],
+)
 def test_parameters_in_its_style(
-    written: str, given: Any, warehouse: DatabricksServer, deliver: Deliver, sandbox: Sandbox
+    written: str, given: Any, asked: str, warehouse: DatabricksServer, deliver: Deliver, sandbox: Sandbox
 ) -> None:
     assert deliver(f"SELECT * FROM calls WHERE day = {written}", given)["delivered"] == 1
-    assert warehouse.statements == [f"SELECT * FROM calls WHERE day = {written}"], "its server puts them in"
+    assert warehouse.statements == [f"SELECT * FROM calls WHERE day = {asked}"], "its server puts them in"
 
 
 @pytest.mark.parametrize(
     ("written", "given", "right"),
     [
-        ("%(day)s", {"day": "2026-09-10"}, ":day"),
         ("@day", {"day": "2026-09-10"}, ":day"),
         ("%s", ["2026-09-10"], r"\?"),
     ],
@@ -123,10 +130,12 @@ def test_what_a_query_changes_is_kept_as_the_documentation_says(warehouse: Datab
 
 
 def test_rows_of_its_own_cursor(warehouse: DatabricksServer, sandbox: Sandbox) -> None:
-    """What a task of one's own may give: the connector's rows."""
+    """What a task of one's own may give: the connector's rows are refused as such, and taken as dicts."""
     connection = sql_hook("sql_conn_id", "warehouse").get_conn()
     with closing(connection), closing(connection.cursor()) as cursor:
         cursor.execute("SELECT * FROM calls")
         rows = cursor.fetchall()
     assert type(rows[0]).__module__.startswith("databricks.")
-    assert ImpactCallOperator(task_id="t", calls=rows).execute({})["delivered"] == 1
+    with pytest.raises(AirflowFailException, match=r"\bwithout names\b"):
+        ImpactCallOperator(task_id="t", calls=rows).execute({})
+    assert ImpactCallOperator(task_id="t", calls=[row.asDict() for row in rows]).execute({})["delivered"] == 1

@@ -211,14 +211,16 @@ class DatabricksServer:
         from thrift.protocol.TBinaryProtocol import TBinaryProtocolFactory
         from thrift.server.THttpServer import THttpServer
 
-        server = THttpServer(TCLIService.Processor(self), ("127.0.0.1", 0), TBinaryProtocolFactory())
-        self.url = f"http://127.0.0.1:{server.httpd.server_address[1]}/sql"
-        thread = threading.Thread(target=server.serve, daemon=True)
+        # Its own shutdown leaves what serves running.
+        server = THttpServer(TCLIService.Processor(self), ("127.0.0.1", 0), TBinaryProtocolFactory()).httpd
+        self.url = f"http://127.0.0.1:{server.server_address[1]}/sql"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
             yield self
         finally:
             server.shutdown()
+            server.server_close()
             thread.join()
 
     def OpenSession(self, request: Any) -> Any:
@@ -267,9 +269,8 @@ class DatabricksServer:
             t.TSparkArrowBatch(batch=batch.serialize().to_pybytes(), rowCount=batch.num_rows)
             for batch in page.to_batches()
         ]
-        return t.TFetchResultsResp(
-            _well(), hasMoreRows=table.num_rows > _ROWS_A_PAGE, results=t.TRowSet(0, [], arrowBatches=batches)
-        )
+        rows = t.TRowSet(0, [], arrowBatches=batches)
+        return t.TFetchResultsResp(_well(), table.num_rows > _ROWS_A_PAGE, rows, _metadata(table))
 
 
 def _thrift() -> Any:
