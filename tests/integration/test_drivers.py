@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import psycopg2  # type: ignore[import-untyped]
 import psycopg2.extras  # type: ignore[import-untyped]
@@ -21,7 +22,7 @@ from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.integration.drivers import columns_named, lenient
+from airflow_provider_impactcall.integration.drivers import columns_named, lenient, with_plain_lists
 from airflow_provider_impactcall.integration.sql import drained, fetched
 from airflow_provider_impactcall.records import CallMapping
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
@@ -296,3 +297,23 @@ class DataError(Exception):
 def test_any_other_error_is_left_as_it_is(error: Exception, lite: sqlite3.Connection) -> None:
     with pytest.raises(type(error)), columns_named(lite.cursor()):
         raise error
+
+
+class OfAnother:
+    """The cursor of a driver that is not installed here; tests/drivers has the real ones."""
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "expected"),
+    [
+        ("airflow.providers.google.cloud.hooks.bigquery", [{"v": "1"}, {"v": None}], ["1", None]),
+        ("airflow.providers.google.cloud.hooks.bigquery", [{"w": "1"}, "2"], [{"w": "1"}, "2"]),
+        ("databricks.sql.client", np.array(["1", None], dtype=object), ["1", None]),
+        ("databricks.sql.client", np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        ("psycopg", [{"v": "1"}], [{"v": "1"}]),
+    ],
+)
+def test_lists_are_those_of_python(module: str, given: Any, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OfAnother, "__module__", module)
+    rows: Any = with_plain_lists(OfAnother(), [(given, "text", None)])
+    assert [list(row) for row in rows] == [[expected, "text", None]]
