@@ -52,12 +52,12 @@ def in_databases(command: str) -> str:
 def ledger() -> Iterator[sa.engine.URL]:
     """An empty database of a MariaDB server of its own."""
     with mariadb() as port:
-        url = sa.engine.make_url(f"mysql+pymysql://root@127.0.0.1:{port}/ledger")
-        server = sa.create_engine(url.set(database=None))
+        url = sa.engine.make_url(f"mysql+pymysql://root@127.0.0.1:{port}")
+        server = sa.create_engine(url)
         with server.begin() as connection:
             connection.exec_driver_sql("CREATE DATABASE ledger CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
         server.dispose()
-        yield url
+        yield url.set(database="ledger")
 
 
 def test_with_a_ledger_in_mariadb_and_calls_in_duckdb(ledger: sa.engine.URL, tmp_path: Path) -> None:
