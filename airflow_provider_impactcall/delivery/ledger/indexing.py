@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex
 
-from airflow_provider_impactcall.delivery.ledger.schema import INDEXES, Now, calls, runs
+from airflow_provider_impactcall.delivery.ledger.mysql import waiting_at_most
+from airflow_provider_impactcall.delivery.ledger.schema import INDEXES, Now, calls, marks, runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ WHERE indrelid IN (to_regclass('impactcall_call'), to_regclass('impactcall_run')
 def build_missing(ledger: Ledger) -> None:
     """Build the indexes that the ledger lacks, if it can be done without anyone having to wait for it.
 
-    On PostgreSQL that takes no lock that a writer would notice. On SQLite, which has one writer, it is left to a later
+    On PostgreSQL, MySQL and MariaDB that takes no lock that a writer would notice. On SQLite, which has one writer, it is left to a later
     time while a run delivers. Never fails.
 
     :param ledger: prepared
@@ -40,8 +41,10 @@ def build_missing(ledger: Ledger) -> None:
             lacking = _lacking(connection)
         if lacking and ledger.engine.dialect.name == "postgresql":
             _build_beside_writers(ledger)
-        elif lacking:
+        elif lacking and ledger.engine.dialect.name == "sqlite":
             _build_if_idle(ledger)
+        elif lacking:
+            _build_online(ledger)
     except SQLAlchemyError as error:
         log.warning(
             "An index of the ledger could not be built (%s); impactcall ledger migrate tries again. "
@@ -103,9 +106,21 @@ def _build_if_idle(ledger: Ledger) -> None:
     for index in lacking:
         with ledger.writing() as connection:
             alive = connection.execute(sa.select(runs.c.run_id).where(runs.c.lease_until > Now()).limit(1)).first()
-            if alive is not None and connection.dialect.name == "sqlite":
+            if alive is not None:
                 return
             if index in _lacking(connection):  # Another may have done it meanwhile.
+                _say(index)
+                connection.execute(CreateIndex(index))
+
+
+def _build_online(ledger: Ledger) -> None:
+    """On MySQL and MariaDB, where InnoDB lets others write meanwhile, and each statement that builds is a transaction."""
+    alone = sa.select(marks.c.version).limit(1).with_for_update(skip_locked=True)
+    with ledger.writing() as guard:
+        if guard.execute(alone).first() is None:
+            return  # Another does it.
+        with ledger.writing() as connection, waiting_at_most(connection, ledger.timings.lock_wait):
+            for index in _lacking(connection):
                 _say(index)
                 connection.execute(CreateIndex(index))
 

@@ -14,7 +14,11 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_impactcall.delivery.ledger.mysql import refuse_other_character_sets
+from airflow_provider_impactcall.delivery.ledger.mysql import (
+    compares_otherwise,
+    convert,
+    refuse_what_cannot_hold_a_ledger,
+)
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
     changed_calls,
@@ -43,6 +47,19 @@ def _add_rows(steps: Steps) -> None:
     steps.create([dead_letters, changed_calls, run_rows, secrets])
 
 
+def _compare_exactly(steps: Steps) -> None:
+    """Tables of MySQL and MariaDB that take ``A-1`` and ``a-1`` for one."""
+
+    def convert_one(connection: Connection) -> bool:
+        left = compares_otherwise(connection)
+        for table in left[:1]:
+            convert(connection, table)
+        return bool(left)
+
+    while steps.repeatedly(convert_one):
+        steps.give_way()
+
+
 @dataclass(frozen=True)
 class Migration:
     """A change of the tables, or of what they hold.
@@ -50,16 +67,19 @@ class Migration:
     :param name: what it is recorded by, at most 56 characters; never changed once it is released
     :param apply: brings a ledger of the migration before to this one. It can be repeated, and goes on where it was cut
         off. A new ledger has the tables of today from the start, and is not given to it
+    :param dialect: the only one whose databases need it; None if all do
     """
 
     name: str
     apply: Callable[[Steps], None] = _nothing
+    dialect: str | None = None
 
 
 MIGRATIONS: Sequence[Migration] = (
     Migration("0000_take_over_version_3", take_over),
     Migration("0001_first_release"),
     Migration("0002_dead_letters", _add_rows),
+    Migration("0003_compare_exactly", _compare_exactly, dialect="mysql"),
 )
 """All there are, in order. What a later one needs is added to its end."""
 
@@ -88,7 +108,7 @@ def standing(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> St
     :raises LedgerUnusable: if a newer version of this package made the ledger
     """
     with reading(engine) as connection:
-        refuse_other_character_sets(connection)
+        refuse_what_cannot_hold_a_ledger(connection)
         return _standing(connection, migrations)
 
 
@@ -121,7 +141,8 @@ def _standing(connection: Connection, migrations: Sequence[Migration]) -> Standi
         )
     # A ledger that was cut off while it was created has neither; one that was while it was taken over has a mark.
     empty = not applied and not _has_mark(connection)
-    return Standing(empty, [name for name in known if name not in applied])
+    needed = [each.name for each in migrations if each.dialect in (None, connection.dialect.name)]
+    return Standing(empty, [name for name in needed if name not in applied])
 
 
 def _applied(connection: Connection) -> set[str]:

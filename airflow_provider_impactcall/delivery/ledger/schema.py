@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,8 +16,10 @@ LONGEST_ACTOR = 250
 
 tables = sa.MetaData()
 _moment = sa.Float(53)
+# Else MySQL and MariaDB take A-1, a-1 and Á-1 for one, and hold what the server's defaults let them hold.
+_table = partial(sa.Table, mysql_engine="InnoDB", mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin")
 
-migrated = sa.Table(
+migrated = _table(
     "impactcall_migration",
     tables,
     sa.Column("name", sa.String(64), primary_key=True),
@@ -24,10 +27,10 @@ migrated = sa.Table(
 )
 """A row a migration that the ledger has; a new ledger has all of them from the start."""
 
-marks = sa.Table("impactcall_schema", tables, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
+marks = _table("impactcall_schema", tables, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
 """What versions of this package from before its first release read: they refuse a ledger with a mark above 3."""
 
-runs = sa.Table(
+runs = _table(
     "impactcall_run",
     tables,
     sa.Column("run_id", sa.String(32), primary_key=True),
@@ -46,7 +49,7 @@ runs = sa.Table(
 )
 """A row a run: a delivery (``kind`` is NULL), or a change that a person made, with who and why."""
 
-calls = sa.Table(
+calls = _table(
     "impactcall_call",
     tables,
     sa.Column("key", sa.String(32), primary_key=True),
@@ -75,7 +78,7 @@ calls = sa.Table(
 happened to it. If not, it was sent once and the row alone tells of that: 0 while it is open, then the answer's status.
 """
 
-events = sa.Table(
+events = _table(
     "impactcall_event",
     tables,
     sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
@@ -91,7 +94,7 @@ events = sa.Table(
 )
 """A row for whatever happened to a call, only ever added; ``actor`` is the person who made it happen, if one did."""
 
-dead_letters = sa.Table(
+dead_letters = _table(
     "impactcall_dead_letter",
     tables,
     sa.Column("key", sa.String(32), primary_key=True),
@@ -135,7 +138,7 @@ say where the row was read last, ``times`` how often it was read. ``dismissed_at
 listed.
 """
 
-changed_calls = sa.Table(
+changed_calls = _table(
     "impactcall_changed_call",
     tables,
     sa.Column("key", sa.String(32), primary_key=True),
@@ -150,7 +153,7 @@ changed_calls = sa.Table(
 first and last, how often, and the fingerprint of what came last. It counts only of a delivered call, and goes once the
 call comes as it was sent."""
 
-run_rows = sa.Table(
+run_rows = _table(
     "impactcall_run_row",
     tables,
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
@@ -165,7 +168,7 @@ run_rows = sa.Table(
 """How many rows of a run never became calls, by what they came to and why: ``filtered`` by reason, ``rejected`` by code
 and parameter of the first problem. ``kept``: how many of them are dead letters, each by itself."""
 
-secrets = sa.Table(
+secrets = _table(
     "impactcall_secret",
     tables,
     sa.Column("name", sa.String(32), primary_key=True),
@@ -173,7 +176,7 @@ secrets = sa.Table(
 )
 """What digests are made with that nobody is to undo by trying all phone numbers."""
 
-rate_accounts = sa.Table(
+rate_accounts = _table(
     "impactcall_rate_account",
     tables,
     sa.Column("account", sa.String(32), primary_key=True),
@@ -181,7 +184,7 @@ rate_accounts = sa.Table(
 )
 """A row an account with a rate limit: whoever takes places locks it. ``keep``: its longest window, in seconds."""
 
-rate_runs = sa.Table(
+rate_runs = _table(
     "impactcall_rate_run",
     tables,
     sa.Column("run_id", sa.String(32), primary_key=True),
@@ -195,7 +198,7 @@ rate_runs = sa.Table(
 )
 """A row a run with a rate limit: the places of its account that it holds, and how many more it waits for."""
 
-rate_ended = sa.Table(
+rate_ended = _table(
     "impactcall_rate_ended",
     tables,
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.mysql import waiting_at_most
 from airflow_provider_impactcall.delivery.ledger.transactions import COLLISIONS, reading, repeatedly
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
@@ -38,8 +40,8 @@ class Steps:
         """
 
         def bounded(connection: Connection) -> _T:
-            self._bound(connection)
-            return act(connection)
+            with self._bounded(connection):
+                return act(connection)
 
         # A table or a column that another has made meanwhile.
         return repeatedly(self.engine, bounded, self._timings.turn, (*COLLISIONS, ProgrammingError))
@@ -92,10 +94,13 @@ class Steps:
         """Let others write, after a transaction that may have held them up."""
         SYSTEM_CLOCK.sleep(self._timings.turn)
 
-    def _bound(self, connection: Connection) -> None:
+    @contextmanager
+    def _bounded(self, connection: Connection) -> Iterator[None]:
         # Whoever waits to change a table has all others wait behind it, and leases have to be renewed.
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text(f"SET LOCAL lock_timeout = '{self._timings.table_wait * 1000:.0f}ms'"))
+        with waiting_at_most(connection, self._timings.table_wait):
+            yield
 
 
 def create(connection: Connection, tables: Iterable[sa.Table]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.entries import Changes, Entry, locked, look_up, new_calls
 from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS, Migration, migrate
-from airflow_provider_impactcall.delivery.ledger.mysql import never_ping
+from airflow_provider_impactcall.delivery.ledger.mysql import never_ping, settle_sessions
 from airflow_provider_impactcall.delivery.ledger.namesakes import NEWEST, alike, namesakes
 from airflow_provider_impactcall.delivery.ledger.postgresql import never_prepare, refuse_other_encodings
 from airflow_provider_impactcall.delivery.ledger.rules import DIED, Decision, Send, Settlement, decide
@@ -39,7 +39,7 @@ class _NotAsTrusted(Exception):
 class Ledger:
     """The tables in one database, for the calls of one namespace.
 
-    :param engine: any SQLAlchemy engine; PostgreSQL and SQLite are proven
+    :param engine: any SQLAlchemy engine; SQLite, PostgreSQL and MariaDB are proven
     :param namespace: calls of two namespaces never hide each other: the endpoint's origin, if nothing else is said
     :param timings: the lease, and all else that its users wait for: a lease is one for those who renew it and those who
         wait for its end
@@ -56,6 +56,7 @@ class Ledger:
         if engine.dialect.name == "sqlite":
             make_durable(engine)
         never_ping(engine)
+        settle_sessions(engine)
         never_prepare(engine)
         refuse_other_encodings(engine)
 

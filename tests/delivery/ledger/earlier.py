@@ -12,6 +12,7 @@ from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import identify
 from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS, Migration
 from airflow_provider_impactcall.delivery.ledger.rules import Settlement
+from airflow_provider_impactcall.delivery.ledger.schema import INDEXES
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
 from airflow_provider_impactcall.records import CallRecord
@@ -46,7 +47,9 @@ def as_version_1_left_it(ledger_url: str, *, but_for: Sequence[str] = ()) -> Non
     answer = Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
     ledger.record(run_id, [], [Settlement(CLAIM.key, 1, answer)], resend=False)
     with ledger.writing() as connection:
-        connection.execute(sa.text("DROP INDEX impactcall_call_undone"))
+        for index in INDEXES:
+            if index.name == "impactcall_call_undone":
+                index.drop(connection)
         for table, columns in _ADDED.items():
             for column in columns:
                 if column not in but_for:
