@@ -53,7 +53,7 @@ class Adoption:
     :param already_delivered: calls that were delivered before
     :param in_flight: calls that a live run is sending; left alone
     :param filtered: rows that the vendor's preset leaves out
-    :param rejected: rows that are no valid call
+    :param rejected: rows that are no valid call, or have a value that the ledger cannot hold
     """
 
     rows: int
@@ -147,13 +147,18 @@ class ImpactCallLedgerHook(BaseHook):
         with self._opened(settings) as ledger:
             found = Corrections(ledger).adopt(_as_known(given.claims(ledger.namespace), ledger), author)
         given.log_rejects()
+        unrecordable = found[ReasonCode.UNRECORDABLE]
+        if unrecordable:
+            log.warning(
+                "%d calls were not adopted, as the ledger's database cannot hold one of their values", unrecordable
+            )
         return Adoption(
             rows=given.counts.total(),
-            adopted=found.total() - found["delivered"] - found["open"],
+            adopted=found.total() - found["delivered"] - found["open"] - unrecordable,
             already_delivered=found["delivered"] + given.counts["calls"] - found.total(),
             in_flight=found["open"],
             filtered=given.counts["filtered"],
-            rejected=given.counts["rejected"],
+            rejected=given.counts["rejected"] + unrecordable,
         )
 
     def reconcile(

@@ -11,10 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.engine import Connection, ExceptionContext
 
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.integration.drivers import number_of_mysql
 from airflow_provider_impactcall.integration.ledger import configured, existing_ledger, reachable
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,8 @@ _LONGEST_WAIT_SECONDS = 5.0
 are served by the same threads."""
 
 
-_QUERY_CANCELED = "57014"
+_QUERY_CANCELED = "57014"  # of PostgreSQL
+_QUERY_TIMED_OUT = (1969, 3024)  # of MariaDB and MySQL
 _INSTRUCTIONS_A_LOOK = 100_000
 
 
@@ -125,16 +128,25 @@ class SharedLedger:
     def _bound(self, connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {self._longest_answer * 1000:.0f}")
+        elif isinstance(connection.dialect, MySQLDialect):
+            seconds = self._longest_answer
+            in_its_words = (
+                f"max_statement_time = {seconds:f}"
+                if connection.dialect.is_mariadb
+                else f"max_execution_time = {seconds * 1000:.0f}"
+            )
+            connection.exec_driver_sql(f"SET SESSION {in_its_words}")
         elif connection.dialect.name == "sqlite":
             end = time.monotonic() + self._longest_answer
             sqlite: Any = connection.connection.dbapi_connection
             sqlite.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS_A_LOOK)
 
     def _say_that_it_was_ended(self, context: ExceptionContext) -> None:
-        error = context.original_exception
+        error: Any = context.original_exception
         # psycopg2 and psycopg have two names for it.
         code = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
-        if code == _QUERY_CANCELED or str(error) == "interrupted":
+        ended = code == _QUERY_CANCELED or number_of_mysql(error) in _QUERY_TIMED_OUT or str(error) == "interrupted"
+        if ended:
             raise LedgerUnusable(
                 f"the ledger takes longer than {self._longest_answer:.0f} s to answer this: choose a shorter period"
             ) from None

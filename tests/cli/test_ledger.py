@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS
 from airflow_provider_impactcall.delivery.ledger.schema import INDEXES
 from tests.cli.conftest import Command
 from tests.databases import as_connection
-from tests.delivery.ledger.earlier import as_version_3_left_it, prepared
+from tests.delivery.ledger.earlier import as_version_3_left_it, names_of, prepared
 
 MIGRATE = ("ledger", "migrate", "-o", "json")
-NAMES = [migration.name for migration in MIGRATIONS]
+EMBEDDED = "sqlite://"
 
 
-def rows(state: str, *, indexes: bool) -> list[dict[str, str]]:
-    """What the command says of a whole ledger."""
-    steps = [("migration", name) for name in NAMES] + [("index", str(index.name)) for index in INDEXES] * indexes
+def rows(state: str, *, indexes: bool, of: str = EMBEDDED) -> list[dict[str, str]]:
+    """What the command says of a whole ledger.
+
+    :param of: a database of its kind
+    """
+    steps = [("migration", name) for name in names_of(of)] + [("index", str(index.name)) for index in INDEXES] * indexes
     return [{"kind": kind, "name": name, "state": state} for kind, name in steps]
 
 
@@ -37,10 +39,10 @@ def test_it_says_what_is_to_be_done_does_it_and_says_so(shared: str, impactcall:
     before = sa.inspect(sa.create_engine(shared)).get_table_names()
     for _ in range(2):
         looked = impactcall(*MIGRATE, "--dry-run")
-        assert (looked.status, looked.rows) == (0, rows("to do", indexes=True))
+        assert (looked.status, looked.rows) == (0, rows("to do", indexes=True, of=shared))
     assert sa.inspect(sa.create_engine(shared)).get_table_names() == before
     done = impactcall(*MIGRATE)
-    assert (done.status, done.rows) == (0, rows("done", indexes=True))
+    assert (done.status, done.rows) == (0, rows("done", indexes=True, of=shared))
     for arguments in (MIGRATE, (*MIGRATE, "--dry-run")):
         again = impactcall(*arguments)
         assert (again.status, again.rows) == (0, [])
@@ -48,9 +50,9 @@ def test_it_says_what_is_to_be_done_does_it_and_says_so(shared: str, impactcall:
 
 
 def test_an_empty_database_gets_its_tables(shared: str, impactcall: Command) -> None:
-    assert impactcall(*MIGRATE, "--dry-run").rows == rows("to do", indexes=False)
+    assert impactcall(*MIGRATE, "--dry-run").rows == rows("to do", indexes=False, of=shared)
     assert not sa.inspect(sa.create_engine(shared)).get_table_names()
-    assert impactcall(*MIGRATE).rows == rows("done", indexes=False)
+    assert impactcall(*MIGRATE).rows == rows("done", indexes=False, of=shared)
     assert impactcall(*MIGRATE).rows == []
 
 
@@ -59,7 +61,7 @@ def test_a_look_makes_no_embedded_file(impactcall: Command) -> None:
     assert impactcall(*MIGRATE, "--dry-run").rows == rows("to do", indexes=False)
     assert not file.exists()
     table = impactcall("ledger", "migrate", "--ledger-conn-id", "embedded").out
-    assert all(name in table for name in NAMES)
+    assert all(name in table for name in names_of(EMBEDDED))
     assert file.stat().st_mode & 0o077 == 0
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
@@ -29,7 +28,7 @@ from airflow_provider_impactcall.operators.ledger import (
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests import examples
-from tests.delivery.ledger.earlier import as_version_3_left_it
+from tests.delivery.ledger.earlier import as_version_3_left_it, names_of
 
 SID = "IRabcdef0123"
 COLUMNS = (
@@ -294,7 +293,7 @@ def test_a_ledger_of_an_earlier_version_is_migrated_by_a_task(tmp_path: Path, mo
     as_version_3_left_it(url)
     monkeypatch.setenv("AIRFLOW_CONN_EARLIER", json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/earlier.db"}))
     migrate = MigrateLedgerOperator(task_id="migrate", ledger_conn_id="earlier")
-    assert migrate.execute({})["migrations"] == [migration.name for migration in MIGRATIONS]
+    assert migrate.execute({})["migrations"] == names_of(url)
     assert not any(migrate.execute({}).values())
     with pytest.raises(AirflowFailException):
         MigrateLedgerOperator(task_id="migrate", ledger_conn_id="impactcall_default").execute({})

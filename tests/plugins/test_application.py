@@ -27,13 +27,13 @@ from airflow.models.dag import DagModel
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.plugins.application import CORRECTIONS, HEADERS, create
 from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
 from benchmarks.big_ledgers import noted
 from tests import examples
 from tests.databases import as_connection
+from tests.delivery.ledger.earlier import names_of
 from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill, fill_rows, read_by_a_run
 
 LISTINGS = (
@@ -285,9 +285,11 @@ def test_a_ledger_that_cannot_be_reached_is_said_so_without_its_text(
     ],
     ids=["newer", "older"],
 )
-def test_a_ledger_of_another_version_is_refused(viewer: TestClient, ledger: Ledger, change: str, named: str) -> None:
+def test_a_ledger_of_another_version_is_refused(
+    viewer: TestClient, ledger: Ledger, ledger_url: str, change: str, named: str
+) -> None:
     with ledger.writing() as connection:
-        connection.execute(sa.text(f"{change} WHERE name = '{MIGRATIONS[-1].name}'"))
+        connection.execute(sa.text(f"{change} WHERE name = '{names_of(ledger_url)[-1]}'"))
     answer = viewer.get("/impactcall/api/overview")
     assert answer.status_code == 503
     assert named in answer.json()["detail"]
@@ -593,9 +595,11 @@ def scans(ledger: Ledger, statements: Mapping[str, Any]) -> list[str]:
 
 
 def test_a_question_that_takes_too_long_is_ended(auth_manager: SimpleAuthManager, ledger: Ledger) -> None:
-    postgresql = ledger.engine.dialect.name == "postgresql"
-    forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-    slow = "SELECT pg_sleep(60)" if postgresql else forever
+    slow = {
+        "postgresql": "SELECT pg_sleep(60)",
+        "mysql": "SELECT BENCHMARK(100000000000, MD5('slow'))",
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    }[ledger.engine.dialect.name]
 
     def slowed(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> tuple[str, Any]:
         return (

@@ -33,6 +33,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
 from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, Selection
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, TRANSITIONS, Cause, correctable
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.unrecordable import Unrecordable
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode, RowOutcome
 from airflow_provider_impactcall.exceptions import InvalidOption
 
@@ -125,7 +126,7 @@ class Corrections:
         """Record calls as delivered that were sent by other means than this ledger.
 
         :return: how many were adopted, by what they were: ``new``, or a state; ``delivered`` and ``open`` ones were
-            left alone
+            left alone, and the ledger cannot hold those that are ``unrecordable``
         """
         found: Counter[str] = Counter()
         ends: Counter[str] = Counter()
@@ -133,8 +134,9 @@ class Corrections:
         edit = Edit(self._ledger, author)
         with edit.run("adopt", ends) as run_id:
             while page := {claim.key: claim for claim in islice(remaining, KEYS_A_QUERY)}:
-                found.update(edit.repeatedly(partial(_adopt_page, edit, run_id, page)))
-                ends[CallState.DELIVERED] = found.total() - found[CallState.DELIVERED] - found[CallState.OPEN]
+                found.update(_adopt(edit, run_id, page))
+                left_alone = (CallState.DELIVERED, CallState.OPEN, ReasonCode.UNRECORDABLE)
+                ends[CallState.DELIVERED] = found.total() - sum(found[each] for each in left_alone)
         return found
 
     def _keys(self, selection: Selection, usual: Sequence[str], allowed: Sequence[str], what: str) -> Iterator[str]:
@@ -236,6 +238,19 @@ def _dismiss_page(
 def _take_marks_off(connection: Connection, keys: Sequence[str]) -> None:
     if keys:
         connection.execute(sa.delete(changed_calls).where(changed_calls.c.key.in_(keys)))
+
+
+def _adopt(edit: Edit, run_id: str, page: Mapping[str, Claim]) -> Counter[str]:
+    """Adopt calls; those with a value that the ledger cannot hold cost the others nothing."""
+    try:
+        return edit.repeatedly(partial(_adopt_page, edit, run_id, page))
+    except Unrecordable:
+        if len(page) == 1:
+            return Counter({ReasonCode.UNRECORDABLE.value: 1})
+    found: Counter[str] = Counter()
+    for key, claim in page.items():
+        found.update(_adopt(edit, run_id, {key: claim}))
+    return found
 
 
 def _adopt_page(edit: Edit, run_id: str, page: Mapping[str, Claim], connection: Connection) -> Counter[str]:

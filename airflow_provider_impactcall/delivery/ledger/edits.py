@@ -23,6 +23,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
 from airflow_provider_impactcall.delivery.ledger.selection import INVALID
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.transactions import repeatedly
+from airflow_provider_impactcall.delivery.ledger.unrecordable import values_told_of
 from airflow_provider_impactcall.delivery.outcome import ENDS, CallState
 from airflow_provider_impactcall.exceptions import InvalidOption
 
@@ -64,9 +65,10 @@ class Edit:
 
         :param ends: how many calls ended in which state, once the context ends; and how many dead letters, as
             ``invalid``
+        :raises Unrecordable: if the ledger cannot hold who, why or the task
         """
         run_id = uuid.uuid4().hex
-        with self._ledger.writing() as connection:
+        with values_told_of(), self._ledger.writing() as connection:
             connection.execute(
                 sa.insert(runs).values(
                     run_id=run_id,
@@ -91,8 +93,16 @@ class Edit:
                 connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
 
     def repeatedly(self, act: Callable[[Connection], _T]) -> _T:
-        """Do it in a transaction; again, if that collided with those of live runs."""
-        return repeatedly(self._ledger.engine, act, self._ledger.timings.turn)
+        """Do it in a transaction; again, if that collided with those of live runs.
+
+        :raises Unrecordable: at once, if the ledger cannot hold a value
+        """
+
+        def told_of(connection: Connection) -> _T:
+            with values_told_of():
+                return act(connection)
+
+        return repeatedly(self._ledger.engine, told_of, self._ledger.timings.turn)
 
     def changes(self, connection: Connection, run_id: str) -> Changes:
         """What one of its transactions does to the calls."""

@@ -31,8 +31,8 @@ WHERE indrelid IN (to_regclass('impactcall_call'), to_regclass('impactcall_run')
 def build_missing(ledger: Ledger) -> None:
     """Build the indexes that the ledger lacks, if it can be done without anyone having to wait for it.
 
-    On PostgreSQL, MySQL and MariaDB that takes no lock that a writer would notice. On SQLite, which has one writer, it is left to a later
-    time while a run delivers. Never fails.
+    On PostgreSQL, MySQL and MariaDB that takes no lock that a writer would notice. On SQLite, which has one writer, it
+    is left to a later time while a run delivers. Never fails.
 
     :param ledger: prepared
     """
@@ -114,7 +114,7 @@ def _build_if_idle(ledger: Ledger) -> None:
 
 
 def _build_online(ledger: Ledger) -> None:
-    """On MySQL and MariaDB, where InnoDB lets others write meanwhile, and each statement that builds is a transaction."""
+    """On MySQL and MariaDB: InnoDB lets others write meanwhile, and each statement that builds is a transaction."""
     alone = sa.select(marks.c.version).limit(1).with_for_update(skip_locked=True)
     with ledger.writing() as guard:
         if guard.execute(alone).first() is None:

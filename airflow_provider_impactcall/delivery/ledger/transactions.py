@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.ledger.retries import Retries
@@ -18,6 +18,9 @@ _LONGEST_PAUSES = 6  # of a turn
 
 COLLISIONS = (IntegrityError, OperationalError)
 """What two transactions that meet raise."""
+
+_DEADLOCK_ON_POSTGRESQL = "40P01"
+_DEADLOCK_ON_MYSQL = 1213
 
 _T = TypeVar("_T")
 
@@ -74,3 +77,13 @@ def repeatedly(
 
     retries = Retries(turn, _LONGEST_PAUSES * turn, monotonic=SYSTEM_CLOCK.monotonic, attempts=_ATTEMPTS)
     return retries.repeat(once, collisions, SYSTEM_CLOCK.sleep)
+
+
+def is_collision(error: Exception) -> bool:
+    """Whether a transaction was given up for another's, of the same moment, and only has to be repeated."""
+    if isinstance(error, IntegrityError):
+        return True
+    raised = error.orig if isinstance(error, DBAPIError) else None
+    # psycopg2 and psycopg have two names for it.
+    code = getattr(raised, "pgcode", None) or getattr(raised, "sqlstate", None)
+    return code == _DEADLOCK_ON_POSTGRESQL or getattr(raised, "args", ())[:1] == (_DEADLOCK_ON_MYSQL,)

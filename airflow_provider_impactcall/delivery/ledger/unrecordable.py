@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from sqlalchemy.exc import DataError, DBAPIError
@@ -18,6 +19,7 @@ from airflow_provider_impactcall.delivery.ledger.rules import (
     Wait,
 )
 from airflow_provider_impactcall.delivery.outcome import CallState, Outcome, ReasonCode, RowOutcome
+from airflow_provider_impactcall.exceptions import LedgerUnfit
 
 # MySQL's drivers call some of these OperationalError or DatabaseError: a value that is out of range, truncated, of
 # characters that its column has not, or too long; and in three ways a text that cannot be converted.
@@ -41,6 +43,34 @@ def is_over_a_value(error: Exception) -> bool:
         return True
     arguments = error.orig.args if isinstance(error, DBAPIError) and error.orig is not None else ()
     return bool(arguments) and arguments[0] in _OF_VALUES_ON_MYSQL
+
+
+class Unrecordable(LedgerUnfit):
+    """The ledger's database cannot hold a value that a person, or a call that they name, has.
+
+    :param error: what the database or its driver raised
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"the ledger's database cannot hold one of the values that it is to record ({type(error).__name__}): a "
+            "character that it does not know, or a text that is too long",
+            ReasonCode.UNRECORDABLE.value,
+        )
+
+
+@contextmanager
+def values_told_of() -> Iterator[None]:
+    """Within it, what is raised over a value is an :class:`Unrecordable`.
+
+    :raises Unrecordable: instead; nothing of the transaction is recorded then
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_over_a_value(error):
+            raise Unrecordable(error) from None
+        raise
 
 
 def record_apart(

@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_impactcall.delivery.identity import Claim, identify
@@ -21,6 +21,7 @@ from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.retries import Retries
 from airflow_provider_impactcall.delivery.ledger.rules import Recorded, Settlement
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.ledger.transactions import is_collision
 from airflow_provider_impactcall.delivery.ledger.unrecordable import is_over_a_value, record_apart
 from airflow_provider_impactcall.delivery.ledger.worker import ThreadWorker, Worker
 from airflow_provider_impactcall.exceptions import LedgerUnusable
@@ -177,7 +178,7 @@ class LedgerWriter:
 
 
 def _log_failure(error: Exception) -> None:
-    if isinstance(error, IntegrityError):
+    if is_collision(error):
         log.debug("Another run has taken one of the same calls in the same moment; trying again")
     else:
         log.warning("The ledger did not answer (%s); trying again", type(error).__name__)

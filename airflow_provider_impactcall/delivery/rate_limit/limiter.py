@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.ledger.retries import Retries
+from airflow_provider_impactcall.delivery.ledger.transactions import is_collision
 from airflow_provider_impactcall.delivery.outcome import ReasonCode, Stop
 from airflow_provider_impactcall.delivery.rate_limit.permits import AHEAD_SECONDS, Grant, Permits, Request
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
@@ -132,7 +133,7 @@ class Limiter:
                     return holder.stop(
                         Stop(ReasonCode.LEDGER_UNUSABLE, f"the ledger cannot be used ({type(error).__name__})")
                     )
-                if isinstance(error, IntegrityError):
+                if is_collision(error):
                     log.debug("Another run of the account has begun in the same moment; trying again")
                 else:
                     log.warning("The ledger did not say how many requests may leave (%s)", type(error).__name__)

@@ -29,6 +29,12 @@ _ADDED = {
 """The columns that version 1 had not."""
 
 
+def names_of(ledger_url: str) -> list[str]:
+    """The migrations that a ledger in such a database has."""
+    dialect = sa.engine.make_url(ledger_url).get_backend_name()
+    return [migration.name for migration in MIGRATIONS if migration.dialect in (None, dialect)]
+
+
 def prepared(ledger_url: str, migrations: Sequence[Migration] = MIGRATIONS) -> Ledger:
     """A ledger that is brought up to these migrations."""
     ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE, migrations=migrations)
@@ -261,7 +267,7 @@ def as_version_3_left_it(ledger_url: str, told: Sequence[Told] = TOLD, kinds: Se
 def held(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
     """All that a ledger has of what version 3 had, by table."""
     return {
-        name: [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
+        name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
         for name, table in version_3.tables.items()
         if name != "impactcall_schema"
     }
