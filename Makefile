@@ -17,6 +17,8 @@ CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 SECONDS ?= 600
 # Mutants that are tested at once.
 JOBS ?= 2
+# Of which kind the databases of make databases are: MariaDB with its own defaults, and with MySQL's.
+MARIADBS ?= mariadb mariadb_as_mysql
 VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -35,7 +37,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof databases \
-  databases-tests soak fuzz mutants bench bench-quick lint \
+  databases-tests databases-soak databases-soak-tests soak fuzz mutants bench bench-quick lint \
   lint-python lint-web types docs docs-vendors ci nightly constraints clean
 
 help: ## Show this list
@@ -82,11 +84,20 @@ celery: ## Airflow on Celery, Redis and PostgreSQL, a worker killed; needs Debia
 celery-proof: $(INSTALLED)
 	$(BIN)/python -m benchmarks.celery_proof
 
-databases: ## MariaDB, PgBouncer, DuckDB, Snowflake and others; needs Debian's mariadb-server, pgbouncer, libmariadb-dev (5 minutes)
+databases: ## Ledgers in MariaDB by all tests of ledgers; drivers of other databases; needs Debian's mariadb-server, pgbouncer, libmariadb-dev, faketime (20 minutes)
 	@$(MAKE) --no-print-directory databases-tests GROUP=databases VENV=.venv-databases CONSTRAINTS=constraints/databases.txt
 
 databases-tests: $(INSTALLED)
 	$(BIN)/python -m pytest -m databases
+	LEDGER_DATABASES="$(MARIADBS)" $(BIN)/python -m pytest -n auto --dist worksteal -k mariadb \
+	  -m "not (browser or databases or e2e or soak or wheel)"
+
+# Its 20,000 calls, and 200 kills, with the ledger in MariaDB.
+databases-soak: ## Kill deliveries whose ledger is in MariaDB, and count (15 minutes)
+	@$(MAKE) --no-print-directory databases-soak-tests GROUP=databases VENV=.venv-databases CONSTRAINTS=constraints/databases.txt
+
+databases-soak-tests: $(INSTALLED)
+	LEDGER_DATABASES=mariadb $(BIN)/python -m pytest tests/chaos -m soak -s -k "two_hundred and mariadb-hold"
 
 soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"

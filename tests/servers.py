@@ -99,11 +99,12 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextmanager
-def mariadb(*options: str, zone: str = "UTC") -> Iterator[int]:
+def mariadb(*options: str, zone: str = "UTC", ahead: float | None = None) -> Iterator[int]:
     """A MariaDB server of Debian's package ``mariadb-server``, by its port; root has no password.
 
     :param options: further ones of ``mariadbd``
     :param zone: whose time is the server's
+    :param ahead: seconds that the server's clock is ahead of ours; needs Debian's package ``faketime``
     """
     with tempfile.TemporaryDirectory(
         prefix="impactcall-mariadb-", ignore_cleanup_errors=True, dir=_in_memory()
@@ -121,7 +122,7 @@ def mariadb(*options: str, zone: str = "UTC") -> Iterator[int]:
         # Processes die here, and never the machine.
         quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M"]
         command = [_program("mariadbd"), "--no-defaults", f"--user={user}", *where, *quick, *options]
-        with _running(command, port, TZ=zone):
+        with _running(command, port, TZ=zone, **({} if ahead is None else _clock(ahead))):
             yield port
 
 
@@ -180,6 +181,14 @@ def _running(command: Sequence[str], port: int, **environment: str) -> Iterator[
         finally:
             process.kill()
             process.wait()
+
+
+def _clock(ahead: float) -> dict[str, str]:
+    """What gives a program another clock, as Debian's ``faketime`` does."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    assert found, "there is no libfaketime: install Debian's package faketime"
+    # What waits so long is to wait so long.
+    return {"LD_PRELOAD": str(found[0]), "FAKETIME": f"{ahead:+.3f}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def _in_memory() -> str | None:

@@ -71,12 +71,13 @@ def thrice_died_over(ledger_url: str) -> set[str]:
     return found
 
 
-def test_two_live_copies_of_one_delivery_send_each_call_once(ledger_url: str) -> None:
+@pytest.mark.parametrize("number", [2, 4])
+def test_live_copies_of_one_delivery_send_each_call_once(ledger_url: str, number: int) -> None:
     with Sandbox(user=LOGIN, password=PASSWORD, latency=0.01).in_thread() as sandbox:
-        delivery = Delivery(sandbox.url, ledger_url, "twins-", CALLS)
-        copies = [Child(delivery) for _ in range(2)]
+        delivery = Delivery(sandbox.url, ledger_url, f"{number}-copies-", CALLS)
+        copies = [Child(delivery) for _ in range(number)]
         reports = [copy.report() for copy in copies]
-        story = Story(sandbox, ledger_url, "twins-")
+        story = Story(sandbox, ledger_url, delivery.prefix)
     story.is_complete(CALLS)
     assert story.twice == set()
     assert story.of_state("delivered") == story.states.keys()

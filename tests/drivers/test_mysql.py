@@ -13,7 +13,9 @@ import pytest
 import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.exceptions import LedgerUnfit, LedgerUnusable
+from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.integration.ledger import existing_ledger
 from airflow_provider_impactcall.integration.ledger_database import ledger_engine
 from airflow_provider_impactcall.integration.sql import drained
@@ -171,6 +173,9 @@ def test_a_value_that_a_ledger_cannot_hold_costs_its_call_alone(
     report = ImpactCallOperator(task_id="t", calls=rows, ledger_conn_id="ledger", max_rejected=1).execute({})
     assert (report["delivered"], report["rejected"]) == (2, 1)
     assert len(sandbox.requests) == 3
+    adopted = [examples.call(session_id) for session_id in ["C-1", "y" * 41, "C-2"]]
+    found = ImpactCallLedgerHook(ledger_conn_id="ledger").adopt(adopted, Author("ann", "sent before"))
+    assert (found.rows, found.adopted, found.rejected) == (3, 2, 1)
 
 
 def changed(*statements: str) -> list[str]:

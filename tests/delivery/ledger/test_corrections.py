@@ -353,6 +353,14 @@ def test_what_a_live_run_may_have_more_to_say_of_is_not_purged(ledger: Ledger) -
     assert ended == [CallState.REJECTED], "what is said of a call that was forgotten meanwhile costs no other"
 
 
+def test_an_id_selects_the_calls_of_this_very_id(ledger: Ledger) -> None:
+    """Not those that a database would take for alike, in another case or with an accent."""
+    attempted(ledger, REFUSED, "A-1", "a-1", "\N{LATIN CAPITAL LETTER A WITH ACUTE}-1", "A-1x")
+    assert Corrections(ledger).requeue(Selection(call_session_ids=["A-1"]), ALICE) == 1
+    assert states(ledger)["A-1"] == "not_sent"
+    assert Counter(states(ledger).values()) == {"not_sent": 1, "rejected": 3}
+
+
 def test_corrections_and_deliveries_that_meet_wait_for_each_other(ledger_url: str) -> None:
     """Adoptions, purges and requeues against runs that take and settle the same calls, all at once."""
     names = [f"call-{number}" for number in range(120)]

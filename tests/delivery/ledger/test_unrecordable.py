@@ -14,10 +14,14 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.clock import SystemClock
 from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.rules import Decision, Recorded, Send, Settled, Settlement, Wait
+from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.ledger.unrecordable import is_over_a_value, record_apart
+from airflow_provider_impactcall.delivery.ledger.unrecordable import Unrecordable, is_over_a_value, record_apart
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import (
     Attempt,
@@ -201,6 +205,22 @@ def test_a_value_of_no_call_stops_the_run_at_once(ledger: Forgetful, no_canary_i
 def refuse(_: Any, __: Any, statement: str, *___: Any) -> None:
     if statement.startswith("UPDATE impactcall_call "):
         PHONE.encode("ascii")
+
+
+def test_calls_that_are_adopted_beside_it_are_recorded(ledger: Forgetful) -> None:
+    found = Corrections(ledger).adopt([GOOD[0], BAD, GOOD[1]], Author("ann", "sent before"))
+    assert found == {"new": 2, "unrecordable": 1}
+    assert states(ledger) == [CallState.DELIVERED] * 2 + [None] * 4
+    [run] = last_runs(ledger, 1)
+    assert run["delivered_rows"] == 2
+
+
+def test_a_person_whose_words_it_cannot_hold_is_told_so(ledger: Forgetful) -> None:
+    recorded(ledger, (GOOD[:1], []), ([], [settled(GOOD[0], REFUSED)]))
+    with pytest.raises(Unrecordable) as raised:
+        Corrections(ledger).requeue(Selection(), Author("ann", PHONE))
+    assert PHONE not in str(raised.value)
+    assert states(ledger)[0] is CallState.REJECTED
 
 
 class Scripted:
