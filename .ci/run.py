@@ -127,7 +127,9 @@ PLANS = {
                 make("mutants", minutes=120),
             ],
             [
-                debian("chromium", "redis-server", "pgbouncer", "mariadb-server:mariadbd", "faketime", *BUILDS_MYSQLCLIENT),
+                debian(
+                    "chromium", "redis-server", "pgbouncer", "mariadb-server:mariadbd", "faketime", *BUILDS_MYSQLCLIENT
+                ),
                 make("demo", minutes=5),
                 make("e2e", minutes=60),
                 make("browser", minutes=30),

@@ -116,7 +116,8 @@ def mariadb(*options: str, zone: str = "UTC", ahead: float | None = None) -> Ite
             f"--datadir={folder}/data",
             "--auth-root-authentication-method=normal",
         ]
-        subprocess.run([*made, f"--user={user}", "--skip-test-db"], check=True, capture_output=True)
+        installed = subprocess.run([*made, f"--user={user}", "--skip-test-db"], capture_output=True)
+        assert installed.returncode == 0, (installed.stdout + installed.stderr).decode(errors="replace")[-2000:]
         port = _free_port()
         where = [f"--datadir={folder}/data", f"--socket={folder}/socket", "--bind-address=127.0.0.1", f"--port={port}"]
         # Processes die here, and never the machine.
