@@ -65,8 +65,9 @@ def test_into_a_table_that_analysts_join_with_their_own(delivered: Sandbox, ware
     with warehouse.begin() as connection:
         connection.execute(sa.text("CREATE TABLE sales (call_id VARCHAR(64), amount INTEGER)"))
         connection.execute(sa.text("INSERT INTO sales VALUES ('a', 100), ('b', 10), ('c', 1)"))
+        session_id = warehouse.dialect.identifier_preparer.quote("CallSessionId")
         paid = (
-            'SELECT calls.state, SUM(sales.amount) FROM sales JOIN impact_calls calls ON calls."CallSessionId" = '
+            f"SELECT calls.state, SUM(sales.amount) FROM sales JOIN impact_calls calls ON calls.{session_id} = "
             "sales.call_id GROUP BY calls.state"
         )
         assert dict(connection.execute(sa.text(paid)).all()) == {"delivered": 110, "rejected": 1}
