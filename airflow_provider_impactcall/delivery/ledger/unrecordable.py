@@ -46,17 +46,7 @@ def is_over_a_value(error: Exception) -> bool:
 
 
 class Unrecordable(LedgerUnfit):
-    """The ledger's database cannot hold a value that a person, or a call that they name, has.
-
-    :param error: what the database or its driver raised
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(
-            f"the ledger's database cannot hold one of the values that it is to record ({type(error).__name__}): a "
-            "character that it does not know, or a text that is too long",
-            ReasonCode.UNRECORDABLE.value,
-        )
+    """The ledger's database cannot hold a value that a person, or a call that they name, has."""
 
 
 @contextmanager
@@ -69,7 +59,11 @@ def values_told_of() -> Iterator[None]:
         yield
     except Exception as error:
         if is_over_a_value(error):
-            raise Unrecordable(error) from None
+            raise Unrecordable(
+                f"the ledger's database cannot hold one of the values that it is to record ({type(error).__name__}): a "
+                "character that it does not know, or a text that is too long",
+                ReasonCode.UNRECORDABLE.value,
+            ) from None
         raise
 
 
