@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,8 +15,12 @@ LONGEST_ACTOR = 250
 
 tables = sa.MetaData()
 _moment = sa.Float(53)
-# Else MySQL and MariaDB take A-1, a-1 and Á-1 for one, and hold what the server's defaults let them hold.
-_table = partial(sa.Table, mysql_engine="InnoDB", mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin")
+
+
+def _table(name: str, metadata: sa.MetaData, *items: sa.schema.SchemaItem) -> sa.Table:
+    # Else MySQL and MariaDB take A-1, a-1 and Á-1 for one, and hold what the server's defaults let them hold.
+    return sa.Table(name, metadata, *items, mysql_engine="InnoDB", mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin")
+
 
 migrated = _table(
     "impactcall_migration",
