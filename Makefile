@@ -37,7 +37,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof databases \
-  databases-tests databases-soak databases-soak-tests soak fuzz mutants bench bench-quick lint \
+  databases-tests databases-soak databases-soak-tests events events-tests soak fuzz mutants bench bench-quick lint \
   lint-python lint-web types docs docs-vendors ci nightly constraints clean
 
 help: ## Show this list
@@ -72,7 +72,7 @@ e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflo
 	$(BIN)/python -m pytest -m "e2e or wheel"
 
 chaos: $(INSTALLED) ## Deliveries that are killed, memory with big inputs, the benchmarks in small (5 minutes)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not (browser or databases or e2e or soak or wheel)"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not (browser or databases or e2e or events or soak or wheel)"
 
 browser: $(INSTALLED) ## The form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
 	@command -v chromium > /dev/null || { echo "There is no chromium. As root: $(DEBIAN) chromium"; exit 1; }
@@ -98,6 +98,13 @@ databases-soak: ## Kill deliveries whose ledger is in MariaDB, and count (15 min
 
 databases-soak-tests: $(INSTALLED)
 	LEDGER_DATABASES=mariadb $(BIN)/python -m pytest tests/chaos -m soak -s -k "two_hundred and mariadb-hold"
+
+events: ## Lineage as OpenLineage's provider writes it, messages in Redis; needs Debian's redis-server (10 minutes)
+	@command -v redis-server > /dev/null || { echo "There is no redis-server. As root: $(DEBIAN) redis-server"; exit 1; }
+	@$(MAKE) --no-print-directory events-tests GROUP=events VENV=.venv-events CONSTRAINTS=constraints/events.txt
+
+events-tests: $(INSTALLED)
+	$(BIN)/python -m pytest -m events
 
 soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"
@@ -151,7 +158,7 @@ docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
 ci: ## Everything that has to pass before a change lands (45 minutes)
 	.ci/run
 
-nightly: ## Everything, however long it takes: the whole soak, Celery, databases, all lanes on all versions, all examples, mutants
+nightly: ## Everything, however long it takes: the whole soak, Celery, databases, events, all lanes on all versions, all examples, mutants
 	.ci/run nightly
 
 constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
@@ -178,6 +185,12 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	  --output-file $$file.new > /dev/null; \
 	{ echo "# What make databases installs, with Airflow $(NEWEST). Written by: make constraints"; cat $$file.new; } > $$file; \
 	rm $$file.new; \
+	echo $$file; \
+	file=constraints/events.txt; \
+	echo "# What make events installs, with Airflow $(NEWEST). Written by: make constraints" > $$file.new; \
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group events pyproject.toml \
+	  --constraint constraints/airflow-$(NEWEST).txt >> $$file.new; \
+	mv $$file.new $$file; \
 	echo $$file; \
 	file=constraints/airflow-lowest.txt; \
 	echo "# The lowest versions that pyproject.toml allows, and what make installs with them. Written by: make constraints" \

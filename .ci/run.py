@@ -136,6 +136,7 @@ PLANS = {
                 make("celery", minutes=30),
                 make("databases", minutes=60),
                 make("databases-soak", minutes=40),
+                make("events", minutes=30),
                 make("soak", "ONLY=not short", minutes=120),
                 make("fuzz", "SECONDS=3600", minutes=75),
             ],

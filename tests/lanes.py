@@ -20,7 +20,7 @@ LANES = {
     "long": "minutes: killed deliveries, whole Airflows, memory, browsers, other databases; make chaos, e2e, browser",
 }
 # These markers pick a part of the long lane, and put a test into it.
-PARTS_OF_LONG = ("browser", "databases", "e2e", "memory", "soak", "wheel")
+PARTS_OF_LONG = ("browser", "databases", "e2e", "events", "memory", "soak", "wheel")
 
 
 def lanes_of(item: pytest.Item) -> set[str]:

@@ -44,8 +44,11 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> OpenLineageDataset:
-    """The asset as OpenLineage knows data: the endpoint is its namespace, and the path, or ``calls``, its name."""
+    """The asset as OpenLineage knows data, by the names that an operator tells of what it delivers.
+
+    The endpoint's origin is the namespace, and the path, or ``calls``, the name.
+    """
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 
     parsed = urlsplit(asset.uri)
-    return OpenLineageDataset(namespace=f"{SCHEME}://{parsed.netloc}", name=parsed.path.strip("/") or "calls")
+    return OpenLineageDataset(namespace=f"https://{parsed.netloc}", name=parsed.path.strip("/") or "calls")

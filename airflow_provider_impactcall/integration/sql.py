@@ -117,6 +117,11 @@ def fetched(cursor: Any) -> Spool:
         return spool
 
 
+def may_quote_a_value(text: str) -> bool:
+    """Whether there is what may be a phone number or a URL in a query's text, or in what is said of it."""
+    return _VALUE.search(_NO_VALUE.sub("", text)) is not None
+
+
 @contextmanager
 def _open(opened: Any) -> Iterator[Any]:
     """Within it, a connection or a cursor is open. What it raises as it is closed says no more than its name, and is
@@ -162,7 +167,7 @@ def _query_unquoted() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _is_of_a_value(error) or not _VALUE.search(_NO_VALUE.sub("", str(error))):
+        if _is_of_a_value(error) or not may_quote_a_value(str(error)):
             raise
         raise AirflowException(f"the query failed ({type(error).__name__}); its own client says why") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +26,10 @@ from airflow_provider_impactcall.operators.retries import CallsNotSent
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
     from airflow_provider_impactcall.delivery.outcome import DeliveryReport, ReportValue
+    from airflow_provider_impactcall.integration.lineage import Delivered
     from airflow_provider_impactcall.records.sources import Source
 
 
@@ -86,6 +89,8 @@ class DeliverCallsOperator(BaseOperator):
     ui_color = "#d8ecff"
     # Of the delivery that is under way; a task instance runs one.
     _interrupted: threading.Event | None = None
+    # Likewise, until OpenLineage has asked for it.
+    _delivered: Delivered | None = None
     # While a query is read, there is no delivery yet that could be told.
     _asked_to_stop = False
 
@@ -162,27 +167,49 @@ class DeliverCallsOperator(BaseOperator):
         :raises AirflowException: the ledger cannot be reached
         :raises AirflowSkipException: there were no rows, and ``on_empty`` says so
         """
-        reports: list[DeliveryReport] = []
+        # Not at the top: every parse of a DAG file would pay for aiohttp, phonenumbers and all that sending needs.
+        from airflow_provider_impactcall.integration.lineage import Delivered
+
+        delivered = self._delivered = Delivered()
         try:
-            report = self._deliver(rows, reports.append)
+            report = self._deliver(rows, delivered)
         except BaseException:
-            for report in reports:
+            for report in delivered.reports:
                 _push(context, report)
             raise
         _announce(context, self.outlets, report)
         return report.as_dict()
 
-    def _deliver(self, rows: Any, on_report: Callable[[DeliveryReport], None]) -> DeliveryReport:
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
+        """What OpenLineage is told once the task has ended, also if it failed; None without OpenLineage's provider.
+
+        :param task_instance: Airflow's; it may be None, as nothing is asked of it
+        """
+        from airflow_provider_impactcall.integration.lineage import Delivered, of_delivery
+
+        return of_delivery(
+            self.impactcall_conn_id,
+            self._delivered or Delivered(),
+            self.constants,
+            inlets=self.inlets,
+            outlets=self.outlets,
+        )
+
+    def _deliver(self, rows: Any, delivered: Delivered) -> DeliveryReport:
         self._interrupted = threading.Event()
         if self._asked_to_stop:
             self._interrupted.set()
-        # Not at the top: every parse of a DAG file would pay for aiohttp, phonenumbers and all that sending needs.
         from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 
         try:
             tolerated, row_options, delivery_options = self._options()
             report = ImpactCallHook(self.impactcall_conn_id).deliver_with(
-                rows, row_options, delivery_options, on_report=on_report, interrupt=self._interrupted
+                rows,
+                row_options,
+                delivery_options,
+                on_settled=delivered.settled,
+                on_report=delivered.reports.append,
+                interrupt=self._interrupted,
             )
         except (InvalidOption, LedgerUnfit) as error:
             raise AirflowFailException(str(error)) from None

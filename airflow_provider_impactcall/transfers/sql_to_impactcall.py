@@ -14,6 +14,8 @@ from airflow_provider_impactcall.operators.redaction import reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
     from airflow_provider_impactcall.delivery.outcome import ReportValue
 
 
@@ -74,3 +76,13 @@ class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
                 return self.deliver(rows, context)
         except InvalidOption as error:
             raise AirflowFailException(str(error)) from None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
+        """As of each operator, with the tables of the query.
+
+        :param task_instance: likewise
+        """
+        from airflow_provider_impactcall.integration.lineage import with_tables
+
+        told = super().get_openlineage_facets_on_complete(task_instance)
+        return with_tables(told, self.sql_conn_id, self.sql, self.hook_params)

@@ -73,4 +73,4 @@ def test_as_openlineage_knows_data(path: str, name: str, monkeypatch: pytest.Mon
     """OpenLineage is not among what Airflow needs: without it, its class for data makes nothing."""
     monkeypatch.setattr(facet, "Dataset", SimpleNamespace)
     dataset = convert_asset_to_openlineage(Asset(uri=f"impactcall://{HOST}/{path}"), None)
-    assert (dataset.namespace, dataset.name) == (f"impactcall://{HOST}", name)
+    assert (dataset.namespace, dataset.name) == (DEFAULT_ORIGIN, name)

@@ -78,11 +78,12 @@ def test_each_part_of_the_long_lane_and_each_cell_is_run(ci: Any, matrix: Any, p
     asked = commands(ci.PLANS[plan])
     assert {tests, "chaos", "e2e", "browser", "soak", "demo", "docs", "lint", "types"} <= {words[1] for words in asked}
     # What it installs beside the others would take a change's whole time.
-    assert (plan == "nightly") is ("databases" in {words[1] for words in asked})
+    for part in ("databases", "events"):
+        assert (plan == "nightly") is (part in {words[1] for words in asked})
     for cell in matrix.OTHERS:
         assert any({f"AIRFLOW={cell.airflow}", f"VENV=.venv-{cell.name}"} <= set(words) for words in asked)
     (rest,) = re.findall(r'(?m)-m "long and not \((.+)\)"', MAKEFILE)
-    others = "".join(re.findall(r"(?m)^(?:e2e|browser|soak|databases-tests): .*\n((?:\t.*\n)+)", MAKEFILE))
+    others = "".join(re.findall(r"(?m)^(?:e2e|browser|soak|databases-tests|events-tests): .*\n((?:\t.*\n)+)", MAKEFILE))
     assert all(re.search(rf"\b{part}\b", others) for part in rest.split(" or "))
 
 

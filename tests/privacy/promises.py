@@ -27,6 +27,10 @@ GUARANTEES: Mapping[str, Sequence[str]] = {
         "tests/operators/test_redaction.py::test_literal_rows_beside_a_reference_are_hidden",
         "tests/operators/test_redaction.py::test_what_a_template_gave_is_hidden_too",
     ],
+    "None is in what OpenLineage is told.": [
+        "tests/privacy/test_lineage.py::test_not_in_the_events_of_lineage",
+        "tests/events/test_lineage.py::test_a_query_with_a_value_in_its_text_is_not_told",
+    ],
     "None is in the ledger or the rejects file, but for the ids of a call.": [
         f"{CANARY}::test_not_in_the_ledger",
         f"{CANARY}::test_not_in_the_rejects_files",

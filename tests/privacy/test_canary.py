@@ -75,11 +75,9 @@ class Run:
         return "\n".join(line for line in self.log.splitlines() if logger in line)
 
 
-@pytest.fixture(scope="module")
-def probe(resident: ResidentAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    folder = tmp_path_factory.mktemp("probe")
-    (folder / "rows.json").write_text(json.dumps(ROWS))
-    with sqlite3.connect(folder / "warehouse.db") as warehouse:
+def fill_warehouse(path: Path) -> None:
+    """Make a SQLite warehouse whose table ``calls`` has the rows."""
+    with sqlite3.connect(path) as warehouse:
         columns = list(ROWS[0] | {"City": None})
         warehouse.execute(f"CREATE TABLE calls ({', '.join(columns)})")
         warehouse.executemany(
@@ -90,6 +88,13 @@ def probe(resident: ResidentAirflow, tmp_path_factory: pytest.TempPathFactory) -
             ],
         )
     warehouse.close()
+
+
+@pytest.fixture(scope="module")
+def probe(resident: ResidentAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    folder = tmp_path_factory.mktemp("probe")
+    (folder / "rows.json").write_text(json.dumps(ROWS))
+    fill_warehouse(folder / "warehouse.db")
     with Sandbox(user=examples.LOGIN, password=examples.PASSWORD).in_thread() as sandbox:
         environment = {
             "PROBE_FOLDER": str(folder),
