@@ -269,7 +269,7 @@ def is_meant(name: str, code: str) -> bool:
 CONFIG = get_provider_info()["config"]
 OPTIONS = inspect.signature(DeliverCallsOperator.__init__).parameters
 # Two ways to write a parameter as a column, and two in which databases write a query's parameter.
-EXAMPLES = {"CampaignId", "campaign_id", ":name", "%(name)s", "$name", "?"}
+EXAMPLES = {"CampaignId", "campaign_id", ":name", "%(name)s", "$name", "?", "common.messaging", "sqs", "kafka"}
 SAMPLES = [pytest.param(*said_and_done(file), id=file.stem) for file in sorted(DAGS.glob("*.py"))]
 
 
@@ -291,6 +291,7 @@ def test_a_sample_runs_when_it_says(said: str, code: str) -> None:
         "Every morning at six (UTC)": "schedule=CronDataIntervalTimetable('0 6 * * *', timezone='UTC')",
         "Every morning at seven (UTC)": "schedule='0 7 * * *'",
         "After each delivery": "schedule=[CALLS_AT_IMPACT]",
+        "As soon as a call has ended": "schedule=[CALLS_THAT_ENDED] if CAN_LISTEN else None",
     }
     (schedule,) = [schedule for when, schedule in schedules.items() if said.startswith(when)] or ["schedule=None"]
     assert schedule in code

@@ -24,7 +24,7 @@ from tests.statsd import StatsD, statsd
 
 # By what a sample says is to be changed for PostgreSQL, and so that it can stand beside the original.
 FOR_POSTGRESQL = (
-    (r":(window_start|window_end|partner)\b", r"%(\1)s"),
+    (r":(window_start|window_end|partner|call_session_id)\b", r"%(\1)s"),
     (r'"warehouse"', '"warehouse_postgresql"'),
     (r'dag_id="(\w+)"', r'dag_id="\1_postgresql"'),
 )
@@ -234,11 +234,13 @@ class Standalone:
 
 
 @contextmanager
-def standalone(home: Path, server: sa.engine.URL) -> Iterator[Standalone]:
+def standalone(home: Path, server: sa.engine.URL, **more: str) -> Iterator[Standalone]:
     """Airflow with its scheduler, on free ports, once it is up; all of its databases on that server.
 
     Its DAGs are those of this folder, the samples as they stand, and the samples as changed for PostgreSQL, or for an
     asset of these tests.
+
+    :param more: environment variables of its own
     """
     scene = Scene(RealAirflow(home, dags_of(home / "dags")), server)
     endpoint_port, port = free_port(0), free_port(0)
@@ -251,6 +253,7 @@ def standalone(home: Path, server: sa.engine.URL) -> Iterator[Standalone]:
             "AIRFLOW_VAR_IMPACTCALL_REJECTS_DIR": str(home),
             # No DAG file changes, and to parse all of them every 30 s takes a good part of a core.
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+            **more,
         }
         with scene.started("standalone", **settings) as process:
             wait_until(lambda: process.poll() is not None or is_healthy(url), seconds=300, every=0.5)
