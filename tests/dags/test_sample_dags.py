@@ -246,6 +246,14 @@ def test_after_delivery_by_hand(scene: Scene) -> None:
     assert dict(states) == {"delivered": "skipped", "refresh": "skipped"}
 
 
+def test_the_one_that_listens_says_what_it_lacks(scene: Scene) -> None:
+    """Airflow 2 has no watchers, and the group dev none of the providers; tests/events has it listen."""
+    done = scene.airflow.run("dags", "test", "impactcall_on_message", UNTIL.isoformat(), **scene.environment)
+    assert "needs Airflow 3.0 or newer and its providers common.messaging and redis" in done.stdout
+    states = scene.airflow.query("SELECT task_id, state FROM task_instance WHERE dag_id = ?", "impactcall_on_message")
+    assert dict(states) == {"listen": "failed"}
+
+
 def said_and_done(file: Path) -> tuple[str, str]:
     """A sample's docstring, and its code without it."""
     tree = ast.parse(file.read_text())

@@ -234,15 +234,16 @@ class Standalone:
 
 
 @contextmanager
-def standalone(home: Path, server: sa.engine.URL, **more: str) -> Iterator[Standalone]:
+def standalone(home: Path, server: sa.engine.URL, dags: Path | None = None, **more: str) -> Iterator[Standalone]:
     """Airflow with its scheduler, on free ports, once it is up; all of its databases on that server.
 
     Its DAGs are those of this folder, the samples as they stand, and the samples as changed for PostgreSQL, or for an
     asset of these tests.
 
+    :param dags: a folder of other DAGs, in place of those
     :param more: environment variables of its own
     """
-    scene = Scene(RealAirflow(home, dags_of(home / "dags")), server)
+    scene = Scene(RealAirflow(home, dags or dags_of(home / "dags")), server)
     endpoint_port, port = free_port(0), free_port(0)
     url = f"http://127.0.0.1:{port}"
     with statsd() as metrics:

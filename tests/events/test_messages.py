@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from demo import warehouse
 from demo.stage import last_interval_end
 from tests.dags.test_sample_dags import is_good
 from tests.databases import as_connection
+from tests.documentation import ROOT
 from tests.e2e.scene import endpoint, wait_until
 from tests.e2e.standalone import Standalone, standalone
 from tests.e2e.test_nothing_private import texts_of
@@ -87,11 +89,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory, postgres: sa.engine.URL) -> 
         )
         connection.commit()
     with redis_server(folder) as port:
+        dags = folder / "dags"
+        dags.mkdir()
+        for sample in (ON_MESSAGE, LOOKS_BACK):
+            shutil.copy(ROOT / "dags" / f"{sample}.py", dags)
         environment = {
+            # Airflow has a watcher listen as it parses a DAG that is switched on.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
             "AIRFLOW_CONN_REDIS_DEFAULT": json.dumps({"conn_type": "redis", "host": "127.0.0.1", "port": port}),
             "AIRFLOW_CONN_WAREHOUSE": as_connection(sa.engine.make_url(f"sqlite:///{path}")),
         }
-        with standalone(tmp_path_factory.mktemp("airflow"), postgres, **environment) as running:
+        with standalone(tmp_path_factory.mktemp("airflow"), postgres, dags, **environment) as running:
             yield Stage(running, port, [row["call_session_id"] for row in chosen])
 
 
