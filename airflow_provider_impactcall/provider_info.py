@@ -93,6 +93,12 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "triggers": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_impactcall.triggers.impactcall"],
+            }
+        ],
         "transfers": [
             {
                 # As Airflow's own provider of it says.

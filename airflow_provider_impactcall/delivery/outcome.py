@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 
 class AttemptResult(StrEnum):
@@ -255,6 +256,10 @@ class DeliveryReport:
     :param invalid: how many rows were rejected here, by the code of their first problem. Not part of :meth:`as_dict`
     :param unread: whether the input may have more rows, as a stopped run does not read a generator to its end. Not part
         of :meth:`as_dict`
+    :param run_id: the ledger's id of the run; empty for one that it does not keep. Not part of :meth:`as_dict`
+    :param sent: calls that this run sent and that no later run has to send. Not part of :meth:`as_dict`
+    :param by_continued: those of ``already_delivered`` that the runs which this one continues delivered. Not part of
+        :meth:`as_dict`
     """
 
     rows: int = 0
@@ -272,6 +277,9 @@ class DeliveryReport:
     stop: Stop | None = None
     invalid: Mapping[str, int] = field(default_factory=dict)
     unread: bool = False
+    run_id: str = ""
+    sent: int = 0
+    by_continued: int = 0
 
     def count(self, state: RowOutcome) -> None:
         """Add one row that ended in this state."""
@@ -281,6 +289,15 @@ class DeliveryReport:
     def accounted(self) -> int:
         """Rows that ended in a recorded outcome."""
         return sum(getattr(self, end) for end in ENDS)
+
+    def of_the_try(self) -> Self:
+        """The same of a whole try: what a run delivered that this one continues is delivered, not already delivered."""
+        return replace(
+            self,
+            delivered=self.delivered + self.by_continued,
+            already_delivered=self.already_delivered - self.by_continued,
+            by_continued=0,
+        )
 
     def as_dict(self) -> dict[str, ReportValue]:
         """The counts, ``seconds`` and ``rejects``, as a task returns them."""
@@ -295,4 +312,4 @@ class DeliveryReport:
         return " ".join([f"rows={self.rows}", *ends, f"seconds={self.seconds:.1f}"])
 
 
-_INTERNAL = ("given_up", "stop", "invalid", "unread")
+_INTERNAL = ("given_up", "stop", "invalid", "unread", "run_id", "sent", "by_continued")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Unpack, cast
 
 import requests
@@ -175,8 +175,13 @@ class ImpactCallHook(BaseHook):
         on_settled: Listener | None = None,
         on_report: Callable[[DeliveryReport], None] | None = None,
         interrupt: threading.Event | None = None,
+        continues: Collection[str] = (),
     ) -> DeliveryReport:
-        """As :meth:`deliver`, with the options as objects."""
+        """As :meth:`deliver`, with the options as objects.
+
+        :param continues: the ledger's ids of the runs that this one continues: the calls that they delivered count as
+            already delivered, and the report's ``by_continued`` says how many these are
+        """
         delivery = Delivery(
             self.impactcall_conn_id,
             row_options,
@@ -184,6 +189,7 @@ class ImpactCallHook(BaseHook):
             on_settled=on_settled,
             on_report=on_report,
             interrupt=interrupt,
+            continues=continues,
         )
         return delivery.run(rows)
 

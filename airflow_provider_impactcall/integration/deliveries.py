@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -96,6 +96,7 @@ class Delivery:
     :param on_settled: told of every row's outcome, from the sending thread; it must be quick
     :param on_report: given the report, also if reading rows fails or is interrupted
     :param interrupt: set from any thread to have the run stop well
+    :param continues: the ids of the runs that this one continues, of the same try of a task
     :ivar last: the outcome that was settled last
     """
 
@@ -108,6 +109,7 @@ class Delivery:
         on_settled: Listener | None = None,
         on_report: Callable[[DeliveryReport], None] | None = None,
         interrupt: threading.Event | None = None,
+        continues: Collection[str] = (),
     ) -> None:
         self.last: Outcome | None = None
         self._conn_id = impactcall_conn_id
@@ -116,6 +118,7 @@ class Delivery:
         self._on_settled = on_settled
         self._on_report = on_report
         self._interrupt = interrupt or threading.Event()
+        self._continues = continues
 
     def run(self, rows: Any) -> DeliveryReport:
         """Deliver the rows, or do a dry run if the options say so. See :meth:`.ImpactCallHook.deliver`."""
@@ -204,7 +207,9 @@ class Delivery:
             limit=whole("limit", self._options.limit),
             total=len(rows) if isinstance(rows, Spool) else None,
             interrupt=self._interrupt,
+            continues=self._continues,
         )
+        engine.report.run_id = run_id
         return _Run(ledger, run_id, sender, engine, written, pacing, limiter is not None)
 
     def _run(self, started: _Run, prepared: _Prepared, rows: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
@@ -15,13 +16,15 @@ from airflow.providers.common.compat.sdk import (
     Asset,
     BaseOperator,
     Context,
+    conf,
 )
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerUnfit, LedgerUnusable
-from airflow_provider_impactcall.integration.options import DeliveryOptions, Problems, RowOptions, at_least_zero
+from airflow_provider_impactcall.integration.options import DeliveryOptions, Problems, RowOptions
+from airflow_provider_impactcall.operators.deferral import Progress, can_be_read_once, wait_if_that_helps
 from airflow_provider_impactcall.operators.redaction import redact, reveal
-from airflow_provider_impactcall.operators.rendered import flag
+from airflow_provider_impactcall.operators.rendered import flag, rendered_limit, tolerance
 from airflow_provider_impactcall.operators.retries import CallsNotSent
 from airflow_provider_impactcall.operators.signature import names_options_of
 
@@ -63,6 +66,8 @@ class DeliverCallsOperator(BaseOperator):
     :param max_changed: the same for calls that were sent before with other content; None for any number (templated)
     :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate limit
         imposes, after which the run stops and Airflow may retry
+    :param deferrable: a run that stops for a wait that the endpoint or a rate limit asks for frees its worker until
+        then, reads the rows again and goes on; ``[operators] default_deferrable`` of Airflow's configuration
     :param on_empty: what no rows at all mean: ``succeed``, ``skip`` or ``fail``
     :param limit: send at most so many calls (templated)
     :param dry_run: send nothing; what would be sent counts as ``not_sent`` (templated)
@@ -93,6 +98,8 @@ class DeliverCallsOperator(BaseOperator):
     _delivered: Delivered | None = None
     # While a query is read, there is no delivery yet that could be told.
     _asked_to_stop = False
+    # Of this try, before the run that is under way.
+    _progress = Progress()
 
     def __init__(
         self,
@@ -115,6 +122,7 @@ class DeliverCallsOperator(BaseOperator):
         max_unknown: float | str = 0,
         max_changed: float | str | None = None,
         max_wait: float = DeliveryOptions.max_wait,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_empty: Literal["succeed", "skip", "fail"] = "succeed",
         limit: int | str | None = None,
         dry_run: bool | str = DeliveryOptions.dry_run,
@@ -143,6 +151,7 @@ class DeliverCallsOperator(BaseOperator):
         self.max_unknown = max_unknown
         self.max_changed = max_changed
         self.max_wait = max_wait
+        self.deferrable = deferrable
         self.on_empty = on_empty
         self.limit = limit
         # BaseOperator.dry_run is a method of Airflow's.
@@ -166,19 +175,36 @@ class DeliverCallsOperator(BaseOperator):
             ``resend``; it says when to try again
         :raises AirflowException: the ledger cannot be reached
         :raises AirflowSkipException: there were no rows, and ``on_empty`` says so
+        :raises TaskDeferred: in place of CallsNotSent, where the task is deferrable and waits without a worker
         """
         # Not at the top: every parse of a DAG file would pay for aiohttp, phonenumbers and all that sending needs.
         from airflow_provider_impactcall.integration.lineage import Delivered
 
         delivered = self._delivered = Delivered()
         try:
-            report = self._deliver(rows, delivered)
+            report = self._deliver(rows, context, delivered)
         except BaseException:
             for report in delivered.reports:
                 _push(context, report)
             raise
+        if self._progress.runs:  # What was pushed before the wait is out of date.
+            _push(context, report)
         _announce(context, self.outlets, report)
         return report.as_dict()
+
+    def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, ReportValue]:
+        """Read the rows again and go on, after a wait without a worker. Airflow calls it as it calls ``execute``.
+
+        :param event: what the trigger handed back
+        :return: what ``execute`` returns; calls that this try delivered before the wait count as delivered
+        """
+        self._progress = Progress.of(event)
+        try:
+            # Airflow 2.11 wraps it in a warning for all who call it and are not Airflow.
+            returned: dict[str, ReportValue] = inspect.unwrap(type(self).execute)(self, context)
+        finally:
+            self._progress = Progress()
+        return returned
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
         """What OpenLineage is told once the task has ended, also if it failed; None without OpenLineage's provider.
@@ -195,7 +221,7 @@ class DeliverCallsOperator(BaseOperator):
             outlets=self.outlets,
         )
 
-    def _deliver(self, rows: Any, delivered: Delivered) -> DeliveryReport:
+    def _deliver(self, rows: Any, context: Context, delivered: Delivered) -> DeliveryReport:
         self._interrupted = threading.Event()
         if self._asked_to_stop:
             self._interrupted.set()
@@ -206,21 +232,29 @@ class DeliverCallsOperator(BaseOperator):
             report = ImpactCallHook(self.impactcall_conn_id).deliver_with(
                 rows,
                 row_options,
-                delivery_options,
+                self._progress.rest_of(delivery_options),
                 on_settled=delivered.settled,
-                on_report=delivered.reports.append,
+                on_report=lambda each: delivered.reports.append(each.of_the_try()),
                 interrupt=self._interrupted,
+                continues=self._progress.runs,
             )
         except (InvalidOption, LedgerUnfit) as error:
             raise AirflowFailException(str(error)) from None
         except LedgerUnusable as error:
             raise AirflowException(str(error)) from None
         except DeliveryAborted as aborted:
-            raise AirflowFailException(f"Aborted: {aborted}. {aborted.report}") from None
+            raise AirflowFailException(f"Aborted: {aborted}. {aborted.report.of_the_try()}") from None
+        report = report.of_the_try()
+        self._progress.look_at(report)
         failure = self._failure(report, tolerated)
+        if isinstance(failure, CallsNotSent) and self._may_wait():
+            wait_if_that_helps(self, context, report, self._progress)
         if failure is not None:
             raise failure
         return report
+
+    def _may_wait(self) -> bool:
+        return flag("deferrable", self.deferrable) and not self._asked_to_stop
 
     def _options(self) -> tuple[Mapping[str, float], RowOptions, DeliveryOptions]:
         """What is tolerated of rows, by how they end, and the options of the delivery.
@@ -232,16 +266,18 @@ class DeliverCallsOperator(BaseOperator):
         tolerated: dict[str, float] = {}
         for end in ("rejected", "unknown", "changed"):
             with problems.noted():
-                tolerance = _tolerance(f"max_{end}", getattr(self, f"max_{end}"))
-                if tolerance is not None:
-                    tolerated[end] = tolerance
+                most = tolerance(f"max_{end}", getattr(self, f"max_{end}"))
+                if most is not None:
+                    tolerated[end] = most
         with problems.noted():
             if self.on_empty not in ("succeed", "skip", "fail"):
                 raise InvalidOption("on_empty must be 'succeed', 'skip' or 'fail'")
         with problems.noted():
-            limit = _rendered_limit(self.limit)
+            limit = rendered_limit(self.limit)
         with problems.noted():
             dry_run = flag("dry_run", self.dry_run_only)
+        with problems.noted():
+            flag("deferrable", self.deferrable)
         with problems.noted():
             row_options = RowOptions(
                 mapping=self.mapping,
@@ -324,6 +360,9 @@ class ImpactCallOperator(DeliverCallsOperator):
         """Deliver the calls. See :meth:`DeliverCallsOperator.deliver` for what it returns and raises."""
         return self.deliver(reveal(self.calls), context)
 
+    def _may_wait(self) -> bool:
+        return super()._may_wait() and not can_be_read_once(reveal(self.calls))
+
 
 def _calls_not_sent(report: DeliveryReport) -> CallsNotSent:
     reason = "other_run: another run is sending them; try again when it has ended"
@@ -333,30 +372,6 @@ def _calls_not_sent(report: DeliveryReport) -> CallsNotSent:
     if not report.given_up:
         return CallsNotSent(f"rows are still to be read: {reason}. {report}", retry_at)
     return CallsNotSent(f"{report.given_up} calls are still to be sent: {reason}. {report}", retry_at)
-
-
-def _tolerance(option: str, value: float | str | None) -> float | None:
-    if value is None or (value == "None" and option == "max_changed"):
-        return None
-    if isinstance(value, str):
-        try:
-            value = float(value) if "." in value else int(value)
-        except ValueError:
-            raise InvalidOption(f"{option} must be a count or a share of the rows, and is neither") from None
-    tolerated = at_least_zero(option, value)
-    if isinstance(tolerated, float) and tolerated > 1:
-        raise InvalidOption(f"{option} is a share of the rows if it has a fraction, and must be at most 1.0")
-    return tolerated
-
-
-def _rendered_limit(limit: int | str | None) -> int | None:
-    if not isinstance(limit, str):
-        return limit
-    if limit == "None":
-        return None
-    if not limit.isdecimal():
-        raise InvalidOption("limit must be a whole number")
-    return int(limit)
 
 
 def _announce(context: Context, outlets: Iterable[Any], report: DeliveryReport) -> None:

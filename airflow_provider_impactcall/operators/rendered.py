@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.integration.options import whole
+from airflow_provider_impactcall.integration.options import at_least_zero, whole
 
 
 def flag(option: str, value: bool | str) -> bool:
@@ -29,3 +29,35 @@ def count(option: str, value: int | str | None) -> int | None:
     if text and not text.isdecimal():
         raise InvalidOption(f"{option} must be a whole number")
     return int(text) if text else None
+
+
+def tolerance(option: str, value: float | str | None) -> float | None:
+    """How many rows may end so: an int is a count, a float a share of the rows; None for any number.
+
+    :raises InvalidOption: naming the option
+    """
+    if value is None or (value == "None" and option == "max_changed"):
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value) if "." in value else int(value)
+        except ValueError:
+            raise InvalidOption(f"{option} must be a count or a share of the rows, and is neither") from None
+    tolerated = at_least_zero(option, value)
+    if isinstance(tolerated, float) and tolerated > 1:
+        raise InvalidOption(f"{option} is a share of the rows if it has a fraction, and must be at most 1.0")
+    return tolerated
+
+
+def rendered_limit(limit: int | str | None) -> int | None:
+    """The value of ``limit``.
+
+    :raises InvalidOption: if it is a text, and not one of a whole number
+    """
+    if not isinstance(limit, str):
+        return limit
+    if limit == "None":
+        return None
+    if not limit.isdecimal():
+        raise InvalidOption("limit must be a whole number")
+    return int(limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine.attempts import Attempts
@@ -53,6 +53,7 @@ class Engine:
     :param total: how many rows there are, if known, for the progress line
     :param interrupt: set from any thread to have the run stop well: nothing more leaves, and what is in flight is
         awaited for 4 s, then counted as unknown, or as not sent if it was still connecting
+    :param continues: the ids of the runs that this one continues
     :param timings: those of the ledger, too
     :ivar concurrency: requests in flight at once, at most
     :ivar report: what came of the rows so far
@@ -68,6 +69,7 @@ class Engine:
         limit: int | None = None,
         total: int | None = None,
         interrupt: threading.Event | None = None,
+        continues: Collection[str] = (),
         timings: Timings = TIMINGS,
     ) -> None:
         self._pacing = pacing
@@ -77,7 +79,7 @@ class Engine:
         self._timings = timings
         self._tally = Tally(on_settled)
         self.report = self._tally.report
-        self._intake = Intake(duplicates, self._tally, limit)
+        self._intake = Intake(duplicates, self._tally, limit, frozenset(continues))
         self._room = WaitingRoom()
         self._books = Bookkeeper(self._room, pacing, open_at_most(concurrency))
         self._awaited: Callable[[], bool] | None = None
@@ -246,6 +248,7 @@ class Engine:
                 self._go_on(settling)
                 continue
             self.report.given_up += ending.left
+            self.report.sent += not ending.left
             self._tally.settle(settling.claimed.pending.call, ending.outcome)
             if settling.then is not Then.CONFIRM:
                 self._pacing.put_down()

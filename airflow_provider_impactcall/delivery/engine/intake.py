@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from airflow_provider_impactcall.delivery.claims import claim_of
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
@@ -13,7 +13,7 @@ from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call, Item
 from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.rules import Settled, as_known, decide
-from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, Stop
+from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome, Stop
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 
 
@@ -23,12 +23,16 @@ class Intake:
     :param duplicates: finds the calls that the input holds twice
     :param tally: told of the rows that end here
     :param limit: let so many calls through
+    :param continues: the ids of the runs that this one continues: what they delivered is counted apart, too
     """
 
-    def __init__(self, duplicates: Duplicates, tally: Tally, limit: int | None) -> None:
+    def __init__(
+        self, duplicates: Duplicates, tally: Tally, limit: int | None, continues: Collection[str] = ()
+    ) -> None:
         self._duplicates = duplicates
         self._tally = tally
         self._allowance = limit
+        self._continues = continues
         self._without_ledger: Stop | None = None
 
     async def pending(
@@ -70,6 +74,8 @@ class Intake:
             takes_over = entry is not None and entry.died and self._allowance != 0
             if isinstance(decision, Settled):
                 if not takes_over:
+                    if entry is not None and entry.run_id in self._continues:
+                        self._tally.report.by_continued += decision.outcome.state is RowOutcome.ALREADY_DELIVERED
                     settle(call, decision.outcome)
                     continue
                 uncertain = True

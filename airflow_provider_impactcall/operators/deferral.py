@@ -1,0 +1,118 @@
+"""A task waits without a worker: what it carries from one run to the next, and when it may wait at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+if TYPE_CHECKING:
+    from airflow_provider_impactcall.delivery.outcome import DeliveryReport
+    from airflow_provider_impactcall.integration.options import DeliveryOptions
+
+log = logging.getLogger(__name__)
+
+MOST_FRUITLESS = 10
+"""Runs of a try, one after the other, that sent no call to its end."""
+MOST_RUNS = 1000
+"""Runs of a try: Airflow keeps the ids of all in one field of its database."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the runs of a try have done so far. It goes through Airflow's database: ids of runs, counts and a time.
+
+    :param runs: the ledger's ids of the runs, the first one first
+    :param rows: that the last run read
+    :param sent: calls that no later run has to send
+    :param fruitless: runs since one of them sent a call to its end
+    :param since: when the try began: ISO 8601, with an offset; empty before its first run has ended
+    """
+
+    runs: tuple[str, ...] = ()
+    rows: int = 0
+    sent: int = 0
+    fruitless: int = 0
+    since: str = ""
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any] | None) -> Progress:
+        """What :meth:`as_event` gave. What another version of this package has added is left out."""
+        known = {each.name: event[each.name] for each in fields(cls) if each.name in event} if event else {}
+        return cls(**{**known, "runs": tuple(known.get("runs", ()))})
+
+    def as_event(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {**asdict(self), "runs": list(self.runs)}
+
+    def after(self, report: DeliveryReport, began: datetime) -> Progress:
+        """What the runs have done once another has ended.
+
+        :param began: when the try began, if that is not known
+        """
+        return Progress(
+            runs=(*self.runs, report.run_id),
+            rows=report.rows,
+            sent=self.sent + report.sent,
+            fruitless=0 if report.sent else self.fruitless + 1,
+            since=self.since or began.isoformat(),
+        )
+
+    def rest_of(self, options: DeliveryOptions) -> DeliveryOptions:
+        """The options of the next run: what was sent counts against the limit of the try."""
+        return options if options.limit is None else replace(options, limit=max(0, options.limit - self.sent))
+
+    def look_at(self, report: DeliveryReport) -> None:
+        """Say so if the input has lost rows since the run before: their calls are not sent by this try."""
+        if report.rows < self.rows and not report.unread:
+            log.warning(
+                "There were %d rows before the wait, and there are %d: what is not read again is not sent by this task",
+                self.rows,
+                report.rows,
+            )
+
+
+def wait_if_that_helps(operator: BaseOperator, context: Context, report: DeliveryReport, before: Progress) -> None:
+    """Have the task wait without a worker, and go on in its method ``resume``, if its run has stopped for a wait that
+    was asked for.
+
+    :param report: of the run
+    :param before: what the runs before it have done
+    :raises TaskDeferred: if it waits; if not, nothing is raised
+    """
+    from airflow_provider_impactcall.delivery.outcome import ReasonCode
+
+    instance, stop = context.get("ti"), report.stop
+    asked_for = (ReasonCode.ENDPOINT_ASKS_TO_WAIT, ReasonCode.RATE_LIMIT_USED_UP)
+    # Without a task instance, nobody would call the operator again.
+    if instance is None or stop is None or stop.retry_at is None or stop.code not in asked_for:
+        return
+    now = datetime.now(UTC)
+    done = before.after(report, getattr(instance, "start_date", None) or now)
+    left: timedelta | None = None
+    if operator.execution_timeout is not None:
+        left = datetime.fromisoformat(done.since) + operator.execution_timeout - now
+        if stop.retry_at >= now + left:
+            log.warning("Does not wait: execution_timeout ends before it may go on")
+            return
+    if done.fruitless >= MOST_FRUITLESS or len(done.runs) >= MOST_RUNS:
+        log.warning(
+            "Does not wait again: of the %d runs of this try, the last %d sent no call", len(done.runs), done.fruitless
+        )
+        return
+    # Not at the top: every parse of a DAG file would pay for it.
+    from airflow_provider_impactcall.triggers.impactcall import WaitTrigger
+
+    log.info("Waits without a worker until %s; calls still to be sent: %d", stop.retry_at, report.given_up)
+    operator.defer(trigger=WaitTrigger(stop.retry_at.isoformat(), done.as_event()), method_name="resume", timeout=left)
+
+
+def can_be_read_once(rows: Any) -> bool:
+    """Whether what holds rows is used up by reading it, all or in part: where a task goes on in the same process, as
+    under ``dag.test()``, there would be none to read again.
+    """
+    return isinstance(rows, Iterator) or (type(rows) in (list, tuple) and any(map(can_be_read_once, rows)))
