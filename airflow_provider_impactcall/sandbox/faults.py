@@ -96,6 +96,10 @@ async def _retry_after_date(request: web.Request) -> web.StreamResponse:
     return await _too_many({"Retry-After": format_datetime(_in_two_seconds(), usegmt=True)})(request)
 
 
+async def _retry_after_minutes(request: web.Request) -> web.StreamResponse:
+    return await _too_many({"Retry-After": str(request.app[KEY].minutes)})(request)
+
+
 async def _x_ratelimit_reset(request: web.Request) -> web.StreamResponse:
     epoch = str(int(_in_two_seconds().timestamp()))
     return await _too_many({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": epoch})(request)
@@ -193,6 +197,7 @@ NO_FAULT = Fault("ok", _AFTER, "200 with Status OK, as documented", _ok, says_ok
 _TABLE = (
     Fault("429-retry-after", _BEFORE, "429, Retry-After: 1", _too_many({"Retry-After": "1"})),
     Fault("429-retry-after-date", _BEFORE, "429, Retry-After as a date, at most 2 s ahead", _retry_after_date),
+    Fault("429-retry-after-minutes", _BEFORE, f"429, Retry-After: {MEASURES.minutes}", _retry_after_minutes),
     Fault("429-retry-after-hour", _BEFORE, "429, Retry-After: 3600", _too_many({"Retry-After": "3600"})),
     Fault("429-x-ratelimit-reset", _BEFORE, "429, X-RateLimit-Reset as epoch, at most 2 s ahead", _x_ratelimit_reset),
     Fault("429-ratelimit-reset", _BEFORE, "429, RateLimit-Reset: 1", _too_many({"RateLimit-Reset": "1"})),

@@ -13,6 +13,7 @@ class Measures:
 
     :param slow: seconds before the answer of the fault ``slow``
     :param drip: seconds between two bytes of the fault ``drip``
+    :param minutes: seconds that the fault ``429-retry-after-minutes`` asks to wait
     :param pages: open pages, at most
     :param news: seconds between two looks at what is new for a page
     :param heartbeat: seconds for which a page hears of nothing, at most
@@ -22,6 +23,7 @@ class Measures:
 
     slow: float = 2.0
     drip: float = 0.1
+    minutes: int = 120
     pages: int = 16
     news: float = 0.2
     heartbeat: float = 15.0

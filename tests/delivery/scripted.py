@@ -112,6 +112,7 @@ class Run:
     settled: dict[int, Outcome]
     aborted: ReasonCode | None
     ended: float
+    run_id: str
 
     def states(self, *rows: int) -> list[RowOutcome]:
         return [self.settled[row].state for row in rows]
@@ -130,6 +131,7 @@ def deliver(
     limit: int | None = None,
     key: Sequence[str] = DEFAULT_KEY,
     ledger: Ledger | None = None,
+    continues: Sequence[str] = (),
 ) -> Run:
     """Run an engine in virtual time, and check what must hold in every run."""
     settled: dict[int, Outcome] = {}
@@ -160,6 +162,7 @@ def deliver(
             on_settled=note,
             concurrency=concurrency,
             limit=limit,
+            continues=continues,
             timings=UNHURRIED,
         )
         aborted, message = None, ""
@@ -169,7 +172,7 @@ def deliver(
             aborted, message, report = ReasonCode(error.code), str(error), error.report
         assert not canary.found_in(message)
         assert writer.open_at_once <= open_at_most(concurrency), "those in flight, and a quarter that is next"
-        return Run(report, settled, aborted, virtual_time.now())
+        return Run(report, settled, aborted, virtual_time.now(), writer.run_id)
 
     run = virtual_time.run(main())
     counts = Counter(outcome.state.value for outcome in settled.values())

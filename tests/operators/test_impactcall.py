@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ OPTIONS = {
     "max_unknown": 0,
     "max_changed": None,
     "max_wait": 60,
+    "deferrable": False,
     "on_empty": "succeed",
     "limit": None,
     "dry_run": False,
@@ -47,6 +49,8 @@ COUNTS = ("rows", *ENDS)
 
 class TaskInstance:
     """As much of a task instance as an operator may use."""
+
+    start_date: datetime | None = None
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
@@ -176,6 +180,7 @@ def test_a_count_or_a_share_of_rejected_rows_is_tolerated(
         ({"limit": True}, "limit"),
         ({"limit": "ten"}, "limit"),
         ({"dry_run": "perhaps"}, "dry_run"),
+        ({"deferrable": "perhaps"}, "deferrable"),
         ({"on_empty": "explode"}, "on_empty"),
         ({"on_unknown": "explode"}, "on_unknown"),
         ({"ledger_conn_id": "impactcall_default"}, "ledger_conn_id"),

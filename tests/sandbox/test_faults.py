@@ -51,6 +51,7 @@ WHOLE = {
     "429-retry-after-date": Seen(
         False, 429, lambda r: _in_two_seconds(parsedate_to_datetime(r.headers["retry-after"]))
     ),
+    "429-retry-after-minutes": Seen(False, 429, lambda r: r.headers["retry-after"] == "120"),
     "429-retry-after-hour": Seen(False, 429, lambda r: r.headers["retry-after"] == "3600"),
     "429-x-ratelimit-reset": Seen(
         False,

@@ -589,6 +589,67 @@ def test_whatever_happens_every_row_is_settled_once_and_no_call_is_processed_twi
         assert run.report.rejected <= refused + sum(isinstance(row, Rejected) for row in given_rows)
 
 
+@settings(max_examples=scaled(50))
+@given(
+    script=st.lists(
+        st.lists(st.sampled_from([OK, OK, REFUSED, NO_ANSWER, ERROR_500, too_many(100.0)]), max_size=4),
+        min_size=1,
+        max_size=20,
+    ),
+    rows=st.lists(st.tuples(st.integers(0, 25), st.sampled_from([1, 1, 1, 2])), max_size=30),
+    known=st.integers(0, 25),
+    concurrency=st.integers(1, 9),
+    limit=st.none() | st.integers(0, 20),
+    reverse=st.booleans(),
+)
+def test_runs_that_continue_each_other_count_as_one(
+    script: list[list[Attempt]],
+    rows: list[tuple[int, int]],
+    known: int,
+    concurrency: int,
+    limit: int | None,
+    reverse: bool,
+) -> None:
+    """However often they stop, and in whatever order the rows come again."""
+    ledger = in_memory()
+    deliver(Endpoint(always(OK)), [a_call(1, known, MediaId=1)], ledger=ledger)
+    attempts: Counter[str] = Counter()
+    processed: Counter[str] = Counter()
+    last: dict[str, Attempt] = {}
+
+    def answer(session_id: str, _: int) -> Attempt:
+        answers = script[int(session_id) % len(script)]
+        attempts[session_id] += 1
+        given = answers[attempts[session_id] - 1] if attempts[session_id] <= len(answers) else OK
+        last[session_id] = given
+        return given
+
+    continues: list[str] = []
+    sent, stopped = 0, True
+    while stopped:
+        endpoint = Endpoint(answer)
+        in_turn = rows[::-1] if reverse and len(continues) % 2 else rows
+        given_rows = [a_call(number, session, MediaId=content) for number, (session, content) in enumerate(in_turn, 1)]
+        left = None if limit is None else limit - sent
+        run = deliver(
+            endpoint, given_rows, ledger=ledger, continues=continues, limit=left, concurrency=concurrency, max_wait=20
+        )
+        processed += endpoint.processed
+        report = run.report.of_the_try()
+        assert report.rows == report.accounted == len(rows)
+        # Of two rows with the same key, the first in turn counts: the other content may be the one that was sent.
+        changed = {session for session, _ in rows if len({other for same, other in rows if same == session}) > 1}
+        assert report.delivered <= processed.total()
+        assert processed.total() - report.delivered <= len(changed) * reverse
+        continues.append(run.run_id)
+        sent += run.report.sent
+        stopped = run.report.stop is not None and run.aborted is None
+    assert set(processed.values()) <= {1}
+    ended = {session for session, attempt in last.items() if attempt.result is not AttemptResult.AGAIN}
+    assert len(ended) == sent
+    assert limit is None or sent <= limit
+
+
 def test_a_stop_from_outside_settles_what_is_in_flight_and_counts_the_rest() -> None:
     endpoint = Endpoint(always(OK), lambda: (1.0, 1.0))
     interrupt = threading.Event()

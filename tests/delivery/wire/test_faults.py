@@ -53,6 +53,7 @@ from tests.tables import table
 BY_FAULT = {
     "429-retry-after": AttemptResult.AGAIN,
     "429-retry-after-date": AttemptResult.AGAIN,
+    "429-retry-after-minutes": AttemptResult.AGAIN,
     "429-retry-after-hour": AttemptResult.AGAIN,
     "429-x-ratelimit-reset": AttemptResult.AGAIN,
     "429-ratelimit-reset": AttemptResult.AGAIN,
@@ -102,6 +103,7 @@ KINDS = {
 WAITS = {
     "429-retry-after": (1, 1),
     "429-retry-after-date": (0, 2),
+    "429-retry-after-minutes": (120, 120),
     "429-retry-after-hour": (3600, 3600),
     "429-x-ratelimit-reset": (0, 2),
     "429-ratelimit-reset": (1, 1),
