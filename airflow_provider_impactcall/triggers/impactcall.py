@@ -5,11 +5,14 @@ all its triggers anew.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+log = logging.getLogger(__name__)
 
 # The clock of the triggerer may be set meanwhile.
 _LONGEST_SLEEP = 60.0
@@ -38,7 +41,7 @@ class WaitTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event, once the moment has come."""
-        self.log.info("Waits until %s", self.moment)
+        log.info("Waits until %s", self.moment)
         moment = datetime.fromisoformat(self.moment)
         while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110 - a calendar's time
             await asyncio.sleep(min(left, _LONGEST_SLEEP))

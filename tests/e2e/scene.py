@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
 from airflow_provider_impactcall.sandbox import Sandbox
+from airflow_provider_impactcall.sandbox.measures import MEASURES, Measures
 from tests.databases import as_connection, empty_database
 from tests.examples import LOGIN, PASSWORD, call, connection
 from tests.real_airflow import AIRFLOW, RealAirflow
@@ -138,8 +139,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def endpoint(latency: float, port: int = 0) -> Iterator[Sandbox]:
-    with Sandbox(port=port, user=LOGIN, password=PASSWORD, latency=latency).in_thread() as sandbox:
+def endpoint(latency: float, port: int = 0, measures: Measures = MEASURES) -> Iterator[Sandbox]:
+    made = Sandbox(port=port, user=LOGIN, password=PASSWORD, latency=latency, measures=measures)
+    with made.in_thread() as sandbox:
         yield sandbox
 
 

@@ -6,8 +6,9 @@ import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -44,13 +45,17 @@ class Standalone:
     :param url: of its API server
     :param session: the operating system's id for it and all that it starts
     :param metrics: where its parts tell theirs
+    :param start: starts one more of its parts
     :ivar user: who asks and tells it
     """
 
-    def __init__(self, scene: Scene, endpoint_port: int, url: str, session: int, metrics: StatsD) -> None:
+    def __init__(
+        self, scene: Scene, endpoint_port: int, url: str, session: int, metrics: StatsD, start: Callable[[str], object]
+    ) -> None:
         self.scene = scene
         self.endpoint_port = endpoint_port
         self.metrics = metrics
+        self.start = start
         self._url = url
         self._process_session = session
         self._session = requests.Session()
@@ -66,6 +71,24 @@ class Standalone:
         change = {"action": "create", "entities": [made], "action_on_existence": "overwrite"}
         errors = self._ask("PATCH", "connections", actions=[change])["create"]["errors"]
         assert errors == []
+
+    def make_pool(self, name: str, slots: int) -> None:
+        self._ask("POST", "pools", name=name, slots=slots, include_deferred=False)
+
+    def pool(self, name: str) -> Mapping[str, Any]:
+        """How many slots of a pool are taken, by what its tasks do."""
+        found: Mapping[str, Any] = self._ask("GET", f"pools/{name}")
+        return found
+
+    def kill(self, part: str) -> None:
+        """Kill one of its parts, such as ``triggerer``, with all that it has started."""
+        killed = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if os.getsid(int(process.name)) == self._process_session and part in (process / "cmdline").read_text():
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed += 1
+        assert killed, f"it has no {part}"
 
     def change_password(self, connection_id: str, password: str) -> None:
         known = {"connection_id": connection_id, "conn_type": "impactcall", "password": password}
@@ -246,7 +269,7 @@ def standalone(home: Path, server: sa.engine.URL, dags: Path | None = None, **mo
     scene = Scene(RealAirflow(home, dags or dags_of(home / "dags")), server)
     endpoint_port, port = free_port(0), free_port(0)
     url = f"http://127.0.0.1:{port}"
-    with statsd() as metrics:
+    with statsd() as metrics, ExitStack() as parts:
         settings = {
             **listening_on(port, free_port(0), free_port(0)),
             **metrics.environment,
@@ -259,7 +282,11 @@ def standalone(home: Path, server: sa.engine.URL, dags: Path | None = None, **mo
         with scene.started("standalone", **settings) as process:
             wait_until(lambda: process.poll() is not None or is_healthy(url), seconds=300, every=0.5)
             assert process.poll() is None, "Airflow did not start"
-            running = Standalone(scene, endpoint_port, url, process.pid, metrics)
+
+            def start(part: str) -> None:
+                parts.enter_context(scene.started(part, **settings))
+
+            running = Standalone(scene, endpoint_port, url, process.pid, metrics, start)
             address = {"host": "http://127.0.0.1", "port": endpoint_port, "login": LOGIN, "password": PASSWORD}
             running.connect("impactcall_default", conn_type="impactcall", **address)
             yield running

@@ -51,6 +51,10 @@ with dag("in_ten_seconds"):
 with dag("retried"):
     deliver(max_unknown=MOST_UNKNOWN, max_wait=3, retries=2, retry_delay=timedelta(seconds=15))
 
+# The pool has one slot.
+with dag("deferred"):
+    deliver(deferrable=True, pool="one_slot")
+
 with dag("announced"):
     deliver(outlets=[Asset(uri="impactcall://calls.example.com/announced")])
 
