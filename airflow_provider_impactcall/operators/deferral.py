@@ -107,7 +107,11 @@ def wait_if_that_helps(operator: BaseOperator, context: Context, report: Deliver
     # Not at the top: every parse of a DAG file would pay for it.
     from airflow_provider_impactcall.triggers.impactcall import WaitTrigger
 
-    log.info("Waits without a worker until %s; calls still to be sent: %d", stop.retry_at, report.given_up)
+    log.info(
+        "Waits without a worker until %s; calls still to be sent: %d",
+        f"{stop.retry_at:%Y-%m-%dT%H:%M:%SZ}",
+        report.given_up,
+    )
     operator.defer(trigger=WaitTrigger(stop.retry_at.isoformat(), done.as_event()), method_name="resume", timeout=left)
 
 
