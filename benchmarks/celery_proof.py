@@ -172,7 +172,11 @@ def airflow(scene: Scene, url: str, sandbox: Sandbox) -> Iterator[tuple[Standalo
             process = parts.enter_context(scene.started(*command, "--pid", str(pid_file), **leading_to(sandbox)))
             workers[name] = psutil.Process(process.pid)
         metrics = parts.enter_context(statsd())
-        yield Standalone(scene, sandbox.port, url, server.pid, metrics), workers
+
+        def start(part: str) -> None:
+            parts.enter_context(scene.started(part, **leading_to(sandbox)))
+
+        yield Standalone(scene, sandbox.port, url, server.pid, metrics, start), workers
 
 
 def kill_one(running: Standalone, workers: Mapping[str, psutil.Process], sandbox: Sandbox, after: int) -> Kill:

@@ -28,7 +28,7 @@ class WaitTrigger(BaseTrigger):
     """
 
     def __init__(self, moment: str, progress: Mapping[str, Any]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.moment = moment
         self.progress = dict(progress)
 
@@ -45,4 +45,4 @@ class WaitTrigger(BaseTrigger):
         moment = datetime.fromisoformat(self.moment)
         while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110 - a calendar's time
             await asyncio.sleep(min(left, _LONGEST_SLEEP))
-        yield TriggerEvent(self.progress)
+        yield TriggerEvent(self.progress)  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
+from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_impactcall
 from airflow_provider_impactcall import provider_info
@@ -61,7 +62,9 @@ def test_the_entry_point_imports_nothing_but_the_standard_library() -> None:
 
 
 def test_everything_it_names_can_be_imported(info: dict[str, Any]) -> None:
-    modules = [module for kind in ("hooks", "operators", "transfers") for module in modules_listed(info, kind)]
+    modules = [
+        module for kind in ("hooks", "operators", "triggers", "transfers") for module in modules_listed(info, kind)
+    ]
     classes = [each["hook-class-name"] for each in info["connection-types"]]
     classes += [each["class-name"] for each in info["task-decorators"]]
     classes += [each[kind] for each in info["asset-uris"] for kind in ("handler", "to_openlineage_converter")]
@@ -96,6 +99,10 @@ def modules_listed(info: dict[str, Any], kind: str) -> list[str]:
 
 def test_it_names_every_module_with_a_hook_and_no_other(info: dict[str, Any]) -> None:
     assert modules_listed(info, "hooks") == modules_that_define(BaseHook)
+
+
+def test_it_names_every_module_with_a_trigger_and_no_other(info: dict[str, Any]) -> None:
+    assert modules_listed(info, "triggers") == modules_that_define(BaseTrigger)
 
 
 def test_it_names_every_module_with_an_operator_and_no_other(info: dict[str, Any]) -> None:
