@@ -43,6 +43,7 @@ def test_it_waits_without_a_worker_and_though_the_triggerer_is_killed(running: S
         running.wait_for_run("deferred", other_day)
         assert session_ids(sandbox) == sorted(delivered | others)
 
+        # What a trigger is made of is encrypted there: tests/operators/test_deferral.py looks into it.
         texts = texts_of(scene.metadata)
         assert [each for each in texts["trigger"] if "WaitTrigger" in each], "the search looks at the right place"
         assert [each for each in (*texts["trigger"], *texts["task_instance"]) if found_in(each)] == []

@@ -176,7 +176,7 @@ def test_a_function_is_called_again(sandbox: Sandbox) -> None:
     """And a generator of its is read from its beginning, of which the first run did not read the end."""
     called: list[str] = []
 
-    def rows(ti: Any, last: int) -> Iterator[dict[str, Any]]:
+    def rows(last: int, ti: Any = None) -> Iterator[dict[str, Any]]:
         called.append(type(ti).__name__)
         yield from calls(2)
         while len(sandbox.requests) < 2:
