@@ -11,10 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_impactcall.delivery.dry_run.report import DryRunReport
-from airflow_provider_impactcall.delivery.items import Call, Item
+from airflow_provider_impactcall.delivery.items import Call, Item, Listener
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, RowOutcome
 from airflow_provider_impactcall.integration.connection import account, connection_of
 from airflow_provider_impactcall.integration.sql import may_quote_a_value
@@ -47,12 +48,16 @@ class Delivered:
 
     def __init__(self) -> None:
         self.reports: list[DeliveryReport] = []
-        self.campaigns: Counter[int] = Counter()
+        self.campaigns: Counter[str] = Counter()
 
-    def settled(self, row: Item, outcome: Outcome) -> None:
-        """Take note of how a row ended."""
+    @property
+    def listener(self) -> Listener | None:
+        """Takes note of how each row ends; None without OpenLineage's provider, as it costs each row."""
+        return self._note if find_spec("airflow.providers.openlineage") is not None else None
+
+    def _note(self, row: Item, outcome: Outcome) -> None:
         if isinstance(row, Call) and len(self.campaigns) <= MOST_CAMPAIGNS:
-            self.campaigns[row.record.CampaignId] += outcome.state is RowOutcome.DELIVERED
+            self.campaigns[row.record.sent["CampaignId"]] += outcome.state is RowOutcome.DELIVERED
 
 
 def of_delivery(

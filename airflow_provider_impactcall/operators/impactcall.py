@@ -233,7 +233,7 @@ class DeliverCallsOperator(BaseOperator):
                 rows,
                 row_options,
                 self._progress.rest_of(delivery_options),
-                on_settled=delivered.settled,
+                on_settled=delivered.listener,
                 on_report=lambda each: delivered.reports.append(each.of_the_try()),
                 interrupt=self._interrupted,
                 continues=self._progress.runs,
