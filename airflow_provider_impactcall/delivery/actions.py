@@ -1,7 +1,7 @@
-"""impact.com's own list of actions, and what it proves of calls whose fate is unknown.
+"""impact.com's own list of actions: what became of calls that pay.
 
 A call that is listed was delivered. One that is not listed may have been, too: a call that does not pay never
-becomes an action.
+becomes an action. Which action is of which call: :mod:`.matching`. Nothing here changes an action.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import requests
 from urllib3.util.retry import Retry
 
+from airflow_provider_impactcall.delivery.outcome import ActionState
 from airflow_provider_impactcall.delivery.wire.bounded import BoundedAdapter, exchange
 from airflow_provider_impactcall.delivery.wire.endpoint import HEADERS
 from airflow_provider_impactcall.delivery.wire.response import wait_asked_for
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 DEFAULT_ORIGIN = "https://api.impact.com"
+DEFAULT_PAGE_SIZE = 5_000
+"""Actions on a page. impact.com gives 2,000 to 20,000, and at most ten pages: these take 15 MB, and few requests."""
 
+_BY_EVENT = ("ActionDateStart", "ActionDateEnd")
+_BY_UPDATE = ("StartDate", "EndDate")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _LONGEST_WINDOW = timedelta(days=45)
 _SHORTEST_WINDOW = timedelta(hours=1)
@@ -47,11 +51,15 @@ _REASONS = {
     404: "there is no list of actions at this address",
     429: "too many requests",
 }
+_STATES = {"PENDING": ActionState.PENDING, "APPROVED": ActionState.APPROVED, "REVERSED": ActionState.REVERSED}
+_ID = re.compile(r"[!-~]{1,64}")
+_MONEY = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,9})?")
+_CURRENCY = re.compile(r"[A-Za-z]{3}")
 _ACCOUNT = re.compile(r"(/Advertisers/)[^/?#\s'\"]*", re.IGNORECASE)
 _LOGGERS_OF_PATHS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CallIdentity:
     """What an action and the call that it came from have in common.
 
@@ -70,6 +78,37 @@ class CallIdentity:
         return cls(str(call.CampaignId), str(call.ActionTrackerId), _digits(call.CallerId), _epoch(call.EventDate))
 
 
+class Money(NamedTuple):
+    """What an action is worth, as impact.com writes it; None for what it does not say.
+
+    :param payout: what the partner gets
+    :param amount: of the sale
+    :param currency: of both, three letters
+    """
+
+    payout: str | None = None
+    amount: str | None = None
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action that a call became. Moments are seconds since 1970; None for those that there are not yet.
+
+    :param action_id: impact.com's
+    :param locking_at: from when on it cannot be changed any more
+    :param cleared_at: when it was released for payment
+    """
+
+    action_id: str
+    identity: CallIdentity
+    state: ActionState
+    created_at: float | None = None
+    locking_at: float | None = None
+    cleared_at: float | None = None
+    money: Money = field(default=Money(), repr=False)
+
+
 class ReadBack:
     """Reads the actions of an account. Blocking; each request is repeated up to five times, as none changes anything.
 
@@ -78,10 +117,19 @@ class ReadBack:
     :param origin: scheme, host and port
     :param account_sid: whose actions; also the user of the credentials
     :param timeout: seconds to connect, and then for the whole answer
+    :param page_size: actions on a page; None for as many as the server likes
     """
 
-    def __init__(self, session: requests.Session, origin: str, account_sid: str, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        session: requests.Session,
+        origin: str,
+        account_sid: str,
+        timeout: float = 30.0,
+        page_size: int | None = DEFAULT_PAGE_SIZE,
+    ) -> None:
         origin = origin.rstrip("/")
+        self._page_size = {} if page_size is None else {"PageSize": str(page_size)}
         self._session = session
         self._url = f"{origin}/Advertisers/{quote(account_sid, safe='')}/Actions"
         self._timeout = timeout
@@ -89,38 +137,38 @@ class ReadBack:
         for name in _LOGGERS_OF_PATHS:
             logging.getLogger(name).addFilter(_hide_account)
 
-    def actions(self, campaign_id: str, since: datetime, until: datetime) -> Iterator[CallIdentity]:
-        """The calls of a campaign that became actions, and were last updated in this time; each action once.
+    def actions(self, campaign_id: str, since: datetime, until: datetime) -> Iterator[Action]:
+        """The actions that calls of a campaign became, of events that happened in this time.
 
         An action that lacks a caller or a time with an offset, as those of no call do, is left out. A range that is
-        refused is read in halves.
+        refused is read in halves, so an action may come twice.
 
         :param since: with an offset, and at most three years ago
         :param until: with an offset
         :raises InvalidOption: for a time without an offset, or a range that ends before it starts
         :raises ReadBackFailed: while iterating, if the list cannot be read to its end
         """
+        return self._actions(campaign_id, since, until, _BY_EVENT)
+
+    def updates(self, campaign_id: str, since: datetime, until: datetime) -> Iterator[Action]:
+        """The same of those that were last updated in this time, whenever their events happened."""
+        return self._actions(campaign_id, since, until, _BY_UPDATE)
+
+    def _actions(
+        self, campaign_id: str, since: datetime, until: datetime, filters: tuple[str, str]
+    ) -> Iterator[Action]:
         if since.utcoffset() is None or until.utcoffset() is None:
             raise InvalidOption("since and until must have an offset from UTC")
         if until < since:
             raise InvalidOption("until must not be before since")
         # In whole seconds, which every reader of ISO 8601 takes: the range may grow by that, and never shrinks.
         start, end = since.astimezone(UTC), until.astimezone(UTC) + timedelta(microseconds=999_999)
-        return self._actions(campaign_id, start.replace(microsecond=0), end.replace(microsecond=0))
+        pages = self._range(campaign_id, start.replace(microsecond=0), end.replace(microsecond=0), filters)
+        return (action for page in pages for listed in page if (action := _action(listed)) is not None)
 
-    def _actions(self, campaign_id: str, start: datetime, end: datetime) -> Iterator[CallIdentity]:
-        seen: set[str] = set()
-        for page in self._range(campaign_id, start, end):
-            for action in page:
-                action_id = str(action.get("Id") or "")
-                if not action_id or action_id in seen:
-                    continue
-                seen.add(action_id)
-                identity = _identity(action)
-                if identity is not None:
-                    yield identity
-
-    def _range(self, campaign_id: str, start: datetime, end: datetime) -> Iterator[list[dict[str, Any]]]:
+    def _range(
+        self, campaign_id: str, start: datetime, end: datetime, filters: tuple[str, str]
+    ) -> Iterator[list[dict[str, Any]]]:
         """Every page, of windows as long as impact.com takes them."""
         ahead = [(start, end)]
         while ahead:
@@ -131,7 +179,7 @@ class ReadBack:
             else:
                 try:
                     # What a window gave before a later page of it was refused comes again with its halves.
-                    yield from self._pages(campaign_id, start, end)
+                    yield from self._pages(campaign_id, start, end, filters)
                     continue
                 except ReadBackFailed as failure:
                     if failure.status != 400 or length <= _SHORTEST_WINDOW:
@@ -139,8 +187,11 @@ class ReadBack:
                 middle = (start + max(length / 2, _SHORTEST_WINDOW)).replace(microsecond=0)
             ahead += [(middle, end), (start, middle)]
 
-    def _pages(self, campaign_id: str, start: datetime, end: datetime) -> Iterator[list[dict[str, Any]]]:
-        asked = {"CampaignId": campaign_id, "StartDate": f"{start:{_TIME}}", "EndDate": f"{end:{_TIME}}"}
+    def _pages(
+        self, campaign_id: str, start: datetime, end: datetime, filters: tuple[str, str]
+    ) -> Iterator[list[dict[str, Any]]]:
+        first, last = filters
+        asked = {"CampaignId": campaign_id, first: f"{start:{_TIME}}", last: f"{end:{_TIME}}", **self._page_size}
         url = f"{self._url}?{urlencode(asked)}"
         for _ in range(_MOST_PAGES):
             actions, following = self._get(url)
@@ -173,26 +224,15 @@ class ReadBack:
         return actions, following
 
 
-def proven(
-    calls: Mapping[CallIdentity, Collection[str]], unknown: Collection[str], actions: Iterable[CallIdentity]
-) -> tuple[set[str], set[str]]:
-    """What actions prove of calls whose fate is unknown.
-
-    Calls may share an identity. Then they are proven only by as many actions as there are calls; by fewer, it is known
-    that some of them were delivered, and not which.
-
-    :param calls: the keys of every call of the input by identity, whatever is known of them
-    :param unknown: the keys of the calls whose fate is unknown
-    :param actions: each action once
-    :return: the keys of unknown fate that are proven delivered, and those that are ambiguous
-    """
-    listed = Counter(action for action in actions if action in calls)
-    delivered: set[str] = set()
-    ambiguous: set[str] = set()
-    for identity, count in listed.items():
-        keys = set(calls[identity])
-        (delivered if count >= len(keys) else ambiguous).update(keys.intersection(unknown))
-    return delivered, ambiguous
+def _action(listed: Mapping[str, Any]) -> Action | None:
+    action_id, identity = str(listed.get("Id") or ""), _identity(listed)
+    if identity is None or not _ID.fullmatch(action_id):
+        return None
+    created, locking, cleared = (_moment(listed.get(name)) for name in ("CreationDate", "LockingDate", "ClearedDate"))
+    payout, amount = (_as_written(_MONEY, listed.get(name)) for name in ("Payout", "Amount"))
+    state = _STATES.get(str(listed.get("State")).strip().upper(), ActionState.OTHER)
+    money = Money(payout, amount, _as_written(_CURRENCY, listed.get("Currency")))
+    return Action(action_id, identity, state, created, locking, cleared, money)
 
 
 def _identity(action: Mapping[str, Any]) -> CallIdentity | None:
@@ -208,6 +248,20 @@ def _identity(action: Mapping[str, Any]) -> CallIdentity | None:
         )
     except ValueError:
         return None
+
+
+def _moment(value: Any) -> float | None:
+    # Not as the time of a call is read: an action may be locked only weeks from now.
+    try:
+        moment = datetime.fromisoformat(str(value).strip())
+        return None if moment.tzinfo is None else moment.timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _as_written(form: re.Pattern[str], value: Any) -> str | None:
+    text = "" if isinstance(value, bool) else str(value).strip()
+    return text if form.fullmatch(text) else None
 
 
 def _digits(number: str) -> str:

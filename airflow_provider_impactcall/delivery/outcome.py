@@ -44,6 +44,23 @@ class CallState(StrEnum):
     """From its intent to its outcome: a request is, or was, in flight."""
 
 
+class ActionState(StrEnum):
+    """What became of a delivered call at impact.com, as far as its list of actions tells."""
+
+    NONE = "none"
+    """It was looked for, and is not listed: a call that does not pay never becomes an action."""
+    AMBIGUOUS = "ambiguous"
+    """Actions are listed that may be of this call or of another one."""
+    PENDING = "pending"
+    """It became an action, which is not decided yet."""
+    APPROVED = "approved"
+    """The action is approved: it is cleared once it is released for payment."""
+    REVERSED = "reversed"
+    """The action was taken back: the partner is not paid for it."""
+    OTHER = "other"
+    """It became an action, whose state this version does not know."""
+
+
 class RowOutcome(StrEnum):
     """How a row of an input ended. The counts of these add up to the rows."""
 

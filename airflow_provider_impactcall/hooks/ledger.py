@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain
 from typing import Any, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID
-from airflow_provider_impactcall.delivery import actions as impact_actions
-from airflow_provider_impactcall.delivery.actions import CallIdentity, ReadBack
-from airflow_provider_impactcall.delivery.duplicates import names_of_key
-from airflow_provider_impactcall.delivery.identity import Claim, identify
-from airflow_provider_impactcall.delivery.items import NO_KEY, Item, Rejected, Skipped
-from airflow_provider_impactcall.delivery.ledger.batch_sizes import KEYS_A_QUERY
+from airflow_provider_impactcall.delivery.actions import CallIdentity
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
-from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
-from airflow_provider_impactcall.delivery.ledger.rules import as_known
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome
-from airflow_provider_impactcall.delivery.reading import read
-from airflow_provider_impactcall.delivery.rejects import Rejects
-from airflow_provider_impactcall.integration.connection import Account, account, connection_of, unsafe
+from airflow_provider_impactcall.delivery.matching import Matching
+from airflow_provider_impactcall.integration.connection import Account, account, connection_of
 from airflow_provider_impactcall.integration.files import opened
+from airflow_provider_impactcall.integration.impact_actions import EventSpans, list_of_actions, note_others
 from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
-from airflow_provider_impactcall.integration.mapping_files import mapping_of
+from airflow_provider_impactcall.integration.ledger_rows import LedgerRows
 from airflow_provider_impactcall.integration.options import RowKeywords, RowOptions, row_options_of
 from airflow_provider_impactcall.integration.text_files import CsvFormat
-
-log = logging.getLogger(__name__)
-
-
-# Clocks differ: an action may seem to be older than its call.
-_MARGIN = timedelta(days=1)
-# impact.com: StartDate at most three years ago
-_LONGEST_AGO = timedelta(days=3 * 365)
 
 
 @dataclass(frozen=True)
@@ -143,9 +125,9 @@ class ImpactCallLedgerHook(BaseHook):
 
     def _adopt(self, rows: Any, author: Author, options: RowOptions) -> Adoption:
         settings = self._account()
-        given = _Rows(settings, rows, options)
+        given = LedgerRows(settings, rows, options)
         with self._opened(settings) as ledger:
-            found = Corrections(ledger).adopt(_as_known(given.claims(ledger.namespace), ledger), author)
+            found = Corrections(ledger).adopt((claim for claim, _ in given.known(ledger)), author)
         given.log_rejects()
         unrecordable = found[ReasonCode.UNRECORDABLE]
         if unrecordable:
@@ -194,38 +176,28 @@ class ImpactCallLedgerHook(BaseHook):
             return self._reconcile(found, author, options, api_conn_id)
 
     def _reconcile(self, rows: Any, author: Author, options: RowOptions, api_conn_id: str) -> Reconciliation:
-        from airflow_provider_impactcall.integration.session import session
-
         settings = self._account()
-        given = _Rows(settings, rows, options)
-        api = account(connection_of(api_conn_id), impact_actions.DEFAULT_ORIGIN).endpoint
-        calls: dict[CallIdentity, set[str]] = defaultdict(set)
-        unknown: dict[str, CallIdentity] = {}
-        with self._opened(settings) as ledger:
-            claims = given.claims(ledger.namespace)
-            while page := list(islice(claims, KEYS_A_QUERY)):
-                entries = ledger.look_up([key for claim in page for key in claim.keys])
-                for claim in (as_known(claim, entries) for claim in page):
-                    identity = CallIdentity.of_call(claim.call)
-                    calls[identity].add(claim.key)
-                    entry = entries.get(claim.key)
-                    if entry is not None and entry.in_doubt:
-                        unknown[claim.key] = identity
+        given = LedgerRows(settings, rows, options)
+        spans = EventSpans()
+        with list_of_actions(api_conn_id) as reader, self._opened(settings) as ledger, Matching() as matching:
+            for claim, entry in given.known(ledger):
+                identity = CallIdentity.of_call(claim.call)
+                in_doubt = entry is not None and entry.in_doubt
+                matching.add(claim.key, identity, in_doubt=in_doubt)
+                if in_doubt:
+                    spans.note(identity)
             given.log_rejects()
-            for problem in unsafe(api):
-                log.warning("%s", problem)
-            with session(api) as prepared:
-                actions = _actions(ReadBack(prepared, api.origin, api.login, api.timeout), unknown.values())
-                proven, ambiguous = impact_actions.proven(calls, unknown, actions)
-            unsure = _beside_others(ledger, calls, {key: unknown[key] for key in proven})
-            recorded = Corrections(ledger).prove(sorted(proven - unsure), author) if proven - unsure else 0
+            spans.read(reader, matching)
+            note_others(ledger, matching)
+            doubts = _Doubts(matching)
+            proven = doubts.prove(ledger, author)
         return Reconciliation(
             rows=given.counts.total(),
             filtered=given.counts["filtered"],
             rejected=given.counts["rejected"],
-            unknown=len(unknown),
-            proven=recorded,
-            ambiguous=len(ambiguous | unsure),
+            unknown=doubts.counts["unknown"],
+            proven=proven,
+            ambiguous=doubts.counts["ambiguous"],
         )
 
     def _account(self) -> Account:
@@ -242,80 +214,24 @@ class ImpactCallLedgerHook(BaseHook):
             ledger.close()
 
 
-class _Rows:
-    """Rows on their way to becoming claims; those that are no valid call are counted, and their reasons logged."""
+class _Doubts:
+    """The calls of unknown fate of a matching, counted as they are read."""
 
-    def __init__(self, settings: Account, rows: Any, options: RowOptions) -> None:
-        self._items = read(rows, mapping_of(options, settings.extra))
-        self._key = names_of_key(options.key)
-        self._rejects = Rejects()
+    def __init__(self, matching: Matching) -> None:
+        self._matching = matching
         self.counts: Counter[str] = Counter()
 
-    def claims(self, namespace: str) -> Iterator[Claim]:
-        for item in self._items:
-            if isinstance(item, Skipped):
-                self.counts["filtered"] += 1
-                self._rejects.note(item, Outcome(RowOutcome.FILTERED, ReasonCode.FILTERED, item.reason))
-            elif isinstance(item, Rejected):
-                self._reject(item, ReasonCode.INVALID, "invalid")
-            elif not any(item.record.key(self._key)):
-                self._reject(item, ReasonCode.WITHOUT_KEY, NO_KEY)
-            else:
-                self.counts["calls"] += 1
-                yield identify(namespace, self._key, item.record)
+    def prove(self, ledger: Ledger, author: Author) -> int:
+        """Record those that are proven delivered; how many."""
+        keys = self._proven()
+        first = next(keys, None)
+        # Without any, there is nothing to keep a run for.
+        return 0 if first is None else Corrections(ledger).prove(chain([first], keys), author)
 
-    def _reject(self, item: Item, code: ReasonCode, reason: str) -> None:
-        self.counts["rejected"] += 1
-        self._rejects.note(item, Outcome(RowOutcome.REJECTED, code, reason))
-
-    def log_rejects(self) -> None:
-        for _, reason, count in self._rejects.commonest():
-            log.warning("Rejected, %d rows: %s", count, reason)
-        for _, reason, count in self._rejects.commonest([RowOutcome.FILTERED]):
-            log.info("Filtered, %d rows: %s", count, reason)
-
-
-def _as_known(claims: Iterator[Claim], ledger: Ledger) -> Iterator[Claim]:
-    while page := list(islice(claims, KEYS_A_QUERY)):
-        entries = ledger.look_up([key for claim in page for key in claim.keys])
-        yield from (as_known(claim, entries) for claim in page)
-
-
-def _actions(reader: ReadBack, wanted: Iterable[CallIdentity]) -> Iterator[CallIdentity]:
-    """All actions of the campaigns of these calls, from the time of each campaign's first."""
-    now = datetime.now(UTC)
-    earliest, latest = now - _LONGEST_AGO, now + _MARGIN
-    first: dict[str, int] = {}
-    beyond = 0
-    for identity in wanted:
-        if earliest.timestamp() < identity.at < latest.timestamp():
-            first[identity.campaign_id] = min(identity.at, first.get(identity.campaign_id, identity.at))
-        else:
-            beyond += 1
-    if beyond:
-        log.warning("%d calls are of the future, or too long ago for impact.com to list them", beyond)
-    for campaign_id, at in sorted(first.items()):
-        yield from reader.actions(campaign_id, max(earliest, datetime.fromtimestamp(at, UTC) - _MARGIN), now)
-
-
-def _beside_others(
-    ledger: Ledger, calls: Mapping[CallIdentity, set[str]], found: Mapping[str, CallIdentity]
-) -> set[str]:
-    """Those of the calls beside which the ledger has another of that campaign, tracker and second that is not among
-    the rows: the action may be of either, as the ledger keeps no caller.
-    """
-    given = set().union(*calls.values())
-    taken: set[tuple[str, str, int]] = set()
-    queries = CallQueries(ledger)
-    for campaign_id in {identity.campaign_id for identity in found.values()}:
-        moments = [identity.at for identity in found.values() if identity.campaign_id == campaign_id]
-        first, last = (datetime.fromtimestamp(at, UTC).date() for at in (min(moments), max(moments)))
-        # At its own offset, a call may be of the day before or after.
-        for key, tracker_id, event_date in queries.possibly_arrived(campaign_id, first - _MARGIN, last + _MARGIN):
-            if key not in given:
-                taken.add((campaign_id, tracker_id, int(datetime.fromisoformat(event_date).timestamp())))
-    return {
-        key
-        for key, identity in found.items()
-        if (identity.campaign_id, identity.action_tracker_id, identity.at) in taken
-    }
+    def _proven(self) -> Iterator[str]:
+        for match in self._matching.matches():
+            if match.in_doubt:
+                self.counts["unknown"] += 1
+                self.counts["ambiguous"] += match.ambiguous and not match.delivered
+                if match.delivered:
+                    yield match.key

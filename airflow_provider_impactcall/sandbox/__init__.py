@@ -7,7 +7,8 @@ answered, and fails on demand::
         ...  # deliver to sandbox.url
         print(sandbox.calls, sandbox.counts)
 
-Calls that pay are listed as actions, as impact.com lists them, at ``GET /Advertisers/{AccountSID}/Actions``.
+Calls that pay are listed as actions, as impact.com lists them, at ``GET /Advertisers/{AccountSID}/Actions``. Each
+is pending until it is approved or reversed: after a while by itself (``settle_after``), or by ``decide``.
 
 From a shell: ``python -m airflow_provider_impactcall.sandbox``.
 """

@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             faults=dict(options.fault),
             seed=options.seed,
             keep_requests=False,
+            settle_after=options.settle_after,
+            reversed_share=options.reversed,
         )
     except InvalidOption as error:
         parser.error(str(error))
@@ -83,6 +85,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="the same seed gives the same faults in the same order (default: 0)"
+    )
+    parser.add_argument(
+        "--settle-after",
+        type=float,
+        metavar="SECONDS",
+        help="an action is approved after so many, and cleared after as many again (default: it stays pending)",
+    )
+    parser.add_argument(
+        "--reversed",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="this share of them is reversed instead, 0 to 1 (default: 0)",
     )
     return parser
 

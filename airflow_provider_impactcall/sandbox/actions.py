@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.sandbox import answers, guard
 from airflow_provider_impactcall.sandbox.credentials import read_basic
+from airflow_provider_impactcall.sandbox.decisions import Decisions, Standing
 from airflow_provider_impactcall.sandbox.journal import Journal, ProcessedCall
 
 PATH = "/Advertisers/{account}/Actions"
@@ -30,23 +31,31 @@ _WHEN_NOT_ASKED = timedelta(days=7)
 _LONGEST_RANGE = timedelta(days=45)
 _OLDEST_START = timedelta(days=3 * 365 + 1)
 _HOUR = 3600.0
-_PARAMETERS = ("CampaignId", "StartDate", "EndDate", "PageSize", "Page")
+_BY_UPDATE, _BY_EVENT = ("StartDate", "EndDate"), ("ActionDateStart", "ActionDateEnd")
+_PARAMETERS = ("CampaignId", *_BY_UPDATE, *_BY_EVENT, "PageSize", "Page")
+# What a partner gets for a call; when nothing can be changed any more.
+_PAYOUT, _CURRENCY = "25.00", "USD"
+_LOCKED_AFTER = timedelta(days=30)
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class Actions:
-    """Lists the calls that became actions, last updated when they were received.
+    """Lists the calls that became actions, by when their event happened, or by when they were last updated.
 
+    :param decisions: how each action stands
     :param page_size: actions on a page when the request does not say
     :param password: what an account has to give; with None any does
     :param host: the host that the sandbox was told to listen on
     :raises InvalidOption: for a page that could hold none
     """
 
-    def __init__(self, journal: Journal, page_size: int, *, password: str | None, host: str) -> None:
+    def __init__(
+        self, journal: Journal, decisions: Decisions, page_size: int, *, password: str | None, host: str
+    ) -> None:
         if page_size < 1:
             raise InvalidOption("actions_page_size must be at least 1")
         self._journal = journal
+        self._decisions = decisions
         self._page_size = page_size
         self._password = password
         self._host = host
@@ -67,10 +76,12 @@ class Actions:
             return answers.too_many(request, REQUESTS_PER_HOUR, wait)
         try:
             asked = _read(request, self._page_size)
-            listed = [
-                _action(number, call) for number, call in enumerate(self._journal.calls, start=1) if asked.takes(call)
+            found = [
+                (number, call, standing)
+                for number, call in enumerate(self._journal.calls, start=1)
+                if asked.pays(call) and asked.takes(call, standing := self._decisions.standing(number, call))
             ]
-            pages = asked.pages(len(listed))
+            pages = asked.pages(len(found))
         except _Refusal as refusal:
             return answers.not_listed(request, str(refusal))
         more = asked.page < pages
@@ -78,11 +89,12 @@ class Actions:
             "page": str(asked.page),
             "numpages": str(pages),
             "pagesize": str(asked.page_size),
-            "total": str(len(listed)),
+            "total": str(len(found)),
             "nextpageuri": str(request.rel_url.update_query(Page=str(asked.page + 1))) if more else "",
         }
         first = (asked.page - 1) * asked.page_size
-        return answers.listed(request, about, listed[first : first + asked.page_size])
+        on_page = [_action(*each) for each in found[first : first + asked.page_size]]
+        return answers.listed(request, about, on_page)
 
     def _wait(self, account: str) -> int:
         """The whole seconds until the account may ask again; 0 takes this request into account."""
@@ -104,19 +116,20 @@ class _Asked:
     """What a request asks for."""
 
     campaign: int
+    by_event: bool
     start: datetime
     end: datetime
     page_size: int
     page: int
 
-    def takes(self, call: ProcessedCall) -> bool:
+    def pays(self, call: ProcessedCall) -> bool:
         parameters = call["parameters"]
         # As impact.com does, an absent CallStatus counts as ANSWER.
-        return (
-            parameters.get("CallStatus", "ANSWER") == "ANSWER"
-            and int(parameters["CampaignId"]) == self.campaign
-            and self.start <= datetime.fromisoformat(call["received_at"]) <= self.end
-        )
+        return parameters.get("CallStatus", "ANSWER") == "ANSWER" and int(parameters["CampaignId"]) == self.campaign
+
+    def takes(self, call: ProcessedCall, standing: Standing) -> bool:
+        moment = _in_time(call["parameters"]["EventDate"]) if self.by_event else standing.updated_at
+        return self.start <= moment <= self.end
 
     def pages(self, total: int) -> int:
         if total > _MOST_PAGES * self.page_size:
@@ -136,9 +149,11 @@ def _read(request: web.Request, page_size: int) -> _Asked:
             raise _Refusal(f"{name} is given more than once")
     if "CampaignId" not in query:
         raise _Refusal("CampaignId is missing")
-    start, end = _range(query)
+    by_event = any(name in query for name in _BY_EVENT)
+    start, end = _range(query, by_event=by_event)
     return _Asked(
         campaign=_number(query, "CampaignId", least=0),
+        by_event=by_event,
         start=start,
         end=end,
         page_size=_number(query, "PageSize", least=_SMALLEST_PAGE) if "PageSize" in query else page_size,
@@ -146,27 +161,34 @@ def _read(request: web.Request, page_size: int) -> _Asked:
     )
 
 
-def _range(query: Mapping[str, str]) -> tuple[datetime, datetime]:
+def _range(query: Mapping[str, str], *, by_event: bool) -> tuple[datetime, datetime]:
     now = datetime.now(UTC)
-    if ("StartDate" in query) != ("EndDate" in query):
-        raise _Refusal("StartDate and EndDate must be given both, or neither")
-    if "StartDate" not in query:
+    first, last = _BY_EVENT if by_event else _BY_UPDATE
+    if by_event and any(name in query for name in _BY_UPDATE):
+        raise _Refusal(f"{' and '.join(_BY_EVENT)} are an alternative to {' and '.join(_BY_UPDATE)}")
+    if (first in query) != (last in query):
+        raise _Refusal(f"{first} and {last} must be given both, or neither")
+    if first not in query:
         return now - _WHEN_NOT_ASKED, now
-    start, end = _moment(query, "StartDate"), _moment(query, "EndDate")
+    start, end = _moment(query, first), _moment(query, last)
     if end < start:
-        raise _Refusal("EndDate must not be before StartDate")
+        raise _Refusal(f"{last} must not be before {first}")
     if end - start > _LONGEST_RANGE:
-        raise _Refusal(f"StartDate and EndDate must be at most {_LONGEST_RANGE.days} days apart")
+        raise _Refusal(f"{first} and {last} must be at most {_LONGEST_RANGE.days} days apart")
     if start < now - _OLDEST_START:
-        raise _Refusal("StartDate must be at most 3 years ago")
+        raise _Refusal(f"{first} must be at most 3 years ago")
     return start, end
 
 
 def _moment(query: Mapping[str, str], name: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(query[name])
+        return _in_time(query[name])
     except ValueError:
         raise _Refusal(f"{name} must be in ISO 8601 (a + that is not sent as %2B arrives as a space)") from None
+
+
+def _in_time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -176,18 +198,30 @@ def _number(query: Mapping[str, str], name: str, *, least: int) -> int:
     return int(query[name])
 
 
-def _action(number: int, call: ProcessedCall) -> dict[str, str | int]:
+def _action(number: int, call: ProcessedCall, standing: Standing) -> dict[str, str | int]:
     parameters = call["parameters"]
     campaign, tracker = parameters["CampaignId"], parameters["ActionTrackerId"]
+    received = datetime.fromisoformat(call["received_at"])
     # Numbers come as text or as numbers there, so here is one of each.
     return {
         "Id": f"{campaign}.{tracker}.{number}",
         "CampaignId": campaign,
         "ActionTrackerId": int(tracker),
-        "State": "PENDING",
+        "MediaPartnerId": parameters["MediaId"],
+        "State": standing.state,
+        "Payout": _PAYOUT,
+        "Amount": parameters.get("SaleAmount", "0.00"),
+        "Currency": _CURRENCY,
         "EventDate": _in_utc(parameters["EventDate"]),
+        "CreationDate": _written(received),
+        "LockingDate": _written(received + _LOCKED_AFTER),
+        "ClearedDate": "" if standing.cleared_at is None else _written(standing.cleared_at),
         "CallerId": parameters["CallerId"],
     }
+
+
+def _written(moment: datetime) -> str:
+    return moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
 def _in_utc(event_date: str) -> str:

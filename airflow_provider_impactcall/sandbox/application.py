@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from airflow_provider_impactcall.sandbox import actions, answers
 from airflow_provider_impactcall.sandbox.credentials import read_basic
+from airflow_provider_impactcall.sandbox.decisions import Decisions
 from airflow_provider_impactcall.sandbox.faults import NO_FAULT, Fault, Moment
 from airflow_provider_impactcall.sandbox.journal import Journal, ReceivedRequest
 from airflow_provider_impactcall.sandbox.measures import KEY, MEASURES, Measures
@@ -24,6 +25,7 @@ _WELCOME = f"""A stand-in for impact.com's Call Data API.
 
 POST   {ENDPOINT}           takes a call, in the query string or as a form
 GET    {actions.PATH}  the processed calls that became actions, for the user {{account}}
+PATCH  /actions                        has actions approved, reversed, cleared or pending
 GET    /calls                          the calls that it processed
 GET    /counts                         how many requests, calls, answers and faults
 DELETE /calls                          forgets them all
@@ -39,6 +41,7 @@ class CallDataApplication:
 
     :param credentials: user and password; with None any Basic credentials do
     :param host: the host that the sandbox was told to listen on
+    :param decisions: what becomes of actions
     :param actions_page_size: actions on a page of their list when the request does not say
     :param measures: how slow it is where it is slow, and how much its page gets
     """
@@ -47,6 +50,7 @@ class CallDataApplication:
         self,
         journal: Journal,
         plan: FaultPlan,
+        decisions: Decisions,
         *,
         credentials: tuple[str, str] | None,
         host: str,
@@ -55,11 +59,12 @@ class CallDataApplication:
     ) -> None:
         self._journal = journal
         self._plan = plan
+        self._decisions = decisions
         self._credentials = credentials
         self._page = Page(journal, plan, credentials=credentials, host=host, measures=measures)
         self._measures = measures
         self._actions = actions.Actions(
-            journal, actions_page_size, password=None if credentials is None else credentials[1], host=host
+            journal, decisions, actions_page_size, password=None if credentials is None else credentials[1], host=host
         )
 
     def build(self) -> web.Application:
@@ -72,6 +77,7 @@ class CallDataApplication:
                 # impact.com's OpenAPI documents GET, too.
                 web.get(ENDPOINT, self._log_call, allow_head=False),
                 web.get(actions.PATH, self._actions.list, allow_head=False),
+                web.patch("/actions", self._page.for_person(self._decisions.change)),
                 web.get("/", self._home),
                 web.get("/calls", self._page.for_person(self._list_calls, may_be_linked=True)),
                 web.delete("/calls", self._page.for_person(self._forget)),

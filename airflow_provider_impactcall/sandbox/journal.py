@@ -66,7 +66,8 @@ class Journal:
     """What the sandbox remembers.
 
     ``recent`` holds what the page shows of the latest requests, and ``refused`` how many were refused, by status,
-    apart from those that met a fault.
+    apart from those that met a fault. ``decided`` has what somebody made of the actions of calls, by the number of the
+    call from 1, and when.
 
     :param keep_requests: whether to remember every request as it arrived; off, memory holds only the calls
     """
@@ -81,6 +82,7 @@ class Journal:
         """Forget everything but the requests in flight."""
         self.requests: list[ReceivedRequest] = []
         self.calls: list[ProcessedCall] = []
+        self.decided: dict[int, tuple[str, datetime]] = {}
         self._received = 0
         self._answered_ok = 0
         self._answered: Counter[str] = Counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -16,6 +16,7 @@ from yarl import URL
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.sandbox.actions import DEFAULT_PAGE_SIZE
 from airflow_provider_impactcall.sandbox.application import MAX_TARGET_BYTES, CallDataApplication
+from airflow_provider_impactcall.sandbox.decisions import Decisions
 from airflow_provider_impactcall.sandbox.journal import Counts, Journal, ProcessedCall, ReceivedRequest
 from airflow_provider_impactcall.sandbox.measures import MEASURES, Measures
 from airflow_provider_impactcall.sandbox.plan import FaultPlan
@@ -42,6 +43,9 @@ class Sandbox:
     :param seed: the same seed and rates give the same faults, by the order of the requests
     :param keep_requests: whether :attr:`requests` fills; off for runs whose memory matters
     :param actions_page_size: actions on a page of their list when the request does not say
+    :param settle_after: seconds after which an action is approved by itself, and as many again after which it is
+        cleared; None leaves each pending until :meth:`decide` is called
+    :param reversed_share: how many actions are reversed instead, 0 to 1
     :param measures: how slow it is where it is slow, and how much its page gets
     :raises InvalidOption: for an unknown kind of fault, for rates that add up to over 1, for a
         password without a user, for a page of no actions, or for a latency that
@@ -60,6 +64,8 @@ class Sandbox:
         seed: int = 0,
         keep_requests: bool = True,
         actions_page_size: int = DEFAULT_PAGE_SIZE,
+        settle_after: float | None = None,
+        reversed_share: float = 0.0,
         measures: Measures = MEASURES,
     ) -> None:
         if user is None and password is not None:
@@ -68,9 +74,11 @@ class Sandbox:
         self.port = port
         self._journal = Journal(keep_requests=keep_requests)
         self._plan = FaultPlan(faults or {}, seed, latency)
+        self._decisions = Decisions(self._journal, settle_after, reversed_share)
         self._application = CallDataApplication(
             self._journal,
             self._plan,
+            self._decisions,
             credentials=None if user is None else (user, password or ""),
             host=host,
             actions_page_size=actions_page_size,
@@ -127,6 +135,16 @@ class Sandbox:
     @script.setter
     def script(self, kinds: Sequence[str]) -> None:
         self._plan.script = kinds
+
+    def decide(self, state: str, numbers: Collection[int] | None = None) -> int:
+        """Have actions approved, reversed or cleared, or pending again; ``PATCH /actions`` does the same.
+
+        :param state: ``APPROVED``, ``REVERSED``, ``CLEARED`` (approved, and released for payment) or ``PENDING``
+        :param numbers: of their calls in :attr:`calls`, from 1; None for all that are there
+        :return: how many there are of these
+        :raises InvalidOption: for another state
+        """
+        return self._decisions.decide(state, numbers)
 
     def reset(self) -> None:
         """Forget all calls, counts and requests; ``DELETE /calls`` does the same."""

@@ -23,7 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from requests.auth import HTTPBasicAuth
 
-from airflow_provider_impactcall.delivery.actions import CallIdentity, ReadBack, proven
+from airflow_provider_impactcall.delivery.actions import Action, CallIdentity, Money, ReadBack
+from airflow_provider_impactcall.delivery.outcome import ActionState
 from airflow_provider_impactcall.exceptions import InvalidOption, ReadBackFailed
 from airflow_provider_impactcall.records import CallRecord
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
@@ -53,11 +54,16 @@ def read_back(origin: str, account: str = ACCOUNT, user: str = ACCOUNT) -> ReadB
     session = requests.Session()
     session.trust_env = False
     session.auth = HTTPBasicAuth(user.encode(), examples.PASSWORD.encode())
-    return ReadBack(session, origin, account, timeout=10)
+    return ReadBack(session, origin, account, timeout=10, page_size=None)
+
+
+def updated(reader: ReadBack, since: datetime, until: datetime) -> list[CallIdentity]:
+    """The calls of the actions that were last updated in a time, each action once."""
+    return list({action.action_id: action.identity for action in reader.updates(CAMPAIGN, since, until)}.values())
 
 
 def listed(origin: str, days: float = 1) -> list[CallIdentity]:
-    return list(read_back(origin).actions(CAMPAIGN, NOW - days * DAY, datetime.now(UTC)))
+    return updated(read_back(origin), NOW - days * DAY, datetime.now(UTC))
 
 
 async def failing(origin: str, days: float = 1) -> ReadBackFailed:
@@ -159,15 +165,80 @@ def test_long_ranges_are_read_in_windows_without_a_gap_or_a_repeat() -> None:
         for number, processed in enumerate(sandbox.calls):
             moment = start + (number // 2 - 1) * 7.5 * DAY + number % 2 * timedelta(seconds=0.5)
             processed["received_at"] = moment.isoformat(timespec="milliseconds")
-        found = list(read_back(sandbox.url).actions(CAMPAIGN, start, start + 200 * DAY))
+        found = updated(read_back(sandbox.url), start, start + 200 * DAY)
 
     assert Counter(found) == Counter(CallIdentity.of_call(call) for call in calls[2:56])
+
+
+async def test_actions_are_asked_for_by_when_their_event_happened_and_updates_by_when_they_changed() -> None:
+    async with RawServer(says(EMPTY)) as server:
+        since, until = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, 12, tzinfo=UTC)
+        session = requests.Session()
+        session.trust_env = False
+        for reader in (read_back(server.url), ReadBack(session, server.url, ACCOUNT)):
+            for asked in (reader.actions, reader.updates):
+                assert await asyncio.to_thread(list, asked(CAMPAIGN, since, until)) == []
+        queries = [parse_qs(head.split()[1].decode().partition("?")[2]) for head in server.heads]
+
+    times = ["2026-09-01T00:00:00Z"], ["2026-10-01T12:00:00Z"]
+    of = {"CampaignId": [CAMPAIGN]}
+    by_event = {**of, **dict(zip(("ActionDateStart", "ActionDateEnd"), times, strict=True))}
+    by_update = {**of, **dict(zip(("StartDate", "EndDate"), times, strict=True))}
+    size = {"PageSize": ["5000"]}
+    assert queries == [by_event, by_update, by_event | size, by_update | size]
+
+
+def test_an_action_is_of_when_its_event_happened_however_late_it_is_received() -> None:
+    with Sandbox().in_thread() as sandbox:
+        last_week = [canary.row(number, EventDate=(NOW - (7 + number) * DAY).isoformat()) for number in range(3)]
+        calls = send(sandbox, *last_week)
+        found = list(read_back(sandbox.url).actions(CAMPAIGN, NOW - 8.5 * DAY, NOW - 6 * DAY))
+        assert [action.identity for action in found] == [CallIdentity.of_call(call) for call in calls[:2]]
+        assert listed(sandbox.url) == [CallIdentity.of_call(call) for call in calls], "they are updated now"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {}),
+        ({"State": "APPROVED"}, {"state": ActionState.APPROVED}),
+        ({"State": " reversed "}, {"state": ActionState.REVERSED}),
+        ({"State": "ON_HOLD"}, {"state": ActionState.OTHER}),
+        ({"State": None}, {"state": ActionState.OTHER}),
+        ({"Id": "1000.4636.158133"}, {"action_id": "1000.4636.158133"}),
+        ({"CreationDate": "2026-09-11T07:00:00Z"}, {"created_at": 1789110000.0}),
+        (
+            {"LockingDate": "2126-09-11T00:00:00-07:00"},
+            {"locking_at": datetime(2126, 9, 11, 7, tzinfo=UTC).timestamp()},
+        ),
+        ({"ClearedDate": " 2026-10-11T07:00:00+00:00"}, {"cleared_at": 1791702000.0}),
+        ({"CreationDate": "", "LockingDate": "soon", "ClearedDate": "2026-10-11"}, {}),
+        ({"CreationDate": 17, "LockingDate": None, "ClearedDate": {"a": 1}}, {}),
+        ({"Payout": "12.50", "Amount": "-0.1", "Currency": "EUR"}, {"money": Money("12.50", "-0.1", "EUR")}),
+        ({"Payout": 12.5, "Amount": 3, "Currency": "EURO"}, {"money": Money("12.5", "3", None)}),
+        ({"Payout": True, "Amount": canary.RECORDING, "Currency": canary.CALLER}, {}),
+    ],
+)
+async def test_what_an_action_says(changes: dict[str, Any], expected: dict[str, Any]) -> None:
+    async with RawServer(says(page(ACTION | changes))) as server:
+        (found,) = await asyncio.to_thread(list, read_back(server.url).actions(CAMPAIGN, NOW, NOW))
+    assert found == Action(
+        **{"action_id": "1000.4000.1", "identity": IDENTITY, "state": ActionState.PENDING} | expected
+    )
+    assert canary.found_in(repr(found)) == []
+    assert "12.5" not in repr(found), "what a partner gets is not for logs"
+
+
+@pytest.mark.parametrize("action_id", ["x" * 65, "1000 4000", "1000\n4000", "\u20ac"])
+async def test_an_id_that_is_none(action_id: str) -> None:
+    async with RawServer(says(page(ACTION | {"Id": action_id}))) as server:
+        assert await asyncio.to_thread(listed, server.url) == []
 
 
 async def test_windows_are_as_long_as_the_documentation_allows() -> None:
     async with RawServer(says(EMPTY)) as server:
         until = NOW.replace(microsecond=0)
-        await asyncio.to_thread(list, read_back(server.url).actions(CAMPAIGN, until - 200 * DAY, until))
+        await asyncio.to_thread(list, read_back(server.url).updates(CAMPAIGN, until - 200 * DAY, until))
         asked = ranges(server)
 
     assert [end - start for start, end in asked] == [45 * DAY, 45 * DAY, 45 * DAY, 45 * DAY, 20 * DAY]
@@ -180,7 +251,7 @@ def test_the_first_and_the_last_fraction_of_a_second_belong_to_the_range() -> No
         received = datetime.fromisoformat(sandbox.calls[0]["received_at"])
         for offset in (UTC, timezone(timedelta(hours=-8))):
             since = received.astimezone(offset)
-            assert len(list(read_back(sandbox.url).actions(CAMPAIGN, since, since))) == 1
+            assert len(updated(read_back(sandbox.url), since, since)) == 1
 
 
 def test_a_range_with_too_many_actions_is_halved() -> None:
@@ -227,14 +298,14 @@ async def test_what_a_range_gave_before_it_was_refused_counts_once() -> None:
 
 async def test_another_account_is_refused() -> None:
     with Sandbox().in_thread() as sandbox, pytest.raises(ReadBackFailed) as raised:
-        list(read_back(sandbox.url, user="someone-else").actions(CAMPAIGN, NOW - DAY, NOW))
+        list(read_back(sandbox.url, user="someone-else").updates(CAMPAIGN, NOW - DAY, NOW))
     assert raised.value.status == 401
 
 
 async def test_the_account_is_one_step_of_the_path() -> None:
     async with RawServer(says(EMPTY)) as server:
         reader = read_back(server.url + "/", "a/b?c ä")
-        assert await asyncio.to_thread(list, reader.actions(CAMPAIGN, NOW, NOW)) == []
+        assert await asyncio.to_thread(list, reader.updates(CAMPAIGN, NOW, NOW)) == []
         assert server.heads[0].startswith(b"GET /Advertisers/a%2Fb%3Fc%20%C3%A4/Actions?CampaignId=1000&StartDate=")
         assert b"\r\nAccept: application/json\r\n" in server.heads[0]
 
@@ -422,8 +493,10 @@ async def test_spellings_of_an_action(changes: dict[str, Any]) -> None:
     [(NOW.replace(tzinfo=None), NOW), (NOW, NOW.replace(tzinfo=None)), (NOW, NOW - timedelta(seconds=1))],
 )
 def test_a_range_that_is_none(since: datetime, until: datetime) -> None:
-    with pytest.raises(InvalidOption, match="since"):
-        read_back("http://127.0.0.1:9").actions(CAMPAIGN, since, until)
+    reader = read_back("http://127.0.0.1:9")
+    for asked in (reader.actions, reader.updates):
+        with pytest.raises(InvalidOption, match="since"):
+            asked(CAMPAIGN, since, until)
 
 
 def test_an_identity_shows_no_caller() -> None:
@@ -481,48 +554,5 @@ def test_an_action_has_the_identity_of_its_call(
     for call in calls:
         shared.calls.append({"parameters": call.parameters(), "received_at": datetime.now(UTC).isoformat()})
     account = f"{ACCOUNT}-{next(_NUMBERS)}"  # which has requests left, however many examples there are
-    actions = read_back(shared.url, account, account).actions(CAMPAIGN, NOW - DAY, datetime.now(UTC))
-    assert list(actions) == [CallIdentity.of_call(call) for call in calls]
-
-
-@st.composite
-def deliveries(draw: st.DrawFn) -> list[tuple[CallIdentity, str, bool, bool, bool]]:
-    """Calls, few of which are told apart: identity, key, delivered, paying, and whether its fate is unknown."""
-    identities = [CallIdentity("1", "2", caller, at) for caller in ("2125550100", "2125550101") for at in (0, 1)]
-    truth = st.tuples(st.sampled_from(identities), st.booleans(), st.booleans(), st.booleans())
-    return [(call[0], f"key-{number}", *call[1:]) for number, call in enumerate(draw(st.lists(truth, max_size=12)))]
-
-
-@given(deliveries(), st.lists(st.sampled_from([CallIdentity("1", "2", "2125550199", 0), IDENTITY]), max_size=3))
-def test_only_what_was_delivered_is_proven(
-    delivered: list[tuple[CallIdentity, str, bool, bool, bool]], of_others: list[CallIdentity]
-) -> None:
-    """Whatever pays or does not; and all that a list can prove is."""
-    calls: dict[CallIdentity, list[str]] = {}
-    for identity, key, *_ in delivered:
-        calls.setdefault(identity, []).append(key)
-    unknown = {key for _, key, _, _, is_unknown in delivered if is_unknown}
-    actions = of_others + [identity for identity, _, arrived, pays, _ in delivered if arrived and pays]
-
-    sure, ambiguous = proven(calls, unknown, iter(actions))
-
-    arrived_keys = {key for _, key, arrived, _, _ in delivered if arrived}
-    assert sure <= arrived_keys & unknown
-    listed_of = Counter(actions)
-    for identity, keys in calls.items():
-        mine = unknown.intersection(keys)
-        if listed_of[identity] == len(keys):
-            assert (sure & mine, ambiguous & mine) == (mine, set())
-        elif listed_of[identity]:
-            assert (sure & mine, ambiguous & mine) == (set(), mine)
-        else:
-            assert (sure & mine, ambiguous & mine) == (set(), set())
-    assert sure | ambiguous <= unknown
-
-
-def test_more_actions_than_calls_prove_them() -> None:
-    """An action may be of a call that this input does not hold; and a key that is named twice is one call."""
-    assert proven({IDENTITY: ["a", "b", "b"]}, ["a", "c"], [IDENTITY, IDENTITY, IDENTITY]) == ({"a"}, set())
-    assert proven({IDENTITY: ["a", "a"]}, ["a"], [IDENTITY]) == ({"a"}, set())
-    assert proven({IDENTITY: ["a", "b"]}, ["a"], [IDENTITY]) == (set(), {"a"})
-    assert proven({IDENTITY: ["a", "b"]}, ["a"], []) == (set(), set())
+    found = updated(read_back(shared.url, account, account), NOW - DAY, datetime.now(UTC))
+    assert found == [CallIdentity.of_call(call) for call in calls]

@@ -257,7 +257,9 @@ def test_a_call_of_an_odd_time_costs_no_other_its_proof(
     deliver(concurrency=1)
     assert ReconcileCallsOperator(task_id="reconcile", **OPTIONS).execute({})["proven"] == 1
     assert states() == {"arrived": "delivered", "odd": "unknown"}
-    (warned,) = [record.args for record in caplog.records if record.levelname == "WARNING" and "hooks" in record.name]
+    (warned,) = [
+        record.args for record in caplog.records if record.levelname == "WARNING" and "impact_actions" in record.name
+    ]
     assert warned == (1,), "the calls that impact.com does not list"
 
 

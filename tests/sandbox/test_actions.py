@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
@@ -45,11 +46,16 @@ def days_ago(days: float) -> str:
     return (datetime.now(UTC) - timedelta(days=days)).isoformat()
 
 
+def written(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
 async def test_a_call_that_pays_is_listed_as_an_action() -> None:
     async with Sandbox() as sandbox:
         await a_call(CallerId="+18055550123", EventDate="2026-09-10T22:55:32-08:00", CallStatus="ANSWER").of(sandbox)
         reply = await ask({}).of(sandbox)
         assert sandbox.counts["requests"] == 1, "asking for the list is no call"
+        received = datetime.fromisoformat(sandbox.calls[0]["received_at"])
 
     assert reply.headers["content-type"].startswith("application/json")
     assert reply.json == {
@@ -63,8 +69,15 @@ async def test_a_call_that_pays_is_listed_as_an_action() -> None:
                 "Id": "4711.17.1",
                 "CampaignId": "4711",
                 "ActionTrackerId": 17,
+                "MediaPartnerId": CALL["MediaId"],
                 "State": "PENDING",
+                "Payout": "25.00",
+                "Amount": "0.00",
+                "Currency": "USD",
                 "EventDate": "2026-09-11T06:55:32Z",
+                "CreationDate": written(received),
+                "LockingDate": written(received + timedelta(days=30)),
+                "ClearedDate": "",
                 "CallerId": "+18055550123",
             }
         ],
@@ -207,6 +220,84 @@ async def test_the_range_is_of_when_an_action_was_last_updated() -> None:
         assert await listed(sandbox, StartDate=days_ago(39), EndDate=days_ago(7.5)) == [eight_days]
 
 
+async def test_a_range_of_events_is_of_when_they_happened() -> None:
+    async with Sandbox() as sandbox:
+        for caller, days in (("8055550101", 1), ("8055550102", 8), ("8055550103", 40)):
+            happened_at = written(datetime.now(UTC) - timedelta(days=days)).replace("Z", "+00:00")
+            reply = await a_call(CallerId=caller, EventDate=happened_at).of(sandbox)
+            assert reply.status == 200, reply.body
+
+        async def happened(since: float, until: float) -> list[str]:
+            return await listed(sandbox, ActionDateStart=days_ago(since), ActionDateEnd=days_ago(until))
+
+        assert await happened(44, 0) == ["8055550101", "8055550102", "8055550103"]
+        assert await happened(9, 7) == ["8055550102"]
+        assert await happened(39, 9) == []
+        assert len(await listed(sandbox)) == 3, "all were updated now"
+
+
+async def states(sandbox: Sandbox) -> list[tuple[str, bool]]:
+    """The state of each action on the list, and whether it is cleared."""
+    actions = (await ask({}).of(sandbox)).json["Actions"]
+    return [(action["State"], action["ClearedDate"] != "") for action in actions]
+
+
+async def test_actions_are_decided_by_request() -> None:
+    async with Sandbox() as sandbox:
+        await calls(sandbox, 4)
+        sandbox.calls[0]["received_at"] = days_ago(20)
+
+        async def decide(body: str) -> Reply:
+            return await Ask(body=body.encode(), method="PATCH", path="/actions").of(sandbox)
+
+        assert await states(sandbox) == [("PENDING", False)] * 3, "the last seven days"
+        told = await decide('{"State": "APPROVED", "Ids": ["4711.17.1", "4711.17.2", "4711.17.9"]}')
+        assert (told.status, told.json) == (200, {"changed": 2})
+        assert sandbox.decide("REVERSED", [3]) == 1
+        pending = ("PENDING", False)
+        assert await states(sandbox) == [("APPROVED", False), ("APPROVED", False), ("REVERSED", False), pending]
+        assert (await decide('{"State": "CLEARED"}')).json == {"changed": 4}
+        assert await states(sandbox) == [("APPROVED", True)] * 4
+        sandbox.decide("PENDING", [4])
+        assert (await states(sandbox))[3] == pending
+        for wrong in ('{"State": "PAID"}', "{}", "[]", "no JSON", '{"State": "APPROVED", "Ids": ["x"]}'):
+            assert (await decide(wrong)).status == 400
+        sandbox.reset()
+        await calls(sandbox, 1)
+        assert await states(sandbox) == [pending], "with the calls, what was decided is forgotten"
+
+
+async def test_another_sites_page_decides_nothing() -> None:
+    async with Sandbox() as sandbox:
+        await calls(sandbox, 1)
+        elsewhere = {"Origin": "https://elsewhere.example.com"}
+        body = b'{"State": "APPROVED"}'
+        assert (await Ask(body=body, method="PATCH", path="/actions", headers=elsewhere).of(sandbox)).status == 403
+        assert await states(sandbox) == [("PENDING", False)]
+
+
+async def test_actions_settle_by_themselves() -> None:
+    async with Sandbox(settle_after=3600, reversed_share=0.25) as sandbox:
+        await calls(sandbox, 100)
+        assert Counter(await states(sandbox)) == {("PENDING", False): 100}
+        for call in sandbox.calls:
+            call["received_at"] = days_ago(1.5 / 24)
+        assert Counter(await states(sandbox)) == {("APPROVED", False): 75, ("REVERSED", False): 25}
+        for call in sandbox.calls:
+            call["received_at"] = days_ago(2.5 / 24)
+        settled = await states(sandbox)
+        assert Counter(settled) == {("APPROVED", True): 75, ("REVERSED", False): 25}
+        assert await states(sandbox) == settled
+        an_hour_ago = {"StartDate": days_ago(1 / 24), "EndDate": days_ago(0)}
+        assert (await ask(an_hour_ago).of(sandbox)).json["@total"] == "75", "those that were cleared since"
+
+
+@pytest.mark.parametrize("options", [{"settle_after": -1.0}, {"reversed_share": 1.1}, {"reversed_share": -0.1}])
+def test_settling_that_cannot_be(options: dict[str, float]) -> None:
+    with pytest.raises(InvalidOption):
+        Sandbox(**options)  # type: ignore[arg-type]
+
+
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=60)
 DATES = {"StartDate": START.isoformat(), "EndDate": (START + timedelta(days=45)).isoformat()}
 
@@ -248,6 +339,9 @@ async def test_accepted(dates: dict[str, str]) -> None:
         (DATES | {"EndDate": (START + timedelta(days=45, seconds=1)).isoformat()}, "at most 45 days"),
         (DATES | {"EndDate": (START - timedelta(seconds=1)).isoformat()}, "EndDate must not be before"),
         ({"StartDate": days_ago(3 * 365 + 2), "EndDate": days_ago(3 * 365 - 1)}, "at most 3 years ago"),
+        ({"ActionDateStart": DATES["StartDate"]}, "both, or neither"),
+        (DATES | {"ActionDateStart": DATES["StartDate"], "ActionDateEnd": DATES["EndDate"]}, "an alternative to"),
+        ({"ActionDateStart": "soon", "ActionDateEnd": DATES["EndDate"]}, "ActionDateStart must be in ISO 8601"),
         ({"PageSize": "1999"}, "PageSize must be a whole number of 2000 or more"),
         ({"PageSize": "-2000"}, "PageSize must be"),
         ({"Page": "0"}, "Page must be"),

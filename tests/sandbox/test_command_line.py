@@ -131,6 +131,8 @@ def test_help_lists_every_fault_and_whether_it_processes(capsys: pytest.CaptureF
         (["--fault", "500"], "KIND=RATE"),
         (["--fault", "500=often"], "KIND=RATE"),
         (["--fault", "500=2"], "0 to 1"),
+        (["--reversed", "2"], "0 to 1"),
+        (["--settle-after", "-1"], "settle_after"),
         (["--fault", "500=0.6", "--fault", "503=0.6"], "at most 1"),
         (["--password", "p"], "user"),
         (["--password-file", "/no/such/file"], "--password-file cannot be read (FileNotFoundError)"),

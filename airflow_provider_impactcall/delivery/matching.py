@@ -1,0 +1,146 @@
+"""Which action of impact.com's list is of which call, and what that proves.
+
+An action names neither the call's id nor anything else that is the call's alone: campaign, action tracker, caller and
+second are what the two have in common. Calls that share them are told apart only as far as numbers go, and what is
+left is ambiguous, and never guessed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import groupby
+from typing import NamedTuple, Self
+
+from airflow_provider_impactcall.delivery.actions import Action, CallIdentity, Money
+from airflow_provider_impactcall.delivery.identity import digest
+from airflow_provider_impactcall.delivery.outcome import ActionState
+
+_TABLES = """
+CREATE TABLE call (identity BLOB, key TEXT, campaign TEXT, tracker TEXT, at INTEGER, in_doubt INTEGER,
+    PRIMARY KEY (key, identity)) WITHOUT ROWID;
+CREATE TABLE action (action_id TEXT PRIMARY KEY, identity BLOB, state TEXT, created REAL, locking REAL, cleared REAL,
+    payout TEXT, amount TEXT, currency TEXT) WITHOUT ROWID;
+CREATE TABLE other (campaign TEXT, tracker TEXT, at INTEGER, PRIMARY KEY (campaign, tracker, at)) WITHOUT ROWID;
+CREATE INDEX call_identity ON call (identity);
+CREATE INDEX action_identity ON action (identity);
+"""
+_CALL = "INSERT OR IGNORE INTO call VALUES (?, ?, ?, ?, ?, ?)"
+# What a list says of an action last is what counts: it may have changed between two pages.
+_ACTION = "INSERT OR REPLACE INTO action VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_OTHER = "INSERT OR IGNORE INTO other SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM call WHERE key = ?)"
+_FOUND = """
+SELECT call.key, call.in_doubt,
+    (SELECT count(*) FROM call AS alike WHERE alike.identity = call.identity) AS calls,
+    (SELECT count(*) FROM action AS listed WHERE listed.identity = call.identity) AS actions,
+    EXISTS (SELECT 1 FROM other
+        WHERE other.campaign = call.campaign AND other.tracker = call.tracker AND other.at = call.at) AS others,
+    call.identity
+FROM call ORDER BY call.key
+"""
+_SPANS = """
+SELECT campaign, min(at), max(at) FROM call
+WHERE EXISTS (SELECT 1 FROM action WHERE action.identity = call.identity) GROUP BY campaign ORDER BY campaign
+"""
+_OF_IDENTITY = """
+SELECT action_id, state, created, locking, cleared, payout, amount, currency FROM action WHERE identity = ?
+"""
+
+
+class Listed(NamedTuple):
+    """An action, without what it has in common with its call."""
+
+    action_id: str
+    state: ActionState
+    created_at: float | None
+    locking_at: float | None
+    cleared_at: float | None
+    money: Money
+
+
+class Match(NamedTuple):
+    """What the list tells of a call.
+
+    :param in_doubt: whether the call's fate is unknown to the ledger
+    :param delivered: whether its delivery is proven: there are as many actions as calls that could be theirs
+    :param action: the call's own, if it is certain which that is
+    :param ambiguous: actions are listed that may be of this call, and of another
+    """
+
+    key: str
+    in_doubt: bool
+    delivered: bool
+    action: Listed | None
+    ambiguous: bool
+
+
+class Matching:
+    """Calls and actions, side by side. They are in a temporary file of SQLite's own, which has no name: memory holds
+    a few MB of them, however many there are, and a caller only as a digest with a secret of the moment.
+    """
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._secret = secrets.token_hex(16)
+        self._database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES}")
+        self._database.execute("BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def add(self, key: str, identity: CallIdentity, *, in_doubt: bool) -> None:
+        """A call of the input, whatever the ledger knows of it. A key that comes again is the same call."""
+        of_call = (identity.campaign_id, identity.action_tracker_id, identity.at)
+        self._database.execute(_CALL, (self._digest(identity), key, *of_call, in_doubt))
+
+    def listed(self, actions: Iterable[Action]) -> None:
+        """Actions of the list; one that comes again is the same one."""
+        self._database.executemany(_ACTION, map(self._row, actions))
+
+    def spans(self) -> list[tuple[str, int, int]]:
+        """Of each campaign that has calls with an action, when the first and the last of these took place, in seconds
+        since 1970.
+        """
+        return self._database.execute(_SPANS).fetchall()
+
+    def beside(self, campaign_id: str, others: Iterable[tuple[str, str, int]]) -> None:
+        """Calls of a campaign that impact.com may have as well: an action may be of one that is not in the input.
+
+        :param others: key, action tracker and second of each; those that are in the input do not count
+        """
+        rows = ((campaign_id, tracker, at, key) for key, tracker, at in others)
+        self._database.executemany(_OTHER, rows)
+
+    def matches(self) -> Iterator[Match]:
+        """What the list tells of each call, once all of both are here; in the order of their keys.
+
+        Calls may share an identity. Then they are proven only by as many actions as there are calls; by fewer, it is
+        known that some of them were delivered, and not which.
+        """
+        with closing(self._database.execute(_FOUND)) as found:
+            for key, rows in groupby(found, lambda row: row[0]):
+                yield self._match(key, list(rows))
+
+    def _match(self, key: str, rows: list[tuple[str, int, int, int, int, bytes]]) -> Match:
+        """Of one call; it has several identities if it is in the input with several times or callers."""
+        with_actions = [row for row in rows if row[3] > 0]
+        proving = [row for row in with_actions if row[3] >= row[2] and not row[4]]
+        action = None
+        if len(with_actions) == 1 and proving and proving[0][2:4] == (1, 1):
+            (found,) = self._database.execute(_OF_IDENTITY, (proving[0][5],)).fetchall()
+            action_id, state, created, locking, cleared, *money = found
+            action = Listed(action_id, ActionState(state), created, locking, cleared, Money(*money))
+        return Match(key, bool(rows[0][1]), bool(proving), action, bool(with_actions) and action is None)
+
+    def _row(self, action: Action) -> tuple[object, ...]:
+        dates = (action.created_at, action.locking_at, action.cleared_at)
+        return (action.action_id, self._digest(action.identity), action.state.value, *dates, *action.money)
+
+    def _digest(self, identity: CallIdentity) -> bytes:
+        campaign, tracker, caller, at = identity.campaign_id, identity.action_tracker_id, identity.caller, identity.at
+        return digest((self._secret, campaign, tracker, caller, str(at)), 16)

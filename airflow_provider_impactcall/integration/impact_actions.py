@@ -1,0 +1,83 @@
+"""impact.com's list of actions, read for calls of a ledger with the account's ordinary API credentials."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from airflow_provider_impactcall.delivery.actions import DEFAULT_ORIGIN, CallIdentity, ReadBack
+from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.matching import Matching
+from airflow_provider_impactcall.integration.connection import account, connection_of, unsafe
+
+log = logging.getLogger(__name__)
+
+MARGIN = timedelta(days=1)
+"""Clocks differ, and a date may be taken for one of another zone."""
+
+# impact.com: at most three years ago
+_LONGEST_AGO = timedelta(days=3 * 365)
+
+
+@contextmanager
+def list_of_actions(api_conn_id: str) -> Iterator[ReadBack]:
+    """The list of the account that a connection is of.
+
+    :param api_conn_id: login is the AccountSID, password the AuthToken, host empty for ``https://api.impact.com``
+    :raises InvalidOption: if the connection is wrong
+    """
+    from airflow_provider_impactcall.integration.session import session
+
+    api = account(connection_of(api_conn_id), DEFAULT_ORIGIN).endpoint
+    for problem in unsafe(api):
+        log.warning("%s", problem)
+    with session(api) as prepared:
+        yield ReadBack(prepared, api.origin, api.login, api.timeout)
+
+
+class EventSpans:
+    """When the first and the last call of each campaign took place, of those that are looked for."""
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+        self._earliest, self._latest = self._now - _LONGEST_AGO, self._now + MARGIN
+        self._spans: dict[str, tuple[int, int]] = {}
+        self._beyond = 0
+
+    def note(self, identity: CallIdentity) -> None:
+        """A call that is looked for."""
+        if self._earliest.timestamp() < identity.at < self._latest.timestamp():
+            first, last = self._spans.get(identity.campaign_id, (identity.at, identity.at))
+            self._spans[identity.campaign_id] = min(first, identity.at), max(last, identity.at)
+        else:
+            self._beyond += 1
+
+    def read(self, reader: ReadBack, matching: Matching) -> None:
+        """Put the actions of all events of these times into the matching.
+
+        :raises ReadBackFailed: if the list cannot be read to its end
+        """
+        if self._beyond:
+            log.warning("%d calls are of the future, or too long ago for impact.com to list them", self._beyond)
+        for campaign_id, span in sorted(self._spans.items()):
+            first, last = (datetime.fromtimestamp(at, UTC) for at in span)
+            since = max(self._earliest, first - MARGIN)
+            # Of what is to happen there are no actions, but our clock may be late.
+            until = max(min(last + MARGIN, self._now), last)
+            matching.listed(reader.actions(campaign_id, since, until))
+
+
+def note_others(ledger: Ledger, matching: Matching) -> None:
+    """Tell the matching of the ledger's calls that are not in the input: an action may be of one of them, as the ledger
+    keeps no caller.
+    """
+    queries = CallQueries(ledger)
+    for campaign_id, *span in matching.spans():
+        first, last = (datetime.fromtimestamp(at, UTC).date() for at in span)
+        # At its own offset, a call may be of the day before or after.
+        others = queries.possibly_arrived(campaign_id, first - MARGIN, last + MARGIN)
+        seconds = ((key, tracker_id, int(datetime.fromisoformat(at).timestamp())) for key, tracker_id, at in others)
+        matching.beside(campaign_id, seconds)
