@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from airflow_provider_impactcall.delivery.actions import DEFAULT_ORIGIN, CallIdentity, ReadBack
+from airflow_provider_impactcall.delivery.ledger.call_actions import CallActions
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.matching import Matching
@@ -47,13 +48,15 @@ class EventSpans:
         self._spans: dict[str, tuple[int, int]] = {}
         self._beyond = 0
 
-    def note(self, identity: CallIdentity) -> None:
-        """A call that is looked for."""
-        if self._earliest.timestamp() < identity.at < self._latest.timestamp():
+    def note(self, identity: CallIdentity) -> bool:
+        """A call that is looked for; whether impact.com lists those of its time."""
+        listed = self._earliest.timestamp() < identity.at < self._latest.timestamp()
+        if listed:
             first, last = self._spans.get(identity.campaign_id, (identity.at, identity.at))
             self._spans[identity.campaign_id] = min(first, identity.at), max(last, identity.at)
         else:
             self._beyond += 1
+        return listed
 
     def read(self, reader: ReadBack, matching: Matching) -> None:
         """Put the actions of all events of these times into the matching.
@@ -68,6 +71,24 @@ class EventSpans:
             # Of what is to happen there are no actions, but our clock may be late.
             until = max(min(last + MARGIN, self._now), last)
             matching.listed(reader.actions(campaign_id, since, until))
+
+
+def read_updates(reader: ReadBack, actions: CallActions, campaign_ids: Collection[str], until: datetime) -> int:
+    """Keep what changed of the known actions of campaigns since their updates were read last, whenever their calls took
+    place. Of a campaign of which they never were, there is nothing to read: its actions are as they were listed.
+
+    :param until: when this run began to read
+    :return: how many actions say something else than before
+    :raises ReadBackFailed: if a list cannot be read to its end; the next run reads it from where the last one ended
+    """
+    changed = 0
+    for campaign_id in sorted(campaign_ids):
+        read = actions.updates_until(campaign_id)
+        if read is not None:
+            since = max(until - _LONGEST_AGO, min(datetime.fromtimestamp(read, UTC) - MARGIN, until))
+            changed += actions.update(reader.updates(campaign_id, since, until))
+        actions.note_updates_until(campaign_id, until.timestamp())
+    return changed
 
 
 def note_others(ledger: Ledger, matching: Matching) -> None:

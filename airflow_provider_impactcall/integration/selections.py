@@ -44,8 +44,8 @@ def selection_of(
         ("states", "state", _several, state),
         ("reason_code", "reason_code", _text, reason_code),
         ("run_id", "run_id", _text, run_id),
-        ("since", "since", _moment, since),
-        ("until", "until", _moment, until),
+        ("since", "since", moment_of, since),
+        ("until", "until", moment_of, until),
         ("reason", "reason", _text, reason),
         ("status", "status", _status, status),
         ("media_ids", "media_ids", _several, media_ids),
@@ -100,7 +100,12 @@ def _status(option: str, value: Any) -> int:
     return status_of(value.strip() if isinstance(value, str) else value)
 
 
-def _moment(option: str, value: Any) -> datetime:
+def moment_of(option: str, value: Any) -> datetime:
+    """A datetime, or ISO 8601, in UTC; as if in UTC if it has no offset.
+
+    :param option: that has it, for the error
+    :raises InvalidOption: if it is neither
+    """
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
         # Near the first and the last year, a time may have no equal in UTC.

@@ -25,6 +25,7 @@ from airflow_provider_impactcall.delivery.ledger.letter_queries import LetterQue
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
+    call_actions,
     calls,
     changed_calls,
     dead_letters,
@@ -203,6 +204,7 @@ def _amend_page(
                 delivered.append(key)
     changes.write(connection)
     _take_marks_off(connection, taken_back)
+    _forget_actions(connection, taken_back)
     discard_letters_of(connection, edit.namespace, delivered)
     return ends
 
@@ -251,6 +253,11 @@ def _adopt(edit: Edit, run_id: str, page: Mapping[str, Claim]) -> Counter[str]:
     for key, claim in page.items():
         found.update(_adopt(edit, run_id, {key: claim}))
     return found
+
+
+def _forget_actions(connection: Connection, keys: Sequence[str]) -> None:
+    if keys:
+        connection.execute(sa.delete(call_actions).where(call_actions.c.key.in_(keys)))
 
 
 def _adopt_page(edit: Edit, run_id: str, page: Mapping[str, Claim], connection: Connection) -> Counter[str]:

@@ -82,7 +82,7 @@ class LetterQueries:
 def letter_conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     """What holds of the dead letters that are selected, of whatever namespace."""
     yield dead_letters.c.dismissed_at.is_(None)
-    if not selection.includes(INVALID) or selection.status is not None or selection.campaign_ids:
+    if not selection.includes(INVALID) or selection.status is not None or selection.campaign_ids or selection.actions:
         yield sa.false()
     if selection.reason is not None:
         yield sa.func.lower(dead_letters.c.reason).contains(selection.reason.lower(), autoescape=True)

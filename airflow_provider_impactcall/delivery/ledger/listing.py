@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
-from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes
+from airflow_provider_impactcall.delivery.ledger.action_queries import ACTION_COLUMNS, actions_of
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, KEYS_A_QUERY, BatchSizes
 from airflow_provider_impactcall.delivery.ledger.letter_queries import LetterQueries
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, CHANGED, INVALID, Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import CallState
 
 _OF_LETTERS = ("problems", "row", "times")
 
-LISTED_COLUMNS = (*CALL_COLUMNS, *_OF_LETTERS)
+LISTED_COLUMNS = (*CALL_COLUMNS, *_OF_LETTERS, *ACTION_COLUMNS)
 """The columns of what is listed. ``problems`` is a list of ``{"parameter": ..., "code": ...}``; it, ``row`` and
-``times`` are None of a call."""
+``times`` are None of a call. The last ones are what became of a delivered call at impact.com."""
 
 
 class Listing:
@@ -29,6 +32,7 @@ class Listing:
     """
 
     def __init__(self, ledger: Ledger, batch_sizes: BatchSizes = BATCH_SIZES) -> None:
+        self._ledger = ledger
         self._calls = CallQueries(ledger, batch_sizes)
         self._letters = LetterQueries(ledger, batch_sizes)
 
@@ -36,21 +40,21 @@ class Listing:
         """Those that changed, came again or were read last, the last one first."""
         found = self._calls.latest_dated(selection, limit) + self._letters.latest_dated(selection, limit)
         found.sort(key=lambda each: (-each[0], each[1]["key"]))
-        return [_in_columns(row) for _, row in found[:limit]]
+        return list(self._in_columns(row for _, row in found[:limit]))
 
     def newest(self, selection: Selection) -> Iterator[dict[str, Any]]:
         """All of them, those of one state after those of another and each the newest first, in short transactions and
         little memory. One that changes meanwhile may be left out; none comes twice.
         """
-        yield from map(_in_columns, self._calls.newest(selection))
-        yield from map(_in_columns, self._letters.newest(selection))
+        yield from self._in_columns(self._calls.newest(selection))
+        yield from self._in_columns(self._letters.newest(selection))
 
     def each(self, selection: Selection) -> Iterator[dict[str, Any]]:
         """All of them, each once, in no order that means anything, in short transactions and little memory. Only a dead
         letter that is read again meanwhile may be left out.
         """
-        yield from map(_in_columns, self._calls.each(selection))
-        yield from map(_in_columns, self._letters.newest(selection))
+        yield from self._in_columns(self._calls.each(selection))
+        yield from self._in_columns(self._letters.newest(selection))
 
     def count(self, selection: Selection) -> Counter[str]:
         """How many, by state, ``invalid`` and ``changed``. A changed call is among those that are delivered, too."""
@@ -65,13 +69,19 @@ class Listing:
         """How many, each once."""
         return self._calls.total(selection) + self._letters.count(selection)
 
+    def _in_columns(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The same, with what became of them at impact.com."""
+        remaining = iter(rows)
+        while page := list(islice(remaining, KEYS_A_QUERY)):
+            delivered = [row["key"] for row in page if row["state"] == CallState.DELIVERED]
+            actions = actions_of(self._ledger, delivered)
+            for row in page:
+                listed = {**row, **actions.get(row["key"], {})}
+                yield {name: listed.get(name) for name in LISTED_COLUMNS}
+
 
 def problems_in_words(problems: Sequence[Mapping[str, str]] | None) -> str | None:
     """The problems of a dead letter as text, for a cell of a table or of CSV; of a call, None."""
     if problems is None:
         return None
     return ", ".join(f"{problem['parameter']}: {problem['code']}" for problem in problems)
-
-
-def _in_columns(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row.get(name) for name in LISTED_COLUMNS}

@@ -21,6 +21,8 @@ from airflow_provider_impactcall.delivery.ledger.mysql import (
 )
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
+    action_readings,
+    call_actions,
     changed_calls,
     dead_letters,
     marks,
@@ -60,6 +62,11 @@ def _compare_exactly(steps: Steps) -> None:
         steps.give_way()
 
 
+def _add_actions(steps: Steps) -> None:
+    """The tables of what became of delivered calls at impact.com."""
+    steps.create([call_actions, action_readings])
+
+
 @dataclass(frozen=True)
 class Migration:
     """A change of the tables, or of what they hold.
@@ -80,6 +87,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("0001_first_release"),
     Migration("0002_dead_letters", _add_rows),
     Migration("0003_compare_exactly", _compare_exactly, dialect="mysql"),
+    Migration("0004_actions", _add_actions),
 )
 """All there are, in order. What a later one needs is added to its end."""
 

@@ -17,6 +17,7 @@ from airflow_provider_impactcall.delivery.ledger.edits import Author, Edit
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
+    call_actions,
     calls,
     changed_calls,
     dead_letters,
@@ -45,8 +46,9 @@ def purgeable(ledger: Ledger, before: datetime) -> Counter[str]:
 
 
 def purge(ledger: Ledger, before: datetime, author: Author, batch_sizes: BatchSizes = BATCH_SIZES) -> Counter[str]:
-    """Forget calls that were settled before a time, with their history and their marks; dead letters that were read
-    last before it, dismissed or not; and the runs that are left without any, with what they counted.
+    """Forget calls that were settled before a time, with their history, their marks and what became of them at
+    impact.com; dead letters that were read last before it, dismissed or not; and the runs that are left without any,
+    with what they counted.
 
     A delivered call that is forgotten and read again is sent again. Calls of unknown fate are never forgotten.
 
@@ -109,7 +111,7 @@ def _purge_calls(keys: Sequence[str], before: datetime, connection: Connection) 
     )
     locking = sa.select(calls.c.key, calls.c.state).where(aged).order_by(calls.c.key).with_for_update()
     states = dict(connection.execute(locking).all())
-    for of_calls in (events, changed_calls):
+    for of_calls in (events, changed_calls, call_actions):
         connection.execute(sa.delete(of_calls).where(of_calls.c.key.in_(list(states))))
     connection.execute(sa.delete(calls).where(calls.c.key.in_(list(states))))
     return Counter(states.values())

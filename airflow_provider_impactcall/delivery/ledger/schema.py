@@ -156,9 +156,49 @@ changed_calls = _table(
 first and last, how often, and the fingerprint of what came last. It counts only of a delivered call, and goes once the
 call comes as it was sent."""
 
+call_actions = _table(
+    "impactcall_action",
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("namespace", sa.String(255), nullable=False),
+    sa.Column("CampaignId", sa.String(64), nullable=False),
+    sa.Column("MediaId", sa.String(64), nullable=False),
+    sa.Column("delivered_at", _moment, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("action_id", sa.String(64)),
+    sa.Column("created_at", _moment),
+    sa.Column("locking_at", _moment),
+    sa.Column("cleared_at", _moment),
+    sa.Column("payout", sa.String(32)),
+    sa.Column("amount", sa.String(32)),
+    sa.Column("currency", sa.String(3)),
+    sa.Column("first_at", _moment, nullable=False),
+    sa.Column("changed_at", _moment, nullable=False),
+    # One action is of one call; NULL is none, of which there may be many.
+    sa.Index("ix_impactcall_action_id", "action_id", "namespace", unique=True),
+    # With all that they are counted by.
+    sa.Index(
+        "ix_impactcall_action_counts",
+        *("namespace", "delivered_at", "MediaId", "CampaignId", "state", "cleared_at"),
+        mysql_length={"namespace": 64},
+    ),
+)
+"""A row a delivered call that was looked for among impact.com's actions: what became of it there.
+
+``state`` is an :class:`.ActionState`. ``CampaignId``, ``MediaId`` and ``delivered_at`` are the call's own, which stay
+as they are once it is delivered. ``action_id`` and the times after it are the action's, as impact.com says; ``payout``,
+``amount`` and ``currency`` are NULL unless somebody asked for them to be kept. ``first_at``: when the call was looked
+for first; ``changed_at``: when what is known of it last changed."""
+
+action_readings = _table(
+    "impactcall_action_reading",
+    sa.Column("namespace", sa.String(255), primary_key=True),
+    sa.Column("CampaignId", sa.String(64), primary_key=True),
+    sa.Column("updates_until", _moment, nullable=False),
+)
+"""A row a campaign whose actions are followed: until when their updates were read, by the reader's clock."""
+
 run_rows = _table(
     "impactcall_run_row",
-    tables,
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
     sa.Column("run_id", sa.String(32), nullable=False, index=True),
     sa.Column("outcome", sa.String(16), nullable=False),

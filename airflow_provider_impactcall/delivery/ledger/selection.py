@@ -17,11 +17,12 @@ from airflow_provider_impactcall.delivery.ledger.entries import (
 from airflow_provider_impactcall.delivery.ledger.rules import DIED
 from airflow_provider_impactcall.delivery.ledger.schema import (
     UNDELIVERED,
+    call_actions,
     calls,
     changed_calls,
     runs,
 )
-from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
+from airflow_provider_impactcall.delivery.outcome import ActionState, CallState, ReasonCode
 from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
 
 STATES = tuple(state.value for state in CallState)
@@ -31,6 +32,12 @@ INVALID, CHANGED = "invalid", "changed"
 LISTED = (*STATES, INVALID, CHANGED)
 """What can be asked for: the states of calls; ``invalid``, rows that were rejected here (dead letters); and
 ``changed``, delivered calls that came again with other content."""
+
+
+CLEARED, NOT_FOLLOWED = "cleared", "not_followed"
+ACTIONS = (*(state.value for state in ActionState), CLEARED, NOT_FOLLOWED)
+"""What delivered calls can be asked for by: what became of them at impact.com; ``cleared``, the approved ones that were
+released for payment; and ``not_followed``, those that nobody has looked for among its actions."""
 
 
 _LEFT_OPEN = sa.and_(calls.c.state == CallState.OPEN.value, sa.not_(ALIVE))
@@ -73,7 +80,10 @@ SHOWN = (
 """Of :data:`WITH_MARKS` or :data:`MARKED`."""
 
 
-MOMENTS = ("first_at", "changed_at", "came_again_at", "at", "started_at", "ended_at")
+MOMENTS = (
+    *("first_at", "changed_at", "came_again_at", "at", "started_at", "ended_at"),
+    *("action_created_at", "action_locking_at", "action_cleared_at", "action_changed_at"),
+)
 """The columns that are times."""
 
 
@@ -91,8 +101,8 @@ _OF_DELIVERED = (
 
 @dataclass(frozen=True)
 class Selection:
-    """Which calls and dead letters. Every condition that is given holds; a dead letter has no ``status`` and no
-    campaign.
+    """Which calls and dead letters. Every condition that is given holds; a dead letter has no ``status``, no campaign
+    and no action.
 
     :param states: any of :data:`LISTED`; empty for all
     :param reason: a part of the reason, in any case
@@ -104,7 +114,8 @@ class Selection:
     :param campaign_ids: any of these; empty for all
     :param reason_code: a :class:`.ReasonCode`, or the :class:`.ProblemCode` of a dead letter's first problem
     :param status: the HTTP status of the answer that decided it; 0 if no answer did
-    :raises InvalidOption: for a state or code that there is not, or a time without an offset from UTC
+    :param actions: what became of a delivered call at impact.com, any of :data:`ACTIONS`; empty for all calls
+    :raises InvalidOption: for a state, an action or a code that there is not, or a time without an offset from UTC
     """
 
     states: Collection[str] = ()
@@ -117,6 +128,7 @@ class Selection:
     campaign_ids: Collection[str] = ()
     reason_code: str | None = None
     status: int | None = None
+    actions: Collection[str] = ()
 
     def __post_init__(self) -> None:
         # As plain text: a driver may convert a value by the name of its class.
@@ -124,6 +136,10 @@ class Selection:
         strange = sorted(set(self.states) - set(LISTED))
         if strange:
             raise InvalidOption(f"state must be one of {', '.join(LISTED)}, and not {', '.join(map(repr, strange))}")
+        object.__setattr__(self, "actions", tuple(map(str, self.actions)))
+        strange = sorted(set(self.actions) - set(ACTIONS))
+        if strange:
+            raise InvalidOption(f"action must be one of {', '.join(ACTIONS)}, and not {', '.join(map(repr, strange))}")
         codes = dict.fromkeys((*ReasonCode, *ProblemCode))
         if self.reason_code is not None and self.reason_code not in codes:
             raise InvalidOption(f"reason_code must be one of {', '.join(codes)}, and not {self.reason_code!r}")
@@ -197,6 +213,9 @@ class Selection:
         yield from self.period_of(calls.c.changed_at)
         if self.call_session_ids:
             yield calls.c.CallSessionId.in_(tuple(self.call_session_ids))
+        if self.actions:
+            yield calls.c.state == CallState.DELIVERED.value
+            yield sa.or_(*map(_became, self.actions))
         if self.media_ids:
             yield calls.c.MediaId.in_(tuple(self.media_ids))
         if self.campaign_ids:
@@ -223,6 +242,17 @@ class Selection:
             yield moment >= self.since.timestamp()
         if self.until is not None:
             yield moment < self.until.timestamp()
+
+
+def _became(action: str) -> ColumnElement[bool]:
+    """What holds of the calls that this became of."""
+    row = sa.select(call_actions.c.key).where(call_actions.c.key == calls.c.key)
+    if action == NOT_FOLLOWED:
+        return sa.not_(row.exists())
+    if action == CLEARED:
+        cleared = (call_actions.c.state == ActionState.APPROVED.value, call_actions.c.cleared_at.is_not(None))
+        return row.where(*cleared).exists()
+    return row.where(call_actions.c.state == action).exists()
 
 
 def status_of(given: int | str) -> int:
