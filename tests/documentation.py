@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 START = ROOT / "docs" / "index.md"
 OPERATING = ROOT / "docs" / "operating.md"
+FOLLOWING = ROOT / "docs" / "following.md"
 DRY_RUN = ROOT / "docs" / "dry-run.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
 

@@ -15,11 +15,11 @@ MAPPING_FILES = (".yaml", ".yml", ".json")
 _LONGEST_AGE = 36_500
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        given = datetime.fromisoformat(text)
         # Near the first and the last year, a time may have no equal in UTC.
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ArgumentTypeError("must be a date or time in ISO 8601, such as 2026-09-10 or 2026-09-10T22:55Z") from None
 
@@ -97,16 +97,24 @@ SELECTION = (
     ),
     argument(
         "--since",
-        type=_moment,
+        type=moment,
         metavar="TIME",
         help="calls that changed at this time or later; of changed ones, that came again then, and of invalid rows, "
         "that were read last then: a date or time in ISO 8601, in UTC if it has no offset",
     ),
     argument(
         "--until",
-        type=_moment,
+        type=moment,
         metavar="TIME",
         help="the same, before this time",
+    ),
+    argument(
+        "--action",
+        action="extend",
+        type=string_list_type,
+        metavar="ACTION",
+        help="delivered calls of which this became at impact.com: pending, approved, cleared, reversed, other, none, "
+        "ambiguous, or not_followed; several with commas, or given several times",
     ),
     argument("--call-session-id", **SESSION_ID),
 )
@@ -134,6 +142,14 @@ LEDGER = (
         metavar="NAME",
         help="as the delivering tasks have it (default: the endpoint's origin)",
     ),
+)
+API_CONN_ID = argument(
+    "--api-conn-id",
+    type=not_empty,
+    default="impact_api_default",
+    metavar="ID",
+    help="a connection with the account's ordinary API credentials, AccountSID and AuthToken "
+    "(default: impact_api_default)",
 )
 AUTHOR = (
     argument("--why", required=True, metavar="TEXT", help="the reason, which is kept with each change"),

@@ -88,6 +88,23 @@ def reconcile_calls(args: Namespace, results: TextIO) -> None:
 
 
 @command
+def follow_calls(args: Namespace, results: TextIO) -> None:
+    """Follow delivered calls to their payout."""
+    author = _author(args)
+    with rows_given(args) as (rows, options):
+        following = hook_of(args).follow_with(
+            rows,
+            author,
+            options,
+            api_conn_id=args.api_conn_id,
+            since=args.since,
+            until=args.until,
+            keep_amounts=args.keep_amounts,
+        )
+    show([following.as_dict()], args.output, results)
+
+
+@command
 def purge_calls(args: Namespace, results: TextIO) -> None:
     """Forget old calls, and rows that were rejected here long ago."""
     author = _author(args)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, GroupCommand, lazy_load_command
 
 from airflow_provider_impactcall.cli.arguments import (
+    API_CONN_ID,
     AUTHOR,
     CONSENT,
     FILE_HELP,
@@ -18,6 +19,7 @@ from airflow_provider_impactcall.cli.arguments import (
     SESSION_ID,
     age_in_days,
     argument,
+    moment,
     not_empty,
     positive,
 )
@@ -79,6 +81,12 @@ COMMANDS: Sequence[ActionCommand] = (
         "looking.count_calls",
         "Count calls by state, and invalid rows",
         *SELECTION,
+        argument(
+            "--actions",
+            action="store_true",
+            help="instead, of the calls that were delivered between --since and --until, by partner and campaign: how "
+            "many became actions, and how far these have come",
+        ),
         ARG_OUTPUT,
         more="Changed calls are among the delivered ones too.",
     ),
@@ -146,17 +154,33 @@ COMMANDS: Sequence[ActionCommand] = (
         "changing.reconcile_calls",
         "Look for unknown calls among impact.com's actions, and record those found as delivered",
         *ROWS,
-        argument(
-            "--api-conn-id",
-            type=not_empty,
-            default="impact_api_default",
-            metavar="ID",
-            help="a connection with the account's ordinary API credentials, AccountSID and AuthToken "
-            "(default: impact_api_default)",
-        ),
+        API_CONN_ID,
         *AUTHOR,
         ARG_OUTPUT,
         more="That a call is not there proves nothing: one that does not pay never becomes an action.",
+    ),
+    _command(
+        "follow",
+        "changing.follow_calls",
+        "Look for delivered calls among impact.com's actions, and keep what became of each",
+        *ROWS,
+        argument(
+            "--since",
+            type=moment,
+            metavar="TIME",
+            help="calls that took place at this time or later: a date or time in ISO 8601, in UTC if it has no offset "
+            "(default: all that are given)",
+        ),
+        argument("--until", type=moment, metavar="TIME", help="the same, before this time"),
+        argument(
+            "--keep-amounts",
+            action="store_true",
+            help="keep the payout, the amount and the currency of each action in the ledger too",
+        ),
+        API_CONN_ID,
+        *AUTHOR,
+        ARG_OUTPUT,
+        more="Calls of unknown fate that are found there are recorded as delivered. Nothing at impact.com is changed.",
     ),
     _command(
         "purge",

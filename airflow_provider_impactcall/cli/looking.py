@@ -6,17 +6,20 @@ import json
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import Any, TextIO
 
 from airflow_provider_impactcall.cli.inputs import rows_given
 from airflow_provider_impactcall.cli.messages import say
-from airflow_provider_impactcall.cli.running import Failed, command, hook_of, selection_of, show
+from airflow_provider_impactcall.cli.running import Failed, WrongUsage, command, hook_of, selection_of, show
 from airflow_provider_impactcall.delivery.dry_run.page import page_of
+from airflow_provider_impactcall.delivery.ledger.action_queries import ActionQueries
 from airflow_provider_impactcall.delivery.ledger.listing import Listing
+from airflow_provider_impactcall.delivery.ledger.periods import Period
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
-from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, INVALID, LISTED
+from airflow_provider_impactcall.delivery.ledger.selection import CALL_COLUMNS, INVALID, LISTED, Selection
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.integration.export_files import as_csv, csv_text, write_file
 from airflow_provider_impactcall.integration.files import STANDARD
@@ -33,6 +36,11 @@ _CHANGED_COLUMNS = (
     *(name for name in _TABLE_COLUMNS if name not in ("reason_code", "attempts")),
     "came_again_at",
 )
+_OF_ACTIONS = (
+    *("CallSessionId", "CampaignId", "MediaId", "EventDate"),
+    *("action_state", "action_id", "action_cleared_at", "action_changed_at"),
+)
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _WIDTH = 120
 
 
@@ -60,6 +68,7 @@ def list_calls(args: Namespace, results: TextIO) -> None:
         total = Listing(ledger).total(selection) if len(rows) == args.limit else len(rows)
     if args.output in ("table", "plain"):
         columns = _CHANGED_COLUMNS if rows and all(row["came_again_at"] for row in rows) else _TABLE_COLUMNS
+        columns = _OF_ACTIONS if selection.actions else columns
         rows = [{name: row[name] for name in columns} for row in rows]
     show(rows, args.output, results)
     if total > len(rows):
@@ -81,9 +90,15 @@ def export_calls(args: Namespace, results: TextIO) -> None:
 
 @command
 def count_calls(args: Namespace, results: TextIO) -> None:
-    """How many calls, by state."""
+    """How many calls, by state; or how far those that were delivered have come at impact.com."""
+    selection = selection_of(args)
+    if args.actions and selection != Selection(since=args.since, until=args.until):
+        raise WrongUsage("--actions goes with --since and --until, and with no other condition")
     with hook_of(args).ledger() as ledger:
-        counts = Listing(ledger).count(selection_of(args))
+        if args.actions:
+            show(ActionQueries(ledger).ways(_period(args.since, args.until)), args.output, results)
+            return
+        counts = Listing(ledger).count(selection)
     show([{"state": state, "calls": counts[state]} for state in LISTED if counts[state]], args.output, results)
 
 
@@ -102,6 +117,12 @@ def list_runs(args: Namespace, results: TextIO) -> None:
     if args.output in ("table", "plain"):
         rows = [_in_short(row) for row in rows]
     show(rows, args.output, results)
+
+
+def _period(since: datetime | None, until: datetime | None) -> Period | None:
+    if since is None and until is None:
+        return None
+    return Period(since or _FIRST, until or datetime.now(UTC))
 
 
 def _in_short(run: Mapping[str, Any]) -> dict[str, Any]:

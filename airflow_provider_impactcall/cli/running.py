@@ -77,6 +77,7 @@ def selection_of(args: Namespace) -> Selection:
         since=args.since,
         until=args.until,
         call_session_ids=tuple(args.call_session_id or ()),
+        actions=tuple(args.action or ()),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Unpack
 
@@ -13,17 +15,27 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID
 from airflow_provider_impactcall.delivery.actions import CallIdentity
+from airflow_provider_impactcall.delivery.ledger.call_actions import CallActions
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.matching import Matching
+from airflow_provider_impactcall.delivery.outcome import ActionState, CallState
+from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.connection import Account, account, connection_of
 from airflow_provider_impactcall.integration.files import opened
-from airflow_provider_impactcall.integration.impact_actions import EventSpans, list_of_actions, note_others
+from airflow_provider_impactcall.integration.impact_actions import (
+    EventSpans,
+    list_of_actions,
+    note_others,
+    read_updates,
+)
 from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
 from airflow_provider_impactcall.integration.ledger_rows import LedgerRows
 from airflow_provider_impactcall.integration.options import RowKeywords, RowOptions, row_options_of
 from airflow_provider_impactcall.integration.text_files import CsvFormat
+
+_OF_DELIVERED = ("delivered", "pending", "approved", "cleared", "reversed", "other", "none")
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,46 @@ class Reconciliation:
     unknown: int
     proven: int
     ambiguous: int
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Following:
+    """What became of calls at impact.com.
+
+    :param rows: rows read
+    :param filtered: rows that the vendor's preset leaves out
+    :param rejected: rows that are no valid call
+    :param unknown: calls of unknown fate before, of those that were looked for
+    :param proven: those of them that were found, and are delivered from now on
+    :param delivered: delivered calls that were looked for, those that were proven too
+    :param pending: those of them whose action is not decided yet
+    :param approved: whose action is approved
+    :param cleared: of the approved ones, whose action was released for payment
+    :param reversed: whose action was taken back
+    :param other: whose action is in a state that this version does not know
+    :param none: that are no action
+    :param ambiguous: that an action may be of, and that share it with others; those of unknown fate too
+    :param updated: known actions of other calls of the same campaigns that changed since they were read last
+    """
+
+    rows: int
+    filtered: int
+    rejected: int
+    unknown: int
+    proven: int
+    delivered: int
+    pending: int
+    approved: int
+    cleared: int
+    reversed: int
+    other: int
+    none: int
+    ambiguous: int
+    updated: int
 
     def as_dict(self) -> dict[str, int]:
         """The counts by name."""
@@ -200,6 +252,97 @@ class ImpactCallLedgerHook(BaseHook):
             ambiguous=doubts.counts["ambiguous"],
         )
 
+    def follow(
+        self,
+        rows: Any,
+        author: Author,
+        *,
+        api_conn_id: str = DEFAULT_API_CONN_ID,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        keep_amounts: bool = False,
+        **options: Unpack[RowKeywords],
+    ) -> Following:
+        """Look for delivered calls among impact.com's actions, and keep what became of each: pending, approved,
+        cleared, reversed, or no action. What :meth:`reconcile` proves of calls of unknown fate, this proves too.
+
+        Known actions of the rows' campaigns that changed since they were read last are brought up to date as well,
+        whenever their calls took place. Nothing at impact.com is changed.
+
+        :param rows: every call of the time in question, as :meth:`reconcile` takes them
+        :param api_conn_id: as :meth:`reconcile` has it
+        :param since: look for calls that took place at this time or later; None for all that are among the rows
+        :param until: the same, before this time
+        :param keep_amounts: keep the payout, the amount and the currency of each action too
+        :param options: every field of :class:`.RowOptions`, by its name
+        :raises InvalidOption: if an option or a connection is wrong
+        :raises LedgerUnusable: if the ledger cannot be reached
+        :raises ReadBackFailed: if impact.com does not answer as it should
+        :raises TypeError: for a keyword that is not an option
+        """
+        return self.follow_with(
+            rows,
+            author,
+            row_options_of("follow", options),
+            api_conn_id=api_conn_id,
+            since=since,
+            until=until,
+            keep_amounts=keep_amounts,
+        )
+
+    def follow_with(
+        self,
+        rows: Any,
+        author: Author,
+        options: RowOptions,
+        *,
+        api_conn_id: str = DEFAULT_API_CONN_ID,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        keep_amounts: bool = False,
+    ) -> Following:
+        """As :meth:`follow`, with the options as an object."""
+        time = _EventTime(since, until)
+        with opened(rows, CsvFormat.of(options)) as found:
+            return self._follow(found, author, options, api_conn_id, time, keep_amounts=keep_amounts)
+
+    def _follow(
+        self, rows: Any, author: Author, options: RowOptions, api_conn_id: str, time: _EventTime, *, keep_amounts: bool
+    ) -> Following:
+        settings = self._account()
+        given = LedgerRows(settings, rows, options)
+        began, spans, campaign_ids = datetime.now(UTC), EventSpans(), set()
+        with list_of_actions(api_conn_id) as reader, self._opened(settings) as ledger, Matching() as matching:
+            for claim, entry in given.known(ledger):
+                identity = CallIdentity.of_call(claim.call)
+                campaign_ids.add(identity.campaign_id)
+                if not time.has(identity.at):
+                    continue
+                in_doubt = entry is not None and entry.in_doubt
+                arrived = entry is not None and (in_doubt or entry.state is CallState.DELIVERED)
+                # One that impact.com does not list is not looked for.
+                if not arrived or spans.note(identity):
+                    matching.add(claim.key, identity, in_doubt=in_doubt)
+            given.log_rejects()
+            spans.read(reader, matching)
+            note_others(ledger, matching)
+            doubts = _Doubts(matching)
+            proven = doubts.prove(ledger, author)
+            actions = CallActions(ledger, author, keep_amounts=keep_amounts)
+            with actions.run():
+                counts = actions.record(matching.matches())
+                updated = read_updates(reader, actions, campaign_ids, began)
+        return Following(
+            rows=given.counts.total(),
+            filtered=given.counts["filtered"],
+            rejected=given.counts["rejected"],
+            unknown=doubts.counts["unknown"],
+            proven=proven,
+            **{name: counts[name] for name in _OF_DELIVERED},
+            ambiguous=counts[ActionState.AMBIGUOUS] + doubts.counts["ambiguous"],
+            updated=updated,
+        )
+
     def _account(self) -> Account:
         return account(connection_of(self.impactcall_conn_id))
 
@@ -212,6 +355,25 @@ class ImpactCallLedgerHook(BaseHook):
                 yield ledger
         finally:
             ledger.close()
+
+
+class _EventTime:
+    """When the calls that are looked for took place.
+
+    :raises InvalidOption: if the times have no offset, or no time is between them
+    """
+
+    def __init__(self, since: datetime | None, until: datetime | None) -> None:
+        if any(moment is not None and moment.tzinfo is None for moment in (since, until)):
+            raise InvalidOption("since and until must have an offset from UTC")
+        if since is not None and until is not None and since >= until:
+            raise InvalidOption("since must be before until")
+        self._since = -math.inf if since is None else since.timestamp()
+        self._until = math.inf if until is None else until.timestamp()
+
+    def has(self, at: int) -> bool:
+        """Whether a call of this second is looked for."""
+        return self._since <= at < self._until
 
 
 class _Doubts:

@@ -1,4 +1,5 @@
-"""The ledger after the fact, as tasks: adopt what was sent before, reconcile what is unknown, purge what is old.
+"""The ledger after the fact, as tasks: adopt what was sent before, reconcile what is unknown, follow what was delivered
+to its payout, purge what is old.
 
 What a person decides of single calls and rows is in :mod:`~airflow_provider_impactcall.operators.corrections`, and the
 export of all that there is in :mod:`~airflow_provider_impactcall.operators.exports`.
@@ -44,6 +45,7 @@ __all__ = [
     "CorrectLedgerOperator",
     "DismissRowsOperator",
     "ExportLedgerOperator",
+    "FollowActionsOperator",
     "MigrateLedgerOperator",
     "PurgeLedgerOperator",
     "ReconcileCallsOperator",
@@ -203,6 +205,65 @@ class ReconcileCallsOperator(CorrectFromSqlOperator):
         reconciliation = self.correct_from_sql(context, reconcile).as_dict()
         log.info("Reconciled: %s", reconciliation)
         return reconciliation
+
+
+class FollowActionsOperator(CorrectFromSqlOperator):
+    """Looks for delivered calls among impact.com's actions, and keeps what became of each: pending, approved, cleared,
+    reversed, or no action. What :class:`ReconcileCallsOperator` proves, this proves too. Nothing at impact.com is
+    changed.
+
+    Run daily over the days whose calls may still become actions; known actions of the same campaigns that changed are
+    brought up to date, whenever their calls took place.
+
+    :param api_conn_id: as :class:`ReconcileCallsOperator` has it (templated)
+    :param since: look for calls that took place at this time or later: a datetime or ISO 8601, in UTC if it has no
+        offset; None for all that the query returns (templated)
+    :param until: before this time, likewise (templated)
+    :param keep_amounts: keep the payout, the amount and the currency of each action in the ledger too
+    """
+
+    template_fields: Sequence[str] = ("api_conn_id", "since", "until", *CorrectFromSqlOperator.template_fields)
+
+    @names_options_of(CorrectFromSqlOperator)
+    def __init__(
+        self,
+        *,
+        api_conn_id: str = DEFAULT_API_CONN_ID,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        keep_amounts: bool = False,
+        why: str = "followed to its payout",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(why=why, **kwargs)
+        self.api_conn_id = api_conn_id
+        self.since = since
+        self.until = until
+        self.keep_amounts = keep_amounts
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Follow the calls.
+
+        :return: ``rows``, ``filtered``, ``rejected``; of calls ``unknown`` before, ``proven``; of ``delivered`` ones
+            ``pending``, ``approved``, ``cleared`` (of the approved ones), ``reversed``, ``other``, ``none`` and
+            ``ambiguous``; and ``updated``, how many known actions of other calls changed
+        """
+        from airflow_provider_impactcall.integration.selections import moment_of
+
+        def follow(hook: ImpactCallLedgerHook, rows: Any, author: Author, options: RowOptions) -> dict[str, int]:
+            return hook.follow_with(
+                rows,
+                author,
+                options,
+                api_conn_id=self.api_conn_id,
+                since=moment_of("since", self.since) if self.since else None,
+                until=moment_of("until", self.until) if self.until else None,
+                keep_amounts=self.keep_amounts,
+            ).as_dict()
+
+        following = self.correct_from_sql(context, follow)
+        log.info("Followed: %s", following)
+        return following
 
 
 class PurgeLedgerOperator(CorrectLedgerOperator):

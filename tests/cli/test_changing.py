@@ -313,6 +313,36 @@ def test_unknown_calls_that_are_actions_are_proven_delivered(
     assert impactcall(*ask, "nowhere").status == 1
 
 
+def test_delivered_calls_are_followed_to_their_payout(
+    ledger: Sandbox, impactcall: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = json.loads(examples.connection(ledger)) | {"login": "IRabc123", "extra": {}}
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACT_API", json.dumps(api))
+    paid = examples.call("paid", EventDate="2026-09-11T10:00:00+00:00")
+    ImpactCallHook().deliver([paid])
+    ledger.decide("APPROVED", [3])
+    file = csv_file(tmp_path / "calls.csv", [paid, examples.call("delivered"), examples.call("unknown")])
+    since = ("--since", "2026-09-11T07:00", "--until", "2026-09-12")
+    done = impactcall("follow", "--file", file, *WHY, "-o", "json", "--api-conn-id", "impact_api", *since)
+    assert (done.status, done.err) == (0, "")
+    assert {name: count for name, count in done.rows[0].items() if count != "0"} == {
+        "rows": "3",
+        "delivered": "1",
+        "approved": "1",
+    }
+    (row,) = impactcall("list", "--action", "approved,cleared", "-o", "json").rows
+    assert (row["CallSessionId"], row["action_id"], row["payout"]) == ("paid", "1000.4000.3", None)
+    impactcall("follow", "--file", file, *WHY, "--api-conn-id", "impact_api", "--keep-amounts")
+    (row,) = impactcall("list", "--action", "approved", "-o", "json").rows
+    assert (row["payout"], row["currency"]) == ("25.00", "USD")
+    (way,) = impactcall("count", "--actions", "--since", "2026-01-01", "-o", "json").rows
+    counts = [int(way[name]) for name in ("delivered", "actions", "approved", "ambiguous", "not_followed")]
+    assert counts == [3, 1, 1, 2, 0], "the two others are of one caller and second"
+    assert impactcall("count", "--actions", "--until", "2026-01-01", "-o", "json").rows == []
+    assert impactcall("count", "--actions", "--state", "delivered").status == 2
+    assert impactcall("list", "--action", "paid").status == 1
+
+
 def test_a_purge_forgets_what_is_settled_and_says_so_first(ledger: Sandbox, impactcall: Command) -> None:
     assert impactcall("purge", "--older-than", "1", *WHY).counts == [[]]
     done = impactcall("purge", "--older-than", "0.0000001", *WHY, stdin="yes\n")

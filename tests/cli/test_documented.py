@@ -19,7 +19,7 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.cli.conftest import Command, states
-from tests.documentation import DRY_RUN, OPERATING, README, blocks, commands, sessions
+from tests.documentation import DRY_RUN, FOLLOWING, OPERATING, README, blocks, commands, sessions
 from tests.records.vendors.payloads import PAYLOADS, load
 
 DAY = 24 * 60 * 60
@@ -69,6 +69,20 @@ def test_operating(endpoint: Sandbox, impactcall: Command) -> None:
         assert done.status == int("and were not adopted" in done.err)
         assert words[1] == "runs" or lines_of(done.out, done.err) == lines_of(*shown), words
     assert runs
+
+
+def test_following(endpoint: Sandbox, impactcall: Command) -> None:
+    made = [a_call(number, MediaId=20000 if number < 2 else 10000) for number in range(6)]
+    made.append(a_call(6, CallStatus="CANCEL"))
+    assert ImpactCallHook().deliver(made).delivered == 7
+    Path("calls-of-the-week.jsonl").write_text("\n".join(map(json.dumps, made)))
+    for number, (words, shown) in enumerate(sessions(FOLLOWING)):
+        done = impactcall(*words[1:])
+        assert (done.status, lines_of(done.out, done.err)) == (0, lines_of(*shown)), words
+        if number == 0:
+            endpoint.decide("APPROVED", [1, 2, 3])
+            endpoint.decide("CLEARED", [1])
+            endpoint.decide("REVERSED", [4])
 
 
 def test_dry_run(impactcall: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

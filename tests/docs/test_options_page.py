@@ -19,6 +19,7 @@ from airflow_provider_impactcall.operators.ledger import (
     AdoptCallsOperator,
     CorrectLedgerOperator,
     DismissRowsOperator,
+    FollowActionsOperator,
     PurgeLedgerOperator,
     ReconcileCallsOperator,
     RequeueCallsOperator,
@@ -80,7 +81,9 @@ def test_each_option_is_what_the_page_says() -> None:
                 assert bool(templated) is (FIELD_OF.get(name, name) in DeliverCallsOperator.template_fields)
 
 
-@pytest.mark.parametrize("operator", [ReconcileCallsOperator, AdoptCallsOperator, PurgeLedgerOperator])
+@pytest.mark.parametrize(
+    "operator", [ReconcileCallsOperator, FollowActionsOperator, AdoptCallsOperator, PurgeLedgerOperator]
+)
 def test_options_of_corrections(operator: type[BaseOperator]) -> None:
     (row,) = re.findall(rf"^\| `{operator.__name__}` \| (.+?) \|", PAGE, re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", row)) - {"timedelta"}
@@ -116,6 +119,7 @@ def test_options_of_what_a_person_selects() -> None:
 _OPTIONS_OF_CORRECTIONS = {
     *("why", "sql", "sql_conn_id", "parameters", "hook_params", "mapping", "constants", "timezone", "vendor"),
     *("prefiltered", "nulls", "key"),
+    *("since", "until", "keep_amounts"),
     *("api_conn_id", "older_than", "impactcall_conn_id", "ledger_conn_id", "ledger_namespace"),
 }
 

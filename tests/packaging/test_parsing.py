@@ -83,6 +83,7 @@ def test_everything_parses_and_reaches_nothing(parsed: dict[str, dict[str, Any]]
             "dismiss",
             "export",
             "finished_calls",
+            "follow",
             "mapped",
             "migrate",
             "purge",

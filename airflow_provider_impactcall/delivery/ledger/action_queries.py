@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import in_parts
-from airflow_provider_impactcall.delivery.ledger.periods import Period, moment_of, zulu
+from airflow_provider_impactcall.delivery.ledger.periods import Period, moment_of
 from airflow_provider_impactcall.delivery.ledger.queries import readable
 from airflow_provider_impactcall.delivery.ledger.schema import call_actions, calls
 from airflow_provider_impactcall.delivery.ledger.selection import CLEARED, NOT_FOLLOWED
@@ -92,7 +92,7 @@ class ActionQueries:
                 if state == ActionState.APPROVED:
                     counts[media_id, campaign_id][CLEARED] = of_cleared
                 if state == ActionState.NONE:
-                    since[media_id, campaign_id] = zulu(moment_of(oldest))
+                    since[media_id, campaign_id] = moment_of(oldest).isoformat(timespec="milliseconds")
         most = sorted(counts.items(), key=lambda each: (-each[1]["delivered"], each[0]))
         return [_way(*who, of, since.get(who)) for who, of in most if of["delivered"]]
 

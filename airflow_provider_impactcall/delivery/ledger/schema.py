@@ -158,6 +158,7 @@ call comes as it was sent."""
 
 call_actions = _table(
     "impactcall_action",
+    tables,
     sa.Column("key", sa.String(32), primary_key=True),
     sa.Column("namespace", sa.String(255), nullable=False),
     sa.Column("CampaignId", sa.String(64), nullable=False),
@@ -191,6 +192,7 @@ for first; ``changed_at``: when what is known of it last changed."""
 
 action_readings = _table(
     "impactcall_action_reading",
+    tables,
     sa.Column("namespace", sa.String(255), primary_key=True),
     sa.Column("CampaignId", sa.String(64), primary_key=True),
     sa.Column("updates_until", _moment, nullable=False),
@@ -199,6 +201,7 @@ action_readings = _table(
 
 run_rows = _table(
     "impactcall_run_row",
+    tables,
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
     sa.Column("run_id", sa.String(32), nullable=False, index=True),
     sa.Column("outcome", sa.String(16), nullable=False),

@@ -15,6 +15,7 @@ from airflow_provider_impactcall.operators.ledger import (
     AdoptCallsOperator,
     DismissRowsOperator,
     ExportLedgerOperator,
+    FollowActionsOperator,
     MigrateLedgerOperator,
     PurgeLedgerOperator,
     ReconcileCallsOperator,
@@ -56,6 +57,7 @@ with DAG("everything", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC
     SqlToImpactCallOperator(task_id="warehouse", **query, **TO_DELIVER, **RETRIES)
     AdoptCallsOperator(task_id="adopt", **query, **TO_CORRECT)
     ReconcileCallsOperator(task_id="reconcile", **query, **TO_CORRECT)
+    FollowActionsOperator(task_id="follow", since="{{ ds }}", keep_amounts=True, **query, **TO_CORRECT)
     ExportLedgerOperator(task_id="export", sql_conn_id=WAREHOUSE, table="calls", **TO_DELIVER)
     MigrateLedgerOperator(task_id="migrate", ledger_conn_id="embedded")
     PurgeLedgerOperator(task_id="purge", older_than=400, **TO_CORRECT)
