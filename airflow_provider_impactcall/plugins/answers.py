@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_impactcall.delivery.ledger import remedies
+from airflow_provider_impactcall.delivery.ledger.action_queries import WAY_COLUMNS, ActionQueries
 from airflow_provider_impactcall.delivery.ledger.listing import LISTED_COLUMNS
 from airflow_provider_impactcall.delivery.ledger.overview import BREAKDOWN, Overview
 from airflow_provider_impactcall.delivery.ledger.periods import Period, zulu
@@ -45,6 +46,7 @@ COLUMNS = {
     "over-time": ("at", *BREAKDOWN, INVALID),
     "partners": ("MediaId", "calls", *BREAKDOWN, INVALID),
     "campaigns": ("CampaignId", "calls", *BREAKDOWN),
+    "actions": WAY_COLUMNS,
     "rejected": _REASON_COLUMNS,
     "unknown": _REASON_COLUMNS,
     "invalid": ("reason_code", "parameter", "rows", "not_kept", "reason", "last_at", "what_to_do", "command"),
@@ -93,13 +95,15 @@ class Asked:
     media_ids: Sequence[str] = ()
     campaign_ids: Sequence[str] = ()
     run_ids: Sequence[str] = ()
+    actions: Sequence[str] = ()
     source: str | None = None
     dag_id: str | None = None
     dag_run_id: str | None = None
     limit: int = DEFAULT_CALLS
 
     def __post_init__(self) -> None:
-        several = (self.states, self.call_session_ids, self.media_ids, self.campaign_ids, self.run_ids)
+        of_calls = (self.states, self.call_session_ids, self.media_ids, self.campaign_ids, self.actions)
+        several = (*of_calls, self.run_ids)
         single = (self.namespace, self.reason_code, self.source, self.dag_id, self.dag_run_id)
         if any(len(values) > _MOST_VALUES for values in several):
             raise InvalidOption(f"a parameter may be given at most {_MOST_VALUES} times")
@@ -179,6 +183,10 @@ class Answers:
     def campaigns(self) -> list[dict[str, Any]]:
         """The calls by outcome, for each ``CampaignId``."""
         return self._of().campaigns(self._asked.period())
+
+    def actions(self) -> list[dict[str, Any]]:
+        """How far the delivered calls of each ``MediaId`` and ``CampaignId`` have come at impact.com."""
+        return ActionQueries(self._in(self._namespace)).ways(self._asked.period().counted_one_by_one())
 
     def rejected(self) -> list[dict[str, Any]]:
         """The rejected calls by reason, each with what to do and the command for it."""
@@ -295,11 +303,14 @@ class Answers:
         return self._asked.namespace if self._asked.namespace is not None else next(iter(self._namespaces), "")
 
     def _of(self, namespace: str | None = None) -> Overview:
-        return Overview(Ledger(self._ledger.engine, self._namespace if namespace is None else namespace))
+        return Overview(self._in(self._namespace if namespace is None else namespace))
+
+    def _in(self, namespace: str) -> Ledger:
+        return Ledger(self._ledger.engine, namespace)
 
     @property
     def _rows(self) -> RowOverview:
-        return RowOverview(Ledger(self._ledger.engine, self._namespace))
+        return RowOverview(self._in(self._namespace))
 
     def _reasons(
         self,
@@ -329,6 +340,7 @@ class Answers:
             call_session_ids=tuple(asked.call_session_ids),
             media_ids=tuple(asked.media_ids),
             campaign_ids=tuple(asked.campaign_ids),
+            actions=tuple(asked.actions),
         )
         if not asked.run_ids:
             yield self._of(), selection

@@ -137,6 +137,7 @@ def asked(
     media_id: Annotated[list[str], Query(alias="MediaId")] = [],  # noqa: B006
     campaign_id: Annotated[list[str], Query(alias="CampaignId")] = [],  # noqa: B006
     run_id: Annotated[list[str], Query()] = [],  # noqa: B006
+    action: Annotated[list[str], Query()] = [],  # noqa: B006
     source: str | None = None,
     dag_id: str | None = None,
     dag_run_id: str | None = None,
@@ -154,6 +155,7 @@ def asked(
         media_ids=[each for each in media_id if each],
         campaign_ids=[each for each in campaign_id if each],
         run_ids=[each for each in run_id if each],
+        actions=[each for each in action if each],
         source=(source or "").rstrip("/") or None,
         dag_id=dag_id or None,
         dag_run_id=dag_run_id or None,
@@ -166,6 +168,7 @@ _ANSWERS: Mapping[str, Callable[[Answers], Any]] = {
     "over-time": Answers.over_time,
     "partners": Answers.partners,
     "campaigns": Answers.campaigns,
+    "actions": Answers.actions,
     "rejected": Answers.rejected,
     "unknown": Answers.unknown,
     "invalid": Answers.invalid,

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
+from airflow_provider_impactcall.delivery.outcome import ActionState, Attempt, AttemptResult, ReasonCode
 
 pytest.importorskip("airflow.api_fastapi.core_api.security", reason="there is no page before Airflow 3")
 
@@ -27,7 +28,13 @@ from airflow.models.dag import DagModel
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from airflow_provider_impactcall.delivery.actions import Money
+from airflow_provider_impactcall.delivery.ledger.call_actions import CallActions
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.listing import Listing
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.matching import Listed, Match
 from airflow_provider_impactcall.plugins.application import CORRECTIONS, HEADERS, create
 from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
 from benchmarks.big_ledgers import noted
@@ -37,7 +44,7 @@ from tests.delivery.ledger.earlier import names_of
 from tests.delivery.mixed import NAMESPACE, OK, SCRIPT, TASK, attempted, fill, fill_rows, read_by_a_run
 
 LISTINGS = (
-    *("over-time", "partners", "campaigns", "rejected", "unknown", "invalid", "filtered", "changed"),
+    *("over-time", "partners", "campaigns", "actions", "rejected", "unknown", "invalid", "filtered", "changed"),
     *("calls", "history", "runs"),
 )
 PATHS = (
@@ -200,6 +207,8 @@ ERRORS = (
     ("GET", "api/calls?status=x", 400),
     ("GET", "api/history", 400),
     ("GET", "api/partners?since=2026-01-01T00:00:00Z&until=2026-03-01T00:00:00Z", 400),
+    ("GET", "api/actions?since=2026-01-01T00:00:00Z&until=2026-03-01T00:00:00Z", 400),
+    ("GET", "api/calls?action=paid", 400),
     ("GET", "api/runs?dag_id=a", 400),
     ("GET", "api/calls.csv?limit=x", 400),
     ("GET", "api/history.csv", 400),
@@ -389,6 +398,36 @@ def test_a_script_in_a_reason_stays_text(viewer: TestClient, ledger: Ledger) -> 
     (told,) = answer.json()
     assert told["reason"] == SCRIPT
     assert told["command"].startswith(("airflow impactcall requeue ", "impactcall requeue "))
+
+
+def test_the_way_to_a_payout_and_the_calls_behind_each_figure(viewer: TestClient, ledger: Ledger) -> None:
+    fill(ledger)
+    attempted(ledger, OK, *"abcd", MediaId=20000)
+    author = Author("alice", "daily")
+    actions = CallActions(ledger, author, keep_amounts=True)
+    states = {"a": ActionState.PENDING, "b": ActionState.APPROVED, "c": ActionState.REVERSED}
+    keys = {row["CallSessionId"]: row["key"] for row in Listing(ledger).each(Selection())}
+    listed = {name: Listed(f"1.2.{name}", state, 1.0, 2.0, 3.0, Money("12.50")) for name, state in states.items()}
+    with actions.run():
+        actions.record(Match(keys[name], False, True, action, False) for name, action in listed.items())
+        actions.record([Match(keys["delivered"], False, False, None, False)])
+    first, second = viewer.get("/impactcall/api/actions").json()
+    assert {name: value for name, value in first.items() if value} == {
+        "MediaId": "20000",
+        "CampaignId": "1000",
+        **{"delivered": 4, "actions": 3, "pending": 1, "approved": 1, "cleared": 1, "reversed": 1, "not_followed": 1},
+    }
+    assert (second["delivered"], second["none"], second["not_followed"]) == (2, 1, 1)
+    assert datetime.fromisoformat(second["none_since"]) <= datetime.now(UTC)
+    assert [row["cleared"] for row in rows(viewer, "actions.csv")] == ["1", "0"]
+    for way in (first, second):
+        for name in ("pending", "approved", "cleared", "reversed", "none", "not_followed"):
+            asked = {"action": name, "MediaId": way["MediaId"], "CampaignId": way["CampaignId"]}
+            calls = viewer.get("/impactcall/api/calls", params=asked).json()["calls"]
+            assert len(calls) == way[name], name
+    (call,) = viewer.get("/impactcall/api/history?CallSessionId=b").json()["calls"]
+    shown = [call[name] for name in ("action_state", "action_id", "action_cleared_at", "payout")]
+    assert shown == ["approved", "1.2.b", "1970-01-01T00:00:03.000Z", "12.50"]
 
 
 def test_the_history_of_a_call(viewer: TestClient, ledger: Ledger) -> None:

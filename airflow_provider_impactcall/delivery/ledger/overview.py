@@ -19,7 +19,6 @@ from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.periods import (
     DAY,
     HOUR,
-    LONGEST_COUNT,
     Period,
     moment_of,
     start_of,
@@ -34,7 +33,6 @@ from airflow_provider_impactcall.delivery.ledger.selection import INVALID, MOMEN
 from airflow_provider_impactcall.delivery.ledger.states import PENDING
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
-from airflow_provider_impactcall.exceptions import InvalidOption
 
 BREAKDOWN = ("delivered", "rejected", "unknown", "not_sent")
 """The states that counts are broken down by; ``unknown`` has those that a person requeued as well."""
@@ -186,7 +184,7 @@ class Overview:
         """How many calls of each partner (``MediaId``) came into each of :data:`BREAKDOWN`, and all its ``calls``, also
         those in flight, and how many of its rows are ``invalid``; the 200 that have the most, in this order.
 
-        :raises InvalidOption: if the period is longer than :data:`LONGEST_COUNT`
+        :raises InvalidOption: if the period is longer than :data:`.LONGEST_COUNT`
         """
         return self._by(calls.c.MediaId, period, self._rows.invalid_by_partner)
 
@@ -286,9 +284,7 @@ class Overview:
         period: Period,
         invalid: Callable[[Period], Mapping[str, int]] | None = None,
     ) -> list[dict[str, Any]]:
-        if not period.countable:
-            raise InvalidOption(f"calls are counted so for at most {LONGEST_COUNT.days} days: choose a shorter period")
-        of_period = (self._ours, *period.has(calls.c.changed_at))
+        of_period = (self._ours, *period.counted_one_by_one().has(calls.c.changed_at))
         settled = sa.select(column, calls.c.state, sa.func.count()).where(
             *of_period, calls.c.state != CallState.OPEN.value
         )

@@ -44,6 +44,16 @@ class Period:
         """Whether the delivered calls of it can be counted one by one while someone waits."""
         return self.until - self.since <= LONGEST_COUNT
 
+    def counted_one_by_one(self) -> Period:
+        """The same period, in which delivered calls are counted one by one.
+
+        :raises InvalidOption: if it is longer than :data:`LONGEST_COUNT`
+        """
+        if not self.countable:
+            days = LONGEST_COUNT.days
+            raise InvalidOption(f"calls are counted so for at most {days} days: choose a shorter period")
+        return self
+
     def has(self, moment: sa.Column[Any]) -> tuple[ColumnElement[bool], ...]:
         """What holds of a column's times that are in it."""
         return (moment >= self.since.timestamp(), moment < self.until.timestamp())

@@ -2,7 +2,7 @@
 
 const NAMES = [
   ...["period", "namespace", "call", "run", "source", "dag_run"],
-  ...["state", "reason_code", "status", "MediaId", "CampaignId"],
+  ...["state", "reason_code", "status", "MediaId", "CampaignId", "action"],
 ];
 
 // Within Airflow, the address that people see and copy is that of the page around this one.

@@ -5,7 +5,7 @@ import { make } from "./dom.js";
 import { badge } from "./marks.js";
 import { nothing } from "./part.js";
 import { table } from "./table.js";
-import { moment, number } from "./words.js";
+import { actionOf, moment, number } from "./words.js";
 
 export const PAGE = 50;
 export const MOST = 1000;
@@ -36,6 +36,7 @@ const COLUMNS = [
   { title: "Reason", class: "grows words", cell: why },
   { title: "MediaId", class: "plain", cell: (call) => call.MediaId || "–" },
   { title: "CampaignId", class: "plain", cell: (call) => call.CampaignId || "–" },
+  { title: "At impact.com", class: "plain", cell: (call) => (call.action_state === null ? "–" : actionOf(call)) },
   { title: "EventDate", class: "moment", cell: (call) => call.EventDate || "–" },
   {
     title: "Times",

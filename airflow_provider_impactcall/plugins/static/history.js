@@ -4,7 +4,7 @@ import { change } from "./address.js";
 import { copyButton } from "./copying.js";
 import { make } from "./dom.js";
 import { badge } from "./marks.js";
-import { counted, duration, meaning, moment, number, reasonName, stateName } from "./words.js";
+import { actionOf, counted, duration, meaning, moment, number, reasonName, stateName } from "./words.js";
 
 const FACTS = ["MediaId", "CampaignId", "ActionTrackerId", "CallProvider", "EventDate"];
 
@@ -41,6 +41,25 @@ function cameAgain({ changed_at: delivered, came_again_at: again, came_again_tim
   return make("p", {}, badge("changed"), ` ${words}`);
 }
 
+// What became of a delivered call at impact.com; an amount only if the ledger was told to keep it.
+function payout(call) {
+  if (call.action_state === null) return [];
+  const amount = (value) => (value === null ? null : `${value} ${call.currency ?? ""}`.trim());
+  const facts = {
+    "At impact.com": actionOf(call),
+    Action: call.action_id,
+    Created: call.action_created_at && moment(call.action_created_at),
+    Locking: call.action_locking_at && moment(call.action_locking_at),
+    Cleared: call.action_cleared_at && moment(call.action_cleared_at),
+    "Last change seen": moment(call.action_changed_at),
+    Payout: amount(call.payout),
+    Amount: amount(call.amount),
+  };
+  return Object.entries(facts)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+}
+
 function verdict(call) {
   if (call.state === "invalid") return rowVerdict(call);
   const facts = FACTS.map((name) => make("div", {}, make("dt", {}, name), make("dd", {}, call[name] || "–")));
@@ -55,6 +74,7 @@ function verdict(call) {
       { class: "facts" },
       facts,
       make("div", {}, make("dt", {}, "Last changed"), make("dd", {}, moment(call.changed_at))),
+      payout(call),
     ),
   );
 }

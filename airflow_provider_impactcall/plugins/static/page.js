@@ -15,16 +15,18 @@ import { linkToDag } from "./remedy.js";
 import { changed, filtered, invalid } from "./rows.js";
 import { runs } from "./runs.js";
 import { hideTrouble, showTrouble } from "./trouble.js";
-import { moment, PERIODS, reasonName } from "./words.js";
+import { ways } from "./ways.js";
+import { actionName, moment, PERIODS, reasonName } from "./words.js";
 
 const DAY = 86_400_000;
-const FILTERS = ["state", "reason_code", "status", "MediaId", "CampaignId"];
+const FILTERS = ["state", "reason_code", "status", "MediaId", "CampaignId", "action"];
 const EVERYTHING = { run: "", source: "", dag_run: "" };
 // The server counts by partner and campaign for no longer.
 const LONGEST_COUNTED = 31;
 
 const sections = [
   ...["answer", "over-time", "invalid", "rejected", "unknown", "changed", "filtered", "partners", "campaigns"],
+  "ways",
   ...["runs", "calls", "history"],
 ];
 const parts = Object.fromEntries(sections.map((id) => [id, new Part(byId(id))]));
@@ -73,6 +75,7 @@ function loadOverall() {
     ...loadRows(asked, `No row was rejected here in ${words}.`),
     loadGroups("partners", "MediaId", "partner", asked),
     loadGroups("campaigns", "CampaignId", "campaign", asked),
+    loadWays(asked, words),
   ];
 }
 
@@ -85,22 +88,38 @@ function loadRows(of, none) {
   });
 }
 
-async function loadGroups(path, name, what, asked) {
-  const uncounted = period().days > LONGEST_COUNTED;
-  byId(path).querySelector(".csv").hidden = uncounted;
-  if (uncounted) {
-    await parts[path].show(
-      async () => [],
-      () => nothing("Counted for at most 31 days: choose a shorter period above."),
-    );
-    return;
+// Whether calls are counted one by one in the period; if not, the part says so.
+function countedIn(id) {
+  const counted = period().days <= LONGEST_COUNTED;
+  byId(id).querySelector(".csv").hidden = !counted;
+  if (!counted) {
+    parts[id]
+      .show(
+        async () => [],
+        () => nothing("Counted for at most 31 days: choose a shorter period above."),
+      )
+      .catch(() => {});
   }
+  return counted;
+}
+
+async function loadGroups(path, name, what, asked) {
+  if (!countedIn(path)) return;
   link(path, path, asked);
   const found = await parts[path].show(
     (signal) => ask(path, asked, signal),
     (answer) => groups(name, what, answer),
   );
   if (found) suggest(byId(`known-${path}`), name, found);
+}
+
+async function loadWays(asked, words) {
+  if (!countedIn("ways")) return;
+  link("ways", "actions", asked);
+  await parts.ways.show(
+    (signal) => ask("actions", asked, signal),
+    (answer) => ways(answer, `No call was delivered in ${words}.`),
+  );
 }
 
 function emptyLedger() {
@@ -195,13 +214,14 @@ function narrowedTo() {
 function reflectControls() {
   for (const radio of document.querySelectorAll("[name=period]")) radio.checked = PERIODS[radio.value] === period();
   const form = byId("filters");
-  for (const name of ["state", "MediaId", "CampaignId"]) form.elements[name].value = shown[name];
+  for (const name of ["state", "MediaId", "CampaignId", "action"]) form.elements[name].value = shown[name];
   byId("call").value = shown.call;
   const chips = [];
   if (shown.reason_code !== "")
     chips.push(["Reason", reasonName(shown.reason_code, shown.status), { reason_code: "", status: "" }]);
   if (shown.state !== "")
     chips.push(["State", form.elements.state.selectedOptions[0]?.textContent ?? shown.state, { state: "" }]);
+  if (shown.action !== "") chips.push(["At impact.com", actionName(shown.action), { action: "" }]);
   if (shown.MediaId !== "") chips.push(["Partner", shown.MediaId, { MediaId: "" }]);
   if (shown.CampaignId !== "") chips.push(["Campaign", shown.CampaignId, { CampaignId: "" }]);
   byId("chips").replaceChildren(
@@ -288,12 +308,14 @@ byId("history-close").addEventListener("click", () => {
 });
 byId("filters").addEventListener("submit", (event) => {
   event.preventDefault();
-  const { state, MediaId, CampaignId } = event.target.elements;
-  change({ state: state.value, MediaId: MediaId.value.trim(), CampaignId: CampaignId.value.trim() });
+  const { state, MediaId, CampaignId, action } = event.target.elements;
+  const ids = { MediaId: MediaId.value.trim(), CampaignId: CampaignId.value.trim() };
+  change({ state: state.value, action: action.value, ...ids });
 });
 byId("filters").elements.state.addEventListener("change", ({ target }) =>
   change({ state: target.value, reason_code: "", status: "" }),
 );
+byId("filters").elements.action.addEventListener("change", ({ target }) => change({ action: target.value }));
 for (const download of document.querySelectorAll(".csv")) download.addEventListener("click", throughAirflow);
 onChange(follow);
 

@@ -35,6 +35,25 @@ const STATES = {
   filtered: "Filtered",
 };
 
+const ACTIONS = {
+  pending: "Pending",
+  approved: "Approved",
+  cleared: "Cleared",
+  reversed: "Reversed",
+  other: "Another state",
+  none: "No action",
+  ambiguous: "Ambiguous",
+  not_followed: "Not followed",
+};
+
+/** What became of a delivered call at impact.com, in words. */
+export const actionName = (action) => ACTIONS[action] ?? action;
+
+/** The same of a call: an approved action that was released for payment is cleared. */
+export function actionOf({ action_state: state, action_cleared_at: cleared }) {
+  return actionName(state === "approved" && cleared !== null ? "cleared" : state);
+}
+
 /** "Refused · HTTP 400", of a reason code and the status of an answer, if there was one. */
 export function reasonName(code, status) {
   const words = code.replaceAll("_", " ");
