@@ -182,6 +182,27 @@ def test_from_warehouse(scene: Scene) -> None:
     assert {type(count) for name, count in events[-1].items() if name in counts} == {int}
 
 
+def test_follow(scene: Scene) -> None:
+    scene.run("impactcall_from_warehouse")
+    arrived = scene.arrived()
+    api = json.loads(examples.connection(scene.sandbox)) | {"login": "IRabc123", "extra": {}}
+    environment = {**scene.environment, "AIRFLOW_CONN_IMPACT_API_DEFAULT": json.dumps(api)}
+
+    def follow() -> dict[str, Any]:
+        scene.airflow.test_dag("impactcall_follow", UNTIL.isoformat(), **environment)
+        ((_, report),) = scene.airflow.reports("impactcall_follow").items()
+        return dict(report)
+
+    paying = sum(call.get("CallStatus") == "ANSWER" for call in arrived.values())
+    first = follow()
+    assert (first["delivered"], first["none"]) == (len(arrived), len(arrived) - paying)
+    assert first["pending"] + first["ambiguous"] == paying
+    assert first["pending"] > 0
+    scene.sandbox.decide("APPROVED")
+    second = follow()
+    assert (second["approved"], second["pending"], second["none"]) == (first["pending"], 0, first["none"])
+
+
 def test_taskflow(scene: Scene) -> None:
     scene.run("impactcall_taskflow")
     paid = {session_id: row for session_id, row in scene.good_rows(DAY).items() if row["talk_duration"] >= 30}

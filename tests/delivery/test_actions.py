@@ -222,9 +222,8 @@ def test_an_action_is_of_when_its_event_happened_however_late_it_is_received() -
 async def test_what_an_action_says(changes: dict[str, Any], expected: dict[str, Any]) -> None:
     async with RawServer(says(page(ACTION | changes))) as server:
         (found,) = await asyncio.to_thread(list, read_back(server.url).actions(CAMPAIGN, NOW, NOW))
-    assert found == Action(
-        **{"action_id": "1000.4000.1", "identity": IDENTITY, "state": ActionState.PENDING} | expected
-    )
+    usual: dict[str, Any] = {"action_id": "1000.4000.1", "identity": IDENTITY, "state": ActionState.PENDING}
+    assert found == Action(**usual | expected)
     assert canary.found_in(repr(found)) == []
     assert "12.5" not in repr(found), "what a partner gets is not for logs"
 

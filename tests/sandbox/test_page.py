@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox, page, recent
 from airflow_provider_impactcall.sandbox.application import CallDataApplication
+from airflow_provider_impactcall.sandbox.decisions import Decisions
 from airflow_provider_impactcall.sandbox.journal import Journal
 from airflow_provider_impactcall.sandbox.measures import Measures
 from airflow_provider_impactcall.sandbox.plan import FaultPlan
@@ -600,8 +601,9 @@ async def test_a_name_that_anyone_may_point_here_is_not_answered_to(host: str | 
 
 
 async def test_it_answers_to_the_name_that_it_listens_on() -> None:
+    journal = Journal(keep_requests=False)
     told = CallDataApplication(
-        Journal(keep_requests=False), FaultPlan({}, 0), credentials=None, host="Sandbox.Example.com"
+        journal, FaultPlan({}, 0), Decisions(journal, None, 0.0), credentials=None, host="Sandbox.Example.com"
     )
     async with TestClient(TestServer(told.build())) as client:
         assert (await client.get("/calls", headers={"Host": "sandbox.example.com:8900"})).status == 200
