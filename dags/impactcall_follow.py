@@ -1,9 +1,9 @@
 """Every morning at seven (UTC): what became of the delivered calls at impact.com, from pending to paid or reversed.
 
 One task reads the calls of the last two weeks from the warehouse, looks for them among impact.com's actions, and keeps
-what became of each in the ledger, where the page in Airflow and ``impactcall count --actions`` show it by partner and
-campaign. Older calls need not be read any more: known actions that changed are brought up to date whenever their calls
-took place. Nothing at impact.com is changed.
+what became of each in the ledger, where the page in Airflow and the command *count* show it by partner and campaign.
+Older calls need not be read any more: known actions that changed are brought up to date whenever their calls took
+place. Nothing at impact.com is changed.
 
 WHAT TO CHANGE
 
@@ -13,7 +13,7 @@ WHAT TO CHANGE
 - ``CALLS`` and ``mapping``: as in the delivering DAG, but for all calls of ``LOOK_BACK``: the time in which a call may
   still become an action. ``:name`` is how SQLite and Databricks have a parameter written; PostgreSQL, MySQL, Snowflake
   and BigQuery ``%(name)s``, DuckDB ``$name``, and Trino ``?`` for those of a list.
-- ``keep_amounts=True`` would keep payout, amount and currency in the ledger, for all who may see the page.
+- The option *keep_amounts* would keep payout, amount and currency in the ledger, for all who may see the page.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ with DAG(
 ):
     FollowActionsOperator(
         task_id="follow",
+        api_conn_id="impact_api_default",
         sql_conn_id="warehouse",
         sql=CALLS,
         parameters={
