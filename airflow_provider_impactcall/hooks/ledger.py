@@ -181,11 +181,7 @@ class ImpactCallLedgerHook(BaseHook):
         with self._opened(settings) as ledger:
             found = Corrections(ledger).adopt((claim for claim, _ in given.known(ledger)), author)
         given.log_rejects()
-        unrecordable = found[ReasonCode.UNRECORDABLE]
-        if unrecordable:
-            log.warning(
-                "%d calls were not adopted, as the ledger's database cannot hold one of their values", unrecordable
-            )
+        unrecordable = found["unrecordable"]
         return Adoption(
             rows=given.counts.total(),
             adopted=found.total() - found["delivered"] - found["open"] - unrecordable,

@@ -4,6 +4,7 @@ who and why.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -37,6 +38,8 @@ from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.unrecordable import Unrecordable
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode, RowOutcome
 from airflow_provider_impactcall.exceptions import InvalidOption
+
+log = logging.getLogger(__name__)
 
 _CODES = {
     Cause.REQUEUE: ReasonCode.REQUEUED,
@@ -138,6 +141,10 @@ class Corrections:
                 found.update(_adopt(edit, run_id, page))
                 left_alone = (CallState.DELIVERED, CallState.OPEN, ReasonCode.UNRECORDABLE)
                 ends[CallState.DELIVERED] = found.total() - sum(found[each] for each in left_alone)
+        if unrecordable := found[ReasonCode.UNRECORDABLE]:
+            log.warning(
+                "%d calls were not adopted, as the ledger's database cannot hold one of their values", unrecordable
+            )
         return found
 
     def _keys(self, selection: Selection, usual: Sequence[str], allowed: Sequence[str], what: str) -> Iterator[str]:

@@ -166,14 +166,11 @@ class Statements:
         :param columns: of calls, the key first
         :param rows: values of these columns, for a call each
         """
-        # The server looks for each row's values among those of all.
-        for start in range(0, len(rows), _MOST_AT_ONCE):
-            part = rows[start : start + _MOST_AT_ONCE]
-            by_key = " ".join([f"WHEN {self.mark} THEN {self.mark}"] * len(part))
-            values = ", ".join(f"{self._name(column)} = CASE {self._key} {by_key} END" for column in columns[1:])
-            given = chain.from_iterable((row[0], row[place]) for place in range(1, len(columns)) for row in part)
-            statement = f"UPDATE {calls.name} SET {values} WHERE {self._among(len(part))}"  # noqa: S608
-            connection.exec_driver_sql(statement, (*given, *self._parameters([row[0] for row in part])))
+        if rows:
+            key, *names = map(self._name, columns)
+            values = ", ".join(f"{name} = {self.mark}" for name in names)
+            statement = f"UPDATE {calls.name} SET {values} WHERE {key} = {self.mark}"  # noqa: S608
+            connection.exec_driver_sql(statement, [(*row[1:], row[0]) for row in rows])
 
     def _marks(self, count: int) -> str:
         return ", ".join([self.mark] * count)
@@ -212,14 +209,6 @@ class _OfSqlite(Statements):
             nothing = (None,) * (varying * (places - len(part)))
             statement = _insertion_of_places(columns, varying, places, self._dialect)
             connection.exec_driver_sql(statement, (*common, *chain.from_iterable(part), *nothing))
-
-    def change(self, connection: Connection, columns: Columns, rows: Sequence[Row]) -> None:
-        """As :meth:`Statements.change` says. Row by row, as no row is a round trip."""
-        if rows:
-            key, *names = map(self._name, columns)
-            values = ", ".join(f"{name} = {self.mark}" for name in names)
-            statement = f"UPDATE {calls.name} SET {values} WHERE {key} = {self.mark}"  # noqa: S608
-            connection.exec_driver_sql(statement, [(*row[1:], row[0]) for row in rows])
 
 
 class _OfPostgresql(Statements):
@@ -310,6 +299,17 @@ class _OfMysql(Statements):
             return False
         self.insert_new(connection, new, done.lastrowid / 1e6)
         return True
+
+    def change(self, connection: Connection, columns: Columns, rows: Sequence[Row]) -> None:
+        """As :meth:`Statements.change` says, and no row is a round trip of its own."""
+        # The server looks for each row's values among those of all.
+        for start in range(0, len(rows), _MOST_AT_ONCE):
+            part = rows[start : start + _MOST_AT_ONCE]
+            by_key = " ".join([f"WHEN {self.mark} THEN {self.mark}"] * len(part))
+            values = ", ".join(f"{self._name(column)} = CASE {self._key} {by_key} END" for column in columns[1:])
+            given = chain.from_iterable((row[0], row[place]) for place in range(1, len(columns)) for row in part)
+            statement = f"UPDATE {calls.name} SET {values} WHERE {self._among(len(part))}"  # noqa: S608
+            connection.exec_driver_sql(statement, (*given, *self._parameters([row[0] for row in part])))
 
 
 _KINDS = {"sqlite": _OfSqlite, "postgresql": _OfPostgresql, "mysql": _OfMysql, "mariadb": _OfMysql}
