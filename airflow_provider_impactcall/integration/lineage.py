@@ -53,9 +53,10 @@ class Delivered:
     @property
     def listener(self) -> Listener | None:
         """Takes note of how each row ends; None without OpenLineage's provider, as it costs each row."""
-        return self._note if find_spec("airflow.providers.openlineage") is not None else None
+        return self.settled if find_spec("airflow.providers.openlineage") is not None else None
 
-    def _note(self, row: Item, outcome: Outcome) -> None:
+    def settled(self, row: Item, outcome: Outcome) -> None:
+        """Take note of how a row ended."""
         if isinstance(row, Call) and len(self.campaigns) <= MOST_CAMPAIGNS:
             self.campaigns[row.record.sent["CampaignId"]] += outcome.state is RowOutcome.DELIVERED
 
