@@ -116,14 +116,18 @@ def mariadb(*options: str, zone: str = "UTC", ahead: float | None = None) -> Ite
             f"--datadir={folder}/data",
             "--auth-root-authentication-method=normal",
         ]
-        installed = subprocess.run([*made, f"--user={user}", "--skip-test-db"], capture_output=True)
+        # Each server that starts removes what others have in the folder of temporary files.
+        own = {"TMPDIR": folder}
+        installed = subprocess.run(
+            [*made, f"--user={user}", "--skip-test-db"], capture_output=True, env=os.environ | own
+        )
         assert installed.returncode == 0, (installed.stdout + installed.stderr).decode(errors="replace")[-2000:]
         port = _free_port()
         where = [f"--datadir={folder}/data", f"--socket={folder}/socket", "--bind-address=127.0.0.1", f"--port={port}"]
         # Processes die here, and never the machine.
         quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M"]
         command = [_program("mariadbd"), "--no-defaults", f"--user={user}", *where, *quick, *options]
-        with _running(command, port, TZ=zone, **({} if ahead is None else _clock(ahead))):
+        with _running(command, port, TZ=zone, **own, **({} if ahead is None else _clock(ahead))):
             yield port
 
 

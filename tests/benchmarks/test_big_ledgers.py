@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
@@ -31,6 +32,7 @@ def test_no_question_reads_a_whole_table_but_an_export_of_everything(tmp_path: P
     assert len(found) > 20
 
 
+@pytest.mark.parametrize("ledger_url", ["sqlite", "postgresql"], indirect=True)
 def test_what_is_filled_is_a_ledger(ledger_url: str) -> None:
     ledger = filled(ledger_url)
     asked = CallQueries(ledger)

@@ -60,9 +60,9 @@ def on_postgresql(postgres: sa.engine.URL) -> Iterator[Ledger]:
 
 
 def lease_statements(ledger: Ledger) -> int:
-    """How many statements renew a lease and tell the time: an older SQLite, and SQLAlchemy 1.4 on any, takes two."""
+    """How many statements renew a lease and tell the time: an older SQLite takes two, and SQLAlchemy 1.4 on it."""
     dialect = ledger.engine.dialect
-    return 1 if getattr(dialect, "update_returning", dialect.name == "postgresql") else 2
+    return 2 if dialect.name == "sqlite" and not getattr(dialect, "update_returning", False) else 1
 
 
 @contextmanager
@@ -90,7 +90,8 @@ def test_outcomes_and_intents_are_a_statement_each_beside_the_lease_or_all_are_o
     with statements(ledger) as said:
         decisions, states = ledger.record(run_id, second, settled(first, DELIVERED), resend=False)
     assert (decisions, states) == ([Send(1)] * 5, [CallState.DELIVERED] * 5)
-    assert len(said) == (1 if ledger.engine.dialect.name == "postgresql" else lease_statements(ledger) + 2)
+    at_once = {"postgresql": 1, "mysql": 2}
+    assert len(said) == at_once.get(ledger.engine.dialect.name, lease_statements(ledger) + 2)
     found = ledger.look_up([claim.key for claim in (*first, *second)])
     assert [found[claim.key].state for claim in first] == [CallState.DELIVERED] * 5
     assert [found[claim.key].state for claim in second] == [CallState.OPEN] * 5

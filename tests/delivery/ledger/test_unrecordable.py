@@ -203,7 +203,7 @@ def test_a_value_of_no_call_stops_the_run_at_once(ledger: Forgetful, no_canary_i
 
 
 def refuse(_: Any, __: Any, statement: str, *___: Any) -> None:
-    if statement.startswith("UPDATE impactcall_call "):
+    if statement.startswith("UPDATE ") and "impactcall_call " in statement:
         PHONE.encode("ascii")
 
 
