@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import groupby
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from airflow_provider_impactcall.delivery.actions import Action, CallIdentity, Money
 from airflow_provider_impactcall.delivery.identity import digest
@@ -44,9 +44,9 @@ _SPANS = """
 SELECT campaign, min(at), max(at) FROM call
 WHERE EXISTS (SELECT 1 FROM action WHERE action.identity = call.identity) GROUP BY campaign ORDER BY campaign
 """
-_OF_IDENTITY = """
-SELECT action_id, state, created, locking, cleared, payout, amount, currency FROM action WHERE identity = ?
-"""
+_LISTED = "SELECT action_id, state, created, locking, cleared, payout, amount, currency FROM action WHERE "
+_OF_IDENTITY = f"{_LISTED} identity = ?"
+_OF_ID = f"{_LISTED} action_id = ?"
 
 
 class Listed(NamedTuple):
@@ -126,6 +126,11 @@ class Matching:
             for key, rows in groupby(found, lambda row: row[0]):
                 yield self._match(key, list(rows))
 
+    def action(self, action_id: str) -> Listed | None:
+        """What the list tells of an action; None if it is not among those that were read."""
+        row = self._database.execute(_OF_ID, (action_id,)).fetchone()
+        return None if row is None else _listed(*row)
+
     def _match(self, key: str, rows: list[tuple[str, int, int, int, int, bytes]]) -> Match:
         """Of one call; it has several identities if it is in the input with several times or callers."""
         with_actions = [row for row in rows if row[3] > 0]
@@ -133,8 +138,7 @@ class Matching:
         action = None
         if len(with_actions) == 1 and proving and proving[0][2:4] == (1, 1):
             (found,) = self._database.execute(_OF_IDENTITY, (proving[0][5],)).fetchall()
-            action_id, state, created, locking, cleared, *money = found
-            action = Listed(action_id, ActionState(state), created, locking, cleared, Money(*money))
+            action = _listed(*found)
         return Match(key, bool(rows[0][1]), bool(proving), action, bool(with_actions) and action is None)
 
     def _row(self, action: Action) -> tuple[object, ...]:
@@ -144,3 +148,7 @@ class Matching:
     def _digest(self, identity: CallIdentity) -> bytes:
         campaign, tracker, caller, at = identity.campaign_id, identity.action_tracker_id, identity.caller, identity.at
         return digest((self._secret, campaign, tracker, caller, str(at)), 16)
+
+
+def _listed(action_id: str, state: str, created: Any, locking: Any, cleared: Any, *money: str | None) -> Listed:
+    return Listed(action_id, ActionState(state), created, locking, cleared, Money(*money))

@@ -326,7 +326,7 @@ class ImpactCallLedgerHook(BaseHook):
             proven = doubts.prove(ledger, author)
             actions = CallActions(ledger, author, keep_amounts=keep_amounts)
             with actions.run():
-                counts = actions.record(matching.matches())
+                counts = actions.record(matching.matches(), matching.action)
                 updated = read_updates(reader, actions, campaign_ids, began)
         return Following(
             rows=given.counts.total(),

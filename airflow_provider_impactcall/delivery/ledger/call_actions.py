@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -23,7 +23,8 @@ from airflow_provider_impactcall.delivery.outcome import ActionState, CallState
 
 DELIVERED = CallState.DELIVERED.value
 
-_OF_ACTION = ("state", "action_id", "created_at", "locking_at", "cleared_at", "payout", "amount", "currency")
+_STANDING = ("state", "action_id", "created_at", "locking_at", "cleared_at")
+_OF_ACTION = (*_STANDING, *Money._fields)
 _NOTHING: Mapping[str, Any] = dict.fromkeys(_OF_ACTION)
 _CHANGE = (
     sa.update(call_actions)
@@ -68,15 +69,16 @@ class CallActions:
         with self._edit.run("follow", self._counts):
             yield
 
-    def record(self, matches: Iterable[Match]) -> Counter[str]:
+    def record(self, matches: Iterable[Match], listed: Callable[[str], _Told | None] = lambda _: None) -> Counter[str]:
         """Keep what the list told of calls. What is not delivered is left alone.
 
+        :param listed: what the list told of an action, by its id: a call keeps its own, also where others look alike
         :return: how many calls are ``delivered``, and of them how many in each :class:`.ActionState` are from now on;
             and ``cleared``, of the approved ones
         """
         remaining = iter(matches)
         while page := {match.key: match for match in islice(remaining, KEYS_A_QUERY)}:
-            self._counts.update(self._edit.repeatedly(partial(self._record_page, page)))
+            self._counts.update(self._edit.repeatedly(partial(self._record_page, page, listed)))
         return self._counts
 
     def update(self, actions: Iterable[Action]) -> int:
@@ -108,7 +110,9 @@ class CallActions:
 
         self._edit.repeatedly(note)
 
-    def _record_page(self, page: Mapping[str, Match], connection: Connection) -> Counter[str]:
+    def _record_page(
+        self, page: Mapping[str, Match], listed: Callable[[str], _Told | None], connection: Connection
+    ) -> Counter[str]:
         moment = connection.execute(sa.select(Now())).scalar_one()
         of_call = (calls.c.key, calls.c.namespace, calls.c.CampaignId, calls.c.MediaId)
         delivered = sa.select(*of_call, calls.c.changed_at.label("delivered_at")).where(
@@ -126,12 +130,13 @@ class CallActions:
             match, before = page[key], known.get(key)
             owner = None if match.action is None else owners.get(match.action.action_id)
             told = self._told(match, of_another=owner is not None and owner["key"] != key)
+            if before is not None and before["action_id"] not in (None, told["action_id"]):
+                own = listed(before["action_id"])
+                told = before if own is None else self._of_action(own)
             if before is None:
                 new.append({**row, **told, "first_at": moment, "changed_at": moment})
-            elif before["action_id"] not in (None, told["action_id"]):
-                told = before
-            elif any(before[name] != told[name] for name in _OF_ACTION):
-                changed.append(_change(key, told, moment))
+            elif _differ(_OF_ACTION, before, told):
+                changed.append(_change(before, told, moment))
             counts[told["state"]] += 1
             counts[CLEARED] += told["state"] == ActionState.APPROVED and told["cleared_at"] is not None
         if new:
@@ -143,14 +148,15 @@ class CallActions:
 
     def _update_page(self, page: Mapping[str, Action], connection: Connection) -> int:
         moment = connection.execute(sa.select(Now())).scalar_one()
-        changed = []
+        changed, news = [], 0
         for action_id, before in self._known(connection, call_actions.c.action_id, list(page)).items():
             told = self._of_action(page[action_id])
-            if any(before[name] != told[name] for name in _OF_ACTION):
-                changed.append(_change(before["key"], told, moment))
+            news += _is_news(before, told)
+            if _differ(_OF_ACTION, before, told):
+                changed.append(_change(before, told, moment))
         if changed:
             connection.execute(_CHANGE, changed)
-        return len(changed)
+        return news
 
     def _known(
         self, connection: Connection, column: sa.Column[Any], values: Sequence[str]
@@ -185,5 +191,16 @@ class CallActions:
         return action_readings.c.namespace == self._ledger.namespace, action_readings.c.CampaignId == campaign_id
 
 
-def _change(key: str, told: Mapping[str, Any], moment: float) -> dict[str, Any]:
-    return {"of_key": key, **{f"new_{name}": told[name] for name in _OF_ACTION}, "new_changed_at": moment}
+def _change(before: Mapping[str, Any], told: Mapping[str, Any], moment: float) -> dict[str, Any]:
+    changed_at = moment if _is_news(before, told) else before["changed_at"]
+    return {"of_key": before["key"], **{f"new_{name}": told[name] for name in _OF_ACTION}, "new_changed_at": changed_at}
+
+
+def _is_news(before: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
+    """Whether an action has changed at impact.com; that amounts are kept from now on, or no more, is no such change."""
+    amounts = [name for name in Money._fields if None not in (before[name], told[name])]
+    return _differ((*_STANDING, *amounts), before, told)
+
+
+def _differ(names: Iterable[str], before: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
+    return any(before[name] != told[name] for name in names)

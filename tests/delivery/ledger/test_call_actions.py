@@ -67,8 +67,13 @@ def record(ledger: Ledger, *matches: Match, keep_amounts: bool = False) -> dict[
         return {name: count for name, count in actions.record(matches).items() if count}
 
 
-def update(ledger: Ledger, *actions: tuple[str, ActionState, float | None], keep_amounts: bool = False) -> int:
-    listed = [Action(action_id, IDENTITY, state, 1.5, 2.25, at, MONEY) for action_id, state, at in actions]
+def update(
+    ledger: Ledger,
+    *actions: tuple[str, ActionState, float | None],
+    keep_amounts: bool = False,
+    money: Money = MONEY,
+) -> int:
+    listed = [Action(action_id, IDENTITY, state, 1.5, 2.25, at, money) for action_id, state, at in actions]
     return CallActions(ledger, ALICE, keep_amounts=keep_amounts).update(listed)
 
 
@@ -165,18 +170,29 @@ def test_actions_that_are_known_are_updated_and_others_left_alone(ledger: Ledger
 def test_amounts_are_kept_only_for_who_asks(ledger: Ledger) -> None:
     fill(ledger)
 
+    def row() -> dict[str, Any]:
+        (found,) = actions_of(ledger, [key_of("delivered")]).values()
+        return found
+
     def amounts() -> list[Any]:
-        (row,) = actions_of(ledger, [key_of("delivered")]).values()
-        return [row[name] for name in ("payout", "amount", "currency")]
+        return [row()[name] for name in ("payout", "amount", "currency")]
 
     record(ledger, match("delivered", "1.2.1"))
     assert amounts() == [None] * 3
+    first = row()["action_changed_at"]
     record(ledger, match("delivered", "1.2.1"), keep_amounts=True)
     assert amounts() == list(MONEY)
-    update(ledger, ("1.2.1", ActionState.PENDING, None), keep_amounts=True)
+    unchanged = ("1.2.1", ActionState.PENDING, None)
+    assert update(ledger, unchanged, keep_amounts=True) == 0
     assert amounts() == list(MONEY)
-    update(ledger, ("1.2.1", ActionState.APPROVED, None))
-    assert amounts() == [None] * 3, "as old ones would be wrong"
+    assert update(ledger, unchanged) == 0
+    assert amounts() == [None] * 3, "as they may be wrong by the next time"
+    assert row()["action_changed_at"] == first, "nothing has changed at impact.com"
+    update(ledger, unchanged, keep_amounts=True)
+    paid_more = MONEY._replace(payout="13.00")
+    assert update(ledger, unchanged, keep_amounts=True, money=paid_more) == 1
+    assert amounts() == list(paid_more)
+    assert row()["action_changed_at"] > first
 
 
 def test_until_when_updates_were_read_is_kept_by_campaign(ledger: Ledger) -> None:
