@@ -20,6 +20,7 @@ from airflow_provider_impactcall.delivery.ledger.purge import purge, purgeable
 from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, LISTED, Selection
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, Cause, correctable
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.integration.impact_actions import EventTime
 from airflow_provider_impactcall.integration.ledger import migrate_ledger
 
 
@@ -91,6 +92,7 @@ def reconcile_calls(args: Namespace, results: TextIO) -> None:
 def follow_calls(args: Namespace, results: TextIO) -> None:
     """Follow delivered calls to their payout."""
     author = _author(args)
+    EventTime(args.since, args.until)  # What is wrong with it is said before the query, which may take long.
     with rows_given(args) as (rows, options):
         following = hook_of(args).follow_with(
             rows,

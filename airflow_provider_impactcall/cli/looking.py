@@ -40,7 +40,7 @@ _OF_ACTIONS = (
     *("CallSessionId", "CampaignId", "MediaId", "EventDate"),
     *("action_state", "action_id", "action_cleared_at", "action_changed_at"),
 )
-_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 _WIDTH = 120
 
 
@@ -122,7 +122,7 @@ def list_runs(args: Namespace, results: TextIO) -> None:
 def _period(since: datetime | None, until: datetime | None) -> Period | None:
     if since is None and until is None:
         return None
-    return Period(since or _FIRST, until or datetime.now(UTC))
+    return Period(since or _FIRST, until or _LAST)
 
 
 def _in_short(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +20,11 @@ from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.matching import Matching
 from airflow_provider_impactcall.delivery.outcome import ActionState, CallState
-from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.connection import Account, account, connection_of
 from airflow_provider_impactcall.integration.files import opened
 from airflow_provider_impactcall.integration.impact_actions import (
     EventSpans,
+    EventTime,
     list_of_actions,
     note_others,
     read_updates,
@@ -298,12 +297,12 @@ class ImpactCallLedgerHook(BaseHook):
         keep_amounts: bool = False,
     ) -> Following:
         """As :meth:`follow`, with the options as an object."""
-        time = _EventTime(since, until)
+        time = EventTime(since, until)
         with opened(rows, CsvFormat.of(options)) as found:
             return self._follow(found, author, options, api_conn_id, time, keep_amounts=keep_amounts)
 
     def _follow(
-        self, rows: Any, author: Author, options: RowOptions, api_conn_id: str, time: _EventTime, *, keep_amounts: bool
+        self, rows: Any, author: Author, options: RowOptions, api_conn_id: str, time: EventTime, *, keep_amounts: bool
     ) -> Following:
         settings = self._account()
         given = LedgerRows(settings, rows, options)
@@ -351,25 +350,6 @@ class ImpactCallLedgerHook(BaseHook):
                 yield ledger
         finally:
             ledger.close()
-
-
-class _EventTime:
-    """When the calls that are looked for took place.
-
-    :raises InvalidOption: if the times have no offset, or no time is between them
-    """
-
-    def __init__(self, since: datetime | None, until: datetime | None) -> None:
-        if any(moment is not None and moment.tzinfo is None for moment in (since, until)):
-            raise InvalidOption("since and until must have an offset from UTC")
-        if since is not None and until is not None and since >= until:
-            raise InvalidOption("since must be before until")
-        self._since = -math.inf if since is None else since.timestamp()
-        self._until = math.inf if until is None else until.timestamp()
-
-    def has(self, at: int) -> bool:
-        """Whether a call of this second is looked for."""
-        return self._since <= at < self._until
 
 
 class _Doubts:

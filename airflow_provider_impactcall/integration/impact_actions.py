@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from airflow_provider_impactcall.delivery.ledger.call_actions import CallActions
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.matching import Matching
+from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.connection import account, connection_of, unsafe
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,27 @@ def list_of_actions(api_conn_id: str) -> Iterator[ReadBack]:
         log.warning("%s", problem)
     with session(api) as prepared:
         yield ReadBack(prepared, api.origin, api.login, api.timeout)
+
+
+class EventTime:
+    """When the calls that are looked for took place.
+
+    :param since: at this time or later; None for any
+    :param until: before this time; None for any
+    :raises InvalidOption: if the times have no offset, or no time is between them
+    """
+
+    def __init__(self, since: datetime | None, until: datetime | None) -> None:
+        if any(moment is not None and moment.tzinfo is None for moment in (since, until)):
+            raise InvalidOption("since and until must have an offset from UTC")
+        if since is not None and until is not None and since >= until:
+            raise InvalidOption("since must be before until")
+        self._since = -math.inf if since is None else since.timestamp()
+        self._until = math.inf if until is None else until.timestamp()
+
+    def has(self, at: int) -> bool:
+        """Whether a call of this second is looked for."""
+        return self._since <= at < self._until
 
 
 class EventSpans:

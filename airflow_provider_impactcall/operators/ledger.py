@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, Context
 from airflow_provider_impactcall.defaults import DEFAULT_API_CONN_ID
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.options import RowOptions
-from airflow_provider_impactcall.operators.correcting import CorrectLedgerOperator
+from airflow_provider_impactcall.operators.correcting import CorrectLedgerOperator, as_airflow_says_it
 from airflow_provider_impactcall.operators.corrections import (
     AcceptChangesOperator,
     DismissRowsOperator,
@@ -134,16 +134,17 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
         def with_rows(hook: ImpactCallLedgerHook, author: Author) -> _T:
             from airflow_provider_impactcall.integration.sql import drained
 
+            # Before the query, which may take long.
+            options = RowOptions(
+                mapping=self.mapping,
+                constants=self.constants,
+                timezone=self.timezone or None,
+                vendor=self.vendor or None,
+                prefiltered=self.prefiltered,
+                nulls=self.nulls,
+                key=self.key,
+            )
             with drained(self.sql_conn_id, self.sql, reveal(self.parameters), self.hook_params) as rows:
-                options = RowOptions(
-                    mapping=self.mapping,
-                    constants=self.constants,
-                    timezone=self.timezone or None,
-                    vendor=self.vendor or None,
-                    prefiltered=self.prefiltered,
-                    nulls=self.nulls,
-                    key=self.key,
-                )
                 return act(hook, rows, author, options)
 
         return self.correct(context, with_rows)
@@ -248,7 +249,13 @@ class FollowActionsOperator(CorrectFromSqlOperator):
             ``pending``, ``approved``, ``cleared`` (of the approved ones), ``reversed``, ``other``, ``none`` and
             ``ambiguous``; and ``updated``, how many known actions of other calls changed
         """
+        from airflow_provider_impactcall.integration.impact_actions import EventTime
         from airflow_provider_impactcall.integration.selections import moment_of
+
+        with as_airflow_says_it():
+            since = moment_of("since", self.since) if self.since else None
+            until = moment_of("until", self.until) if self.until else None
+            EventTime(since, until)  # What is wrong with it is said before the query, which may take long.
 
         def follow(hook: ImpactCallLedgerHook, rows: Any, author: Author, options: RowOptions) -> dict[str, int]:
             return hook.follow_with(
@@ -256,8 +263,8 @@ class FollowActionsOperator(CorrectFromSqlOperator):
                 author,
                 options,
                 api_conn_id=self.api_conn_id,
-                since=moment_of("since", self.since) if self.since else None,
-                until=moment_of("until", self.until) if self.until else None,
+                since=since,
+                until=until,
                 keep_amounts=self.keep_amounts,
             ).as_dict()
 

@@ -339,6 +339,11 @@ def test_delivered_calls_are_followed_to_their_payout(
     counts = [int(way[name]) for name in ("delivered", "actions", "approved", "ambiguous", "not_followed")]
     assert counts == [3, 1, 1, 2, 0], "the two others are of one caller and second"
     assert impactcall("count", "--actions", "--until", "2026-01-01", "-o", "json").rows == []
+    for where in (("--since", "2126-01-01"), ("--until", "1926-01-01")):
+        none = impactcall("count", "--actions", *where, "-o", "json")
+        assert (none.status, none.rows) == (0, []), "a time with one end has no other"
+    refused = impactcall("follow", "--file", "nowhere.csv", *WHY, "--since", "2026-09-12", "--until", "2026-09-11")
+    assert (refused.status, refused.err.count("since must be before until")) == (1, 1), "before the calls are read"
     assert impactcall("count", "--actions", "--state", "delivered").status == 2
     assert impactcall("list", "--action", "paid").status == 1
 

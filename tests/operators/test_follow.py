@@ -211,9 +211,7 @@ def test_what_cannot_be_told_apart_is_counted_and_not_guessed(warehouse: sqlite3
     assert follow(sql=only_first)["ambiguous"] == 1, "the ledger has the other one"
 
 
-def test_a_call_keeps_its_own_action_where_another_looks_alike(
-    warehouse: sqlite3.Connection, sandbox: Sandbox
-) -> None:
+def test_a_call_keeps_its_own_action_where_another_looks_alike(warehouse: sqlite3.Connection, sandbox: Sandbox) -> None:
     """And what is counted of it is what its action says now, as the ledger has it."""
     at = (NOW - DAY).isoformat()
     add(warehouse, "first", EventDate=at)
@@ -267,11 +265,13 @@ def test_no_caller_is_kept_nor_logged(
         ({"since": "yesterday"}, "since"),
         ({"until": "soon"}, "until"),
         ({"since": NOW, "until": NOW}, "since"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
     ],
 )
 def test_options_that_are_wrong(options: dict[str, Any], name: str) -> None:
+    """It is said before the query is run, which may take long."""
     with pytest.raises(AirflowFailException, match=name):
-        follow(**options)
+        follow(**options, sql="SELECT * FROM nothing")
 
 
 def test_what_was_recorded_before_the_list_failed_is_kept_and_the_task_is_tried_again(
