@@ -71,6 +71,7 @@ class Pacing:
         self._one_at_a_time = False
         self._asked_until = -math.inf
         self._resume_at = -math.inf
+        self._asked_by = ""
         self._trouble = ""
         self._stuck_since: float | None = None
 
@@ -233,7 +234,7 @@ class Pacing:
         now = _now()
         if self._one_at_a_time and self._in_flight:
             return math.inf
-        code, reason = ReasonCode.ENDPOINT_ASKS_TO_WAIT, f"the endpoint asks to wait ({self._trouble})"
+        code, reason = ReasonCode.ENDPOINT_ASKS_TO_WAIT, f"the endpoint asks to wait ({self._asked_by})"
         imposed = self._asked_until - now
         if self._limiter is not None and max(self._asked_until, self._resume_at) <= now:
             self._limiter.look_again()
@@ -270,8 +271,8 @@ class Pacing:
             return
         self._one_at_a_time = True
         self._pauses += not together
-        if asked is not None:
-            self._asked_until = max(self._asked_until, now + asked)
+        if asked is not None and now + asked > self._asked_until:
+            self._asked_until, self._asked_by = now + asked, attempt.reason
         if asked is None or asked < self._shortest_wait:
             self._resume_at = max(self._resume_at, now + self._jitter(self._pauses))
 

@@ -72,6 +72,20 @@ def test_a_call_that_is_refused_here_says_nothing_of_an_endpoint_in_trouble() ->
     assert max(request.began for request in endpoint.requests) <= 61.0, "whatever is refused here meanwhile"
 
 
+def test_who_asked_to_wait_is_named_whatever_came_of_other_requests_after_it() -> None:
+    latencies = iter([(0.1, 0.0), (0.2, 0.0), (0.3, 0.0)])
+    endpoint = Endpoint(
+        lambda session_id, _: {"1": too_many(1000.0), "2": NO_ANSWER}.get(session_id, ERROR_500),
+        lambda: next(latencies, (0.0, 0.0)),
+    )
+    run = deliver(endpoint, calls(9), concurrency=3, max_wait=60.0)
+    assert run.report.stop is not None
+    assert (run.report.stop.code, run.report.stop.reason) == (
+        ReasonCode.ENDPOINT_ASKS_TO_WAIT,
+        "the endpoint asks to wait (429)",
+    )
+
+
 def test_a_run_that_gets_no_answers_and_has_nothing_to_wait_for_knows_no_time_to_come_back() -> None:
     endpoint = Endpoint(lambda *_: NO_ANSWER, lambda: (10.0, 0.0))
     run = deliver(endpoint, calls(10), concurrency=1, max_wait=35.0)
