@@ -76,12 +76,15 @@ class Progress:
             )
 
 
-def wait_if_that_helps(operator: BaseOperator, context: Context, report: DeliveryReport, before: Progress) -> None:
+def wait_if_that_helps(
+    operator: BaseOperator, context: Context, report: DeliveryReport, before: Progress, *, readable_again: bool = True
+) -> None:
     """Have the task wait without a worker, and go on in its method ``resume``, if its run has stopped for a wait that
     was asked for.
 
     :param report: of the run
     :param before: what the runs before it have done
+    :param readable_again: whether the rows can be read a second time
     :raises TaskDeferred: if it waits; if not, nothing is raised
     """
     from airflow_provider_impactcall.delivery.outcome import ReasonCode
@@ -91,6 +94,9 @@ def wait_if_that_helps(operator: BaseOperator, context: Context, report: Deliver
     # Without a task instance, nobody would call the operator again.
     if instance is None or stop is None or stop.retry_at is None or stop.code not in asked_for:
         return
+    if not readable_again:
+        log.warning("Does not wait: the calls are an iterator, which can be read once only")
+        return
     now = datetime.now(UTC)
     done = before.after(report, getattr(instance, "start_date", None) or now)
     left: timedelta | None = None
@@ -99,10 +105,11 @@ def wait_if_that_helps(operator: BaseOperator, context: Context, report: Deliver
         if stop.retry_at >= now + left:
             log.warning("Does not wait: execution_timeout ends before it may go on")
             return
-    if done.fruitless >= MOST_FRUITLESS or len(done.runs) >= MOST_RUNS:
-        log.warning(
-            "Does not wait again: of the %d runs of this try, the last %d sent no call", len(done.runs), done.fruitless
-        )
+    if done.fruitless >= MOST_FRUITLESS:
+        log.warning("Does not wait again: the last %d runs of this try sent no call", done.fruitless)
+        return
+    if len(done.runs) >= MOST_RUNS:
+        log.warning("Does not wait again: this try has had %d runs", len(done.runs))
         return
     # Not at the top: every parse of a DAG file would pay for it.
     from airflow_provider_impactcall.triggers.impactcall import WaitTrigger

@@ -248,13 +248,16 @@ class DeliverCallsOperator(BaseOperator):
         self._progress.look_at(report)
         failure = self._failure(report, tolerated)
         if isinstance(failure, CallsNotSent) and self._may_wait():
-            wait_if_that_helps(self, context, report, self._progress)
+            wait_if_that_helps(self, context, report, self._progress, readable_again=self._readable_again())
         if failure is not None:
             raise failure
         return report
 
     def _may_wait(self) -> bool:
         return flag("deferrable", self.deferrable) and not self._asked_to_stop
+
+    def _readable_again(self) -> bool:
+        return True
 
     def _options(self) -> tuple[Mapping[str, float], RowOptions, DeliveryOptions]:
         """What is tolerated of rows, by how they end, and the options of the delivery.
@@ -360,8 +363,8 @@ class ImpactCallOperator(DeliverCallsOperator):
         """Deliver the calls. See :meth:`DeliverCallsOperator.deliver` for what it returns and raises."""
         return self.deliver(reveal(self.calls), context)
 
-    def _may_wait(self) -> bool:
-        return super()._may_wait() and not can_be_read_once(reveal(self.calls))
+    def _readable_again(self) -> bool:
+        return not can_be_read_once(reveal(self.calls))
 
 
 def _calls_not_sent(report: DeliveryReport) -> CallsNotSent:

@@ -241,21 +241,30 @@ def test_our_own_rate_limit_is_waited_for(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "options"),
+    ("script", "options", "why"),
     [
-        pytest.param(WAIT, {"deferrable": False}, id="not deferrable"),
-        pytest.param("500", {"max_wait": 0}, id="no time that anyone has said"),
-        pytest.param(WAIT, {"rows": iter(calls(3))}, id="rows that can be read once"),
-        pytest.param(WAIT, {"rows": [calls(1), [iter(calls(3))]]}, id="such rows among others"),
-        pytest.param(WAIT, {"execution_timeout": timedelta(minutes=59)}, id="the task would time out"),
+        pytest.param(WAIT, {"deferrable": False}, "", id="not deferrable"),
+        pytest.param("500", {"max_wait": 0}, "", id="no time that anyone has said"),
+        pytest.param("500", {"max_wait": 0, "rows": iter(calls(3))}, "", id="nor is it for its rows"),
+        pytest.param(WAIT, {"rows": iter(calls(3))}, "iterator", id="rows that can be read once"),
+        pytest.param(WAIT, {"rows": [calls(1), [iter(calls(3))]]}, "iterator", id="such rows among others"),
+        pytest.param(
+            WAIT, {"execution_timeout": timedelta(minutes=59)}, "execution_timeout", id="the task would time out"
+        ),
     ],
 )
-def test_else_it_fails_as_any_other(sandbox: Sandbox, script: str, options: dict[str, Any]) -> None:
+def test_else_it_fails_as_any_other(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, script: str, options: dict[str, Any], why: str
+) -> None:
+    """And says why, where somebody may have thought that it waits."""
     sandbox.faults = {script: 1.0}
     a_try = Try(of_calls(**{"rows": calls(3), **options}))
     with pytest.raises(CallsNotSent):
         a_try.run()
     assert a_try.instance.pushed["report"]["not_sent"] > 0
+    told = [record.getMessage() for record in caplog.records if "Does not wait" in record.getMessage()]
+    assert len(told) == bool(why)
+    assert why in "".join(told)
 
 
 @pytest.mark.parametrize("context", [{}, {"ti": None}])
@@ -290,7 +299,7 @@ def test_a_task_that_is_asked_to_stop_does_not_wait(sandbox: Sandbox) -> None:
         operator.deliver(Rows(), context)
 
 
-def test_it_waits_so_often_without_sending_a_call(sandbox: Sandbox) -> None:
+def test_it_waits_so_often_without_sending_a_call(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     a_try = Try(of_calls(calls(3)))
     sandbox.script = ["ok"]
     sandbox.faults = {WAIT: 1.0}
@@ -299,6 +308,7 @@ def test_it_waits_so_often_without_sending_a_call(sandbox: Sandbox) -> None:
     with pytest.raises(CallsNotSent):
         a_try.run()
     assert counts(a_try.instance.pushed["report"]) == {"rows": 3, "delivered": 1, "not_sent": 2}
+    assert f"the last {MOST_FRUITLESS} runs of this try sent no call" in caplog.text
 
 
 def test_a_call_that_is_sent_lets_it_wait_as_often_again(sandbox: Sandbox) -> None:
@@ -311,12 +321,13 @@ def test_a_call_that_is_sent_lets_it_wait_as_often_again(sandbox: Sandbox) -> No
     assert raised.value.trigger.progress["fruitless"] == 0
 
 
-def test_a_try_has_so_many_runs(sandbox: Sandbox) -> None:
+def test_a_try_has_so_many_runs(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     sandbox.script = ["ok", WAIT] * 2
     operator: Any = of_calls(calls(5))()
     for before, ends in ((MOST_RUNS - 2, TaskDeferred), (MOST_RUNS - 1, CallsNotSent)):
         with pytest.raises(ends):
             operator.resume({"ti": TaskInstance()}, Progress(runs=("a",) * before).as_event())
+    assert f"this try has had {MOST_RUNS} runs" in caplog.text
 
 
 def test_a_timeout_is_one_of_the_whole_try(sandbox: Sandbox) -> None:
