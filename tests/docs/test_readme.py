@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_impactcall.sandbox import FAULTS
 from tests.documentation import (
     PAGES,
     README,
@@ -119,6 +120,15 @@ def test_the_site_has_every_page() -> None:
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
     assert len(shown) == len(set(shown))
     assert set(shown) == pages
+
+
+def test_both_places_count_the_faults() -> None:
+    for page in (README, ROOT / "docs" / "sandbox.md"):
+        assert re.findall(r"(\d+) kinds", page.read_text()) == [str(len(FAULTS))], page.name
+
+
+def test_the_first_page_is_short() -> None:
+    assert len(README.read_text().splitlines()) < 150
 
 
 def test_both_places_promise_the_same() -> None:
