@@ -24,6 +24,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS_INSTALLED := $(VENV)/.peers-installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
+RELEASE_INSTALLED := $(VENV)/.release-installed
 WEB_INSTALLED := node_modules/.installed
 GROUP := dev
 # Debian's packages that a target needs, as a command; only `make debian` runs it.
@@ -38,7 +39,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof databases \
   databases-tests databases-soak databases-soak-tests events events-tests soak fuzz mutants bench bench-quick lint \
-  lint-python lint-web types docs docs-vendors ci nightly constraints clean
+  lint-python lint-web types docs docs-vendors changelog ci nightly constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -148,6 +149,9 @@ docs: $(DOCS_INSTALLED) ## Build the documentation into site/; it needs no netwo
 	$(BIN)/python -m mkdocs build --strict
 	@echo "site/index.html"
 
+changelog: $(RELEASE_INSTALLED) ## Show what changes/ says; RELEASE=0.1.0 writes it into CHANGELOG.md as that version's
+	@$(BIN)/python -m towncrier build $(if $(RELEASE),--yes --version $(RELEASE),--draft --version next)
+
 docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
 	@set -e; for page in docs/vendors/[a-z]*.md; do \
 	  $(BIN)/python -m airflow_provider_impactcall.records.vendors $$(basename $$page .md) > $$page.new; \
@@ -168,7 +172,7 @@ constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
 	  case $$version in 3.0.6) bounds='$(BOUNDS_OF_3_0)' ;; 3.2.2) bounds='$(BOUNDS_OF_3_2)' ;; *) bounds= ;; esac; \
 	  printf '%s\n' "apache-airflow==$$version" $$bounds \
 	    | $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
-	    --group dev --group bench --group docs pyproject.toml - >> $$file.new; \
+	    --group dev --group bench --group docs --group release pyproject.toml - >> $$file.new; \
 	  mv $$file.new $$file; \
 	  echo $$file; \
 	done; \
@@ -218,6 +222,11 @@ $(PEERS_INSTALLED): $(INSTALLED)
 $(DOCS_INSTALLED): $(INSTALLED)
 	@echo "Installing what the documentation is built with"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group docs
+	@touch $@
+
+$(RELEASE_INSTALLED): $(INSTALLED)
+	@echo "Installing what joins the fragments of the changelog"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group release
 	@touch $@
 
 # npm and node: the machine's, else those that PyPI has as a wheel.
