@@ -39,7 +39,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test coverage coverage-gate test-matrix browser e2e chaos celery celery-proof databases \
   databases-tests databases-soak databases-soak-tests events events-tests soak fuzz mutants bench bench-quick lint \
-  lint-python lint-web types docs docs-vendors changelog ci nightly constraints clean
+  lint-python lint-prose lint-web types docs docs-vendors changelog ci nightly constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -133,11 +133,15 @@ bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs De
 bench-quick: $(PEERS_INSTALLED) ## The main lines of the hot path's table, roughly; writes nothing (5 minutes)
 	$(BIN)/python -m benchmarks.targets --quick
 
-lint: lint-python lint-web ## Check style and format, of Python, JavaScript and CSS
+lint: lint-python lint-prose lint-web ## Check style and format, of Python, prose, JavaScript and CSS
 
 lint-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# prose.json has how often each rule may be broken.
+lint-prose: $(INSTALLED)
+	$(BIN)/python .ci/prose.py
 
 lint-web: $(WEB_INSTALLED)
 	@PATH="$(WEB_PATH)" node_modules/.bin/biome check --error-on-warnings

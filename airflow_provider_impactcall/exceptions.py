@@ -89,7 +89,7 @@ class Problem:
 
 
 class InvalidCall(ImpactCallError, ValueError):
-    """A row is no call that impact.com could take.
+    """A row is not a call that impact.com could take.
 
     :param problems: everything that is wrong with it, in the order of impact.com's page
     :param call_session_id: the row's ``CallSessionId``, if it has a readable one

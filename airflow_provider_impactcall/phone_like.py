@@ -30,7 +30,7 @@ _HOST = re.compile(r"^www\.|\.[a-z]{2,}$", re.IGNORECASE)
 
 
 def looks_like_phone_number(value: Any) -> bool:
-    """Whether text or a whole number could be a phone number or several, and is no day, moment or epoch."""
+    """Whether text or a whole number could be a phone number or several, and is not a day, a time or an epoch."""
     if isinstance(value, (float, Decimal)):
         value = format(value, "f").partition(".")[0]
     elif isinstance(value, bytes):

@@ -28,7 +28,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     HTTPS' own port, a user and empty parts of the path are left out.
 
     :param uri: as :func:`urllib.parse.urlsplit` gives it
-    :raises ValueError: if the port is none, a part of the path has other characters than letters, digits and
+    :raises ValueError: if the port is not a number, a part of the path has other characters than letters, digits and
         ``-._~``, or there is a query, which would not tell two assets apart
     """
     if uri.query:

@@ -42,7 +42,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _mapping(text: str) -> dict[str, Any] | str:
-    # Whoever reads the file says what is wrong with it.
+    # The reader of the file reports what is wrong with it.
     return text if text.lower().endswith(MAPPING_FILES) else _object(text)
 
 

@@ -76,7 +76,7 @@ def adopt_calls(args: Namespace, results: TextIO) -> None:
         adoption = hook_of(args).adopt_with(rows, author, options)
     show([adoption.as_dict()], args.output, results)
     if adoption.rejected:
-        raise Failed(f"rows that are no valid call, and were not adopted: {adoption.rejected}")
+        raise Failed(f"rows that are not valid calls, and were not adopted: {adoption.rejected}")
 
 
 @command
@@ -135,7 +135,7 @@ def migrate(args: Namespace, results: TextIO) -> None:
     if rows or args.output not in ("table", "plain"):
         show(rows, args.output, results)
     if not rows:
-        say("the ledger is of this version: nothing is to be done")
+        say("the ledger has this version already: there is nothing to do")
     if came_to.missing and not args.dry_run:
         raise Failed(
             "indexes are still missing, as deliveries are under way, another process builds them, or the database "

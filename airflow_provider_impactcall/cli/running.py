@@ -52,7 +52,7 @@ def command(act: _Command) -> Callable[[Namespace], None]:
         except (ImpactCallError, AirflowException, Failed) as error:
             leave(1, str(error))
         except BrokenPipeError:
-            # Whoever read the results has seen enough. Python would flush what is left once more, and complain.
+            # The reader of the output closed it. At exit, Python would flush the rest again, and fail.
             os.dup2(os.open(os.devnull, os.O_WRONLY), results.fileno())
             raise SystemExit(1) from None
         except KeyboardInterrupt as interrupt:

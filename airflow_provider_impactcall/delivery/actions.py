@@ -217,10 +217,10 @@ class ReadBack:
             document = json.loads(answer.body)
             actions, following = document["Actions"], document.get("@nextpageuri") or ""
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            raise ReadBackFailed("what was answered is no list of actions", answer.status) from None
+            raise ReadBackFailed("the answer is not a list of actions", answer.status) from None
         readable = isinstance(actions, list) and all(isinstance(action, dict) for action in actions)
         if not readable or not isinstance(following, str):
-            raise ReadBackFailed("what was answered is no list of actions", answer.status)
+            raise ReadBackFailed("the answer is not a list of actions", answer.status)
         return actions, following
 
 

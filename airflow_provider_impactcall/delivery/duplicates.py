@@ -48,13 +48,14 @@ class CallIndex:
 def names_of_key(key: Any) -> tuple[str, ...]:
     """The parameters that tell two calls apart.
 
-    :raises InvalidOption: for a key that is empty, or names something else than the 50 parameters
+    :raises InvalidOption: for an empty key, or one with a name that is not one of the 50 parameters
     """
     if isinstance(key, str) or not isinstance(key, Sequence) or not key:
         raise InvalidOption("key must be a list of impact.com's parameters")
     unknown = [name for name in key if not isinstance(name, str) or name not in PARAMETERS]
     if unknown:
-        raise InvalidOption(f"key must be a list of impact.com's parameters: {', '.join(map(repr, unknown))} is none")
+        problems = [f"key: {name!r} is not one of impact.com's 50 parameters" for name in unknown]
+        raise InvalidOption("; ".join(problems))
     return tuple(key)
 
 
@@ -64,7 +65,7 @@ class Duplicates:
     Keeps digests of each call, never the call: 35 MB a million.
 
     :param key: the parameters that tell two calls apart
-    :raises InvalidOption: for a key that is empty, or names something else than the 50 parameters
+    :raises InvalidOption: for an empty key, or one with a name that is not one of the 50 parameters
     :ivar may_lack_key: whether a call may have none of these parameters
     """
 

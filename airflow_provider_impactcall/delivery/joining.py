@@ -34,7 +34,7 @@ _OF_SEVERAL = """
 
 
 class Unjoined(NamedTuple):
-    """A row that could not be joined with the others of its call, and so is none.
+    """A row that could not be joined with the other rows of its call, and so is not a call.
 
     :param call_session_id: the call's id, if it has a readable one
     """

@@ -16,7 +16,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 log = logging.getLogger(__name__)
 
 _MODE = 0o600
-_IS_A_LINK = "is a link, and none is written through: give the path that it leads to"
+_IS_A_LINK = "is a symbolic link, and links are not written through: give the path that it leads to"
 
 
 def create(path: Path) -> int:

@@ -35,7 +35,7 @@ def read(
     """Whatever holds rows, as :func:`mapped` gives them.
 
     :param rows: any iterable of dicts, of rows of any type that has ``keys()``, or of :class:`CallRecord`; iterables
-        in it are flattened; one dict is one row; None is no row
+        in it are flattened; one dict is one row; None is not a row
     :param watch: given each row just before it becomes a call; what it returns is read in its place
     :param key: the parameters that tell two calls apart, for invalid rows to have traces; None if they need none
     :param identify: gives each call its claim
@@ -88,7 +88,7 @@ def mapped(
             yield Skipped(number, omitted.call_session_id, omitted.reason)
     if unseen := mapping.unseen_columns:
         log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, unseen)))
-    if watch is None and (untold := mapping.untold):  # Whoever watches, says so beside what was seen.
+    if watch is None and (untold := mapping.untold):  # A caller with a watch reports it beside what was seen.
         log.warning("Calls of these kinds cannot be told, and are not left out: %s", "; ".join(untold))
 
 

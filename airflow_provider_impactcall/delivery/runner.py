@@ -124,7 +124,7 @@ class _Handover:
         self._tell()
 
     def abandon(self) -> None:
-        """Say that no more rows are taken: a reading thread that waits for room would wait for ever."""
+        """Say that no more rows are taken: otherwise a reading thread that waits for room would never end."""
         with self._changed:
             self._abandoned = True
             self._changed.notify()

@@ -18,7 +18,7 @@ from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
 _CELLS = (str, bytes, Number, Decimal, date, time, timedelta, UUID, type(None))
-# So many rows that are none are looked at for one that is.
+# Among so many items, one has to be a row.
 _LOOKED_AT = 100
 _DEEPEST = 3
 # What tells a call from all others; a row that lacks all of it is something else.
@@ -82,7 +82,7 @@ def iterable(rows: Any) -> Iterable[Any]:
 
 
 def with_names(rows: Iterable[Any], mapping: CallMapping) -> Iterable[Any]:
-    """The rows, if at least one of the first hundred is one: what is none then costs itself alone.
+    """The rows, if at least one of the first hundred is one: an item that is not a row is then rejected alone.
 
     :param rows: as :func:`flattened` gives them. What can be read again, and begins with a row, is given back as it is.
     :raises InvalidOption: if each of the first is something else, and a person has to give something else
@@ -111,13 +111,13 @@ def _problem_with(row: Any, mapping: CallMapping) -> str | None:
 
 
 def _of_many(row: Row, mapping: CallMapping) -> str | None:
-    """Whether a dict holds many rows, and is none itself."""
+    """Whether a dict holds many rows, and is not a row itself."""
     try:
         values = list(row.values())
         if len(values) > 1 and all(isinstance(value, Mapping) for value in values):
             return _dict_of_dicts(values, mapping)
         if len(values) > 1 and _are_columns(values):
-            return "is columns, and no row; give rows: df.to_dict('records')"
+            return "is columns, and not a row; give rows: df.to_dict('records')"
         inside = next(iter(_lists_in(row)), None)
         if inside is None:
             return None
@@ -129,7 +129,7 @@ def _of_many(row: Row, mapping: CallMapping) -> str | None:
         if better or (problems >= _IDENTITY and any(map(_OF_A_PAGE.fullmatch, filter(_is_text, row)))):
             named = may_be_shown(map(str, (*row, *path)))
             where = "".join(f"[{name!r}]" for name in path) if named else "[...]"
-            return f"is a page of an API, and no row; give the rows in it: calls=page{where}"
+            return f"is a page of an API, and not a row; give the rows in it: calls=page{where}"
     except Exception:
         # It may be an object that fetches its values, and fails at that: which is said when it is read as a call.
         return None
@@ -139,9 +139,9 @@ def _of_many(row: Row, mapping: CallMapping) -> str | None:
 def _dict_of_dicts(values: Sequence[Mapping[Any, Any]], mapping: CallMapping) -> str | None:
     first = values[0].keys()
     if first and all(isinstance(key, int) for key in first) and all(value.keys() == first for value in values):
-        return "is columns, and no row; give rows: df.to_dict('records')"
+        return "is columns, and not a row; give rows: df.to_dict('records')"
     if not any(_problems(value, mapping) for value in values[:2]):
-        return "is a dict of rows, and no row; give its values: list(calls.values())"
+        return "is a dict of rows, and not a row; give its values: list(calls.values())"
     return None
 
 
@@ -172,7 +172,7 @@ def _problems(row: Any, mapping: CallMapping) -> Set[str]:
 
 
 def _of_a_table(value: Any) -> str | None:
-    """What a table of pandas, Polars or Arrow is, and what to give for it; None if it is no table."""
+    """What a table of pandas, Polars or Arrow is, and what to give for it; None if it is not a table."""
     if isinstance(value, type) or not hasattr(value, "columns"):
         return None
     for method, instead in (("to_dicts", "df.to_dicts()"), ("to_pylist", "table.to_pylist()")):

@@ -28,7 +28,7 @@ class Timings:
     :param idle_permit: after which a permit of the rate limit that nobody has used is given back
     :param tidying: between two removals of what the rate limit needs no longer
     :param lock_wait: for the locks that building an index takes, in whole milliseconds
-    :param table_wait: for the lock that a change of a table takes, before another attempt: whoever comes
+    :param table_wait: for the lock that a change of a table takes, before another attempt: a session that comes
         later waits behind it, and has a lease to renew
     :param turn: that a purge or a migration leaves to others between its transactions. On SQLite, which has one writer,
         others look every 0.1 s at most whether it is their turn

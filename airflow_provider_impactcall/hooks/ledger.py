@@ -46,7 +46,7 @@ class Adoption:
     :param already_delivered: calls that were delivered before
     :param in_flight: calls that a live run is sending; left alone
     :param filtered: rows that the vendor's preset leaves out
-    :param rejected: rows that are no valid call, or have a value that the ledger cannot hold
+    :param rejected: rows that are not valid calls, or have a value that the ledger cannot hold
     """
 
     rows: int
@@ -67,7 +67,7 @@ class Reconciliation:
 
     :param rows: rows read
     :param filtered: rows that the vendor's preset leaves out
-    :param rejected: rows that are no valid call
+    :param rejected: rows that are not valid calls
     :param unknown: calls of unknown fate before
     :param proven: those of them that were found, and are delivered from now on
     :param ambiguous: those of which some were found, without saying which: calls of one caller in one second; or of
@@ -92,7 +92,7 @@ class Following:
 
     :param rows: rows read
     :param filtered: rows that the vendor's preset leaves out
-    :param rejected: rows that are no valid call
+    :param rejected: rows that are not valid calls
     :param unknown: calls of unknown fate before, of those that were looked for
     :param proven: those of them that were found, and are delivered from now on
     :param delivered: delivered calls that were looked for, those that were proven too
@@ -101,7 +101,7 @@ class Following:
     :param cleared: of the approved ones, whose action was released for payment
     :param reversed: whose action was taken back
     :param other: whose action is in a state that this version does not know
-    :param none: that are no action
+    :param none: calls that have no action
     :param ambiguous: that an action may be of, and that share it with others; those of unknown fate too
     :param updated: known actions of other calls of the same campaigns that changed since they were read last
     """

@@ -92,7 +92,7 @@ def columns() -> list[sa.Column[Any]]:
 class CallsTable:
     """A table that holds calls as a ledger has them, a row a call.
 
-    :param engine: of its database; disposed of by whoever made it
+    :param engine: of its database; its owner, the caller, disposes of it
     :param name: ``table`` or ``schema.table``; of any characters, as it is always quoted where it must be
     :param upsert: how rows are written by key; None for the database's own way where it is known, else
         :func:`delete_and_insert`

@@ -171,7 +171,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _fields(connection: Any) -> Mapping[str, Any]:
-    """The fields of a connection's extra. Airflow's own reading takes text that is no JSON for no extra at all.
+    """The fields of a connection's extra. Airflow's own reader takes text that is not JSON for an empty extra.
 
     :raises InvalidOption: if it is not a JSON object, without a word of it: an extra may hold credentials
     """
@@ -266,7 +266,7 @@ def _proxy(url: str | None) -> str | None:
 
 
 def _http_url(text: str) -> SplitResult | None:
-    """The parts of a URL, or None if it is none of HTTP: aiohttp would find that out anew at every call."""
+    """The parts of a URL, or None if it is not an HTTP URL: aiohttp would parse it again for every call."""
     try:
         parts = urlsplit(text)
         readable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

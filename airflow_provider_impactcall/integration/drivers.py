@@ -22,7 +22,7 @@ _LISTS = {"date": 1182, "time": 1183, "timestamp": 1115, "timestamptz": 1185, "i
 # MySQL's drivers: mysqlclient, PyMySQL and Connector/Python.
 _MYSQLS = ("MySQLdb", "pymysql", "mysql")
 _INFINITE = ("infinity", "-infinity")
-_NONE_OF_PYTHON = "is a time that Python has none for, such as infinity or one of the year 10000"
+_NONE_OF_PYTHON = "is a time that Python cannot represent, such as infinity or a time in the year 10000"
 _NO_TEXT = "is text that is not UTF-8"
 
 

@@ -58,7 +58,7 @@ def is_path(value: Any) -> bool:
 def rows_of(file: str, csv_format: CsvFormat = CSV) -> Iterator[Spool]:
     """The rows of one file, on disk; gone once the context ends.
 
-    An :class:`.UnreadableRow` stands for each that is none.
+    An :class:`.UnreadableRow` stands for each item that is not a row.
 
     :param file: its path, CSV unless it ends as one of another format does; or ``-`` for standard input, as CSV
     :param csv_format: how it is written, if it is CSV
@@ -197,7 +197,7 @@ def _contents(path: Any, csv_format: CsvFormat, otherwise: Reader | None = None)
         why = _instead(path) or error.strerror or f"cannot be read ({type(error).__name__})"
         raise InvalidOption(f"{name}: {why}") from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise InvalidOption(f"{name}: is no complete gzip file") from None
+        raise InvalidOption(f"{name}: is not a complete gzip file") from None
 
 
 def _instead(path: Any) -> str | None:
@@ -221,11 +221,11 @@ def _is_folder(path: Any) -> bool:
 
 
 def _no_path(text: str) -> str:
-    """What text that is no path is, and what to give for it, without a word of it."""
+    """Says what kind of text was given in place of a path, and what to give. Quotes none of the text."""
     if text.lstrip()[:1] in ("{", "["):
         return (
-            "the calls are text that holds rows, and are none: json.loads(text) reads JSON, a template gives rows only "
-            f"with render_template_as_native_obj=True, and {_ENDINGS}"
+            "the calls are text that holds rows; give the rows: json.loads(text) reads JSON, a template gives rows "
+            f"only with render_template_as_native_obj=True, and {_ENDINGS}"
         )
     instead = _instead(text) if text.isprintable() and text.strip() else None
     if instead is not None:

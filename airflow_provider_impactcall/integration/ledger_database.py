@@ -194,7 +194,7 @@ class _Server:
         except (ImpactCallError, self._dbapi.Error):
             raise
         except Exception as error:
-            # Such as of whoever gives tokens: the ledger is away for a moment, as if its server were.
+            # For example, the service that gives tokens failed: to us, the ledger cannot be reached for a moment.
             raise self._dbapi.OperationalError(type(error).__name__) from None
 
     def _opened(self) -> Any:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class LedgerRows:
-    """Rows on their way to becoming claims; those that are no valid call are counted, and their reasons logged.
+    """Rows on their way to becoming claims; rows that are not valid calls are counted, and their reasons logged.
 
     ``counts`` has how many became ``calls``, and how many were ``filtered`` and ``rejected``.
     """

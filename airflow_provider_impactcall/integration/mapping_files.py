@@ -64,10 +64,10 @@ def loaded(mapping: Mapping[str, Source] | str | PathLike[str] | None) -> Mappin
     """A mapping with all that lies outside it: its own file, and the tables of its lookups.
 
     A file ends in ``.yaml``, ``.yml`` or ``.json``. In YAML everything is text (``no`` is a word, 02139 keeps its zero)
-    except an unquoted ``null`` or ``~``, which is none. A lookup may be the path of a ``.csv`` file with a header and
-    two columns, the key's and the value's, or ``{"sql": "SELECT number, media_id FROM partners", "sql_conn_id":
-    "warehouse"}``, whose ``sql`` may be the path of a ``.sql`` file. Relative paths in a file begin where it lies. Rows
-    without a key are left out of a table.
+    except an unquoted ``null`` or ``~``, which means no value. A lookup may be the path of a ``.csv`` file with a
+    header and two columns, the key's and the value's, or ``{"sql": "SELECT number, media_id FROM partners",
+    "sql_conn_id": "warehouse"}``, whose ``sql`` may be the path of a ``.sql`` file. Relative paths in a file begin
+    where it lies. Rows without a key are left out of a table.
 
     :param mapping: what the option may be: a source by parameter name, the path (or URL) of a file of them, or None
     :raises InvalidOption: with everything that is wrong with the file or the tables
@@ -131,7 +131,7 @@ def _from_csv(path: _Path) -> Mapping[str, Any]:
             raise InvalidOption(f"{shown(path)} must begin with a header of two names, the key's and the value's")
         return _without_doubt(shown(path), ((f"line {lines.line_num}", values) for values in lines if values))
     except csv.Error as error:
-        raise InvalidOption(f"{shown(path)}, line {lines.line_num}: is no CSV: {error}") from None
+        raise InvalidOption(f"{shown(path)}, line {lines.line_num}: is not CSV: {error}") from None
 
 
 def _from_query(query: Mapping[str, Any], beside: _Path | None) -> Mapping[str, Any]:
@@ -206,13 +206,13 @@ def _read(path: _Path) -> Mapping[str, Any]:
     except _RepeatedKey as error:
         raise InvalidOption(f"mapping: {shown(path)}{_line(error.problem_mark, text)}: a key stands twice") from None
     except yaml.MarkedYAMLError as error:
-        raise InvalidOption(f"mapping: {shown(path)}{_line(error.problem_mark, text)}: is no YAML") from None
+        raise InvalidOption(f"mapping: {shown(path)}{_line(error.problem_mark, text)}: is not YAML") from None
     except json.JSONDecodeError as error:
-        raise InvalidOption(f"mapping: {shown(path)}, line {error.lineno}: is no JSON") from None
+        raise InvalidOption(f"mapping: {shown(path)}, line {error.lineno}: is not JSON") from None
     except _TooLarge:
         raise InvalidOption(f"mapping: {shown(path)}: has more than {MOST_PARTS} parts, or {DEEPEST} levels") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise InvalidOption(f"mapping: {shown(path)}: is no {'JSON' if is_json else 'YAML'}") from None
+        raise InvalidOption(f"mapping: {shown(path)}: is not {'JSON' if is_json else 'YAML'}") from None
     if not isinstance(mapping, Mapping) or not mapping:
         holds = normalize.described(mapping) if mapping else "nothing"
         raise InvalidOption(f"mapping: {shown(path)} must hold a dict by parameter name, and holds {holds}")

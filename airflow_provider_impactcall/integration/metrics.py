@@ -79,7 +79,7 @@ def _tell(
     if limited_seconds is not None:
         Stats.timing("impactcall.rate_limit.wait", timedelta(seconds=limited_seconds), tags=tags)
     if oldest_undelivered is not None:
-        # Not by task: it is the ledger's, and the last word of a task that runs no more would stand for ever.
+        # Tagged by ledger: a gauge of a retired task would keep its last value without end.
         Stats.gauge("impactcall.oldest_undelivered", round(oldest_undelivered, 3), tags=of_the_ledger)
 
 

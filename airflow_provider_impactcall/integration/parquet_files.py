@@ -16,7 +16,7 @@ _BUFFER = 64 * 1024
 def parquet(stream: IO[bytes], name: str) -> Contents:
     """The rows of a Parquet file. A value that Python cannot hold is an :class:`.UnreadableValue`.
 
-    :raises InvalidOption: if it is none, or has two columns of one name
+    :raises InvalidOption: if it is not a Parquet file, or has two columns of one name
     """
     try:
         import pyarrow as pa
@@ -50,7 +50,7 @@ def _no_parquet(name: str) -> Iterator[None]:
         # Arrow's own complaints of a file are plain OSErrors without a number; those of a storage are not.
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise
-        raise InvalidOption(f"{name}: is no complete Parquet file ({type(error).__name__})") from None
+        raise InvalidOption(f"{name}: is not a complete Parquet file ({type(error).__name__})") from None
 
 
 def _to_the_microsecond(kind: Any) -> Any:

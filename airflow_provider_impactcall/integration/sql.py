@@ -203,7 +203,7 @@ def _is_named(cursor: Any) -> bool:
 
 def _columns(cursor: Any) -> list[str]:
     if cursor.description is None:
-        raise InvalidOption("sql is no query: it returns no rows")
+        raise InvalidOption("sql is not a query: it returns no rows")
     columns = [column[0] for column in cursor.description]
     repeated = [name for name, count in Counter(columns).items() if count > 1]
     if repeated and may_be_shown(columns):

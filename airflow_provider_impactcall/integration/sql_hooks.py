@@ -40,14 +40,14 @@ def hook_of(option: str, connection: Any, hook_params: Mapping[str, Any] | None 
         if not params:
             raise
         names = ", ".join(map(repr, params))
-        raise InvalidOption(f"hook_params: the hook of {named} takes not all of {names} ({error})") from None
+        raise InvalidOption(f"hook_params: the hook of {named} does not take all of {names} ({error})") from None
     except (AirflowException, ImportError, AttributeError) as error:
         raise InvalidOption(
             f"{option}: {named} is of the type {connection.conn_type!r}, whose hook is not found "
             f"({type(error).__name__}); is the provider of its database installed?"
         ) from None
     if not isinstance(hook, DbApiHook):
-        raise InvalidOption(f"{option}: {named} is not one of a SQL database")
+        raise InvalidOption(f"{option}: {named} is not a SQL database connection")
     return hook
 
 

@@ -29,7 +29,7 @@ _LOOKED_AT_LINES = 200
 _LOOKED_AT_CHARACTERS = 64 * 1024
 _UTF_8 = "utf-8"
 _SEPARATORS = ";\t|,"
-# Excel reads such a line as this; whoever saves the file again may have it in quotes, or with separators behind it.
+# Excel reads such a line as this; a program that saves the file again may add quotes or separators.
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<said>\\t|[^"\r\n]?)"?[,;|\t ]*\r?\n?', re.IGNORECASE)
 _JSON = re.compile(r'\s*(\{|\[\s*([\[{"\]]|$))')
 # What MySQL, PostgreSQL and Snowflake write where there is no value.
@@ -63,7 +63,7 @@ class CsvFormat:
 
         Names are read without the blanks around them, and columns without a name are left out. ``\N`` is absent.
 
-        :raises InvalidOption: if it is none
+        :raises InvalidOption: if it is not a CSV file
         """
         csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_LINE))
         lines = _lines(stream, name, self.encoding, "; csv_encoding says what it is")
@@ -149,7 +149,7 @@ def _objects(lines: Iterator[str], name: str) -> Iterator[FileRow]:
             raise InvalidOption(f"{name}: its first object takes more than one line; {_AS_JSON_LINES}")
     for number, line in chain(first, ahead, numbered):
         row = _object(line)
-        yield UnreadableRow(f"on line {number} of {name} is no JSON object") if row is None else row
+        yield UnreadableRow(f"on line {number} of {name} is not a JSON object") if row is None else row
 
 
 def _object(line: str) -> Mapping[str, Any] | None:
@@ -215,7 +215,7 @@ def _records(reader: Any, name: str, before: int) -> Iterator[tuple[int, list[st
         try:
             values = next(reader, None)
         except csv.Error as error:
-            raise InvalidOption(f"{name}, line {number}: is no CSV: {error}") from None
+            raise InvalidOption(f"{name}, line {number}: is not CSV: {error}") from None
         if values is None:
             return
         if values:

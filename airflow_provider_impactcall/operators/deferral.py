@@ -124,6 +124,6 @@ def wait_if_that_helps(
 
 def can_be_read_once(rows: Any) -> bool:
     """Whether what holds rows is used up by reading it, all or in part: where a task goes on in the same process, as
-    under ``dag.test()``, there would be none to read again.
+    under ``dag.test()``, there would be nothing to read again.
     """
     return isinstance(rows, Iterator) or (type(rows) in (list, tuple) and any(map(can_be_read_once, rows)))

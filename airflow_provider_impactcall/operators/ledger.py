@@ -160,7 +160,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
         """Adopt the calls.
 
         :return: ``rows``, and of them ``adopted``, ``already_delivered``, ``in_flight``, ``filtered`` and ``rejected``
-        :raises AirflowFailException: also if rows are no valid call, once all others were adopted
+        :raises AirflowFailException: also if rows are not valid calls, once all others were adopted
         """
         from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 
@@ -168,7 +168,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
         log.info("Adopted: %s", adoption)
         if adoption["rejected"]:
             raise AirflowFailException(
-                f"{adoption['rejected']} rows are no valid call, and were not adopted: {adoption}"
+                f"{adoption['rejected']} rows are not valid calls, and were not adopted: {adoption}"
             )
         return adoption
 
@@ -294,7 +294,7 @@ class PurgeLedgerOperator(CorrectLedgerOperator):
 
         :return: how many calls were forgotten by state, ``invalid`` rows if there were any, and ``runs``
         """
-        # Late, as the other imports here: whoever parses a DAG file would wait for SQLAlchemy.
+        # Imported late, as the others here: else the parser of a DAG file would wait for SQLAlchemy.
         from airflow_provider_impactcall.delivery.ledger.purge import purge
 
         def forget(hook: ImpactCallLedgerHook, author: Author) -> dict[str, int]:

@@ -118,7 +118,7 @@ class Asked:
     def period(self) -> Period:
         """The period, by default the last seven days.
 
-        :raises InvalidOption: if it is none
+        :raises InvalidOption: if it is not a valid period
         """
         until = datetime.now(UTC) if self.until is None else _time("until", self.until)
         return Period(until - DEFAULT_PERIOD if self.since is None else _time("since", self.since), until)
@@ -126,7 +126,7 @@ class Asked:
     def given_period(self) -> Period | None:
         """The period, or None if nothing is said of it.
 
-        :raises InvalidOption: if it is none
+        :raises InvalidOption: if it is not a valid period
         """
         return None if self.since is None and self.until is None else self.period()
 

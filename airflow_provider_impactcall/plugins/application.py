@@ -247,7 +247,7 @@ def create(kept: SharedLedger | None = None) -> FastAPI:
 
 
 def _page(user: GetUserDep) -> Response:
-    # Whoever has no right is told so by the page, which gets no data. Airflow's frame would show them bare JSON.
+    # Without the right, the page says so and gets no data. Airflow's frame would show bare JSON.
     page = _file("index.html")
     page.status_code = 200 if may_look(user) else 403
     return page

@@ -40,7 +40,7 @@ class ImpactCallPlugin(AirflowPlugin):
 
     name = NAME
 
-    # Properties, so that only whoever wants them pays for them.
+    # Properties: a process that does not need them does not import them.
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """The page; asked for by the API server alone, which has FastAPI."""

@@ -22,12 +22,12 @@ from airflow_provider_impactcall.integration.ledger import configured, existing_
 log = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 300.0
-"""So long, and not for ever: the connection may have been changed to lead elsewhere."""
+"""Kept for so long only: the connection may have been changed to lead elsewhere."""
 
 
 _LONGEST_WAIT_SECONDS = 5.0
-"""Neither is a database that is away waited for by more requests than one, nor asked anew by each: Airflow's own pages
-are served by the same threads."""
+"""While the database is down, only one request waits for it, and the others get the cached failure: the same threads
+serve Airflow's own pages."""
 
 
 _QUERY_CANCELED = "57014"  # of PostgreSQL
@@ -38,8 +38,7 @@ _INSTRUCTIONS_A_LOOK = 100_000
 class SharedLedger:
     """The configured ledger. Threads share it.
 
-    :param longest_answer: seconds that no question takes longer than, for the same reason: it is ended, and whoever
-        asked is told
+    :param longest_answer: seconds after which a query is cancelled and its caller gets an error, for the same reason
     """
 
     def __init__(self, longest_answer: float = 30.0) -> None:

@@ -25,7 +25,7 @@ ABSENT = object()
 _PLACE = re.compile(r"-?[0-9]{1,9}")
 _LEVELS = re.compile(r"__|\.")
 _STYLE = re.compile(r"[\W_]+")
-# What is longer is no name, or nothing that paths lead into often, and must not stay in memory.
+# A longer text is not a column's name, or paths seldom lead into it: it must not stay in memory.
 _SHORT = 256
 _SHORT_KEYS = 1024
 _SHORT_JSON = 256 * 1024

@@ -122,7 +122,7 @@ def _too_long(spelled: str, longest: int, why: str) -> normalize.UnfitValue:
 
 
 def readable_id(value: Any) -> str | None:
-    """An id as it is shown beside a row that may be none; None if it is none itself."""
+    """An id as it is shown beside a row that may be wrong; None if the value is not an id."""
     try:
         spelled = normalize.identifier(value)
         return spelled if 0 < len(spelled) <= LONGEST_ID else None
@@ -153,7 +153,7 @@ def _called_number(value: Any, beside: Beside) -> str:
 
 
 def _country_beside(number: Any, value: Any) -> str | None:
-    """The country that is given beside a number, and may be needed to read it; None if it is none."""
+    """The country that is given beside a number, and may be needed to read it; None if it is not a country."""
     if value is None or (type(value) is str and value in normalize.REGIONS):
         return value
     if type(value) is DerivedElse:
@@ -184,15 +184,15 @@ def _country_of(number: str, derive: Callable[[str], str | None]) -> Callable[[A
         if derived is None and value is not None:
             if normalize.is_no_nanp(beside.found[number]):
                 raise normalize.UnfitValue(
-                    f"cannot be known: no area code begins with 0 or 1, as {number} does; write that with + and its "
-                    "country code",
+                    f"cannot be known: no area code begins with 0 or 1, as {number} does; write the number with "
+                    "+ and its country code",
                     ProblemCode.COUNTRY_NOT_DERIVABLE,
                 )
             return normalize.country(value.country)
         if derived is None:
             raise normalize.UnfitValue(
-                f"cannot be known from {number}; give it, since impact.com takes none as US, or map it to "
-                f"{{'derived_else': 'US'}}, which is what the number tells, else that",
+                f"cannot be known from {number}; give it, since impact.com takes a missing country as US, or map it to "
+                f"{{'derived_else': 'US'}}, which is the country that the number tells, else US",
                 ProblemCode.COUNTRY_NOT_DERIVABLE,
             )
         return derived

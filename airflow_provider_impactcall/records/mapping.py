@@ -68,8 +68,8 @@ class CallMapping:
     :param nulls: the words that stand for nothing, wherever a column holds one alone
     :param clock: gives the time in seconds since the epoch: no call is of a time more than a day after it
     :ivar asked_for: the columns that ``mapping`` and the preset name, whether or not a row needs them
-    :raises InvalidOption: with every name that is none of the 50 parameters (and the nearest that is), every
-        parameter with two sources, every source that is none, and, with a preset, every required parameter without one
+    :raises InvalidOption: with every name that is not one of the 50 parameters (and the nearest that is), every
+        parameter with two sources, every invalid source, and, with a preset, every required parameter without one
     """
 
     def __init__(

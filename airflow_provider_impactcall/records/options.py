@@ -56,7 +56,7 @@ def passed_of(prefiltered: Any, preset: VendorPreset | None) -> tuple[Collection
     if isinstance(prefiltered, str) or not isinstance(prefiltered, Collection):
         return (), [f"prefiltered must be a list of guards, and is {normalize.described(prefiltered)}"]
     problems = [
-        f"prefiltered: {guard!r} is no guard (there are {', '.join(GUARDS)})"
+        f"prefiltered: {guard!r} is not a guard (there are {', '.join(GUARDS)})"
         for guard in prefiltered
         if guard not in GUARDS
     ]
@@ -88,4 +88,4 @@ def zone(timezone: str | tzinfo | None) -> tzinfo | None:
     try:
         return ZoneInfo(timezone)
     except (KeyError, OSError, ValueError):
-        raise InvalidOption(f"timezone: {timezone!r} is no IANA time zone such as America/New_York") from None
+        raise InvalidOption(f"timezone: {timezone!r} is not an IANA time zone such as America/New_York") from None

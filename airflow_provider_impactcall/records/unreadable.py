@@ -9,7 +9,7 @@ from airflow_provider_impactcall.exceptions import ProblemCode
 
 @dataclass(frozen=True)
 class UnreadableRow:
-    """Stands among the rows of a file for one that is none, so that it is rejected and the rows beside it are not.
+    """Stands among the rows of a file for an item that is not a row: this item is rejected, the rows beside it are not.
 
     :param problem: where it is and what is wrong with it, to be read after the word ``row``; never what it holds
     :param code: the same for programs

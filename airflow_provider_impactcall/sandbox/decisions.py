@@ -38,7 +38,7 @@ class Decisions:
     :param settle_after: seconds after which an action that nobody decides is approved, and as many again after which it
         is cleared; None leaves it pending
     :param reversed_share: how many of those are reversed instead, 0 to 1
-    :raises InvalidOption: for seconds below zero, or a share that is none
+    :raises InvalidOption: for seconds below zero, or a share that is not from 0 to 1
     """
 
     def __init__(self, journal: Journal, settle_after: float | None, reversed_share: float) -> None:

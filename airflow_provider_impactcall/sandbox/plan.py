@@ -21,7 +21,7 @@ class FaultPlan:
     :param rates: the share of requests, 0 to 1, by the kind of fault that meets them
     :param seed: the same seed and rates give the same faults in the same order
     :param latency: seconds before each answer, at most an hour
-    :raises InvalidOption: for an unknown kind, a rate that is no share, shares that add up to over 1, or a latency
+    :raises InvalidOption: for an unknown kind, a rate that is not a share, shares that add up to over 1, or a latency
         that is negative or too long
     """
 

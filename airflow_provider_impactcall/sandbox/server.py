@@ -126,7 +126,7 @@ class Sandbox:
 
     @property
     def script(self) -> Sequence[str]:
-        """The kinds that meet the next requests, one each, before any rate counts; ``ok`` is no fault.
+        """The kinds that meet the next requests, one each, before any rate counts; ``ok`` stands for a normal answer.
 
         What is left of it can be read, and it may be replaced at any time.
         """

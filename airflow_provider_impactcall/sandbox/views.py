@@ -139,7 +139,7 @@ def _parameters(pairs: Iterable[tuple[str, str]], *, numbers: bool) -> list[Para
 
 
 def _parameter(name: str, value: str, *, numbers: bool) -> ParameterView:
-    # A name that is none of the 50 may be a misspelt CallerId.
+    # A name that is not one of the 50 parameters may be a misspelt CallerId.
     hidden = not numbers and value != "" and (name in ("CallerId", "CallRecording") or name not in PARAMETERS)
     if not hidden:
         return {"name": name, "value": value, "hidden": False}

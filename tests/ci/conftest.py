@@ -20,5 +20,10 @@ def matrix(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
+def prose(matrix: Any) -> Any:
+    return import_module("prose")
+
+
+@pytest.fixture
 def ci(matrix: Any) -> Any:
     return import_module("run")

@@ -49,25 +49,27 @@ NUL = "holds a NUL character, which databases refuse in text"
 INEXACT = "is a float too large to be exact; read it as a decimal or as text"
 NOT_ISO = "must be an ISO 8601 time such as 2026-09-10T22:55:32-08:00"
 NOT_EPOCH = "is a number, and must be the epoch in seconds (10 digits) or milliseconds (13 digits)"
-MARKS_NOTHING = "is no time of a call: databases and programs write such where there is none"
+MARKS_NOTHING = "is not the time of a call: databases and programs write such values where a time is missing"
 NO_OFFSET = "has no offset from UTC; add one, or give the option timezone"
 NO_TIME = "must be a time, and is a date without one"
 NOW = "must be the time of the call; NOW is refused, since a retry would move the call"
 SKIPPED = "is a local time that a clock change skips in America/New_York"
 NOT_DIGITS = "must be a phone number of digits, + ( ) - . and spaces, and holds something else"
-ANONYMOUS = "is the mark of an anonymous caller; such a call cannot be matched, and is not to be sent"
-NO_USER = "is an address whose user part is no phone number"
+ANONYMOUS = "stands for an anonymous caller; such a call cannot be matched, and must not be sent"
+NO_USER = "is an address whose user part is not a phone number"
 NO_CONTEXT = "is a number of a phone-context; write it with + and its country code"
 NOT_TEN = "is not a NANP number of ten digits; write it with + and its country code, or give its country"
 NOT_TEN_IN = "is not a NANP number of ten digits; write it with + and its country code"
 NO_LENGTH = "is too short or too long for a phone number of its country"
 NOT_PHONE = "must be a phone number, and "
 NO_COUNTRY = (
-    "cannot be known from CallerId; give it, since impact.com takes none as US, or map it to {'derived_else': 'US'}, "
-    "which is what the number tells, else that"
+    "cannot be known from CallerId; give it, since impact.com takes a missing country as US, or map it to "
+    "{'derived_else': 'US'}, which is the country that the number tells, else US"
 )
-TOO_EARLY = "is before 1990-01-01, and no call is: databases and programs write such times where there is none"
-TOO_LATE = "is more than a day ahead of the clock, and no call is; a mark of no time, or another form than it looks"
+TOO_EARLY = (
+    "is before 1990-01-01, and no call is that old: databases and programs write such times where a time is missing"
+)
+TOO_LATE = "is more than a day ahead of the clock: it stands for a missing time, or its format is not the one it seems"
 BAD_COUNTRY = "must be a country such as US, USA or United States, and is "
 STATUSES = (
     "must be one of 'UNKNOWN_CALLERID', 'CONGESTION', 'INCOMPLETE', 'CANCEL', 'IVR_DROPOFF', "
@@ -701,16 +703,16 @@ UNKNOWN = "is not one of impact.com's 50 parameters"
         ),
         pytest.param(
             {"timezone": "Mars/Olympus"},
-            "timezone: 'Mars/Olympus' is no IANA time zone such as America/New_York",
+            "timezone: 'Mars/Olympus' is not an IANA time zone such as America/New_York",
             id="timezone-unknown",
         ),
         pytest.param(
             {"timezone": "../etc/passwd"},
-            "timezone: '../etc/passwd' is no IANA time zone such as America/New_York",
+            "timezone: '../etc/passwd' is not an IANA time zone such as America/New_York",
             id="timezone-path",
         ),
         pytest.param(
-            {"timezone": ""}, "timezone: '' is no IANA time zone such as America/New_York", id="timezone-empty"
+            {"timezone": ""}, "timezone: '' is not an IANA time zone such as America/New_York", id="timezone-empty"
         ),
         pytest.param(
             {"timezone": -5}, "timezone must be an IANA name or a tzinfo, and is a value of type int", id="timezone-int"

@@ -321,7 +321,7 @@ def _masked(record: CallRecord) -> dict[str, str]:
 
 
 def shape_of(value: Any) -> str:
-    """What a value looks like: with 9 for each digit, and ``a`` or ``A`` for each letter; its type if it is no text."""
+    """A value's form: 9 for each digit, ``a`` or ``A`` for each letter; its type if it is not text."""
     if isinstance(value, (bool, bytes, Mapping)) or not isinstance(value, (str, int, float)):
         return normalize.described(value)
     text = str(value)

@@ -182,7 +182,7 @@ class InputWarnings:
             yield InputWarning(
                 WarningCode.ODD_OFFSET,
                 self._odd_offsets,
-                f"calls at an offset from UTC that is no multiple of 15 minutes: {self._odd_offsets}. No place has "
+                f"calls at an offset from UTC that is not a multiple of 15 minutes: {self._odd_offsets}. No place has "
                 "such; a zone of pytz must not be given as a tzinfo",
             )
         if self._in_summer:

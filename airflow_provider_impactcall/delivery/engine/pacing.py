@@ -50,7 +50,7 @@ class Pacing:
         """How long calls waited for nothing but a permit of the rate limit; many that wait at once count once."""
         self._limiter = limiter
         self._max_wait = max_wait
-        self._random = random or Random()  # noqa: S311 - jitter is no secret
+        self._random = random or Random()  # noqa: S311 - jitter is not a secret
         self._first_back_off = timings.first_back_off
         self._longest_back_off = timings.longest_back_off
         self._shortest_wait = timings.shortest_wait

@@ -9,7 +9,7 @@ from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome
 
 
 class Tally:
-    """Counts how rows end, and tells whoever listens.
+    """Counts how rows end, and tells the listener.
 
     :param on_settled: told of every row's outcome
     :ivar report: the counts

@@ -1,4 +1,4 @@
-"""The calls in hand that wait: for their turn, or for a moment. Pure: whoever asks says what time it is."""
+"""The calls in hand that wait: for their turn, or for a moment. Pure: the caller passes the time."""
 
 from __future__ import annotations
 

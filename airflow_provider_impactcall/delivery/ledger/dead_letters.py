@@ -78,7 +78,7 @@ def secret_of(connection: Connection) -> bytes:
 
 
 def keyed_digest(secret: bytes, content: bytes) -> str:
-    """What tells one content from another, and tells nothing of it to whoever lacks the secret."""
+    """A digest that tells one content from another. Without the secret, it says nothing about the content."""
     return hmac.new(secret, content, hashlib.sha256).digest()[:DIGEST_BYTES].hex()
 
 

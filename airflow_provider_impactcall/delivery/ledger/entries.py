@@ -155,8 +155,8 @@ def locked(connection: Connection, keys: Collection[str], run_id: str) -> dict[s
 class Changes:
     """What one transaction does to the calls, gathered so that each statement is sent once for all of them.
 
-    The first intent of a call, and a delivery at the first attempt, are told by its row alone: nearly all calls need no
-    more, and an event costs as much as the row. As soon as anything else happens, the events are written that say so.
+    The call's row implies its first intent, and a delivery at the first attempt. Nearly all calls need only the row:
+    an event costs as much as the row. When anything else happens to a call, its events are written.
 
     :param run_id: whose changes they are
     :param moment: when, by the database's clock

@@ -111,7 +111,7 @@ def convert(connection: Connection, table: str) -> None:
 
 @contextmanager
 def waiting_at_most(connection: Connection, seconds: float) -> Iterator[None]:
-    """Within it, a change of a table waits so long for others to end their transactions; else it would for ever.
+    """Within it, a change of a table waits so long for other transactions to end. Else it would wait without end.
 
     :param seconds: whole ones, at least one, is what the server knows
     """

@@ -93,7 +93,7 @@ class Overview:
 
     Calls are counted by the state that they are in now and when they came into it.
 
-    :param ledger: prepared by whoever delivers; nothing is written here
+    :param ledger: prepared by the runs that deliver; nothing is written here
     """
 
     def __init__(self, ledger: Ledger) -> None:

@@ -202,8 +202,8 @@ class CallQueries:
     def _pages(self, part: _Part) -> Iterator[ColumnElement[bool]]:
         """Conditions that hold of some of the calls each, and together of all.
 
-        Few calls are looked up by their keys. Of many, the whole table is walked through: in an order that no change
-        of a call changes, which is none in which an index could find them.
+        Few calls are looked up by their keys. Of many, the whole table is walked through: in an order that stays
+        the same when a call changes. An index that finds the calls does not have such an order.
         """
         with self._ledger.reading() as connection:
             few = part.all().with_only_columns(part.key).limit(self._sizes.keys + 1)

@@ -42,7 +42,7 @@ class Retries:
         self._until = math.inf
 
     def pause(self) -> float | None:
-        """Seconds to wait before the next attempt, as the last one failed; None if there is to be none."""
+        """Seconds to wait before the next attempt, as the last one failed; None if no attempt follows."""
         now = self._monotonic()
         if not self._failed:
             self._until = now + self._seconds

@@ -55,7 +55,7 @@ class _Problem:
 class RowOverview:
     """What people see of the rows of a ledger's namespace. Times are ISO 8601 in UTC, with a ``Z``.
 
-    :param ledger: prepared by whoever delivers; nothing is written here
+    :param ledger: prepared by the runs that deliver; nothing is written here
     """
 
     def __init__(self, ledger: Ledger) -> None:

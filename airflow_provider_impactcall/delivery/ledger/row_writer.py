@@ -244,7 +244,7 @@ class RowWriter:
         keys_of = [(self._claim_of(call).keys, state) for call, state in delivered]
         keys = {key for keys, _ in keys_of for key in keys}
         as_sent = {key for keys, state in keys_of if state is not RowOutcome.CHANGED for key in keys}
-        # Looked for first: nearly always there are none, and whoever writes holds up those who deliver.
+        # Looked for first: nearly always there are none, and a transaction that writes holds up the runs that deliver.
         with self._ledger.reading() as connection:
             self._secret = self._secret or known_secret(connection) or b""
             known_by = {self._session_key(call.record.CallProvider, call.record.CallSessionId) for call, _ in delivered}

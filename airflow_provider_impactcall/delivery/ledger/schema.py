@@ -174,7 +174,7 @@ call_actions = _table(
     sa.Column("currency", sa.String(3)),
     sa.Column("first_at", _moment, nullable=False),
     sa.Column("changed_at", _moment, nullable=False),
-    # One action is of one call; NULL is none, of which there may be many.
+    # One action belongs to one call. Many calls have no action: NULL.
     sa.Index("ix_impactcall_action_id", "action_id", "namespace", unique=True),
     # With all that they are counted by.
     sa.Index(
@@ -228,7 +228,7 @@ rate_accounts = _table(
     sa.Column("account", sa.String(32), primary_key=True),
     sa.Column("keep", _moment, nullable=False),
 )
-"""A row an account with a rate limit: whoever takes places locks it. ``keep``: its longest window, in seconds."""
+"""A row an account with a rate limit: the run that takes permits locks it. ``keep``: its longest window, in seconds."""
 
 rate_runs = _table(
     "impactcall_rate_run",

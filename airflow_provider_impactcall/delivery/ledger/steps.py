@@ -96,7 +96,7 @@ class Steps:
 
     @contextmanager
     def _bounded(self, connection: Connection) -> Iterator[None]:
-        # Whoever waits to change a table has all others wait behind it, and leases have to be renewed.
+        # A session that waits to change a table blocks all later ones, and leases have to be renewed.
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text(f"SET LOCAL lock_timeout = '{self._timings.table_wait * 1000:.0f}ms'"))
         with waiting_at_most(connection, self._timings.table_wait):

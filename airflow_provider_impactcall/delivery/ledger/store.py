@@ -179,8 +179,8 @@ class Ledger:
     ) -> tuple[list[Decision] | None, list[CallState]]:
         """What :meth:`record` says.
 
-        :param trusting: take it, without looking them up, that calls which were never seen are still not there, and
-            that calls which were opened are as this run left them
+        :param trusting: the optimistic path, without a read: take calls that were never seen as still absent, and calls
+            that this run opened as unchanged. The write verifies both
         :raises _NotAsTrusted: if that is not so; what was written until then must not be committed
         :raises IntegrityError: the same
         """

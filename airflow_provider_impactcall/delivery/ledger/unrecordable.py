@@ -86,7 +86,7 @@ def record_apart(
         return None, states
     for claim in claims:
         decided = _claim(record, look_up, claim)
-        # Once it has run out nothing may leave, and whoever finds that takes back what was claimed before.
+        # Once it has run out nothing may leave, and the run that finds this takes back its earlier claims.
         decisions += decided or [Wait(ReasonCode.LEASE_LOST, LEASE_RAN_OUT)]
     return decisions, states
 

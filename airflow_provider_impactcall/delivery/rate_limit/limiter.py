@@ -38,7 +38,7 @@ class Demand(NamedTuple):
 
 
 class PermitHolder(Protocol):
-    """Whoever lets the requests leave; :class:`~airflow_provider_impactcall.delivery.engine.pacing.Pacing` does."""
+    """What lets the requests leave: :class:`~airflow_provider_impactcall.delivery.engine.pacing.Pacing` does."""
 
     def demand(self) -> Demand:
         """How many permits it can use."""

@@ -29,7 +29,7 @@ AHEAD_SECONDS = 0.2
 """How long before it is free a permit may be taken, and within what time an ended request has to be noted."""
 
 _LONGEST_SLEEP = 5.0
-# How much later than it said a run may ask, until the others no longer leave it its part.
+# Grace period after the time at which a run said that it would ask again; after it, other runs take its share.
 _GRACE_SECONDS = 1.0
 # SQLite's clock counts milliseconds, and cuts off what is less.
 _TICK = 0.002

@@ -79,7 +79,7 @@ class Answer:
         self._measured = False
         self._coding = b""
         # One for each answer: it keeps the last trailer of an answer for the head of the next.
-        # The two hold each other until the answer is over, lest they be garbage that someone has to look for.
+        # The two refer to each other until the answer ends, and then no longer: garbage collection is slow.
         self._parser = HttpResponseParser(self)
         self._over = False
 

@@ -89,7 +89,7 @@ def _texts(document: Any) -> Iterator[tuple[bool, str]]:
 
 def _members(document: Any) -> Iterator[tuple[str, Any]]:
     for pair in document if isinstance(document, list) else ():
-        if isinstance(pair, tuple):  # a member of an object; what a list holds is none
+        if isinstance(pair, tuple):  # a member of an object; what a list holds is not a member
             yield pair
 
 

@@ -1,6 +1,6 @@
 """A blocking HTTP request whose answer is bounded in size and time, as a delivery's is: requests bounds neither.
 
-Its timeout is for each part that arrives, so that an answer in drips lasts for ever, and it unzips whatever comes.
+Its timeout is for each part that arrives, so that an answer in drips never ends, and it unzips whatever comes.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def exchange(
     :param seconds: for connecting, and then for the whole answer
     :param most_bytes: of its body, decompressed; the rest is read, and left out
     :raises OSError: if no whole answer came within that time; its text may hold the URL
-    :raises ValueError: if the URL is none
+    :raises ValueError: if the URL is not valid
     """
     with session.request(method, url, headers=headers, timeout=seconds, allow_redirects=False, stream=True) as response:
         body, length = bytearray(), 0

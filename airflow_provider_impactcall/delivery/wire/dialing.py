@@ -73,7 +73,7 @@ class Dialler:
     def _looked_up(self, lookup: asyncio.Task[list[Address]]) -> None:
         self._lookup = None
         if not lookup.cancelled():
-            lookup.exception()  # Whoever asked may have left.
+            lookup.exception()  # The task that asked may have ended.
 
 
 def in_turn(addresses: Sequence[Address], turn: int) -> Iterator[Address]:

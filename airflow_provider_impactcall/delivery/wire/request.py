@@ -12,8 +12,8 @@ class Request(NamedTuple):
     """What leaves for one call. It belongs to no event loop and to no connection.
 
     :param record: the call
-    :param data: the request, head and body, as it is written to the connection; empty if it is not to be sent
-    :param refused: why it is not to be sent, or None; it then counts as the attempt
+    :param data: the request, head and body, as it is written to the connection; empty if it must not be sent
+    :param refused: why it must not be sent, or None; it then counts as the attempt
     """
 
     record: CallRecord

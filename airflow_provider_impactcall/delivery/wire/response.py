@@ -106,5 +106,5 @@ def _http_date(text: str) -> datetime | None:
 
 def _reason(status: int, messages: Sequence[str], private: Iterable[str]) -> str:
     said = all_scrubbed(messages, private)
-    # Without a letter, as of bytes that are no text, it says nothing.
+    # Words without a letter, such as bytes that are not text, say nothing.
     return f"{status} {said}" if re.search("[A-Za-z]", said) else f"{status}"

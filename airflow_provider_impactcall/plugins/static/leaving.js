@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 
-/** What follows a link from within a frame: a link of the page around this one, which may do what none in here may. */
+/** Clicks a twin link in the parent frame: the sandboxed frame of this page may not navigate. */
 export function throughAirflow(event) {
   if (window.top === window) return;
   try {

@@ -26,7 +26,7 @@ _FRACTION = f"must be {_WHAT}, and has a fraction{_REMEDY}"
 _CLOCK = re.compile(r"(?:([0-9]{1,9}) days?,? )?([0-9]{1,9}):([0-5][0-9]):([0-5][0-9])(?:[.,]([0-9]{1,9}))?")
 _DIGITS = re.compile(r"([0-9]{1,64})\.[0-9]{1,64}")
 _TWO_PARTS = re.compile(r"[0-9]{1,9}:[0-5][0-9]")
-# Years and months are no fixed number of seconds.
+# Years and months are not a fixed number of seconds.
 _ISO = re.compile(r"P(?=[0-9T])(?:[0-9]{1,6}W)?(?:[0-9]{1,6}D)?(?:T(?=[0-9])(?:[0-9]{1,6}H)?(?:[0-9]{1,9}M)?"
                   r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?S)?)?")  # fmt: skip
 _ISO_DURATION = TypeAdapter(timedelta)

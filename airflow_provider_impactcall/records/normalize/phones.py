@@ -55,7 +55,7 @@ _RESTRICTED = "+7378742833"
 _MEXICAN_MOBILE = re.compile(r"521[0-9]{10}")
 
 _NOT_DIGITS = "must be a phone number of digits, + ( ) - . and spaces, and holds something else"
-_ANONYMOUS = "is the mark of an anonymous caller; such a call cannot be matched, and is not to be sent"
+_ANONYMOUS = "stands for an anonymous caller; such a call cannot be matched, and must not be sent"
 
 
 def is_anonymous(value: Any) -> bool:
@@ -63,12 +63,12 @@ def is_anonymous(value: Any) -> bool:
 
     The words are those of SIP (RFC 3323, ``sip:anonymous@anonymous.invalid``) and of caller id, in any case. The
     digits are those words on a keypad, with or without ``+``, as Twilio gives them: support.twilio.com, article
-    223179988, "Why am I getting calls from these strange numbers?". Five of them are no number of any country as they
+    223179988, "Why am I getting calls from these strange numbers?". Five of them are not numbers of any country as they
     stand. RESTRICTED has the ten digits of one in Austin, Texas: it is the mark as ``+7378742833``, and with the 1 of
     North America, or with no ``+``, the number. A subscriber abroad whose national number has such digits is told apart
     by ``+`` and the calling code.
 
-    An absent value (``None``, ``''``) is no such mark. Raises nothing.
+    An absent value (``None``, ``''``) is not such a mark. Raises nothing.
     """
     if type(value) is str and _nanp(value) is not None:
         return False  # No mark of the keypad has ten digits alone, or begins with +1.
@@ -112,8 +112,8 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
     spreadsheet needs to take it for text (``'+1...``, ``="+1..."``). Whatever else a value holds makes it no number.
 
     :param country: two letters; needed for a number that is neither NANP nor starts with ``+``
-    :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), what is no phone number, or one
-        whose country cannot be known, or that is not one of ``country``
+    :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), a value that is not a phone number, or
+        one whose country cannot be known, or that is not one of ``country``
     """
     national = _nanp(value) if type(value) is str and country in _IN_NANP else None
     if national is None:
@@ -223,7 +223,7 @@ def _digits(dialled: str) -> str:
 def _of_address(address: re.Match[str]) -> str:
     number = unquote(address["user"])
     if (address["scheme"].lower() != "tel") != bool(address["host"]) or not _DIALLED.fullmatch(number):
-        raise UnfitValue("is an address whose user part is no phone number", ProblemCode.NOT_A_PHONE_NUMBER)
+        raise UnfitValue("is an address whose user part is not a phone number", ProblemCode.NOT_A_PHONE_NUMBER)
     if ";phone-context=" in address["options"].lower() and not number.startswith("+"):
         raise UnfitValue(
             "is a number of a phone-context; write it with + and its country code", ProblemCode.WITHOUT_COUNTRY_CODE

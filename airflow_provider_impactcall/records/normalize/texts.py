@@ -61,7 +61,7 @@ def listed_text(value: Any) -> str | None:
 
 
 def json_of(spelled: str) -> Any:
-    """What JSON text holds; None if it is none, or is nested too deeply or has a number too long to be read."""
+    """The value of JSON text; None if it is not JSON, is nested too deeply, or has a number too long to be read."""
     try:
         return json.loads(spelled)
     except (ValueError, RecursionError):
@@ -149,7 +149,7 @@ def boolean(value: Any) -> bool:
 
 @reader
 def _boolean(value: Any) -> bool:
-    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's is no bool of Python's
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's is not Python's bool
         return bool(value)
     if isinstance(value, str):
         spelled = bare(value).lower() if bare(value).isascii() else ""

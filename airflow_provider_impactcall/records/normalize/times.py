@@ -63,9 +63,11 @@ _NEVER = re.compile(
 _NO_TIME = "must be a time, and is a date without one"
 _NOW = "must be the time of the call; NOW is refused, since a retry would move the call"
 _NOT_EPOCH = "is a number, and must be the epoch in seconds (10 digits) or milliseconds (13 digits)"
-_NEVER_AT_ALL = "is no time of a call: databases and programs write such where there is none"
-_TOO_EARLY = "is before 1990-01-01, and no call is: databases and programs write such times where there is none"
-_TOO_LATE = "is more than a day ahead of the clock, and no call is; a mark of no time, or another form than it looks"
+_NEVER_AT_ALL = "is not the time of a call: databases and programs write such values where a time is missing"
+_TOO_EARLY = (
+    "is before 1990-01-01, and no call is that old: databases and programs write such times where a time is missing"
+)
+_TOO_LATE = "is more than a day ahead of the clock: it stands for a missing time, or its format is not the one it seems"
 _OUTSIDE = "is outside the years 1 to 9999"
 
 
@@ -80,7 +82,7 @@ def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None)
 
     :param zone: the zone of times that carry no offset; without it such a time is refused
     :param now: the time by the clock, in seconds since the epoch: a time more than a day after it, or before 1990, is
-        none that a call has. Not asked for if None
+        refused. None: no time is refused for this
     :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, a time without
         an offset when there is no ``zone``, a local time that a clock change skips, or an epoch of other digits
     """
@@ -165,7 +167,7 @@ def _event_date(value: Any, zone: tzinfo | None, now: float | None) -> str:
         moment = moment.replace(tzinfo=zone)
         if moment.utcoffset() is None:
             raise UnfitValue(
-                "has no offset from UTC, and the option timezone gives none for this time",
+                "has no offset from UTC, and the option timezone gives no offset for this time",
                 ProblemCode.TIME_WITHOUT_OFFSET,
             )
         if _to_utc(moment).astimezone(zone).replace(tzinfo=None) != moment.replace(tzinfo=None):
@@ -179,7 +181,7 @@ def _event_date(value: Any, zone: tzinfo | None, now: float | None) -> str:
 
 
 def _check(moment: datetime, now: float, margin: float = 0.0) -> None:
-    """Refuse what is no time of a call.
+    """Refuse a time that a call cannot have.
 
     :param margin: seconds by which it may be another, as its offset is not known yet
     """

@@ -99,7 +99,7 @@ def register(added: VendorPreset) -> None:
     It is known in the process that registers it: do so where your DAG is defined. A package that has it as an entry
     point of the group ``airflow_provider_impactcall.vendors`` makes it known everywhere, the commands included.
 
-    :raises InvalidOption: if it is no :class:`VendorPreset`
+    :raises InvalidOption: if it is not a :class:`VendorPreset`
     """
     _presets.register(added)
 

@@ -78,7 +78,7 @@ def other_than_inbound(direction: Any) -> bool:
 
 @reads("sale.conversion", "sale.value")
 def sale_amount(row: Row) -> Any:
-    """``sale.value``, unless ``sale.conversion`` says that it was no sale."""
+    """``sale.value``, unless ``sale.conversion`` says that it was not a sale."""
     converted = _converted.read(row)
     lost = flag(converted) is False or word(converted) == "off"
     return None if lost else _sale.read(row)

@@ -97,7 +97,7 @@ def reference_id(code: Any) -> str | None:
 
 @of_value("transaction_type")
 def is_event(kind: Any) -> bool:
-    """Whether it is no call but what became of one."""
+    """Whether it is not a call, but what became of a call."""
     return word(kind) in _EVENTS
 
 
@@ -271,7 +271,7 @@ PRESET = VendorPreset(
         "``destination_phone_number`` is where the call went. It is empty for a call that was passed on to nobody: "
         'name a column with the promo number, as in ``mapping={"CalledPhoneNumber": {"first_of": '
         '["destination_phone_number", ...]}}``.',
-        "A ``reason_code`` that is no number is not sent.",
+        "A ``reason_code`` is sent only if it is a number.",
         "A call in progress has no transaction. A webhook sent during one is rejected, as it has no duration.",
         "Inferred, as neither Invoca nor impact.com says it: the impact.com status of each ``hangup_cause``, and that "
         "a caller who hung up after as much time in the IVR as in the call dropped off there.",

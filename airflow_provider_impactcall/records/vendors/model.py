@@ -320,9 +320,9 @@ class VendorPreset:
 
 
 def preset_of(given: Any) -> VendorPreset:
-    """A preset that is one.
+    """A preset, after a check that it is one.
 
-    :raises InvalidOption: if it is none
+    :raises InvalidOption: if it is not a preset
     """
     if not isinstance(given, VendorPreset):
         raise InvalidOption(f"a vendor's preset must be a VendorPreset, and is {normalize.described(given)}")

@@ -99,7 +99,7 @@ PRESET = VendorPreset(
     ),
     join=latest(),
     notes=(
-        "Ringba has no id of impact.com's: its ``campaignId`` (CA and 32 characters) is none. Give ``MediaId`` by "
+        "Ringba has no id of impact.com's: its ``campaignId`` (CA and 32 characters) is not one. Give ``MediaId`` by "
         "``number`` as above, by ``publisherId`` in the same way, or from ``publisherSubId`` if you keep it there.",
         "Ask the API for the columns below, in ``valueColumns``; a tag is one too, as ``tag:User:irclickid``.",
         "Leave ``formatDateTime`` off: ``callDt`` is then exact, in epoch milliseconds. Formatted, it is a local time "

@@ -116,7 +116,7 @@ PRESET = VendorPreset(
     },
     known_by=("lead_id",),
     filters=(
-        Filter("a lead that is no phone call", is_no_call, (True,)),
+        Filter("a lead that is not a phone call", is_no_call, (True,)),
         Filter("a call that has not ended", "call_status", _IN_PROGRESS, unfinished=True, guard="ended"),
         Filter("a call that has not ended", "lead_state", _IN_PROGRESS, unfinished=True, guard="ended"),
         spam("spam"),
@@ -136,6 +136,6 @@ PRESET = VendorPreset(
         "A ``line_type`` other than Landline and Mobile is not sent, as impact.com knows no other.",
         "Inferred, as WhatConverts publishes no list: the words of ``answer_status``, and the impact.com status of "
         "each.",
-        "Not mapped: ``quote_value``, which is no sale, and notes, messages, names and e-mail addresses.",
+        "Not mapped: ``quote_value``, which is not a sale, and notes, messages, names and e-mail addresses.",
     ),
 )

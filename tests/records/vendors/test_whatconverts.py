@@ -123,8 +123,8 @@ def test_status_and_durations(changes: dict[str, Any], status: str, durations: t
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"lead_type": "Web Form"}, "a lead that is no phone call"),
-        ({"lead_type": "Chat", "call_status": None}, "a lead that is no phone call"),
+        ({"lead_type": "Web Form"}, "a lead that is not a phone call"),
+        ({"lead_type": "Chat", "call_status": None}, "a lead that is not a phone call"),
         ({"call_status": "In Progress"}, "a call that has not ended"),
         ({"lead_state": "In Progress"}, "a call that has not ended"),
         ({"call_status": "ringing"}, "a call that has not ended"),
