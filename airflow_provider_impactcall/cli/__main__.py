@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     :raises SystemExit: 1 if it could not be done, 2 if it was asked for in a wrong way
     """
-    # What Airflow says while it is imported is for its own log, and would stand in the middle of a command's output.
+    # Airflow's messages during import belong in its own log. Here they would mix with the command's output.
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         from airflow_provider_impactcall.cli import changing, looking  # noqa: F401 - else imported later, and loudly
         from airflow_provider_impactcall.cli.definition import get_commands

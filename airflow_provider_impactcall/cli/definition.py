@@ -157,7 +157,7 @@ COMMANDS: Sequence[ActionCommand] = (
         API_CONN_ID,
         *AUTHOR,
         ARG_OUTPUT,
-        more="That a call is not there proves nothing: one that does not pay never becomes an action.",
+        more="A call that is not there may still have arrived: only a call that pays becomes an action.",
     ),
     _command(
         "follow",

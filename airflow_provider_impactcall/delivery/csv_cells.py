@@ -19,7 +19,7 @@ _FORMULA = re.compile(r'(^|[;,|\t\r\n\v\f])([\s"\x00-\x1f\x7f\u200b-\u200f\u2060
 def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], end: str = "\r\n") -> Iterator[str]:
     """A header and a line a row, some at a time. All text of a row is quoted.
 
-    What a spreadsheet would take for the beginning of a formula gets a ``'`` before it, and so does a text that begins
+    A text that a spreadsheet would take for a formula gets a ``'`` before it, and so does a text that begins
     with what cannot be printed.
 
     :param columns: words of ours, which need no quotes

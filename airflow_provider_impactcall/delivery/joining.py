@@ -107,7 +107,7 @@ def _call_of(columns: Sequence[Any] | None, row: Any, preset: VendorPreset, open
     try:
         return preset.call_of(opener.opened(row))
     except Exception:
-        return None  # What is wrong with it is said when it is read as a call.
+        return None  # Its problem is reported when the row is read.
 
 
 def _opened(spool: Spool, opener: Opener) -> Iterator[Any]:
@@ -129,7 +129,7 @@ def _open(row: Any, opener: Opener) -> Any:
     try:
         return opener.opened(row)
     except Exception:
-        return row  # What is wrong with it is said when it is read as a call.
+        return row  # Its problem is reported when the row is read.
 
 
 def _together(

@@ -48,7 +48,7 @@ class ActionState(StrEnum):
     """What became of a delivered call at impact.com, as far as its list of actions tells."""
 
     NONE = "none"
-    """It was looked for, and is not listed: a call that does not pay never becomes an action."""
+    """It was looked for, and is not listed: only a call that pays becomes an action."""
     AMBIGUOUS = "ambiguous"
     """Actions are listed that may be of this call or of another one."""
     PENDING = "pending"

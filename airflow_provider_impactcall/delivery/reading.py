@@ -100,7 +100,7 @@ def _traces(number: int, row: Any, mapping: CallMapping, names: Sequence[str]) -
 
 def _content(number: int, row: Any, values: Mapping[str, Any]) -> bytes:
     """A digest of a row. What its mapping reads counts: other columns may hold when it was loaded."""
-    # What is not a dict is known by its place, and so is a row with a value that cannot be had, or that has no text.
+    # Known by its place: an item that is not a dict, and a row with a value that cannot be had, or that has no text.
     with suppress(Exception):
         if isinstance(row, Mapping):
             told = {name: value for name, value in values.items() if value is not None}

@@ -84,7 +84,8 @@ def iterable(rows: Any) -> Iterable[Any]:
 def with_names(rows: Iterable[Any], mapping: CallMapping) -> Iterable[Any]:
     """The rows, if at least one of the first hundred is one: an item that is not a row is then rejected alone.
 
-    :param rows: as :func:`flattened` gives them. What can be read again, and begins with a row, is given back as it is.
+    :param rows: as :func:`flattened` gives them. If they can be read again, and begin with a row, they are returned
+        unchanged
     :raises InvalidOption: if each of the first is something else, and a person has to give something else
     """
     each = iter(rows)

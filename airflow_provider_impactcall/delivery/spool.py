@@ -37,7 +37,7 @@ class Spool:
     """Rows in a private file without a name, gone with the process: read as often as wanted, and any one by its place.
 
     A row that is a dict is kept by its values, and its columns once for all rows that have the same. A mapping of any
-    other type becomes a dict. What is not a row is kept as it is.
+    other type becomes a dict. An item that is not a row is kept unchanged.
 
     :param columns: the names of all columns, in the order of what :meth:`write` is given; none if rows have columns of
         their own. May be set later where rows are only added.

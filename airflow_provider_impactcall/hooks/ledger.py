@@ -201,7 +201,7 @@ class ImpactCallLedgerHook(BaseHook):
         """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.
 
         An action proves its call delivered by campaign, action tracker, caller and second. That there is none proves
-        nothing: a call that does not pay never becomes an action.
+        nothing: only a call that pays becomes an action.
 
         :param rows: every call of the time in question, complete, as it was delivered and whatever became of it: the
             ledger keeps no caller, and a call that is left out cannot be told from one that is asked for

@@ -1,4 +1,4 @@
-"""Calls from files, local or of any object store. What is wrong with one is said by line, never by value: the rows hold
+"""Calls from files, local or of any object store. Errors name the line, never a value: the rows hold
 callers.
 """
 
@@ -76,7 +76,7 @@ def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
     """Rows of any shape, with those of files in the place of their paths.
 
     If ``rows`` is a path, or a collection of which an item is one, all is drained to disk before the context is
-    entered. A path that a generator yields is drained when it comes. What lies deeper is data, and is opened never.
+    entered. A path that a generator yields is drained when it comes. Text at a deeper level is data, never opened.
 
     :param rows: what :meth:`.ImpactCallHook.deliver` takes
     :param csv_format: how CSV files are written

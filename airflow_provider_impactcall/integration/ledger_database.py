@@ -132,7 +132,7 @@ def _dialect(hook: Any, conn_id: str, conn_type: str) -> str:
 
 
 class _Server:
-    """Opens connections to the server of a ledger, as its hook does, and lets none through that is not as asked for.
+    """Opens connections to the server of a ledger, as its hook does. Refuses one that is not as asked for.
 
     :param conn_id: the Airflow connection
     :param extra: its extra

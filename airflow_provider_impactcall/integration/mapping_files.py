@@ -1,6 +1,6 @@
 """The option ``mapping``, made whole: read from its file if it is kept in one, and the tables of its lookups with it.
 
-What is wrong with a file or a query is said by line or row, never by value: a table may hold phone numbers.
+Errors name the line or the row, never a value: a table may hold phone numbers.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ def _with_each_key_once(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:
 
 
 def _line(mark: yaml.Mark | None, text: str) -> str:
-    # What is never closed is marked behind the last line.
+    # A bracket or quote that is never closed is marked behind the last line.
     return "" if mark is None else f", line {min(mark.line + 1, len(text.splitlines()))}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records.printable import printable
 
-# What is before a colon with a port behind it is a host.
+# Text before a colon and a port is a host.
 # A path object has one slash of the two. A password may hold any @ but the last.
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2})[^/@:]*:(?![0-9]+/).*@", re.DOTALL)
 # As signed URLs have; a ? without a = is one of a pattern of names.

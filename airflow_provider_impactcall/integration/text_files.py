@@ -1,4 +1,4 @@
-"""Calls from JSON Lines and CSV. What is wrong with a file is said by line, never by value."""
+"""Calls from JSON Lines and CSV. Errors name the line, never a value."""
 
 from __future__ import annotations
 

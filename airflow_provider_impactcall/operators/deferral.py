@@ -41,7 +41,7 @@ class Progress:
 
     @classmethod
     def of(cls, event: Mapping[str, Any] | None) -> Progress:
-        """What :meth:`as_event` gave. What another version of this package has added is left out."""
+        """What :meth:`as_event` gave. Fields that another version of this package added are left out."""
         known = {each.name: event[each.name] for each in fields(cls) if each.name in event} if event else {}
         return cls(**{**known, "runs": tuple(known.get("runs", ()))})
 
@@ -70,7 +70,7 @@ class Progress:
         """Say so if the input has lost rows since the run before: their calls are not sent by this try."""
         if report.rows < self.rows and not report.unread:
             log.warning(
-                "There were %d rows before the wait, and there are %d: what is not read again is not sent by this task",
+                "There were %d rows before the wait, and there are %d: this task sends only rows that are read again",
                 self.rows,
                 report.rows,
             )

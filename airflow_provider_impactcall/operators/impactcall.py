@@ -187,7 +187,7 @@ class DeliverCallsOperator(BaseOperator):
             for report in delivered.reports:
                 _push(context, report)
             raise
-        if self._progress.runs:  # What was pushed before the wait is out of date.
+        if self._progress.runs:  # The XCom that was pushed before the wait is out of date.
             _push(context, report)
         _announce(context, self.outlets, report)
         return report.as_dict()
@@ -338,8 +338,8 @@ class ImpactCallOperator(DeliverCallsOperator):
     """Delivers the calls that an upstream task gave.
 
     :param calls: any iterable of dicts, an ``XComArg``, or a mapped upstream's output (flattened); or the path of a
-        file, or paths among these, as :meth:`.ImpactCallHook.deliver` takes them. It is templated, and never shown
-        unless it is one path
+        file, or paths among these, as :meth:`.ImpactCallHook.deliver` takes them. It is templated, and shown only
+        if it is one path
     :param kwargs: every option of :class:`DeliverCallsOperator`, and of Airflow's ``BaseOperator``
     """
 

@@ -176,7 +176,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
 class ReconcileCallsOperator(CorrectFromSqlOperator):
     """Looks for calls of unknown fate among impact.com's actions, and records those that are there as delivered.
 
-    That a call is not there proves nothing: one that does not pay never becomes an action.
+    A call that is not among the actions may still have arrived: only a call that pays becomes an action.
 
     :param api_conn_id: a connection with the account's ordinary API credentials: login is the AccountSID, password the
         AuthToken, host empty for ``https://api.impact.com`` (templated)

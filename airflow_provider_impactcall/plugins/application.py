@@ -227,7 +227,7 @@ def create(kept: SharedLedger | None = None) -> FastAPI:
 
         def respond(asked: _Asked) -> Response:
             lines = chunks(asked)
-            # What cannot be answered at all is said so before the answer begins.
+            # An error that prevents any answer is reported before the answer begins.
             whole = chain([next(lines)], lines)
             disposition = f'attachment; filename="impactcall-{name}.csv"'
             return StreamingResponse(

@@ -1,6 +1,6 @@
 """What Airflow is told of the page. Every Airflow process imports this, so it imports nothing that takes time.
 
-What it cannot do without are the classes that Airflow knows plugins and links by, which it has imported by then.
+All it needs are the classes that Airflow knows plugins and links by, which it has imported by then.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ImpactCallPlugin(AirflowPlugin):
 
     name = NAME
 
-    # Properties: a process that does not need them does not import them.
+    # Properties: only a process that needs them imports them.
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """The page; asked for by the API server alone, which has FastAPI."""

@@ -251,7 +251,7 @@ class CallMapping:
         try:
             return None if row is None or self.preset is None else self.preset.opened(row)
         except Exception:
-            return row  # What is wrong with it is said when it is read.
+            return row  # Its problem is reported when the row is read.
 
     def missing_columns(self, columns: Collection[str]) -> list[str]:
         """The columns that ``mapping`` names and that are not among these."""

@@ -33,7 +33,7 @@ class Reader(Protocol):
 
     def within(self, columns: Collection[str]) -> Reader:
         """What is left of it for rows, each a dict, that have these columns and no others: it reads the same of them,
-        and asks for no column that they do not have.
+        and asks only for columns that they have.
         """
 
 

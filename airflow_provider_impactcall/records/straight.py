@@ -151,7 +151,7 @@ class Straight(NamedTuple):
                 sent[name] = text if type(text) is str else str(text)
             return CallRecord.of_texts(sent, given)
         except Exception:
-            return None  # What is wrong is said by the full way, which meets it too.
+            return None  # The full way meets the problem too, and reports it.
 
 
 def _remember(passing: dict[str | bool, bool], word: Any) -> None:

@@ -1,6 +1,6 @@
 """impact.com's list of actions, in which a client reads back which calls became one.
 
-A call that does not pay never becomes an action: that a call is not listed proves nothing.
+Only a call that pays becomes an action: a call that is missing from the list may still have arrived.
 """
 
 from __future__ import annotations

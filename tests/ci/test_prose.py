@@ -55,7 +55,7 @@ def test_plain_sentences_pass(prose: Any, sentence: str) -> None:
     ("source", "line"),
     [
         (
-            '"""A module."""\n\n\ndef f():\n    """Reads.\n\n    :param x: a text that\n        is no number\n    """\n',
+            '"""A module."""\n\n\ndef f():\n    """F.\n\n    :param x: a text that\n        is no number\n    """\n',
             8,
         ),
         ("x = 1\n# A text that\n# is no number\n", 3),

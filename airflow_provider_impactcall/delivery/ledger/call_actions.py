@@ -70,7 +70,7 @@ class CallActions:
             yield
 
     def record(self, matches: Iterable[Match], listed: Callable[[str], _Told | None] = lambda _: None) -> Counter[str]:
-        """Keep what the list told of calls. What is not delivered is left alone.
+        """Keep what the list told of calls. Calls that are not delivered stay unchanged.
 
         :param listed: what the list told of an action, by its id: a call keeps its own, also where others look alike
         :return: how many calls are ``delivered``, and of them how many in each :class:`.ActionState` are from now on;

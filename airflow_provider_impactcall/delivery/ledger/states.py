@@ -78,7 +78,7 @@ TRANSITIONS: Mapping[Cause, Mapping[CallState | None, CallState]] = {
 have."""
 
 IN_DOUBT = (CallState.UNKNOWN, CallState.REQUEUED)
-"""What may have been processed, and nobody knows."""
+"""States of calls that impact.com may have processed."""
 
 PENDING = (CallState.UNKNOWN, CallState.REQUEUED, CallState.NOT_SENT, CallState.OPEN)
 """The states of a call that is still to be delivered, or may not have been."""

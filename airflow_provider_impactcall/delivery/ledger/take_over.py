@@ -91,8 +91,8 @@ def take_over(steps: Steps) -> None:
     if older := steps.repeatedly(_mark):
         log.warning(
             "Deliveries of an earlier version are under way: %d. Until they end, they keep to a rate limit of their "
-            "own if they are of version 1 or 2. Calls that are not delivered stay without a reason code until their "
-            "next change, and so does what those deliveries record",
+            "own if they are of version 1 or 2. Calls that are undelivered, or that those deliveries record, have "
+            "a reason code only after their next change",
             older,
         )
     for page in steps.walk(calls.c.key, calls.c.state, calls.c.reason, calls.c.reason_code, calls.c.status):

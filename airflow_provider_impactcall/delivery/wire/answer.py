@@ -18,7 +18,7 @@ LONGEST_HEAD = 65_536
 LONGEST_ANSWER = 65_536
 """Bytes of a body that are looked at."""
 LONGEST_READ = 1_048_576
-"""Bytes of an answer that are read. What is longer is not an answer to a call."""
+"""Bytes of an answer that are read. A longer answer is not an answer to a call."""
 KEPT_FOR = 4.0
 """Seconds that a connection is kept without a request: servers in common use close it after 5 or more."""
 

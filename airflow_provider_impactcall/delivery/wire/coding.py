@@ -12,7 +12,7 @@ _OF_GZIP = b"\x1f\x8b"
 def decoded(body: bytes, coding: bytes, most: int, *, whole: bool) -> bytes:
     """A body without its coding; a body in any other coding as it is, as aiohttp and requests have it.
 
-    Servers name codings that do not exist, such as ``UTF-8``. What is truly coded otherwise has no Status that says OK.
+    Servers name codings that do not exist, such as ``UTF-8``. An answer in another real coding has no Status OK.
 
     :param coding: what ``Content-Encoding`` says, in lower case
     :param most: bytes that are wanted; no more are decoded, whatever there is
@@ -33,7 +33,7 @@ def decoded(body: bytes, coding: bytes, most: int, *, whole: bool) -> bytes:
 
 
 def _unzipped(body: bytes, most: int, whole: bool) -> bytes:
-    """All members of a gzip file, RFC 1952, 2.2. What follows the last and is not a member is nothing of it."""
+    """All members of a gzip file, RFC 1952, 2.2. Bytes after the last member are left out."""
     shown, rest = _inflated(body, most, whole, _GZIP)
     while len(shown) < most and rest.startswith(_OF_GZIP):
         more, rest = _inflated(rest, most - len(shown), whole, _GZIP)

@@ -21,10 +21,10 @@ class HungUp(ConnectionError):
 class Connection(asyncio.Protocol):
     """A connection that is made, as the event loop sees it.
 
-    What comes while no request is in flight is never an answer: the connection is closed. So is it after an answer that
-    does not let it be kept, after anything that is not an answer, and when a request's time is up.
+    The connection is closed when bytes come while no request is in flight, as they are never an answer. It is closed
+    after an answer that does not let it be kept, after bytes that are not an answer, and when a request's time is up.
 
-    :ivar closed: whether it can be used no more
+    :ivar closed: whether it can no longer be used
     :ivar answered: how many requests it has carried to their answers
     :ivar unheard: whether it broke while a request was in flight, before a byte of its answer
     :ivar idle_until: by the event loop's clock, until when the server keeps it open without a request

@@ -98,7 +98,7 @@ def is_absent(value: Any) -> bool:
             return all(map(_is_nothing, bare))
         return _is_nothing(bare)
     except Exception:
-        # An object that cannot even be compared (an array, a signalling NaN) is something, not nothing.
+        # An object that cannot even be compared (an array, a signalling NaN) counts as a value.
         return False
 
 

@@ -208,7 +208,7 @@ class VendorPreset:
         try:
             return next((each.reason for each in self.filters if each.unfinished and each.leaves_out(row)), None)
         except Exception:
-            # What is wrong with it is said when the row is read as a call.
+            # Its problem is reported when the row is read.
             return None
 
     def call_of(self, row: Row) -> str | None:
@@ -219,7 +219,7 @@ class VendorPreset:
         try:
             return normalize.identifier(self._call.read(row)) or None
         except Exception:
-            # What is wrong with it is said when the row is read as a call.
+            # Its problem is reported when the row is read.
             return None
 
     def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:

@@ -31,7 +31,7 @@ def _is_there(row: Row, column: str) -> bool:
     return not normalize.is_absent(row.get(column))
 
 
-# In upper case, a webhook's Duration has the name of the API's; it never comes without CallDuration.
+# In upper case, a webhook's Duration has the name of the API's; it always comes with CallDuration.
 _DURATION: Source = {"first_of": ["CallDuration", "duration", seconds_of_the_api]}
 
 _own_status = reader_of(_OWN_STATUS)
