@@ -250,7 +250,7 @@ ENDS = tuple(end.value for end in RowOutcome)
 """How a row can end; the counts of them add up to the rows."""
 
 ReportValue = int | float | str | list[dict[str, str | int]] | None
-"""What a report has under one of its names. The lists are those of a dry run."""
+"""What a report has under one of its names. A dry run fills the lists."""
 
 
 @dataclass

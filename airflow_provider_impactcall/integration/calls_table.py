@@ -300,6 +300,6 @@ def _parts(name: str) -> tuple[str | None, str]:
     fit = all(part.strip() and part.isprintable() and not set("%[") & set(part) for part in (*schema, table))
     if len(schema) > 1 or not fit:
         raise InvalidOption(
-            "table must be the name of a table, or those of a schema and of a table with a dot between, without % or ["
+            "table must be the name of a table, or the names of a schema and a table with a dot between, without % or ["
         )
     return (schema[0] if schema else None), table

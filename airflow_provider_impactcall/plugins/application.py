@@ -45,7 +45,7 @@ HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Of the files too: they are few, and are those of this version.
+    # Of the files too: they are few, and belong to this version.
     "Cache-Control": "no-store",
 }
 """Of every answer, errors too."""

@@ -49,7 +49,7 @@ class Author:
 
 
 class Edit:
-    """How a person changes the ledger: in short transactions, which give way to those of live runs.
+    """How a person changes the ledger: in short transactions, which give way to the transactions of live runs.
 
     :param author: who, and why
     """

@@ -49,8 +49,8 @@ _FIRST_ANSWER = sa.select(
 _EVENTS = sa.select(*(events.c[column.name] for column in _FIRST_INTENT.selected_columns))
 
 HISTORY = sa.union_all(_FIRST_INTENT, _FIRST_ANSWER, _EVENTS).subquery("history")
-"""All that happened to calls, in the columns of ``events``: what their rows alone tell, and the events. A call's own
-order is that of ``event_id``."""
+"""All that happened to calls, in the columns of ``events``: what their rows alone tell, and the events. The events of
+a call are in the order of ``event_id``."""
 
 
 class Entry(NamedTuple):

@@ -32,7 +32,7 @@ class RunSelection:
     :param period: in which it began
     :param run_ids: any of these; empty for all
     :param source: the task that sent or corrected, as ``dag/task/run/try``, or the beginning of that, up to a ``/``
-    :param dag_run: a DAG's id, and that of a run of it: all its tasks'
+    :param dag_run: a DAG's id, and the id of a run of it: all its tasks'
     """
 
     namespace: str | None = None

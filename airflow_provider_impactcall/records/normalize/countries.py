@@ -72,7 +72,7 @@ def country(value: Any) -> str:
 @reader
 def _country(value: Any) -> str:
     written = bare(value) if isinstance(value, str) else ""
-    code: str | None = written.upper() if written.isascii() else ""  # The capitals of a ß are those of South Sudan.
+    code: str | None = written.upper() if written.isascii() else ""  # A ß in capitals is SS, the code of South Sudan.
     if code not in phonenumbers.SUPPORTED_REGIONS:
         # A value with a digit is not a country. It may be somebody's number, which must not stay in memory.
         is_name = 0 < len(written) <= _LONGEST_NAME and not any(map(str.isdigit, written))

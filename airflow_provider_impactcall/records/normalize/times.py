@@ -125,7 +125,7 @@ def _is_surely_a_day_of_calls(day: str, today: float) -> bool:
         return False  # It is not a day of its month.
 
 
-# A day and an offset are those of call after call.
+# Many calls in a row share a day and an offset.
 @lru_cache(maxsize=1024)
 def _day(ordinal: int) -> str:
     return date.fromordinal(ordinal).isoformat()
