@@ -124,7 +124,7 @@ LEDGER_CONN_ID = argument(
     "--ledger-conn-id",
     type=not_empty,
     metavar="ID",
-    help="as the delivering tasks have it: a SQL connection, or embedded (default: impactcall.ledger_conn_id of "
+    help="the same as in the delivering tasks: a SQL connection, or embedded (default: impactcall.ledger_conn_id of "
     "the configuration)",
 )
 LEDGER = (
@@ -140,7 +140,7 @@ LEDGER = (
         "--ledger-namespace",
         type=not_empty,
         metavar="NAME",
-        help="as the delivering tasks have it (default: the endpoint's origin)",
+        help="the same as in the delivering tasks (default: the endpoint's origin)",
     ),
 )
 API_CONN_ID = argument(
@@ -172,20 +172,20 @@ READING = (
         "--hook-params",
         type=_object,
         metavar="JSON",
-        help="as the delivering task has them: further parameters of the hook of --sql-conn-id",
+        help="the same as in the delivering task: further parameters of the hook of --sql-conn-id",
     ),
     argument(
         "--mapping",
         type=_mapping,
         metavar="JSON",
-        help="as the delivering task has it: columns by parameter name, or the path of a .yaml, .yml or .json file of "
-        "them",
+        help="the same as in the delivering task: columns by parameter name, or the path of a .yaml, .yml or .json "
+        "file of them",
     ),
     argument(
         "--constants",
         type=_object,
         metavar="JSON",
-        help="as the delivering task has it: values by parameter name",
+        help="the same as in the delivering task: values by parameter name",
     ),
     argument(
         "--csv-delimiter",
@@ -197,25 +197,25 @@ READING = (
         metavar="NAME",
         help="of a CSV file, such as cp1252 or utf-16 (default: utf-8)",
     ),
-    argument("--timezone", type=not_empty, metavar="NAME", help="as the delivering task has it"),
-    argument("--vendor", type=not_empty, metavar="NAME", help="as the delivering task has it"),
+    argument("--timezone", type=not_empty, metavar="NAME", help="the same as in the delivering task"),
+    argument("--vendor", type=not_empty, metavar="NAME", help="the same as in the delivering task"),
     argument(
         "--prefiltered",
         type=string_list_type,
         metavar="A,B",
-        help="as the delivering task has it: direction, ended",
+        help="the same as in the delivering task: direction, ended",
     ),
     argument(
         "--nulls",
         type=string_list_type,
         metavar="A,B,C",
-        help="as the delivering task has it: words that stand for nothing, such as NULL,N/A",
+        help="the same as in the delivering task: words that stand for nothing, such as NULL,N/A",
     ),
     argument(
         "--key",
         type=string_list_type,
         metavar="A,B,C",
-        help="as the delivering task has it (default: CampaignId,ActionTrackerId,CallProvider,CallSessionId)",
+        help="the same as in the delivering task (default: CampaignId,ActionTrackerId,CallProvider,CallSessionId)",
     ),
 )
 ROWS = (argument("--file", type=not_empty, metavar="FILE", help=FILE_HELP), *READING)

@@ -41,7 +41,7 @@ def _limit(default: int, what: str) -> Arg:
         type=positive,
         default=default,
         metavar="N",
-        help=f"at most so many {what} (default: {default})",
+        help=f"the greatest number of {what} (default: {default})",
     )
 
 
@@ -84,8 +84,8 @@ COMMANDS: Sequence[ActionCommand] = (
         argument(
             "--actions",
             action="store_true",
-            help="instead, of the calls that were delivered between --since and --until, by partner and campaign: how "
-            "many became actions, and how far these have come",
+            help="instead, count the calls that were delivered between --since and --until, by partner and campaign: "
+            "how many became actions, and how far these have come",
         ),
         ARG_OUTPUT,
         more="Changed calls are among the delivered ones too.",
@@ -187,7 +187,11 @@ COMMANDS: Sequence[ActionCommand] = (
         "changing.purge_calls",
         "Forget calls that were settled and invalid rows that were read long ago, with all that tells of them",
         argument(
-            "--older-than", type=age_in_days, required=True, metavar="DAYS", help="settled more than so many days ago"
+            "--older-than",
+            type=age_in_days,
+            required=True,
+            metavar="DAYS",
+            help="only what was settled or read more than so many days ago",
         ),
         *AUTHOR,
         *CONSENT,
@@ -199,13 +203,13 @@ COMMANDS: Sequence[ActionCommand] = (
 LEDGER_COMMANDS: Sequence[ActionCommand] = (
     ActionCommand(
         name="migrate",
-        help="Bring a ledger that an earlier version of this package made up to this one",
-        description="Bring a ledger that an earlier version of this package made up to this one; an empty database "
+        help="Migrate a ledger that an earlier version of this package made to this version",
+        description="Migrate a ledger that an earlier version of this package made to this version; an empty database "
         "gets its tables. Deliveries may be under way, and what was interrupted goes on where it stopped.",
         func=lazy_load_command("airflow_provider_impactcall.cli.changing.migrate"),
         args=(
             LEDGER_CONN_ID,
-            argument("--dry-run", action="store_true", help="show what is to be done, and do nothing"),
+            argument("--dry-run", action="store_true", help="show the migrations, and change nothing"),
             ARG_OUTPUT,
         ),
     ),
