@@ -92,7 +92,7 @@ def reconcile_calls(args: Namespace, results: TextIO) -> None:
 def follow_calls(args: Namespace, results: TextIO) -> None:
     """Follow delivered calls to their payout."""
     author = _author(args)
-    EventTime(args.since, args.until)  # What is wrong with it is said before the query, which may take long.
+    EventTime(args.since, args.until)  # Before the query, which may take long: wrong times fail at once.
     with rows_given(args) as (rows, options):
         following = hook_of(args).follow_with(
             rows,

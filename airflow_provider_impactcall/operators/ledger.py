@@ -1,8 +1,8 @@
 """The ledger after the fact, as tasks: adopt what was sent before, reconcile what is unknown, follow what was delivered
 to its payout, purge what is old.
 
-What a person decides of single calls and rows is in :mod:`~airflow_provider_impactcall.operators.corrections`, and the
-export of all that there is in :mod:`~airflow_provider_impactcall.operators.exports`.
+A person's decisions on single calls and rows are in :mod:`~airflow_provider_impactcall.operators.corrections`, and
+exports are in :mod:`~airflow_provider_impactcall.operators.exports`.
 :mod:`~airflow_provider_impactcall.operators.migration` brings the ledger of an earlier version up to this one.
 """
 
@@ -255,7 +255,7 @@ class FollowActionsOperator(CorrectFromSqlOperator):
         with as_airflow_says_it():
             since = moment_of("since", self.since) if self.since else None
             until = moment_of("until", self.until) if self.until else None
-            EventTime(since, until)  # What is wrong with it is said before the query, which may take long.
+            EventTime(since, until)  # Before the query, which may take long: wrong times fail at once.
 
         def follow(hook: ImpactCallLedgerHook, rows: Any, author: Author, options: RowOptions) -> dict[str, int]:
             return hook.follow_with(

@@ -197,7 +197,7 @@ def _change(before: Mapping[str, Any], told: Mapping[str, Any], moment: float) -
 
 
 def _is_news(before: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
-    """Whether an action has changed at impact.com; that amounts are kept from now on, or no more, is no such change."""
+    """Whether an action has changed at impact.com. To begin or to stop keeping amounts is not such a change."""
     amounts = [name for name in Money._fields if None not in (before[name], told[name])]
     return _differ((*_STANDING, *amounts), before, told)
 
