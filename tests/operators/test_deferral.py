@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import airflow
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
@@ -388,6 +389,10 @@ with DAG("waits", schedule=None):
 
 
 @pytest.mark.short
+@pytest.mark.skipif(
+    airflow.__version__.startswith("3.2."),
+    reason="with the fastapi and cadwyn that PyPI has today, dags test of Airflow 3.2 loses the state of its own API",
+)
 def test_dag_test_waits_in_line(resident: ResidentAirflow, sandbox: Sandbox, tmp_path: Path) -> None:
     """Twice in one try, of one task after the other, and as long as it is asked to."""
     dag = tmp_path / "waits.py"
