@@ -101,7 +101,7 @@ databases-soak-tests: $(INSTALLED)
 	LEDGER_DATABASES=mariadb $(BIN)/python -m pytest tests/chaos -m soak -s -k "two_hundred and mariadb-hold"
 
 events: ## Lineage as OpenLineage's provider writes it, messages in Redis; needs Debian's redis-server (10 minutes)
-	@command -v redis-server > /dev/null || { echo "There is no redis-server. As root: $(DEBIAN) redis-server"; exit 1; }
+	@command -v redis-server > /dev/null || { echo "redis-server is not installed. As root: $(DEBIAN) redis-server"; exit 1; }
 	@$(MAKE) --no-print-directory events-tests GROUP=events VENV=.venv-events CONSTRAINTS=constraints/events.txt
 
 events-tests: $(INSTALLED)

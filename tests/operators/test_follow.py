@@ -6,7 +6,6 @@ import json
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,10 @@ from airflow_provider_impactcall.operators.ledger import FollowActionsOperator, 
 from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests import examples
+from tests.operators.actions_scene import COLUMNS, SID, api, warehouse
 
-SID = "IRabcdef0123"
-COLUMNS = tuple(name for name in examples.call("x") if name not in ("CampaignId", "ActionTrackerId", "CallProvider"))
+__all__ = ["api", "warehouse"]
+
 OPTIONS: dict[str, Any] = {
     "sql": "SELECT * FROM calls ORDER BY CallSessionId",
     "sql_conn_id": "warehouse",
@@ -36,28 +36,6 @@ OPTIONS: dict[str, Any] = {
 }
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
-    file = tmp_path / "warehouse.db"
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(file)}))
-    connection = sqlite3.connect(file)
-    connection.execute(f"CREATE TABLE calls ({', '.join(COLUMNS)})")
-    yield connection
-    connection.close()
-
-
-@pytest.fixture(autouse=True)
-def api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    fields = {
-        "conn_type": "http",
-        "host": f"http://{sandbox.host}",
-        "port": sandbox.port,
-        "login": SID,
-        "password": examples.PASSWORD,
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_IMPACT_API_DEFAULT", json.dumps(fields))
 
 
 def add(warehouse: sqlite3.Connection, *session_ids: str, days_ago: float = 1, **changes: Any) -> None:

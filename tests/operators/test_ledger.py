@@ -6,7 +6,6 @@ import inspect
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,41 +28,16 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactCallOperator
 from tests import examples
 from tests.delivery.ledger.earlier import as_version_3_left_it, names_of
+from tests.operators.actions_scene import COLUMNS, SID, api, warehouse
 
-SID = "IRabcdef0123"
-COLUMNS = (
-    *("MediaId", "EventDate", "CallSessionId", "CallerId", "CalledPhoneNumber", "CallDuration", "TalkDuration"),
-    "CallStatus",
-)
+__all__ = ["api", "warehouse"]
+
 SQL = "SELECT * FROM calls ORDER BY CallSessionId"
 OPTIONS: dict[str, Any] = {
     "sql": SQL,
     "sql_conn_id": "warehouse",
     "constants": {"CampaignId": 1000, "ActionTrackerId": 4000, "CallProvider": "ExampleVendor"},
 }
-
-
-@pytest.fixture(autouse=True)
-def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
-    file = tmp_path / "warehouse.db"
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(file)}))
-    connection = sqlite3.connect(file)
-    connection.execute(f"CREATE TABLE calls ({', '.join(COLUMNS)})")
-    yield connection
-    connection.close()
-
-
-@pytest.fixture(autouse=True)
-def api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection with the ordinary API credentials, which leads to the sandbox."""
-    fields = {
-        "conn_type": "http",
-        "host": f"http://{sandbox.host}",
-        "port": sandbox.port,
-        "login": SID,
-        "password": examples.PASSWORD,
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_IMPACT_API_DEFAULT", json.dumps(fields))
 
 
 def add(warehouse: sqlite3.Connection, *session_ids: str, **changes: Any) -> None:
