@@ -1,4 +1,4 @@
-"""How long a delivery waits for what, in one permit."""
+"""How long a delivery waits for what, in one place."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds, each. The defaults are what is promised and proven; tests have others.
+    """All times are in seconds. The defaults are the promised and tested values; tests use others.
 
-    :param lease: for which a run is taken to be alive since it was last heard of, by the database's clock
-    :param renewal: after which a run that has nothing to record renews its lease
-    :param lease_margin: before its end in which a lease is no longer relied on: what is checked in time must also leave
-        in time
-    :param patience: for which a database that fails is asked again
-    :param first_pause: before it is asked again for the first time; each pause is twice the one before
-    :param longest_pause: that such a pause may grow to
-    :param progress: between two lines of the log that say how far a run is
-    :param interrupt_poll: between two looks at whether a run is to stop
-    :param grace: that a run which is to stop leaves the requests in flight. Airflow 3 kills a task 5 s after it asked
-        it to stop
-    :param other_run: between two looks at a call that another run is sending
-    :param first_back_off: of a call's first back-off, at most; the bound doubles each time
-    :param longest_back_off: that this bound may grow to
-    :param shortest_wait: that is taken as asked for: a shorter one, as by a Retry-After in the past, would let us ask
-        as fast as answers come
-    :param idle_permit: after which a permit of the rate limit that nobody has used is given back
-    :param tidying: between two removals of what the rate limit needs no longer
-    :param lock_wait: for the locks that building an index takes, in whole milliseconds
-    :param table_wait: for the lock that a change of a table takes, before another attempt: a session that comes
-        later waits behind it, and has a lease to renew
-    :param turn: that a purge or a migration leaves to others between its transactions. On SQLite, which has one writer,
-        others look every 0.1 s at most whether it is their turn
+    :param lease: how long a run counts as alive after its last sign of life, by the database's clock
+    :param renewal: a run with nothing to record renews its lease after so long
+    :param lease_margin: a lease is no longer relied on so long before its end: a request that is checked in time must
+        also leave in time
+    :param patience: how long a failing database operation is retried
+    :param first_pause: the pause before the first such retry; each further pause is twice as long
+    :param longest_pause: the longest such pause
+    :param progress: between two progress lines in the log
+    :param interrupt_poll: between two checks whether the run has to stop
+    :param grace: how long a run that has to stop waits for its requests in flight. Airflow 3 kills a task 5 s after
+        it asked the task to stop
+    :param other_run: between two checks of a call that another run is sending
+    :param first_back_off: the longest first back-off of a call; this bound doubles each time
+    :param longest_back_off: the largest value of this bound
+    :param shortest_wait: the shortest wait that is obeyed as the endpoint's. A shorter one, such as a Retry-After in
+        the past, would let us send as fast as answers come, so our own back-off applies too
+    :param idle_permit: an unused permit of the rate limit is given back after so long
+    :param tidying: between two removals of data that the rate limit no longer needs
+    :param lock_wait: how long to wait for the locks for building an index; whole milliseconds
+    :param table_wait: how long to wait for the lock for changing a table, before another attempt. Later sessions queue
+        behind this lock, and they have leases to renew
+    :param turn: the pause of a purge or a migration between its transactions, in which others may write. On SQLite,
+        which has one writer, a waiting writer checks at least every 0.1 s
     """
 
     lease: float = 10.0
@@ -55,4 +55,4 @@ class Timings:
 
 
 TIMINGS = Timings()
-"""What every delivery has that is not told otherwise."""
+"""The timings of every delivery that is not given others."""

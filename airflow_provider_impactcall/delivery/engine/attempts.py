@@ -1,4 +1,4 @@
-"""How long attempts take: added up on the event loop, as to tell anyone of each would cost more than a call may."""
+"""How long attempts take, summed on the event loop: to report each one alone would cost too much time per call."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Attempts:
-    """The attempts of one run that came to an end: an answer, or none within the timeout. One that is cut off does not
-    count.
+    """The attempts of one run that ended with an answer or a timeout. A cancelled attempt does not count.
 
-    :param count: how many
-    :param seconds: what they took together, each from before it is connected until its answer is read
-    :param longest: what the longest took, in seconds
+    :param count: how many attempts
+    :param seconds: their total time; each counts from before its connection is made until its answer is read
+    :param longest: seconds that the longest attempt took
     """
 
     count: int = 0
@@ -21,11 +20,11 @@ class Attempts:
 
     @property
     def mean(self) -> float:
-        """In seconds; zero if there was none."""
+        """Seconds per attempt; zero if there was no attempt."""
         return self.seconds / self.count if self.count else 0.0
 
     def note(self, seconds: float) -> None:
-        """One came to an end, after so many seconds."""
+        """Count one attempt that took so many seconds."""
         self.count += 1
         self.seconds += seconds
         if seconds > self.longest:

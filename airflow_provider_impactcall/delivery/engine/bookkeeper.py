@@ -1,4 +1,4 @@
-"""The ledger is kept up to date: one group of intents and outcomes after the other, each durable before the next."""
+"""Keeps the ledger up to date: one group of intents and outcomes after the other, each durable before the next."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from airflow_provider_impactcall.exceptions import LedgerUnusable
 
 
 def open_at_most(concurrency: int) -> int:
-    """How many intents may be open at once, and so how many calls a kill leaves unknown at most: those in flight, and
-    a quarter of them, at least one, that are claimed and next, so that no place idles for a commit.
+    """The most intents that may be open at once, and so the most calls that a kill leaves unknown.
+
+    These are the calls in flight, plus a quarter of their number, at least one, that are claimed and next. So no
+    sender idles while a commit runs. With 8 requests in flight, 10 intents may be open.
 
     :param concurrency: requests in flight at once
     """
@@ -25,11 +27,11 @@ def open_at_most(concurrency: int) -> int:
 
 
 class Bookkeeper:
-    """Has recorded what came of calls, and claims the next ones.
+    """Records the outcomes of calls, and claims the next calls.
 
-    One group at a time is with the ledger. It holds all outcomes since the last one, and as many intents as there is
-    room for; when it is back, the next one leaves at once if there is anything for it, else when there is. So an
-    outcome is recorded before the intent that takes its room, or with it.
+    The ledger works on one group at a time. A group holds all outcomes since the group before, and as many intents as
+    there is room for. The next group follows at once, or as soon as there is something to record. So an outcome is
+    recorded before, or together with, the intent that takes its place.
 
     :param room: where calls wait for their turn
     :param pacing: admits the calls that are claimed
@@ -48,20 +50,20 @@ class Bookkeeper:
 
     @property
     def waiting(self) -> int:
-        """How many calls could be claimed if they were admitted."""
+        """How many calls could be claimed now, if pacing admitted them."""
         return min(len(self._room), self._most - self._pacing.in_flight)
 
     def note(self, settling: Sequence[Settling]) -> None:
-        """Have this recorded."""
+        """Queue these outcomes for the next group."""
         self._settling.extend(settling)
         self._woken.set()
 
     def look_again(self) -> None:
-        """There may be something to claim that was not there before."""
+        """Wake up: a new call may be there to claim."""
         self._woken.set()
 
     def end(self) -> None:
-        """Have :meth:`keep` return as soon as everything is recorded."""
+        """Let :meth:`keep` return as soon as everything is recorded."""
         self._ending = True
         self._woken.set()
 
@@ -73,8 +75,9 @@ class Bookkeeper:
     ) -> None:
         """Record until the end.
 
-        :param decided: told what may be done with calls that were claimed
-        :param recorded: told what the ledger has calls in from now on, None for what it could not record
+        :param decided: told what may be done with each claimed call
+        :param recorded: told the state of each call in the ledger from now on; None if its outcome could not be
+            recorded
         """
         while True:
             settling, self._settling = self._settling, []
@@ -91,7 +94,7 @@ class Bookkeeper:
                 await self._sleep()
 
     async def admit(self) -> None:
-        """Admit calls that cannot be admitted at once, one after the other, until the run stops."""
+        """Wait for the admission of calls that must wait, one after the other, until the run stops."""
         while True:
             await self._held_up.wait()
             if not await self._pacing.admit():
@@ -101,7 +104,7 @@ class Bookkeeper:
             self._woken.set()
 
     def _next(self) -> list[Pending]:
-        """The calls to be claimed now; each is admitted."""
+        """The calls to claim now, each of them admitted."""
         if self._pacing.stopped is not None:
             while self._admitted:
                 self._admitted -= 1

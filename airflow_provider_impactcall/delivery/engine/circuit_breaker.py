@@ -1,4 +1,4 @@
-"""Tells a call that is refused from a set-up that is refused."""
+"""Tells a refused call from a refused set-up."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ _FORBIDDEN_IN_A_ROW = 5
 
 
 class CircuitBreaker:
-    """Tells a call that is refused from a set-up that is refused: the first is the call's fault, the second
-    must not cost a single call.
+    """Tells a refused call from a refused set-up. The first is the call's fault; the second must not cost any call.
 
-    Until a call is delivered, refusals are held back, and the twentieth in a row means that the set-up is
-    wrong. So does a 403 before any delivery, or the fifth in a row after one.
+    Until a call is delivered, refusals are held back. The twentieth refusal in a row means that the set-up is wrong.
+    A 403 before any delivery means the same, and so does the fifth 403 in a row after a delivery.
     """
 
     def __init__(self) -> None:
@@ -25,7 +24,7 @@ class CircuitBreaker:
         self._blamed: Attempt | None = None
 
     def judge(self, call: Claimed, attempt: Attempt) -> list[tuple[Claimed, Attempt]]:
-        """The calls that can be settled now, each with what its attempt came to; ABORT for one that is not to blame."""
+        """The calls that can be settled now, each with its attempt's result; ABORT if the set-up is to blame."""
         if attempt.result is AttemptResult.DELIVERED:
             self._delivered = True
             if not self._held:
@@ -54,7 +53,7 @@ class CircuitBreaker:
         return []
 
     def confirm(self) -> list[tuple[Claimed, Attempt]]:
-        """The refusals held back, as what they are."""
+        """Release the refusals that were held back, as refusals."""
         held, self._held, self._forbidden = self._held, [], 0
         return held
 

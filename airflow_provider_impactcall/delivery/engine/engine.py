@@ -35,9 +35,9 @@ from airflow_provider_impactcall.exceptions import DeliveryAborted
 
 log = logging.getLogger(__name__)
 
-# Calls in hand for each that may be in flight: the others rest after a failure of their own, in nobody's way.
+# Calls in hand, per request that may be in flight. The surplus is for calls in back-off: they must not block others.
 _IN_HAND = 8
-# Calls that were not tried yet, for each that may be in flight: enough to go on with while more are looked up.
+# Untried calls, per request that may be in flight: enough to send while the ledger looks up the next batch.
 _UNTRIED = 2
 
 
@@ -46,15 +46,15 @@ class Engine:
 
     :param duplicates: finds the calls that the input holds twice
     :param pacing: says when a request may leave
-    :param on_settled: told of every row's outcome, on the event loop: it must be quick. A call has its claim
-    :param concurrency: requests in flight at once. Intents open at once are a quarter more, at least one, which is
-        what a kill leaves unknown at most: see :func:`.open_at_most`
+    :param on_settled: told of every row's outcome, on the event loop, so it must be quick. A call then has its claim
+    :param concurrency: requests in flight at once. A quarter more intents, at least one more, may be open at once:
+        this is the most that a kill leaves unknown; see :func:`.open_at_most`
     :param limit: send at most so many calls
     :param total: how many rows there are, if known, for the progress line
-    :param interrupt: set from any thread to have the run stop well: nothing more leaves, and what is in flight is
-        awaited for 4 s, then counted as unknown, or as not sent if it was still connecting
-    :param continues: the ids of the runs that this one continues
-    :param timings: those of the ledger, too
+    :param interrupt: set it from any thread to stop the run in good order. No new request leaves, and the answers of
+        those in flight are awaited for 4 s. Then they count as unknown, or as not sent if still connecting
+    :param continues: the ids of the runs that this run continues
+    :param timings: the same as the ledger's
     :ivar concurrency: requests in flight at once, at most
     :ivar report: what came of the rows so far
     """
@@ -87,7 +87,7 @@ class Engine:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing more leaves."""
+        """Whether the run has stopped: no new request leaves."""
         return self._pacing.stopped is not None
 
     async def run(
@@ -100,10 +100,10 @@ class Engine:
     ) -> DeliveryReport:
         """Settle every row.
 
-        :param send: one attempt to send one call; never raises for what happens on the wire
-        :param ledger: the ledger
+        :param send: one attempt to send one call; returns every failure on the wire as an attempt, and never raises it
+        :param ledger: the run's ledger
         :param batches: the rows, as they come
-        :param attempts: where how long they take is added up
+        :param attempts: sums how long the attempts take
         :raises DeliveryAborted: when nothing can be delivered until a person changes something
         """
         self._ledger = ledger
@@ -159,12 +159,12 @@ class Engine:
         return too_many or self._room.untried >= self.concurrency * _UNTRIED
 
     def _is_roomy(self) -> bool:
-        # Not for each call that goes, as to be woken costs more than to enter.
+        # Wait until half of the untried calls are gone: to wake up for each single one costs more than to add one.
         few = self._room.untried <= self.concurrency * _UNTRIED // 2
         return few and self._pacing.in_hand < self.concurrency * _IN_HAND
 
     def _enter(self, pending: Pending, seconds: float = 0.0) -> None:
-        """Have a call wait for its turn, after so many seconds; or settle it, if nothing more leaves."""
+        """Let a call wait for its turn, after so many seconds; or settle it, if the run has stopped."""
         stop = self._pacing.stopped
         if stop is not None:
             self._leave(pending, stop.code, str(stop))
@@ -227,7 +227,7 @@ class Engine:
             self._senders.give_back()
 
     def _stayed(self, claimed: Claimed) -> None:
-        """A call that was claimed does not leave now, and its intent is taken back."""
+        """Withdraw the intent of a claimed call that does not leave now."""
         self._pacing.withdraw()
         stop = self._pacing.stopped
         code, reason = ReasonCode.HELD_BACK, "requests had to wait before it left"
@@ -294,5 +294,5 @@ def _now() -> float:
 
 
 def _known(claim: Claim) -> Claim:
-    """The claim for a call that the ledger has by now: else it would be inserted first, and its whole group refused."""
+    """The claim of a call that the ledger now holds. Without the mark, a second insert would fail its whole group."""
     return claim._replace(is_known=True)

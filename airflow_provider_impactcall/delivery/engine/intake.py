@@ -1,4 +1,4 @@
-"""Rows to calls that are to be sent; the other rows end here."""
+"""Turns rows into calls to send; the other rows end here."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from airflow_provider_impactcall.exceptions import LedgerUnusable
 
 
 class Intake:
-    """Finds the calls to be sent among rows, with one question to the ledger for each batch of them.
+    """Finds the calls to send among rows, with one ledger query for each batch of rows.
 
     :param duplicates: finds the calls that the input holds twice
     :param tally: told of the rows that end here
-    :param limit: let so many calls through
-    :param continues: the ids of the runs that this one continues: what they delivered is counted apart, too
+    :param limit: let at most so many calls through; None for all
+    :param continues: the ids of the runs that this run continues. Calls that they delivered also have a count of
+        their own
     """
 
     def __init__(
@@ -38,9 +39,9 @@ class Intake:
     async def pending(
         self, batch: Sequence[Item], ledger: RunLedger, stop: Callable[[Stop], None]
     ) -> Sequence[Pending]:
-        """The calls of a batch that are to be sent; the other rows are settled.
+        """The calls of a batch to send; the other rows are settled.
 
-        :param stop: told why nothing may be sent any more, if the ledger cannot be asked
+        :param stop: told why the run must stop, if the ledger cannot be read
         """
         settle = self._tally.settle
         self._tally.report.rows += len(batch)
@@ -54,7 +55,7 @@ class Intake:
         if not claims:
             return ()
         entries: Mapping[str, Entry] = {}
-        # To ask a database that is away takes minutes, and there may be thousands of batches.
+        # A query to a database that is down takes minutes, and there may be thousands of batches.
         if self._without_ledger is None:
             try:
                 entries = await ledger.look_up([key for _, claim in claims for key in claim.keys])
@@ -70,7 +71,7 @@ class Intake:
             claim = as_known(as_read, entries)
             entry = entries.get(claim.key)
             decision = decide(entry, claim, ledger.run_id, resend=ledger.resend)
-            # A dead run's call is held, but that has to be recorded first; a run that sends nothing leaves it as it is.
+            # A dead run's call is held, and this has to be recorded first. A run that may send nothing leaves it open.
             takes_over = entry is not None and entry.died and self._allowance != 0
             if isinstance(decision, Settled):
                 if not takes_over:

@@ -1,4 +1,4 @@
-"""When the next request may leave, and when to give up. Runs on the event loop's clock; people get a calendar's."""
+"""When the next request may leave, and when to give up. Uses the event loop's clock; people are told UTC times."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _A_YEAR = 365 * 86_400.0
 
 
 class Pacing:
-    """Lets requests leave one by one: within the account's rate limit, after the waits the endpoint asks for, and with
-    back-off while it is in trouble. Stops the run for good when that takes too long.
+    """Lets requests leave one by one: within the account's rate limit, after the waits that the endpoint asks for, and
+    with back-off while the endpoint is in trouble. Stops the run for good when that takes too long.
 
-    Only an attempt that was not sent or is to be sent again slows anything down. One answer of 500 or 503 is
-    the call's own trouble, and the others go on; a wait that was asked for, a 429, no connection, or five
-    failures without an answer in between are everybody's: then nothing leaves until the wait is over, and one
-    request at a time, until one is answered.
+    Only an attempt that was not sent, or that has to be sent again, slows anything down. One answer of 500 or 503 is
+    the trouble of one call: the other calls go on. Four things are trouble for all calls: a wait that the endpoint
+    asks for, a 429, no connection, or five failures with no settled call in between. Then no request leaves until the
+    wait is over. After it, one request leaves at a time, until one is answered.
 
     :param limiter: keeps the account's rate limit, if there is one
-    :param max_wait: seconds without an answer that settles a call, or of a wait that is asked for, after
-        which the run stops
-    :param random: where the jitter comes from
-    :param clock: its calendar says when to try again
+    :param max_wait: the run stops after so many seconds without an answer that settles a call, or if a wait that is
+        asked for is longer
+    :param random: the source of the jitter
+    :param clock: gives the UTC time for "try again at"
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Pacing:
     ) -> None:
         self.stopped: Stop | None = None
         self.limited_seconds = 0.0
-        """How long calls waited for nothing but a permit of the rate limit; many that wait at once count once."""
+        """Seconds for which calls waited only for a permit of the rate limit. Calls that wait together count once."""
         self._limiter = limiter
         self._max_wait = max_wait
         self._random = random or Random()  # noqa: S311 - jitter is not a secret
@@ -58,7 +58,7 @@ class Pacing:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
-        # Whether nothing whatsoever keeps a request, so that not even the clock has to be looked at.
+        # Whether nothing holds requests back: then not even the clock has to be read.
         self._at_ease = limiter is None
         self._in_hand = 0
         self._in_admission = 0
@@ -77,9 +77,9 @@ class Pacing:
 
     @asynccontextmanager
     async def open(self, waiting: Callable[[], int] | None = None) -> AsyncIterator[None]:
-        """Only within it may a request leave, if there is a rate limit.
+        """Serve permits. With a rate limit, requests may leave only within this context.
 
-        :param waiting: how many requests wait for nothing else than to be admitted; if None, those in :meth:`admit`
+        :param waiting: how many requests wait only to be admitted; if None, those in :meth:`admit`
         """
         self._waiting = waiting or self._waiting
         if self._limiter is None:
@@ -90,22 +90,22 @@ class Pacing:
 
     @property
     def in_hand(self) -> int:
-        """Calls that were taken up, and not put down."""
+        """Calls that were taken up, and not put down yet."""
         return self._in_hand
 
     @property
     def in_flight(self) -> int:
-        """Requests that were admitted, and have neither come to an end nor been withdrawn."""
+        """Requests that were admitted, and have not ended or been withdrawn yet."""
         return self._in_flight
 
     def take_up(self) -> None:
-        """A call is in hand, until it is put down. Time without one is nobody's waiting time."""
+        """Take a call in hand, until it is put down. Time without any call in hand does not count towards max_wait."""
         if not self._in_hand and self._stuck_since is not None:
             self._stuck_since += _now() - self._idle_since
         self._in_hand += 1
 
     def put_down(self) -> None:
-        """A call is settled."""
+        """Put down a settled call."""
         self._in_hand -= 1
         if not self._in_hand:
             self._idle_since = _now()
@@ -118,7 +118,7 @@ class Pacing:
         return self.stopped is None and self._ask() is None
 
     async def admit(self) -> bool:
-        """Wait until one request may leave. False means that none may any more: the run has stopped."""
+        """Wait until one request may leave. False means that the run has stopped: no request may leave any more."""
         self._in_admission += 1
         if self._limiter is not None:
             self._limiter.look_again()
@@ -148,26 +148,26 @@ class Pacing:
         return Demand(waiting, waiting + max(0, followers))
 
     def look_again(self) -> None:
-        """There may be permits of the rate limit that were not there before."""
+        """Wake up those who wait: the rate limit may have new permits."""
         self._changed.set()
 
     @property
     def holds_up(self) -> bool:
-        """Whether a wait began since a request was admitted: then it does not leave, and is admitted anew."""
+        """Whether a wait began after a request was admitted: then the request stays, and has to be admitted again."""
         if self._at_ease:
             return False
         begun = max(self._asked_until, self._resume_at) > _now()
         return begun or (self._one_at_a_time and self._in_flight > 1)
 
     def lets_leave(self) -> bool:
-        """Whether a request that was admitted may leave yet; if not, it is to be withdrawn."""
+        """Whether an admitted request may still leave; if not, withdraw it."""
         if self._at_ease:
             return True
         self._stop_if_stuck(_now())
         return self.stopped is None and not self.holds_up
 
     def observe(self, attempt: Attempt) -> None:
-        """Take note of what came of a request that was admitted."""
+        """Take note of the attempt of an admitted request."""
         self._in_flight -= 1
         if self._limiter is not None:
             self._limiter.end(_now())
@@ -181,33 +181,33 @@ class Pacing:
             if self._unknown >= _UNKNOWN_IN_A_ROW:
                 reason = f"{self._unknown} calls in a row got no answer that says what came of them"
                 self.stop(Stop(ReasonCode.NO_PROGRESS, reason))
-        elif attempt.status is not None:  # without one it was refused here, and says nothing of the endpoint
+        elif attempt.status is not None:  # Without a status, the call was refused here: the endpoint was not asked.
             self._failures = self._pauses = self._unknown = 0
             self._one_at_a_time = False
             self._stuck_since = None
         self._changed.set()
 
     def withdraw(self) -> None:
-        """A request that was admitted does not leave after all."""
+        """Take back an admitted request that does not leave."""
         self._in_flight -= 1
         if self._limiter is not None:
             self._limiter.withdraw(_now())
         self._changed.set()
 
     def back_off(self, attempts: int) -> float:
-        """Seconds of one call's own back-off. While the trouble is everybody's, all wait alike, and it has none.
+        """Seconds of one call's own back-off; zero while all calls wait for the endpoint together.
 
         :param attempts: how often the call was tried so far
         """
         return 0.0 if self._one_at_a_time else min(self._jitter(attempts), self._until_given_up())
 
     async def until_stopped(self) -> Stop:
-        """Wait until nothing more may leave."""
+        """Wait until the run has stopped."""
         await self._stopping.wait()
         return cast("Stop", self.stopped)
 
     def stop(self, stop: Stop) -> None:
-        """Let nothing more leave. The first reason stays."""
+        """Stop the run: no more requests leave. The first reason given is kept."""
         self.stopped = self.stopped or stop
         self._at_ease = False
         self._changed.set()
@@ -215,12 +215,12 @@ class Pacing:
 
     @property
     def _is_limited(self) -> bool:
-        """Whether a request that waits has nothing to wait for but a permit of the rate limit."""
+        """Whether a waiting request waits only for a permit of the rate limit."""
         held_up = max(self._asked_until, self._resume_at) > _now() or (self._one_at_a_time and self._in_flight)
         return self._limiter is not None and not held_up
 
     def _ask(self) -> float | None:
-        """Admit one request, and give None; or, as it may not leave now, the seconds after which to ask again."""
+        """Admit one request and return None; if it may not leave now, return the seconds after which to ask again."""
         wait = self._wait()
         if self.stopped is not None or wait > 0:
             return wait
@@ -244,7 +244,7 @@ class Pacing:
         ahead = wait if 0 < wait < math.inf else 0.0
         if self._max_wait < imposed < math.inf:
             if self._in_flight and self._asked_until <= now:
-                return math.inf  # Our own limit is used up by what was admitted, and that is to be sent first.
+                return math.inf  # Requests that were admitted use up our own limit: let them be sent first.
             self.stop(Stop(code, reason, self._utc_in(imposed)))
         else:
             self._stop_if_stuck(now, ahead)
@@ -259,7 +259,8 @@ class Pacing:
         self._at_ease = False
         self._stuck_since = now if self._stuck_since is None else self._stuck_since
         self._trouble = attempt.reason
-        together = now < max(self._resume_at, self._asked_until)  # What was in flight together fails together: once.
+        # Requests that were in flight together fail together: they count as one failure.
+        together = now < max(self._resume_at, self._asked_until)
         self._failures += not together
         asked = attempt.retry_after
         if (
@@ -280,7 +281,7 @@ class Pacing:
         return math.inf if self._stuck_since is None else max(0.0, self._stuck_since + self._max_wait - _now())
 
     def _utc_in(self, seconds: float) -> datetime:
-        # Of a rate such as one in a million years, no calendar holds the end.
+        # A rate such as one in a million years ends later than any datetime can hold.
         return self._clock.now() + timedelta(seconds=min(seconds, _A_YEAR))
 
     def _jitter(self, attempts: int) -> float:

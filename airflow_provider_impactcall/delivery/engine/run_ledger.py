@@ -1,4 +1,4 @@
-"""What a run asks of a ledger."""
+"""The interface of a ledger, as one run uses it."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class RunLedger(Protocol):
         """Whether the run's lease is held."""
 
     def identify(self, call: CallRecord) -> Claim:
-        """The claim for a call. Asks nobody, and may be called by any thread."""
+        """The claim for a call. Needs no database, and any thread may call it."""
 
     def look_up(self, keys: Sequence[str]) -> Awaitable[Mapping[str, Entry]]:
-        """What the ledger holds of these calls.
+        """The ledger's entries for these keys.
 
-        :raises LedgerUnusable: when awaited, if it cannot be asked
+        :raises LedgerUnusable: when awaited, if the ledger cannot be read
         """
 
     def record(
         self, claims: Sequence[Claim], settlements: Sequence[Settlement]
     ) -> Awaitable[tuple[Sequence[Decision] | None, Sequence[CallState]]]:
-        """Record durably what came of attempts, and that the calls claimed are about to be sent, if they may be: all
-        of it in one transaction.
+        """Record durably, in one transaction, the outcomes of attempts and the intents of claimed calls that may be
+        sent.
 
-        :return: what may be done with each call that is claimed, or None if the run's lease has run out; and the state
-            that each call settled is in from now on: another run may know more of it
+        :return: first, what may be done with each claimed call, or None if the run's lease has expired. Second, the
+            state of each settled call from now on: another run may know more of it
         :raises LedgerUnusable: when awaited, if nothing can be recorded
         """

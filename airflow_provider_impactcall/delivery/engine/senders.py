@@ -1,4 +1,4 @@
-"""Claimed calls onto the wire: a coroutine for each request that may be in flight, and no task a call."""
+"""Sends claimed calls: one coroutine for each request that may be in flight, instead of one task for each call."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult,
 from airflow_provider_impactcall.records import CallRecord
 
 Send = Callable[[CallRecord], Awaitable[Attempt]]
-"""One attempt to send one call; never raises for what happens on the wire. Nothing has left before it is awaited."""
+"""One attempt to send one call. It returns every failure on the wire as an :class:`.Attempt`, and never raises it.
+Nothing leaves before it is awaited.
+"""
 
 
 class Senders:
-    """Coroutines that each take the next claimed call, send it, and tell what came of it. They are made as they are
-    needed: an endpoint that gets one call at a time has one connection.
+    """Coroutines, the senders. Each takes the next claimed call, sends it, and reports the attempt. A sender is made
+    only when it is needed: an endpoint that gets one call at a time has one connection.
 
-    :param group: what they run in
-    :param most: how many there may be
+    :param group: the task group that the senders run in
+    :param most: how many senders there may be
     :param may_leave: whether a request may leave at this moment
-    :param attempted: told what came of a call
-    :param stayed: told of a call that was claimed and did not leave
-    :param attempts: where how long they take is added up
+    :param attempted: told the attempt of a call
+    :param stayed: told of a claimed call that did not leave
+    :param attempts: sums how long the attempts take
     """
 
     def __init__(
@@ -50,38 +52,38 @@ class Senders:
         self._claimed: deque[Claimed] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._made = 0
-        # Called, and not there yet.
+        # Senders that were woken or made, and have not run yet.
         self._coming = 0
         self._in_flight: set[asyncio.Task[None]] = set()
         self._cut = False
         self._closed = False
 
     def hand(self, claimed: Sequence[Claimed]) -> None:
-        """Have these calls sent, as soon as there is a sender for each."""
+        """Send these calls, each as soon as a sender is free."""
         self._claimed.extend(claimed)
         lacking = len(self._claimed) - self._coming
         while lacking > 0 and (self._idle or self._made < self._most):
             lacking -= 1
             self._coming += 1
             if self._idle:
-                self._idle.pop().set_result(None)  # The connection of who came last is most likely to be open yet.
+                self._idle.pop().set_result(None)  # The connection used last is the most likely to be still open.
             else:
                 self._made += 1
                 self._group.create_task(self._work())
 
     def give_back(self) -> None:
-        """Give back the calls that wait for a sender, as long as nothing may leave."""
+        """Give back the calls that wait for a sender, as long as no request may leave."""
         while self._claimed and not self._may_leave():
             self._stayed(self._claimed.popleft())
 
     def cut(self) -> None:
-        """Wait for no answer any longer."""
+        """Cancel all requests in flight."""
         self._cut = True
         for task in tuple(self._in_flight):
             task.cancel()
 
     def close(self) -> None:
-        """Nothing more is sent."""
+        """Let the senders end: no more calls come."""
         self._closed = True
         for idle in self._idle:
             idle.set_result(None)
@@ -98,7 +100,7 @@ class Senders:
                 await called
                 self._coming -= 1
             claimed = self._claimed.popleft()
-            # To record its intent took time, and so did the wait for a sender: all may have changed.
+            # Check again: recording the intent and waiting for a sender took time, and the run may have stopped.
             if self._may_leave():
                 self._attempted(claimed, await self._attempt(task, claimed.pending.call.record))
             else:
@@ -123,7 +125,7 @@ class Senders:
             reason = "the run was stopped before an answer came"
             return Attempt(AttemptResult.UNKNOWN, ReasonCode.RUN_STOPPED, reason)
         except Exception as error:
-            # `send` must not raise. If it does, only this call fails, and the others in flight go on.
+            # `send` must not raise. If it does, fail only this call; do not cancel the other requests in flight.
             if sending is None:
                 reason = f"no request could be made of it ({type(error).__name__})"
                 return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, reason)

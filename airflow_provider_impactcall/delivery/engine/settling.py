@@ -1,4 +1,4 @@
-"""What is to be recorded of an attempt, and how a row ends once it is. No I/O and no waiting: the rules alone."""
+"""The rules for what to record of an attempt, and how its row then ends. No I/O, no waiting."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from airflow_provider_impactcall.delivery.outcome import (
 
 
 class Verdicts:
-    """Says what is to be recorded of attempts. A refusal is held back until others show whose fault it is.
+    """Decides what to record of attempts. A refusal is held back until other attempts show whose fault it is.
 
     :param resend: whether calls of unknown fate are sent again
-    :ivar abort: the attempt that showed that no call can be delivered until a person changes something, if one did
+    :ivar abort: the attempt that showed that no call can be delivered until a person changes something, or None
     """
 
     def __init__(self, *, resend: bool) -> None:
@@ -32,7 +32,7 @@ class Verdicts:
         self._breaker = CircuitBreaker()
 
     def of(self, claimed: Claimed, attempt: Attempt) -> Sequence[Settling]:
-        """What is to be recorded now that a call was attempted: of this one, and of others that it tells more of."""
+        """The records to make after one attempt: of its call, and of earlier calls whose verdict it decides."""
         doubtful = attempt.result is AttemptResult.UNKNOWN
         if doubtful and not claimed.uncertain:
             claimed = claimed._replace(uncertain=True)
@@ -42,13 +42,13 @@ class Verdicts:
         verdicts = self._breaker.judge(claimed, proven)
         settling = [self._settling(judged, verdict, claimed) for judged, verdict in verdicts]
         if all(judged is not claimed for judged, _ in verdicts):
-            # As long as it may be the set-up that is refused, the next run is to try again.
+            # The set-up may be at fault: recorded as not sent, the call is tried again by the next run.
             held_back = replace(proven, result=AttemptResult.NOT_SENT)
             settling.insert(0, Settling(claimed, held_back, Then.HOLD_BACK))
         return settling
 
     def confirm(self) -> Sequence[Settling]:
-        """What is to be recorded of the refusals held back, as nothing more comes."""
+        """The records of the refusals that are still held back, once no more attempts follow."""
         return [self._settling(*confirmed) for confirmed in self._breaker.confirm()]
 
     def _settling(self, judged: Claimed, verdict: Attempt, just_attempted: Claimed | None = None) -> Settling:
@@ -61,7 +61,7 @@ class Verdicts:
 class Ending(NamedTuple):
     """How a row ends.
 
-    :param left: whether a later run sends its call
+    :param left: whether a later run has to send its call
     """
 
     outcome: Outcome
@@ -71,7 +71,7 @@ class Ending(NamedTuple):
 def ending_of(settling: Settling, state: CallState | None, *, resend: bool) -> Ending | None:
     """How the row of a call ends, or None if the call goes on.
 
-    :param state: what the ledger has the call in from now on: another run may know more of it; None if the attempt
+    :param state: the call's state in the ledger from now on, as another run may know more of it; None if the attempt
         could not be recorded
     :param resend: whether calls of unknown fate are sent again
     """
@@ -86,16 +86,17 @@ def ending_of(settling: Settling, state: CallState | None, *, resend: bool) -> E
         return _unrecorded(attempt, resend)
     if then is Then.AGAIN:
         return None
-    # If it is not recorded, the ledger still has the refusal that was held back, as not sent.
+    # If the confirmation was not recorded, the ledger still holds the refusal as not sent.
     if state is None or attempt.result is AttemptResult.NOT_SENT:
         return Ending(Outcome.given_up(uncertain, attempt.code, attempt.reason), left=True)
     return Ending(outcome_of(_ENDS[attempt.result], attempt.code, attempt.reason, attempt.status))
 
 
 def _unrecorded(attempt: Attempt, resend: bool) -> Ending:
-    """Of a call whose outcome the ledger could not record: a later run will find an attempt of unknown fate.
+    """The end of a call whose outcome the ledger could not record: a later run finds an attempt of unknown fate.
 
-    With resend that run sends it, so it is asked for; but not because of a call that is known to have arrived.
+    With ``resend``, that later run sends the call again, so the run asks for it. A call that is known to have arrived
+    does not ask for a later run.
     """
     reason = f"{attempt.reason}; the ledger could not record it"
     if resend and attempt.result is not AttemptResult.DELIVERED:

@@ -1,4 +1,4 @@
-"""What a call has been through on its way, a type a stage."""
+"""The stages of a call on its way, one type for each stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Pending(NamedTuple):
 
     :param uncertain: whether an earlier attempt of unknown fate may have been processed
     :param attempts: how often this run has tried it
-    :param waited: seconds for which it waited for another run
+    :param waited: seconds that it waited for another run
     """
 
     call: Call
@@ -28,8 +28,8 @@ class Pending(NamedTuple):
 class Claimed(NamedTuple):
     """A call whose intent the ledger holds: it may leave.
 
-    :param fence: the number under which the ledger knows of that
-    :param uncertain: whether an attempt of unknown fate may have been processed, be it an earlier one or this
+    :param fence: the fencing token of this intent
+    :param uncertain: whether an attempt of unknown fate, an earlier one or this one, may have been processed
     """
 
     pending: Pending
@@ -43,17 +43,17 @@ class Then(Enum):
     END = auto()
     """The call's row ends."""
     CONFIRM = auto()
-    """The row of a call ends that was held back: the ledger has its attempt as not sent."""
+    """The row ends of a call that was held back; until now the ledger held its attempt as not sent."""
     HOLD_BACK = auto()
-    """Nothing, until others show whose fault the refusal was."""
+    """Nothing, until other attempts show whose fault the refusal was."""
     AGAIN = auto()
     """The call is sent again, after a back-off of its own."""
     RETURN = auto()
-    """The call did not leave, and waits for its turn."""
+    """The call did not leave, and waits for its turn again."""
 
 
 class Settling(NamedTuple):
-    """What came of a claimed call, for the ledger to record."""
+    """The outcome of a claimed call, for the ledger to record."""
 
     claimed: Claimed
     attempt: Attempt

@@ -1,4 +1,4 @@
-"""How rows ended: counted, and told."""
+"""Counts how rows ended, and reports each to the listener."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Tally:
         self._on_settled = on_settled
 
     def settle(self, row: Item, outcome: Outcome) -> None:
-        """A row has ended."""
+        """Count a row that has ended."""
         self.report.count(outcome.state)
         self._on_settled(row, outcome)
 
     def leave(self, row: Item, code: ReasonCode, reason: str, *, uncertain: bool = False) -> None:
-        """A row has ended whose call a later run may send.
+        """Count a row that has ended, and whose call a later run may send.
 
         :param uncertain: whether an attempt of unknown fate may have been processed
         """
@@ -35,5 +35,5 @@ class Tally:
 
 @lru_cache(maxsize=256)
 def outcome_of(state: RowOutcome, code: ReasonCode, reason: str, status: int | None = None) -> Outcome:
-    """An outcome, and the same one for all rows that end alike."""
+    """An outcome; rows that end alike share one object."""
     return Outcome(state, code, reason, status)

@@ -1,4 +1,4 @@
-"""The rate limit for an event loop: permits are taken ahead of the requests that need them, by a thread."""
+"""The rate limit for an event loop: a thread takes permits ahead of the requests that need them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
 log = logging.getLogger(__name__)
 
-# A timer may fire so much early, and a wait for the rest would not let the clock move on.
+# A timer may fire so much too early, and to wait for the rest would not let the clock move on.
 _AN_INSTANT = 1e-6
 
 
 class Demand(NamedTuple):
     """How many permits a run can use.
 
-    :param now: requests that wait for nothing else
-    :param soon: those, and the ones that are to follow
+    :param now: requests that wait only for a permit
+    :param soon: the same, plus the requests that follow soon
     """
 
     now: int
@@ -38,24 +38,24 @@ class Demand(NamedTuple):
 
 
 class PermitHolder(Protocol):
-    """What lets the requests leave: :class:`~airflow_provider_impactcall.delivery.engine.pacing.Pacing` does."""
+    """The part that lets requests leave: :class:`~airflow_provider_impactcall.delivery.engine.pacing.Pacing`."""
 
     def demand(self) -> Demand:
         """How many permits it can use."""
 
     def look_again(self) -> None:
-        """There may be permits that were not there before."""
+        """Told that there may be new permits."""
 
     def stop(self, stop: Stop) -> None:
-        """There will be no more permits."""
+        """Told that there will be no more permits."""
 
 
 class Limiter:
-    """One run's permits among those of its account. Use it once.
+    """One run's share of the permits of its account. Use it once.
 
-    :param permits: where they are from
-    :param timings: those of the ledger, too
-    :param executor: what asks the database, one thing after the other, and is shut down in the end; a thread if None
+    :param permits: gives the permits
+    :param timings: the same as the ledger's
+    :param executor: runs the database queries, one after the other, and is shut down in the end; one thread if None
     """
 
     def __init__(self, permits: Permits, timings: Timings = TIMINGS, executor: Executor | None = None) -> None:
@@ -64,7 +64,7 @@ class Limiter:
         self._ready: list[float] = []
         self._in_use = 0
         self._ended: list[float] = []
-        # What the transaction under way notes as ended; if it fails, nobody knows whether it did.
+        # The ends that the current transaction notes. If it fails, nobody knows whether they were noted.
         self._noting: list[float] = []
         self._in_doubt = False
         self._turn = 0
@@ -76,36 +76,36 @@ class Limiter:
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="impactcall-limiter")
 
     def wait(self, now: float) -> float:
-        """Seconds until a request may leave; infinite while that is not known."""
+        """Seconds until a request may leave; infinite as long as that is unknown."""
         wait = (self._ready[0] if self._ready else self._free_at) - now
         if wait > _AN_INSTANT:
             return wait
         return 0.0 if self._ready else math.inf
 
     def begin(self) -> None:
-        """One request leaves, as it may."""
+        """Use one ready permit: a request leaves."""
         self._ready.pop(0)
         self._in_use += 1
         self._woken.set()
 
     def withdraw(self, now: float) -> None:
-        """One request does not leave after all."""
+        """Take a permit back: its request does not leave."""
         self._in_use -= 1
         insort(self._ready, now)
 
     def end(self, now: float) -> None:
-        """One request came to an end."""
+        """Note the end of one request."""
         self._in_use -= 1
         self._ended.append(now)
         self._woken.set()
 
     def look_again(self) -> None:
-        """The demand may be another than it was."""
+        """Wake up: the demand may have changed."""
         self._woken.set()
 
     @asynccontextmanager
     async def serving(self, holder: PermitHolder) -> AsyncIterator[None]:
-        """Within it, there are permits as the holder demands and the account's limit allows."""
+        """Take permits within this context, as the holder demands and the account's limit allows."""
         serving = asyncio.create_task(self._serve(holder))
         try:
             yield
@@ -143,7 +143,7 @@ class Limiter:
                 holder.look_again()
 
     def _due_at(self, demand: Demand) -> float:
-        """When the next transaction is worth its price."""
+        """When the next transaction is worth its cost."""
         due_at = math.inf
         if demand.now > len(self._ready) or demand.soon > 2 * len(self._ready):
             due_at = self._ask_at
@@ -180,7 +180,7 @@ class Limiter:
         self._free_at, self.used_up, self._ask_at = granted.free_at, granted.used_up, granted.ask_at
 
     async def _leave(self) -> None:
-        """Note what ended, and give up the rest. If that fails, the run's end stands for it."""
+        """Note the ended requests, and give up the other permits. If that fails, the run's end counts instead."""
         with suppress(Exception):
             if self._in_doubt:
                 await self._exchange(Demand(0, 0))

@@ -1,12 +1,12 @@
-"""How many requests an account may make, counted over all the runs that share a ledger's database: the rule, and what a
-run does to the tables. Blocking; no threads here.
+"""How many requests an account may make, counted over all runs that share a ledger's database: the rule, and how a run
+changes the tables. Blocking; starts no threads.
 
-A request holds a permit from when it leaves until a window after its answer. Nobody knows when in between the endpoint
-counted it, so anything shorter could let one more into some window there. It costs throughput where answers are slow:
-2 a second and answers after a second make one a second.
+A request holds a permit from the moment it leaves until one window after its answer. The endpoint counted it at some
+unknown moment in between, so a shorter time could let one request too many into a window there. This costs throughput
+where answers are slow: with a limit of 2 a second and answers after a second, one request a second leaves.
 
-A run takes its permits ahead, each with the moment from which it may be used, so a transaction serves many requests,
-and a permit is used the moment it is free. The clock is the database's.
+A run takes its permits ahead, each with the moment from which it may be used. So one transaction serves many requests,
+and a permit is used the moment it is free. All moments are by the database's clock.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from airflow_provider_impactcall.delivery.ledger.schema import Now, rate_account
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 
 AHEAD_SECONDS = 0.2
-"""How long before it is free a permit may be taken, and within what time an ended request has to be noted."""
+"""A permit may be taken so many seconds before it is free; an ended request must be noted within the same time."""
 
 _LONGEST_SLEEP = 5.0
 # Grace period after the time at which a run said that it would ask again; after it, other runs take its share.
 _GRACE_SECONDS = 1.0
-# SQLite's clock counts milliseconds, and cuts off what is less.
+# SQLite's clock counts whole milliseconds, rounded down.
 _TICK = 0.002
-# Requests that ended together are one row; those that ended a while ago are one row a second.
+# Requests that ended within 10 ms share a row. Requests that ended more than 10 s ago have one row for each second.
 _TOGETHER = 0.01
 _A_WHILE = 10.0
 _AN_HOUR = 3600.0
@@ -41,10 +41,10 @@ _AN_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class RateLimit:
-    """At most so many requests in any window of time, as the endpoint sees them.
+    """At most so many requests in any window of time, as the endpoint counts them.
 
-    :param requests: how many; a fraction is left out, and below one the window grows instead
-    :param seconds: the window
+    :param requests: how many, rounded down. Below one, the window grows instead: 0.5 in 1 s is 1 in 2 s
+    :param seconds: the length of the window
     """
 
     requests: float
@@ -57,7 +57,7 @@ class RateLimit:
 
     @property
     def window(self) -> float:
-        """In seconds."""
+        """The length of the window, in seconds."""
         return self.seconds / min(1.0, self.requests)
 
     def __str__(self) -> str:
@@ -67,7 +67,8 @@ class RateLimit:
 class Waiting(NamedTuple):
     """Another run that waits for permits.
 
-    :param since: when it was last given one, or began to wait
+    :param wanted: how many permits it waits for
+    :param since: when it last got a permit, or began to wait
     """
 
     wanted: int
@@ -77,9 +78,9 @@ class Waiting(NamedTuple):
 class Usage(NamedTuple):
     """The permits of an account at one moment.
 
-    :param now: the moment; it and all others are of one clock
-    :param held: permits that runs have in hand: taken, and no answer came yet
-    :param ended: when requests ended, and how many; the oldest first
+    :param now: the moment; all moments are by one clock
+    :param held: permits that runs have in hand: taken, and not yet answered
+    :param ended: when requests ended, and how many ended then; the oldest first
     :param others: the other runs that wait
     """
 
@@ -92,11 +93,11 @@ class Usage(NamedTuple):
 class Grant(NamedTuple):
     """What a run gets.
 
-    :param starts: a moment for each permit, from which on it may be used
-    :param free_at: when the next that it lacks will be free; infinite if only the end of a request can free one, or if
-        it lacks none
-    :param used_up: the limit that the next one waits for
-    :param ask_at: when it is worth asking again
+    :param starts: for each permit, the moment from which it may be used
+    :param free_at: when the next permit that the run lacks will be free. Infinite if only the end of a request can free
+        one, or if the run lacks none
+    :param used_up: the limit that the next permit waits for
+    :param ask_at: when the run should ask again
     """
 
     starts: Sequence[float]
@@ -106,12 +107,12 @@ class Grant(NamedTuple):
 
 
 def grant(limits: Sequence[RateLimit], usage: Usage, wanted: int, since: float) -> Grant:
-    """The permits that a run gets: those that are free soon, as long as no other run would be left without. Pure.
+    """The permits that a run gets: those that are free soon, as long as the other waiting runs keep their share. Pure.
 
-    Who has waited longest goes first. Nobody gets more than its share while others want theirs.
+    The run that has waited longest goes first. No run gets more than its share while others want theirs.
 
-    :param limits: all of which hold
-    :param since: when the run was last given a permit, or began to wait
+    :param limits: all of them hold at once
+    :param since: when the run last got a permit, or began to wait
     """
     used = [_Used(limit, usage) for limit in limits]
     share = math.ceil(min(limit.permits for limit in limits) / (1 + len(usage.others)))
@@ -132,7 +133,7 @@ def grant(limits: Sequence[RateLimit], usage: Usage, wanted: int, since: float) 
 
 
 class _Used:
-    """What is used of one limit."""
+    """How far one limit is used."""
 
     def __init__(self, limit: RateLimit, usage: Usage) -> None:
         self.description = str(limit)
@@ -146,7 +147,7 @@ class _Used:
     def free_at(self, more: int) -> float:
         """When so many more permits can be in hand.
 
-        Everything in hand counts at that moment, of what has ended only what its window still holds.
+        At that moment, all permits in hand count, and of the ended requests only those that its window still holds.
         """
         if self._held + more > self._permits:
             return math.inf
@@ -158,14 +159,14 @@ class _Used:
 
 
 class Request(NamedTuple):
-    """What a run tells and asks in one transaction, which may be repeated if nobody knows whether it was committed.
+    """A run's report and its wish, for one transaction. It may be repeated if nobody knows whether it was committed.
 
-    :param turn: its number; one that is repeated keeps it
+    :param turn: its number; a repetition keeps the number
     :param ended: when requests ended, by the run's own clock; the same at each repetition
-    :param held: the permits that the run has in hand beside those
-    :param wanted: how many more it can use
-    :param last: nothing comes after it
-    :param tidy: make room as well: forget what is older than every window
+    :param held: permits that the run has in hand, without those of ``ended``
+    :param wanted: how many more permits it can use
+    :param last: whether it is the run's last request for permits
+    :param tidy: whether to also remove what is older than every window
     """
 
     turn: int
@@ -179,12 +180,12 @@ class Request(NamedTuple):
 class Permits:
     """One run's access to the permits of its account.
 
-    :param ledger: prepared; its namespace has no part in this
+    :param ledger: prepared; its namespace does not matter here
     :param run_id: of a run that was started
-    :param account: a digest of what impact.com knows the account by
+    :param account: a digest of what identifies the account at impact.com
     :param limits: at least one
-    :param timeout: seconds in which each request ends: for so long after the end of its lease, the permits of a run
-        that died may be in use
+    :param timeout: seconds in which each request ends. The permits of a dead run may be in use for so long after the
+        end of its lease
     """
 
     def __init__(self, ledger: Ledger, run_id: str, account: str, limits: Sequence[RateLimit], timeout: float) -> None:
@@ -196,10 +197,10 @@ class Permits:
         self._longest = max(limit.window for limit in limits)
 
     def exchange(self, request: Request, clock: Callable[[], float]) -> Grant:
-        """Note which requests ended, and take permits, all or nothing.
+        """Note which requests ended, and take permits, in one transaction.
 
-        :param clock: the run's own, in seconds
-        :return: what it gets, by its own clock
+        :param clock: the run's own clock, in seconds
+        :return: what the run gets, by the run's own clock
         """
         with self._ledger.writing() as connection:
             kept = self._lock(connection)
@@ -231,7 +232,7 @@ class Permits:
                 connection.execute(sa.insert(rate_runs).values(run_id=self._run_id, **row))
             else:
                 connection.execute(sa.update(rate_runs).where(rate_runs.c.run_id == self._run_id).values(**row))
-        # The database's clock was read before our own: what is counted from there is never too early.
+        # The database's clock was read before `after`: a moment that is counted from there is never too early.
         return Grant(
             [after + start - now for start in given.starts],
             after + given.free_at - now,
@@ -240,7 +241,10 @@ class Permits:
         )
 
     def _lock(self, connection: Connection) -> float:
-        """Have the account to ourselves until the transaction ends; for how many seconds its past is kept."""
+        """Lock the account until the transaction ends.
+
+        :return: seconds for which the account's ended requests are kept
+        """
         of_account = rate_accounts.c.account == self._account
         kept = connection.execute(sa.select(rate_accounts.c.keep).where(of_account).with_for_update()).scalar()
         needed = max(self._longest, kept or _AN_HOUR)
@@ -273,7 +277,7 @@ class Permits:
     def _tidy(self, connection: Connection, now: float, kept: float) -> None:
         of_account = rate_ended.c.account == self._account
         connection.execute(sa.delete(rate_ended).where(of_account, rate_ended.c.at < now - kept))
-        # A fraction of a second is nothing to a window that reaches so far back.
+        # A window that reaches so far back does not need fractions of a second.
         fraction = sa.cast(rate_ended.c.at, sa.BigInteger) != rate_ended.c.at
         fine = sa.select(rate_ended.c.at).where(of_account, rate_ended.c.at < now - _A_WHILE, fraction)
         seconds = {math.ceil(at) for at in connection.execute(fine).scalars()}
@@ -295,11 +299,11 @@ _RUNS = (
     .select_from(rate_runs.outerjoin(runs, runs.c.run_id == rate_runs.c.run_id))
     .where(rate_runs.c.account == sa.bindparam("account"))
 )
-"""The runs of an account, and what is known of their leases."""
+"""The runs of an account, with their leases."""
 
 
 def _gone_at(row: Any) -> float:
-    """When the last request of a run without a lease was over, at the latest."""
+    """The latest moment at which the last request of a run without a lease can have ended."""
     if row.ended_at is not None:
         return float(row.ended_at)
     return float(row.lease_until + row.timeout) if row.lease_until is not None else -math.inf
