@@ -259,8 +259,7 @@ class Pacing:
         self._at_ease = False
         self._stuck_since = now if self._stuck_since is None else self._stuck_since
         self._trouble = attempt.reason
-        # Requests that were in flight together fail together: they count as one failure.
-        together = now < max(self._resume_at, self._asked_until)
+        together = now < max(self._resume_at, self._asked_until)  # What was in flight together fails together: once.
         self._failures += not together
         asked = attempt.retry_after
         if (
