@@ -1,7 +1,7 @@
-"""One answer, read from bytes as they come: no socket, no event loop, and the same however the bytes are split.
+"""Reads one HTTP response from bytes as they come. No socket, no event loop; how the bytes are split does not matter.
 
-llhttp reads them, by httptools, without any of its leniencies. What it lets pass and nobody should believe is refused
-here.
+The parser is llhttp, through httptools, with all of its leniency flags off. This module refuses the responses that
+llhttp accepts but that should not be believed.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ from httptools import HttpParserError, HttpResponseParser
 from airflow_provider_impactcall.delivery.wire.coding import decoded
 
 LONGEST_HEAD = 65_536
-"""Bytes until the body begins, those of interim answers included."""
+"""Most bytes before the body begins, interim answers included."""
 LONGEST_ANSWER = 65_536
-"""Bytes of a body that are looked at."""
+"""Most bytes of a body that are kept."""
 LONGEST_READ = 1_048_576
-"""Bytes of an answer that are read. A longer answer is not an answer to a call."""
+"""Most bytes of an answer that are read. A longer answer is not an answer to a call."""
 KEPT_FOR = 4.0
-"""Seconds that a connection is kept without a request: servers in common use close it after 5 or more."""
+"""Seconds that an idle connection is kept: servers in common use close it after 5 s or more."""
 
 _MOST_LINES = 256
 _BLANKS = b" \t"
-# Of what a server grants; it counts from when it has answered, and the next request has a way to go.
+# We use this part of the keep-alive time that a server grants. The server counts from its answer, and the next request
+# takes time to arrive.
 _USED_OF_GRANTED = 0.75
 _GRANTED = re.compile(rb"(?:^|[,\s])timeout\s*=\s*\"?([0-9]{1,6})", re.IGNORECASE)
 
 
 class BrokenAnswer(ValueError):
-    """What came is not an answer that can be believed, or not all of one."""
+    """The bytes are not an answer that can be believed, or not a whole one."""
 
 
 class Headers(Mapping[str, str]):
-    """Header lines by their names, in any case; of several lines of one name, the first."""
+    """Header lines by name, in upper or lower case; the first line, if several have the same name."""
 
     def __init__(self, lines: list[tuple[bytes, bytes]]) -> None:
         self._lines = lines
@@ -54,12 +55,12 @@ class Headers(Mapping[str, str]):
 
 
 class Answer:
-    """The answer to one request; give it what comes until it is complete, and nothing after.
+    """The answer to one request. Feed it the bytes that come until it is complete, and none after that.
 
-    :ivar complete: whether all of it has come
-    :ivar status: the HTTP status; zero until the head has come. Interim answers (1xx) are passed over
-    :ivar body: as much of it as anyone looks at, decoded, once it is complete
-    :ivar kept_for: seconds that the connection may be kept for another request; zero if it may not
+    :ivar complete: whether the whole answer has come
+    :ivar status: the HTTP status; zero until the head has come. Interim answers (1xx) are skipped
+    :ivar body: the decoded body, at most its first 64 kB; set once the answer is complete
+    :ivar kept_for: seconds that the connection may be kept for another request; zero if it may not be kept
     """
 
     __slots__ = (
@@ -78,26 +79,26 @@ class Answer:
         self._read = 0
         self._measured = False
         self._coding = b""
-        # One for each answer: it keeps the last trailer of an answer for the head of the next.
-        # The two refer to each other until the answer ends, and then no longer: garbage collection is slow.
+        # One parser for each answer: a parser would carry an answer's last trailer into the next answer's head.
+        # Answer and parser refer to each other only until the answer ends: garbage collection of cycles is slow.
         self._parser = HttpResponseParser(self)
         self._over = False
 
     @property
     def begun(self) -> bool:
-        """Whether any of it has come."""
+        """Whether any byte of the answer has come."""
         return self._read > 0
 
     @property
     def headers(self) -> Headers:
-        """Its header lines, without trailers."""
+        """The header lines, without trailers."""
         return Headers(self._lines)
 
     def feed(self, data: bytes) -> bool:
-        """Read what came.
+        """Read the bytes that came.
 
         :returns: whether the answer is complete
-        :raises BrokenAnswer: if no answer that can be believed comes of it
+        :raises BrokenAnswer: if they are not part of an answer that can be believed
         """
         bound = LONGEST_READ if self.status else LONGEST_HEAD
         room = bound - self._read
@@ -116,9 +117,9 @@ class Answer:
         return True
 
     def end(self) -> None:
-        """Read the end of the connection, which completes an answer that does not say how long it is.
+        """Note the end of the connection. It completes an answer that states no length.
 
-        :raises BrokenAnswer: if it does not
+        :raises BrokenAnswer: if the answer is not complete even so
         """
         if self.complete:
             return
@@ -136,7 +137,7 @@ class Answer:
         try:
             parser.feed_data(data)
         except HttpParserError:
-            # After the answer, whatever it is: nothing of it is believed, and the connection is not used again.
+            # Bytes after a complete answer are ignored, and the connection is not used again.
             self.kept_for = 0.0
             if not self.complete:
                 raise self._broken() from None
@@ -150,10 +151,10 @@ class Answer:
             self._over = True
             del self._parser
 
-    # What the parser calls, by these names. What they raise reaches feed as an HttpParserError.
+    # Callbacks of the parser, which expects these names. Their exceptions reach feed() as an HttpParserError.
 
     def on_message_begin(self) -> None:
-        """Another answer begins."""
+        """An answer begins; after a complete answer, this is an error."""
         if self.complete:
             raise BrokenAnswer
 
@@ -179,7 +180,7 @@ class Answer:
         self.status = status
 
     def _read_lines(self, version: str) -> None:
-        """What the header lines say about the body and the connection."""
+        """Read from the header lines how the body is coded and how long the connection is kept."""
         self.kept_for = KEPT_FOR
         transfer, codings = [], []
         for name, value in self._lines:
@@ -193,7 +194,7 @@ class Answer:
             elif name == b"keep-alive" and (granted := _GRANTED.search(value)) is not None:
                 self.kept_for = min(self.kept_for, int(granted[1]) * _USED_OF_GRANTED)
         if transfer:
-            # Any other would leave the body coded, or without a certain end.
+            # With any other transfer coding, the body would stay coded, or its end would be uncertain.
             if transfer != [b"chunked"]:
                 raise BrokenAnswer
             self._measured = True
@@ -209,7 +210,7 @@ class Answer:
             self._body += data[:room]
 
     def on_message_complete(self) -> None:
-        """The answer's end, or an interim answer's."""
+        """The end of the answer, or of an interim answer."""
         if not self.status:
             return
         if not self._parser.should_keep_alive():

@@ -1,7 +1,8 @@
-"""What the body of an answer says: JSON or XML of any shape, HTML, plain text. Pure, and its work is bounded.
+"""Reads the Status and the messages in the body of an answer: JSON or XML of any shape, HTML, plain text. Pure, and
+its work is bounded.
 
-impact.com's real error bodies are unknown, so nothing is taken for granted of theirs: where a body has members that
-usually hold a message (``message``, ``detail``, ``errors``, ...), these are what it says; else all text in it is.
+impact.com's real error bodies are unknown, so no shape is assumed. If a body has members that usually hold a message
+(``message``, ``detail``, ``errors``, ...), only these are its messages; else all of its text is.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from xml.etree import ElementTree
 
 _CACHED = 1024
 _MOST_PARTS = 1000
-# By their letters alone, in lower case: RFC 9457 has title and detail, OAuth error_description, and so on.
+# Names of members that hold a message, reduced to their letters in lower case: RFC 9457 has title and detail, OAuth has
+# error_description, and so on.
 _SAYING = frozenset({
     "cause", "causes", "description", "detail", "details", "error", "errordescription", "errormessage", "errormessages",
     "errors", "explanation", "fault", "faults", "faultstring", "field", "fields", "invalidparams", "issue", "issues",
     "message", "messages", "msg", "problem", "problems", "reason", "reasons", "text", "title", "usermessage",
     "validationerrors", "violations", "warning", "warnings",
 })  # fmt: skip
-# What is for programs, and tells a person nothing.
+# Members for programs, which tell a person nothing.
 _SILENT = frozenset({
     "status", "statuscode", "type", "level", "severity", "instance", "timestamp", "time", "date", "path", "uri", "url",
     "requestid", "traceid", "schema",
@@ -32,18 +34,18 @@ _NOT_VISIBLE = re.compile(r"<(script|style)\b", re.IGNORECASE)
 
 
 class Said(NamedTuple):
-    """What a body says: every value of its Status, and its messages."""
+    """The content of a body: every value of its Status, and its messages."""
 
     statuses: frozenset[str]
     messages: tuple[str, ...]
 
 
 def read(body: bytes) -> Said:
-    """What a body says. Never raises.
+    """Read a body. Never raises.
 
-    :param body: the whole of it, decompressed, or as much of it as anyone wants to read
+    :param body: decompressed; the whole body, or its beginning
     """
-    # Nearly all answers are the same few bytes; a long one is not worth its place in memory.
+    # Nearly all answers are the same few bytes; a long one is not worth its place in the cache.
     return _read_again(body) if len(body) <= _CACHED else _read(body)
 
 
@@ -68,7 +70,7 @@ def _of_json(text: str) -> Said:
 
 
 def _texts(document: Any) -> Iterator[tuple[bool, str]]:
-    """The texts of a document in their order, each with whether it usually is a message."""
+    """The texts of a document in their order, each with whether its name is a usual one for a message."""
     ahead: list[tuple[str, Any, bool]] = [("", document, isinstance(document, str))]
     for _ in range(_MOST_PARTS):
         if not ahead:
@@ -89,12 +91,12 @@ def _texts(document: Any) -> Iterator[tuple[bool, str]]:
 
 def _members(document: Any) -> Iterator[tuple[str, Any]]:
     for pair in document if isinstance(document, list) else ():
-        if isinstance(pair, tuple):  # a member of an object; what a list holds is not a member
+        if isinstance(pair, tuple):  # a member of an object, and not an item of a list
             yield pair
 
 
 def _folded(name: str) -> str:
-    """A name without what differs between styles of writing it; impact.com itself has two of them."""
+    """A name reduced to its letters, so that ``error_message`` equals ``errorMessage``; impact.com uses two styles."""
     return "".join(filter(str.isalpha, name[:64])).casefold()
 
 
@@ -126,7 +128,7 @@ def _local(element: ElementTree.Element) -> str:
 
 
 def _visible(page: str) -> str:
-    """What a browser would show of a page's first thousand tags, near enough. One pass, which never goes back."""
+    """Roughly what a browser shows of a page's first thousand tags. One pass, which never goes back."""
     shown: list[str] = []
     at = 0
     for _ in range(_MOST_PARTS):

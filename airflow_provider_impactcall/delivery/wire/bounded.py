@@ -1,6 +1,7 @@
-"""A blocking HTTP request whose answer is bounded in size and time, as a delivery's is: requests bounds neither.
+"""A blocking HTTP request whose answer is bounded in size and time, as a delivery's is. requests bounds neither.
 
-Its timeout is for each part that arrives, so that an answer in drips never ends, and it unzips whatever comes.
+The timeout of requests starts anew with each part that arrives, so a slow answer in small parts may never end. requests
+also decompresses without a limit.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 _CHUNK = 16 * 1024
-# What says nothing at all for so long has a clearer error by itself.
+# Cut off a little later than the timeout: a server that sends nothing at all then causes the socket's clearer error.
 _MARGIN = 0.2
 
 _deadline: ContextVar[float] = ContextVar("deadline")
-"""Until when the answer that is being read may last, by the monotonic clock."""
+"""The latest moment at which the current answer may end, by the monotonic clock."""
 
 
 class Answer(NamedTuple):
     """An answer, read to its end.
 
-    :param body: decompressed, and no more of it than was asked for
-    :param whole: whether that is all of it
+    :param body: decompressed, at most as many bytes as were asked for
+    :param whole: whether this is the whole body
     """
 
     status: int
@@ -41,7 +42,7 @@ class Answer(NamedTuple):
 
 
 class _Final(requests.Response):
-    """An answer that requests takes for no redirect: it would read the body of one without any bound."""
+    """An answer that requests never takes as a redirect: it would read the body of a redirect without a limit."""
 
     @property
     def is_redirect(self) -> bool:
@@ -49,7 +50,7 @@ class _Final(requests.Response):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Ends an answer whose head has not come within the request's timeout, and has no redirect followed."""
+    """Ends an answer whose head has not come within the request's timeout. Follows no redirect."""
 
     def build_response(self, *args: Any) -> requests.Response:
         """The answer, before its body is read."""
@@ -58,12 +59,12 @@ class BoundedAdapter(HTTPAdapter):
         return response
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """The pools of connections, of those below."""
+        """Use the connection pools below."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Likewise, of a proxy."""
+        """Use the connection pools below for a proxy, too."""
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = _POOLS
         return manager
@@ -78,10 +79,11 @@ def exchange(
     most_bytes: int,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One request and its answer; a session with a :class:`BoundedAdapter` mounted. Redirects are not followed.
+    """Make one request and read its answer. Redirects are not followed.
 
-    :param seconds: for connecting, and then for the whole answer
-    :param most_bytes: of its body, decompressed; the rest is read, and left out
+    :param session: with a :class:`BoundedAdapter` mounted
+    :param seconds: for connecting, and then again for the whole answer
+    :param most_bytes: of the decompressed body; further bytes are read and dropped
     :raises OSError: if no whole answer came within that time; its text may hold the URL
     :raises ValueError: if the URL is not valid
     """
@@ -99,15 +101,15 @@ def exchange(
 
 @contextmanager
 def _cut_off(fileno: Any, seconds: float) -> Iterator[None]:
-    """Within it, what a socket is waiting for ends after so many seconds.
+    """Shut a socket down if this context lasts longer than so many seconds: whatever waits for the socket then ends.
 
-    :raises TimeoutError: if it was cut off
+    :raises TimeoutError: if the socket was shut down
     """
     over = []
 
     def end() -> None:
         over.append(True)
-        # Its other users, such as TLS, notice an end of what is sent.
+        # A shutdown works through TLS too: every reader of the socket sees the end of the stream.
         with suppress(OSError, ValueError), socket.socket(fileno=os.dup(fileno())) as same:
             same.shutdown(socket.SHUT_RDWR)
 
@@ -127,7 +129,7 @@ def _cut_off(fileno: Any, seconds: float) -> Iterator[None]:
 
 
 class _Timely:
-    """A connection whose answers begin and go on as long as a request's timeout says, and no longer."""
+    """A connection whose answers must begin, and end, within a request's timeout."""
 
     sock: Any
 

@@ -1,4 +1,4 @@
-"""Content codings of a body: ``gzip`` and ``deflate``, which every request asks for. Pure, and bounded."""
+"""Decodes the content codings ``gzip`` and ``deflate``, which every request accepts. Pure, and bounded."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ _OF_GZIP = b"\x1f\x8b"
 
 
 def decoded(body: bytes, coding: bytes, most: int, *, whole: bool) -> bytes:
-    """A body without its coding; a body in any other coding as it is, as aiohttp and requests have it.
+    """The decoded body. A body in any other coding is returned unchanged, as aiohttp and requests do.
 
-    Servers name codings that do not exist, such as ``UTF-8``. An answer in another real coding has no Status OK.
+    Some servers name codings that do not exist, such as ``UTF-8``. An answer in another real coding has no readable
+    Status OK.
 
-    :param coding: what ``Content-Encoding`` says, in lower case
-    :param most: bytes that are wanted; no more are decoded, whatever there is
-    :param whole: whether ``body`` is all of it
-    :raises ValueError: if it is not what the coding says, or ends too early; if one of several is known, as nobody
-        asked for several
+    :param coding: the value of ``Content-Encoding``, in lower case
+    :param most: bytes to decode at most
+    :param whole: whether ``body`` is the whole body
+    :raises ValueError: if the body is not in this coding, or ends too early; also if several codings are named and one
+        of them is known, as no request asks for several
     """
     if not body:
         return body
@@ -33,7 +34,7 @@ def decoded(body: bytes, coding: bytes, most: int, *, whole: bool) -> bytes:
 
 
 def _unzipped(body: bytes, most: int, whole: bool) -> bytes:
-    """All members of a gzip file, RFC 1952, 2.2. Bytes after the last member are left out."""
+    """All members of a gzip file (RFC 1952, 2.2). Bytes after the last member are dropped."""
     shown, rest = _inflated(body, most, whole, _GZIP)
     while len(shown) < most and rest.startswith(_OF_GZIP):
         more, rest = _inflated(rest, most - len(shown), whole, _GZIP)
@@ -42,7 +43,7 @@ def _unzipped(body: bytes, most: int, whole: bool) -> bytes:
 
 
 def _inflated(body: bytes, most: int, whole: bool, bits: int | None = None) -> tuple[bytes, bytes]:
-    """What is in a stream, and what follows it."""
+    """The content of a compressed stream, and the bytes after the stream."""
     stream = zlib.decompressobj(_bits(body) if bits is None else bits)
     shown = stream.decompress(body, most)
     if whole and not stream.eof and len(shown) < most:
@@ -51,6 +52,6 @@ def _inflated(body: bytes, most: int, whole: bool, bits: int | None = None) -> t
 
 
 def _bits(body: bytes) -> int:
-    """``deflate`` is a zlib stream (RFC 9110, 8.4.1.2), and servers in use send it without zlib's head."""
+    """The window bits of ``deflate``: a zlib stream (RFC 9110, 8.4.1.2), which some servers send without its header."""
     is_zlib = len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
     return _ZLIB if is_zlib else _RAW

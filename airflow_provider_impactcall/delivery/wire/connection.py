@@ -1,4 +1,4 @@
-"""One connection to the endpoint: one request at a time, its answer, and whether there can be another."""
+"""One connection to the endpoint: one request at a time, its answer, and whether another request can follow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import cast
 from airflow_provider_impactcall.delivery.wire.answer import Answer, BrokenAnswer
 
 _PIECE = 65_536
-# A timer of the event loop may come early by its clock's resolution.
+# An event loop's timer may fire early, by the resolution of its clock.
 _EARLY = 0.001
 
 
@@ -19,15 +19,15 @@ class HungUp(ConnectionError):
 
 
 class Connection(asyncio.Protocol):
-    """A connection that is made, as the event loop sees it.
+    """A connection, as a protocol of the event loop.
 
-    The connection is closed when bytes come while no request is in flight, as they are never an answer. It is closed
-    after an answer that does not let it be kept, after bytes that are not an answer, and when a request's time is up.
+    Four things close it: bytes that come while no request is in flight, as they are never an answer; an answer after
+    which it may not be kept; bytes that are not an answer; and a request whose time is up.
 
     :ivar closed: whether it can no longer be used
-    :ivar answered: how many requests it has carried to their answers
-    :ivar unheard: whether it broke while a request was in flight, before a byte of its answer
-    :ivar idle_until: by the event loop's clock, until when the server keeps it open without a request
+    :ivar answered: how many of its requests were answered
+    :ivar unheard: whether it broke while a request was in flight, before the first byte of the answer
+    :ivar idle_until: how long it may be kept without a request, by the event loop's clock
     """
 
     __slots__ = (
@@ -36,9 +36,9 @@ class Connection(asyncio.Protocol):
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]) -> None:
-        """One that is not made yet.
+        """Prepare a connection, which is not open yet.
 
-        :param lost: called once it is gone, if it was ever made
+        :param lost: called once the connection is closed, if it was ever open
         """
         self.closed = False
         self.answered = 0
@@ -57,15 +57,15 @@ class Connection(asyncio.Protocol):
     def begin(self, data: bytes, deadline: float) -> asyncio.Future[Answer | Exception]:
         """Write a request. From here on, some of it may have left.
 
-        :param data: all of it
-        :param deadline: by the event loop's clock, until when the whole answer has to be there
-        :returns: its answer, complete; or why there is none
+        :param data: the whole request
+        :param deadline: when the whole answer has to be there, by the event loop's clock
+        :returns: the complete answer, or the exception that says why there is none
         """
         waiter: asyncio.Future[Answer | Exception] = self._loop.create_future()
         self._waiter = waiter
         self._answer = Answer()
         self._deadline = deadline
-        # One timer goes through all requests of a connection: nearly all are answered in time.
+        # All requests of a connection share one timer, as nearly all are answered in time.
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._check_time)
         if len(data) <= _PIECE:
@@ -77,18 +77,18 @@ class Connection(asyncio.Protocol):
 
     @property
     def untouched(self) -> bool:
-        """Whether nothing has come since the last answer, not even to the system's own buffer."""
+        """Whether the connection is open and no byte came since the last answer, not even to the socket's buffer."""
         return not self.closed and not (self._poller is not None and self._poller.poll(0))
 
     def abort(self) -> None:
-        """Close it, at once and without a farewell, which a server may leave unanswered.
+        """Close the connection at once, without TLS's closing handshake, which a server may leave unanswered.
 
-        A request that is in flight gets no answer.
+        A request in flight gets no answer.
         """
         self._close()
         self._transport.abort()
 
-    # What the event loop calls.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
             self._end(self._answer, TimeoutError())
 
     def _end(self, answer: Answer, outcome: Answer | Exception) -> None:
-        """Tell what came of the request in flight, whose answer this is or was to be."""
+        """End the request in flight with its answer, or with the reason why there is none."""
         waiter = self._waiter
         self._answer = self._waiter = None
         if isinstance(outcome, Exception):
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self.answered += 1
-            # An answer may come before all of its request has left.
+            # An answer may come before the whole request has left.
             if not answer.kept_for or self._rest is not None or self._transport.get_write_buffer_size():
                 self.abort()
         if waiter is not None and not waiter.done():

@@ -1,4 +1,4 @@
-"""The connections to the endpoint, and one attempt on one of them: what is proven of it, with an answer or without."""
+"""The connections to the endpoint, and one attempt on one of them: what it proves, with or without an answer."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
 
-# Of turns of the event loop, each of which takes a connection a layer further to its end.
+# Turns of the event loop to wait for connections to close: in each turn, one layer of a connection closes.
 _LONGEST_END = 100
 
 
 class Connections:
-    """As many connections as there are requests in flight, made when they are needed, and used again.
+    """A pool of connections: as many as there are requests in flight, made when they are needed, and used again.
 
-    Once a connection that has carried a request breaks under another, before a byte of an answer, the endpoint is one
-    that closes connections that it said to keep. From then on each connection carries one request: a call on a
-    connection that the endpoint is just closing would be unknown.
+    Suppose that a connection was used before, and breaks during its next request, before the first byte of an answer.
+    Then the endpoint closes connections that it promised to keep. From then on each connection carries only one
+    request: a call on a connection that the endpoint is just closing would be unknown.
 
-    It belongs to the event loop in which it is made.
+    The pool belongs to the event loop in which it is made.
     """
 
     def __init__(
         self, route: Route, most: int, timeout: float, retry_statuses: Collection[int], credentials: Sequence[str]
     ) -> None:
-        """None of them is made yet.
+        """An empty pool.
 
         :param most: requests in flight at once, at most
         :param timeout: seconds for a whole request, from connecting to the answer's last byte
-        :param retry_statuses: answers taken as "not processed"
-        :param credentials: no word of them survives in a reason
+        :param retry_statuses: HTTP statuses that mean "not processed"
+        :param credentials: their words never appear in a reason
         """
         self._route = route
         self._most = most
@@ -50,21 +50,21 @@ class Connections:
         self._in_flight = 0
         self._used_once = False
         self._open: set[Connection] = set()
-        # The one used last is used next, so that those that are not needed grow old.
+        # The connection used last is used next, so that surplus connections expire.
         self._idle: list[Connection] = []
 
     async def send(self, request: Request) -> Attempt:
-        """Send one request once, and say what came of it. Never raises for what happens on the wire.
+        """Send one request once, and return the attempt. A failure on the wire is part of the attempt, never raised.
 
-        :raises NothingLeft: if it is cancelled before any of it can have left
-        :raises asyncio.CancelledError: if it is cancelled later; the connection is closed
-        :raises RuntimeError: if more are in flight than there may be; nothing of this one has left
+        :raises NothingLeft: if cancelled before any byte of the request can have left
+        :raises asyncio.CancelledError: if cancelled later; the connection is closed
+        :raises RuntimeError: if too many requests are in flight; no byte of this one has left
         """
         if request.refused is not None:
             return request.refused
         if self._in_flight >= self._most:
             raise RuntimeError
-        # All of it is in one coroutine: another would be entered twice a request, and add to what it costs.
+        # All in one coroutine, for speed: a second one would add its cost to every request.
         self._in_flight += 1
         try:
             now = self._loop.time()
@@ -108,13 +108,13 @@ class Connections:
             await asyncio.sleep(0)
 
     def _kept(self, now: float) -> Connection | None:
-        """A connection that has carried a request and can carry another, as far as can be told."""
+        """An idle connection that is still usable, as far as can be told; None without one."""
         idle = self._idle
         while idle and idle[0].idle_until <= now:
             idle.pop(0).abort()
         while idle:
             connection = idle.pop()
-            # The event loop may not have read yet that the endpoint has closed it.
+            # The endpoint may have closed it already, and the event loop may not have read that yet.
             if connection.untouched:
                 return connection
             connection.abort()
@@ -152,13 +152,13 @@ class Connections:
         self._idle.clear()
 
     def _private(self, record: CallRecord) -> Iterator[str]:
-        # Only when somebody reads it: nearly all answers hold no word.
+        # A generator, as nearly all answers hold no word to compare.
         yield from record.sent.values()
         yield from self._credentials
 
 
 def _of_no_connection(error: Exception) -> Attempt:
-    """What is proven of a request that had none; the error's text may hold the endpoint's address, so only its type."""
+    """What a request without a connection proves. Names only the error's type: its text may hold the address."""
     if isinstance(error, ssl.SSLCertVerificationError | UntrustedProxy):
         whose = "proxy" if isinstance(error, UntrustedProxy) else "endpoint"
         return Attempt(AttemptResult.ABORT, ReasonCode.CERTIFICATE_REFUSED, f"the {whose}'s certificate is refused")

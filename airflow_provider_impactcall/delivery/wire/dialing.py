@@ -1,6 +1,7 @@
-"""TCP connections to one host: its name looked up now and then, its addresses tried by RFC 8305 (happy eyeballs).
+"""TCP connections to one host: a name is looked up at most every 10 s, and its addresses are tried as RFC 8305 (Happy
+Eyeballs) says.
 
-The event loop's own leaves a socket open if it is cancelled just as it is connected (Python 3.11 and 3.12).
+asyncio's own implementation leaks a socket if it is cancelled just as it connects (Python 3.11 and 3.12).
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
-# How long one address has for itself, before the next is tried beside it (RFC 8305, 5).
+# Seconds that an address is tried alone, before the next one is tried in parallel (RFC 8305, 5).
 _HEAD_START = 0.25
-# How long an answer of DNS is used. A balancer in front of an endpoint takes its addresses out within a minute.
+# Seconds that a DNS answer is used. A load balancer may take its addresses out of service within a minute.
 _KNOWN_FOR = 10.0
 
 
 class Address(NamedTuple):
-    """Where a socket connects to."""
+    """The address that a socket connects to."""
 
     family: int
     sockaddr: tuple[Any, ...]
@@ -39,10 +40,10 @@ class Dialler:
         self._dialled = 0
 
     async def dial(self) -> socket.socket:
-        """A socket that is connected.
+        """A connected socket.
 
-        :raises OSError: if the name has no address, or none of its addresses takes a connection
-        :raises ValueError: if the name cannot be one
+        :raises OSError: if the name has no address, or none of its addresses accepts a connection
+        :raises ValueError: if the name is not a valid host name
         """
         addresses = await self._known()
         self._dialled += 1
@@ -51,7 +52,7 @@ class Dialler:
     async def _known(self) -> list[Address]:
         loop = asyncio.get_running_loop()
         if loop.time() >= self._known_until:
-            # One lookup is for all who wait; who leaves it, leaves it to the others.
+            # All waiting callers share one lookup: it goes on when one of them is cancelled.
             if self._lookup is None:
                 self._lookup = loop.create_task(self._look_up())
                 self._lookup.add_done_callback(self._looked_up)
@@ -73,13 +74,13 @@ class Dialler:
     def _looked_up(self, lookup: asyncio.Task[list[Address]]) -> None:
         self._lookup = None
         if not lookup.cancelled():
-            lookup.exception()  # The task that asked may have ended.
+            lookup.exception()  # Marks the exception as retrieved: the task that asked may have ended.
 
 
 def in_turn(addresses: Sequence[Address], turn: int) -> Iterator[Address]:
-    """Addresses as they are to be tried: the families by turns, and of each the next address first at every turn.
+    """The addresses in the order in which to try them: IPv6 and IPv4 alternate, the system's preferred family first.
 
-    The family that the system prefers comes first.
+    Within a family, each turn begins with the next address.
     """
     families: dict[int, list[Address]] = {}
     for address in addresses:
@@ -89,9 +90,9 @@ def in_turn(addresses: Sequence[Address], turn: int) -> Iterator[Address]:
 
 
 async def connected(addresses: Sequence[Address]) -> socket.socket:
-    """The first connection that one of these addresses takes.
+    """The first connection that one of these addresses accepts.
 
-    :raises OSError: if none takes one; what became of the first
+    :raises OSError: if none accepts one; the first failure
     """
     if len(addresses) == 1:
         return await _connected(addresses[0])

@@ -30,8 +30,8 @@ PATH = "/calldata/logCallData"
 HEADERS = {"Accept": "application/json"}
 FORM = "application/x-www-form-urlencoded"
 
-# No HTTP server in common use reads a request line of more (most stop at 8 kB, 16 kB or 32 kB), and one that
-# stops reading resets the connection: the call's fate would be unknown where it can be plain.
+# No HTTP server in common use reads a longer request line; most stop at 8 kB, 16 kB or 32 kB. A server that stops
+# reading resets the connection, and the call would be unknown. The fate of a call that is refused here is certain.
 _LONGEST = {"query": 65_536, "form": 1_048_576}
 
 
@@ -40,15 +40,16 @@ class Endpoint:
     """Where calls go, and how.
 
     :param origin: scheme, host and port, without a path
-    :param login: the special credentials' name, from impact.com's CSM
-    :param password: the special credentials' secret
-    :param parameters_in: ``query`` (the URL, with an empty body) or ``form`` (the body, which keeps callers'
+    :param login: the login of the special credentials, from impact.com's CSM
+    :param password: the password of the special credentials
+    :param parameters_in: ``query`` (in the URL, with an empty body) or ``form`` (in the body, which keeps callers'
         numbers out of proxies' logs)
     :param timeout: seconds for a whole request, from connecting to the answer's last byte
-    :param verify: True for the system's certificates, the path of a file or folder of others, False for any at all
-    :param cert: a client certificate's file, or its file and its key's
+    :param verify: True to trust the system's certificates, the path of a file or folder of other certificates, or False
+        to trust any certificate
+    :param cert: the path of a client certificate, or the paths of the certificate and of its key
     :param proxy: the proxy's URL
-    :param retry_statuses: answers taken as "not processed"
+    :param retry_statuses: HTTP statuses that mean "not processed"
     """
 
     origin: str = DEFAULT_ORIGIN
@@ -63,21 +64,21 @@ class Endpoint:
 
     @cached_property
     def url(self) -> str:
-        """Where a call is posted."""
+        """The URL that a call is posted to."""
         return self.origin + PATH
 
     @cached_property
     def account(self) -> str:
-        """A digest of what impact.com knows the account by, however its address is spelled."""
+        """A digest of what identifies the account at impact.com; spellings of one origin give the same digest."""
         return digest([str(URL(self.origin).origin()), self.login], 16).hex()
 
     @cached_property
     def authorization(self) -> str:
-        """The Authorization header: HTTP Basic over UTF-8, where most clients' default is Latin-1."""
+        """The Authorization header: HTTP Basic in UTF-8; most clients default to Latin-1."""
         return "Basic " + base64.b64encode(f"{self.login}:{self.password}".encode()).decode("ascii")
 
     def request(self, call: CallRecord) -> Request:
-        """The bytes that leave for a call. Any thread may ask for them."""
+        """The request for a call. Any thread may call this."""
         encoded = encode(call.sent)
         if len(encoded) > _LONGEST[self.parameters_in]:
             remedy = "; the connection's parameters_in=form takes more" if self.parameters_in == "query" else ""
@@ -90,7 +91,7 @@ class Endpoint:
 
     @cached_property
     def _around(self) -> tuple[str, str]:
-        """What of a request stands before the parameters, or their length, and what after."""
+        """The parts of a request before and after its parameters; for ``form``, before and after their length."""
         url = URL(self.url)
         target, host = url.raw_path, url.host_port_subcomponent or ""
         headers = {
@@ -105,13 +106,13 @@ class Endpoint:
             if self._proxy.authorization is not None:
                 headers["Proxy-Authorization"] = self._proxy.authorization
         if self.parameters_in == "form":
-            # Its length is the last line.
+            # The header with the length is the last one.
             return f"POST {target} HTTP/1.1\r\n{_lines(headers | {'Content-Type': FORM})}Content-Length: ", "\r\n\r\n"
         return f"POST {target}?", f" HTTP/1.1\r\n{_lines(headers | {'Content-Length': '0'})}\r\n"
 
     @asynccontextmanager
     async def connections(self, most: int) -> AsyncIterator[Connections]:
-        """The connections to the endpoint, which are closed at the end.
+        """The connections to the endpoint, which are closed when the context ends.
 
         :param most: requests that the caller has in flight at once, at most
         :raises InvalidOption: if a file that ``verify`` or ``cert`` names cannot be loaded
@@ -137,7 +138,7 @@ class Endpoint:
         proxy = self._proxy
         encrypted, proxy_encrypted = url.scheme == "https", proxy is not None and proxy.tls
         context = None
-        # To load the system's certificates takes longer than to send a hundred calls.
+        # Loading the system's certificates takes longer than sending a hundred calls: load them only if needed.
         if encrypted or proxy_encrypted or self.cert or isinstance(self.verify, str):
             context = tls.context(self.verify, self.cert)
         return Route(
@@ -154,11 +155,11 @@ def _lines(headers: Mapping[str, str]) -> str:
 
 
 def encode(parameters: Mapping[str, str]) -> str:
-    """The parameters, percent-encoded to the last reserved byte, as a query or a form carries them."""
+    """The parameters for a query or a form, with every reserved byte percent-encoded."""
     values = _BETWEEN.join(parameters.values())
     if not values.isascii() or values.count(_BETWEEN) >= len(parameters):
         return "&".join([f"{name}={quote(value, safe='', errors='strict')}" for name, value in parameters.items()])
-    # All at once, and first the signs that many values have: few are left to be taken one by one.
+    # For speed: encode all values at once, the most frequent signs first. Few signs are left for the regex.
     for sign, escape in _COMMON:
         values = values.replace(sign, escape)
     return _form(tuple(parameters)) % tuple(_replaced(_escaped, values).split(_BETWEEN))
@@ -174,8 +175,8 @@ def _escaped(reserved: re.Match[str]) -> str:
 
 
 _BETWEEN = "\0"
-# By RFC 3986, all but these is to be quoted.
+# RFC 3986: every other character has to be quoted.
 _replaced = re.compile(r"[^A-Za-z0-9_.~%\0-]").sub
 _ESCAPES = {chr(code): f"%{code:02X}" for code in range(128)}
-# The percent sign is the first, as the others bring it along.
+# The percent sign comes first, as the escapes of the others contain it.
 _COMMON = [(sign, _ESCAPES[sign]) for sign in "%:/+ "]

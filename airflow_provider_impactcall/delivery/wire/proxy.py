@@ -1,4 +1,4 @@
-"""The proxy on the way: its credentials, and the tunnel that it makes to an endpoint that speaks TLS."""
+"""A proxy before the endpoint: its credentials, and its tunnel to an endpoint that speaks TLS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_HEAD = 65_536
 class NoTunnel(ConnectionError):
     """The proxy made no connection.
 
-    :param status: what it answered, or None
+    :param status: the HTTP status of the proxy's answer, or None
     """
 
     def __init__(self, status: int | None = None) -> None:
@@ -27,7 +27,7 @@ class NoTunnel(ConnectionError):
 
 
 class UntrustedProxy(ConnectionError):
-    """The certificate of a proxy that speaks TLS is refused."""
+    """The certificate of a proxy that speaks TLS is not trusted."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Proxy:
     """A proxy.
 
     :param host: its name or address
-    :param tls: whether it speaks TLS itself
+    :param tls: whether the proxy itself speaks TLS
     :param authorization: the Proxy-Authorization header's value, or None without credentials
     """
 
@@ -46,10 +46,10 @@ class Proxy:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """The proxy that a URL leads to.
+        """The proxy of a URL.
 
         :param url: ``http://`` or ``https://``, with or without credentials
-        :raises InvalidOption: if it has no host
+        :raises InvalidOption: if the URL has no host
         """
         parts = URL(url)
         if parts.raw_host is None or parts.port is None:
@@ -62,7 +62,7 @@ def _authorization(parts: URL) -> str | None:
         return None
     credentials = f"{parts.user or ''}:{parts.password or ''}"
     try:
-        # As requests and aiohttp encode a proxy's, unlike the endpoint's.
+        # Latin-1, as requests and aiohttp encode a proxy's credentials; the endpoint's are in UTF-8.
         encoded = credentials.encode("latin-1")
     except UnicodeEncodeError:
         encoded = credentials.encode()
@@ -70,10 +70,10 @@ def _authorization(parts: URL) -> str | None:
 
 
 class Carrier:
-    """A connection that speaks TLS, as one that can carry TLS: the event loop's own fails when it is to be closed.
+    """Wraps a TLS transport so that it can carry a second TLS layer: asyncio's own transport fails when it is aborted.
 
-    Up to Python 3.12, asyncio calls a method of it with an argument too many (``SSLProtocol._abort``), so that a
-    certificate inside of it that is refused would be a ``TypeError``, and a log full of it.
+    Up to Python 3.12, asyncio calls a method of the transport with one argument too many (``SSLProtocol._abort``). An
+    untrusted certificate in the inner layer would then raise a ``TypeError``, and fill the log.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -87,9 +87,9 @@ class Carrier:
 
 
 class Tunnel(asyncio.Protocol):
-    """A connection to a proxy, from the CONNECT until its answer.
+    """A connection to a proxy, from the CONNECT request until the proxy's answer.
 
-    :ivar transport: the connection, once it is made
+    :ivar transport: the open connection, once there is one
     """
 
     transport: asyncio.Transport
@@ -102,17 +102,17 @@ class Tunnel(asyncio.Protocol):
         self._surplus = False
 
     async def open(self, request: bytes) -> None:
-        """Ask for the tunnel, and wait until it is there.
+        """Ask for the tunnel, and wait until it is open.
 
-        :param request: the CONNECT
-        :raises OSError: if the proxy does not make it; :class:`NoTunnel` if it says so
+        :param request: the CONNECT request
+        :raises OSError: if there is no tunnel; :class:`NoTunnel` if the proxy says so
         """
         self.transport.write(request)
         failure = await self._outcome
         if failure is not None:
             raise failure
 
-    # What the event loop calls.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -124,7 +124,7 @@ class Tunnel(asyncio.Protocol):
         except HttpParserError:
             self._surplus = True
         if self._status:
-            # What comes before TLS begins is not from an endpoint that speaks TLS.
+            # Bytes before our TLS handshake do not come from an endpoint that speaks TLS.
             made = self._status < 300 and not self._surplus
             self._end(None if made else NoTunnel(self._status))
         elif self._surplus or self._read > _LONGEST_HEAD:
@@ -137,15 +137,15 @@ class Tunnel(asyncio.Protocol):
         if not self._outcome.done():
             self._outcome.set_result(failure)
 
-    # What the parser calls, by these names. The answer that makes a tunnel has no body, whatever it says (RFC 9110,
-    # 9.3.6).
+    # Callbacks of the parser, which expects these names. The answer that opens a tunnel has no body, whatever its
+    # headers say (RFC 9110, 9.3.6).
 
     def on_headers_complete(self) -> None:
-        """The head's end; interim answers are passed over."""
+        """The end of the head; interim answers are skipped."""
         status = self._parser.get_status_code()
         if status >= 200:
             self._status = status
 
     def on_body(self, _: bytes) -> None:
-        """What follows the head."""
+        """Bytes after the head."""
         self._surplus = True

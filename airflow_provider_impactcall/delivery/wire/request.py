@@ -9,11 +9,11 @@ from airflow_provider_impactcall.records import CallRecord
 
 
 class Request(NamedTuple):
-    """What leaves for one call. It belongs to no event loop and to no connection.
+    """The HTTP request for one call. It is not bound to an event loop or a connection.
 
     :param record: the call
-    :param data: the request, head and body, as it is written to the connection; empty if it must not be sent
-    :param refused: why it must not be sent, or None; it then counts as the attempt
+    :param data: head and body, as they are written to the connection; empty if the request must not be sent
+    :param refused: why the request must not be sent, which then counts as the attempt; None if it may be sent
     """
 
     record: CallRecord

@@ -1,4 +1,4 @@
-"""What the endpoint's answer means. Pure: bytes in, the attempt's result out."""
+"""Interprets the endpoint's answer. Pure: bytes in, the attempt out."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def attempt_of(
     retry_statuses: Collection[int] = RETRY_STATUSES,
     private: Iterable[str] = (),
 ) -> Attempt:
-    """What came of the attempt that one complete answer is to.
+    """The attempt that one complete answer decides.
 
     :param status: HTTP status
-    :param headers: response headers, looked up in any case by the mapping itself
-    :param body: the whole body, decompressed; JSON (with impact.com's trailing comma), XML, HTML, plain text or empty
-    :param retry_statuses: statuses taken as "not processed"
-    :param private: the call's own values and the credentials; no word of them survives in the reason
+    :param headers: response headers; the mapping itself must ignore upper and lower case
+    :param body: the decompressed body: JSON (with impact.com's trailing comma), XML, HTML, plain text or empty
+    :param retry_statuses: HTTP statuses that mean "not processed"
+    :param private: the call's own values and the credentials; their words never appear in the reason
     """
     if status in retry_statuses:
         return Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, f"{status}", status, wait_asked_for(headers))
@@ -73,12 +73,12 @@ def _of_success(status: int, body: bytes, private: Iterable[str]) -> Attempt:
 
 
 def wait_asked_for(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """The seconds that an answer asks to wait: zero to 3,600, or None if it says nothing that makes sense.
+    """The seconds that an answer asks to wait: zero to 3,600, or None if no header can be read.
 
-    Reads ``Retry-After``, ``RateLimit-Reset`` and ``X-RateLimit-Reset``, in this order, each as seconds, as an
-    HTTP date or, from 10^9 on, as an epoch (impact.com describes the last as seconds left and prints an epoch).
+    Reads ``Retry-After``, ``RateLimit-Reset`` and ``X-RateLimit-Reset``, in this order. A value is seconds, an HTTP
+    date or, from 10^9 on, an epoch: impact.com describes ``X-RateLimit-Reset`` as seconds left, and shows an epoch.
 
-    :param now: the present time; by default the server's ``Date``, so that its clock may be wrong
+    :param now: the present time; by default the server's ``Date``, so that a wrong server clock does not matter
     """
     moment = now or _http_date(headers.get("Date", "")) or datetime.now(UTC)
     for header in _WAIT_HEADERS:
@@ -106,5 +106,5 @@ def _http_date(text: str) -> datetime | None:
 
 def _reason(status: int, messages: Sequence[str], private: Iterable[str]) -> str:
     said = all_scrubbed(messages, private)
-    # Words without a letter, such as bytes that are not text, say nothing.
+    # A text without a letter, such as binary data, tells nothing.
     return f"{status} {said}" if re.search("[A-Za-z]", said) else f"{status}"

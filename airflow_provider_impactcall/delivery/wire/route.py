@@ -1,4 +1,4 @@
-"""The way to the endpoint, and a connection along it: TCP, the proxy's tunnel, TLS. Nothing of a call leaves yet."""
+"""The route to the endpoint, and a connection along it: TCP, the proxy's tunnel, TLS. No byte of a call leaves yet."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _Made = TypeVar("_Made", bound=asyncio.Protocol)
 
 @dataclass(frozen=True)
 class Route:
-    """The way to the endpoint.
+    """The route to the endpoint.
 
-    :param host: its name or address, without brackets
-    :param tls: what TLS to the endpoint needs; None if it does not speak it
-    :param proxy: what is on the way, or None
-    :param proxy_tls: what TLS to the proxy needs; None if it does not speak it
+    :param host: the endpoint's name or address, without brackets
+    :param tls: the TLS context for the endpoint; None if the endpoint does not speak TLS
+    :param proxy: the proxy on the route, or None
+    :param proxy_tls: the TLS context for the proxy; None if the proxy does not speak TLS
     """
 
     host: str
@@ -36,12 +36,12 @@ class Route:
     proxy_tls: ssl.SSLContext | None = None
 
     async def connect(self, factory: Callable[[], Connection]) -> Connection:
-        """A connection that a request can be written to.
+        """Open a connection that a request can be written to.
 
-        :raises ssl.SSLCertVerificationError: if the endpoint's certificate is refused
-        :raises UntrustedProxy: if the proxy's is
+        :raises ssl.SSLCertVerificationError: if the endpoint's certificate is not trusted
+        :raises UntrustedProxy: if the proxy's certificate is not trusted
         :raises OSError: if no connection is made; :class:`NoTunnel` if the proxy says so
-        :raises ValueError: if the host's name cannot be one
+        :raises ValueError: if the host is not a valid name
         """
         if self.proxy is not None:
             return await self._by(self.proxy, factory)
@@ -67,7 +67,7 @@ class Route:
             raise
 
     def _connect(self, proxy: Proxy) -> bytes:
-        """The CONNECT, with the proxy's credentials and none of the endpoint's."""
+        """The CONNECT request, with the proxy's credentials and without the endpoint's."""
         host = f"[{self.host}]" if ":" in self.host else self.host.rstrip(".")
         lines = [f"CONNECT {host}:{self.port} HTTP/1.1", f"Host: {host}:{self.port}", f"User-Agent: {USER_AGENT}"]
         if proxy.authorization is not None:
@@ -84,7 +84,7 @@ class Route:
         )
         if secured is None or connection.closed:
             raise HungUp
-        # The event loop tells a protocol only of connections that it has made whole itself.
+        # start_tls() does not call connection_made() for its protocol.
         connection.connection_made(secured)
         return connection
 
@@ -98,5 +98,5 @@ class Route:
 
 
 def _server_name(host: str) -> str:
-    """What the certificate is for: a name's last dot is DNS's alone."""
+    """The name that the certificate must be for: without the final dot, which only DNS knows."""
     return host.rstrip(".")

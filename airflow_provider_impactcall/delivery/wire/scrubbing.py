@@ -1,4 +1,4 @@
-"""What may be shown of a text that someone else wrote about a call. Its work is bounded, whatever the text holds."""
+"""Removes private words from a text that someone else wrote about a call. The work is bounded for any text."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from airflow_provider_impactcall.records import PARAMETERS
 LONGEST = 200
 """Characters that are shown at most."""
 
-# What a person is shown comes from the beginning of a text; what lies behind would only take time, and it is the event
-# loop's: answers of 64 kB once held up every other call until it was unknown.
+# Only the beginning of a text is shown, so only the beginning is read. The rest would cost time on the event loop:
+# answers of 64 kB once held up all other calls until they were unknown.
 _WINDOW = 4096
 _COMPARED = 2048
 _MOST_MESSAGES = 20
 _LONGEST_WORD = 64
-# Of a private word, what tells that a longer word has it in it.
+# So many first letters of a private word, at least and at most, show that a longer word contains it.
 _LEAST_CORE, _LONGEST_CORE = 4, 12
-# A letter of an escape (as in a quoted JSON text) would make a word of its own with the word that follows it.
+# The letter of an escape such as \n (in a quoted JSON text) would merge with the word after it into another word.
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[A-Za-z])")
-# Python refuses to read a number of thousands of digits, and no character has one of so many.
+# Python refuses to convert a number of thousands of digits. No character's number has nine digits.
 _NO_CHARACTER = re.compile(r"&#[xX]?[0-9A-Fa-f]{9,};?")
-# They part no word for a person: soft hyphens, what has no width, and every other byte of UTF-16.
+# Characters that a person does not see within a word: soft hyphens, those without width, every other byte of UTF-16.
 _UNSEEN = re.compile("[\0\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 _WORD = re.compile(r"[A-Za-z0-9]+")
-# One letter alone tells nothing, and random ids hold them all: with it, "Not a number" would differ from call to call.
+# Single letters are not private words. Random ids contain all letters, so "Not a number" would differ between calls.
 _LETTERS = re.compile(r"[a-z]{2,}")
 
 
 def scrubbed(message: str, private: Iterable[str]) -> str:
-    """A message of the endpoint without anything that may be the call's own: at most 200 ASCII characters.
+    """A message of the endpoint without the words that may be the call's own: at most 200 ASCII characters.
 
-    Kept are single letters, and words of letters that neither stand in a private value nor hold or extend a word of
-    one; every word with a digit in it becomes ``*``, as phone numbers come in too many spellings to be searched for,
-    and so does one of more than 64 letters. Names of parameters stay.
+    These words become ``*``: a word of a private value; a word that contains such a word, or is a part of one; every
+    word with a digit, as phone numbers have too many spellings to search for; and a word of more than 64 letters.
+    Single letters, other words and names of parameters stay.
 
-    Only the first 4,096 characters of a message are read, without the word that this cuts, and compared with the first
-    2,048 of each private value.
+    Only the first 4,096 characters of a message are read, without a word that is cut off there. They are compared with
+    the first 2,048 characters of each private value.
 
-    :param private: the values that may not survive, such as a city, a recording's URL or the password
+    :param private: the values that must not be shown, such as a city, a recording's URL or the password
     """
     return _shown(message, _Known(private))[:LONGEST]
 
 
 def all_scrubbed(messages: Sequence[str], private: Iterable[str]) -> str:
-    """Several messages, each as :func:`scrubbed` has it, in 200 characters; a long one leaves some for others."""
+    """Several messages, each scrubbed as by :func:`scrubbed`, in 200 characters; a long one leaves room for others."""
     known = _Known(private)
     room = LONGEST if len(messages) == 1 else LONGEST // 2
     shown = (_shown(message, known)[:room].strip() for message in messages[:_MOST_MESSAGES])
@@ -70,7 +70,7 @@ def _shown(message: str, known: _Known) -> str:
 
 
 class _Known:
-    """The words that private values are made of, by what other words are held against them."""
+    """The words of the private values, prepared for comparing other words with them."""
 
     def __init__(self, private: Iterable[str]) -> None:
         spellings = "\n".join(each for value in private for each in _spellings(value[:_COMPARED]))
@@ -82,7 +82,7 @@ class _Known:
             self._lengths[core[:_LEAST_CORE]].add(len(core))
 
     def hidden(self, word: str) -> str:
-        """The word, or ``*`` in its place."""
+        """The word itself, or ``*`` if it may be private."""
         folded = word.casefold()
         if folded in self._words:
             return "*"
@@ -101,7 +101,7 @@ class _Known:
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """A private value as it is, and as an endpoint may spell it: without escapes, and without accents."""
+    """A private value unchanged, and as an endpoint may spell it: without escapes, and without accents."""
     decoded = _decoded(value)
     yield value
     if decoded != value:
@@ -111,7 +111,7 @@ def _spellings(value: str) -> Iterator[str]:
 
 
 def _beginning(message: str) -> str:
-    """As much as is read of it; a word or an escape that this would cut is left out: half of it would be another."""
+    """The part of a message that is read. A word or an escape that would be cut is left out: half a word is another."""
     if len(message) <= _WINDOW:
         return message
     end = _WINDOW

@@ -1,4 +1,4 @@
-"""Whose certificates are trusted, and which one is shown."""
+"""The TLS context: which certificates are trusted, and which client certificate is shown."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 
 
 def context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLContext:
-    """What TLS to the endpoint, and to a proxy on the way, needs.
+    """The TLS context for the endpoint, and for a proxy on the route.
 
-    :param verify: True for the system's certificates, the path of a file or folder of others, False for any at all
-    :param cert: a client certificate's file, or its file and its key's
+    :param verify: True to trust the system's certificates, the path of a file or folder of other certificates, or False
+        to trust any certificate
+    :param cert: the path of a client certificate, or the paths of the certificate and of its key
     :raises InvalidOption: if a file cannot be loaded
     """
     try:
@@ -35,6 +36,6 @@ def _context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLC
         made.verify_mode = ssl.CERT_NONE
     if cert:
         certificate, key = (cert, None) if isinstance(cert, str) else cert
-        # Without a password, an encrypted key would make OpenSSL ask for one on the terminal, and wait.
+        # If no password were given, OpenSSL would ask for an encrypted key's password on the terminal, and wait.
         made.load_cert_chain(certificate, key, password="")
     return made
