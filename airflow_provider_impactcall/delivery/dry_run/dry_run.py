@@ -1,6 +1,6 @@
-"""What a delivery would do, with nothing sent: what would leave, what would not and why, and what to be warned of.
+"""The dry run: what a delivery would send, what it would not send and why, and warnings. Nothing is sent.
 
-It shows no caller's number and no recording's URL, and of a value that is wrong only the shape.
+Callers' numbers and recordings' URLs are never shown. Of a wrong value, only its shape is shown.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _NOT_HAD = UnreadableValue("")
 
 _BATCH = 500
 _EXAMPLES = 3
-# Of rows that are left out: they are as a rule alike.
+# Of the rows that are left out, so many are looked at: as a rule, such rows are alike.
 _LOOKED_AT = 100
 _DISTINCT_REASONS = 1000
-# Of rows with columns of their own, such as JSON by phone number, there may be as many as there are rows.
+# Rows may have columns of their own, such as JSON with phone numbers as keys: then there are as many columns as rows.
 _MOST_COLUMNS = 10_000
 _LONGEST_SHAPE = 40
 _EXPLAINED = (
@@ -65,13 +65,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why rows would not be sent.
+    """A reason why rows would not be sent.
 
-    :param outcome: what they would end in
-    :param reason_code: why: a :class:`.ReasonCode`, or of an invalid row the :class:`.ProblemCode` of one problem
+    :param outcome: how the rows would end
+    :param reason_code: why: a :class:`.ReasonCode`; for an invalid row, the :class:`.ProblemCode` of one problem
     :param reason: the same as a sentence
-    :param rows: how many
-    :param examples: the first of them
+    :param rows: how many rows
+    :param examples: the first of these rows
     """
 
     outcome: str
@@ -82,16 +82,16 @@ class Reason:
 
 
 class DryRun:
-    """What came of a dry run.
+    """A dry run and its findings.
 
-    :ivar report: the counts, as a delivery has them; what would be sent is ``not_sent``
+    :ivar report: the same counts as a delivery's; calls that would be sent count as ``not_sent``
     :ivar would_send: how many calls would be sent
-    :ivar requests: the parameters of the first, with what is private masked
+    :ivar requests: the parameters of the first calls, with private values masked
 
     :param mapping: how a row becomes a call
     :param endpoint: where the calls would go
-    :param requests_per_second: None for no limit of our own
-    :param requests_per_hour: None for no limit of our own
+    :param requests_per_second: our own rate limit; None for no limit
+    :param requests_per_hour: our own rate limit; None for no limit
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class DryRun:
         self._warnings = InputWarnings(mapping.conventions.get("timezone"))
 
     def watch(self, row: Row) -> Row:
-        """An opened row that is noticed when its columns are read; see :func:`~.reading.read`."""
+        """An opened row that notes which of its columns are read; see :func:`~.reading.read`."""
         self._row = row
         aliases: Mapping[str, str] = {}
         if isinstance(row, OpenedRow):
@@ -124,17 +124,17 @@ class DryRun:
             self._read.update([] if row.within is None else [row.within])
         if len(self._columns) < _MOST_COLUMNS:
             self._columns.update(dict.fromkeys(str(column) for column in row if column not in aliases))
-        # Also the later ones of several names, which are asked for only where the first gives nothing.
+        # If a value may come from one of several columns, the later ones are read only if the first is empty.
         self._read.update(aliases.get(name, name) for name in self._mapping.asked_for.intersection(row))
         return _Watched(row, aliases, self._read)
 
     def run(
         self, items: Iterable[Item], duplicates: Duplicates, ledger: Ledger, *, resend: bool, on_settled: Listener
     ) -> None:
-        """Settle every row as a delivery would, but for the sending.
+        """Settle every row as a delivery would, but send nothing.
 
         :param items: rows that were watched
-        :param ledger: is asked, and not changed
+        :param ledger: read, and not changed
         :param resend: whether calls of unknown fate may be sent again
         :param on_settled: told of every row's outcome
         """
@@ -176,7 +176,7 @@ class DryRun:
 
     @property
     def reasons(self) -> list[Reason]:
-        """Why rows would not be sent, the commonest first."""
+        """Why rows would not be sent, the most frequent reason first."""
         return [
             Reason(outcome.value, code.value, reason, rows, self._examples[outcome, code, reason])
             for (outcome, code, reason), rows in self._rows_of.most_common()
@@ -184,27 +184,28 @@ class DryRun:
 
     @property
     def unmapped_columns(self) -> list[str]:
-        """The columns that nothing reads, in the order of the input: those that no name asks for.
+        """The columns that no name of the mapping or the preset asks for, in the order of the input.
 
-        By their places (``column 7``) if the name of any column may be a value: see :mod:`~.records.column_names`.
+        If any column's name may be a value, all are shown by their places, such as ``column 7``: see
+        :mod:`~.records.column_names`.
         """
         return [label for name, label in labels(self._columns).items() if name not in self._read]
 
     @property
     def always_empty(self) -> list[str]:
-        """The parameters that have a source, and that no call to be sent has."""
+        """The parameters that have a source, but no value in any call to be sent."""
         sourced = self._mapping.sourced(self._columns)
         return [name for name in PARAMETERS if self.would_send and name in sourced - self._warnings.present]
 
     @property
     def warnings(self) -> list[InputWarning]:
-        """What the input, and the calls to be sent, have about them that is seldom right."""
+        """The warnings about the input and the calls to be sent."""
         rows = self.report.rows
         found = list(self._warnings.found())
         if not may_be_shown(self._columns):
             found.insert(0, InputWarning(WarningCode.COLUMNS_LOOK_LIKE_VALUES, rows, LOOK_LIKE_VALUES))
         for each in self._mapping.untold:
-            told = f"calls that cannot be told, and are not left out: {each}"
+            told = f"calls that cannot be recognized, and are not left out: {each}"
             found.append(InputWarning(WarningCode.CALLS_NOT_TOLD, rows, told))
         return found
 
@@ -215,7 +216,7 @@ class DryRun:
         return round(max(waits), 1) if waits else None
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as data, for JSON."""
+        """All findings as data, for JSON."""
         return {
             "would_send": self.would_send,
             **self.report.counts(),
@@ -246,13 +247,13 @@ class DryRun:
                 yield claimed
 
     def _note_left_out(self) -> None:
-        """Ask a row that is left out for what it would have been asked for, if all were like it."""
+        """Read from a row that is left out the columns that would have been read, had it not been left out."""
         self._left_out += 1
         if self._left_out > _LOOKED_AT or self._mapping.preset is None:
             return
         self._mapping.values_of(self._row, self.watch)
         for each in self._mapping.preset.filters:
-            with suppress(Exception):  # That nobody knows is said of the row.
+            with suppress(Exception):  # The row itself reports that a filter failed.
                 each.leaves_out(self.watch(self._row))
 
     def _settle(self, on_settled: Listener, row: Item, outcome: Outcome) -> None:
@@ -283,7 +284,7 @@ class DryRun:
 
 
 class _Watched(Mapping[str, Any]):
-    """A row that keeps which of its columns were asked for by their names."""
+    """A row that notes which of its columns were read by name."""
 
     def __init__(self, row: Row, aliases: Mapping[str, str], read: set[str]) -> None:
         self._row = row
@@ -305,23 +306,23 @@ class _Watched(Mapping[str, Any]):
         return len(self._row)
 
     def items(self) -> ItemsView[str, Any]:
-        """Those of the row: to look at all is to ask for none."""
+        """The row's items. Reading all of them does not count as reading a column by name."""
         return self._row.items()
 
     def values(self) -> ValuesView[Any]:
-        """Those of the row: to look at all is to ask for none."""
+        """The row's values. Reading all of them does not count as reading a column by name."""
         return self._row.values()
 
 
 def _masked(record: CallRecord) -> dict[str, str]:
-    """The parameters that leave; of the caller's number, wherever it stands, two digits, and of the recording none."""
+    """The parameters that would leave, masked: two digits of the caller's number wherever it appears, no recording."""
     parameters = record.parameters()
     private = Private(parameters["CallerId"], parameters.get("CallRecording"))
     return {name: value if name == "CallSessionId" else private.masked(value) for name, value in parameters.items()}
 
 
 def shape_of(value: Any) -> str:
-    """A value's form: 9 for each digit, ``a`` or ``A`` for each letter; its type if it is not text."""
+    """A value's shape: 9 for each digit, ``a`` or ``A`` for each letter; its type if it is not text or a number."""
     if isinstance(value, (bool, bytes, Mapping)) or not isinstance(value, (str, int, float)):
         return normalize.described(value)
     text = str(value)

@@ -1,4 +1,4 @@
-"""What is seldom right about calls as a whole, told of them before they are sent."""
+"""Warnings about the calls of an input as a whole, given before any call is sent."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from airflow_provider_impactcall.records import PARAMETERS, CallRecord, normaliz
 # impact.com: a call that is sent by FTP should not be older.
 _OLD = timedelta(days=88)
 _DAY_SECONDS = 86_400
-# Fewer calls may well be alike.
+# A warning that all calls are alike needs at least so many calls.
 _ALIKE = 5
 _ASKED = 500
 _MOST_IDS = 100_000
 _MOST_VALUES = 500
 _STEP = timedelta(minutes=15)
-# Names of IANA without summer time that are taken for those of places with one.
+# IANA zones without summer time that people take for the zones of places with summer time.
 _SUMMERLESS = frozenset({"EST", "MST", "HST"})
 _SUMMER = ZoneInfo("America/New_York")
 
@@ -32,19 +32,19 @@ MARKS_OF_NOTHING = frozenset(
         *("undefined", "missing", "empty", "-", "--", "?", "not set", "(not set)", "not available", "unknown"),
     }
 )
-"""Words that stand for nothing in what databases, languages and people write, in lower case."""
+"""Words that databases, programming languages and people write for "no value", in lower case."""
 
 _TEXTS = tuple(name for name, parameter in PARAMETERS.items() if parameter.type == "string" or name == "Zip")
 _FLOAT = re.compile(r"[0-9]+\.0+")
 
 
 class WarningCode(StrEnum):
-    """What is seldom right about an input: what code compares and groups by. A code never changes; the sentence beside
-    it may. ``docs/dry-run.md`` has why each is worth a look.
+    """The kind of a warning: what programs compare and group by. A code never changes; the sentence beside it may.
+    ``docs/dry-run.md`` says why each is worth a look.
     """
 
     CALLS_OF_THE_FUTURE = "calls_of_the_future"
-    """Calls later than the clock."""
+    """Calls later than now, by this machine's clock."""
     CALLS_TOO_OLD = "calls_too_old"
     """Calls older than impact.com advises to send."""
     LONGER_THAN_A_DAY = "longer_than_a_day"
@@ -52,17 +52,17 @@ class WarningCode(StrEnum):
     ODD_OFFSET = "odd_offset"
     """Calls at an offset from UTC that no place has."""
     WINTER_OFFSET_IN_SUMMER = "winter_offset_in_summer"
-    """Calls in summer whose zone has no summer time, though its place may have."""
+    """Calls in summer in a zone without summer time, such as EST. The place that is meant may have summer time."""
     IDS_END_IN_ZERO = "ids_end_in_zero"
     """CallSessionIds such as ``77.0``."""
     VALUES_END_IN_ZERO = "values_end_in_zero"
     """Values of another text parameter such as ``2139.0``; a warning for each parameter."""
     WORD_FOR_NOTHING = "word_for_nothing"
-    """The commonest value of a parameter is a word such as ``NULL``; a warning for each parameter."""
+    """The most frequent value of a parameter is a word such as ``NULL``; a warning for each parameter."""
     IDS_ALIKE = "ids_alike"
-    """CallSessionIds of the input that differ in case or blanks alone."""
+    """CallSessionIds of the input that differ from each other only in case or blanks."""
     IDS_ALIKE_IN_LEDGER = "ids_alike_in_ledger"
-    """CallSessionIds that differ in case or blanks alone from one that the ledger has."""
+    """CallSessionIds that differ only in case or blanks from one in the ledger."""
     EVERY_CALL_ANSWERED = "every_call_answered"
     """Every call is an ANSWER."""
     ONE_PARTNER = "one_partner"
@@ -74,16 +74,16 @@ class WarningCode(StrEnum):
     COLUMNS_LOOK_LIKE_VALUES = "columns_look_like_values"
     """The names of the columns may be values: the header may be missing."""
     CALLS_NOT_TOLD = "calls_not_told"
-    """Calls that the preset leaves out, and that no column tells; a warning for each kind of them."""
+    """Calls that the preset should leave out, but that no column identifies; a warning for each kind of them."""
 
 
 @dataclass(frozen=True)
 class InputWarning:
-    """What is seldom right about an input, found in this one.
+    """A warning about one input: something that is seldom right.
 
-    :param code: what it is
-    :param count: how many calls it is about; of ``values_end_in_zero`` and ``word_for_nothing`` how many values, and of
-        ``columns_look_like_values`` and ``calls_not_told`` how many rows
+    :param code: its kind
+    :param count: how many calls it is about. For ``values_end_in_zero`` and ``word_for_nothing``, how many values; for
+        ``columns_look_like_values`` and ``calls_not_told``, how many rows
     :param warning: the same as a sentence, which may hold the name of a column
     """
 
@@ -93,10 +93,10 @@ class InputWarning:
 
 
 class InputWarnings:
-    """What calls look like as a whole.
+    """Collects what the calls of an input have in common, and warns of it.
 
-    :param zone: that of times without an offset
-    :ivar present: the parameters that any of the calls to be sent has
+    :param zone: the time zone of times without an offset
+    :ivar present: the parameters that at least one call to be sent has
     """
 
     def __init__(self, zone: tzinfo | None = None) -> None:
@@ -119,7 +119,7 @@ class InputWarnings:
         self._partners: set[int] = set()
 
     def note_id(self, record: CallRecord) -> None:
-        """Look at the id of any valid call, whether it would be sent or not."""
+        """Look at the id of a valid call, even if the call would not be sent."""
         given = record.as_given.get("CallSessionId", record.CallSessionId)
         folded = record.CallSessionId.casefold()
         if len(self._ids) < _MOST_IDS or folded in self._ids:
@@ -148,7 +148,7 @@ class InputWarnings:
                     self._note_text(name, value)
 
     def ask(self, ledger: Ledger, records: Sequence[CallRecord]) -> None:
-        """Look whether the ledger has calls by other ids than these, the first of those that would be sent."""
+        """Look up whether the ledger has the first calls to be sent under another key or a similar id."""
         known = ledger.namesakes([record.CallSessionId for record in records])
         for record in records:
             for other in known.get(record.CallSessionId, ()):
@@ -159,7 +159,7 @@ class InputWarnings:
         self._known_alike = ledger.alike([record.CallSessionId for record in records])
 
     def found(self) -> Iterator[InputWarning]:
-        """What is seldom right about the calls, in the order of the codes."""
+        """The warnings about the calls, in the order of their codes."""
         if self._future:
             yield InputWarning(
                 WarningCode.CALLS_OF_THE_FUTURE,
@@ -183,14 +183,14 @@ class InputWarnings:
                 WarningCode.ODD_OFFSET,
                 self._odd_offsets,
                 f"calls at an offset from UTC that is not a multiple of 15 minutes: {self._odd_offsets}. No place has "
-                "such; a zone of pytz must not be given as a tzinfo",
+                "such an offset. Was a zone of pytz passed as tzinfo? That gives its local mean time",
             )
         if self._in_summer:
             yield InputWarning(
                 WarningCode.WINTER_OFFSET_IN_SUMMER,
                 self._in_summer,
                 f"calls in summer at the offset of winter: {self._in_summer}. The timezone {self._zone} has no summer "
-                "time; that of a place, such as America/New_York, has",
+                "time; the timezone of a place, such as America/New_York, has it",
             )
         yield from self._of_values()
         yield from self._of_ids()
@@ -200,8 +200,8 @@ class InputWarnings:
             yield InputWarning(
                 WarningCode.KNOWN_UNDER_OTHER_KEY,
                 calls,
-                f"calls that the ledger has under another {names}: {calls} of the first {_ASKED}. Under this one "
-                "they are others to it, and would be sent again",
+                f"calls that the ledger has under another {names}: {calls} of the first {_ASKED}. Under this "
+                "one they are new calls, and would be sent again",
             )
 
     def _of_values(self) -> Iterator[InputWarning]:
@@ -209,7 +209,7 @@ class InputWarnings:
             yield InputWarning(
                 WarningCode.IDS_END_IN_ZERO,
                 ids,
-                f"CallSessionIds that end in .0: {ids}. Read as numbers, they are other calls without it",
+                f"CallSessionIds that end in .0: {ids}. Were they read as numbers? Without .0 they are other calls",
             )
         for name, count in self._floats.items():
             if name == "CallSessionId":
@@ -226,7 +226,7 @@ class InputWarnings:
                     WarningCode.WORD_FOR_NOTHING,
                     count,
                     f"the commonest value of {name} is a word that may stand for nothing: {value!r}, {count} times. "
-                    "The option nulls says so",
+                    "If it does, add it to the option nulls",
                 )
 
     def _of_ids(self) -> Iterator[InputWarning]:
@@ -250,7 +250,7 @@ class InputWarnings:
             yield InputWarning(
                 WarningCode.EVERY_CALL_ANSWERED,
                 self._calls,
-                "every call is an ANSWER: are there no missed ones, or does CallStatus not tell them?",
+                "every call is an ANSWER: were no calls missed, or does CallStatus not show missed calls?",
             )
         if len(self._partners) == 1:
             yield InputWarning(
@@ -275,7 +275,7 @@ class InputWarnings:
 
 
 def _has_no_summer(zone: tzinfo | None) -> bool:
-    """Whether times of a zone are at one offset all year, though its place may have another in summer."""
+    """Whether a zone has one offset all year, while the place that is meant may have another offset in summer."""
     if isinstance(zone, timezone):
         return bool(zone.utcoffset(None))
     name = str(getattr(zone, "key", getattr(zone, "zone", "")))

@@ -1,4 +1,4 @@
-"""A call's caller and recording, found in whatever other text of the call repeats them."""
+"""Masks a call's caller and recording, also where another text of the call repeats them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from urllib.parse import unquote, urlsplit
 
-# An area code may be left out, but not more than that.
+# A number may be written without its area code, but not with fewer digits.
 _LOCAL_DIGITS = 7
 _SHOWN_DIGITS = 2
 _BETWEEN = r"(?:%[0-9A-Fa-f]{2}|&#?[0-9A-Za-z]{1,8};|[^0-9A-Za-z%]){0,4}"
@@ -14,10 +14,10 @@ _LEAST_PATH = 4
 
 
 class Private:
-    """What may not be seen of a call, however it is written.
+    """The private values of a call, found in any spelling.
 
-    :param caller: the number, by whose digits it is found
-    :param recording: the URL, found by its host or its path, with or without its scheme
+    :param caller: the caller's number, found by its digits
+    :param recording: the recording's URL, found by its host or its path, with or without its scheme
     """
 
     def __init__(self, caller: str, recording: str | None) -> None:
@@ -30,10 +30,10 @@ class Private:
         self._marks = _marks(self._url)
 
     def masked(self, value: str) -> str:
-        """The value, with two digits of the caller's number, and nothing of one that has to do with the recording."""
+        """The value, with two digits of the caller's number. A value about the recording becomes its length only."""
         if self._marks and any(mark in seen for seen in _spellings(value) for mark in self._marks):
             return f"(a URL of {len(self._url)} characters)"
-        # In digits of any script; of the same length, so that places are the same.
+        # Digits of any script become ASCII digits. The length stays, so that positions stay the same.
         digits = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in value)
         shown: list[str] = []
         end = 0
@@ -50,7 +50,7 @@ def _marks(recording: str) -> list[str]:
         host, path = parts.hostname or "", parts.path.strip("/")
     except ValueError:
         host, path = "", ""
-    # A path of one part without an ending is as a rule an id, which stands in other columns for itself.
+    # A path of one part without a file extension is usually an id, which other columns may hold for its own sake.
     telling = (host, path if "/" in path or "." in path else "")
     marks = [bare.casefold(), *(mark.casefold() for mark in telling if len(mark) >= _LEAST_PATH and "." in host)]
     return [mark for mark in dict.fromkeys(marks) if mark]

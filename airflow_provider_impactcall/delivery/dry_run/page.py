@@ -1,4 +1,4 @@
-"""What a dry run found, as a page that a person reads: on a terminal, or in a task's log."""
+"""The findings of a dry run as a page for people, on a terminal or in a task's log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun, Reason,
 from airflow_provider_impactcall.delivery.outcome import ENDS
 from airflow_provider_impactcall.records.printable import printable
 
-# impact.com states it for api.impact.com, and none for the endpoint of calls.
+# impact.com states this limit for api.impact.com. It states no limit for the Call Data API's host.
 _USUAL_REQUESTS_PER_HOUR = 1000
 _MOST_REASONS = 20
 _PUBLIC = ("CampaignId", "MediaId", "EventDate", "ActionTrackerId", "CallProvider", "CallDuration", "TalkDuration",
@@ -25,9 +25,9 @@ _INDENT = (0, 0, 0, 2)
 def page_of(findings: DryRun, width: int = 120, *, anyone: bool = False) -> str:
     """The page, as plain text.
 
-    :param width: of a line, in characters
-    :param anyone: whether anyone may read it, as a task's log: calls go without their ids, and requests without the
-        text in them
+    :param width: characters in a line
+    :param anyone: whether anyone may read the page, as a task's log. Then it shows no ids of calls, and only the shape
+        of most values of the requests
     """
     console = Console(file=StringIO(), width=width, color_system=None)
     with console.capture() as written:

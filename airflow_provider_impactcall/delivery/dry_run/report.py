@@ -1,4 +1,4 @@
-"""What a dry run reports: the counts that a delivery has, and what a person wants to know before they approve it."""
+"""The report of a dry run: a delivery's counts, and what a person has to know to approve the delivery."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from airflow_provider_impactcall.delivery.outcome import DeliveryReport, ReportV
 
 @dataclass
 class DryRunReport(DeliveryReport):
-    """What would come of every row; what would be sent counts as ``not_sent``.
+    """How every row would end; calls that would be sent count as ``not_sent``.
 
-    :param warnings: what is seldom right about the input
-    :param expected_seconds: how long the sending would take at the strictest rate limit; None without any
+    :param warnings: the warnings about the input
+    :param expected_seconds: how long the sending would take at the strictest rate limit; None without a limit
     """
 
     warnings: Sequence[InputWarning] = ()
     expected_seconds: float | None = None
 
     def as_dict(self) -> dict[str, ReportValue]:
-        """What a delivery's report has, ``warnings`` and ``expected_seconds``.
+        """A delivery's report, plus ``warnings`` and ``expected_seconds``.
 
-        Of the warnings each code once with its count, and no sentence, as a sentence may hold a name of the input.
+        The warnings are given as codes, each once with its count. Their sentences are left out, as a sentence may hold
+        a column's name.
         """
         counts: Counter[str] = Counter()
         for each in self.warnings:
