@@ -1,7 +1,7 @@
-"""impact.com's own list of actions: what became of calls that pay.
+"""Reads impact.com's own list of actions: what became of calls that pay.
 
-A call that is listed was delivered. One that is not listed may have been, too: a call that does not pay never
-becomes an action. Which action is of which call: :mod:`.matching`. Nothing here changes an action.
+A listed call was delivered. An unlisted call may have been delivered, too: only a call that pays becomes an action.
+:mod:`.matching` finds the action of each call. This module only reads actions.
 """
 
 from __future__ import annotations
@@ -30,16 +30,18 @@ if TYPE_CHECKING:
 
 DEFAULT_ORIGIN = "https://api.impact.com"
 DEFAULT_PAGE_SIZE = 5_000
-"""Actions on a page. impact.com gives 2,000 to 20,000, and at most ten pages: these take 15 MB, and few requests."""
+"""Actions on a page. impact.com allows 2,000 to 20,000, and at most ten pages. Pages of 5,000 take 15 MB, and few
+requests.
+"""
 
 _BY_EVENT = ("ActionDateStart", "ActionDateEnd")
 _BY_UPDATE = ("StartDate", "EndDate")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _LONGEST_WINDOW = timedelta(days=45)
 _SHORTEST_WINDOW = timedelta(hours=1)
-# impact.com refuses what would be more than ten; the bound is for pages that lead back to each other.
+# impact.com refuses a range of more than ten pages. This bound stops a cycle of pages that link to each other.
 _MOST_PAGES = 100
-# 20,000 actions, the most that are on one, have less.
+# A page of 20,000 actions, the most that impact.com allows, is smaller.
 _LONGEST_PAGE = 32 * 1024 * 1024
 _RETRIES = 5
 _RETRY_STATUSES = (429, 500, 502, 503, 504)
@@ -61,10 +63,10 @@ _LOGGERS_OF_PATHS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.ut
 
 @dataclass(frozen=True, slots=True)
 class CallIdentity:
-    """What an action and the call that it came from have in common.
+    """The values that an action shares with the call that it came from.
 
-    :param caller: the number's digits, ten of a NANP number
-    :param at: when the call took place, in seconds since 1970 UTC
+    :param caller: the digits of the caller's number; for a NANP number, its last ten
+    :param at: when the call took place, in seconds since 1970-01-01 UTC
     """
 
     campaign_id: str
@@ -74,16 +76,16 @@ class CallIdentity:
 
     @classmethod
     def of_call(cls, call: CallRecord) -> CallIdentity:
-        """The identity that an action of this call has."""
+        """The identity that this call's action has."""
         return cls(str(call.CampaignId), str(call.ActionTrackerId), _digits(call.CallerId), _epoch(call.EventDate))
 
 
 class Money(NamedTuple):
-    """What an action is worth, as impact.com writes it; None for what it does not say.
+    """The value of an action, as impact.com writes it; None for a value that it does not give.
 
     :param payout: what the partner gets
-    :param amount: of the sale
-    :param currency: of both, three letters
+    :param amount: the amount of the sale
+    :param currency: the currency of both, three letters
     """
 
     payout: str | None = None
@@ -93,11 +95,11 @@ class Money(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action that a call became. Moments are seconds since 1970; None for those that there are not yet.
+    """An action that a call became. Times are seconds since 1970-01-01 UTC; None for a time that is not set yet.
 
-    :param action_id: impact.com's
-    :param locking_at: from when on it cannot be changed any more
-    :param cleared_at: when it was released for payment
+    :param action_id: impact.com's id of the action
+    :param locking_at: when the action is locked: it can no longer be changed
+    :param cleared_at: when the action was released for payment
     """
 
     action_id: str
@@ -110,14 +112,14 @@ class Action:
 
 
 class ReadBack:
-    """Reads the actions of an account. Blocking; each request is repeated up to five times, as none changes anything.
+    """Reads the actions of an account. Blocking. A failed request is repeated up to five times: it changes nothing.
 
-    :param session: with the account's ordinary API credentials, and its own certificates and proxies; what it gets
-        from the origin is from then on repeated where it failed
+    :param session: with the account's ordinary API credentials, and its own certificates and proxies. From now on, the
+        session repeats failed requests to the origin
     :param origin: scheme, host and port
-    :param account_sid: whose actions; also the user of the credentials
-    :param timeout: seconds to connect, and then for the whole answer
-    :param page_size: actions on a page; None for as many as the server likes
+    :param account_sid: the account of the actions; also the user of the credentials
+    :param timeout: seconds to connect, and then again for the whole answer
+    :param page_size: actions on a page; None for the server's default
     """
 
     def __init__(
@@ -138,20 +140,20 @@ class ReadBack:
             logging.getLogger(name).addFilter(_hide_account)
 
     def actions(self, campaign_id: str, since: datetime, until: datetime) -> Iterator[Action]:
-        """The actions that calls of a campaign became, of events that happened in this time.
+        """The actions of a campaign's calls, for events that happened in this range of time.
 
-        An action that lacks a caller or a time with an offset, as those of no call do, is left out. A range that is
-        refused is read in halves, so an action may come twice.
+        Actions without a caller, or without a time with an offset, are left out: they did not come from a call. A range
+        that is refused is read in halves, so an action may come twice.
 
-        :param since: with an offset, and at most three years ago
-        :param until: with an offset
+        :param since: with an offset from UTC, and at most three years ago
+        :param until: with an offset from UTC
         :raises InvalidOption: for a time without an offset, or a range that ends before it starts
         :raises ReadBackFailed: while iterating, if the list cannot be read to its end
         """
         return self._actions(campaign_id, since, until, _BY_EVENT)
 
     def updates(self, campaign_id: str, since: datetime, until: datetime) -> Iterator[Action]:
-        """The same of those that were last updated in this time, whenever their events happened."""
+        """The same for actions that were last updated in this range of time, whenever their events happened."""
         return self._actions(campaign_id, since, until, _BY_UPDATE)
 
     def _actions(
@@ -161,7 +163,7 @@ class ReadBack:
             raise InvalidOption("since and until must have an offset from UTC")
         if until < since:
             raise InvalidOption("until must not be before since")
-        # In whole seconds, which every reader of ISO 8601 takes: the range may grow by that, and never shrinks.
+        # Whole seconds, which every parser of ISO 8601 accepts. The range may grow by this, but never shrinks.
         start, end = since.astimezone(UTC), until.astimezone(UTC) + timedelta(microseconds=999_999)
         pages = self._range(campaign_id, start.replace(microsecond=0), end.replace(microsecond=0), filters)
         return (action for page in pages for listed in page if (action := _action(listed)) is not None)
@@ -169,7 +171,7 @@ class ReadBack:
     def _range(
         self, campaign_id: str, start: datetime, end: datetime, filters: tuple[str, str]
     ) -> Iterator[list[dict[str, Any]]]:
-        """Every page, of windows as long as impact.com takes them."""
+        """Every page of the range, read in windows that are not longer than impact.com allows."""
         ahead = [(start, end)]
         while ahead:
             start, end = ahead.pop()
@@ -178,7 +180,7 @@ class ReadBack:
                 middle = start + _LONGEST_WINDOW
             else:
                 try:
-                    # What a window gave before a later page of it was refused comes again with its halves.
+                    # If a later page is refused, the halves of the window give the earlier pages again.
                     yield from self._pages(campaign_id, start, end, filters)
                     continue
                 except ReadBackFailed as failure:
@@ -202,7 +204,7 @@ class ReadBack:
         raise ReadBackFailed(f"a range of more than {_MOST_PAGES} pages")
 
     def _get(self, url: str) -> tuple[list[dict[str, Any]], str]:
-        """The actions of a page, and where the next page is."""
+        """The actions of a page, and the URI of the next page."""
         try:
             answer = exchange(
                 self._session, "GET", url, headers=HEADERS, seconds=self._timeout, most_bytes=_LONGEST_PAGE
@@ -251,7 +253,7 @@ def _identity(action: Mapping[str, Any]) -> CallIdentity | None:
 
 
 def _moment(value: Any) -> float | None:
-    # Not as the time of a call is read: an action may be locked only weeks from now.
+    # Unlike a call's time, this time may be in the future: an action may be locked only weeks from now.
     try:
         moment = datetime.fromisoformat(str(value).strip())
         return None if moment.tzinfo is None else moment.timestamp()
@@ -285,7 +287,7 @@ def _next(url: str, following: str) -> str:
 
 
 class _Patience(Retry):
-    """Waits as long as an answer asks, in whichever header, but never longer than a minute."""
+    """Waits as long as an answer asks in any known header, but a minute at most."""
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         asked = wait_asked_for(response.headers)
@@ -303,7 +305,7 @@ def _patience() -> Retry:
 
 
 def _hide_account(record: logging.LogRecord) -> bool:
-    # urllib3 logs paths at DEBUG, and those that it repeats as warnings; the account is a part of them.
+    # urllib3 logs paths at DEBUG, and those of repeated requests as warnings. The paths contain the account.
     message = record.getMessage()
     hidden = _ACCOUNT.sub(r"\1***", message)
     if hidden != message:

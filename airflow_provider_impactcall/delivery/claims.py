@@ -1,4 +1,4 @@
-"""A row becomes a claim, or ends before it can be one."""
+"""Turns a row into a claim, or into an outcome if it cannot become a claim."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_impactcall.records import CallRecord
 def claim_of(
     row: Item, duplicates: Duplicates, identify: Callable[[CallRecord], Claim]
 ) -> tuple[Call, Claim] | Outcome:
-    """A row's call with its claim, or its outcome if it is not a valid call or came before in this input."""
+    """A row's call with its claim; or the row's outcome, if it is not a valid call or came before in this input."""
     if isinstance(row, Rejected):
         return Outcome(RowOutcome.REJECTED, ReasonCode.INVALID, "; ".join(map(str, row.problems)))
     if isinstance(row, Skipped):

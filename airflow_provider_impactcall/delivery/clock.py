@@ -1,4 +1,4 @@
-"""What time it is, and how to let some of it pass, where no event loop does: one has its own clock."""
+"""The clock for code outside an event loop: reads the time, and sleeps. Event loops have their own clock."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where code of this package takes its time from."""
+    """The source of time for this package."""
 
     def monotonic(self) -> float:
-        """Seconds since any moment; they never go back."""
+        """Seconds since an arbitrary moment; they never go back."""
 
     def now(self) -> datetime:
-        """The calendar's moment, in UTC."""
+        """The current date and time, in UTC."""
 
     def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass; only for threads that may block."""
+        """Block this thread for so many seconds."""
 
 
 class SystemClock:
@@ -27,7 +27,7 @@ class SystemClock:
     sleep = staticmethod(time.sleep)
 
     def now(self) -> datetime:
-        """The calendar's moment, in UTC."""
+        """The current date and time, in UTC."""
         return datetime.now(UTC)
 
 

@@ -1,4 +1,4 @@
-"""Rows as CSV that a spreadsheet may open: the one rule for all that this package writes as CSV."""
+"""Writes rows as CSV that is safe to open in a spreadsheet: the one rule for all CSV of this package."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from itertools import islice
 from typing import Any
 
 _ROWS_A_CHUNK = 1_000
-# What a cell may begin with for a spreadsheet to compute it, also as the full-width letters that those of East Asia
-# take for the same. A cell begins where a spreadsheet of another country sees a separator, too, and after any blanks.
-# Quotes there, which such a spreadsheet takes for those of a cell, count as blanks, and so do invisible characters.
+# A spreadsheet computes a cell that begins with =, +, - or @; those of East Asia also accept the full-width forms. A
+# cell may also begin after a character that is a separator in another country, and after blanks. Quotes count as
+# blanks, as they may enclose such a cell; invisible characters count as blanks, too.
 _FORMULA = re.compile(r'(^|[;,|\t\r\n\v\f])([\s"\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff]*)([=+\-@＝＋－＠﹦﹢﹣﹫])')
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], end: str = "\r\n") -> Iterator[str]:
-    """A header and a line a row, some at a time. All text of a row is quoted.
+    """A header, and one line for each row, in chunks of up to 1,000 rows. All text of a row is quoted.
 
     A text that a spreadsheet would take for a formula gets a ``'`` before it, and so does a text that begins
-    with what cannot be printed.
+    with an unprintable character.
 
-    :param columns: words of ours, which need no quotes
-    :param end: of a line
+    :param columns: this package's own names, which need no quotes
+    :param end: the end of a line
     """
     head = ",".join(columns) + end
     remaining = iter(rows)
-    # The header goes with the first rows: nothing is written before it is known that there is an answer.
+    # The header goes with the first rows: if the query fails, nothing was written.
     while (some := list(islice(remaining, _ROWS_A_CHUNK))) or head:
         yield head + _lines(([row[column] for column in columns] for row in some), end)
         head = ""

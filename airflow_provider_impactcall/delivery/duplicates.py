@@ -1,4 +1,4 @@
-"""Which calls an input has held so far, in little memory."""
+"""Remembers in little memory which calls an input has held so far."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _BUCKETS = 1 << 14
 
 
 class CallIndex:
-    """The calls of one input so far: by key, the content that each was first seen with.
+    """The calls of one input so far: by key, the content with which each call was first seen.
 
-    Exact: keys are compared whole. A call takes 24 bytes and what its bucket has spare, 35 MB a million; a dict of
-    the same takes 150 MB. One costs 1 to 3 us, more in a larger input: a bucket is searched from its start, and of a
-    million calls holds 61.
+    Exact: whole keys are compared. A call takes 24 bytes plus the spare room of its bucket: 35 MB for a million calls,
+    where a dict takes 150 MB. One look-up takes 1 to 3 us, and more in a larger input: a bucket is searched from its
+    start, and holds 61 of a million calls.
     """
 
     def __init__(self) -> None:
         self._buckets = [bytearray() for _ in range(_BUCKETS)]
 
     def state_of(self, key: bytes, content: int) -> RowOutcome | None:
-        """None for a call that was not seen yet, and is from now on; else what it is instead: a duplicate, or changed.
+        """Add a call. None if it is new; else ``DUPLICATE`` if its content is the same, or ``CHANGED``.
 
-        :param key: 16 bytes, evenly spread: a digest
-        :param content: 64 bits, as a signed number, of which every one counts
+        :param key: 16 bytes, evenly distributed: a digest
+        :param content: 64 bits as a signed number; all bits are compared
         """
         entry = _entry.pack(key, content)
         bucket = self._buckets[int.from_bytes(key[:2], "little") % _BUCKETS]
@@ -46,9 +46,9 @@ class CallIndex:
 
 
 def names_of_key(key: Any) -> tuple[str, ...]:
-    """The parameters that tell two calls apart.
+    """The parameters that tell two calls apart, checked.
 
-    :raises InvalidOption: for an empty key, or one with a name that is not one of the 50 parameters
+    :raises InvalidOption: for an empty key, or a name that is not one of the 50 parameters
     """
     if isinstance(key, str) or not isinstance(key, Sequence) or not key:
         raise InvalidOption("key must be a list of impact.com's parameters")
@@ -60,12 +60,12 @@ def names_of_key(key: Any) -> tuple[str, ...]:
 
 
 class Duplicates:
-    """Finds the rows of one input that hold the same call. Of earlier runs, the ledger knows.
+    """Finds the rows of one input that hold the same call. The ledger finds the calls of earlier runs.
 
-    Keeps digests of each call, never the call: 35 MB a million.
+    Keeps only digests of calls: 35 MB for a million calls.
 
     :param key: the parameters that tell two calls apart
-    :raises InvalidOption: for an empty key, or one with a name that is not one of the 50 parameters
+    :raises InvalidOption: for an empty key, or a name that is not one of the 50 parameters
     :ivar may_lack_key: whether a call may have none of these parameters
     """
 
@@ -75,5 +75,5 @@ class Duplicates:
         self._seen = CallIndex()
 
     def state_of(self, claim: Claim) -> RowOutcome | None:
-        """None if the call may be sent, else what it is instead: a duplicate, or changed."""
+        """None if the call may be sent; else ``DUPLICATE`` or ``CHANGED``."""
         return self._seen.state_of(bytes.fromhex(claim.key), claim.content)

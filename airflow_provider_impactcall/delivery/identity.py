@@ -1,4 +1,4 @@
-"""Which rows hold the same call, and which of those the same content."""
+"""Tells which rows hold the same call, and which of these have the same content."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typing import NamedTuple
 from airflow_provider_impactcall.records import PARAMETERS, CallRecord, normalize
 
 DIGEST_BYTES = 16
-"""Of what an invalid row is known by."""
+"""Size of the digests that identify an invalid row."""
 
 
 class Claim(NamedTuple):
     """A call that wants to be sent.
 
-    :param key: what tells it from every other call of the namespace
-    :param fingerprint: the 16 bits of its content that the ledger keeps: they tell a changed call but once in 65,536
-    :param content: 64 bits of its content, for calls of one input: no other process has the same for it
-    :param is_known: the ledger has held something of it, as its run knows; if not, it is taken up as a new one first
-    :param as_given: key and fingerprint with the blanks and the like that the row had around what tells calls apart:
-        under these, earlier versions sent it; None if it had none
+    :param key: tells the call from every other call of the namespace
+    :param fingerprint: the 16 bits of its content that the ledger keeps; they miss one changed call in 65,536
+    :param content: 64 bits of its content, to compare calls of one input; differs between processes
+    :param is_known: whether the run knows that the ledger has an entry for the call; if not, the call is first inserted
+        as a new one
+    :param as_given: key and fingerprint of the call with the blanks and the like that the row had around the values
+        of its key. Earlier versions sent it under these. None if there were no blanks
     """
 
     key: str
@@ -35,7 +36,7 @@ class Claim(NamedTuple):
 
     @property
     def keys(self) -> Sequence[str]:
-        """The keys under which a ledger may have it."""
+        """The keys under which a ledger may have the call."""
         return (self.key,) if self.as_given is None else (self.key, self.as_given[0])
 
 
@@ -60,10 +61,10 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
 
 
 def key_of(namespace: str, key: Sequence[str], legible: Mapping[str, str]) -> str | None:
-    """The key of a call that is not valid, or None if the parameters that tell it from others cannot be read.
+    """The key of an invalid call, or None if the parameters of its key cannot be read.
 
     :param key: the parameters that tell two calls apart, in any order
-    :param legible: the text of parameters that can be read; ``''`` for one that is absent
+    :param legible: the text of the parameters that can be read; ``''`` for a parameter that is absent
     """
     names = _in_order(tuple(key))
     if not legible.keys() >= set(names):
@@ -87,7 +88,7 @@ def _in_order(key: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def digest(parts: Sequence[str], size: int) -> bytes:
-    """A digest of several texts, told apart from every other way of splitting the same text.
+    """A digest of several texts. It depends on where one text ends: ``("a", "bc")`` and ``("ab", "c")`` differ.
 
     :param size: in bytes
     """
@@ -103,7 +104,7 @@ def _measured(parts: Sequence[str]) -> bytes:
 
 
 _MEASURED_NAMES = {name: f"{len(name)}:{name}" for name in PARAMETERS}
-# To write a number takes longer than to look it up.
+# For speed: looking a number up is faster than formatting it.
 _MEASURES = [f"{length}:" for length in range(1024)]
 
 
@@ -113,7 +114,7 @@ def _measured_namespace(namespace: str) -> bytes:
 
 
 def _measured_pairs(names: Collection[str], values: Collection[str]) -> bytes:
-    """Names of parameters and their values in turn, as :func:`_measured` has them."""
+    """Names of parameters and their values alternately, encoded as by :func:`_measured`."""
     with suppress(IndexError):
         pairs = zip(names, values, strict=True)
         measured = "".join([f"{_MEASURED_NAMES[name]}{_MEASURES[len(value)]}{value}" for name, value in pairs])

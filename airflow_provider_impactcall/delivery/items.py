@@ -1,4 +1,4 @@
-"""A row after mapping: a call, or why there is none."""
+"""A row after mapping: a call, or the reason why it is not a call."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from airflow_provider_impactcall.records import CallRecord
 NO_KEY = "has none of the parameters of the option key"
 
 MOST_DEAD_LETTERS = 10_000
-"""So many invalid rows of an input are kept one by one in the ledger; the others are counted."""
+"""So many invalid rows of an input get an entry each in the ledger; further rows are only counted."""
 
 
 class Call(NamedTuple):
     """A valid row.
 
     :param row: its number in the input, from 1
-    :param claim: what tells it from other calls, or None if nobody has asked for that yet
+    :param claim: the call's claim, or None if it was not made yet
     """
 
     row: int
@@ -30,9 +30,9 @@ class Call(NamedTuple):
 
 
 class Traces(NamedTuple):
-    """What an invalid row is known by when it is read again, and when its call is delivered. It stays in this process.
+    """Identifies an invalid row when it is read again, and when its call is delivered. Never leaves this process.
 
-    :param legible: the text of those parameters that can be read, of the ones that were asked for; ``''`` if absent
+    :param legible: the text of the requested parameters that can be read; ``''`` for a parameter that is absent
     :param content: a digest of the row's values
     """
 
@@ -42,12 +42,12 @@ class Traces(NamedTuple):
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that is not delivered, and will not be until it changes.
+    """A row that is not a valid call, and cannot be delivered until the row changes.
 
     :param row: its number in the input, from 1
     :param call_session_id: the call's id, if it has a readable one
     :param problems: every reason
-    :param traces: what it is known by, or None if that was not asked for
+    :param traces: what identifies the row, or None if that was not asked for
     """
 
     row: int

@@ -1,4 +1,4 @@
-"""The rows of one call brought together: its legs, its later corrections."""
+"""Joins the rows of one call: its legs, its later corrections."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from airflow_provider_impactcall.exceptions import Problem, ProblemCode
 from airflow_provider_impactcall.records.columns import OpenedRow, Row
 from airflow_provider_impactcall.records.vendors import Join, VendorPreset
 
-# In a file without a name that nobody reads after a crash.
+# In a temporary file without a name: after a crash nobody can read it, so it need not be durable.
 _TABLE = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     CREATE TABLE rows (number INTEGER PRIMARY KEY, call TEXT NOT NULL);
 """
-# An index that is made at once is sorted in files, and takes no more memory for more rows.
+# An index that is built after all inserts is sorted in files: its memory does not grow with the rows.
 _SEVERAL = """
     CREATE INDEX by_call ON rows (call, number);
     CREATE TABLE several (first INTEGER PRIMARY KEY, call TEXT NOT NULL);
@@ -34,7 +34,7 @@ _OF_SEVERAL = """
 
 
 class Unjoined(NamedTuple):
-    """A row that could not be joined with the other rows of its call, and so is not a call.
+    """A row that could not be joined with the other rows of its call. So it is not a call.
 
     :param call_session_id: the call's id, if it has a readable one
     """
@@ -45,28 +45,28 @@ class Unjoined(NamedTuple):
 
 
 class Opener(Protocol):
-    """What opens rows: a vendor's preset, or a mapping that has one."""
+    """Opens rows: a vendor's preset, or a mapping that has one."""
 
     def opened(self, row: Row) -> Row:
         """A row with the call's own columns in it."""
 
     def opens(self, columns: tuple[Any, ...]) -> bool:
-        """Whether a row with these columns may be another once it is opened."""
+        """Whether opening may change a row with these columns."""
 
     def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
-        """What gives the call of a row with these columns, from its values; None if the row has to be opened."""
+        """A function from the values of a row with these columns to its call; None if the row has to be opened."""
 
 
 def joined(
     rows: Iterable[Any], preset: VendorPreset, join: Join, opener: Opener | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """The rows with their numbers in the input, those of one call together and as the vendor's preset joins them.
+    """The rows with their numbers in the input. Rows of one call come together, joined by the vendor's preset.
 
-    All are read before the first is given, to a private file without a name; but a :class:`.Spool` is one, and is read
-    twice.
+    All rows are read into a private file without a name before the first is given. A :class:`.Spool` already is such a
+    file, and is read twice instead.
 
     :param opener: opens the rows; the preset if None
-    :return: each row, or in its place a :class:`.Skipped`, if another stands for it, or an :class:`Unjoined`
+    :return: each row; or in its place a :class:`.Skipped` if another row stands for it, or an :class:`Unjoined`
     """
     opener = opener or preset
     with ExitStack() as stack:
@@ -86,7 +86,7 @@ def joined(
 
 
 def _calls(spool: Spool, preset: VendorPreset, opener: Opener) -> Iterator[tuple[int, str]]:
-    """Each row that is of a known call, by its number, and the call."""
+    """The number and the call of each row whose call is known."""
     first = 1
     for columns, rows in spool.blocks():
         call_of = None if columns is None else opener.call_from(columns)
@@ -135,7 +135,7 @@ def _open(row: Any, opener: Opener) -> Any:
 def _together(
     spool: Spool, opener: Opener, index: sqlite3.Connection, preset: VendorPreset, join: Join
 ) -> Iterator[tuple[int, Any]]:
-    """The rows, each that is not the first of its call at the place of that one."""
+    """The rows. Later rows of a call follow directly after the first row of the call."""
     is_later = bytearray(len(spool) + 1)
     for first, number in index.execute(_OF_SEVERAL):
         is_later[number] = first != number
@@ -157,7 +157,7 @@ def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset,
     try:
         results = _joined(rows, preset, join)
     except Exception as error:
-        # Only the type: what it says may quote the rows.
+        # Only the type: the error's text may quote the rows.
         message = f"could not be joined with the others of its call: {type(error).__name__}"
         problem = Problem("row", ProblemCode.MAPPING_FAILED, message)
         results = [Unjoined(row, call, problem) for row in rows]
@@ -172,7 +172,7 @@ def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset,
 
 
 def _joined(rows: Sequence[Any], preset: VendorPreset, join: Join) -> Sequence[Any]:
-    """What a join makes of the rows. One that is unfinished is left to it only if all are."""
+    """The result of joining the rows. Unfinished rows are joined only if all rows are unfinished."""
     unfinished = [preset.unfinished(row) for row in rows]
     finished = [row for row, reason in zip(rows, unfinished, strict=True) if reason is None]
     given = finished or rows

@@ -1,8 +1,8 @@
-"""Which action of impact.com's list is of which call, and what that proves.
+"""Finds the action of each call in impact.com's list, and what it proves.
 
-An action names neither the call's id nor anything else that is the call's alone: campaign, action tracker, caller and
-second are what the two have in common. Calls that share them are told apart only as far as numbers go, and what is
-left is ambiguous, and never guessed.
+An action does not name the call's id, or any other value that only this call has. The two share campaign, action
+tracker, caller and second. Several calls may share all four: then only the number of their actions is compared. If
+that decides nothing, the match is ambiguous, and never guessed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CREATE INDEX call_identity ON call (identity);
 CREATE INDEX action_identity ON action (identity);
 """
 _CALL = "INSERT OR IGNORE INTO call VALUES (?, ?, ?, ?, ?, ?)"
-# What a list says of an action last is what counts: it may have changed between two pages.
+# The last state of an action in the list counts: it may have changed between two pages.
 _ACTION = "INSERT OR REPLACE INTO action VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _OTHER = "INSERT OR IGNORE INTO other SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM call WHERE key = ?)"
 _FOUND = """
@@ -50,7 +50,7 @@ _OF_ID = f"{_LISTED} action_id = ?"
 
 
 class Listed(NamedTuple):
-    """An action, without what it has in common with its call."""
+    """An action, without the values that it shares with its call."""
 
     action_id: str
     state: ActionState
@@ -61,12 +61,12 @@ class Listed(NamedTuple):
 
 
 class Match(NamedTuple):
-    """What the list tells of a call.
+    """What the list tells about a call.
 
     :param in_doubt: whether the call's fate is unknown to the ledger
-    :param delivered: whether its delivery is proven: there are as many actions as calls that could be theirs
-    :param action: the call's own, if it is certain which that is
-    :param ambiguous: actions are listed that may be of this call, and of another
+    :param delivered: whether its delivery is proven: there are at least as many actions as calls they could be of
+    :param action: the call's own action, if it is certain which one that is
+    :param ambiguous: whether actions are listed that may be of this call or of another one
     """
 
     key: str
@@ -77,8 +77,8 @@ class Match(NamedTuple):
 
 
 class Matching:
-    """Calls and actions, side by side. They are in a temporary file of SQLite's own, which has no name: memory holds
-    a few MB of them, however many there are, and a caller only as a digest with a secret of the moment.
+    """Calls and actions, side by side, in a temporary SQLite file without a name. Memory holds only a few MB of them,
+    for any number. A caller is stored only in a digest with a random secret of this object.
     """
 
     def __init__(self) -> None:
@@ -94,45 +94,45 @@ class Matching:
         self._database.close()
 
     def add(self, key: str, identity: CallIdentity, *, in_doubt: bool) -> None:
-        """A call of the input, whatever the ledger knows of it. A key that comes again is the same call."""
+        """Add a call of the input, whatever its state in the ledger. A repeated key is the same call."""
         of_call = (identity.campaign_id, identity.action_tracker_id, identity.at)
         self._database.execute(_CALL, (self._digest(identity), key, *of_call, in_doubt))
 
     def listed(self, actions: Iterable[Action]) -> None:
-        """Actions of the list; one that comes again is the same one."""
+        """Add actions of the list. A repeated id is the same action."""
         self._database.executemany(_ACTION, map(self._row, actions))
 
     def spans(self) -> list[tuple[str, int, int]]:
-        """Of each campaign that has calls with an action, when the first and the last of these took place, in seconds
-        since 1970.
+        """Each campaign that has calls with an action, with the times of the first and the last such call, in seconds
+        since 1970-01-01 UTC.
         """
         return self._database.execute(_SPANS).fetchall()
 
     def beside(self, campaign_id: str, others: Iterable[tuple[str, str, int]]) -> None:
-        """Calls of a campaign that impact.com may have as well: an action may be of one that is not in the input.
+        """Add other calls of a campaign that impact.com may have: an action may be of a call outside the input.
 
-        :param others: key, action tracker and second of each; those that are in the input do not count
+        :param others: key, action tracker and second of each call; calls of the input are ignored
         """
         rows = ((campaign_id, tracker, at, key) for key, tracker, at in others)
         self._database.executemany(_OTHER, rows)
 
     def matches(self) -> Iterator[Match]:
-        """What the list tells of each call, once all of both are here; in the order of their keys.
+        """What the list tells about each call, ordered by key. Add all calls and actions first.
 
-        Calls may share an identity. Then they are proven only by as many actions as there are calls; by fewer, it is
-        known that some of them were delivered, and not which.
+        Calls may share an identity. As many actions as calls then prove all of them. Fewer actions prove only that some
+        of them were delivered, but not which.
         """
         with closing(self._database.execute(_FOUND)) as found:
             for key, rows in groupby(found, lambda row: row[0]):
                 yield self._match(key, list(rows))
 
     def action(self, action_id: str) -> Listed | None:
-        """What the list tells of an action; None if it is not among those that were read."""
+        """An action of the list by its id; None if it was not read."""
         row = self._database.execute(_OF_ID, (action_id,)).fetchone()
         return None if row is None else _listed(*row)
 
     def _match(self, key: str, rows: list[tuple[str, int, int, int, int, bytes]]) -> Match:
-        """Of one call; it has several identities if it is in the input with several times or callers."""
+        """The match of one call. It has several identities if the input has it with several times or callers."""
         with_actions = [row for row in rows if row[3] > 0]
         proving = [row for row in with_actions if row[3] >= row[2] and not row[4]]
         action = None

@@ -1,4 +1,4 @@
-"""What can come of a call: of one request, of a row of an input, of a whole run; and what the ledger has it in."""
+"""The outcomes of a request, of a row and of a run, and the states of a call in the ledger."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Self
 
 
 class AttemptResult(StrEnum):
-    """What one request came to."""
+    """The result of one request."""
 
     DELIVERED = "delivered"
     """2xx and Status OK."""
     REJECTED = "rejected"
-    """Refused: the same call again would fare no better."""
+    """Refused: to send the same call again would not help."""
     NOT_SENT = "not_sent"
-    """Provably nothing left; free to send again."""
+    """Provably not sent; it may be sent again."""
     AGAIN = "again"
     """Answered with a status that impact.com asks to retry: taken as not processed."""
     UNKNOWN = "unknown"
@@ -28,7 +28,7 @@ class AttemptResult(StrEnum):
 
 
 class CallState(StrEnum):
-    """What the ledger has a call in; :mod:`.ledger.states` has which state can follow which."""
+    """The state of a call in the ledger; :mod:`.ledger.states` says which state can follow which."""
 
     DELIVERED = "delivered"
     """impact.com answered 2xx with Status OK, or it was proven or resolved later."""
@@ -39,9 +39,9 @@ class CallState(StrEnum):
     NOT_SENT = "not_sent"
     """It was provably not processed."""
     REQUEUED = "requeued"
-    """A person asked for it to be sent though it may have been processed."""
+    """A person asked to send it, although it may have been processed."""
     OPEN = "open"
-    """From its intent to its outcome: a request is, or was, in flight."""
+    """Between its intent and its outcome: a request is, or was, in flight or next."""
 
 
 class ActionState(StrEnum):
@@ -50,7 +50,7 @@ class ActionState(StrEnum):
     NONE = "none"
     """It was looked for, and is not listed: only a call that pays becomes an action."""
     AMBIGUOUS = "ambiguous"
-    """Actions are listed that may be of this call or of another one."""
+    """The listed actions may be of this call or of another one."""
     PENDING = "pending"
     """It became an action, which is not decided yet."""
     APPROVED = "approved"
@@ -58,11 +58,11 @@ class ActionState(StrEnum):
     REVERSED = "reversed"
     """The action was taken back: the partner is not paid for it."""
     OTHER = "other"
-    """It became an action, whose state this version does not know."""
+    """It became an action, whose state this version of the package does not know."""
 
 
 class RowOutcome(StrEnum):
-    """How a row of an input ended. The counts of these add up to the rows."""
+    """How a row of an input ended. The counts of all ends add up to the number of rows."""
 
     DELIVERED = "delivered"
     """impact.com answered 2xx with Status OK."""
@@ -71,7 +71,7 @@ class RowOutcome(StrEnum):
     CHANGED = "changed"
     """Sent before with other content; not sent again."""
     DUPLICATE = "duplicate"
-    """The second time in one input, with the same content."""
+    """In this input a second time, with the same content."""
     FILTERED = "filtered"
     """Left out on purpose."""
     REJECTED = "rejected"
@@ -83,13 +83,13 @@ class RowOutcome(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """Why something is not a plain delivery: what code compares and groups by. A code never changes; the sentence
-    beside it may. ``docs/errors.md`` has what to do about each.
+    """Why something is not a plain delivery: what programs compare and group by. A code never changes; the sentence
+    beside it may. ``docs/errors.md`` says what to do about each code.
     """
 
     # A row.
     INVALID = "invalid"
-    """The row is not a call that impact.com could take; each of its problems has a :class:`.ProblemCode`."""
+    """The row is not a call that impact.com accepts; each of its problems has a :class:`.ProblemCode`."""
     WITHOUT_KEY = "without_key"
     """The row has none of the parameters of the deduplication key."""
     FILTERED = "filtered"
@@ -101,7 +101,7 @@ class ReasonCode(StrEnum):
     DELIVERED_ELSEWHERE = "delivered_elsewhere"
     """Another run delivered the call while this one was sending it."""
     REFUSED_BEFORE = "refused_before"
-    """An earlier run was refused the call, and its content is the same."""
+    """impact.com refused the call in an earlier run, and its content is still the same."""
 
     # An answer.
     OK = "ok"
@@ -111,11 +111,11 @@ class ReasonCode(StrEnum):
     REFUSED_IN_ANSWER = "refused_in_answer"
     """2xx with Status ERROR."""
     RETRY_LATER = "retry_later"
-    """An answer that asks for the call to be sent again: 429, 500, 503, or another of ``retry_statuses``."""
+    """An answer that asks to send the call again: 429, 500, 503, or another of ``retry_statuses``."""
     NO_VERDICT = "no_verdict"
     """An answer that does not say what came of the call."""
     SETUP_REFUSED = "setup_refused"
-    """401, 402, 404, 405, 407, 415, or a redirect: no call can be delivered so."""
+    """401, 402, 404, 405, 407, 415, or a redirect: no call can be delivered with this set-up."""
     CERTIFICATE_REFUSED = "certificate_refused"
     """The endpoint's certificate is not trusted."""
     FORBIDDEN = "forbidden"
@@ -125,13 +125,13 @@ class ReasonCode(StrEnum):
 
     # No answer.
     TOO_LONG = "too_long"
-    """The request would be longer than a server reads; it was not sent."""
+    """The request would be longer than servers accept; it was not sent."""
     NO_CONNECTION = "no_connection"
-    """There was no connection: nothing left."""
+    """There was no connection: nothing was sent."""
     NO_ANSWER = "no_answer"
     """The request left, and no complete answer came."""
     IN_DOUBT = "in_doubt"
-    """An earlier attempt may have been processed, and this one proved nothing else."""
+    """An earlier attempt may have been processed, and this attempt did not settle that."""
 
     # The run.
     RUN_DIED = "run_died"
@@ -169,16 +169,16 @@ class ReasonCode(StrEnum):
     ACCEPTED = "accepted"
 
     NOT_KEPT = "not_kept"
-    """An earlier version of this package recorded it, and kept no code."""
+    """An earlier version of this package recorded it without a code."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of one request.
+    """The outcome of one request.
 
     :param result: the verdict
-    :param code: what decided it
-    :param reason: the same as a sentence, which holds none of the call's own values
+    :param code: what decided the verdict
+    :param reason: the same as a sentence, without any of the call's own values
     :param status: the HTTP status of the answer, or None if there was no complete one
     :param retry_after: seconds that the endpoint asks to wait, or None
     """
@@ -190,7 +190,7 @@ class Attempt:
     retry_after: float | None = None
 
     def proves(self, *, beside_doubt: bool) -> Attempt:
-        """What it proves of its call.
+        """What the attempt proves about its call. After an attempt of unknown fate, only a delivery settles the call.
 
         :param beside_doubt: whether an earlier attempt of unknown fate may have been processed
         """
@@ -204,9 +204,9 @@ class Attempt:
 class Outcome:
     """How one row ended.
 
-    :param state: the end
-    :param code: why; of a plain delivery ``ok``
-    :param reason: the same as a sentence, which holds none of the call's own values
+    :param state: how the row ended
+    :param code: why; ``ok`` for a plain delivery
+    :param reason: the same as a sentence, without any of the call's own values
     :param status: the HTTP status of the answer that decided it, or None
     """
 
@@ -217,7 +217,7 @@ class Outcome:
 
     @classmethod
     def given_up(cls, uncertain: bool, code: ReasonCode, reason: str) -> Outcome:
-        """Of a call that this run does not send, or sends no more.
+        """The outcome of a call that this run does not send, or no longer sends.
 
         :param uncertain: whether an attempt of unknown fate may have been processed
         """
@@ -225,7 +225,7 @@ class Outcome:
 
 
 class NothingLeft(asyncio.CancelledError):
-    """A request was cancelled while provably nothing of it had left."""
+    """A request was cancelled before any byte of it can have left."""
 
 
 @dataclass(frozen=True)
@@ -247,36 +247,34 @@ class Stop:
 
 
 ENDS = tuple(end.value for end in RowOutcome)
-"""How a row can end; the counts of them add up to the rows."""
+"""All ends of a row; their counts add up to the number of rows."""
 
 ReportValue = int | float | str | list[dict[str, str | int]] | None
-"""What a report has under one of its names. A dry run fills the lists."""
+"""A value of a report. Only a dry run has lists."""
 
 
 @dataclass
 class DeliveryReport:
-    """What came of every row.
+    """How the rows ended. The fields from ``given_up`` on are not part of :meth:`as_dict`.
 
     :param rows: rows read; always the sum of the eight counts that follow
     :param delivered: impact.com answered 2xx with Status OK
     :param already_delivered: delivered by an earlier run
     :param changed: sent before with other content
-    :param duplicate: a second time in this input with the same content
+    :param duplicate: in this input a second time, with the same content
     :param filtered: left out on purpose
     :param rejected: invalid, or refused by the endpoint
     :param unknown: sent, and nobody knows what came of it
     :param not_sent: never left, or provably not processed
     :param seconds: how long the run took
     :param rejects: where the rejected rows are listed, or None
-    :param given_up: those of ``not_sent`` and ``unknown`` that a later run sends. Not part of :meth:`as_dict`
-    :param stop: why the run ended early, or None. Not part of :meth:`as_dict`
-    :param invalid: how many rows were rejected here, by the code of their first problem. Not part of :meth:`as_dict`
-    :param unread: whether the input may have more rows, as a stopped run does not read a generator to its end. Not part
-        of :meth:`as_dict`
-    :param run_id: the ledger's id of the run; empty for one that it does not keep. Not part of :meth:`as_dict`
-    :param sent: calls that this run sent and that no later run has to send. Not part of :meth:`as_dict`
-    :param by_continued: those of ``already_delivered`` that the runs which this one continues delivered. Not part of
-        :meth:`as_dict`
+    :param given_up: rows of ``not_sent`` and ``unknown`` that a later run sends
+    :param stop: why the run ended early, or None
+    :param invalid: how many rows were rejected by this package, by the code of their first problem
+    :param unread: whether the input may have more rows: a stopped run does not read a generator to its end
+    :param run_id: the run's id in the ledger; empty if the ledger does not keep the run
+    :param sent: calls that this run sent, and that no later run has to send
+    :param by_continued: rows of ``already_delivered`` that were delivered by the runs that this run continues
     """
 
     rows: int = 0
@@ -300,7 +298,7 @@ class DeliveryReport:
 
     def count(self, state: RowOutcome) -> None:
         """Add one row that ended in this state."""
-        self.__dict__[state] += 1  # a member is the text that it is the name of; setattr takes four times as long
+        self.__dict__[state] += 1  # A StrEnum member is its text. setattr would take four times as long.
 
     @property
     def accounted(self) -> int:
@@ -308,7 +306,7 @@ class DeliveryReport:
         return sum(getattr(self, end) for end in ENDS)
 
     def of_the_try(self) -> Self:
-        """The same of a whole try: what a run delivered that this one continues is delivered, not already delivered."""
+        """The report of the whole try: calls that the continued runs delivered count as ``delivered``."""
         return replace(
             self,
             delivered=self.delivered + self.by_continued,
@@ -321,7 +319,7 @@ class DeliveryReport:
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _INTERNAL}
 
     def counts(self) -> dict[str, int]:
-        """The rows, and how they ended; integers alone."""
+        """The number of rows, and how many ended in each way; only integers."""
         return {"rows": self.rows, **{end: getattr(self, end) for end in ENDS}}
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Files that this package makes: for its own user alone, whatever the umask, and never through a link."""
+"""Makes files that only their owner can read, whatever the umask, and never writes through a symbolic link."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ _IS_A_LINK = "is a symbolic link, and links are not written through: give the pa
 
 
 def create(path: Path) -> int:
-    """A new file that only its owner may read and write, open for writing.
+    """Make a new file that only its owner may read and write, and open it for writing.
 
-    :return: its descriptor
-    :raises FileExistsError: if there is anything of that name, be it a link that leads nowhere
-    :raises OSError: if it cannot be made
+    :return: the file's descriptor
+    :raises FileExistsError: if the name exists, even as a link to nothing
+    :raises OSError: if the file cannot be made
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
-    os.fchmod(descriptor, _MODE)  # The umask may have taken more away.
+    os.fchmod(descriptor, _MODE)  # The umask may have removed bits of the mode.
     return descriptor
 
 
 def create_beside(path: Path) -> tuple[Path, int]:
-    """A new file in the folder of another, under a name that nobody could know before.
+    """Make a new file in the same folder as another, under a name that nobody can guess.
 
-    :return: the file, and its descriptor
-    :raises OSError: if it cannot be made
+    :return: the new file's path, and its descriptor
+    :raises OSError: if the file cannot be made
     """
     beside = path.with_name(f".{path.name[:64]}.{secrets.token_hex(16)}.part")
     return beside, create(beside)
 
 
 def open_or_create(option: str, path: Path) -> int:
-    """A file to be written from its beginning, new if there is none; the mode of one that is there is left alone.
+    """Open a file to write it from its beginning, and make it if it is missing. An existing file keeps its mode.
 
     :param option: the option that names the file, for the message
-    :return: its descriptor
+    :return: the file's descriptor
     :raises InvalidOption: if it is a link
     :raises OSError: if it cannot be opened or made
     """
@@ -60,9 +60,9 @@ def open_or_create(option: str, path: Path) -> int:
 
 @contextmanager
 def replacing(file: str) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place and the mode of the one of that name only once all is written.
+    """Write a new version of a file: it replaces the file, and takes its mode, only once everything is written.
 
-    :raises InvalidOption: if it cannot be written, or is a link
+    :raises InvalidOption: if the file cannot be written, or is a link
     """
     path = Path(file)
     try:
@@ -89,9 +89,9 @@ def replacing(file: str) -> Iterator[IO[bytes]]:
 
 
 def make(path: Path) -> None:
-    """Have a file there, empty if it is new; the mode of one that is there is left alone.
+    """Make an empty file if it is missing. An existing file keeps its content and its mode.
 
-    :raises OSError: if it cannot be made
+    :raises OSError: if the file cannot be made
     """
     target = Path(os.path.realpath(path))
     try:
@@ -101,7 +101,7 @@ def make(path: Path) -> None:
 
 
 def warn_of_mode(path: Path) -> None:
-    """Say in the log if a file is there that others than its owner may read or write."""
+    """Log a warning if other users than its owner may read or write a file."""
     mode = path.stat().st_mode
     if stat.S_ISREG(mode) and mode & 0o077:
         log.warning(

@@ -1,4 +1,4 @@
-"""Whatever holds rows, into calls: flattened, the rows of one call joined, mapped."""
+"""Turns anything that holds rows into calls: flattens it, joins the rows of one call, and maps them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 TRACED = ("CallProvider", "CallSessionId", "MediaId")
-"""What is read of an invalid row beside the parameters of the key."""
+"""The parameters that are read of an invalid row, besides those of the key."""
 
 
 def read(
@@ -32,14 +32,14 @@ def read(
     key: Sequence[str] | None = None,
     identify: Callable[[CallRecord], Claim] | None = None,
 ) -> Iterator[Item]:
-    """Whatever holds rows, as :func:`mapped` gives them.
+    """Read rows and map them, as :func:`mapped` does.
 
-    :param rows: any iterable of dicts, of rows of any type that has ``keys()``, or of :class:`CallRecord`; iterables
-        in it are flattened; one dict is one row; None is not a row
-    :param watch: given each row just before it becomes a call; what it returns is read in its place
-    :param key: the parameters that tell two calls apart, for invalid rows to have traces; None if they need none
+    :param rows: any iterable of dicts, of rows of any type that has ``keys()``, or of :class:`CallRecord`. Iterables
+        inside it are flattened. One dict is one row. None means no rows
+    :param watch: given each row just before it becomes a call; its return value is read instead of the row
+    :param key: the parameters that tell two calls apart, for the traces of invalid rows; None for no traces
     :param identify: gives each call its claim
-    :raises InvalidOption: at once, if ``rows`` is nothing that has rows, or holds something else in their place
+    :raises InvalidOption: at once, if ``rows`` does not hold rows, or holds something else in their place
     """
     each = with_names(rows if isinstance(rows, Spool) else flattened(iterable(rows)), mapping)
     join = None if mapping.preset is None else mapping.preset.join
@@ -55,12 +55,12 @@ def mapped(
     key: Sequence[str] | None = None,
     identify: Callable[[CallRecord], Claim] | None = None,
 ) -> Iterator[Item]:
-    """Each row as a call, as a rejection with every reason, or as one that is left out.
+    """Each row as a call, as a rejection with every reason, or as a row that is left out.
 
-    Says in the log which columns ``mapping`` names that no row had and, unless the rows are watched, which calls the
-    vendor's preset could not tell.
+    Logs which columns ``mapping`` names that no row had. Unless the rows are watched, it also logs which kinds of calls
+    the vendor's preset could not recognize.
 
-    :param rows: each with its number in the input, or what has come of it already
+    :param rows: each row with its number in the input, or its result if it has one already
     """
     traced = () if key is None else tuple(dict.fromkeys((*key, *TRACED)))
     to_trace = MOST_DEAD_LETTERS if traced else 0
@@ -88,19 +88,20 @@ def mapped(
             yield Skipped(number, omitted.call_session_id, omitted.reason)
     if unseen := mapping.unseen_columns:
         log.warning("mapping names columns that no row had: %s", ", ".join(map(repr, unseen)))
-    if watch is None and (untold := mapping.untold):  # A caller with a watch reports it beside what was seen.
-        log.warning("Calls of these kinds cannot be told, and are not left out: %s", "; ".join(untold))
+    if watch is None and (untold := mapping.untold):  # A caller that watches the rows reports this itself.
+        log.warning("Calls of these kinds cannot be recognized, and are not left out: %s", "; ".join(untold))
 
 
 def _traces(number: int, row: Any, mapping: CallMapping, names: Sequence[str]) -> Traces:
-    """What an invalid row is known by."""
+    """The traces that identify an invalid row."""
     values = mapping.values_of(row) if isinstance(row, Mapping) else {}
     return Traces(CallRecord.legible(values, names, mapping.conventions), _content(number, row, values))
 
 
 def _content(number: int, row: Any, values: Mapping[str, Any]) -> bytes:
-    """A digest of a row. What its mapping reads counts: other columns may hold when it was loaded."""
-    # Known by its place: an item that is not a dict, and a row with a value that cannot be had, or that has no text.
+    """A digest of the values that the mapping reads of a row: other columns may hold, say, the time of its loading."""
+    # Some rows are identified by their number: items that are not dicts, and rows with a value that cannot be read or
+    # written as text.
     with suppress(Exception):
         if isinstance(row, Mapping):
             told = {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What a person may have to act on: a line a rejected row in a file, and the commonest reasons for the log."""
+"""Collects what a person may have to act on: a line in a file for each rejected row, and the most frequent reasons."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _NOTEWORTHY = (*_TO_ACT_ON, RowOutcome.FILTERED)
 
 
 class Rejects:
-    """Takes note of every rejected row: its number, its ``CallSessionId`` and every reason, nothing else of it. Of
-    rows that are unknown, changed, filtered or not sent, it counts the reasons.
+    """Writes down every rejected row: its number, its ``CallSessionId`` and every reason, and nothing else of the row.
+    For rows that are unknown, changed, filtered or not sent, it only counts the reasons.
 
     A line has the keys ``row``, ``CallSessionId``, ``reason_code`` (a :class:`.ReasonCode`), ``reasons`` (sentences)
-    and ``problems``: of each problem of an invalid row its ``parameter`` and its ``code`` (a :class:`.ProblemCode`).
+    and ``problems``: for each problem of an invalid row, its ``parameter`` and its ``code`` (a :class:`.ProblemCode`).
 
-    A file that cannot be written is never worth a call: what goes wrong with it is kept in ``failure``, and is
-    an exception of any type, as object stores have their own.
+    A file that cannot be written must never stop a call. Its error is kept in ``failure``. It may have any type, as
+    object stores have exceptions of their own.
 
-    :param lines: where each is written as a line of JSON, or None; closed on leaving the context
+    :param lines: the file, with one line of JSON for each row, or None; closed when the context ends
     """
 
     def __init__(self, lines: TextIO | None = None) -> None:
@@ -37,7 +37,7 @@ class Rejects:
         self._reasons: Counter[tuple[RowOutcome, ReasonCode | ProblemCode, str]] = Counter()
 
     def note(self, row: Item, outcome: Outcome) -> None:
-        """Take note of a row, if it is one of those."""
+        """Note a row, if a person may have to act on it."""
         if outcome.state not in _NOTEWORTHY:
             return
         problems: tuple[Problem, ...] = row.problems if isinstance(row, Rejected) else ()
@@ -71,15 +71,16 @@ class Rejects:
     ) -> None:
         try:
             if self._lines is not None:
-                self._lines.close()  # Writes what is buffered; an object store's file is written only here.
+                self._lines.close()  # Flushes the buffer. An object store writes its file only here.
         except Exception as failure:
             self.failure = self.failure or failure
 
     def commonest(
         self, states: Collection[RowOutcome] = _TO_ACT_ON, count: int = 10
     ) -> list[tuple[RowOutcome, str, int]]:
-        """The commonest reasons, each begun with its code (of an invalid row, that of a problem), with what it led to
-        and the number of rows that it was given for.
+        """The most frequent reasons: how the rows ended, the reason with its code in front, and the number of rows.
+
+        For an invalid row, the code is the code of a problem.
         """
         reasons = (
             (state, f"{code}: {reason}", rows)

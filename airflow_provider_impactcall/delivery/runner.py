@@ -1,7 +1,7 @@
 """Rows in, report out: reads and maps in the caller's thread, sends on an event loop in a thread of its own.
 
-A caller's generator thus runs where it was made (database connections and Airflow's context are bound to a
-thread), and a signal that interrupts the caller never cuts through a request.
+So a caller's generator runs in the thread that made it: database connections and Airflow's context are bound to a
+thread. And a signal that interrupts the caller never interrupts a request.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 _ROWS_AHEAD = 1000
 
 _BATCH = 500
-# How long a batch waits to become a fuller one, as each costs a question to the ledger; and how often, while rows come.
+# Each batch costs a ledger query, so a batch waits so long for more rows, and so often as long as rows come.
 _LINGER_SECONDS = 0.005
 _MOST_LINGERING = 8
-# How long the reading thread blocks at most: a signal that comes just before it blocks is handled when it runs again.
+# The reading thread blocks at most so long: a signal that comes just before it blocks is handled once it runs again.
 _REACH_SECONDS = 0.5
 
 
@@ -49,11 +49,11 @@ def run(
     """Deliver every row and report.
 
     :param rows: as :func:`read` takes them
-    :param interrupt: the engine's; set here when the calling thread is interrupted, as by a signal or a timeout
-    :param attempts: where how long they take is added up
+    :param interrupt: the engine's event; set here when the calling thread is interrupted, as by a signal or a timeout
+    :param attempts: sums how long the attempts take
     :raises DeliveryAborted: when nothing can be delivered until a person changes something
-    :raises InvalidOption: if ``rows`` is nothing that has rows
-    :raises Exception: whatever reading ``rows`` raises, after what was read before has been delivered
+    :raises InvalidOption: if ``rows`` does not hold rows
+    :raises Exception: any error of reading ``rows``, after the rows that were read before it have been delivered
     """
     handover = _Handover()
     items = read(rows, mapping, key=writer.key, identify=writer.identify)
@@ -67,7 +67,7 @@ def run(
                         break  # The delivery has failed, and says why.
                     if engine.stopped and not isinstance(rows, Sized):
                         engine.report.unread = True
-                        break  # A generator may run for hours, and nothing of it would be sent.
+                        break  # A generator may run for hours, and none of its rows would be sent.
             except Exception:
                 handover.end()
                 _await(delivery)
@@ -85,16 +85,16 @@ def run(
 
 
 def _await(delivery: Future[DeliveryReport]) -> None:
-    """Wait for its end, within reach of an interruption."""
+    """Wait for the delivery's end, in steps, so that a signal can interrupt the wait."""
     while not delivery.done():
         wait([delivery], _REACH_SECONDS)
 
 
 class _Handover:
-    """Rows on their way from the reading thread to the event loop, in batches of whatever is ready.
+    """A queue of rows from the reading thread to the event loop, which takes all ready rows as a batch.
 
-    A row costs an append: the loop is called only while it waits for rows. Ending never waits, and may be done twice:
-    it must work while the reading thread is being interrupted.
+    A row costs only an append: the loop is woken only while it waits for rows. :meth:`end` never blocks, and may be
+    called twice: it must work while the reading thread is being interrupted.
     """
 
     def __init__(self) -> None:
@@ -102,11 +102,11 @@ class _Handover:
         self._changed = threading.Condition()
         self._ended = False
         self._abandoned = False
-        # How to call the loop, while it waits for rows.
+        # Wakes the event loop, while it waits for rows.
         self._call: Callable[[], object] | None = None
 
     def put(self, item: Item) -> bool:
-        """Hand a row over, as soon as there is room. False if rows are no longer wanted."""
+        """Add a row, as soon as there is room. False if no more rows are taken."""
         if len(self._items) >= _ROWS_AHEAD:
             with self._changed:
                 while not (self._abandoned or len(self._items) < _ROWS_AHEAD):
@@ -124,7 +124,7 @@ class _Handover:
         self._tell()
 
     def abandon(self) -> None:
-        """Say that no more rows are taken: otherwise a reading thread that waits for room would never end."""
+        """Say that no more rows are taken: without this, a reading thread that waits for room would never end."""
         with self._changed:
             self._abandoned = True
             self._changed.notify()
@@ -132,7 +132,7 @@ class _Handover:
     def _tell(self) -> None:
         call, self._call = self._call, None
         if call is not None:
-            with suppress(RuntimeError):  # The loop has come to its end.
+            with suppress(RuntimeError):  # The event loop may be closed.
                 call()
 
     async def batches(self) -> AsyncIterator[list[Item]]:
@@ -140,7 +140,7 @@ class _Handover:
         while True:
             told.clear()
             self._call = partial(loop.call_soon_threadsafe, told.set)
-            if not self._items and not self._ended:  # Asked after the call was left, so that none comes in between.
+            if not self._items and not self._ended:  # Checked after _call is set, so that no row is missed.
                 await told.wait()
             self._call = None
             await self._linger()
@@ -154,7 +154,7 @@ class _Handover:
             yield batch
 
     async def _linger(self) -> None:
-        """Let the batch become a fuller one."""
+        """Wait a moment for more rows, so that the batch becomes larger."""
         for _ in range(_MOST_LINGERING):
             before = len(self._items)
             if self._ended or before >= _BATCH:
@@ -173,4 +173,4 @@ async def _deliver(
                 lambda call: connections.send(endpoint.request(call)), writer, handover.batches(), attempts=attempts
             )
     finally:
-        handover.end()  # If that failed, a thread still waits for rows, and the loop would wait for it.
+        handover.end()  # After a failure, batches() may still wait for rows, and the event loop would wait for it.

@@ -1,4 +1,4 @@
-"""What people give in the place of rows: values without names, a page of an API, columns, JSON text."""
+"""Recognizes what people pass instead of rows: values without names, a page of an API, columns, JSON text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from airflow_provider_impactcall.records.sources import Row
 from airflow_provider_impactcall.records.unreadable import UnreadableRow
 
 _CELLS = (str, bytes, Number, Decimal, date, time, timedelta, UUID, type(None))
-# Among so many items, one has to be a row.
+# At least one of the first so many items has to be a row.
 _LOOKED_AT = 100
 _DEEPEST = 3
-# What tells a call from all others; a row that lacks all of it is something else.
+# These parameters tell a call from all others. A dict that lacks all three may be something else.
 _IDENTITY = frozenset({"CallSessionId", "CallerId", "EventDate"})
 _OF_A_PAGE = re.compile(
     r"(current|first|last|next|prev|previous|num|number|per|start|end)?_?(page|pages|paging|pagination|pageinfo|total|"
@@ -31,11 +31,11 @@ _OF_A_PAGE = re.compile(
 
 
 class Shapeless(UnreadableRow):
-    """What stands in the place of a row, and has no names that a mapping could read."""
+    """An item in the place of a row that has no names a mapping could read."""
 
 
 def flattened(rows: Iterable[Any]) -> Iterator[Any]:
-    """The rows of rows of rows: a mapped upstream arrives as a sequence of its tasks' results.
+    """The rows of nested iterables: the result of a mapped upstream task is a sequence of its tasks' results.
 
     A row of any type that names its values (``keys()``, or ``_asdict()``) becomes a dict. A list or tuple of values
     becomes a :class:`Shapeless`.
@@ -59,14 +59,14 @@ def flattened(rows: Iterable[Any]) -> Iterator[Any]:
 
 
 def names_values(row: Any) -> bool:
-    """Whether it is one row, whose values have names: that of any database's client, a named tuple."""
+    """Whether it is one row whose values have names, such as a database client's row or a named tuple."""
     return any(callable(getattr(row, method, None)) for method in ("keys", "_asdict")) and not isinstance(row, type)
 
 
 def iterable(rows: Any) -> Iterable[Any]:
-    """What has rows, or is one.
+    """An iterable of rows; a single row becomes a tuple of one row.
 
-    :raises InvalidOption: at once, if it is neither
+    :raises InvalidOption: at once, if ``rows`` neither holds rows nor is a row
     """
     if rows is None:
         return ()
@@ -82,11 +82,11 @@ def iterable(rows: Any) -> Iterable[Any]:
 
 
 def with_names(rows: Iterable[Any], mapping: CallMapping) -> Iterable[Any]:
-    """The rows, if at least one of the first hundred is one: an item that is not a row is then rejected alone.
+    """The rows, if at least one of the first hundred items is a row. Single items that are not rows are rejected alone.
 
     :param rows: as :func:`flattened` gives them. If they can be read again, and begin with a row, they are returned
         unchanged
-    :raises InvalidOption: if each of the first is something else, and a person has to give something else
+    :raises InvalidOption: if none of the first hundred items is a row: the message says what to pass instead
     """
     each = iter(rows)
     waiting: list[Any] = []
@@ -103,7 +103,7 @@ def with_names(rows: Iterable[Any], mapping: CallMapping) -> Iterable[Any]:
 
 
 def _problem_with(row: Any, mapping: CallMapping) -> str | None:
-    """What a row is instead of one, or None."""
+    """What an item is instead of a row; None if it is a row."""
     if isinstance(row, Shapeless):
         return row.problem
     if isinstance(row, (str, bytes)):
@@ -112,7 +112,7 @@ def _problem_with(row: Any, mapping: CallMapping) -> str | None:
 
 
 def _of_many(row: Row, mapping: CallMapping) -> str | None:
-    """Whether a dict holds many rows, and is not a row itself."""
+    """What a dict that holds many rows is; None if the dict is a row itself."""
     try:
         values = list(row.values())
         if len(values) > 1 and all(isinstance(value, Mapping) for value in values):
@@ -132,7 +132,7 @@ def _of_many(row: Row, mapping: CallMapping) -> str | None:
             where = "".join(f"[{name!r}]" for name in path) if named else "[...]"
             return f"is a page of an API, and not a row; give the rows in it: calls=page{where}"
     except Exception:
-        # It may be an object that fetches its values, and fails at that: which is said when it is read as a call.
+        # An object may fail to fetch its values; the failure is reported when the object is read as a call.
         return None
     return None
 
@@ -152,7 +152,7 @@ def _are_columns(values: Sequence[Any]) -> bool:
 
 
 def _lists_in(row: Row, deep: int = _DEEPEST) -> Iterator[tuple[tuple[Any, ...], Sequence[Any]]]:
-    """The lists of dicts in a row, and the empty ones, each with the names that lead to it; the nearest first."""
+    """The lists of dicts in a row, and its empty lists, each with its path of names; the least nested first."""
     for name, value in row.items():
         if isinstance(value, (list, tuple)) and (not value or isinstance(value[0], Mapping)):
             yield (name,), value
@@ -173,7 +173,7 @@ def _problems(row: Any, mapping: CallMapping) -> Set[str]:
 
 
 def _of_a_table(value: Any) -> str | None:
-    """What a table of pandas, Polars or Arrow is, and what to give for it; None if it is not a table."""
+    """Says of a table of pandas, Polars or Arrow what to pass instead; None if it is not a table."""
     if isinstance(value, type) or not hasattr(value, "columns"):
         return None
     for method, instead in (("to_dicts", "df.to_dicts()"), ("to_pylist", "table.to_pylist()")):
@@ -186,12 +186,12 @@ def _as_dict(row: Any) -> Any:
     try:
         return row._asdict() if callable(getattr(row, "_asdict", None)) else dict(row)
     except Exception as error:
-        # Only the type, as the text may quote the row's values.
+        # Only the type: the error's text may quote the row's values.
         return UnreadableRow(f"cannot be read: {type(error).__name__}", ProblemCode.UNREADABLE)
 
 
 def _without_names(row: Iterable[Any]) -> int | None:
-    """How many values a row without names has; None if these are rows."""
+    """The number of values of a row without names; None if the items are rows themselves."""
     if getattr(row, "ndim", None) == 1 and hasattr(row, "tolist"):  # of numpy
         row = row.tolist()
     if not isinstance(row, (list, tuple)) or not row or row[0] is None or not isinstance(row[0], _CELLS):
@@ -202,7 +202,7 @@ def _without_names(row: Iterable[Any]) -> int | None:
 
 
 def _as_text(text: str | bytes) -> str:
-    """What text is, without a word of it."""
+    """Describes a text that was passed, without quoting it."""
     start = text[:64].lstrip()[:1]
     if start in ("{", "[", b"{", b"["):
         return "JSON text; pass what it holds: json.loads(text)"

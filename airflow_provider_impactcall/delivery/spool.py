@@ -1,4 +1,4 @@
-"""Rows on disk, so that a slow endpoint never holds a warehouse's cursor open."""
+"""Keeps rows on disk, so that a slow endpoint never holds a warehouse's cursor open."""
 
 from __future__ import annotations
 
@@ -17,46 +17,47 @@ from airflow_provider_impactcall.records.columns import is_short
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 _Entry = tuple[int | None, Any]
-"""The number of a row's shape and its values, or None and whatever it is."""
+"""The number of a row's shape and the row's values; or None and the item itself."""
 
 _Block = tuple[int, list[Any]]
-"""Rows as they are written: the number of their shape and the values of each, or one of the numbers below and what that
-says.
+"""Rows as they are written: the number of their shape and the values of each row; or ``_MIXED`` or ``_APART``, and
+entries.
 """
 
-# Few enough for a row that is read by its place to cost little, and many enough for the others to share what it costs
-# to begin. What is written at once stays in a processor's cache.
+# Small blocks make it cheap to read one row by its place. Large blocks share the fixed cost among more rows. What is
+# written at once stays in the processor's cache.
 _ROWS_A_BLOCK = 16
 _BLOCKS_A_WRITE = 8
 _MOST_SHAPES = 1024
-# Entries, and entries each of which is pickled by itself.
+# The block holds entries; or it holds entries that are each pickled separately.
 _MIXED, _APART = -1, -2
 
 
 class Spool:
-    """Rows in a private file without a name, gone with the process: read as often as wanted, and any one by its place.
+    """Rows in a private file without a name, which vanishes with the process. They can be read any number of times, and
+    each by its place.
 
-    A row that is a dict is kept by its values, and its columns once for all rows that have the same. A mapping of any
-    other type becomes a dict. An item that is not a row is kept unchanged.
+    Of a dict, the values are kept; its columns are kept once for all rows with the same columns. A mapping of any other
+    type becomes a dict. An item that is not a row is kept unchanged.
 
-    :param columns: the names of all columns, in the order of what :meth:`write` is given; none if rows have columns of
-        their own. May be set later where rows are only added.
+    :param columns: the names of all columns, in the order of the values that :meth:`write` gets; empty if rows have
+        columns of their own. May be set later if rows are only added.
     """
 
     def __init__(self, columns: Collection[str] = ()) -> None:
         self.columns = columns
         self._file = tempfile.TemporaryFile(prefix="impactcall-")  # noqa: SIM115 - closed by __exit__
-        # Of each block of rows the place of the first, and where it begins in the file; and at last of what would be
-        # next.
+        # For each block, the place of its first row, and its offset in the file. The last items are those of the block
+        # that would come next.
         self._firsts = array("Q", [0])
         self._begins = array("Q", [0])
         self._shapes: list[tuple[Any, ...]] = []
         self._numbers: dict[tuple[Any, ...], int] = {}
 
     def write(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add rows, each with a value a column.
+        """Add rows, each with one value for each column.
 
-        :raises ValueError: if one has more values, or fewer
+        :raises ValueError: if a row has more or fewer values than there are columns
         """
         columns = tuple(self.columns)
         number = self._numbers.get(columns)
@@ -73,7 +74,7 @@ class Spool:
         self._store(blocks())
 
     def add(self, rows: Iterable[Any]) -> None:
-        """Add rows of any type, and what stands for rows."""
+        """Add rows of any type, and items that stand for rows."""
         entries = map(self._entry, rows)
 
         def blocks() -> Iterator[_Block]:
@@ -98,8 +99,8 @@ class Spool:
                     yield dict(zip(columns, values))  # noqa: B905 - see write
 
     def blocks(self) -> Iterator[tuple[tuple[Any, ...] | None, Sequence[Any]]]:
-        """All rows in their order, some at a time: the columns that they all have, and the values of each; or None, and
-        the rows.
+        """All rows in their order, in blocks: the columns that all rows of the block have, and the values of each row;
+        or None, and the rows.
         """
         for block in range(len(self._firsts) - 1):
             number, rows = self._read(block)
@@ -109,10 +110,11 @@ class Spool:
                 yield self._shapes[number], rows
 
     def by_place(self) -> Callable[[int], Any]:
-        """What gives a row by its place, from 0, as often as wanted; those beside the last one are held, and cost less.
+        """A function that gives a row by its place, from 0, any number of times. Rows near the last one cost less, as
+        their block is held in memory.
 
-        Asked twice for one row, it may give the same values, and not equal ones. It raises an :class:`IndexError` if
-        there are not so many.
+        Called twice for one row, it may give the same value objects, not copies. It raises an :class:`IndexError` if
+        there is no such row.
         """
         held, number, rows = -1, 0, list[Any]()
 
@@ -144,7 +146,7 @@ class Spool:
             try:
                 row = dict(row)
             except Exception:
-                return None, row  # It fetches its values, and fails at that: which is said when it is read as a call.
+                return None, row  # It fails to fetch its values; the failure is reported when it is read as a call.
         columns = tuple(row)
         number = self._numbers.get(columns)
         if number is None:
@@ -185,12 +187,12 @@ class Spool:
 def _written(block: _Block) -> bytes:
     stream = BytesIO()
     pickler = pickle.Pickler(stream, pickle.HIGHEST_PROTOCOL)
-    # It does not look for what rows hold twice: that takes half the time, as does what reads it again.
+    # Fast mode does not look for objects that rows hold twice. Writing and reading then take half the time.
     pickler.fast = True
     try:
         pickler.dump(block)
     except Exception:
-        # Drivers bring types of their own, and what pickle raises for them is anything.
+        # Drivers have types of their own, for which pickle may raise any exception.
         number, rows = block
         entries = rows if number == _MIXED else [(number, values) for values in rows]
         return pickle.dumps((_APART, [*map(_with_care, entries)]), pickle.HIGHEST_PROTOCOL)
@@ -198,8 +200,8 @@ def _written(block: _Block) -> bytes:
 
 
 def _with_care(entry: _Entry) -> bytes:
-    """An entry of a block that could not be written at once: one of them holds a value that holds itself, or that
-    cannot be written at all.
+    """Pickle one entry of a block that could not be written as a whole: some entry of it has a value that contains
+    itself, or that cannot be pickled.
     """
     number, content = entry
     if number is not None:
