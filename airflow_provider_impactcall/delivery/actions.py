@@ -305,7 +305,7 @@ def _patience() -> Retry:
 
 
 def _hide_account(record: logging.LogRecord) -> bool:
-    # urllib3 logs paths at DEBUG, and those of repeated requests as warnings. The paths contain the account.
+    # urllib3 logs every path at DEBUG, and the path of a repeated request as a warning. Paths contain the account.
     message = record.getMessage()
     hidden = _ACCOUNT.sub(r"\1***", message)
     if hidden != message:

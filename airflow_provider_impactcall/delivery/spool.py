@@ -47,7 +47,7 @@ class Spool:
     def __init__(self, columns: Collection[str] = ()) -> None:
         self.columns = columns
         self._file = tempfile.TemporaryFile(prefix="impactcall-")  # noqa: SIM115 - closed by __exit__
-        # For each block, the place of its first row, and its offset in the file. The last items are those of the block
+        # For each block, the place of its first row, and its offset in the file. The last items stand for the block
         # that would come next.
         self._firsts = array("Q", [0])
         self._begins = array("Q", [0])

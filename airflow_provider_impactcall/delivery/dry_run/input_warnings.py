@@ -250,7 +250,7 @@ class InputWarnings:
             yield InputWarning(
                 WarningCode.EVERY_CALL_ANSWERED,
                 self._calls,
-                "every call is an ANSWER: were no calls missed, or does CallStatus not show missed calls?",
+                "every call is an ANSWER: are there really no missed calls, or does CallStatus not show missed calls?",
             )
         if len(self._partners) == 1:
             yield InputWarning(

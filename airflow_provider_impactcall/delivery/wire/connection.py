@@ -21,8 +21,8 @@ class HungUp(ConnectionError):
 class Connection(asyncio.Protocol):
     """A connection, as a protocol of the event loop.
 
-    Four things close it: bytes that come while no request is in flight, as they are never an answer; an answer after
-    which it may not be kept; bytes that are not an answer; and a request whose time is up.
+    The connection is closed when bytes come while no request is in flight: they are never an answer. It is also closed
+    after an answer that does not let it be kept, after bytes that are not an answer, and when a request's time is up.
 
     :ivar closed: whether it can no longer be used
     :ivar answered: how many of its requests were answered

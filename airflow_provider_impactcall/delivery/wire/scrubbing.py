@@ -36,9 +36,9 @@ _LETTERS = re.compile(r"[a-z]{2,}")
 def scrubbed(message: str, private: Iterable[str]) -> str:
     """A message of the endpoint without the words that may be the call's own: at most 200 ASCII characters.
 
-    These words become ``*``: a word of a private value; a word that contains such a word, or is a part of one; every
-    word with a digit, as phone numbers have too many spellings to search for; and a word of more than 64 letters.
-    Single letters, other words and names of parameters stay.
+    A word of a private value becomes ``*``, and so does a word that contains such a word or is a part of one. Every
+    word with a digit becomes ``*``, as phone numbers have too many spellings to search for. So does a word of more than
+    64 letters. Single letters, other words and names of parameters stay.
 
     Only the first 4,096 characters of a message are read, without a word that is cut off there. They are compared with
     the first 2,048 characters of each private value.
