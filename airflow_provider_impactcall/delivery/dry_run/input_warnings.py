@@ -183,7 +183,7 @@ class InputWarnings:
                 WarningCode.ODD_OFFSET,
                 self._odd_offsets,
                 f"calls at an offset from UTC that is not a multiple of 15 minutes: {self._odd_offsets}. No place has "
-                "such an offset. Was a zone of pytz passed as tzinfo? That gives its local mean time",
+                "such an offset. Do not pass a zone of pytz as a tzinfo",
             )
         if self._in_summer:
             yield InputWarning(
