@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any
 
 _ROWS_A_CHUNK = 1_000
-# A spreadsheet computes a cell that begins with =, +, - or @; those of East Asia also accept the full-width forms. A
-# cell may also begin after a character that is a separator in another country, and after blanks. Quotes count as
+# A spreadsheet computes a cell that begins with =, +, - or @; in East Asia also with their full-width forms. A cell may
+# also begin after a character that is a separator in another country, and after blanks. Quotes count as
 # blanks, as they may enclose such a cell; invisible characters count as blanks, too.
 _FORMULA = re.compile(r'(^|[;,|\t\r\n\v\f])([\s"\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff]*)([=+\-@＝＋－＠﹦﹢﹣﹫])')
 

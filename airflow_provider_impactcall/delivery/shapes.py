@@ -86,7 +86,8 @@ def with_names(rows: Iterable[Any], mapping: CallMapping) -> Iterable[Any]:
 
     :param rows: as :func:`flattened` gives them. If they can be read again, and begin with a row, they are returned
         unchanged
-    :raises InvalidOption: if none of the first hundred items is a row: the message says what to pass instead
+    :raises InvalidOption: if the first hundred items hold no row, but something that is recognized: the message says
+        what to pass instead
     """
     each = iter(rows)
     waiting: list[Any] = []
