@@ -1,8 +1,8 @@
 """Finds the action of each call in impact.com's list, and what it proves.
 
 An action does not name the call's id, or any other value that only this call has. The two share campaign, action
-tracker, caller and the second of the call. Several calls may share all four: then only the number of their actions is compared. If
-that decides nothing, the match is ambiguous, and never guessed.
+tracker, caller and the second of the call. Several calls may share all four: then only the number of their actions is
+compared. If that decides nothing, the match is ambiguous, and never guessed.
 """
 
 from __future__ import annotations
