@@ -1,4 +1,4 @@
-"""What a call is: its 50 parameters, and how a row becomes one. No Airflow, no I/O."""
+"""A call's 50 parameters, and how a row becomes a call. No Airflow, no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters that columns give which are named like them."""
+"""Finds the columns that are named like a parameter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_impactcall.records.column_names import in_their_style
 
 @lru_cache(maxsize=64)
 def columns_by_parameter(columns: tuple[Any, ...]) -> Mapping[str, tuple[str, ...]]:
-    """The columns that are named like a parameter in any case or underscore style, by that."""
+    """The columns that are named like a parameter, in any case or underscore style, by parameter."""
     found: dict[str, tuple[str, ...]] = {}
     for column in columns:
         name = _BY_FOLDED_NAME.get(_folded(column)) if isinstance(column, str) else None
@@ -26,9 +26,9 @@ def columns_by_parameter(columns: tuple[Any, ...]) -> Mapping[str, tuple[str, ..
 def read_by_name(
     columns: tuple[Any, ...], sourced: frozenset[str]
 ) -> tuple[Sequence[tuple[str, str]], Sequence[Problem]]:
-    """The parameters that columns named like them give, each with its column, and those that two columns would give.
+    """The parameters with a column of their own name, each with its column, and a problem if two columns fit.
 
-    :param sourced: the parameters that have another source
+    :param sourced: the parameters with another source, which are skipped
     """
     found = {name: each for name, each in columns_by_parameter(columns).items() if name not in sourced}
     problems = tuple(

@@ -1,4 +1,4 @@
-"""The one table of impact.com's 50 call parameters; validation, documentation and tests derive from it."""
+"""The table of impact.com's 50 call parameters. Validation, documentation and tests are made from this one table."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _T = TypeVar("_T")
 
 
 class _Column(Generic[_T]):
-    """A parameter in the table that the class below is, and its value in a call.
+    """A parameter of :class:`CallRecord`: its row in the table on the class, its value on an instance.
 
-    :param lacking: what is wrong with a call that does not have it, or None if a call need not have it
+    :param lacking: the problem of a call without this parameter; None if the parameter may be absent
     """
 
     def __init__(self, kind: Kind[Any], description: str, lacking: str | None, *, required: bool) -> None:
@@ -56,7 +56,7 @@ def _required(kind: Kind[_T], description: str) -> _Column[_T]:
 
 
 def _demanded(kind: Kind[_T], description: str) -> _Column[_T]:
-    # impact.com's page does not require it; this package does, as its absence is dangerous.
+    # impact.com's page does not require this parameter. This package does: see the problem below.
     problem = "is missing, and impact.com would take that as ANSWER, an answered and payable call"
     return _Column(kind, description, problem, required=False)
 
@@ -71,16 +71,16 @@ def _optional(kind: Kind[_T | None], description: str) -> _Column[_T | None]:
 
 @final
 class CallRecord:
-    """One phone call, valid and in the form in which it leaves. It cannot be changed, and may be a key.
+    """One valid phone call, in the form in which it is sent. It is immutable and hashable.
 
-    Construct it from the parameters by name, with values as a warehouse holds them: numbers, text,
+    Construct it with the parameters by name. Values may have the types of a warehouse: numbers, text,
     ``datetime``, ``Decimal``, UUID. ``None``, NaN and ``''`` count as absent (except ``PhoneType=''``).
-    Its ``repr`` shows ``CallSessionId`` and nothing else of the call.
+    Its ``repr`` shows only the ``CallSessionId``.
 
     :raises InvalidCall: with every problem of the call at once
     """
 
-    # What leaves, by parameter in the order of impact.com's page, and of that what was given otherwise.
+    # _sent: the text to send by parameter, in the order of impact.com's page. _given: see as_given.
     __slots__ = ("_given", "_sent")
 
     _sent: dict[str, str]
@@ -146,12 +146,11 @@ class CallRecord:
     def of(
         cls, values: Mapping[str, Any], conventions: Conventions | None = None, fields: Sequence[Field] | None = None
     ) -> CallRecord:
-        """The call that these values are. A :class:`CallRecord` is taken as it is.
+        """A call from its values. A :class:`CallRecord` is returned unchanged.
 
         :param values: value by parameter name
         :param conventions: the zone of times without an offset, and the form of ``CallerId``
-        :param fields: of the parameters that values may have, as :func:`fields_of` gives them, so that no others are
-            looked for; any if None
+        :param fields: the only parameters to look for in ``values``, as :func:`fields_of` gives them; None for all
         :raises InvalidCall: with every problem of the call at once
         """
         if isinstance(values, CallRecord):
@@ -165,10 +164,10 @@ class CallRecord:
 
     @classmethod
     def of_texts(cls, sent: dict[str, str], given: Mapping[str, str]) -> CallRecord:
-        """The call of texts that the readers of its parameters gave, which nothing checks again.
+        """A call from texts that the readers of its parameters have made. The texts are not checked again.
 
-        :param sent: by parameter, in the order of impact.com's page; it is the call's own from now on
-        :param given: as :attr:`as_given` has it
+        :param sent: text by parameter, in the order of impact.com's page; the call keeps this dict, without a copy
+        :param given: see :attr:`as_given`
         """
         record = cls.__new__(cls)
         record._sent = sent
@@ -177,29 +176,32 @@ class CallRecord:
 
     @staticmethod
     def legible(values: Mapping[str, Any], names: Sequence[str], conventions: Conventions) -> dict[str, str]:
-        """What can be read of some parameters though others are wrong, as text; ``''`` for one that is absent.
+        """The text of some parameters of a call that may be invalid; ``''`` for an absent parameter.
 
         :param values: value by parameter name
-        :param names: of the parameters; one whose value is wrong is left out
+        :param names: the parameters to read; the result leaves out each whose value is wrong
         """
         return read_alone([_FIELDS[name] for name in names], values, conventions)
 
     @property
     def as_given(self) -> Mapping[str, str]:
-        """The text of parameters as it was given, of those that blanks or the like were taken off."""
+        """The original text of each parameter that lost something around it, such as blanks."""
         return self._given
 
     @property
     def sent(self) -> Mapping[str, str]:
-        """What :meth:`parameters` has, without a copy: only to be read."""
+        """The dict that :meth:`parameters` copies. Read it only; never change it."""
         return self._sent
 
     def parameters(self) -> dict[str, str]:
-        """The parameters that leave, as text, in the order of impact.com's page. Absent ones are left out."""
+        """The parameters to send, as text, in the order of impact.com's page. Absent parameters are left out."""
         return self._sent.copy()
 
     def key(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The values of the parameters that tell this call from another, as text; ``''`` for an absent one."""
+        """The values of the deduplication key's parameters, as text; ``''`` for an absent parameter.
+
+        :param names: the key's parameters
+        """
         sent = self._sent
         return tuple([sent.get(name, "") for name in names])
 
@@ -221,9 +223,11 @@ PARAMETERS: Mapping[str, Parameter] = {each.parameter.name: each.parameter for e
 
 
 def fields_of(names: Collection[str]) -> Sequence[Field]:
-    """What to read of calls that have no other parameters than these: them, what a call must have, and countries.
+    """The fields to read of calls that have only these parameters.
 
-    :param names: of the parameters, in any order
+    These are the named parameters, those that every call must have, and the countries of the phone numbers.
+
+    :param names: the parameters, in any order
     """
     return tuple(
         field
@@ -234,14 +238,14 @@ def fields_of(names: Collection[str]) -> Sequence[Field]:
 
 
 def nearest_parameter(name: str) -> str | None:
-    """The parameter whose name looks most like this one, or None if none comes near."""
+    """The parameter whose name is most similar to this one; None if no name is similar."""
     by_folded = {known.casefold(): known for known in PARAMETERS}
     close = difflib.get_close_matches(name.replace("_", "").casefold(), by_folded, n=1)
     return by_folded[close[0]] if close else None
 
 
 def no_parameter(name: str) -> str:
-    """What is wrong with a name that is not a parameter's, to be read after it, with the nearest parameter if any."""
+    """The problem of a name that is not a parameter, to be read after that name. It proposes a similar parameter."""
     near = nearest_parameter(name)
     return "is not one of impact.com's 50 parameters" + (f"; did you mean {near}?" if near else "")
 
@@ -259,7 +263,7 @@ def _fill(
 
 
 def _as_given(values: Mapping[str, Any], sent: Mapping[str, str]) -> Mapping[str, str]:
-    """The text of each value that lost something around it."""
+    """The text of each value that lost something around it; see :attr:`CallRecord.as_given`."""
     given: dict[str, str] = {}
     for name in _TELL_APART:
         text = sent.get(name)

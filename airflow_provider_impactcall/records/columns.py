@@ -1,7 +1,7 @@
-"""Which column of a row a name means, and what a path leads to in a column of JSON.
+"""Finds the column of a row that a name means, and the value that a path leads to in a column of JSON.
 
 Tools that load rows rename columns: to upper case, to snake case, and flattened, with ``a__b`` or ``a.b`` for ``b``
-within ``a``. So a name is compared without what such tools change.
+within ``a``. So names are compared in a form that such tools do not change.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from airflow_provider_impactcall.records.unreadable import UnreadableValue
 Row = Mapping[str, Any]
 
 ABSENT = object()
-"""Stands for a column that a row does not have."""
+"""The value of a column that a row does not have."""
 
 _PLACE = re.compile(r"-?[0-9]{1,9}")
 _LEVELS = re.compile(r"__|\.")
 _STYLE = re.compile(r"[\W_]+")
-# A longer text is not a column's name, or paths seldom lead into it: it must not stay in memory.
+# Longer texts are not cached: they are not column names, or paths seldom lead into them.
 _SHORT = 256
 _SHORT_KEYS = 1024
 _SHORT_JSON = 256 * 1024
@@ -33,11 +33,11 @@ _SHORT_HEADER = 16 * 1024
 
 
 class OpenedRow(dict[str, Any]):
-    """A row in which each column that is asked for also stands under the name that it is asked for by.
+    """A row that has each requested column under its requested name too.
 
-    :param row: what it holds, under those names too
-    :param aliases: the column that is meant, by such a name
-    :param within: the column of JSON that the call was found in, if it was in one
+    :param row: the values by column, and by requested name
+    :param aliases: the real column by requested name
+    :param within: the column of JSON in which the call was found, if any
     """
 
     def __init__(self, row: Row, aliases: Mapping[str, str], within: str | None = None) -> None:
@@ -47,11 +47,11 @@ class OpenedRow(dict[str, Any]):
 
 
 class Found(NamedTuple):
-    """Which columns names mean.
+    """The columns that requested names mean.
 
-    :param aliases: the column that is meant, by each name that is not a column's own
-    :param doubts: the columns that could be meant, by each name that could mean several
-    :param columns: all columns that there are
+    :param aliases: the column by requested name, for names that differ from their column
+    :param doubts: the possible columns, by each name that could mean several columns
+    :param columns: all columns of the row
     """
 
     aliases: Mapping[str, str]
@@ -68,9 +68,9 @@ class Found(NamedTuple):
 
 
 def styled(name: str) -> str:
-    """A name without its style: case and what parts its words, with a dot before each level of nesting.
+    """A name without its style: without case and word separators, and with a dot before each level of nesting.
 
-    A line before the first word stays: such columns are a loader's own, as ``_id`` beside ``id``.
+    A leading underscore stays: a loader names its own columns so, such as ``_id`` beside ``id``.
     """
     return _styled_again(name) if len(name) <= _SHORT else _styled(name)
 
@@ -85,15 +85,15 @@ _styled_again = lru_cache(maxsize=8192)(_styled)
 
 
 def is_short(columns: Iterable[Any]) -> bool:
-    """Whether what is found out about columns may be remembered by their names."""
+    """Whether a result for these columns may be cached by their names."""
     return sum(len(str(column)) for column in columns) <= _SHORT_HEADER
 
 
 def in_any_style(names: Iterable[str], columns: Iterable[Any], others: Iterable[Any] = ()) -> Found:
-    """The columns that names mean, whatever the style of either.
+    """The columns that names mean. The style of names and columns does not matter.
 
-    :param names: as they are asked for; of a path, the column that it begins with is asked for too
-    :param others: columns that are meant only by a name which none of ``columns`` could be meant by
+    :param names: the requested names; for a path, its first column is requested too
+    :param others: further columns, for names that fit none of ``columns``
     """
     wanted = with_heads(names)
     columns, others = list(columns), list(others)
@@ -103,7 +103,7 @@ def in_any_style(names: Iterable[str], columns: Iterable[Any], others: Iterable[
     for there in (_by_style(columns), _by_style(others)):
         left = [name for name in wanted if name not in aliases and name not in doubts]
         taken: set[str] = set()
-        # Nested names are also written as if they had one level, which is less sure.
+        # A second pass takes nested names as if they had one level. That is less sure, so it comes last.
         for flat in (False, True):
             by_style = _flattened(there) if flat else there
             for name in left:
@@ -123,9 +123,11 @@ def in_any_style(names: Iterable[str], columns: Iterable[Any], others: Iterable[
 
 
 def unwrapped(columns: Iterable[Any], wrapper: str) -> Mapping[str, Sequence[str]]:
-    """The columns that a loader made of an object in a column (``call__uuid`` of ``call``), by their names in it.
+    """The columns that a loader made from an object in one column, by their names in that object.
 
-    :param wrapper: the column that the object was in
+    Example: of an object ``call``, the column ``call__uuid`` by the name ``uuid``.
+
+    :param wrapper: the column that held the object
     """
     found: dict[str, list[str]] = {}
     for column in columns:
@@ -136,9 +138,9 @@ def unwrapped(columns: Iterable[Any], wrapper: str) -> Mapping[str, Sequence[str
 
 
 def in_any_case(names: Iterable[str], columns: Sequence[Any], aliases: Mapping[str, str]) -> Found:
-    """The columns that names mean which differ from them in case alone. A name that is a column's own means that one.
+    """The columns whose names differ from the requested names only in case. An exact match is not listed.
 
-    :param aliases: columns that are others under another name
+    :param aliases: the real column, by a column that only repeats it under another name
     """
     known = set(columns)
     by_case: dict[str, list[str]] = {}
@@ -164,19 +166,19 @@ def in_any_case(names: Iterable[str], columns: Sequence[Any], aliases: Mapping[s
 
 
 def with_heads(names: Iterable[str]) -> Sequence[str]:
-    """Names, and of each path also the column that it begins with."""
+    """The names, and for each path also its first column."""
     return list(dict.fromkeys(part for name in names for part in (name, name.partition(".")[0])))
 
 
 def is_among(column: str, columns: Collection[str]) -> bool:
-    """Whether a column is there, or the one that a dotted path begins with."""
+    """Whether the columns contain this column or, for a dotted path, the path's first column."""
     return column in columns or column.partition(".")[0] in columns
 
 
 def named_row(row: Any) -> Any:
-    """A row of any type that has names, as a mapping; anything else as it is.
+    """A row of any type with column names, as a mapping; any other value unchanged.
 
-    :raises Exception: whatever the row raises when it is asked for its values
+    :raises Exception: any error of the row itself when its values are read
     """
     if isinstance(row, Mapping):
         return row
@@ -188,30 +190,32 @@ def named_row(row: Any) -> Any:
 
 
 def near(name: str, columns: Iterable[Any]) -> str | None:
-    """The column that looks most like a name; None if none comes near."""
+    """The column whose name is most similar to a name; None if no column is similar."""
     by_style = {styled(column): column for column in columns if isinstance(column, str)}
     found = difflib.get_close_matches(styled(name), by_style, n=1, cutoff=0.7)
     return by_style[found[0]] if found else None
 
 
 def hint(name: str, columns: Iterable[Any]) -> str:
-    """The nearest column, to be read after a name that no column has; nothing if none comes near, or may be shown."""
+    """A proposal to be read after a name that no column has: the most similar column. ``''`` if no column is similar,
+    or if column names must not be shown.
+    """
     every = list(columns)
     found = near(name, every) if may_be_shown(map(str, every)) else None
     return "" if found is None else f" (did you mean {found!r}?)"
 
 
 def but_nulls(value: Any, nulls: Collection[str]) -> Any:
-    """A value, or None in the place of a word that stands for nothing."""
+    """The value; None if it is a word that stands for nothing, such as ``NULL``."""
     return None if isinstance(value, str) and normalize.bare(value) in nulls else value
 
 
 def led_to(value: Any, steps: Sequence[str]) -> Any:
-    """What a path leads to; None if it leads nowhere. A key may be of another style if no other could be meant."""
+    """The value at the end of a path; None if there is none. A key may differ in style if only one key fits."""
     for step in steps:
         if type(value) is not dict:
             if value is None or type(value) is UnreadableValue:
-                return value  # Nobody knows whether there is anything in it.
+                return value  # An unreadable value stays: its reader reports it.
             value = from_json(value)
         if type(value) is dict or isinstance(value, Mapping):  # the common case, for speed
             inner = value.get(step, ABSENT)
@@ -224,13 +228,13 @@ def led_to(value: Any, steps: Sequence[str]) -> Any:
 
 
 def object_in(value: Any) -> Mapping[str, Any] | None:
-    """The JSON object that a value is or, being text, holds; None if there is none."""
+    """The value if it is a JSON object, or the object in its JSON text; None for any other value."""
     found = from_json(value)
     return found if isinstance(found, Mapping) else None
 
 
 def from_json(value: Any) -> Any:
-    """The list or object that a value holds, being JSON text; any other value as it is."""
+    """The list or object in a value of JSON text; any other value unchanged."""
     if type(value) is dict:  # the common case, for speed
         return value
     if type(value) is str and len(value) <= _SHORT_JSON and value[:1] == "{":  # the next common one
@@ -241,7 +245,7 @@ def from_json(value: Any) -> Any:
     return value
 
 
-# Remembered, since the paths of a mapping lead into the same text of a row one by one.
+# Cached: several paths of a mapping lead into the same text of a row, one after the other.
 _parsed_again = lru_cache(maxsize=4)(normalize.json_of)
 
 
@@ -265,7 +269,7 @@ def _meant(keys: tuple[Any, ...], step: str) -> Sequence[str]:
     return [key for key in keys if isinstance(key, str) and styled(key) == style]
 
 
-# Objects of one kind have the same keys in row after row.
+# Cached: objects of one kind have the same keys in row after row.
 _meant_again = lru_cache(maxsize=512)(_meant)
 
 

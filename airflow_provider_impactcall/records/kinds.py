@@ -1,4 +1,4 @@
-"""How each kind of parameter is read, and what impact.com's page says of it."""
+"""How each kind of parameter is read, and what impact.com's page says about it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class CallStatus(StrEnum):
-    """How a call ended. impact.com takes a call without one as ``ANSWER``, so this package never omits it."""
+    """How a call ended. impact.com takes a missing status as ``ANSWER``, so this package always sends one."""
 
     UNKNOWN_CALLERID = "UNKNOWN_CALLERID"
     CONGESTION = "CONGESTION"
@@ -31,11 +31,11 @@ class CallStatus(StrEnum):
 
 
 class Conventions(TypedDict, total=False):
-    """What a value alone does not say.
+    """Settings that values are read with.
 
-    :param timezone: the zone of times without an offset; without it they are refused
-    :param caller_id_format: ``national`` (the default) or ``e164``: how a NANP ``CallerId`` leaves
-    :param clock: gives the time in seconds since the epoch; the system's if it is left out
+    :param timezone: the zone of times without an offset; without this setting, such times are refused
+    :param caller_id_format: ``national`` (the default) or ``e164``: the form in which a NANP ``CallerId`` is sent
+    :param clock: gives the time in seconds since the epoch; the system's clock by default
     """
 
     timezone: tzinfo | None
@@ -44,11 +44,11 @@ class Conventions(TypedDict, total=False):
 
 
 class Beside(NamedTuple):
-    """What some values need to be read.
+    """The context that some values need to be read.
 
-    :param given: the call's values by parameter, as they were given
-    :param found: the text of the parameters before this one, of those that could be read
-    :param conventions: how values are to be read
+    :param given: the call's original values by parameter
+    :param found: the text by parameter, for those parameters before this one that could be read
+    :param conventions: the settings to read with
     """
 
     given: Mapping[str, Any]
@@ -59,17 +59,17 @@ class Beside(NamedTuple):
 class Kind(NamedTuple, Generic[T_co]):
     """What parameters of one kind have in common.
 
-    :param read: makes of a value that is not absent the one that leaves, or None if nothing is to leave; raises
-        :class:`.UnfitValue` only
-    :param needs_others: whether that takes a :class:`Beside` too
-    :param whole: whether what leaves is a whole number
+    :param read: turns a value that is not absent into the value to send, or into None to send nothing; raises only
+        :class:`.UnfitValue`
+    :param needs_others: whether ``read`` takes a :class:`Beside` too
+    :param whole: whether the value to send is a whole number
     :param type: impact.com's placeholder: ``integer``, ``number`` or ``string``
     :param limit: the most characters, or None
     :param allowed: the only words, or empty
-    :param number: of a country, the parameter of its number, which tells the country if the value is absent
-    :param blanks_stay: whether text of nothing but blanks is a value; else it is as good as absent
-    :param may_be_empty: whether text of no characters is a value
-    :param tells_apart: whether it tells calls apart, so that blanks around it mean nothing
+    :param number: for a country, the parameter of its phone number, which shows the country if the value is absent
+    :param blanks_stay: whether text of only blanks is a value; otherwise it counts as absent
+    :param may_be_empty: whether the empty text is a value
+    :param tells_apart: whether it may be part of a deduplication key, so that blanks around it are removed
     """
 
     read: Callable[..., T_co]
@@ -85,8 +85,8 @@ class Kind(NamedTuple, Generic[T_co]):
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a value is text of nothing but blanks."""
-    return issubclass(type(value), str) and not normalize.bare(value)  # Its class may be what it says it is.
+    """Whether a value is text of only blanks."""
+    return issubclass(type(value), str) and not normalize.bare(value)  # isinstance() trusts a fake __class__.
 
 
 def _limited_text(value: Any) -> str:
@@ -97,10 +97,10 @@ def _limited_text(value: Any) -> str:
 
 
 def _identifier(longest: int, why: str) -> Callable[[Any], str]:
-    """A reader of what tells calls apart.
+    """A reader of ids and of other text that tells calls apart.
 
-    :param longest: in characters
-    :param why: no more
+    :param longest: the most characters
+    :param why: the reason for this limit, the end of a message
     """
 
     def read(value: Any) -> str:
@@ -122,7 +122,7 @@ def _too_long(spelled: str, longest: int, why: str) -> normalize.UnfitValue:
 
 
 def readable_id(value: Any) -> str | None:
-    """An id as it is shown beside a row that may be wrong; None if the value is not an id."""
+    """The id to show with a row that may be invalid; None if the value is not an id."""
     try:
         spelled = normalize.identifier(value)
         return spelled if 0 < len(spelled) <= LONGEST_ID else None
@@ -153,20 +153,20 @@ def _called_number(value: Any, beside: Beside) -> str:
 
 
 def _country_beside(number: Any, value: Any) -> str | None:
-    """The country that is given beside a number, and may be needed to read it; None if it is not a country."""
+    """The country given for a number, which may be needed to read the number; None if it is not a country."""
     if value is None or (type(value) is str and value in normalize.REGIONS):
         return value
     if type(value) is DerivedElse:
         try:
             alone = normalize.phone_number(number)
         except ValueError:
-            return value.country  # The number alone cannot be read.
-        # Ten digits of another country, as France's are.
+            return value.country  # The number cannot be read without a country.
+        # Ten digits may be a number of another country, such as France.
         return value.country if normalize.is_no_nanp(alone) else None
     try:
         return None if normalize.is_absent(value) else normalize.country(value)
     except ValueError:
-        return None  # The country's own parameter says so.
+        return None  # The country's own parameter reports the problem.
 
 
 def _country_of(number: str, derive: Callable[[str], str | None]) -> Callable[[Any, Beside], str]:
@@ -179,7 +179,7 @@ def _country_of(number: str, derive: Callable[[str], str | None]) -> Callable[[A
                     raise
             value = None
         if number not in beside.found:
-            return ""  # The number itself is wrong or missing, and that is the problem to report.
+            return ""  # The number is wrong or missing, and that is the problem to report.
         derived = derive(beside.found[number])
         if derived is None and value is not None:
             if normalize.is_no_nanp(beside.found[number]):
@@ -204,7 +204,7 @@ def _talk_duration(value: Any, beside: Beside) -> int:
     talk = normalize.seconds(value)
     call = beside.found.get("CallDuration")
     if call is not None and talk > int(call):
-        # Without the figures: one may be a phone number.
+        # The message has no figures: one may be a phone number in the wrong column.
         raise normalize.UnfitValue("must not exceed CallDuration", ProblemCode.LONGER_THAN_THE_CALL)
     return talk
 
@@ -212,17 +212,17 @@ def _talk_duration(value: Any, beside: Beside) -> int:
 _LIMIT = 64
 _WHY_64 = " (impact.com: 64 character UTF-8)"
 LONGEST_ID = 1000
-"""Characters of a ``CallSessionId``, and of a ``VendorEventId``, which may tell calls apart in its place.
+"""The most characters of a ``CallSessionId``, and of a ``VendorEventId``, which may tell calls apart instead of it.
 
-impact.com's page has no limit; the ledger, which keeps the former, has.
+impact.com's page gives no limit. The limit is the ledger's, which stores the ``CallSessionId``.
 """
 COUNTRY_OF = {"CallerId": "CallerPhoneNumberCountry", "CalledPhoneNumber": "CalledPhoneNumberCountry"}
 _STATUSES = tuple(status.value for status in CallStatus)
 _PHONE_TYPES = ("Landline", "Mobile", "")
-# A company's own numbers are few, and come in call after call; a caller's must not stay in memory.
+# Called numbers are few and come again and again, so they are cached. Callers' numbers must not stay in memory.
 _country_of_a_called_number = lru_cache(maxsize=1024)(normalize.country_of)
 nanp_called = lru_cache(maxsize=1024)(normalize.nanp)
-"""As :func:`.normalize.nanp`, of a called number."""
+"""As :func:`.normalize.nanp`, cached, for called numbers only."""
 
 INTEGER = Kind(normalize.whole_id, whole=True, type="integer")
 NUMBER = Kind(normalize.number, type="number")
@@ -232,12 +232,12 @@ TALK_SECONDS = Kind(_talk_duration, needs_others=True, whole=True, type="integer
 TEXT = Kind(normalize.text, blanks_stay=True)
 LISTED_TEXT = Kind(normalize.listed_text, blanks_stay=True)
 TEXT_64 = Kind(_limited_text, limit=_LIMIT, blanks_stay=True)
-# Blanks around what tells calls apart mean nothing; those around other text leave as they are.
+# Blanks around an id mean nothing and are removed; blanks around other text are sent as they are.
 _read_id = _identifier(LONGEST_ID, ": the ledger keeps it")
 SESSION_ID = Kind(_read_id, blanks_stay=True, tells_apart=True)
 EVENT_ID = Kind(_read_id, tells_apart=True)
 PROVIDER = Kind(_identifier(_LIMIT, _WHY_64), limit=_LIMIT, blanks_stay=True, tells_apart=True)
-# impact.com's page calls Zip an integer; as one it would lose the zero of 02139 and every Canadian code.
+# impact.com's page calls Zip an integer. As an integer, 02139 would lose its zero, and no Canadian code could be sent.
 ZIP = Kind(normalize.text, type="integer", blanks_stay=True)
 TIME = Kind(_event_date, needs_others=True)
 CALLER = Kind(_caller_id, needs_others=True, limit=_LIMIT)

@@ -1,4 +1,4 @@
-"""A row into a call, or every reason why not."""
+"""Turns a row into a call, or gives every reason why the row is not a call."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _OF_A_CONNECTION = {
 class CallMapping:
     """How a row becomes the parameters of a call.
 
-    A parameter's value comes from ``mapping`` or ``constants``, else from the vendor's preset, else (without a preset)
-    from a column named like it in any case or underscore style (``CampaignId``, ``campaign_id``, ``CAMPAIGNID``); a
-    call that then lacks it takes it from ``defaults``. Other columns are ignored. A column that ``mapping`` names may
-    differ from the row's in case, and one that a preset names in case and style.
+    A parameter's value comes from ``mapping`` or ``constants``, else from the vendor's preset. Without a preset, it
+    comes from a column of the same name, in any case or underscore style (``CampaignId``, ``campaign_id``,
+    ``CAMPAIGNID``). If the call still lacks the parameter, ``defaults`` gives it. Other columns are ignored. Column
+    names in ``mapping`` may differ from the row's in case; column names in a preset, in case and style.
 
     :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a dict
         such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources` for all of them
@@ -64,12 +64,12 @@ class CallMapping:
     :param defaults: parameter name to the value of calls that lack it; a connection's ``campaign_id`` and such
     :param vendor: the name of a preset, or a preset
     :param prefiltered: the guards of the preset, ``direction`` or ``ended``, that the rows have passed already: rows
-        need not have the columns that tell them
-    :param nulls: the words that stand for nothing, wherever a column holds one alone
-    :param clock: gives the time in seconds since the epoch: no call is of a time more than a day after it
+        need not have the columns of these guards
+    :param nulls: words that stand for nothing when they are the whole value of a column, such as ``NULL``
+    :param clock: gives the time in seconds since the epoch; a call more than a day after it is invalid
     :ivar asked_for: the columns that ``mapping`` and the preset name, whether or not a row needs them
-    :raises InvalidOption: with every name that is not one of the 50 parameters (and the nearest that is), every
-        parameter with two sources, every invalid source, and, with a preset, every required parameter without one
+    :raises InvalidOption: with every name that is not one of the 50 parameters (and the most similar parameter), every
+        parameter with two sources, every invalid source, and, with a preset, every required parameter without a source
     """
 
     def __init__(
@@ -122,11 +122,11 @@ class CallMapping:
         self.conventions = Conventions(timezone=zone(timezone), caller_id_format=caller_id_format, clock=clock)
 
     def record(self, row: Row | CallRecord, watch: Callable[[Row], Row] | None = None) -> CallRecord:
-        """The call that a row is. A :class:`CallRecord` is taken as it is.
+        """The call of a row. A :class:`CallRecord` is returned unchanged.
 
-        A function of the row may be asked a second time of one that is not a call, for what is wrong with it.
+        For a row that is not a valid call, a function of the row may be called twice: the second time to explain.
 
-        :param watch: given the row as it is read; what it returns is read in its place
+        :param watch: called with the opened row; the row that it returns is read instead
         :raises CallLeftOut: if the vendor's preset leaves such calls out
         :raises InvalidCall: with every problem of the row at once
         """
@@ -155,7 +155,7 @@ class CallMapping:
         except normalize.UnfitValue as error:
             raise InvalidCall((Problem("row", error.code, str(error)),), self._session_id(cast("Row", row))) from None
         except Exception as error:
-            # A row may be an object that fetches its values; only the type, as the text may quote them.
+            # A row may be an object that fetches its values. The error's text may quote them: show only its type.
             message = f"cannot be read: {type(error).__name__}"
             raise InvalidCall((Problem("row", ProblemCode.UNREADABLE, message),)) from None
         try:
@@ -172,7 +172,7 @@ class CallMapping:
         raise InvalidCall(tuple(problems), readable_id(values.get("CallSessionId")))
 
     def opened(self, row: Row) -> Row:
-        """A row as the preset opens it, with nothing where a word stands for that.
+        """The row as the preset opens it, with None for each word of ``nulls``.
 
         :raises UnfitValue: if two columns could be meant by one of the preset's names
         """
@@ -184,17 +184,17 @@ class CallMapping:
         return OpenedRow({name: but_nulls(value, self._nulls) for name, value in row.items()}, aliases, within)
 
     def opens(self, columns: tuple[Any, ...]) -> bool:
-        """Whether a row with these columns may be another once it is opened."""
+        """Whether opening a row with these columns may change it."""
         return bool(self._nulls) or (self.preset is not None and self.preset.opens(columns))
 
     def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
-        """What gives the call of a row with these columns, from its values; None if the row has to be opened."""
+        """A function from the values of a row with these columns to its call's id; None if rows need opening first."""
         return None if self._nulls or self.preset is None else self.preset.call_from(columns)
 
     def values_of(self, row: Row, watch: Callable[[Row], Row] | None = None) -> Mapping[str, Any]:
-        """A row's values by parameter, as they are before they are read; those that cannot be had are left out.
+        """A row's raw values by parameter. Values that cannot be read from the row are left out.
 
-        :param watch: as :meth:`record` has it
+        :param watch: see :meth:`record`
         """
         try:
             row, plan = self._opened(row)
@@ -203,24 +203,24 @@ class CallMapping:
             return _NOTHING
 
     def sourced(self, columns: Iterable[str]) -> set[str]:
-        """The parameters that rows with these columns have a source for."""
+        """The parameters that have a source in rows with these columns."""
         by_name = () if self.preset is not None else columns_by_parameter(tuple(columns))
         return {*self._own, *self._inherited, *self.constants, *self.defaults, *by_name}
 
     @property
     def unseen_columns(self) -> list[str]:
-        """The columns that ``mapping`` names and that no row had which was read so far."""
+        """The columns that ``mapping`` names and that no row has had so far."""
         return sorted(self._unseen or ())
 
     @property
     def untold(self) -> list[str]:
-        """Of the calls that the preset leaves out, those that no column told of any row that was read so far."""
+        """The preset's filters that could not work so far, as no row had a column for them, in words."""
         return sorted(self._untold or ())
 
     def problems_with(self, columns: Sequence[str], first: Row | None = None) -> list[str]:
-        """What would keep every row with these columns from being a call.
+        """The problems that make every row with these columns an invalid call.
 
-        :param first: the first of the rows, which shows whether a column holds the calls as JSON
+        :param first: the first row, which shows whether a column holds the calls as JSON
         """
         opened: set[str] = set(columns)
         problems: list[str] = []
@@ -229,7 +229,7 @@ class CallMapping:
             problems += [f"vendor: a call {doubt}" for doubt in doubts]
             found = self._first(first)
             if isinstance(found, OpenedRow) and found.within is not None:
-                opened = set(found)  # Of columns within it, each row has its own.
+                opened = set(found)  # Other rows may have other keys here: one row cannot show a missing guard.
             elif known or found is not None:
                 lacking = self.preset.missing_guards(opened, self._prefiltered)
                 problems += [f"vendor: a call {each}" for each in lacking]
@@ -251,15 +251,15 @@ class CallMapping:
         try:
             return None if row is None or self.preset is None else self.preset.opened(row)
         except Exception:
-            return row  # Its problem is reported when the row is read.
+            return row  # The problem is reported when the row is read.
 
     def missing_columns(self, columns: Collection[str]) -> list[str]:
-        """The columns that ``mapping`` names and that are not among these."""
+        """The columns that ``mapping`` names and that are missing here."""
         named = (column for reader in self._own.values() for column in reader.columns())
         return [column for column in dict.fromkeys(named) if not is_among(column, columns)]
 
     def _opened(self, row: Row) -> tuple[Row, Plan]:
-        """A row with all columns under the names by which they are asked for, and what they are."""
+        """The row with each column under its requested name, and the plan for its columns."""
         columns = tuple(row)
         plan = self._plans.get(columns)
         if plan is None or (
@@ -277,7 +277,7 @@ class CallMapping:
         return row, plan
 
     def _planned(self, row: Row, columns: tuple[Any, ...]) -> Plan:
-        """What columns are to the mapping; found once for each shape of rows."""
+        """The plan for rows with these columns, made once for each set of columns."""
         by_name: Sequence[tuple[str, str]] = ()
         problems: list[Problem] = []
         if self.preset is None:
@@ -298,7 +298,7 @@ class CallMapping:
         unopened = None
         if self.preset is not None and not self._nulls and all(map(tells_columns, self._own_sources)):
             unopened = self.preset.unopened(columns, self.asked_for)
-        # A default in the place of a column that is misspelled would credit another program.
+        # A default must not hide a misspelled column: the call would be credited to another program.
         defaults = [
             (name, default)
             for name, default in self.defaults.items()
@@ -320,7 +320,7 @@ class CallMapping:
         fields = [_OF_A_CONNECTION[name] for name in missing if name in _OF_A_CONNECTION]
         or_there = f", or the connection's {', '.join(fields)}" if fields else ""
         hints = [f"{name}: {found!r}" for name in missing if (found := near(name, columns)) is not None]
-        why += f" (near is {', '.join(hints)})" if hints else ""
+        why += f" (similar: {', '.join(hints)})" if hints else ""
         return [f"{', '.join(missing)}: no source, as {why}; give one in mapping or constants{or_there}"]
 
     def _values(self, row: Row, plan: Plan, reading: Reading) -> tuple[dict[str, Any], list[Problem]]:
@@ -340,7 +340,7 @@ class CallMapping:
             except CallLeftOut as left_out:
                 raise CallLeftOut(left_out.reason, self._session_id(row)) from None
             except Exception as error:
-                # Only the type: what a callable says may quote the row.
+                # Only the type of the error: its text may quote the row.
                 message = f"could not be computed: its mapping raised {type(error).__name__}"
                 problems.append(Problem(name, ProblemCode.MAPPING_FAILED, message))
         for name, default in reading.defaults:
@@ -374,7 +374,7 @@ def _read_by(
         try:
             readers[name] = reader_of(source, inherited.get(name), nulls)
             if name not in COUNTRY_OF.values() and derives(source):
-                problems.append(f"mapping: {name} has derived_else, which only a number's country can be")
+                problems.append(f"mapping: {name} has derived_else, which only the country of a number may have")
         except InvalidOption as error:
             problems.append(f"mapping: {name} {error}")
     return readers, problems

@@ -1,4 +1,4 @@
-"""What the options of a mapping must be."""
+"""Checks the options of a mapping."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from airflow_provider_impactcall.records.call_record import PARAMETERS, no_param
 from airflow_provider_impactcall.records.vendors import GUARDS, VendorPreset
 
 MOST_PARTS = 100_000
-"""The parts of a mapping: its sources, and all that is in them."""
+"""The most parts of a mapping: its sources, and everything inside them."""
 
 DEEPEST = 50
-"""The levels of sources in sources, which are read by calls in calls."""
+"""The most levels of sources inside sources: each level is a nested function call when a row is read."""
 
 
 def is_small(document: Any, *, lookups: bool = True) -> bool:
-    """Whether a mapping is within these bounds, once each alias of YAML's is what it stands for, which may be many.
+    """Whether a mapping is within these bounds. A YAML alias counts as often as it is used, with all of its content.
 
-    :param lookups: whether the tables of lookups count, which may be of as many entries as a database has
+    :param lookups: whether the tables of lookups count; these may be as large as a table of a database
     """
     ahead = [(document, 1)]
     seen = 0
@@ -41,7 +41,7 @@ def is_small(document: Any, *, lookups: bool = True) -> bool:
 
 
 def refuse_large(mapping: Mapping[str, Any]) -> None:
-    """Refuses a mapping that is not small, whatever the size of its lookups.
+    """Refuses a mapping that exceeds the bounds. The size of its lookups does not count.
 
     :raises InvalidOption: with the bounds
     """
@@ -50,7 +50,7 @@ def refuse_large(mapping: Mapping[str, Any]) -> None:
 
 
 def passed_of(prefiltered: Any, preset: VendorPreset | None) -> tuple[Collection[str], list[str]]:
-    """The guards that rows have passed, and what is wrong with them."""
+    """The guards that rows have passed, and the problems of this option."""
     if prefiltered is None:
         return (), []
     if isinstance(prefiltered, str) or not isinstance(prefiltered, Collection):
@@ -66,7 +66,7 @@ def passed_of(prefiltered: Any, preset: VendorPreset | None) -> tuple[Collection
 
 
 def nulls_of(nulls: Any) -> tuple[Collection[str], list[str]]:
-    """The words that stand for nothing, and what is wrong with them."""
+    """The words that stand for nothing, and the problems of this option."""
     if nulls is None:
         return (), []
     if isinstance(nulls, str) or not isinstance(nulls, Collection):

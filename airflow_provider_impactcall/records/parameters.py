@@ -1,4 +1,4 @@
-"""What is known of a parameter, and the one loop that reads a call's values: into text, or every reason why not."""
+"""The facts about a parameter, and the loop that reads a call's values into text or into problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_impactcall.records.kinds import Beside, Conventions, Kind,
 
 
 class Parameter(NamedTuple):
-    """What is known of one parameter.
+    """The facts about one parameter.
 
     :param name: impact.com's spelling
     :param type: impact.com's placeholder: ``integer``, ``number`` or ``string``
@@ -31,19 +31,19 @@ class Parameter(NamedTuple):
 
 
 Field = tuple[str, Callable[..., Any], bool, str | None, Kind[Any]]
-"""How a parameter is read: its name, the reader of its kind, whether that needs others, what is wrong with a call that
-lacks it (None if a call need not have it), and its kind. A tuple as such: of a named one, Python unpacks each item by
-an iterator, which took as long as to read the value.
+"""How a parameter is read: its name, the reader of its kind, whether the reader needs a :class:`.Beside`, the problem
+if it is missing (None if it may be absent), and its kind. A plain tuple for speed: unpacking a named tuple took as long
+as reading the value.
 """
 
 
 def read_each(
     fields: Iterable[Field], values: Mapping[str, Any], conventions: Conventions
 ) -> tuple[dict[str, str], list[Problem]]:
-    """The text that leaves for each value, and what is wrong with the others.
+    """The text to send for each valid value, and the problems of the other values.
 
-    :param fields: in the order of impact.com's page: some values need others, which come before them
-    :param values: by parameter; ``None``, NaN and ``''`` count as absent, and so do blanks where they mean nothing
+    :param fields: in the order of impact.com's page: some values need other values, which come before them
+    :param values: by parameter; ``None``, NaN and ``''`` count as absent, and so do blanks unless the kind keeps them
     """
     found: dict[str, str] = {}
     problems: list[Problem] = []
@@ -75,10 +75,10 @@ def read_each(
 
 
 def read_alone(fields: Iterable[Field], values: Mapping[str, Any], conventions: Conventions) -> dict[str, str]:
-    """What can be read of each value though others are wrong, as text; ``''`` for one that is absent.
+    """The text of each value that can be read, though others may be wrong; ``''`` for an absent value.
 
-    :param fields: those to read; one whose value is wrong is left out
-    :param values: as :func:`read_each` has them
+    :param fields: the fields to read; the result leaves out each whose value is wrong
+    :param values: see :func:`read_each`
     """
     found: dict[str, str] = {}
     for name, read, needs_others, _, kind in fields:
@@ -93,5 +93,5 @@ def read_alone(fields: Iterable[Field], values: Mapping[str, Any], conventions: 
 
 
 def is_absent(value: Any, kind: Kind[Any]) -> bool:
-    """Whether a value stands for "nothing", of a parameter of a kind."""
+    """Whether a value counts as absent for a parameter of this kind."""
     return normalize.is_absent(value) and not (kind.may_be_empty and isinstance(normalize.plain(value), str))

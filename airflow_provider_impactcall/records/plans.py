@@ -1,4 +1,4 @@
-"""What rows of one shape are to a mapping: all that the names of their columns decide, so that it is decided once."""
+"""Plans: how a mapping reads rows of one shape (the same columns). A plan is made once for each shape."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _Read = Callable[[Row], Any]
 
 
 class Reading(NamedTuple):
-    """How all that a row holds is read.
+    """How the parameters of a row are read.
 
-    :param filters: for each kind of call that is left out: what such a call is, whether a value marks one, what reads
-        the value
-    :param guards: for each guard that rows have not passed: what reads its columns, and what is wrong with a row that
-        has nothing in any
-    :param columns: the parameters that a column gives as it is, with the column
-    :param computed: the other parameters that a row gives, with what reads them
-    :param fixed: value by parameter, of those that are the same in all rows
-    :param defaults: the parameters that have a value where a row has none, with the value
-    :param fields: of all these parameters
+    :param filters: for each filter: the reason for leaving a call out, the function that says whether a value marks
+        such a call, and the reader of the value
+    :param guards: for each guard that rows have not passed: the readers of its columns, and the problem of a row
+        without a value in any of them
+    :param columns: the parameters that a column gives as it is, each with the column
+    :param computed: the other parameters that a row gives, each with its reader
+    :param fixed: value by parameter, for parameters that are the same in all rows
+    :param defaults: the parameters with a default for rows without a value, each with the default
+    :param fields: the fields of all these parameters
     """
 
     filters: Sequence[tuple[str, Callable[[Any], bool], _Read]]
@@ -40,15 +40,15 @@ class Reading(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What the columns of a row, once it is opened, are to a mapping.
+    """How a mapping reads opened rows with the same columns.
 
-    :param aliases: the column that is meant, by each name of the mapping's that differs from it in case alone
-    :param problems: what is wrong with every row of these columns
-    :param opens: whether such a row may be another once it is opened
-    :param unopened: tells of a row that is not opened that it would be the same; None if that is not known
-    :param written: how a row of any type is read: each column that is asked for, whether or not it is there
-    :param compiled: how a row that is a dict is read: only the columns that are there
-    :param straight: how such a row is read in which nothing is out of the ordinary; None if none is such
+    :param aliases: the real column, by each name in the mapping that differs from it only in case
+    :param problems: the problems of every row with these columns
+    :param opens: whether opening such a row may change it
+    :param unopened: says whether opening a given row would change nothing; None if that is unknown
+    :param written: how to read a row of any type: it asks for every column in the mapping
+    :param compiled: how to read a dict: it asks only for the columns that exist
+    :param straight: the fast path for an ordinary dict; None if there is none
     """
 
     aliases: Mapping[str, str]
@@ -61,11 +61,11 @@ class Plan(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """Where a mapping has values from, whatever a row's columns.
+    """The sources of a mapping, independent of a row's columns.
 
-    :param readers: of parameters, by name
+    :param readers: by parameter
     :param constants: value by parameter
-    :param preset: that tells calls which are left out
+    :param preset: the preset whose filters leave calls out
     :param passed: the guards of the preset that rows have passed already
     """
 
@@ -83,8 +83,8 @@ def as_written(
 ) -> Reading:
     """How a row of any type is read.
 
-    :param columns: of the row, with aliases
-    :param by_name: the parameters that columns named like them give, with the column
+    :param columns: the row's columns, with aliases
+    :param by_name: the parameters with a column of their own name, each with the column
     """
     filters, guards = _told_apart(sources, columns)
     names = {*dict(by_name), *sources.readers, *sources.constants, *dict(defaults)}
@@ -105,7 +105,7 @@ def left_of(
     by_name: Sequence[tuple[str, str]],
     defaults: Sequence[tuple[str, Any]],
 ) -> Left:
-    """What is left of sources for rows that are dicts; see :func:`as_written`."""
+    """The sources, reduced for rows that are dicts. For the parameters, see :func:`as_written`."""
     filters, guards = _told_apart(sources, columns)
     left = {name: _within(name, reader, columns) for name, reader in sources.readers.items()}
     constant = {name: each.value for name, each in left.items() if isinstance(each, Constant) and each is not NOTHING}
@@ -123,7 +123,7 @@ def left_of(
 
 def _within(name: str, reader: Reader, columns: Collection[str]) -> Reader:
     left = reader.within(columns)
-    # Text of no characters is a value of its own to this parameter, but the first of several is never such.
+    # For this parameter the empty text is a value, but FirstOf never gives it. So a FirstOf of one reader stays one.
     kept = isinstance(reader, FirstOf) and PARAMETERS[name].allowed and "" in PARAMETERS[name].allowed
     return FirstOf([left]) if kept and not isinstance(left, (FirstOf, Constant)) else left
 

@@ -1,4 +1,4 @@
-"""Sources that are checked and ready to read rows, and what is left of each for rows of known columns."""
+"""Readers: sources that are checked and ready to read rows, and their reduced forms for rows of known columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_impactcall.records.columns import ABSENT, Row, but_nulls, 
 
 
 class DerivedElse(NamedTuple):
-    """Stands for a number's country: what the number tells, else this one."""
+    """Stands for a number's country: the country that the number shows, else this one."""
 
     country: str
 
@@ -24,22 +24,23 @@ class Reader(Protocol):
     def read(self, row: Row) -> Any:
         """The value for this row; None if there is none.
 
-        :raises normalize.UnfitValue: if a table lacks what the row has
-        :raises Exception: whatever a function of the row raises
+        :raises normalize.UnfitValue: if a table lacks the row's key
+        :raises Exception: any error that a function of the row raises
         """
 
     def columns(self) -> Iterator[str]:
-        """The columns that it names, as they are written."""
+        """The columns that the source needs, as they are written in it."""
 
     def within(self, columns: Collection[str]) -> Reader:
-        """What is left of it for rows, each a dict, that have these columns and no others: it reads the same of them,
-        and asks only for columns that they have.
+        """A reduced reader for rows that are dicts with exactly these columns.
+
+        It gives the same values for such rows, and asks only for columns that they have.
         """
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column, or a dotted path that begins with one and leads into its JSON; ``-1`` is the last item of a list.
+    """A column, or a dotted path from a column into its JSON; ``-1`` is the last item of a list.
 
     :param nulls: the words that stand for nothing in that JSON
     """
@@ -48,7 +49,7 @@ class Column:
     nulls: Collection[str] = ()
 
     def read(self, row: Row) -> Any:
-        """The column's value, or what the path leads to."""
+        """The column's value, or the value at the end of the path."""
         value = row.get(self.name, ABSENT)
         if value is not ABSENT:
             return value
@@ -59,7 +60,7 @@ class Column:
         yield self.name
 
     def within(self, columns: Collection[str]) -> Reader:
-        """The column, or the path, or nothing."""
+        """The column, the path, or :data:`NOTHING`."""
         if self.name in columns:
             return Held(self.name)
         return self._path if self._path.steps and self._path.head in columns else NOTHING
@@ -78,7 +79,7 @@ class Held:
 
     @cached_property
     def read(self) -> Callable[[Row], Any]:
-        """Gives its value."""
+        """Gives the column's value."""
         return itemgetter(self.name)
 
     def columns(self) -> Iterator[str]:
@@ -92,7 +93,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Path:
-    """What steps lead to in the JSON of a column.
+    """The value that steps lead to in a column of JSON.
 
     :param head: the column
     :param nulls: the words that stand for nothing there
@@ -111,7 +112,7 @@ class Path:
         return but_nulls(found, self.nulls) if self.nulls else found
 
     def columns(self) -> Iterator[str]:
-        """The whole of it."""
+        """The whole path, with dots."""
         yield ".".join([self.head, *self.steps])
 
     def within(self, columns: Collection[str]) -> Reader:
@@ -130,7 +131,7 @@ class Constant:
         return self.value
 
     def columns(self) -> Iterator[str]:
-        """None."""
+        """No columns."""
         yield from ()
 
     def within(self, columns: Collection[str]) -> Reader:
@@ -139,12 +140,12 @@ class Constant:
 
 
 NOTHING = Constant(None)
-"""What is left of a source whose column is not there."""
+"""The reduced form of a source whose columns are missing."""
 
 
 @dataclass(frozen=True)
 class FirstOf:
-    """The first of several that is there."""
+    """The first of several values that is not absent."""
 
     readers: Sequence[Reader]
 
@@ -166,20 +167,20 @@ class FirstOf:
         return read
 
     def columns(self) -> Iterator[str]:
-        """None: that one of them is missing is what the others are for."""
+        """No columns: each may be missing, as the others take its place."""
         yield from ()
 
     def within(self, columns: Collection[str]) -> Reader:
-        """The first of those that may be there; of one alone, that one."""
+        """The readers that may give a value; if only one is left, that reader itself."""
         left = [each for reader in self.readers if (each := reader.within(columns)) is not NOTHING]
         return NOTHING if not left else left[0] if len(left) == 1 else FirstOf(left)
 
 
 @dataclass(frozen=True)
 class OfValue:
-    """What a function makes of a value that another source gives.
+    """The result of a function of one value, which another source gives.
 
-    :param function: gives None of None
+    :param function: must return None for None
     :param reader: gives the value
     """
 
@@ -188,16 +189,16 @@ class OfValue:
 
     @cached_property
     def read(self) -> Callable[[Row], Any]:
-        """Gives what the function makes of a row's value."""
+        """Gives the function's result for a row."""
         function, read = self.function, self.reader.read
         return lambda row: function(read(row))
 
     def columns(self) -> Iterator[str]:
-        """None: a row need not have them."""
+        """No columns: a row need not have those of the value."""
         yield from ()
 
     def within(self, columns: Collection[str]) -> Reader:
-        """The function of what is left of the value."""
+        """The function of the reduced value."""
         left = self.reader.within(columns)
         return NOTHING if left is NOTHING else OfValue(self.function, left)
 
@@ -214,21 +215,21 @@ class RoundedDown:
         return None if normalize.is_absent(value) else normalize.seconds(value, rounded_down=True)
 
     def columns(self) -> Iterator[str]:
-        """Those of the duration."""
+        """The duration's columns."""
         yield from self.reader.columns()
 
     def within(self, columns: Collection[str]) -> Reader:
-        """What is left of the duration, rounded down."""
+        """The reduced duration, rounded down."""
         left = self.reader.within(columns)
         return NOTHING if left is NOTHING else RoundedDown(left)
 
 
 @dataclass(frozen=True)
 class Computed:
-    """What a function of the row returns.
+    """The result of a function of the row.
 
-    :param function: of the row
-    :param needed: gives nothing of rows for which the function gives nothing either; None if nobody knows of such
+    :param function: takes the row
+    :param needed: a source without which the function returns None too; None if no such source is known
     """
 
     function: Callable[[Row], Any]
@@ -240,9 +241,9 @@ class Computed:
         return self.function
 
     def columns(self) -> Iterator[str]:
-        """None that anyone could know."""
+        """No columns: a function does not tell which columns it needs."""
         yield from ()
 
     def within(self, columns: Collection[str]) -> Reader:
-        """Itself, unless rows cannot have what it needs."""
+        """Itself; :data:`NOTHING` if the rows have no columns for ``needed``."""
         return NOTHING if self.needed is not None and self.needed.within(columns) is NOTHING else self

@@ -5,20 +5,20 @@ A source is written as data, so that a whole mapping is one literal and can be k
 =============================================================  =======================================================
 source                                                         the value
 =============================================================  =======================================================
-``"from_number"``                                              a column's
-``"caller.geo.city"``                                          what a dotted path leads to in a column of JSON
+``"from_number"``                                              of a column
+``"caller.geo.city"``                                          at the end of a dotted path in a column of JSON
 ``{"constant": 4000}``                                         the same for every call
-``{"first_of": ["mobile", "landline"]}``                       the first that is there
-``{"from": "status", "values": {"completed": "ANSWER"}}``      a word's, by a table; a word that it lacks is an error
-``{"from": "tracking_number", "lookup": {"3035550191": 20}}``  a key's, by a table: a dict, a CSV file or a query
-``{"rounded_down": "seconds"}``                                a duration's, without its fraction of a second
-``{"derived_else": "US"}``                                     of a number's country: what the number tells, else this
-``lambda row: row["end"] - row["start"]``                      what a function of the row returns
+``{"first_of": ["mobile", "landline"]}``                       the first that is not absent
+``{"from": "status", "values": {"completed": "ANSWER"}}``      of a word in a table; any other word is an error
+``{"from": "tracking_number", "lookup": {"3035550191": 20}}``  of a key in a table: a dict, a CSV file or a query
+``{"rounded_down": "seconds"}``                                a duration without its fraction of a second
+``{"derived_else": "US"}``                                     the country that the number shows, else this country
+``lambda row: row["end"] - row["start"]``                      returned by a function of the row
 =============================================================  =======================================================
 
-Where a source names another (``from``, ``first_of``), that may be any of these. ``values`` and ``lookup`` take a
-``default``, the value of what the table lacks; that of a lookup may be ``"leave out"``, which leaves the call out.
-Files and queries are read before, by the hooks: here a table is a dict.
+Where a source contains another (``from``, ``first_of``), the inner source may be any of these. ``values`` and
+``lookup`` take a ``default``, the value for a key that the table lacks. A lookup's default may be ``"leave out"``:
+the call is then left out. The hooks read files and queries beforehand: here a table is a dict.
 """
 
 from __future__ import annotations
@@ -58,17 +58,16 @@ _FORMS = (
 _KEYS = ("constant", "first_of", "rounded_down", "derived_else", "from", "values", "lookup", "default")
 
 LEAVE_OUT = "leave out"
-"""The default of a lookup that leaves out the calls which its table lacks."""
+"""The default of a lookup that leaves out each call whose key its table lacks."""
 
 
 def reader_of(source: Any, inherited: Source | None = None, nulls: Collection[str] = ()) -> Reader:
     """A source, checked and ready to read rows.
 
     :param source: in one of the forms above
-    :param inherited: what a vendor preset has for the same parameter: ``{"values": ...}`` without ``from`` adds to its
-        table
+    :param inherited: the preset's source of the same parameter: ``{"values": ...}`` without ``from`` adds to its table
     :param nulls: the words that stand for nothing
-    :raises InvalidOption: with everything that is wrong with it, to be read behind the parameter's name
+    :raises InvalidOption: with every problem of the source, to be read after the parameter's name
     """
     if isinstance(source, str):
         if not source:
@@ -101,7 +100,9 @@ def reader_of(source: Any, inherited: Source | None = None, nulls: Collection[st
         return Values(reader, values, default, tuple(names_in(source["from"])))
     values = _table(source, "values", folded)
     if not isinstance(inherited, Mapping) or "values" not in inherited:
-        raise InvalidOption("has values and no 'from' that says of what: only a vendor's table can be added to")
+        raise InvalidOption(
+            "has values but no 'from' for their column: only an addition to a vendor's table may leave it out"
+        )
     extended = {folded(word): value for word, value in {**inherited["values"], **values}.items()}
     default = source.get("default", inherited.get("default", ABSENT))
     return Values(reader_of(inherited["from"], nulls=nulls), extended, default, tuple(names_in(inherited["from"])))
@@ -169,10 +170,10 @@ def _check_keys(source: Mapping[str, Any]) -> None:
 
 
 def _table(source: Mapping[str, Any], kind: str, spelled: Callable[[Any], str]) -> Mapping[Any, Any]:
-    """The table of a source, every key of which can be found, and has one value.
+    """The table of a source, after a check that each of its keys can be looked up and has only one value.
 
-    :param kind: its key in the source
-    :param spelled: what of a key tells it from another
+    :param kind: the table's key in the source
+    :param spelled: gives the form in which keys are compared
     """
     table = source[kind]
     if not isinstance(table, Mapping) or not table:

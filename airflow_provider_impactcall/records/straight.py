@@ -1,7 +1,7 @@
-"""The straight way from a row to a call, of rows in which nothing is out of the ordinary, as nearly all are.
+"""The fast path from a row to a call, for ordinary rows, as nearly all rows are.
 
-It asks the same readers as the full way of :mod:`~airflow_provider_impactcall.records.mapping`, and explains nothing:
-of a row that has a problem, or is left out, or raises, the full way says why.
+It uses the same readers as the full path in :mod:`~airflow_provider_impactcall.records.mapping`, but explains nothing.
+If a row has a problem, is left out or raises an error, the full path reads it again and says why.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow_provider_impactcall.records.parameters import Field, is_absent
 from airflow_provider_impactcall.records.readers import Held, OfValue, Reader
 from airflow_provider_impactcall.records.wording import may_be_kept
 
-# Without the function in Python that a named tuple has of its own, for speed.
+# For speed: this skips the Python-level __new__ of a named tuple.
 _beside: Callable[[tuple[Any, ...]], Beside] = partial(tuple.__new__, Beside)
 _TEXTS = (TEXT, ZIP)
 _TELL_APART = frozenset(name for name, *_, kind in fields_of(PARAMETERS) if kind.tells_apart)
@@ -26,28 +26,29 @@ _MOST_WORDS = 256
 _NOTHING_GIVEN: Mapping[str, str] = {}
 
 _Read = Callable[[Any], Any]
-# A tuple as such, as Field is one.
+# A plain tuple, for the same reason as Field.
 _Entry = tuple[str, str | None, _Read | None, Callable[..., Any], str | None, Kind[Any]]
-"""A parameter, the column that gives it, what makes a value of that (of the row if there is no such column), and of its
-:data:`~airflow_provider_impactcall.records.parameters.Field` how that is read."""
+"""A parameter; the column that gives it, or None; the function that turns this column's value (or, without a column,
+the row) into a value, or None; and three items of the parameter's
+:data:`~airflow_provider_impactcall.records.parameters.Field`: its reader, the problem if it is missing, its kind."""
 
 
 class Straight(NamedTuple):
-    """How rows of one shape are read where nothing is out of the ordinary.
+    """How ordinary rows of one shape (the same columns) are read.
 
-    :param same: text by parameter, in the order of impact.com's page: that of all rows, else ``''``
-    :param same_given: what of that was given otherwise
-    :param filters: for each kind of call that is left out: the column that tells it, or None; what reads what tells it;
-        whether such a value marks one; and the words, of those seen, that do not
-    :param guards: for each guard, what reads its columns
-    :param countries: the numbers' countries that a row gives
-    :param given_countries: those that are the same in all rows
-    :param texts: parameters of text that a column gives as it is, with the column
-    :param alone: other parameters that are read without others
-    :param ids: the parameters that tell calls apart
-    :param numbers: phone numbers: each with the parameter of its country, and how that is read
-    :param others: parameters that are read beside others, which come before them
-    :param instead: text by parameter, of those that have a default
+    :param same: text by parameter, in the order of impact.com's page: the text if all rows have the same, else ``''``
+    :param same_given: the original text of those that lost blanks or the like
+    :param filters: for each filter: its column, or None; the reader of its value; the function that says whether a
+        value marks a call to leave out; and the words seen so far that do not
+    :param guards: for each guard, the readers of its columns
+    :param countries: the countries of phone numbers that a row gives
+    :param given_countries: the countries of phone numbers that are the same in all rows
+    :param texts: parameters of plain text, each with the column that gives it
+    :param alone: further parameters that are read without a :class:`.Beside`
+    :param ids: the parameters that may be part of a deduplication key
+    :param numbers: phone numbers, each with the parameter of its country, and how both are read
+    :param others: parameters that are read with a :class:`.Beside`
+    :param instead: the default's text by parameter
     """
 
     same: dict[str, str]
@@ -64,7 +65,7 @@ class Straight(NamedTuple):
     instead: Mapping[str, str]
 
     def record(self, row: Mapping[str, Any], conventions: Conventions) -> CallRecord | None:
-        """The call that a row is; None of any row that needs another look.
+        """The call of a row; None if the row needs the full path.
 
         :param row: a dict with the columns of this shape
         """
@@ -151,7 +152,7 @@ class Straight(NamedTuple):
                 sent[name] = text if type(text) is str else str(text)
             return CallRecord.of_texts(sent, given)
         except Exception:
-            return None  # The full way meets the problem too, and reports it.
+            return None  # The full path meets the problem too, and reports it.
 
 
 def _remember(passing: dict[str | bool, bool], word: Any) -> None:
@@ -162,15 +163,15 @@ def _remember(passing: dict[str | bool, bool], word: Any) -> None:
 
 
 class Left(NamedTuple):
-    """What is left of a mapping's sources for rows that are dicts of known columns.
+    """A mapping's sources, reduced for rows that are dicts of known columns.
 
     :param readers: by parameter
-    :param fixed: value by parameter, of those that are the same in all rows
-    :param defaults: value by parameter, of those that have it where a row has none
-    :param filters: for each kind of call that is left out: what such a call is, whether a value marks one, what reads
-        the value
-    :param guards: for each guard that rows have not passed: what reads its columns, and what is wrong with a row that
-        has nothing in any
+    :param fixed: value by parameter, for parameters that are the same in all rows
+    :param defaults: value by parameter, for rows without a value of their own
+    :param filters: for each filter: the reason for leaving a call out, the function that says whether a value marks
+        such a call, and the reader of the value
+    :param guards: for each guard that rows have not passed: the readers of its columns, and the problem of a row
+        without a value in any of them
     """
 
     readers: Mapping[str, Reader]
@@ -181,7 +182,7 @@ class Left(NamedTuple):
 
 
 def straight(left: Left, conventions: Conventions) -> Straight | None:
-    """The straight way of what is left of sources; None if every row needs another look."""
+    """The fast path for reduced sources; None if every row needs the full path."""
     try:
         return _straight(left, conventions)
     except normalize.UnfitValue:
@@ -204,7 +205,7 @@ def _straight(left: Left, conventions: Conventions) -> Straight | None:
             if needs_others or kind.may_be_empty or (kind.tells_apart and normalize.text(stands) != read(stands)):
                 return None  # Few mappings have such a default.
         if kind.number is not None:
-            same[name] = _NO_TEXT  # Read with its number.
+            same[name] = _NO_TEXT  # A country is read with its number.
         elif name in entries or (needs_others and name in fixed):
             same[name] = _NO_TEXT
             place, told = entries.setdefault(name, (None, _always(fixed.get(name))))
@@ -250,12 +251,12 @@ def _straight(left: Left, conventions: Conventions) -> Straight | None:
 
 
 def _is_default(name: str, value: Any, defaults: Mapping[str, Any]) -> bool:
-    """Whether the default is what calls have in the place of a value that is the same in all rows."""
+    """Whether the value that all rows share is absent, so that the default replaces it."""
     return name in defaults and normalize.is_absent(value)
 
 
 def _entry(reader: Reader) -> tuple[str | None, _Read | None]:
-    """What of an :data:`_Entry` a reader is."""
+    """The column and the function of a reader, as :data:`_Entry` has them."""
     if isinstance(reader, Held):
         return reader.name, None
     if isinstance(reader, OfValue) and isinstance(reader.reader, Held):
@@ -269,12 +270,15 @@ def _always(value: Any) -> _Read:
 
 def _filter(marks: _Read, reader: Reader) -> tuple[str | None, _Read, _Read, dict[str | bool, bool]]:
     column, told = _entry(reader)
-    if column is None or told is normalize.is_anonymous:  # Of callers' numbers none may stay in memory.
+    if column is None or told is normalize.is_anonymous:  # No caller's number may stay in memory.
         return None, reader.read, marks, {}
     return column, reader.read, marks if told is None else lambda value: marks(told(value)), {}
 
 
 def _is_met_by_caller(reader: Reader, readers: Mapping[str, Reader]) -> bool:
-    """Whether a filter is that of anonymous callers, whose marks ``CallerId`` refuses wherever it reads the same."""
+    """Whether this is the filter of anonymous callers, and ``CallerId`` has the same source.
+
+    ``CallerId`` then refuses the marks of anonymous callers itself, and the fast path can skip the filter.
+    """
     told_by = isinstance(reader, OfValue) and reader.function is normalize.is_anonymous and reader.reader
     return bool(told_by) and told_by == readers.get("CallerId")

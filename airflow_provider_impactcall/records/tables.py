@@ -1,4 +1,4 @@
-"""Sources that look a value up in a table: a word's of another vocabulary, or what a key stands for."""
+"""Sources that look up a value in a table, by a word (``values``) or by a key (``lookup``)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from airflow_provider_impactcall.records.readers import NOTHING, Reader
 from airflow_provider_impactcall.records.wording import folded
 
 LEFT_OUT = object()
-"""Stands in the place of a table's default that leaves calls out."""
+"""The default of a lookup that leaves calls out."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What stands in a table for what another source gives.
+    """A table, and the source of the key to look up in it.
 
     :param reader: gives the key
     :param table: value by key
-    :param default: the value of rows without a key, and of keys that the table lacks
+    :param default: the value for rows without a key, and for keys that the table lacks
     :param names: the columns that may hold the key, if they are known
     """
 
@@ -33,9 +33,10 @@ class Table:
     names: Sequence[str] = ()
 
     def read(self, row: Row) -> Any:
-        """The key's value; None without a key, unless there is a default and a column that could have held it.
+        """The key's value. Without a key, the default if the row has a column for the key; without a default, None.
 
-        :raises CallLeftOut: if the default says so
+        :raises CallLeftOut: if the default leaves calls out
+        :raises UnfitValue: if the table lacks the key, or the row has no column for it
         """
         return self.value_of(self.reader.read(row), row)
 
@@ -45,7 +46,7 @@ class Table:
             if self.default is ABSENT or self.default is None:
                 return None
             if self.names and not any(is_among(name, row) for name in self.names):
-                # As a rule a name is misspelled, and the default would stand for all calls.
+                # Usually the column's name is misspelled: the default would then apply to every call.
                 named = " nor ".join(f"{name!r}{hint(name, row)}" for name in self.names)
                 raise normalize.UnfitValue(f"cannot be known: the row has no column {named}", ProblemCode.MISSING)
             value = self.default
@@ -59,17 +60,17 @@ class Table:
         return value
 
     def columns(self) -> Iterator[str]:
-        """Those of the key."""
+        """The key's columns."""
         yield from self.reader.columns()
 
     def within(self, columns: Collection[str]) -> Reader:
-        """The table for what is left of the key."""
+        """The table with the reduced key."""
         left = self.reader.within(columns)
         return NOTHING if left is NOTHING and (self.default is ABSENT or self.default is None) else KeyOf(left, self)
 
     @property
     def at_once(self) -> Mapping[str, Any]:
-        """The values of keys, each of which is text, that can be found as they are."""
+        """The values of those text keys that need no conversion to be found."""
         raise NotImplementedError
 
     def _find(self, key: Any) -> Any:
@@ -81,14 +82,14 @@ class Table:
 
 @dataclass(frozen=True)
 class KeyOf:
-    """A table whose key another reader gives than its own."""
+    """A table whose key comes from another reader than its own."""
 
     reader: Reader
     table: Table
 
     @cached_property
     def read(self) -> Callable[[Row], Any]:
-        """Gives what the table gives."""
+        """Gives the table's value."""
         read_key, table, value_of = self.reader.read, self.table.at_once, self.table.value_of
 
         def read(row: Row) -> Any:
@@ -102,7 +103,7 @@ class KeyOf:
         return read
 
     def columns(self) -> Iterator[str]:
-        """The table's."""
+        """The table's columns."""
         yield from self.table.columns()
 
     def within(self, columns: Collection[str]) -> Reader:
@@ -111,11 +112,11 @@ class KeyOf:
 
 
 class Values(Table):
-    """A word of one vocabulary into one of another; :func:`folded` says what does not tell two words apart."""
+    """Translates a word of one vocabulary into another. Words are compared as :func:`folded` gives them."""
 
     @cached_property
     def at_once(self) -> Mapping[str, Any]:
-        """The values of words as they are written in the table, and folded."""
+        """The values by word, as the table writes the words and in folded form."""
         return {**{word: value for word, value in self.table.items() if type(word) is str}, **self._by_word}
 
     def _find(self, key: Any) -> Any:
@@ -130,14 +131,14 @@ class Values(Table):
 
 
 class Lookup(Table):
-    """A key into a value, as of a tracking number into its partner's MediaId.
+    """Looks up the value of a key, such as the MediaId of the partner with a tracking number.
 
-    A key is looked up as it is, and if it is a phone number, in whatever form it and the table's are written.
+    A key is looked up as it is. A phone number is also found if the table writes it in another form.
     """
 
     @property
     def at_once(self) -> Mapping[str, Any]:
-        """The values of the keys as they are written in the table."""
+        """The values by key, as the table writes the keys."""
         return self._by_text
 
     def _find(self, key: Any) -> Any:
@@ -145,7 +146,7 @@ class Lookup(Table):
         return self._by_key.get(key_of(key), self.default) if value is ABSENT else value
 
     def _lacks(self, key: Any) -> str:
-        # Without the key: it may be a caller's number that stands in the wrong column.
+        # The message does not quote the key: it may be a caller's number in the wrong column.
         named = " and ".join(map(repr, self.columns())) or "this row"
         return f"has no entry for what {named} holds; add it to its lookup"
 
@@ -159,7 +160,7 @@ class Lookup(Table):
 
 
 def key_of(value: Any) -> str:
-    """What of a lookup's key tells it from another: of a phone number, the number in whatever form."""
+    """The form in which a lookup's keys are compared. All forms of one phone number give the same result."""
     text = normalize.text(value)
     try:
         return normalize.phone_number(text)

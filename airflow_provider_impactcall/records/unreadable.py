@@ -1,4 +1,4 @@
-"""A row, or a value of one, that could not even be read."""
+"""A row, or a value of a row, that could not be read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from airflow_provider_impactcall.exceptions import ProblemCode
 
 @dataclass(frozen=True)
 class UnreadableRow:
-    """Stands among the rows of a file for an item that is not a row: this item is rejected, the rows beside it are not.
+    """Stands among the rows of a file for an item that is not a row. Only this item is rejected, not the other rows.
 
-    :param problem: where it is and what is wrong with it, to be read after the word ``row``; never what it holds
+    :param problem: the item's place and its problem, to be read after the word ``row``; it never quotes the content
     :param code: the same for programs
     """
 
@@ -21,9 +21,9 @@ class UnreadableRow:
 
 @dataclass(frozen=True)
 class UnreadableValue:
-    """Stands in a row for a value that its source could not give, so that it costs only a call that needs it.
+    """Stands in a row for a value that its source could not give. Only a call that needs this value is rejected.
 
-    :param problem: what is wrong with it, to be read after a parameter's name; never what it is
+    :param problem: the problem, to be read after a parameter's name; it never quotes the value
     """
 
     problem: str

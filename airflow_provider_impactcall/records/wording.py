@@ -1,4 +1,4 @@
-"""Sources without their rows: which columns they ask for, how documentation says them, and what tells words apart."""
+"""Facts about sources that need no row: their columns, their words in documentation, and how words are compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _remembered: dict[str, str] = {}
 
 
 def folded(word: Any) -> str:
-    """A word without what differs between one place of a vendor's and another: case, and ``-``, ``_`` for spaces."""
+    """A word in the form in which words are compared: in one case, with spaces for ``-`` and ``_``.
+
+    A vendor's API and webhooks may write the same word in different ways.
+    """
     if type(word) is str:
         found = _remembered.get(word)
         if found is not None:
@@ -32,12 +35,12 @@ def folded(word: Any) -> str:
 
 
 def may_be_kept(word: str) -> bool:
-    """Whether a word may stay in memory: no long one, and none with as many digits as somebody's number has."""
+    """Whether a word may stay in memory: it must be short, with fewer digits than a phone number has."""
     return len(word) <= _LONGEST_WORD and sum(map(str.isdigit, word)) < _DIGITS_OF_A_NUMBER
 
 
 def names_in(source: Any) -> Iterator[str]:
-    """The columns that a source asks for, whether or not it needs them: those of a function are those that it says."""
+    """The columns that a source asks for, needed or optional. A function names its own with :func:`.reads`."""
     if isinstance(source, str):
         yield source
     elif isinstance(source, Mapping):
@@ -51,7 +54,7 @@ def names_in(source: Any) -> Iterator[str]:
 
 
 def tells_columns(source: Any) -> bool:
-    """Whether :func:`names_in` gives every column that a source asks for: not if a function does not say its own."""
+    """Whether :func:`names_in` gives every column that a source asks for. False if a function does not name its own."""
     if callable(source):
         return hasattr(source, "columns")
     if not isinstance(source, Mapping):
@@ -62,12 +65,12 @@ def tells_columns(source: Any) -> bool:
 
 
 def adds(source: Any) -> bool:
-    """Whether a source adds to the table of a preset's own, and so asks for what that one asks for."""
+    """Whether a source adds words to the preset's table, and so asks for the columns of the preset's source."""
     return isinstance(source, Mapping) and "values" in source and "from" not in source
 
 
 def derives(source: Any) -> bool:
-    """Whether a source may be what a number tells of its country."""
+    """Whether a source may be a country that is derived from its phone number (``derived_else``)."""
     if not isinstance(source, Mapping):
         return False
     first_of = source.get("first_of")
@@ -75,7 +78,7 @@ def derives(source: Any) -> bool:
 
 
 def in_words(source: Any) -> str:
-    """A source as documentation says it: names in double backticks, of a function the first of its docstring."""
+    """A source in words, for documentation: names in double backticks; for a function, its docstring's first part."""
     if isinstance(source, str):
         return f"``{source}``"
     if callable(source):

@@ -418,7 +418,7 @@ class TestRefusedBeforeTheFirstRow:
             ({"from": "a", "values": {"No Answer": 1, "no-answer": 2}}, "has two values for 'no-answer' in its values"),
             ({"from": "a", "lookup": {5: 1, "5": 2}}, "has two values for text of 1 characters in its lookup"),
             ({"values": {"a": 1}}, (
-                "has values and no 'from' that says of what: only a vendor's table can be added to"
+                "has values but no 'from' for their column: only an addition to a vendor's table may leave it out"
             )),
         ],
     )  # fmt: skip

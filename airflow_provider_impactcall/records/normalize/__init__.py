@@ -1,7 +1,7 @@
-"""Values as warehouses hold them, into the text that impact.com takes: one room a subject.
+"""Turns values of a warehouse into the text that impact.com takes. There is one module for each subject.
 
-Every function raises :class:`UnfitValue` with what would be right and never with the value itself: a
-message ends in logs, and a value may be a caller's number that stands in the wrong column.
+Every function raises :class:`UnfitValue`. Its message says what would be right and never quotes the value: messages
+end in logs, and a value may be a caller's number in the wrong column.
 """
 
 from __future__ import annotations

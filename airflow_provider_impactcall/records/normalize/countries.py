@@ -18,7 +18,7 @@ _LONGEST_NAME = 64
 REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """The countries, as two letters."""
 _BETWEEN_WORDS = re.compile(r"[ ,()'\u2019-]+")
-# What people write and ISO 3166-1 does not. Great Britain's code is GB; UK is reserved for it, and for no other.
+# Names that people write and ISO 3166-1 lacks. Great Britain's code is GB; ISO 3166-1 reserves UK for it alone.
 _OTHER_NAMES = {
     "AE": "UAE",
     "BN": "Brunei",
@@ -62,7 +62,7 @@ def country(value: Any) -> str:
     Takes those two letters, ``UK``, three letters (``USA``), and English names, official and common ones
     (``United States of America``, ``South Korea``), in any case, with or without accents.
 
-    :raises UnfitValue: for anything else, and for a name of two countries (``Congo``, ``Korea``)
+    :raises UnfitValue: for any other value, and for a name of two countries (``Congo``, ``Korea``)
     """
     if type(value) is str and value in phonenumbers.SUPPORTED_REGIONS:  # the common case, for speed
         return value
@@ -72,9 +72,9 @@ def country(value: Any) -> str:
 @reader
 def _country(value: Any) -> str:
     written = bare(value) if isinstance(value, str) else ""
-    code: str | None = written.upper() if written.isascii() else ""  # A ß in capitals is SS, the code of South Sudan.
+    code: str | None = written.upper() if written.isascii() else ""  # "ß".upper() is SS, the code of South Sudan.
     if code not in phonenumbers.SUPPORTED_REGIONS:
-        # A value with a digit is not a country. It may be somebody's number, which must not stay in memory.
+        # A value with a digit is not a country. It may be a caller's number, which must not stay in memory.
         is_name = 0 < len(written) <= _LONGEST_NAME and not any(map(str.isdigit, written))
         code = _named(written) if is_name else None
         if code is None:
@@ -92,12 +92,12 @@ def _named(name: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def _codes() -> Mapping[str, str]:
-    from iso3166 import countries  # Two letters, the common case, do without.
+    from iso3166 import countries  # Two letters, the common case, need no import.
 
     found = defaultdict(set)
     for listed in countries:
         full = listed.name
-        # "Korea, Republic of" is also written in its natural order, and Iran without "Islamic Republic of".
+        # People also write "Republic of Korea" for "Korea, Republic of", and only "Iran".
         short, _, rest = full.partition(", ")
         for name in (listed.alpha3, full, listed.apolitical_name, short, f"{rest} {short}", full.partition(" (")[0]):
             found[_folded(name)].add(listed.alpha2)

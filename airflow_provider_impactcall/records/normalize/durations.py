@@ -33,14 +33,14 @@ _ISO_DURATION = TypeAdapter(timedelta)
 
 
 def seconds(value: Any, *, rounded_down: bool = False) -> int:
-    """A duration in whole seconds, of zero or more.
+    """A duration in whole seconds, zero or more.
 
-    Takes a whole number, its digits as text (``180``, ``180.0``), ``H:MM:SS``, ISO 8601 (``PT3M``), a
-    ``timedelta``, and the ones of pandas and numpy.
+    Takes a whole number, its digits as text (``180``, ``180.0``), ``H:MM:SS``, ISO 8601 (``PT3M``), and a
+    ``timedelta`` of Python, pandas or numpy.
 
-    :param rounded_down: leave out a fraction of a second, which is refused else
-    :raises UnfitValue: for anything else: a fraction of a second, ``MM:SS`` (it may be ``HH:MM``), years and
-        months, which have no one length, and a timedelta of numpy without a unit
+    :param rounded_down: drop a fraction of a second; without this, a fraction is refused
+    :raises UnfitValue: for any other value, such as a fraction of a second, ``MM:SS`` (it may be ``HH:MM``), years and
+        months (their length varies), and a numpy timedelta without a unit
     """
     if type(value) is int and 0 <= value < TOO_LARGE:  # the common cases, for speed
         return value
@@ -90,7 +90,7 @@ def _of_text(value: str, rounded_down: bool) -> int:
 
 
 def _of_numpy(value: Any, rounded_down: bool) -> Any:
-    """The timedelta64 of numpy as a timedelta, or as seconds where a timedelta is too coarse."""
+    """A numpy timedelta64 as a timedelta, or as seconds where a timedelta is too coarse."""
     unit = value.dtype.name.removeprefix("timedelta64").strip("[]0123456789")
     if unit in ("", "Y", "M"):
         raise UnfitValue(

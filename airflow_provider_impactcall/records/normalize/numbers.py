@@ -19,13 +19,13 @@ from airflow_provider_impactcall.records.normalize.values import (
     unescaped,
 )
 
-# No id, amount or duration comes near; Decimal("1E+999999") would take up the memory that its digits need.
+# Real ids, amounts and durations are far shorter. Without a limit, Decimal("1E+999999") would fill a lot of memory.
 LONGEST_NUMBER = 64
 _LONGEST_DECIMAL = LONGEST_NUMBER + len("-.")
 TOO_LARGE = 10**LONGEST_NUMBER
 _TOO_LONG = f"has more than {LONGEST_NUMBER} digits"
 
-# Some whole numbers come as decimals: pandas writes 10000.0 to a CSV file if the column has gaps.
+# Some whole numbers arrive as decimals: pandas writes 10000.0 to a CSV file if the column has gaps.
 _WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)(?:\.([0-9]+))?")
 _DECIMAL_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
@@ -38,7 +38,7 @@ _CURRENCIES = (
     "RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX "
     "USD UYU UZS VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG"
 )
-# ISO 4217, or a sign of the Unicode block of them, with the letters that tell one dollar from another.
+# A code of ISO 4217, or a currency sign of Unicode with letters before it, as in US$ and CA$.
 _CURRENCY = rf"(?:{_CURRENCIES.replace(' ', '|')}|[A-Z]{{0,2}}[$\u00a2-\u00a5\u20a0-\u20c0])"
 _MINUS = "[-\u2212]"
 _FIGURE = "[0-9.,'\u2019 \u00a0\u2009\u202f]*[0-9]"
@@ -49,7 +49,7 @@ _MONEY = re.compile(
 _IN_BRACKETS = re.compile(
     rf"{_SPACES}*(?:{_CURRENCY}{_SPACES}?)?\((?P<money>[^()]*)\)(?:{_SPACES}?{_CURRENCY})?{_SPACES}*"
 )
-# Each is the one way to read a figure of this shape; a figure of none has two ways, or no way.
+# A figure of one of these shapes has exactly one reading. Any other figure has several readings, or none.
 _FIGURES = tuple(
     re.compile(shape)
     for shape in (
@@ -68,11 +68,11 @@ _FIGURES = tuple(
 def integer(value: Any, what: str = "a whole number", remedy: str = "") -> int:
     """A whole number of zero or more: an integer, a whole float or decimal, or its digits as text.
 
-    The text may have a fraction of zeros (``10000.0``), as the column of a file has it that was one of floats.
+    The text may have a fraction of zeros (``10000.0``), as a file has it when the column was one of floats.
 
-    :param what: what it is to be, in a message
-    :param remedy: what the message says of a fraction
-    :raises UnfitValue: for anything else, such as a float too large to be exact; a boolean is not a number here
+    :param what: the required value, in a message
+    :param remedy: the remedy for a fraction, in a message
+    :raises UnfitValue: for any other value, such as a float too large to be exact; a boolean is not a number here
     """
     if type(value) is int:  # the common cases, for speed
         if 0 <= value < TOO_LARGE:
@@ -104,7 +104,7 @@ def _integer(value: Any, what: str, remedy: str) -> int:
 
 
 def whole_id(value: Any) -> int:
-    """An id that is a whole number, as :func:`integer` reads it, without what a spreadsheet needs to take it for text.
+    """An id that is a whole number, as :func:`integer` reads it. A spreadsheet's marks for text are removed first.
 
     :raises UnfitValue: as :func:`integer` does
     """
@@ -112,7 +112,7 @@ def whole_id(value: Any) -> int:
         return value
     if type(value) is str and value.isdecimal() and value.isascii() and len(value) <= LONGEST_NUMBER:
         return int(value)
-    found = plain(value) if issubclass(type(value), (str, Enum)) else value  # Its class may be what it says it is.
+    found = plain(value) if issubclass(type(value), (str, Enum)) else value  # isinstance() trusts __class__.
     return integer(unescaped(found) if issubclass(type(found), str) else found)
 
 
@@ -120,7 +120,7 @@ def whole_id(value: Any) -> int:
 def number(value: Any) -> str:
     """A decimal number as plain text (``-12.50``, no exponent, no separators); text and decimals keep their zeros.
 
-    :raises UnfitValue: for anything else; a boolean is not a number here
+    :raises UnfitValue: for any other value; a boolean is not a number here
     """
     if isinstance(value, str):
         written = bare(value)
@@ -138,11 +138,11 @@ def number(value: Any) -> str:
 def amount(value: Any) -> str:
     """An amount of money as plain text, like :func:`number`; its currency is left out.
 
-    Text is read where it has one reading. A point alone is a decimal point, and a comma before exactly three
+    Text is accepted if it has only one reading. A point alone is a decimal point, and a comma before exactly three
     digits groups thousands: ``$1,234.50``, ``1 234,50``, ``1.234,50 €``, ``USD 12.50``, ``12,50``. A currency is its
     sign or its three letters of ISO 4217 in capitals. Brackets make an amount negative: ``(12.50)``.
 
-    :raises UnfitValue: for anything else, such as ``1.234,500``, ``0,125``, ``1.234 €`` or two currencies
+    :raises UnfitValue: for any other value, such as ``1.234,500``, ``0,125``, ``1.234 €`` or two currencies
     """
     if isinstance(value, str):
         value = bare(value)
@@ -160,7 +160,7 @@ def _plain_amount(written: str) -> str | None:
         return None
     figures = money["figure"]
     if figures != written and re.fullmatch(r"[0-9]{1,3}\.[0-9]{3}", figures) and re.search(_CURRENCY, written):
-        return None  # A price has no three decimals, and where a point groups thousands it is a thousand times more.
+        return None  # 1.234 € is doubtful: prices do not have three decimals, and the point may group thousands.
     if any(len(set(re.findall(kind, written))) > 1 for kind in ("[A-Z]{3}", "[$\u00a2-\u00a5\u20a0-\u20c0]")):
         return None
     signs = sum(map(bool, (bracketed, money["minus"], money["inner"])))
@@ -180,7 +180,7 @@ def _digits(value: Any) -> re.Match[str] | None:
 def is_number(value: Any) -> bool:
     if type(value) is int:  # the common case, for speed
         return True
-    # numpy's timedelta64 calls itself an integer, of a unit that it does not say.
+    # numpy registers timedelta64 as an integer, but its unit is unknown here.
     return isinstance(value, (Real, Decimal)) and getattr(getattr(value, "dtype", None), "kind", None) != "m"
 
 
@@ -195,7 +195,7 @@ def whole_number(value: Any) -> int | None:
     if exact != exact.to_integral_value():
         return None
     if not isinstance(value, Decimal) and abs(value) + 1 - abs(value) != 1:
-        # From 2**53 on, neighbouring whole numbers share a float: the ids of two calls would be one.
+        # From 2**53 on, neighbouring whole numbers share a float: two calls would get the same id.
         raise UnfitValue("is a float too large to be exact; read it as a decimal or as text", ProblemCode.OUT_OF_RANGE)
     return int(exact)
 
@@ -207,7 +207,7 @@ def decimal(value: Any) -> Decimal:
         exact = Decimal(float.__repr__(value))
     else:
         try:
-            # numpy's other floats show what was meant in their own precision: 19.99, not 19.989999771118164.
+            # The text of numpy's other floats has their own precision: 19.99, not 19.989999771118164.
             exact = Decimal(str(value))
         except InvalidOperation:
             exact = Decimal(repr(float(value)))

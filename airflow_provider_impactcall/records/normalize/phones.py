@@ -1,4 +1,4 @@
-"""Phone numbers in the one form that they always leave in, and the marks of callers who show none."""
+"""Phone numbers in the one form in which they are always sent, and the marks of anonymous callers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ CallerIdFormat = Literal["national", "e164"]
 _NANP = 1
 _DIGITS_OF_NANP = 10
 _IN_NANP = frozenset({None, *phonenumbers.COUNTRY_CODE_TO_REGION_CODE[_NANP]})
-# The types of numbers by which phonenumbers tells whether a number is one of a country.
+# The number types that phonenumbers checks to decide whether a number belongs to a country.
 _TYPES = ("premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail",
           "fixed_line", "mobile")  # fmt: skip
 _LONGEST_ADDRESS = 255
-# Of +1 and a 0 or 1, which begins no area code, phonenumbers knows the meaning.
+# After +1, no area code begins with 0 or 1: such numbers are left to phonenumbers.
 _USUAL_NANP = re.compile(r"\+1([2-9][0-9]{9})|([0-9]{10})|\(?([0-9]{3})(?:\) |-)([0-9]{3})-([0-9]{4})")
 _DIALLED = re.compile(r"\+?[0-9 ().\-]+")
 _PLUS_IN_BRACKETS = re.compile(r" *\( ?\+([0-9 ]+)\)(.*)")
 # A number that went through a column of floats.
 _FLOAT = re.compile(r"(\+?[0-9]+)\.0")
-# At most nine digits in a row, as more may be a second number; phonenumbers draws the line at the same length. Neither
-# stars nor hashes alone, which hide the end of a number, and what is left of one abroad may pass for another.
+# At most nine digits in a row, as more may be a second number; phonenumbers has the same limit. Stars or hashes alone
+# are not an extension: they hide the end of a number, and the rest of a foreign number may look like another number.
 _EXTENSION = re.compile(
     r"(.*?[0-9)]) *(?:;ext=[0-9]{1,9}|(?:x|ext\.?|extn\.?|extension|int\.?)[ .:=]*[0-9]{1,9}#?|"
     r"(?:[,;]|#(?=[0-9]))(?:[0-9]{0,9}[,;#*wp ])*[0-9]{0,9})",
@@ -46,9 +46,9 @@ _WITHHELD = re.compile(
     r"no(?:callerid|number)|notavailable|outofarea)",
     re.IGNORECASE | re.ASCII,
 )
-# ANONYMOUS, RESTRICTED, UNAVAILABLE, UNKNOWN and BLOCKED on a keypad; of 464 only Twilio knows what it spells.
+# ANONYMOUS, RESTRICTED, UNAVAILABLE, UNKNOWN and BLOCKED on a keypad; Twilio does not say what 464 spells.
 _KEYPAD = frozenset({"266696687", "86282452253", "8656696", "2562533", "464"})
-# The ten digits of RESTRICTED are also those of a number in Austin, Texas: it is the mark only with nothing but a plus.
+# RESTRICTED has the ten digits of a number in Austin, Texas: it is the mark only as + and these ten digits.
 _RESTRICTED = "+7378742833"
 
 # Until 2019, Mexico's mobile numbers were called from abroad with a 1 after the calling code; many still write it.
@@ -59,19 +59,19 @@ _ANONYMOUS = "stands for an anonymous caller; such a call cannot be matched, and
 
 
 def is_anonymous(value: Any) -> bool:
-    """Whether a value stands for a caller who shows no number, such as ``anonymous`` or ``+266696687``.
+    """Whether a value stands for a caller who hides the number, such as ``anonymous`` or ``+266696687``.
 
-    The words are those of SIP (RFC 3323, ``sip:anonymous@anonymous.invalid``) and of caller id, in any case. The
+    The words come from SIP (RFC 3323, ``sip:anonymous@anonymous.invalid``) and from caller id, in any case. The
     digits are those words on a keypad, with or without ``+``, as Twilio gives them: support.twilio.com, article
-    223179988, "Why am I getting calls from these strange numbers?". Five of them are not numbers of any country as they
-    stand. RESTRICTED has the ten digits of one in Austin, Texas: it is the mark as ``+7378742833``, and with the 1 of
-    North America, or with no ``+``, the number. A subscriber abroad whose national number has such digits is told apart
-    by ``+`` and the calling code.
+    223179988, "Why am I getting calls from these strange numbers?". Five of these digit strings are not numbers of any
+    country. RESTRICTED has the ten digits of a number in Austin, Texas: ``+7378742833`` is the mark; without ``+``, or
+    with the 1 of North America, it is the number. A foreign number with such digits has ``+`` and its calling code, so
+    it is not taken for a mark.
 
-    An absent value (``None``, ``''``) is not such a mark. Raises nothing.
+    An absent value (``None``, ``''``) is not such a mark. This function never raises.
     """
     if type(value) is str and _nanp(value) is not None:
-        return False  # No mark of the keypad has ten digits alone, or begins with +1.
+        return False  # No keypad mark is ten digits without +, and none begins with +1.
     try:
         bare = plain(value)
         written = bare if isinstance(bare, str) else str(integer(bare))
@@ -99,21 +99,21 @@ def _is_withheld_word(written: str) -> bool:
 
 
 def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = "national") -> str:
-    """A phone number in the one form that it always leaves in.
+    """A phone number in the one form in which it is always sent.
 
-    ``CallerId`` is what a call is matched by, so this form is part of what the package promises: the file
-    ``tests/records/caller_ids.golden`` holds it, and a line there is never changed.
+    impact.com matches calls by ``CallerId``, so this form is a promise of the package: the file
+    ``tests/records/caller_ids.golden`` records it, and a line there is never changed.
 
-    Ten digits, or eleven that start with 1, are a NANP number and leave as ten digits (``national``) or
-    as ``+1`` and ten digits (``e164``). Any other number leaves as ``+`` and its digits. Spaces, dots,
-    dashes and brackets are left out, and so are an extension (``x42``, ``ext. 42``, ``;ext=42``), keys to press
-    (``,,42#``) and the 1 that Mexico's mobile numbers had until 2019 (``+52 1 55...``). Digits, dashes and spaces may
-    be those of any script. Of a SIP or ``tel:`` address the user part is read. Blanks around it go, and so does what a
-    spreadsheet needs to take it for text (``'+1...``, ``="+1..."``). Whatever else a value holds makes it no number.
+    Ten digits, or eleven that start with 1, are a NANP number. It is sent as ten digits (``national``) or as ``+1`` and
+    ten digits (``e164``). Any other number is sent as ``+`` and its digits. Removed are: spaces, dots, dashes and
+    brackets; an extension (``x42``, ``ext. 42``, ``;ext=42``); keys to press (``,,42#``); the 1 that Mexico's mobile
+    numbers had until 2019 (``+52 1 55...``); blanks around the number; and a spreadsheet's marks for text (``'+1...``,
+    ``="+1..."``). Digits, dashes and spaces may be of any script. In a SIP or ``tel:`` address, the user part is read.
+    A value with anything else in it is not a phone number.
 
     :param country: two letters; needed for a number that is neither NANP nor starts with ``+``
-    :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), a value that is not a phone number, or
-        one whose country cannot be known, or that is not one of ``country``
+    :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), a value that is not a phone number, a
+        number whose country cannot be known, or a number of another country than ``country``
     """
     national = _nanp(value) if type(value) is str and country in _IN_NANP else None
     if national is None:
@@ -124,7 +124,7 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
 
 
 def _nanp(written: str) -> str | None:
-    """The ten digits of a NANP number in one of the forms that databases and vendors have; None of any other text."""
+    """The ten digits of a NANP number in a form that is usual in databases and at vendors; None for any other text."""
     found = _USUAL_NANP.fullmatch(written)
     if found is None:
         return None
@@ -133,8 +133,8 @@ def _nanp(written: str) -> str | None:
 
 @reader
 def _dialled_number(value: Any, country: str | None) -> tuple[int, str]:
-    """A number's calling code, and its digits after that."""
-    # A number's sign or point must not pass for the punctuation of a phone number.
+    """A number's calling code, and the digits after it."""
+    # integer() refuses the sign or point of a numeric value, which could pass for a phone number's punctuation.
     written = unescaped(value) if isinstance(value, str) else str(integer(value, "a phone number"))
     if len(written) > _LONGEST_ADDRESS:
         raise UnfitValue(_NOT_DIGITS, ProblemCode.NOT_A_PHONE_NUMBER)
@@ -164,7 +164,7 @@ def _dialled_number(value: Any, country: str | None) -> tuple[int, str]:
         parsed = phonenumbers.parse(dialled, None if international else country)
     except phonenumbers.NumberParseException:
         raise UnfitValue("is not a phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER) from None
-    # Not is_possible_number, which also takes a number without its area code, as dialled next door.
+    # is_possible_number would also accept a local number without its area code.
     if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise UnfitValue("is too short or too long for a phone number of its country", ProblemCode.NOT_A_PHONE_NUMBER)
     calling_code = parsed.country_code or 0
@@ -173,7 +173,7 @@ def _dialled_number(value: Any, country: str | None) -> tuple[int, str]:
             f"starts with +{calling_code}, which is not the calling code of {country}", ProblemCode.NOT_A_PHONE_NUMBER
         )
     national = phonenumbers.national_significant_number(parsed)
-    # Written as +49 00..., each reading would take off one more zero as Germany's trunk prefix.
+    # The result must read as itself. In +49 00..., each reading would drop one more zero as Germany's trunk prefix.
     if phonenumbers.parse(f"+{calling_code}{national}") != parsed:
         raise UnfitValue("is not a phone number of any country", ProblemCode.NOT_A_PHONE_NUMBER)
     if f"{calling_code}{national}" in _KEYPAD:
@@ -182,7 +182,9 @@ def _dialled_number(value: Any, country: str | None) -> tuple[int, str]:
 
 
 def _readable(written: str) -> str:
-    """Digits, dashes and spaces of any script as those of ASCII, without invisible marks, as phones copy them."""
+    """The text with ASCII digits, dashes and spaces for those of any script, and without the invisible marks that
+    phones copy.
+    """
     return written if written.isascii() else "".join(map(_ascii, written.translate(_WIDE)))
 
 
@@ -201,7 +203,7 @@ def _ascii(letter: str) -> str:
 
 
 def _dialled(written: str) -> str:
-    """The number itself: ``+`` if it has one, and what is dialled after it."""
+    """The number alone, without address or extension: its ``+``, if any, and its digits and punctuation."""
     if not _DIALLED.fullmatch(written):  # the common case is the number alone
         if (address := _ADDRESS.fullmatch(written)) is not None:
             written = _of_address(address)
@@ -232,14 +234,18 @@ def _of_address(address: re.Match[str]) -> str:
 
 
 def is_no_nanp(phone_number: str) -> bool:
-    """Whether a number in the form that :func:`phone_number` gives is only written like a NANP number: no area code
-    begins with 0 or 1.
+    """Whether a number looks like a NANP number but is not one, as no area code begins with 0 or 1.
+
+    :param phone_number: in the form that :func:`phone_number` gives
     """
     return phone_number.removeprefix(f"+{_NANP}").startswith(("0", "1"))
 
 
 def country_of(phone_number: str) -> str | None:
-    """The country of a number in the form that :func:`phone_number` gives, or None if it has no one country."""
+    """The country of a number; None if it belongs to no single country.
+
+    :param phone_number: in the form that :func:`phone_number` gives
+    """
     national = _nanp(phone_number)
     if national is not None and national[0] not in "01":
         found = _nanp_regions().match(national)
@@ -251,9 +257,9 @@ def country_of(phone_number: str) -> str | None:
 
 
 def nanp(written: str) -> tuple[str, str] | None:
-    """The ten digits and the country of a NANP number in a usual form; None of any other text.
+    """The ten digits and the country of a NANP number in a usual form; None for any other text.
 
-    It is what :func:`phone_number` and :func:`country_of` say of it, in one reading.
+    It gives the results of :func:`phone_number` and :func:`country_of` in one step.
     """
     usual = _USUAL_NANP.fullmatch(written)
     national = None if usual is None else usual[1] or _nanp(written)
@@ -265,12 +271,12 @@ def nanp(written: str) -> tuple[str, str] | None:
 
 @lru_cache(maxsize=1)
 def _nanp_regions() -> re.Pattern[str]:
-    """Finds the country of a NANP number, as the name of the group that its ten digits match.
+    """A pattern that finds the country of a NANP number: the name of the group that its ten digits match.
 
-    It is made of what ``phonenumbers`` knows of each country, in its order and by its rules
-    (``region_code_for_number``): a country with an area code of its own is known by that, any other by a number of any
-    type. The library takes 10 to 40 us for a number, which it reads anew for each country; this takes 1, so that
-    nothing has to be kept of any number. A test compares the two by all six digits that a number may begin with.
+    It is made from the data of ``phonenumbers``, in the order and by the rules of ``region_code_for_number``. A country
+    with an area code of its own is found by that code, any other country by its patterns of numbers of any type. The
+    library takes 10 to 40 us for a number, as it reads the number again for each country. This pattern takes 1 us, so
+    no number has to be cached. A test compares the two for all possible first six digits.
     """
     known = []
     for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[_NANP]:
@@ -278,7 +284,7 @@ def _nanp_regions() -> re.Pattern[str]:
         pattern = country.leading_digits
         if pattern is None:
             types = [each for each in (getattr(country, name) for name in _TYPES) if each is not None]
-            # The usual types first, for speed: which of them a number is does not matter here.
+            # The usual types come first, for speed. The order does not matter otherwise.
             patterns = [each.national_number_pattern for each in reversed(types)]
             numbers = dict.fromkeys(filter(None, patterns))
             pattern = f"(?=(?:{country.general_desc.national_number_pattern})$)(?:{'|'.join(numbers)})$"

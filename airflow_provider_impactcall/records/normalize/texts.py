@@ -1,4 +1,4 @@
-"""Text as it is, fixed vocabularies, and yes or no."""
+"""Plain text, fixed vocabularies, and booleans."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ _NUMBERS = (0, 1)
 
 
 def text(value: Any) -> str:
-    """Text as it is, never trimmed or cut; numbers, dates and UUIDs in their plain spelling.
+    """Text as it is, never trimmed or cut; numbers, dates and UUIDs in plain form.
 
-    A whole float loses its ``.0``, as a column of ids with gaps is one of floats in pandas. Lists are
-    joined with ``,``.
+    A whole float loses its ``.0``: pandas turns a column of ids with gaps into floats. Lists are joined with ``,``.
 
-    :raises UnfitValue: for a boolean (impact.com gives no words for it), bytes, a nested object, a float too
+    :raises UnfitValue: for a boolean (impact.com defines no words for it), bytes, a nested object, a float too
         large to be exact, or text that cannot be UTF-8 or holds a NUL
     """
     if type(value) is str and value.isascii() and "\0" not in value:
@@ -44,13 +43,13 @@ def text(value: Any) -> str:
 
 
 def listed_text(value: Any) -> str | None:
-    """As :func:`text`, but text that is a JSON list (``["1", "2"]``) is read as that list: loaders write lists so.
+    """As :func:`text`, but the text of a JSON list (``["1", "2"]``), which loaders write, is read as that list.
 
-    Blanks around it mean nothing. Any other text stays as it is: an object's, or a list's that is cut off, or nested so
-    deeply that no parser takes it. What leaves is never the text of a list, so that it is read again as itself.
+    Blanks around it mean nothing. Any other text stays as it is, such as a JSON object, a list that is cut off, or a
+    list nested too deeply to parse. The result is never a list's text, so reading the result again changes nothing.
 
-    :return: None if nothing is in the list, as a list without items is absent
-    :raises UnfitValue: as :func:`text` does of that list: for a boolean, an object or a list in it
+    :return: None for an empty list, which counts as absent
+    :raises UnfitValue: as :func:`text` does for that list: if it holds a boolean, an object or a list
     """
     spelled = text(value)
     while "[" in spelled and isinstance(items := json_of(bare(spelled)), list):
@@ -61,7 +60,7 @@ def listed_text(value: Any) -> str | None:
 
 
 def json_of(spelled: str) -> Any:
-    """The value of JSON text; None if it is not JSON, is nested too deeply, or has a number too long to be read."""
+    """The value of JSON text; None if it is not JSON, is nested too deeply, or has a number too long to read."""
     try:
         return json.loads(spelled)
     except (ValueError, RecursionError):
@@ -69,8 +68,8 @@ def json_of(spelled: str) -> Any:
 
 
 def identifier(value: Any) -> str:
-    """Text that tells one thing from another: as :func:`text`, but blanks around it mean nothing, nor does what a
-    spreadsheet needs to take it for text (``'A-1``, ``="A-1"``).
+    """The text of an id: as :func:`text`, but without blanks around it and without a spreadsheet's marks for text
+    (``'A-1``, ``="A-1"``).
 
     :raises UnfitValue: as :func:`text` does
     """
@@ -121,7 +120,7 @@ def _item(value: Any) -> str:
 def one_of(value: Any, allowed: Sequence[str]) -> str:
     """One word of a fixed vocabulary, letter for letter; blanks around it mean nothing.
 
-    :raises UnfitValue: for anything else
+    :raises UnfitValue: for any other value
     """
     return value if type(value) is str and value in allowed else _one_of(value, allowed)
 
@@ -138,9 +137,9 @@ def _one_of(value: Any, allowed: Sequence[str]) -> str:
 
 
 def boolean(value: Any) -> bool:
-    """Yes or no: a boolean, 1 or 0, or ``true``, ``t``, ``yes``, ``y``, ``1`` and their opposites in any case.
+    """A boolean from a boolean, 1 or 0, or ``true``, ``t``, ``yes``, ``y``, ``1`` and their opposites in any case.
 
-    :raises UnfitValue: for anything else
+    :raises UnfitValue: for any other value
     """
     if type(value) is bool or (type(value) is int and value in _NUMBERS):
         return bool(value)

@@ -1,4 +1,4 @@
-"""The time of a call, at the offset from UTC that it came with."""
+"""The time of a call, with its original offset from UTC."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from airflow_provider_impactcall.records.normalize.values import UnfitValue, bar
 
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}"
 _OFFSET = r" ?(Z|UTC|GMT|[+-][0-9:]+)?"
-# What datetime.fromisoformat reads rightly. It also takes any character between date and time, so that the date
-# 2026-09-10-08:00 would be eight o'clock, and T22.5 as half a second past ten.
+# The forms that datetime.fromisoformat reads correctly. It also takes any character between date and time: it would
+# read 2026-09-10-08:00 (a date with an offset) as eight o'clock, and T22.5 as half a second past ten.
 _TIME = re.compile(rf"((?:{_DATE})[Tt ][0-9]{{2}}(?::?[0-9]{{2}}(?::?[0-9]{{2}}(?:[.,][0-9]+)?)?)?){_OFFSET}")
-# The form that most texts have, of which nothing but the day can be wrong.
+# The form of most texts. Only the day can be wrong in it.
 _USUAL = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]+)?"
     r" ?(Z|UTC|GMT|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
@@ -24,7 +24,7 @@ _USUAL = re.compile(
 _TWELVE_HOURS = re.compile(
     rf"({_DATE}) (0?[1-9]|1[0-2]):([0-9]{{2}})(?::([0-9]{{2}})(?:[.,][0-9]+)?)? ?([AP])M{_OFFSET}", re.IGNORECASE
 )
-# email.utils reads more: an offset of 99 hours, half a date, and the year 0099 as 1999.
+# email.utils would accept more: an offset of 99 hours, half a date, and the year 0099 as 1999.
 _RFC_2822 = re.compile(
     r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?([0-9]{1,2}) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) ([0-9]{4}) "
     r"([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?"
@@ -33,7 +33,7 @@ _RFC_2822 = re.compile(
 )
 _MONTHS = {"jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10,
            "nov": 11, "dec": 12}  # fmt: skip
-# RFC 2822, 4.3. A time of -0000 is one in UTC, of which nobody says where.
+# RFC 2822, 4.3. A time with -0000 is in UTC; its local zone is unknown.
 _HOURS = {
     **{"UT": "+0000", "UTC": "+0000", "GMT": "+0000", "Z": "+0000"},
     **{"EST": "-0500", "EDT": "-0400", "CST": "-0600", "CDT": "-0500", "MST": "-0700", "MDT": "-0600", "PST": "-0800",
@@ -46,8 +46,8 @@ _DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _MINUTE = timedelta(minutes=1)
 _TWO = tuple(f"{number:02}" for number in range(60))
 _DAY = 86_400.0
-# No call-tracking vendor is older; before it are the times that databases, languages and programs write for none, such
-# as 0001-01-01, 1753-01-01, 1899-12-30, 1970-01-01 and 1980-01-01, and after the clock 2079-06-06 and 9999-12-31.
+# No call-tracking vendor is older. Databases, languages and programs write earlier times where a time is missing, such
+# as 0001-01-01, 1753-01-01, 1899-12-30, 1970-01-01 and 1980-01-01, and in the future 2079-06-06 and 9999-12-31.
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
 _SECOND_DAY = date(1990, 1, 2).toordinal()
 _DAYS_BEFORE = date(1970, 1, 1).toordinal() - 1
@@ -56,7 +56,7 @@ _NO_OFFSET = dict.fromkeys(("Z", "UTC", "GMT", "-00:00"), "+00:00")
 _NEVER = re.compile(
     r"[+-]?inf(?:inity)?|0000-00-00.*|[+-]?[0-9]{5,}-[0-9]{2}-[0-9]{2}.*|[+-][0-9]{4,}-[0-9]{2}-[0-9]{2}.*|"
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}.* BC|(?:[A-Z]{3}, )?[0-9]{1,2} [A-Z]{3} 00[0-9]{2} .*|"
-    # The epoch itself and what is before it, the end of the year 9999, and the largest number of 64 bits.
+    # The epoch itself and times before it, the end of the year 9999, and the largest 64-bit number.
     r"-?0+(?:\.0+)?|-[0-9]+(?:\.[0-9]+)?|253402300(?:799|800)(?:000|999)?(?:\.[0-9]+)?|9223372036854775807",
     re.IGNORECASE,
 )
@@ -72,19 +72,19 @@ _OUTSIDE = "is outside the years 1 to 9999"
 
 
 def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None) -> str:
-    """The time of a call as ``YYYY-MM-DDTHH:MM:SS±hh:mm``, at the offset it came with.
+    """The time of a call as ``YYYY-MM-DDTHH:MM:SS±hh:mm``, with its original offset.
 
-    Takes a ``datetime`` (pandas' and numpy's too) and, as text, ISO 8601 (``Z``, ``UTC`` or ``GMT`` for an offset of
-    zero), the same with a 12-hour clock (``2013-05-01 11:48 PM -04:00``), and RFC 2822, whose weekday is not checked
-    and whose ``-0000`` is a time in UTC. Takes the epoch as a number or its digits: ten are seconds, 13 are
-    milliseconds, and both leave at ``+00:00``. A fraction of a second is dropped. A local time that a clock change
-    repeats is the first of the two (or what ``fold`` says).
+    Takes a ``datetime`` of Python, pandas or numpy. Takes text in ISO 8601 (``Z``, ``UTC`` or ``GMT`` for an offset of
+    zero), the same with a 12-hour clock (``2013-05-01 11:48 PM -04:00``), and RFC 2822 (the weekday is not checked, and
+    ``-0000`` is UTC). Takes the epoch as a number or as digits: ten digits are seconds, 13 are milliseconds; both are
+    sent with ``+00:00``. A fraction of a second is dropped. If a clock change repeats a local time, it is the first of
+    the two, unless ``fold`` says otherwise.
 
-    :param zone: the zone of times that carry no offset; without it such a time is refused
-    :param now: the time by the clock, in seconds since the epoch: a time more than a day after it, or before 1990, is
-        refused. None: no time is refused for this
-    :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, a time without
-        an offset when there is no ``zone``, a local time that a clock change skips, or an epoch of other digits
+    :param zone: the zone of times without an offset; without a zone, such a time is refused
+    :param now: the clock's time, in seconds since the epoch: a time more than a day after it, or before 1990, is
+        refused. None switches both limits off
+    :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, a time without an offset when
+        there is no ``zone``, a local time that a clock change skips, or an epoch with another number of digits
     """
     moment = value
     if type(value) is str:
@@ -114,15 +114,15 @@ def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None)
 
 @lru_cache(maxsize=1024)
 def _is_surely_a_day_of_calls(day: str, today: float) -> bool:
-    """Whether a day is well within both limits, whatever the offset.
+    """Whether a day is within both limits at any offset.
 
-    :param day: as ISO 8601 has it
+    :param day: in ISO 8601
     :param today: in days since the epoch
     """
     try:
         return _SECOND_DAY < date.fromisoformat(day).toordinal() <= today + _DAYS_BEFORE
     except ValueError:
-        return False  # It is not a day of its month.
+        return False  # The month has no such day.
 
 
 # Many calls in a row share a day and an offset.
@@ -133,12 +133,12 @@ def _day(ordinal: int) -> str:
 
 @lru_cache(maxsize=256)
 def _offset(fixed: timezone) -> str | None:
-    """An offset in the form in which it leaves; None if the offset is not a whole number of minutes."""
+    """An offset in the form to send; None if it is not a whole number of minutes."""
     return None if fixed.utcoffset(None) % _MINUTE else datetime(2000, 1, 1, tzinfo=fixed).isoformat()[-len("+00:00") :]
 
 
 def _is_surely_a_call_s(moment: datetime, now: float) -> bool:
-    """Whether the day of a time is well within both limits, whatever the offset: the time itself takes longer."""
+    """Whether the day of a time is within both limits at any offset. That is faster than comparing the time itself."""
     return _SECOND_DAY < moment.toordinal() <= now / _DAY + _DAYS_BEFORE
 
 
@@ -183,7 +183,7 @@ def _event_date(value: Any, zone: tzinfo | None, now: float | None) -> str:
 def _check(moment: datetime, now: float, margin: float = 0.0) -> None:
     """Refuse a time that a call cannot have.
 
-    :param margin: seconds by which it may be another, as its offset is not known yet
+    :param margin: seconds by which the time may be off while its offset is unknown
     """
     if _is_surely_a_call_s(moment, now):
         return
@@ -229,21 +229,21 @@ _ZERO = {"UTC": "Z", "GMT": "Z"}
 
 def _of_mail(day: str, month: str, year: str, hour: str, minute: str, second: str, offset: str) -> datetime:
     if year < "0100":
-        raise ValueError  # It has two digits.
+        raise ValueError  # A year of two digits.
     in_order = (int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), int(second or 0))
     return datetime(*in_order, tzinfo=_zone_of_mail(offset.upper()) if offset else None)
 
 
 @lru_cache(maxsize=256)
 def _zone_of_mail(offset: str) -> timezone:
-    """The zone of RFC 2822 that an offset is, or one of its names is, which are in capitals."""
+    """The zone of an offset, or of a zone name, of RFC 2822, in capitals."""
     written = _HOURS.get(offset, offset)
     away = timedelta(hours=int(written[1:3]), minutes=int(written[3:]))
     return timezone(-away if written.startswith("-") else away) if away else UTC
 
 
 def _with_dashes(day: str) -> str:
-    # Not both forms in one text, which datetime.fromisoformat refuses in some versions of Python.
+    # Some versions of Python refuse a day without dashes beside a clock with colons.
     return day if "-" in day else f"{day[:4]}-{day[4:6]}-{day[6:]}"
 
 
@@ -260,7 +260,7 @@ def _of_digits(value: str) -> datetime:
 
 def _of_numpy(value: Any) -> datetime:
     plain = value.item()
-    if isinstance(plain, int):  # finer than a datetime, or outside of its years
+    if isinstance(plain, int):  # finer than a datetime, or outside the years of a datetime
         plain = value.astype("datetime64[us]").item()
     if isinstance(plain, datetime):
         return plain

@@ -1,4 +1,4 @@
-"""What every reader needs: its error, its guard, and how a value is spoken of without being quoted."""
+"""Parts that every reader needs: its error, its guard, and descriptions of a value that do not quote it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,30}(: [A-Za-z][A-Za-z _-]{0,30})?")
 
 _MOST_COMPARED = 200
 _NEAR = 0.75
-# What vendors' documentation says of how calls end, which way they go, and from what.
+# Words of vendors' documentation for a call's end, its direction and its source.
 _USUAL = frozenset({
     "abandoned", "active", "after", "agent", "answer", "answered", "attempt", "blocked", "busy", "call", "callback",
     "caller", "canceled", "cancelled", "cause", "completed", "congestion", "connected", "declined", "desktop",
@@ -36,11 +36,11 @@ _T = TypeVar("_T")
 
 
 class UnfitValue(ValueError):
-    """What is wrong with a value, in words of this package: they never hold the value.
+    """The problem of a value, in this package's own words. They never quote the value.
 
     :param message: the words, to be read after a parameter's name
-    :param code: the same for programs; a function of a mapping need not say it
-    :raises ValueError: if the code is not one of these
+    :param code: the same for programs; a function of a mapping may leave it out
+    :raises ValueError: if the code is not a :class:`.ProblemCode`
     """
 
     def __init__(self, message: str, code: ProblemCode = ProblemCode.MAPPING_FAILED) -> None:
@@ -49,23 +49,23 @@ class UnfitValue(ValueError):
 
 
 def misread(value: Any, code: ProblemCode) -> ProblemCode:
-    """What is wrong with a value that cannot be read.
+    """The problem code of a value that cannot be read.
 
-    :param code: what it is if it is text
+    :param code: the code for text; for any other type the code is ``WRONG_TYPE``
     """
     return code if isinstance(value, str) else ProblemCode.WRONG_TYPE
 
 
 def reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[Any, _P], _T]:
-    """Makes of a function one that raises nothing but :class:`UnfitValue`.
+    """Wraps a function so that it raises only :class:`UnfitValue`.
 
-    Values bring code of their own (a lazy string, a zone, a driver's type). What it raises is anything, and
-    its text may quote the value.
+    Some values run code of their own (a lazy string, a zone, a driver's type). This code may raise any error, and the
+    error's text may quote the value.
     """
 
     @wraps(read)
     def guarded(value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if type(value) is UnreadableValue:  # Its class may be what it says it is.
+        if type(value) is UnreadableValue:  # isinstance() trusts a fake __class__.
             raise UnfitValue(value.problem, ProblemCode.UNREADABLE)
         try:
             return read(plain(value), *args, **kwargs)
@@ -78,7 +78,7 @@ def reader(read: Callable[Concatenate[Any, _P], _T]) -> Callable[Concatenate[Any
 
 
 def plain(value: Any) -> Any:
-    """An enum's value, and text as ``str`` itself; a subclass of it may spell or compare itself as anything."""
+    """The value of an enum, and a subclass of ``str`` as plain ``str``: a subclass may print or compare differently."""
     if type(value) is str or type(value) is int:  # the common cases, for speed
         return value
     if isinstance(value, Enum):
@@ -87,7 +87,7 @@ def plain(value: Any) -> Any:
 
 
 def is_absent(value: Any) -> bool:
-    """Whether a value stands for "nothing": ``None``, ``''``, NaN, NaT, pandas' ``NA``, or a list of only such."""
+    """Whether a value counts as absent: ``None``, ``''``, NaN, NaT, pandas' ``NA``, or a list of only these."""
     if value is None or type(value) is str:  # the common cases, for speed
         return not value
     if type(value) in _SOMETHING:
@@ -98,12 +98,12 @@ def is_absent(value: Any) -> bool:
             return all(map(_is_nothing, bare))
         return _is_nothing(bare)
     except Exception:
-        # An object that cannot even be compared (an array, a signalling NaN) counts as a value.
+        # An object that cannot be compared (an array, a signalling NaN) counts as a value.
         return False
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a value stands for "nothing", or is text of nothing but blanks."""
+    """Whether a value is absent, or is text of only blanks."""
     if type(value) is str and value[:1].isascii() and value[:1].isalnum():
         return False
     return not bare(value) if isinstance(value, str) else is_absent(value)
@@ -116,8 +116,8 @@ def _is_nothing(value: Any) -> bool:
 
 
 _WHITESPACE = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
-# What Unicode says is not shown, and the letters that are shown as blanks. What is copied from a web page or a phone
-# has marks of its direction around it.
+# Characters that Unicode says are not shown, and letters that are shown as blanks. Text copied from a web page or a
+# phone may have direction marks around it.
 _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
     "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u2800\u3164\ufeff\uffa0"
@@ -129,14 +129,14 @@ _ESCAPES = ("'", "=")
 
 
 def bare(value: str) -> str:
-    """Text without the blanks of any kind around it, such as those that fill up a column of a fixed width."""
+    """Text without blanks of any kind around it, such as the padding of a fixed-width column."""
     return str.strip(value, BLANKS)
 
 
 def unescaped(value: str) -> str:
-    """Text without blanks around it, and without what keeps a spreadsheet from making a number of it.
+    """Text without blanks around it, and without a spreadsheet's marks for text, which stop it from becoming a number.
 
-    That is an apostrophe or a tab before it, or a formula around it: ``'+12125550123``, ``="+12125550123"``.
+    The marks are an apostrophe or a tab before it, or a formula around it: ``'+12125550123``, ``="+12125550123"``.
     """
     found = bare(value)
     while found[:1] in _ESCAPES:
@@ -158,8 +158,8 @@ def described(value: Any) -> str:
 
 
 def word(value: Any, vocabulary: Collection[Any] = ()) -> str:
-    """A value in a message about a fixed vocabulary: the word itself if it is near one of those, or of the usual ones
-    of calls. Any other may be of another column, and be a name or a password.
+    """A value in a message about a fixed vocabulary. The word itself is shown if it is similar to a word of the
+    vocabulary or to a usual word for calls. Any other word may come from the wrong column and be a name or a password.
     """
     if isinstance(value, str) and _WORD.fullmatch(bare(value)):
         words = _USUAL.union(*(_words(each) for each in vocabulary if isinstance(each, str)))

@@ -1,4 +1,4 @@
-"""The call-tracking vendors whose calls are known here, one module each, and those that users add."""
+"""The presets of call-tracking vendors: one module for each vendor, and presets that users add."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ __all__ = [
 ]
 
 VENDORS = ("callrail", "calltrackingmetrics", "invoca", "retreaver", "ringba", "twilio", "whatconverts")
-"""The names of those known here."""
+"""The names of the presets in this package."""
 
 ENTRY_POINTS = "airflow_provider_impactcall.vendors"
-"""The group of entry points by which an installed package adds presets: a preset's name, and where it is."""
+"""The group of entry points by which an installed package adds presets: a preset's name, and its place in code."""
 
 
 class Presets:
-    """Presets by name: those that are registered go before those of installed packages, and these before the ones here.
+    """Presets by name. Registered presets go first, then presets of installed packages, then those of this package.
 
     :param find_installed: finds the entry points of installed packages
     """
@@ -65,11 +65,11 @@ class Presets:
         self._find_installed = find_installed
 
     def register(self, added: VendorPreset) -> None:
-        """As :func:`register` says."""
+        """See :func:`register`."""
         self._registered[preset_of(added).name.casefold()] = added
 
     def find(self, name: str) -> VendorPreset:
-        """As :func:`preset` says."""
+        """See :func:`preset`."""
         if not isinstance(name, str):
             raise InvalidOption(f"vendor must be a preset's name, and is {normalize.described(name)}")
         wanted = name.casefold()
@@ -86,7 +86,7 @@ class Presets:
 
     @cached_property
     def _installed(self) -> Mapping[str, EntryPoint]:
-        """Looked for once a process: beside Airflow that is 15 to 45 ms, and a DAG may ask for each of its tasks."""
+        """Searched once per process: beside Airflow the search takes 15 to 45 ms, and a DAG may ask for each task."""
         return {point.name.casefold(): point for point in self._find_installed()}
 
 
@@ -94,10 +94,11 @@ _presets = Presets(lambda: entry_points(group=ENTRY_POINTS))
 
 
 def register(added: VendorPreset) -> None:
-    """Have the option ``vendor`` know a preset of your own, or take it in place of the one of that name.
+    """Add a preset of your own for the option ``vendor``, or replace the preset of that name.
 
-    It is known in the process that registers it: do so where your DAG is defined. A package that has it as an entry
-    point of the group ``airflow_provider_impactcall.vendors`` makes it known everywhere, the commands included.
+    The preset is known only in the process that registers it, so register it where your DAG is defined. To make it
+    known everywhere, also to the commands, offer it as an entry point of a package, in the group
+    ``airflow_provider_impactcall.vendors``.
 
     :raises InvalidOption: if it is not a :class:`VendorPreset`
     """
@@ -107,7 +108,7 @@ def register(added: VendorPreset) -> None:
 def preset(name: str) -> VendorPreset:
     """The preset of a vendor.
 
-    :param name: in any case
-    :raises InvalidOption: if there is none of that name
+    :param name: in upper or lower case
+    :raises InvalidOption: if there is no preset of that name
     """
     return _presets.find(name)

@@ -1,4 +1,4 @@
-"""Writes a preset's page: ``python -m airflow_provider_impactcall.records.vendors NAME``, one of your own too."""
+"""Writes the page of a preset, also of your own: ``python -m airflow_provider_impactcall.records.vendors NAME``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from airflow_provider_impactcall.records.vendors.page import page
 
 
 def main(arguments: list[str]) -> None:
-    """Write the page of the preset that the one argument names to standard output."""
+    """Write the page of a preset to standard output.
+
+    :param arguments: the name of the preset alone
+    """
     if len(arguments) != 1:
         sys.exit("usage: python -m airflow_provider_impactcall.records.vendors NAME")
     try:

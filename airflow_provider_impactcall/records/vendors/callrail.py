@@ -1,4 +1,4 @@
-"""CallRail: the calls of its API v3, and of its post-call and call-modified webhooks."""
+"""CallRail: calls from its API v3, and from its post-call and call-modified webhooks."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _TOLD_BY = ("voicemail", "call_type", "answered")
 
 @reads(*_TOLD_BY)
 def answer(row: Row) -> Any:
-    """``voicemail`` if that flag is set, else ``call_type``; without one, what the flag ``answered`` says."""
-    # Most rows are asked no further, for speed.
+    """``voicemail`` if that flag is set, else ``call_type``, else the word for the flag ``answered``."""
+    # For speed: most rows need no closer look at this flag.
     if row.get("voicemail") is not False and stated(row, "voicemail"):
         return "voicemail"
     kind = row.get("call_type")
@@ -39,7 +39,7 @@ def answer(row: Row) -> Any:
 
 @reads(answer, "answered", "duration")
 def talk_duration(row: Row) -> Any:
-    """``duration`` if the call was answered, and not by a voicemail; else 0."""
+    """``duration`` if the call was answered, but not by a voicemail; else 0."""
     kind = word(answer(row))
     answered = row.get("answered")
     if answered is not True and answered is not False:
@@ -54,8 +54,8 @@ repeat_caller.__doc__ = "``new`` or ``repeat``, by the flag ``first_call``."
 
 @reads("resource_id", "id", answer, "duration")
 def not_connected_yet(row: Row) -> bool:
-    """Whether it is what the pre-call webhook says of every call before it is connected: missed, of no length. The
-    API, whose ids begin with ``CAL``, lists no call before it has ended.
+    """Whether the row comes from the pre-call webhook, which reports every call as missed and with no duration. The
+    API, whose ids begin with ``CAL``, lists a call only after its end.
     """
     call_id = row.get("id")
     is_the_api_s = type(call_id) is str and call_id.startswith("CAL")  # the common case, for speed
@@ -106,7 +106,7 @@ PRESET = VendorPreset(
         "TrafficSource": {"first_of": ["source", "formatted_tracking_source"]},
         "PromoNumberDescription": "source_name",
     },
-    known_by=("resource_id", "customer_phone_number"),  # Not id: a table of webhooks has one of its own.
+    known_by=("resource_id", "customer_phone_number"),  # Not id: a table of webhooks may have its own id.
     filters=(
         Filter("an outbound call", "direction", ("outbound",), stays=("inbound",), guard="direction"),
         Filter(
@@ -124,17 +124,17 @@ PRESET = VendorPreset(
     notes=(
         '``MediaId`` has no source: give the partner of each tracking number, as in ``mapping={"MediaId": {"from": '
         '"tracking_phone_number", "lookup": {...}}}``.',
-        "CallRail gives no talk time: that of an answered call is its whole duration, an IVR and the ringing included.",
-        "A webhook's id is another one than the API's; its ``resource_id`` is the API's id, so that a call that came "
-        "by both has one ``CallSessionId``.",
-        "The pre-call webhook tells of every call as missed, and of no length. Such versions of a webhook are left "
-        "out: delivered, one would keep the call from being corrected.",
-        "Of the versions of a call in one input the last one counts: CallRail gives no time of a change.",
-        "``zip_code``, ``first_call``, ``source``, ``source_name`` and the page URLs come from the API only when it "
-        "is asked for them (fields=).",
-        "Inferred, as neither CallRail nor impact.com says it: missed and abandoned calls are ``CANCEL``, voicemails "
-        "are ``IVR_DROPOFF``.",
-        'Not mapped: ``value``, which may be an estimate (``mapping={"SaleAmount": "value"}`` if yours are sales), '
+        "CallRail gives no talk time. The talk time of an answered call is its whole duration, with IVR and ringing.",
+        "A webhook's ``id`` differs from the API's id. Its ``resource_id`` is the API's id, so a call that came both "
+        "ways has one ``CallSessionId``.",
+        "The pre-call webhook reports every call as missed, with no duration. These rows are left out: if one were "
+        "delivered, the call could not be corrected later.",
+        "If one input has several versions of a call, the last one counts: CallRail gives no time of a change.",
+        "The API gives ``zip_code``, ``first_call``, ``source``, ``source_name`` and the page URLs only on request "
+        "(``fields=``).",
+        "Inferred, as neither CallRail nor impact.com documents it: missed and abandoned calls are ``CANCEL``, "
+        "voicemails are ``IVR_DROPOFF``.",
+        'Not mapped: ``value``, which may be an estimate (if yours are sales: ``mapping={"SaleAmount": "value"}``), '
         "and ``keypad_entries``, whose form is not documented.",
     ),
 )

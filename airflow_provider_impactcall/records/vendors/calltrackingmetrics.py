@@ -1,4 +1,4 @@
-"""CallTrackingMetrics: the activities of its API, and of its webhooks at a call's end."""
+"""CallTrackingMetrics: activities from its API, and from its webhooks at a call's end."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ _sale = reader_of("sale.value")
 
 @reads(_SAID, _LAST_STEP, _AGENT, "talk_time")
 def status(row: Row) -> Any:
-    """``dial_status``, else ``call_status``, else ``status``. Of ``completed``, ``answered`` and ``hangup`` more is
-    told: ``voice menu`` if the call's path ended in one and no agent took it, else, if ``talk_time`` is 0, the word
-    and ``without talk``.
+    """``dial_status``, else ``call_status``, else ``status``. For ``completed``, ``answered`` and ``hangup``, other
+    columns make it more exact: ``voice menu`` if the call's path ended in a voice menu and no agent took the call;
+    else, if ``talk_time`` is 0, the word with ``without talk`` after it.
     """
     said = _said.read(row)
     if word(said) not in ("completed", "answered", "hangup"):
@@ -72,13 +72,13 @@ def status(row: Row) -> Any:
 
 @of_value("direction")
 def other_than_inbound(direction: Any) -> bool:
-    """Whether ``direction`` is there and is neither inbound nor outbound: a text (``msg_inbound``), a form, a chat."""
+    """Whether ``direction`` has another value than inbound or outbound: a text (``msg_inbound``), a form, a chat."""
     return word(direction) not in ("inbound", "outbound", "")
 
 
 @reads("sale.conversion", "sale.value")
 def sale_amount(row: Row) -> Any:
-    """``sale.value``, unless ``sale.conversion`` says that it was not a sale."""
+    """``sale.value``, unless ``sale.conversion`` says that there was no sale."""
     converted = _converted.read(row)
     lost = flag(converted) is False or word(converted) == "off"
     return None if lost else _sale.read(row)
@@ -116,7 +116,7 @@ PRESET = VendorPreset(
         "SaleAmount": sale_amount,
         "PromoNumberDescription": "tracking_label",
     },
-    known_by=("sid", "tracking_number"),  # Not id: a table of webhooks has one of its own.
+    known_by=("sid", "tracking_number"),  # Not id: a table of webhooks may have its own id.
     wrapper="call",
     filters=(
         Filter("an outbound call", "direction", ("outbound",), guard="direction"),
@@ -133,15 +133,17 @@ PRESET = VendorPreset(
     ),
     join=latest("indexed_at"),
     notes=(
-        "CallTrackingMetrics has no id of impact.com's: give ``MediaId``, as above by ``tracking_number``.",
-        "``CallSessionId`` is ``id``, which every published form of a call has, before ``sid``. Always deliver with "
-        "the same of the two: under the other, a call would be another one, and be sent again.",
-        "Use the webhook at a call's end. That at its start has no status yet, and is rejected.",
-        "Voicemail comes as completed or answered, and its length as ``talk_time``; no talk is counted for it.",
+        "CallTrackingMetrics does not have impact.com's ids: give ``MediaId``, as above by ``tracking_number``.",
+        "``CallSessionId`` is ``id``, which every published form of a call has; without it, ``sid``. Always deliver "
+        "with the same one of the two: under the other id, a call counts as a new call and is sent again.",
+        "Use the webhook at a call's end. The webhook at its start has no status yet, and is rejected.",
+        "A voicemail is reported as completed or answered, with its length as ``talk_time``. Its talk time counts "
+        "as 0.",
         "The owner of the caller's number (``extended_lookup``), names, notes and transcripts are never read.",
-        "Inferred: impact.com's status of each word, and the words themselves, as CallTrackingMetrics lists none and "
-        "users of its API report these; that a call whose path ends in a voice menu without an agent was a voicemail, "
-        "or ended in the menu; that a call holds its ``sale``, which the API documents as a request of its own; that "
-        "the version with the latest ``indexed_at`` is the latest.",
+        "Inferred: impact.com's status for each word. The words themselves are inferred too: CallTrackingMetrics "
+        "lists none, and users of its API report these.",
+        "Inferred: a call whose path ends in a voice menu without an agent was a voicemail, or ended in the menu.",
+        "Inferred: a call contains its ``sale``, which the API documents as a separate request; the version with the "
+        "latest ``indexed_at`` is the latest.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Which calls a preset leaves out, and what must tell them from others."""
+"""Filters: which calls a preset leaves out. Guards: filters whose columns must exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_impactcall.records.sources import Source, folded, in_words
 from airflow_provider_impactcall.records.wording import may_be_kept
 
 Guard = Literal["direction", "ended"]
-"""A kind of filter that calls must have passed: without it, calls that must never be sent look like others."""
+"""A kind of filter that calls must have passed. Without it, calls that must never be sent look like all others."""
 
 GUARDS: Sequence[Guard] = get_args(Guard)
 
@@ -26,15 +26,15 @@ _MOST_VERDICTS = 256
 class Filter:
     """Calls that are left out on purpose, such as those that have not ended.
 
-    :param reason: what such a call is, for the report: ``an outbound call``
-    :param source: what tells it
-    :param values: the values that do, whatever their case; a call without one stays
-    :param stays: the values of calls that stay, if any other is to reject the row and be named; all others stay if None
-    :param unfinished: whether such a row is one version of a call that will come again: another version of the same
-        input always goes before it
-    :param guard: the kind of guard that it is, if it is one: rows without anything in a column that tells it are
-        rejected, unless it leaves them out
-    :param columns: the columns that tell it, one of which is enough; those of ``source`` if None
+    :param reason: a name for such a call in the report: ``an outbound call``
+    :param source: gives the value that marks such a call
+    :param values: the values that mark such a call, in any case; a call without a value stays
+    :param stays: the values of calls that stay: any other value rejects the row with a message; None: all others stay
+    :param unfinished: whether such a row is a version of a call that will come again: any other version of the call in
+        the same input is preferred to it
+    :param guard: the kind of guard, if the filter is one: rows without a value in any of its columns are rejected,
+        unless the filter leaves them out
+    :param columns: the columns that this filter needs, one of which is enough; None: the columns of ``source``
     """
 
     reason: str
@@ -47,21 +47,21 @@ class Filter:
 
     @cached_property
     def told_by(self) -> Sequence[str]:
-        """The columns that tell it, one of which is enough; none if nobody knows them."""
+        """The columns that this filter needs, one of which is enough; empty if they are unknown."""
         return tuple(names_in(self.source)) if self.columns is None else self.columns
 
     def leaves_out(self, row: Row) -> bool:
-        """Whether it is such a call.
+        """Whether a row is such a call.
 
-        :raises UnfitValue: if nobody knows
+        :raises UnfitValue: if the value neither marks a call nor lets it stay
         """
         return self.marks(self.reader.read(row))
 
     def marks(self, value: Any) -> bool:
-        """Whether what tells such a call says so.
+        """Whether a value marks such a call.
 
-        :param value: what :attr:`reader` reads of its row
-        :raises UnfitValue: if nobody knows
+        :param value: the value that :attr:`reader` reads from the row
+        :raises UnfitValue: if the value neither marks a call nor lets it stay
         """
         if value is None:
             return False
@@ -87,7 +87,7 @@ class Filter:
 
     @cached_property
     def reader(self) -> Reader:
-        """Reads what tells it."""
+        """Reads the value that marks such a call."""
         return reader_of(self.source)
 
     @cached_property
@@ -104,11 +104,11 @@ class Filter:
 
 
 class Guarding(NamedTuple):
-    """What a preset's filters of one kind of guard need.
+    """The needs of a preset's filters of one kind of guard.
 
-    :param reason: what a call is that they leave out
-    :param names: the columns that tell it, one of which is enough
-    :param readers: of these columns
+    :param reason: a name for the calls that they leave out
+    :param names: the columns that they need, one of which is enough
+    :param readers: the readers of these columns
     """
 
     guard: Guard
@@ -117,19 +117,19 @@ class Guarding(NamedTuple):
     readers: Sequence[Reader]
 
     def is_told_by(self, columns: Collection[str]) -> bool:
-        """Whether one of these columns tells it."""
+        """Whether the guard's columns are among these."""
         return any(is_among(name, columns) for name in self.names)
 
     def problem(self, columns: Collection[str]) -> str:
-        """What keeps a row from being told from such calls, to be read after ``row``: that it has no column which tells
-        it or, if it has one of these, nothing in one.
+        """The problem of a row that the guard cannot judge, to be read after ``row``: the guard's column is missing or,
+        if the row has one of its columns, empty.
         """
         empty = [name for name in self.names if is_among(name, columns)]
         return _unset(self.guard, self.reason, empty) if empty else _untold(self.guard, self.reason, self.names)
 
 
 def guards_of(filters: Iterable[Filter]) -> Sequence[Guarding]:
-    """What filters need that are guards, a kind at a time."""
+    """The needs of those filters that are guards, for each kind of guard."""
     found = []
     for guard in GUARDS:
         of_kind = [each for each in filters if each.guard == guard and each.told_by]

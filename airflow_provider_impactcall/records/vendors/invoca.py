@@ -1,4 +1,4 @@
-"""Invoca: transactions of its Transactions API and its webhooks, those of one call brought together."""
+"""Invoca: transactions from its Transactions API and its webhooks; those of one call are joined."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ _TOLD_BY_EVENTS = (
 
 @reads("hangup_cause", "connect_duration", "ivr_duration", "duration")
 def end_of_call(row: Row) -> Any:
-    """``Connected`` if ``connect_duration`` is above 0, else ``hangup_cause``; a caller's in the IVR is the IVR's."""
+    """``Connected`` if ``connect_duration`` is above 0; else ``hangup_cause``, or ``IVR: Hang-up`` if the caller hung
+    up in the IVR.
+    """
     cause = row.get("hangup_cause")
     connected = row.get("connect_duration")
     if (type(connected) is int or not normalize.is_absent(connected)) and normalize.seconds(connected) > 0:
@@ -65,14 +67,14 @@ def end_of_call(row: Row) -> Any:
 
 @reads("hangup_cause", "connect_duration")
 def talk_duration(row: Row) -> Any:
-    """``connect_duration``; 0 where it is left out of a call that did not reach anyone."""
+    """``connect_duration``; 0 if a call that reached nobody has none."""
     connected = row.get("connect_duration")
     return 0 if normalize.is_absent(connected) and word(row.get("hangup_cause")) in _NOT_CONNECTED else connected
 
 
 @of_value("repeat_calling_phone_number")
 def repeat_caller(repeat: Any) -> Any:
-    """``repeat`` or ``new`` if ``repeat_calling_phone_number`` is a flag, else what it says."""
+    """``repeat`` or ``new`` if ``repeat_calling_phone_number`` is a flag, else its own value."""
     said = flag(repeat)
     return repeat if said is None else "repeat" if said else "new"
 
@@ -86,7 +88,7 @@ def opt_in_sms(row: Row) -> int | None:
 
 @of_value("reason_code")
 def reference_id(code: Any) -> str | None:
-    """``reason_code`` if it is a number, which is all that impact.com takes."""
+    """``reason_code`` if it is a number: impact.com takes only numbers."""
     if normalize.is_absent(code):
         return None
     try:
@@ -97,16 +99,16 @@ def reference_id(code: Any) -> str | None:
 
 @of_value("transaction_type")
 def is_event(kind: Any) -> bool:
-    """Whether it is not a call, but what became of a call."""
+    """Whether the transaction is not a call, but a later event of a call."""
     return word(kind) in _EVENTS
 
 
 @reads("corrects_transaction_id", "corrected_at", "signal_value", is_event, end_of_call, *_TOLD_BY_EVENTS)
 def transactions(rows: Sequence[Row]) -> Sequence[Row | str]:
-    """The Call transaction as it was last corrected, with what later events tell of its conversion.
+    """The Call transaction counts as it was last corrected, with the conversion from later events.
 
-    Of several Call transactions, as where a campaign passes a call on to another, the one that was connected longest
-    stands for the call, and takes from the others what it lacks.
+    A call may have several Call transactions, such as when a campaign passes it on to another. The one that was
+    connected longest is delivered, and the others fill its empty columns.
     """
     results = _as_corrected(rows)
     current = {place: row for place, row in enumerate(results) if not isinstance(row, str)}
@@ -119,9 +121,9 @@ def transactions(rows: Sequence[Row]) -> Sequence[Row | str]:
     call: Row = {}
     for place in legs:
         call = _over(call, current[place])
-        results[place] = "a leg of a call that stands for it"
+        results[place] = "a leg that is part of another row's call"
     for place in current.keys() - legs:
-        results[place] = "an event that its call tells of"
+        results[place] = "an event that is reported with its call"
     for row in filter(is_event, current.values()):
         call = _told(call, row)
     results[legs[-1]] = call
@@ -134,7 +136,7 @@ def _as_corrected(rows: Sequence[Row]) -> list[Row | str]:
     for place, row in enumerate(rows):
         transaction = word(row.get("transaction_id"))
         versions[_original(transaction, corrects) if transaction else place].append(place)
-    results: list[Row | str] = ["a transaction that this input has corrected or again"] * len(rows)
+    results: list[Row | str] = ["a transaction with a later version in this input"] * len(rows)
     for places in versions.values():
         merged: Row = {}
         places.sort(key=lambda place: _version(rows[place]))
@@ -261,22 +263,22 @@ PRESET = VendorPreset(
     join=transactions,
     notes=(
         "``MediaId`` and ``CampaignId`` are ``affiliate_id_from_network`` and "
-        "``advertiser_campaign_id_from_network``: impact.com's ids where impact.com is your Invoca network. Where "
-        "they are ids of another kind, give both in constants or mapping.",
-        "The transactions of one ``complete_call_id`` are one call: a correction takes the place of what it corrects, "
-        "and keeps what it leaves empty; of Post Call Events, Reported Conversions and Signals, the conversion is "
-        "told in the call, the last of several.",
+        "``advertiser_campaign_id_from_network``. These are impact.com's ids if impact.com is your Invoca network. If "
+        "they are other ids, give both parameters in constants or mapping.",
+        "The transactions of one ``complete_call_id`` are one call. A correction replaces the transaction that it "
+        "corrects; columns that it leaves empty keep their values. The conversion comes from Post Call Events, "
+        "Reported Conversions and Signals; the last of several counts.",
         "An event that comes in a later input than its call is left out: impact.com has no way to add it to a call.",
-        "Of several Call transactions of one call, the one that was connected longest counts (inferred).",
-        "``destination_phone_number`` is where the call went. It is empty for a call that was passed on to nobody: "
-        'name a column with the promo number, as in ``mapping={"CalledPhoneNumber": {"first_of": '
+        "If one call has several Call transactions, the one that was connected longest counts (inferred).",
+        "``destination_phone_number`` is the number that the call was passed on to. It is empty if the call was not "
+        'passed on: then name a column with the promo number, as in ``mapping={"CalledPhoneNumber": {"first_of": '
         '["destination_phone_number", ...]}}``.',
         "A ``reason_code`` is sent only if it is a number.",
-        "A call in progress has no transaction. A webhook sent during one is rejected, as it has no duration.",
-        "Inferred, as neither Invoca nor impact.com says it: the impact.com status of each ``hangup_cause``, and that "
-        "a caller who hung up after as much time in the IVR as in the call dropped off there.",
-        "Not mapped: ``signal_custom_parameter_1`` to 3 and marketing data, whose meaning is each customer's own, "
-        'such as ``mapping={"CustomConversionEvent1Value": "signal_custom_parameter_1"}``; ``media_type``; notes, '
-        "names and addresses.",
+        "A call in progress has no transaction. A webhook sent during a call is rejected, as it has no duration.",
+        "Inferred, as neither Invoca nor impact.com documents it: the impact.com status for each ``hangup_cause``; "
+        "and that a caller hung up in the IVR if the IVR lasted as long as the call.",
+        "Not mapped: ``signal_custom_parameter_1`` to 3 and marketing data, whose meaning differs for each customer "
+        '(map them yourself: ``mapping={"CustomConversionEvent1Value": "signal_custom_parameter_1"}``); '
+        "``media_type``; notes, names and addresses.",
     ),
 )

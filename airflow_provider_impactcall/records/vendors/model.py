@@ -1,4 +1,4 @@
-"""What a preset knows of a call-tracking vendor's calls, as data."""
+"""A preset as data: the facts about one call-tracking vendor's calls."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from airflow_provider_impactcall.records.sources import Source, names_in, reader
 from airflow_provider_impactcall.records.vendors.filters import Filter, Guarding, guards_of
 
 Join = Callable[[Sequence[Row]], Sequence[Row | str]]
-"""The rows of one call, two or more, in the order of the input, into as many: each the row to deliver instead, or why
-it is left out."""
+"""Takes the rows of one call, two or more, in the order of the input. Returns one result for each row: the row to
+deliver instead, or the reason why it is left out."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _MOST_SHAPES = 1024
 _SEVERAL = 2
-# Of other types a value may be text.
+# A value of another type may be text in disguise.
 _KNOWN_TYPES = frozenset({str, int, float, bool, type(None), dict, list, datetime, Decimal})
 
 
 def reads(*sources: Source) -> Callable[[_Function], _Function]:
-    """Says which columns a function reads, so that it gets them by these names whatever the style of a row's own.
+    """Declares the columns that a function reads. The function finds them under these names in rows of any style.
 
     :param sources: the columns, or sources that name them
     """
@@ -53,11 +53,11 @@ def reads(*sources: Source) -> Callable[[_Function], _Function]:
 
 
 class _Shape(NamedTuple):
-    """What the columns of a row are to a preset.
+    """The result of comparing a row's columns with a preset.
 
-    :param known: whether a call's record is known by them
-    :param aliases: the column that is meant, by each name that is not a column's own
-    :param problems: each name that could mean several, in words
+    :param known: whether the columns are those of a call's record
+    :param aliases: the real column, by each name in the preset that differs from it
+    :param problems: each name that could mean several columns, in words
     """
 
     known: bool
@@ -69,19 +69,19 @@ class _Shape(NamedTuple):
 class VendorPreset:
     """How one vendor's calls become impact.com's.
 
-    :param name: what the option ``vendor`` calls it, in lower case
+    :param name: the preset's name for the option ``vendor``, in lower case
     :param title: the vendor's own spelling
-    :param facts: where each thing that it says of the vendor can be read
+    :param facts: the public documents behind the preset, with their URLs
     :param mapping: a source by parameter name; a user's own mapping goes before it
     :param filters: the calls that are left out
-    :param known_by: the columns by which a call's record is known, such as its id. A row that has none of them, and
-        a JSON object with one in another column (``call``, ``payload``), is read as that object
-    :param join: how the rows of one call become one; None if the vendor never has two of one call
-    :param call: the id by which rows are of one call; that of ``CallSessionId`` if None
-    :param notes: what a user has to know, a sentence each
-    :param blanks: the words that the vendor writes where there is no value
-    :param wrapper: the column that the vendor gives a call's record in, so that a loader that flattens it puts that
-        before the name of each (``call__uuid``); None if it gives the record itself
+    :param known_by: the columns that identify a call's record, such as its id. A row without any of them, but with a
+        JSON object in another column (``call``, ``payload``) that has one, is read as that object
+    :param join: how the rows of one call become one; None if the vendor gives only one row for each call
+    :param call: the id that rows of the same call share; the source of ``CallSessionId`` if None
+    :param notes: facts that a user must know, a sentence each
+    :param blanks: the words that the vendor writes for a missing value
+    :param wrapper: the column in which the vendor gives a call's record. A loader that flattens it puts its name
+        before each column (``call__uuid``). None if the vendor gives the record itself
     """
 
     name: str
@@ -97,11 +97,12 @@ class VendorPreset:
     wrapper: str | None = None
 
     def opened(self, row: Row) -> Row:
-        """The row with the call's own columns in it, wherever they lay, and nothing in them where there is no value.
+        """The row with the call's columns, also if they were inside a column of JSON, and with None for a word in
+        ``blanks``.
 
-        They are there under the names that the preset has for them, whatever the style of the row's own.
+        The columns have the preset's names, in whatever style the row has them.
 
-        :raises UnfitValue: if two columns could be meant by one of these names
+        :raises UnfitValue: if one of these names could mean two columns
         """
         if type(row) is OpenedRow:
             return row
@@ -127,7 +128,7 @@ class VendorPreset:
         return opened
 
     def _blank(self, row: Row) -> Collection[Any]:
-        """The columns of a row that hold a word for nothing."""
+        """The columns of a row that hold a word in ``blanks``."""
         bare, blanks, ends = normalize.bare, self.blanks, self._ends_of_blanks
         return [
             name
@@ -137,17 +138,17 @@ class VendorPreset:
 
     @cached_property
     def _ends_of_blanks(self) -> Collection[str]:
-        """The last letters of what may be a word for nothing, so that all else needs no closer look."""
+        """The last characters of a word in ``blanks``, or blanks after it. For speed: other values need no check."""
         return frozenset(normalize.BLANKS).union(word[-1:] for word in self.blanks)
 
     def opens(self, columns: tuple[Any, ...]) -> bool:
-        """Whether a row with these columns may be another once it is opened."""
+        """Whether opening a row with these columns may change it."""
         shape = self._shape(columns)
         return not shape.known or bool(shape.aliases or shape.problems or self.blanks)
 
     def unopened(self, columns: tuple[Any, ...], asked_for: Collection[str]) -> Callable[[Row], bool] | None:
-        """What tells of a row with these columns that opening it would change nothing of those that are asked for; None
-        if that is not known before it is opened.
+        """A function that says whether opening a row with these columns would leave the requested columns unchanged;
+        None if only opening the row can show that.
         """
         shape = self._shape(columns)
         sources = [*self.mapping.values(), *(each.source for each in self.filters)]
@@ -171,9 +172,9 @@ class VendorPreset:
         return is_unchanged
 
     def missing_guards(self, columns: Collection[str], passed: Collection[str] = ()) -> list[str]:
-        """What keeps rows from being told from calls that must never be sent, to be read after ``row``.
+        """The problem of each guard whose columns are missing, to be read after ``row``.
 
-        :param columns: of opened rows
+        :param columns: the columns of opened rows
         :param passed: the guards that the rows have passed already
         """
         return [
@@ -181,7 +182,7 @@ class VendorPreset:
         ]
 
     def untold(self, columns: Collection[str]) -> list[str]:
-        """What no column of opened rows tells, of the calls that are left out beside those of the guards."""
+        """The filters, guards excepted, that cannot work as opened rows lack their columns, in words."""
         return [
             f"{each.reason}: no row has a column {' or '.join(map(repr, each.told_by))}"
             for each in self.filters
@@ -189,42 +190,42 @@ class VendorPreset:
         ]
 
     def names_with(self, sources: Iterable[Source]) -> Sequence[str]:
-        """All columns that the preset asks for if these are its sources of parameters."""
+        """All columns that the preset asks for, with these sources of parameters."""
         all_sources = [*sources, *(each.source for each in self.filters), self.call, self.join]
         told_by = (name for each in self.filters for name in each.told_by)
         named = (name for source in all_sources for name in names_in(source))
         return tuple(dict.fromkeys([*self.known_by, *told_by, *named]))
 
     def resolved(self, columns: Sequence[Any]) -> tuple[bool, set[str], Sequence[str]]:
-        """Whether rows with these columns are calls' records, their columns once opened, and what is in doubt."""
+        """Whether rows with these columns are calls' records, their columns once opened, and the ambiguous names."""
         shape = self._shape(tuple(columns))
         return shape.known, {*columns, *shape.aliases}, shape.problems
 
     def unfinished(self, row: Row) -> str | None:
-        """Why a row is only a version of a call that will come again, or None if it is not, or nobody knows.
+        """The reason if a row is only a version of a call that will come again; None if it is not, or if unknown.
 
-        :param row: opened
+        :param row: an opened row
         """
         try:
             return next((each.reason for each in self.filters if each.unfinished and each.leaves_out(row)), None)
         except Exception:
-            # Its problem is reported when the row is read.
+            # The problem is reported when the row is read.
             return None
 
     def call_of(self, row: Row) -> str | None:
-        """By what a row is known to be of the same call as another; None if it has nothing of that kind.
+        """The id that rows of the same call share; None if the row has none.
 
-        :param row: opened
+        :param row: an opened row
         """
         try:
             return normalize.identifier(self._call.read(row)) or None
         except Exception:
-            # Its problem is reported when the row is read.
+            # The problem is reported when the row is read.
             return None
 
     def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
-        """What gives the call of a row with these columns, from its values and without opening it, as :meth:`call_of`
-        tells it; None if the row has to be opened.
+        """A function from the values of an unopened row with these columns to the result of :meth:`call_of`; None if
+        the row must be opened first.
         """
         if columns not in self._calls_from:
             if len(self._calls_from) >= _MOST_SHAPES:
@@ -255,7 +256,7 @@ class VendorPreset:
             try:
                 return identifier(read(values)) or None
             except Exception:
-                return None  # As call_of has it.
+                return None  # As call_of does.
 
         return call_from
 
@@ -264,9 +265,10 @@ class VendorPreset:
         return {}
 
     def _shape(self, columns: tuple[Any, ...], others: tuple[Any, ...] = ()) -> _Shape:
-        """What columns are to the preset.
+        """The result of comparing columns with the preset.
 
-        :param columns: of the row or, if others are given, of the JSON object in one of those
+        :param columns: the row's columns or, if ``others`` are given, the keys of the JSON object in one of those
+        :param others: the row's columns, if the call is in a JSON object
         """
         shape = self._shapes.get((columns, others))
         if shape is None:
@@ -281,7 +283,7 @@ class VendorPreset:
         return shape
 
     def _unwrapped(self, columns: tuple[Any, ...], wrapper: str) -> _Shape:
-        """What columns are to the preset if each of a call's record has its wrapper before its name."""
+        """As :meth:`_shape`, for columns that have the wrapper's name before their own (``call__uuid``)."""
         inner = unwrapped(columns, wrapper)
         taken = {column for each in inner.values() for column in each}
         found = in_any_style(self._names, inner, [column for column in columns if column not in taken])
@@ -307,7 +309,7 @@ class VendorPreset:
 
     @cached_property
     def guards(self) -> Sequence[Guarding]:
-        """What must tell a row from calls that must never be sent."""
+        """The guards: what a row must have to be told from calls that must never be sent."""
         return guards_of(self.filters)
 
     @cached_property
@@ -320,7 +322,7 @@ class VendorPreset:
 
 
 def preset_of(given: Any) -> VendorPreset:
-    """A preset, after a check that it is one.
+    """The preset, after a check of its type.
 
     :raises InvalidOption: if it is not a preset
     """

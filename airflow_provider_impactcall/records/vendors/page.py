@@ -22,12 +22,12 @@ _ELSE = {
 
 
 def page(preset: VendorPreset) -> str:
-    """All that a preset does, for those who use it."""
+    """The page for users of a preset: everything that it does."""
     parts = (
         f"# {preset.title}",
         f"<!-- Written by: python -m airflow_provider_impactcall.records.vendors {preset.name} -->",
-        f'``vendor="{preset.name}"`` reads rows as {preset.title} gives them. [What a preset is](README.md), and how '
-        "your own mapping, other words and own presets combine with it.",
+        f'``vendor="{preset.name}"`` reads rows as {preset.title} gives them. [Vendor presets](README.md) explains '
+        "what a preset is, and how to combine it with your own mapping, other words and presets of your own.",
         f"```python\n{_example(preset)}```",
         *_rows(preset),
         *(["## What to know", _list(preset.notes)] if preset.notes else []),
@@ -74,16 +74,16 @@ def _by_number(called: Source | None) -> str:
 def _rows(preset: VendorPreset) -> Iterator[str]:
     known_by = " or ".join(f"``{name}``" for name in preset.known_by)
     yield (
-        "A row has the call in its own columns, or as JSON in one of them, such as ``payload``: it is looked for there "
-        f"if the row has no column {known_by}. Columns may be in any case and style, as loaders rename them: "
-        "``UPPER_CASE``, ``snake_case``, ``camelCase``, ``kebab-case``, and ``a__b`` or ``a.b`` for ``b`` within "
-        "``a``. Two that could be meant are an error."
+        f"A row has the call in its own columns or, if it has no column {known_by}, as JSON in one column, such as "
+        "``payload``. Columns may be in any case and style, as loaders rename them: ``UPPER_CASE``, ``snake_case``, "
+        "``camelCase``, ``kebab-case``, and ``a__b`` or ``a.b`` for ``b`` within ``a``. Two columns that fit the same "
+        "name are an error."
     )
     if preset.wrapper:
         yield (
-            f"{preset.title} may give a call in ``{preset.wrapper}``: a loader that flattens it puts that before each "
-            f"name (``{preset.wrapper}__{preset.known_by[0]}``, ``{preset.wrapper}.{preset.known_by[0]}``), where it "
-            "is ignored."
+            f"{preset.title} may give a call inside ``{preset.wrapper}``. A loader that flattens it puts this word "
+            f"before each name (``{preset.wrapper}__{preset.known_by[0]}``, "
+            f"``{preset.wrapper}.{preset.known_by[0]}``), and the preset ignores it there."
         )
     if preset.blanks:
         yield f"{', '.join(f'``{word}``' for word in preset.blanks)} counts as no value."
@@ -101,8 +101,8 @@ def _parameters(mapping: Mapping[str, Source]) -> Iterator[str]:
             families.setdefault(re.sub("[0-9]", "", name), []).append(name)
     others = ", ".join(names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" for names in families.values())
     yield (
-        "impact.com requires those in bold. Names in the table are columns; a dot leads into JSON. "
-        f"The preset has nothing for {others}: map what you have of them."
+        "impact.com requires the parameters in bold. Names in the table are columns; a dot leads into JSON. "
+        f"The preset has no source for these parameters, so map those that you have: {others}."
     )
 
 
@@ -117,14 +117,15 @@ def _status(source: Source | None) -> Iterator[str]:
     if not isinstance(source, Mapping) or "values" not in source:
         yield "You give ``CallStatus``." if source is None else f"``CallStatus`` is {in_words(source)}."
         return
-    yield f"The word that tells it is {in_words(source['from'])}."
+    yield f"The word for it is {in_words(source['from'])}."
     yield _table(("word", "CallStatus"), [(f"``{word}``", status) for word, status in source["values"].items()])
     if "default" in source:
         yield f"Any other word is ``{source['default']}``."
     else:
         yield (
-            "Case does not matter, nor do ``-`` and ``_`` for spaces. Any other word rejects the row and is named; add "
-            'it, or have one mean another status, with ``mapping={"CallStatus": {"values": {"word": "ANSWER"}}}``.'
+            "Case does not matter, and ``-`` and ``_`` count as spaces. Any other word rejects the row, with a message "
+            'that names it. Add a word, or give a word another status, with ``mapping={"CallStatus": {"values": '
+            '{"word": "ANSWER"}}}``.'
         )
 
 
@@ -132,13 +133,13 @@ def _left_out(filters: Sequence[Filter]) -> Iterator[str]:
     rows = [(each.reason, _told(each)) for each in filters]
     if rows:
         yield "They count as ``filtered``, each with its reason."
-        yield _table(("what it is", "how it is told"), rows)
+        yield _table(("what it is", "how it is recognized"), rows)
         guards = {each.guard: f"``{each.guard}``" for each in filters if each.guard}
         if guards:
             yield (
-                f"[Guards](README.md#guards) are {' and '.join(guards.values())}: a query, a CSV or a Parquet file "
-                "without their columns is refused, and so is each row without them or with nothing in them, unless "
-                "``prefiltered`` says that the rows have passed them already."
+                f"[Guards](README.md#guards): {' and '.join(guards.values())}. A query, a CSV or a Parquet file "
+                "without a guard's columns is refused. A row without these columns, or with nothing in them, is "
+                "rejected. If your rows have passed a guard already, name it in ``prefiltered``."
             )
     else:
         yield "None."
@@ -151,7 +152,7 @@ def _told(each: Filter) -> str:
     if each.stays is None:
         return told
     staying = " or ".join(f"``{value}``" for value in each.stays)
-    return f"{told}; if it is neither that nor {staying}, the row is rejected"
+    return f"{told}; any other value than this or {staying} rejects the row"
 
 
 def _joined(preset: VendorPreset) -> Iterator[str]:
@@ -159,12 +160,12 @@ def _joined(preset: VendorPreset) -> Iterator[str]:
         yield "Each row is a call."
         return
     call = preset.mapping["CallSessionId"] if preset.call is None else preset.call
-    yield f"Rows of one input are of one call if they agree in {in_words(call)}."
+    yield f"Rows of one input belong to the same call if they have the same {in_words(call)}."
     yield " ".join((inspect.getdoc(preset.join) or "They are brought together.").split())
 
 
 def _in_markdown(text: str) -> str:
-    """Code in single backticks, and no ``<`` outside of it that would begin a tag."""
+    """The text with code in single backticks, and with ``<`` escaped outside of code, where it would begin a tag."""
     parts = text.split("``")
     return "`".join(part if place % 2 else part.replace("<", "\\<") for place, part in enumerate(parts))
 

@@ -1,4 +1,4 @@
-"""What presets are made of: filters and sources that several vendors' calls need."""
+"""The parts of presets: filters and sources that several vendors need."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ __all__ = [
 
 
 def of_value(source: Source) -> Callable[[Callable[[Any], Any]], Callable[[Row], Any]]:
-    """Makes a source, or what tells of a filter, of a function of one value.
+    """Turns a function of one value into a function of the row: a source, or a filter's source.
 
-    :param source: gives the value; of None the function gives None, or False
+    :param source: gives the value; for None, the function must return None or False
     """
     reader = reader_of(source)
 
@@ -60,22 +60,22 @@ def of_value(source: Source) -> Callable[[Callable[[Any], Any]], Callable[[Row],
 
 
 def anonymous(caller: Source) -> Filter:
-    """The filter of calls whose caller hid the number: impact.com matches conversions by it.
+    """The filter of calls whose caller hid the number, as impact.com matches conversions by this number.
 
-    :param caller: what is there in place of the number
+    :param caller: the source of the number, or of the mark in its place
     """
     hidden = of_value(caller)(normalize.is_anonymous)
-    hidden.__doc__ = f"Whether {in_words(caller)} is a marker such as ``anonymous`` and no number"
+    hidden.__doc__ = f"Whether {in_words(caller)} is a mark such as ``anonymous`` instead of a number"
     return Filter("an anonymous caller", hidden, (True,))
 
 
 def marked(reason: str, column: str, *, unfinished: bool = False, guard: Guard | None = None) -> Filter:
     """The filter of calls that a column of yes or no marks.
 
-    :param reason: what such a call is
-    :param column: its name; where it says neither, the call is rejected
-    :param unfinished: as :class:`Filter` has it
-    :param guard: as :class:`Filter` has it
+    :param reason: a name for such a call
+    :param column: the column's name; a value that is neither yes nor no rejects the call
+    :param unfinished: see :class:`Filter`
+    :param guard: see :class:`Filter`
     """
 
     @of_value(column)
@@ -95,14 +95,14 @@ def spam(column: str) -> Filter:
 
 
 def word(value: Any) -> str:
-    """A vendor's word, as :func:`folded` has it; ``''`` if there is none."""
+    """A vendor's word in the form of :func:`folded`; ``''`` if there is none."""
     if type(value) is str:  # the common case, for speed
         return folded(value) if value else ""
     return "" if value is None or normalize.is_absent(value) else folded(value)
 
 
 def flag(value: Any) -> bool | None:
-    """Yes or no, in any form; None if it is neither."""
+    """A value of yes or no, in any form, as a boolean; None for any other value."""
     if value is None:
         return None
     try:
@@ -112,18 +112,18 @@ def flag(value: Any) -> bool | None:
 
 
 def click_id(landing_page: Source) -> Callable[[Row], str | None]:
-    """A source of ``ClickId``: the ``irclickid`` in the URL of the page that the visitor came to.
+    """A source of ``ClickId``: the ``irclickid`` in the URL of the landing page.
 
     impact.com's tracking links add it (integrations.impact.com, API Tracking Integration). Its case is kept.
 
-    :param landing_page: the URL
+    :param landing_page: the source of the URL
     """
 
     @of_value(landing_page)
     def irclickid(url: Any) -> str | None:
         if not isinstance(url, str):
             return None
-        # As parse_qs does, which takes all of the query apart.
+        # As parse_qs does, but without decoding the whole query.
         for part in _query(url).split("&"):
             name, _, value = part.partition("=")
             if value and (name == "irclickid" or ("%" in name and unquote_plus(name) == "irclickid")):
@@ -135,7 +135,7 @@ def click_id(landing_page: Source) -> Callable[[Row], str | None]:
 
 
 def _query(url: str) -> str:
-    """The query of a URL; ``''`` for a value that is not a URL: it has no click id, and must not cost the call."""
+    """The query of a URL. For a value that is not a URL it is ``''``: a bad URL must not reject the call."""
     if url.isascii() and url.isprintable() and "[" not in url and "]" not in url:
         return url.partition("#")[0].partition("?")[2]
     try:
@@ -145,9 +145,9 @@ def _query(url: str) -> str:
 
 
 def whole_id(source: Source) -> Callable[[Row], Any]:
-    """A source of an id that is a number, without the ``.0`` that a column of numbers with gaps gives it.
+    """A source of a numeric id, without the ``.0`` that pandas adds in a column with gaps.
 
-    :param source: the id
+    :param source: the source of the id
     """
 
     @of_value(source)
@@ -159,12 +159,12 @@ def whole_id(source: Source) -> Callable[[Row], Any]:
 
 
 def country_beside(number: Source, country: Source) -> Callable[[Row], Any]:
-    """A source of a number's country: what the vendor says, where the number does not tell it.
+    """A source of a number's country: the vendor's country, if the number does not show its own.
 
-    The vendor's may be of an address, and a number must not be refused or read otherwise for that.
+    The vendor's country may belong to an address. It must not cause a number to be refused or read differently.
 
-    :param number: the phone number
-    :param country: what the vendor says
+    :param number: the source of the phone number
+    :param country: the source of the vendor's country
     """
     number_reader, country_reader = reader_of(number), reader_of(country)
 
@@ -180,15 +180,15 @@ def country_beside(number: Source, country: Source) -> Callable[[Row], Any]:
         return said if known is None else None
 
     unless_known.told_by = Computed(unless_known, country_reader)  # type: ignore[attr-defined]
-    unless_known.__doc__ = f"{in_words(country)}, where the number does not tell its own"
+    unless_known.__doc__ = f"{in_words(country)}, if the number does not show its own"
     return unless_known
 
 
 def zero_of_unanswered(ended: Callable[[Row], Any], statuses: Mapping[str, str]) -> Callable[[Row], int | None]:
-    """A source of a duration: 0 of a call that nobody answered, and nothing of any other.
+    """A source of a duration: 0 for a call that nobody answered, None for any other call.
 
     :param ended: gives the vendor's word for how a call ended
-    :param statuses: impact.com's status by such a word; those of other than ``ANSWER`` were not answered
+    :param statuses: impact.com's status by such a word; any status but ``ANSWER`` means that nobody answered
     """
     unanswered = frozenset(folded(each) for each, status in statuses.items() if status != "ANSWER")
 
@@ -198,15 +198,15 @@ def zero_of_unanswered(ended: Callable[[Row], Any], statuses: Mapping[str, str])
         try:
             return 0 if word(ended(row)) in unanswered else None
         except normalize.UnfitValue:
-            return None  # CallStatus says so.
+            return None  # CallStatus reports the problem.
 
     return zero
 
 
 def unique(values: Source) -> Callable[[Row], Any]:
-    """A source of a list in which nothing stands twice.
+    """A source of a list without duplicates.
 
-    :param values: a list, as such or as JSON; any other value is left as it is
+    :param values: the source of the list, which may be JSON text; any other value is left as it is
     """
 
     @of_value(values)
@@ -214,14 +214,14 @@ def unique(values: Source) -> Callable[[Row], Any]:
         found = from_json(value)
         return list(dict.fromkeys(map(normalize.text, found))) if isinstance(found, (list, tuple)) else found
 
-    each_once.__doc__ = f"{in_words(values)}, each once"
+    each_once.__doc__ = f"{in_words(values)}, without duplicates"
     return each_once
 
 
 def stated(row: Row, column: str) -> bool | None:
-    """What a column of yes or no says; None without a value.
+    """The boolean of a column of yes or no; None without a value.
 
-    :raises UnfitValue: if it says neither
+    :raises UnfitValue: if the value is neither yes nor no
     """
     value = row.get(column)
     # the common case, for speed
@@ -240,7 +240,7 @@ def _stated(value: Any, column: str) -> bool | None:
 def yes_or_no(column: str, yes: str, no: str) -> Callable[[Row], str | None]:
     """A source of one of two words, by a column of yes or no.
 
-    :param column: its name
+    :param column: the column's name
     :param yes: the word for yes
     :param no: the word for no
     """
@@ -255,10 +255,10 @@ def yes_or_no(column: str, yes: str, no: str) -> Callable[[Row], str | None]:
 
 
 def latest(updated_at: Source | None = None) -> Join:
-    """A join for a vendor that gives a call again with corrections: the last version of it counts.
+    """A join for a vendor that gives a call again with corrections: the last version counts.
 
-    :param updated_at: what tells which version is later: a time, or text that sorts as its time does; the order of the
-        input if None, or if a row has none
+    :param updated_at: the source of a version's time, or of text that sorts by time. If None, or if a row has no such
+        value, the order of the input decides
     """
     reader = None if updated_at is None else reader_of(updated_at)
 
@@ -266,12 +266,12 @@ def latest(updated_at: Source | None = None) -> Join:
     def join(rows: Sequence[Row]) -> Sequence[Row | str]:
         last = max(range(len(rows)), key=lambda place: (_sortable(reader, rows[place]), place))
         return [
-            row if place == last or row == rows[last] else "an earlier version of a call that this input has again"
+            row if place == last or row == rows[last] else "a call with a later version in this input"
             for place, row in enumerate(rows)
         ]
 
     by = "that comes last in the input" if updated_at is None else f"with the latest {in_words(updated_at)}"
-    join.__doc__ = f"Of a call that comes again, the version {by} counts; the others are left out."
+    join.__doc__ = f"If a call comes more than once, the version {by} counts; the others are left out."
     return join
 
 

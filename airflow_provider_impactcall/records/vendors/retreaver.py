@@ -1,4 +1,4 @@
-"""Retreaver: the calls of its Core API, versions 2 to 4."""
+"""Retreaver: calls from its Core API, versions 2 to 4."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _STATUSES = {
 
 @reads("status", "connected", "dialed_call_duration", "ivr_duration", "hold_duration")
 def status(row: Row) -> Any:
-    """``status``, and of ``finished`` how: ``finished: connected`` by ``connected`` (without it, if
-    ``dialed_call_duration`` is above 0), ``finished: in the IVR`` if not, with an ``ivr_duration`` and a
-    ``hold_duration`` of 0, else ``finished: not connected``.
+    """``status``; if it is ``finished``, one of three words. The word is ``finished: connected`` if ``connected`` says
+    yes (without this column: if ``dialed_call_duration`` is above 0); else ``finished: in the IVR`` if
+    ``ivr_duration`` is above 0 and ``hold_duration`` is 0; else ``finished: not connected``.
     """
     said = row.get("status")
     if word(said) != "finished":
@@ -54,7 +54,7 @@ def status(row: Row) -> Any:
 
 @reads("status", "end_time")
 def not_ended(row: Row) -> bool:
-    """Whether ``status`` is ``in_progress``, or is not ``finished`` while ``end_time`` is empty."""
+    """Whether ``status`` is ``in_progress``, or is another word than ``finished`` while ``end_time`` is empty."""
     said = word(row.get("status"))
     if said in ("finished", ""):
         return False
@@ -63,7 +63,7 @@ def not_ended(row: Row) -> bool:
 
 @reads("via")
 def outbound(row: Row) -> bool:
-    """Whether ``via`` begins with ``outbound``; it is ``inbound-dial`` of a call that came in."""
+    """Whether ``via`` begins with ``outbound``; for an inbound call it is ``inbound-dial``."""
     return word(row.get("via")).startswith("outbound")
 
 
@@ -118,20 +118,21 @@ PRESET = VendorPreset(
     ),
     join=latest("updated_at"),
     notes=(
-        "``MediaId`` is ``afid``, the affiliate's id that you chose, which Retreaver advises to take from the "
-        "external tracking system. If your ``afid`` is not impact.com's media id, map ``MediaId`` yourself: a number "
-        "of another kind would credit another partner.",
-        "``CampaignId`` is not ``cid``, your own number of a Retreaver campaign, which is often just 1 and would go "
-        "before the connection's ``campaign_id``. If yours is impact.com's program id: ``mapping={\"CampaignId\": "
-        '"cid"}``.',
-        "Read version 2 of the API or later. Version 1 lacks the number that was called (``dialed_number`` is where "
-        "the call went on to): there, map ``CalledPhoneNumber``.",
-        "A webhook has the names that your account gave it: give them those of the API, or map them.",
+        "``MediaId`` is ``afid``, the affiliate's id that you chose. Retreaver advises to take it from the external "
+        "tracking system. If your ``afid`` is not impact.com's media id, map ``MediaId`` yourself: another id would "
+        "credit another partner.",
+        "``CampaignId`` is not read from ``cid``, your own number of a Retreaver campaign: it is often just 1, and "
+        "would replace the connection's ``campaign_id``. If your ``cid`` is impact.com's program id: "
+        '``mapping={"CampaignId": "cid"}``.',
+        "Read version 2 of the API or later. Version 1 lacks the number that was called; its ``dialed_number`` is the "
+        "number that the call was passed on to. With version 1, map ``CalledPhoneNumber``.",
+        "A webhook's columns have the names that your account gave them: use the names of the API, or map them.",
         "Calls with ``duplicate``, or without ``payable`` or ``converted``, are delivered: impact.com's contract "
-        "decides what is paid. ``revenue`` and ``payout`` are what the call was worth between you and others, not a "
-        "sale's amount, and are not sent.",
-        "The click id is read from ``visitor_url`` before ``tags``, whose letters may have lost their case.",
-        "Inferred: impact.com's status of each word, as Retreaver lists no words but ``finished``; that an outbound "
-        "call's ``via`` begins with ``outbound``.",
+        "decides what is paid. ``revenue`` and ``payout`` are the call's worth between you and others, not a sale's "
+        "amount, and are not sent.",
+        "The click id is read from ``visitor_url`` first, then from ``tags``, where its letters may have lost their "
+        "case.",
+        "Inferred: impact.com's status for each word, as Retreaver documents no word but ``finished``; that an "
+        "outbound call's ``via`` begins with ``outbound``.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Ringba: the calls of its call log API."""
+"""Ringba: calls from its call log API."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _talk = reader_of(_TALK)
 
 @reads("hasVoiceMail", "hasConnected", _TALK)
 def status(row: Row) -> str | None:
-    """``voicemail`` if ``hasVoiceMail``; ``connected`` if ``hasConnected`` (without it, if the connected call length is
-    above 0); else ``not connected``.
+    """``voicemail`` if ``hasVoiceMail`` says yes; ``connected`` if ``hasConnected`` says yes (without this column: if
+    the connected call length is above 0); else ``not connected``.
     """
-    # Most rows are asked no further, for speed.
+    # For speed: most rows need no closer look at this flag.
     if row.get("hasVoiceMail") is not False and stated(row, "hasVoiceMail"):
         return "voicemail"
     connected = row.get("hasConnected")
@@ -48,7 +48,7 @@ def status(row: Row) -> str | None:
 
 @reads("isDuplicate", "hasPreviouslyConnected")
 def repeat_caller(row: Row) -> str | None:
-    """``repeat`` if ``isDuplicate`` or ``hasPreviouslyConnected``; ``new`` if either says no and neither yes."""
+    """``repeat`` if ``isDuplicate`` or ``hasPreviouslyConnected`` says yes; ``new`` if one says no and none yes."""
     said = [stated(row, "isDuplicate"), stated(row, "hasPreviouslyConnected")]
     return "repeat" if True in said else "new" if False in said else None
 
@@ -99,18 +99,20 @@ PRESET = VendorPreset(
     ),
     join=latest(),
     notes=(
-        "Ringba has no id of impact.com's: its ``campaignId`` (CA and 32 characters) is not one. Give ``MediaId`` by "
-        "``number`` as above, by ``publisherId`` in the same way, or from ``publisherSubId`` if you keep it there.",
-        "Ask the API for the columns below, in ``valueColumns``; a tag is one too, as ``tag:User:irclickid``.",
+        "Ringba does not have impact.com's ids: its ``campaignId`` (CA and 32 characters) is another id. Give "
+        "``MediaId`` by ``number`` as above, by ``publisherId`` in the same way, or from ``publisherSubId`` if you "
+        "keep it there.",
+        "Ask the API for the columns below, in ``valueColumns``. A tag is a column too, such as "
+        "``tag:User:irclickid``.",
         "Leave ``formatDateTime`` off: ``callDt`` is then exact, in epoch milliseconds. Formatted, it is a local time "
         "without an offset. Durations may be formatted (``formatTimespans``, HH:MM:SS).",
-        "A pixel has the names that your account gave it: give them those of the API, or map them. Fire it on "
-        "*Finalized*, which every call reaches, connected or not.",
-        "The older form of the API, with a list of columns in each call, has to be flattened first.",
-        "Calls with ``isDuplicate``, and those that did not convert, are delivered: impact.com's contract decides "
-        "what is paid. ``conversionAmount`` and ``payoutAmount`` are what the call was worth between you and others, "
-        "not a sale's amount, and are not sent.",
-        "Inferred: impact.com's status of each word, and what ``hasVoiceMail`` means. Ringba lists no reasons why a "
-        "call did not connect, so that each such call is ``CANCEL``.",
+        "A pixel's columns have the names that your account gave them: use the names of the API, or map them. Fire "
+        "the pixel on *Finalized*, which every call reaches, connected or not.",
+        "The older form of the API, with a list of columns in each call, must be flattened first.",
+        "Calls with ``isDuplicate``, and calls that did not convert, are delivered: impact.com's contract decides "
+        "what is paid. ``conversionAmount`` and ``payoutAmount`` are the call's worth between you and others, not a "
+        "sale's amount, and are not sent.",
+        "Inferred: impact.com's status for each word, and the meaning of ``hasVoiceMail``. Ringba lists no reasons why "
+        "a call did not connect, so each such call is ``CANCEL``.",
     ),
 )

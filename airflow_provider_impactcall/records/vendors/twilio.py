@@ -1,4 +1,4 @@
-"""Twilio: Call resources of its REST API and its call webhooks, a call's legs brought together."""
+"""Twilio: Call resources from its REST API, and its call webhooks; the legs of a call are joined."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _UPDATED: Source = {"first_of": ["date_updated", "Timestamp"]}
 
 @reads("Duration", "sid", "CallSid")
 def seconds_of_the_api(row: Row) -> Any:
-    """``Duration`` of a Call resource whose columns are in such a style; a webhook's, which has ``CallSid``, is in
-    minutes.
+    """``Duration`` of a Call resource, for a loader that writes the API's ``duration`` so. The ``Duration`` of a
+    webhook, which has ``CallSid``, is in minutes and is not read.
     """
     return row.get("Duration") if _is_there(row, "sid") and not _is_there(row, "CallSid") else None
 
@@ -31,7 +31,8 @@ def _is_there(row: Row, column: str) -> bool:
     return not normalize.is_absent(row.get(column))
 
 
-# In upper case, a webhook's Duration has the name of the API's; it always comes with CallDuration.
+# In upper case, a webhook's Duration has the same name as the API's duration. CallDuration goes first, as a webhook
+# always has both.
 _DURATION: Source = {"first_of": ["CallDuration", "duration", seconds_of_the_api]}
 
 _own_status = reader_of(_OWN_STATUS)
@@ -49,7 +50,7 @@ _NOT_ANSWERED = ("busy", "no answer", "canceled", "failed")
 
 @reads("Timestamp", _DURATION, _OWN_STATUS)
 def start(row: Row) -> str | None:
-    """``Timestamp`` less ``CallDuration``: a status callback tells when the call ended."""
+    """``Timestamp`` minus ``CallDuration``, as the ``Timestamp`` of a status callback is the call's end."""
     ended = row.get("Timestamp")
     if normalize.is_absent(ended):
         return None
@@ -59,14 +60,16 @@ def start(row: Row) -> str | None:
 
 @reads(_DURATION, _OWN_STATUS)
 def call_duration(row: Row) -> Any:
-    """``CallDuration`` or ``duration``; 0 where Twilio leaves it out, as for a call that was not answered."""
+    """``CallDuration`` or ``duration``; 0 if a call that was not answered has neither."""
     lasted = _duration.read(row)
     return 0 if normalize.is_absent(lasted) and word(_own_status.read(row)) in _NOT_ANSWERED else lasted
 
 
 @reads(_DURATION, _OWN_STATUS, _ANSWERED_BY, "DialCallStatus", "DialCallDuration")
 def talk_duration(row: Row) -> Any:
-    """What the dialled legs lasted that were answered; without a dialled leg the call's duration if it was; else 0."""
+    """The duration of the answered dialled legs. Without a dialled leg: the call's duration if the call was answered,
+    else 0.
+    """
     if word(status(row)) not in _ANSWERED:
         return 0
     return call_duration(row) if normalize.is_absent(row.get("DialCallStatus")) else row.get("DialCallDuration")
@@ -74,7 +77,7 @@ def talk_duration(row: Row) -> Any:
 
 @reads("DialCallStatus", _OWN_STATUS, _ANSWERED_BY)
 def status(row: Row) -> Any:
-    """What came of the dialled legs, else of the call; ``answered_by`` in place of it if a machine answered."""
+    """The status of the dialled legs, else of the call; ``answered_by`` instead if a machine answered."""
     dialled = row.get("DialCallStatus")
     outcome = _own_status.read(row) if normalize.is_absent(dialled) else dialled
     machine = _answered_by.read(row)
@@ -83,15 +86,15 @@ def status(row: Row) -> Any:
 
 @reads(_PARENT)
 def is_leg(row: Row) -> bool:
-    """Whether another call dialled it."""
+    """Whether another call dialled this one (it has a parent call)."""
     return not normalize.is_absent(_parent.read(row))
 
 
 @reads(_SID, _PARENT, _UPDATED, status, call_duration)
 def legs(rows: Sequence[Row]) -> Sequence[Row | str]:
-    """The last version of each leg, and those that a call dialled told of in the call itself.
+    """The last version of each call and each leg counts. Dialled legs are left out.
 
-    They are told as the action of ``<Dial>`` would: in ``DialCallStatus`` and ``DialCallDuration``.
+    Their call reports them as the action of ``<Dial>`` does: in ``DialCallStatus`` and ``DialCallDuration``.
     """
     results = _last_versions(rows)
     dialled = {str(_sid.read(row)): row for row in results if not isinstance(row, str) and is_leg(row)}
@@ -100,7 +103,7 @@ def legs(rows: Sequence[Row]) -> Sequence[Row | str]:
     return [
         row
         if isinstance(row, str)
-        else "a leg of a call that stands for it"
+        else "a leg that is part of another row's call"
         if is_leg(row)
         else {**row, **_outcome(row, dialled.values())}
         for row in results
@@ -112,7 +115,7 @@ def _outcome(call: Row, dialled: Iterable[Row]) -> Mapping[str, Any]:
     for leg in dialled:
         by_outcome[word(status(leg)) or "no status"].append(leg)
     known = (*_ANSWERED, *_MACHINES, *_NOT_ANSWERED)
-    # A word that does not say how the leg ended goes first: the call is rejected, and names it.
+    # An unknown word goes first: it rejects the call, and the message names the word.
     unknown = [outcome for outcome in by_outcome if outcome not in known]
     outcome = next(outcome for outcome in (*unknown, *known) if outcome in by_outcome)
     try:
@@ -203,15 +206,16 @@ PRESET = VendorPreset(
     notes=(
         '``MediaId`` has no source: give the partner of each number, as in ``mapping={"MediaId": {"from": "to", '
         '"lookup": {...}}}``.',
-        "A call that ``<Dial>`` connects is two Call resources or more. Give them in one input: the call's status and "
-        "talk time are then those of the legs that it dialled, and the legs themselves are left out.",
-        "Of several legs those that were answered count together, never as more than the call. If none was, the call "
-        "ended as the one did that came furthest: a machine, busy, no-answer, canceled, failed.",
-        "A call without a dialled leg in the input counts as answered if Twilio answered it, and its talk time is its "
+        "A call that ``<Dial>`` connects is two Call resources or more. Give them all in one input: the call then gets "
+        "its status and talk time from the legs that it dialled, and the legs themselves are left out.",
+        "If several legs were answered, their talk times are added up, to at most the call's duration. If no leg was "
+        "answered, the call gets the status that comes first in this list: a machine, busy, no-answer, canceled, "
+        "failed.",
+        "A call without a dialled leg in the input counts as answered if Twilio answered it. Its talk time is its "
         "whole duration, menus included.",
-        "A status callback tells when the call ended: ``EventDate`` is that time less ``CallDuration``.",
-        "The Duration of a webhook is in minutes, and is not read.",
-        "A caller who is a client or a SIP user without a number is rejected: impact.com matches by number.",
-        "Inferred, as neither Twilio nor impact.com says it: the impact.com status of each of Twilio's.",
+        "The time of a status callback is the call's end: ``EventDate`` is that time minus ``CallDuration``.",
+        "The ``Duration`` of a webhook is in minutes, and is not read.",
+        "A call from a client or a SIP user without a number is rejected: impact.com matches by number.",
+        "Inferred, as neither Twilio nor impact.com documents it: the impact.com status for each of Twilio's statuses.",
     ),
 )

@@ -1,4 +1,4 @@
-"""WhatConverts: the phone calls among the leads of its API and its webhooks."""
+"""WhatConverts: the phone calls among the leads from its API and its webhooks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _duration = reader_of(_DURATION)
 
 @reads("voicemail", _ANSWER_STATUS)
 def answer(row: Row) -> Any:
-    """``voicemail`` if the caller left one, else ``answer_status``, else ``call_status``."""
+    """``voicemail`` if the caller left a voicemail, else ``answer_status``, else ``call_status``."""
     voicemail = row.get("voicemail")
     left_one = not normalize.is_absent(voicemail) and flag(voicemail) is not False
     return "voicemail" if left_one else _answer_status.read(row)
@@ -49,20 +49,20 @@ def answer(row: Row) -> Any:
 
 @reads(_DURATION, answer)
 def call_duration(row: Row) -> Any:
-    """``call_duration_seconds`` or ``call_duration``; 0 where a call that was not answered has none."""
+    """``call_duration_seconds`` or ``call_duration``; 0 if a call that was not answered has neither."""
     lasted = _duration.read(row)
     return 0 if normalize.is_absent(lasted) and word(answer(row)) in _NOT_ANSWERED else lasted
 
 
 @reads(call_duration, answer)
 def talk_duration(row: Row) -> Any:
-    """The call's duration if it was answered, and not by a voicemail; else 0."""
+    """The call's duration if it was answered, but not by a voicemail; else 0."""
     return call_duration(row) if word(answer(row)) == "answered" else 0
 
 
 @reads("lead_type")
 def is_no_call(row: Row) -> bool:
-    """Whether the lead is of another type than ``Phone Call``, such as ``Web Form``."""
+    """Whether ``lead_type`` is another type than ``Phone Call``, such as ``Web Form``."""
     return word(row.get("lead_type")) not in ("phone call", "")
 
 
@@ -126,16 +126,16 @@ PRESET = VendorPreset(
     notes=(
         '``MediaId`` has no source: give the partner of each tracking number, as in ``mapping={"MediaId": {"from": '
         '"tracking_number", "lookup": {...}}}``.',
-        "WhatConverts gives no talk time: that of an answered call is its whole duration, menus included.",
+        "WhatConverts gives no talk time. The talk time of an answered call is its whole duration, menus included.",
         "A ``call_status`` of ``Completed`` says that a call has ended, not that anyone answered: without "
-        '``answer_status`` it is rejected. If yours are answered, ``mapping={"CallStatus": {"values": {"Completed": '
-        '"ANSWER"}}, "TalkDuration": "call_duration_seconds"}``.',
-        "Of the versions of a lead in one input the one with the latest ``last_updated`` counts.",
-        "A lead that WhatConverts calls a duplicate is a call of its own, and is sent: impact.com has its own rule "
+        "``answer_status`` such a call is rejected. If your completed calls were answered: "
+        '``mapping={"CallStatus": {"values": {"Completed": "ANSWER"}}, "TalkDuration": "call_duration_seconds"}``.',
+        "If one input has several versions of a lead, the version with the latest ``last_updated`` counts.",
+        "A lead that WhatConverts marks as a duplicate is a separate call, and is sent: impact.com has its own rule "
         "for repeated callers.",
-        "A ``line_type`` other than Landline and Mobile is not sent, as impact.com knows no other.",
-        "Inferred, as WhatConverts publishes no list: the words of ``answer_status``, and the impact.com status of "
-        "each.",
+        "A ``line_type`` other than Landline and Mobile is not sent: impact.com has no other phone types.",
+        "Inferred, as WhatConverts publishes no list: the words of ``answer_status``, and the impact.com status for "
+        "each word.",
         "Not mapped: ``quote_value``, which is not a sale, and notes, messages, names and e-mail addresses.",
     ),
 )

@@ -205,7 +205,7 @@ def test_the_last_version_of_a_call_counts() -> None:
     earlier, later = changed(duration=4), changed(answered=True, duration=61)
     other = changed(id="CAL2")
     first, second, third = items([earlier, other, later], "callrail")
-    assert first == Skipped(1, CALL["id"], "an earlier version of a call that this input has again")
+    assert first == Skipped(1, CALL["id"], "a call with a later version in this input")
     assert isinstance(second, Call)
     assert second.row == 3
     assert second.record.TalkDuration == 61

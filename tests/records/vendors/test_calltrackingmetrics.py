@@ -239,7 +239,7 @@ def test_the_last_version_of_a_call_counts() -> None:
     assert isinstance(later, Call)
     assert later.record.TalkDuration == 12
     assert isinstance(earlier, Skipped)
-    assert earlier.reason == "an earlier version of a call that this input has again"
+    assert earlier.reason == "a call with a later version in this input"
     assert isinstance(other, Call)
 
 

@@ -19,9 +19,9 @@ from tests.records.vendors.payloads import items, junk, load, wire
 
 CALL = load("invoca_transaction")
 SESSION = CALL["complete_call_id"]
-CORRECTED = "a transaction that this input has corrected or again"
-TOLD = "an event that its call tells of"
-LEG = "a leg of a call that stands for it"
+CORRECTED = "a transaction with a later version in this input"
+TOLD = "an event that is reported with its call"
+LEG = "a leg that is part of another row's call"
 
 
 def changed(**changes: Any) -> dict[str, Any]:

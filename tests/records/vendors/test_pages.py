@@ -84,11 +84,11 @@ def test_all_of_a_preset_is_on_its_page() -> None:
         "| OptInSms | `opted`: `y` → `1`; any other is not sent |",
         "| City | by `pool`, from a table |",
         "| PhoneType | `line`: `cell` → `Mobile`; `fixed` → `Landline` |",
-        "The word that tells it is `result`.",
+        "The word for it is `result`.",
         "| `won` | ANSWER |",
         "Any other word is `CANCEL`.",
         "| a test call | `kind` is `test` or `demo` |",
-        "Rows of one input are of one call if they agree in `group`.",
+        "Rows of one input belong to the same call if they have the same `group`.",
         "The first \\<row>.",
         "- a fact",
     ):

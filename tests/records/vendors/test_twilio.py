@@ -47,7 +47,7 @@ WEBHOOK = {  # a status callback of an inbound number
     "RecordingDuration": "90",
 }
 PARENT = {**CALL, "sid": "CAparent", "duration": "100"}
-LEG = "a leg of a call that stands for it"
+LEG = "a leg that is part of another row's call"
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -317,7 +317,7 @@ def test_of_the_versions_of_a_call_the_last_one_counts() -> None:
         last = found.pop(rows.index(corrected) + 1)
         assert last.record.CallDuration == 7
         assert {item.reason for item in found.values()} == {
-            "an earlier version of a call that this input has again",
+            "a call with a later version in this input",
             "a version of a call before it ended",
         }
 

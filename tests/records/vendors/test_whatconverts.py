@@ -216,7 +216,7 @@ def test_the_version_updated_last_counts_whatever_the_order() -> None:
         assert isinstance(last, Call)
         assert last.record.SaleAmount == "75"
         assert {(type(item), item.reason) for item in found.values()} == {
-            (Skipped, "an earlier version of a call that this input has again"),
+            (Skipped, "a call with a later version in this input"),
             (Skipped, "a call that has not ended"),
         }
 
