@@ -1,6 +1,6 @@
-"""The URI of an asset: the calls that impact.com has. Airflow imports this whenever it parses a DAG with any asset.
+"""The asset URI for the calls that impact.com has. Airflow imports this module when it parses a DAG with any asset.
 
-``impactcall://<endpoint host>[:<port>]/<CampaignId>[/<ActionTrackerId>]``; without a path all calls of the endpoint.
+``impactcall://<endpoint host>[:<port>]/<CampaignId>[/<ActionTrackerId>]``; without a path: all calls of the endpoint.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """One form for all ways to write the same asset, as Airflow compares their text.
+    """One form for all ways to write the same asset, as Airflow compares URIs as text.
 
-    The host is in lower case, and impact.com's own if there is none, as a connection without a host leads there.
-    HTTPS' own port, a user and empty parts of the path are left out.
+    The host is in lower case. A missing host means impact.com's, as for a connection. HTTPS' default port, a user and
+    empty parts of the path are left out.
 
     :param uri: as :func:`urllib.parse.urlsplit` gives it
-    :raises ValueError: if the port is not a number, a part of the path has other characters than letters, digits and
-        ``-._~``, or there is a query, which would not tell two assets apart
+    :raises ValueError: if the port is not a number, a part of the path has characters other than letters, digits and
+        ``-._~``, or the URI has a query, as a query cannot distinguish two assets
     """
     if uri.query:
         raise ValueError("URI format impactcall:// must not contain a query")
@@ -44,9 +44,9 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> OpenLineageDataset:
-    """The asset as OpenLineage knows data, by the names that an operator tells of what it delivers.
+    """The asset as an OpenLineage dataset, with the same names that an operator reports for its deliveries.
 
-    The endpoint's origin is the namespace, and the path, or ``calls``, the name.
+    The namespace is the endpoint's origin. The name is the path or, without a path, ``calls``.
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 

@@ -1,14 +1,14 @@
 """A local stand-in for impact.com's Call Data API, which offers no sandbox of its own.
 
-It takes calls as the documentation describes them, counts what it processed apart from what it
-answered, and fails on demand::
+It takes calls as the documentation describes them, counts processed calls and answers separately, and fails on
+demand::
 
     async with Sandbox(faults={"reset-after-processing": 0.1}) as sandbox:
         ...  # deliver to sandbox.url
         print(sandbox.calls, sandbox.counts)
 
-Calls that pay are listed as actions, as impact.com lists them, at ``GET /Advertisers/{AccountSID}/Actions``. Each
-is pending until it is approved or reversed: after a while by itself (``settle_after``), or by ``decide``.
+Calls that pay are listed as actions, as impact.com lists them, at ``GET /Advertisers/{AccountSID}/Actions``. An action
+is pending until it is approved or reversed: automatically after a time (``settle_after``), or by ``decide``.
 
 From a shell: ``python -m airflow_provider_impactcall.sandbox``.
 """

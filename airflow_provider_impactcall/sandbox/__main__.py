@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_impactcall.sandbox``."""
+"""The command line of the sandbox: ``python -m airflow_provider_impactcall.sandbox``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_impactcall.sandbox.faults import FAULTS
 from airflow_provider_impactcall.sandbox.server import Sandbox
 
 VARIABLE = "IMPACTCALL_SANDBOX_PASSWORD"
-"""The environment's variable of the password."""
+"""The environment variable for the password."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,12 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8900, help="0 picks a free one (default: %(default)s)")
-    parser.add_argument("--user", help="the only user let in (default: any credentials do)")
+    parser.add_argument("--user", help="the only user that may send requests (default: any credentials are accepted)")
     secret = parser.add_mutually_exclusive_group()
     secret.add_argument(
         "--password-file", type=Path, metavar="FILE", help=f"its first line is that user's password (else ${VARIABLE})"
     )
-    secret.add_argument("--password", help="the same; everyone at this machine can read it in the list of processes")
+    secret.add_argument(
+        "--password", help="that user's password; everyone on this machine can read it in the list of processes"
+    )
     parser.add_argument(
         "--latency", type=float, default=0, metavar="MS", help="milliseconds before each answer (default: 0)"
     )
@@ -81,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KIND=RATE",
-        help="fail so, for this share of the requests, 0 to 1; may be given for several kinds",
+        help="a kind of fault, and the share of the requests that meet it, 0 to 1; repeat it for several kinds",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="the same seed gives the same faults in the same order (default: 0)"
@@ -90,23 +92,21 @@ def _parser() -> argparse.ArgumentParser:
         "--settle-after",
         type=float,
         metavar="SECONDS",
-        help="an action is approved after so many, and cleared after as many again (default: it stays pending)",
+        help="approve each action after so many seconds, clear it after as many again (default: it stays pending)",
     )
     parser.add_argument(
         "--reversed",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="this share of them is reversed instead, 0 to 1 (default: 0)",
+        help="reverse this share of the actions instead, 0 to 1 (default: 0)",
     )
     return parser
 
 
 def _password(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str | None:
     if options.password is not None:
-        warning = (
-            f"others can read --password in the list of processes; --password-file or ${VARIABLE} keeps it from them"
-        )
+        warning = f"others can read --password in the list of processes; use --password-file or ${VARIABLE} instead"
         print(f"{parser.prog}: {warning}", file=sys.stderr, flush=True)
         return str(options.password)
     if options.password_file is not None:
@@ -114,7 +114,7 @@ def _password(parser: argparse.ArgumentParser, options: argparse.Namespace) -> s
             return str(options.password_file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r"))
         except (OSError, UnicodeDecodeError) as error:
             parser.error(f"--password-file cannot be read ({type(error).__name__})")
-    # Without a user, the variable may be there for another sandbox.
+    # Without a user, the variable may be meant for another sandbox.
     return None if options.user is None else os.environ.get(VARIABLE)
 
 

@@ -1,4 +1,4 @@
-"""impact.com's list of actions, in which a client reads back which calls became one.
+"""impact.com's list of actions, in which a client reads back which calls became actions.
 
 Only a call that pays becomes an action: a call that is missing from the list may still have arrived.
 """
@@ -33,20 +33,20 @@ _OLDEST_START = timedelta(days=3 * 365 + 1)
 _HOUR = 3600.0
 _BY_UPDATE, _BY_EVENT = ("StartDate", "EndDate"), ("ActionDateStart", "ActionDateEnd")
 _PARAMETERS = ("CampaignId", *_BY_UPDATE, *_BY_EVENT, "PageSize", "Page")
-# What a partner gets for a call; when nothing can be changed any more.
+# The partner's payout for a call, and the time after which an action cannot be changed any more.
 _PAYOUT, _CURRENCY = "25.00", "USD"
 _LOCKED_AFTER = timedelta(days=30)
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class Actions:
-    """Lists the calls that became actions, by when their event happened, or by when they were last updated.
+    """Lists the calls that became actions, by the time of the event or by the time of the last update.
 
-    :param decisions: how each action stands
-    :param page_size: actions on a page when the request does not say
-    :param password: what an account has to give; with None any does
+    :param decisions: the state of each action
+    :param page_size: actions on a page if the request does not say
+    :param password: the password that an account must give; with None, any password is accepted
     :param host: the host that the sandbox was told to listen on
-    :raises InvalidOption: for a page that could hold none
+    :raises InvalidOption: for a page size below 1
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Actions:
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
 
     async def list(self, request: web.Request) -> web.Response:
-        """A page of them, or why there is none."""
-        # It tells callers' numbers, as the page does.
+        """A page of the actions, or the reason for a refusal."""
+        # The list shows callers' numbers, as the page does, so it has the same guard.
         kept_out = guard.refusal(request, self._host)
         if kept_out is not None:
             return kept_out
@@ -97,7 +97,7 @@ class Actions:
         return answers.listed(request, about, on_page)
 
     def _wait(self, account: str) -> int:
-        """The whole seconds until the account may ask again; 0 takes this request into account."""
+        """The whole seconds until the account may ask again. If it is 0, this request is counted."""
         now, recent = time.monotonic(), self._recent[account]
         while recent and recent[0] <= now - _HOUR:
             recent.popleft()
@@ -108,12 +108,12 @@ class Actions:
 
 
 class _Refusal(Exception):
-    """What is wrong with a request; never its values."""
+    """The problem of a request; it never quotes the request's values."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a request asks for."""
+    """The contents of a request for actions."""
 
     campaign: int
     by_event: bool
@@ -136,7 +136,7 @@ class _Asked:
             raise _Refusal(f"There are more than {_MOST_PAGES} pages of results; ask for a shorter range")
         pages = max(1, math.ceil(total / self.page_size))
         if self.page > pages:
-            raise _Refusal("Page is after the last one")
+            raise _Refusal("Page is after the last page")
         return pages
 
 
@@ -144,7 +144,7 @@ def _read(request: web.Request, page_size: int) -> _Asked:
     query = request.query
     for name in query:
         if name not in _PARAMETERS:
-            raise _Refusal(f"The sandbox knows no parameter but {', '.join(_PARAMETERS)}")
+            raise _Refusal(f"The sandbox knows only the parameters {', '.join(_PARAMETERS)}")
         if len(query.getall(name)) > 1:
             raise _Refusal(f"{name} is given more than once")
     if "CampaignId" not in query:
@@ -202,7 +202,7 @@ def _action(number: int, call: ProcessedCall, standing: Standing) -> dict[str, s
     parameters = call["parameters"]
     campaign, tracker = parameters["CampaignId"], parameters["ActionTrackerId"]
     received = datetime.fromisoformat(call["received_at"])
-    # Numbers come as text or as numbers there, so here is one of each.
+    # impact.com writes ids as text or as numbers, so here is one of each.
     return {
         "Id": f"{campaign}.{tracker}.{number}",
         "CampaignId": campaign,

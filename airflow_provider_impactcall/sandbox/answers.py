@@ -1,4 +1,4 @@
-"""What the endpoints say when nothing goes wrong on the way: done, refused, or who are you."""
+"""The endpoints' answers without a fault: processed, refused, or unauthorized."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from aiohttp import hdrs, web
 
 from airflow_provider_impactcall.sandbox.validation import Complaint
 
-# Letter for letter as impact.com's page prints it. The trailing comma makes it invalid JSON: a client that
-# parses strictly would take every delivered call for a failed one, and should find that out here.
+# Exactly as impact.com's page prints it. The trailing comma makes it invalid JSON. A strict parser would take every
+# delivered call for a failed call; its author should find that out here.
 OK_JSON = '{"Status": "OK",}'
 OK_XML = "<ImpactRadiusResponse><Status>OK</Status></ImpactRadiusResponse>"
 
@@ -22,10 +22,10 @@ def ok(request: web.Request) -> web.Response:
 
 
 def refused(request: web.Request, problems: Sequence[Complaint]) -> web.Response:
-    """400, with everything that is wrong with the call.
+    """400, with every problem of the call.
 
-    No refusal of this endpoint is documented; this is the shape that impact.com documents for its other
-    endpoints (Errors, "Detailed Error Response").
+    impact.com documents no refusal of this endpoint. The form is the one that it documents for its other endpoints
+    (Errors, "Detailed Error Response").
     """
     errors = [{"Field": problem.parameter, "Message": problem.message} for problem in problems]
     return _error(request, 400, "Validation Failed", errors)
@@ -47,7 +47,7 @@ def target_too_long(request: web.Request, limit: int) -> web.Response:
 
 
 def body_too_long(request: web.Request, limit: int) -> web.Response:
-    """413: no call has so long a body.
+    """413: the body is longer than any call's.
 
     :param limit: the most bytes of a body
     """
@@ -57,7 +57,7 @@ def body_too_long(request: web.Request, limit: int) -> web.Response:
 def listed(request: web.Request, about: Mapping[str, str], actions: Sequence[Mapping[str, str | int]]) -> web.Response:
     """200, with a page of the list of actions.
 
-    :param about: the page's number, size and the like
+    :param about: the page's attributes by name, such as its number and size
     """
     if _wants_json(request):
         return _json(200, json.dumps({f"@{name}": value for name, value in about.items()} | {"Actions": actions}))
@@ -67,15 +67,15 @@ def listed(request: web.Request, about: Mapping[str, str], actions: Sequence[Map
 
 
 def not_listed(request: web.Request, message: str) -> web.Response:
-    """400: the list of actions cannot be asked for so."""
+    """400: the request for the list of actions is invalid."""
     return _error(request, 400, message)
 
 
 def too_many(request: web.Request, limit: int, wait: int) -> web.Response:
     """429, with the headers that impact.com documents.
 
-    :param limit: requests an hour
-    :param wait: seconds until the next one
+    :param limit: requests per hour
+    :param wait: seconds until the next request is allowed
     """
     answer = _error(request, 429, f"The limit is {limit} requests an hour")
     answer.headers.update(
@@ -104,7 +104,7 @@ def _elements(content: Mapping[str, str | int]) -> str:
 
 
 def _wants_json(request: web.Request) -> bool:
-    # impact.com's pages: XML is the default, and only this header (or a suffix .json) asks for JSON.
+    # Per impact.com's pages, XML is the default, and only this header (or a suffix .json) asks for JSON.
     return "application/json" in request.headers.get(hdrs.ACCEPT, "").lower()
 
 

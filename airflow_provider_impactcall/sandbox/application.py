@@ -1,4 +1,4 @@
-"""The endpoint for calls, the list of the actions that they became, and the pages for the person at the machine."""
+"""The endpoint for calls, the list of actions, and the pages for the person at this machine."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ In a browser this address is a page that shows calls as they arrive.
 class CallDataApplication:
     """Answers requests.
 
-    A call is processed before the plan's latency: a caller that leaves while it waits does not take the call back.
+    A call is processed before the plan's latency, so a caller that disconnects during the wait does not undo it.
 
-    :param credentials: user and password; with None any Basic credentials do
+    :param credentials: user and password; with None, any Basic credentials are accepted
     :param host: the host that the sandbox was told to listen on
-    :param decisions: what becomes of actions
-    :param actions_page_size: actions on a page of their list when the request does not say
-    :param measures: how slow it is where it is slow, and how much its page gets
+    :param decisions: the state of each action
+    :param actions_page_size: actions on a page of their list if the request does not say
+    :param measures: delays of slow faults, and limits of the page
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class CallDataApplication:
         )
 
     def build(self) -> web.Application:
-        """A new aiohttp application; one serves only once."""
+        """A new aiohttp application; an application can be served only once."""
         application = web.Application(client_max_size=MAX_BODY_BYTES)
         application[KEY] = self._measures
         application.add_routes(
@@ -100,7 +100,7 @@ class CallDataApplication:
             self._journal.recent.changed(passage)
             await asyncio.sleep(self._plan.latency)
             answer = await fault.answer(request) if refusal is None else refusal
-            # A fault may have closed the connection; then nothing whole is answered.
+            # A fault may have closed the connection. Then there is no complete answer to count.
             if request.transport is not None and not request.transport.is_closing():
                 self._journal.answer(answer.status, says_ok=refusal is None and fault.says_ok)
                 passage.status = answer.status
@@ -111,7 +111,10 @@ class CallDataApplication:
     async def _take(
         self, request: web.Request, received: ReceivedRequest, passage: Passage, fault: Fault
     ) -> web.Response | None:
-        """Read and process the request as far as the fault lets it; the refusal, if it is refused."""
+        """Read and process the request as far as the fault allows.
+
+        :return: the refusal, or None if the request is not refused
+        """
         if fault.moment is Moment.BEFORE_READING:
             return None
         try:
@@ -125,7 +128,7 @@ class CallDataApplication:
         return self._process(request, received.body, passage)
 
     def _process(self, request: web.Request, body: bytes, passage: Passage) -> web.Response | None:
-        # Never waits: a call is processed whole, even if its caller dies on the last byte.
+        # This method never waits, so a call is processed completely even if its caller disconnects after the last byte.
         if len(request.raw_path) > MAX_TARGET_BYTES:
             passage.refuse([Complaint("request target", f"has more than {MAX_TARGET_BYTES} bytes")])
             return answers.target_too_long(request, MAX_TARGET_BYTES)
@@ -149,7 +152,7 @@ class CallDataApplication:
         return credentials is not None and self._credentials in (None, credentials)
 
     async def _home(self, request: web.Request) -> web.StreamResponse:
-        # Only browsers ask for HTML by themselves; scripts and curl get what a terminal can show.
+        # Only browsers ask for HTML by default. Scripts and curl get text that a terminal can show.
         wants_page = "text/html" in request.headers.get(hdrs.ACCEPT, "").lower()
         handler = self._page.own(self._page.show, may_be_linked=True) if wants_page else self._welcome
         answer = await handler(request)

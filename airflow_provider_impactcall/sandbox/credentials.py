@@ -7,7 +7,7 @@ import binascii
 
 
 def read_basic(authorization: str) -> tuple[str, str] | None:
-    """User and password, or None if there are none that can be read as UTF-8.
+    """User and password; None if the header has none, or none that is UTF-8.
 
     :param authorization: the Authorization header, or ``''``
     """

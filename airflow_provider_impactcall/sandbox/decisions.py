@@ -1,4 +1,4 @@
-"""What becomes of actions: pending first, then approved or reversed, by request or by themselves after a while."""
+"""The states of actions: pending first, then approved or reversed, on request or automatically after a time."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from airflow_provider_impactcall.sandbox.journal import Journal, ProcessedCall
 
 PENDING, APPROVED, REVERSED, CLEARED = "PENDING", "APPROVED", "REVERSED", "CLEARED"
 WORDS = (PENDING, APPROVED, REVERSED, CLEARED)
-"""What an action can be made; ``CLEARED`` is approved, and released for payment."""
+"""The states that can be given to an action; ``CLEARED`` means approved and released for payment."""
 
 _EVERY = 100
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How an action stands.
+    """The state of an action.
 
-    :param updated_at: when it came to stand so
-    :param cleared_at: when it was released for payment
+    :param updated_at: when the action got this state
+    :param cleared_at: when the action was released for payment
     """
 
     state: str
@@ -33,11 +33,11 @@ class Standing:
 
 
 class Decisions:
-    """How each action stands.
+    """The state of each action.
 
-    :param settle_after: seconds after which an action that nobody decides is approved, and as many again after which it
-        is cleared; None leaves it pending
-    :param reversed_share: how many of those are reversed instead, 0 to 1
+    :param settle_after: seconds after which an undecided action is approved; after the same time again it is cleared.
+        None leaves it pending
+    :param reversed_share: the share of undecided actions that are reversed instead, 0 to 1
     :raises InvalidOption: for seconds below zero, or a share that is not from 0 to 1
     """
 
@@ -51,9 +51,9 @@ class Decisions:
         self._reversed_of_100 = round(reversed_share * _EVERY)
 
     def standing(self, number: int, call: ProcessedCall) -> Standing:
-        """How the action of a call stands.
+        """The state of a call's action.
 
-        :param number: of the call among those that were processed, from 1
+        :param number: the call's number among the processed calls, from 1
         """
         decided = self._journal.decided.get(number)
         if decided is not None:
@@ -67,17 +67,17 @@ class Decisions:
         now = datetime.now(UTC)
         if now < settled:
             return Standing(PENDING, received)
-        # Spread over the numbers, and the same each time.
+        # Reversed actions are spread over the numbers, and are the same in each run.
         if number * 37 % _EVERY < self._reversed_of_100:
             return Standing(REVERSED, settled)
         return Standing(APPROVED, settled) if now < cleared else Standing(APPROVED, cleared, cleared)
 
     def decide(self, state: str, numbers: Collection[int] | None = None) -> int:
-        """Make actions stand so.
+        """Give actions a state.
 
         :param state: one of :data:`WORDS`
-        :param numbers: of their calls, from 1; None for all that are there
-        :return: how many there are of these
+        :param numbers: the numbers of their calls, from 1; None for all calls
+        :return: how many of these calls exist
         :raises InvalidOption: for another state
         """
         if state not in WORDS:
@@ -88,13 +88,13 @@ class Decisions:
         return len(chosen)
 
     async def change(self, request: web.Request) -> web.Response:
-        """``{"State": "APPROVED", "Ids": ["1000.4000.1"]}``; without ``Ids``, all."""
+        """Answer a request such as ``{"State": "APPROVED", "Ids": ["1000.4000.1"]}``; without ``Ids`` it is for all."""
         try:
             asked = json.loads(await request.read())
             ids = asked.get("Ids")
             numbers = None if ids is None else [int(str(each).rpartition(".")[2]) for each in ids]
             changed = self.decide(str(asked.get("State")), numbers)
-        except (ValueError, TypeError, AttributeError) as error:  # InvalidOption is a ValueError, whose words are ours
-            told = str(error) if isinstance(error, InvalidOption) else 'not {"State": ..., "Ids": [...]}'
+        except (ValueError, TypeError, AttributeError) as error:  # InvalidOption is a ValueError, with our own words
+            told = str(error) if isinstance(error, InvalidOption) else 'must be {"State": ..., "Ids": [...]}'
             return web.json_response({"detail": told}, status=400)
         return web.json_response({"changed": changed})

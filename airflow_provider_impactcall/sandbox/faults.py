@@ -1,7 +1,7 @@
-"""The ways in which the sandbox fails on demand, in one table.
+"""The table of faults: the ways in which the sandbox fails on demand.
 
-The command line's help, the page, the checks of ``--fault`` and the tests are all made from it. The names are
-stable: scripts use them.
+The command line's help, the page, the checks of ``--fault`` and the tests are all made from this table. The names are
+stable, as scripts use them.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Moment(Enum):
 class Fault:
     """One way to fail.
 
-    :param name: stable, in lower case, with dashes
-    :param moment: when it strikes; a call that is refused never meets a fault that strikes after processing
+    :param name: the stable name, in lower case, with dashes
+    :param moment: when the fault strikes; a refused call never meets a fault that strikes after processing
     :param meaning: what the caller sees, in one line
-    :param answer: makes the answer, or destroys the connection
+    :param answer: makes the answer, or breaks the connection
     :param says_ok: whether a caller that waits long enough reads Status OK
     """
 
@@ -57,7 +57,7 @@ class Fault:
 
     @property
     def sentence(self) -> str:
-        """What it does, but for :attr:`processed`."""
+        """What the caller sees, as a sentence."""
         return f"The caller sees {self.meaning}."
 
 
@@ -88,7 +88,7 @@ def _html(status: int, title: str) -> Answer:
 
 
 def _in_two_seconds() -> datetime:
-    # Both headers drop the fraction of a second; of two, at least one is left.
+    # Both headers drop the fraction of a second, so at least one of the two seconds is left.
     return datetime.now(UTC) + timedelta(seconds=2)
 
 
@@ -145,13 +145,13 @@ async def _drip(request: web.Request) -> web.StreamResponse:
 
 
 async def _hang(_: web.Request) -> web.StreamResponse:
-    # Ends when the caller leaves or the sandbox stops: either cancels this task.
+    # This ends when the caller disconnects or the sandbox stops: either cancels this task.
     return await asyncio.Future[web.StreamResponse]()
 
 
 async def _reset(request: web.Request) -> web.Response:
     if request.transport is not None:
-        # Lingering for no time at all turns the close into a TCP reset.
+        # SO_LINGER with a time of 0 turns the close into a TCP reset.
         linger = struct.pack("ii", 1, 0)
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         request.transport.abort()
@@ -169,12 +169,12 @@ def _cut_off(raw: bytes) -> Answer:
 
 
 def _never_sent() -> web.Response:
-    # aiohttp wants an answer from every handler, and drops one whose connection is closing.
+    # aiohttp needs an answer from every handler, and drops the answer if the connection is closing.
     return web.Response()
 
 
 _HALF_THE_HEADERS = b"HTTP/1.1 200 OK\r\nContent-Type: applica"
-# The text that did arrive says OK: only Content-Length tells that the answer is not whole.
+# The text that arrives says OK: only Content-Length shows that the answer is incomplete.
 _HALF_THE_BODY = (
     f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {2 * len(answers.OK_JSON)}\r\n\r\n"
     f"{answers.OK_JSON}"

@@ -1,9 +1,10 @@
-"""Who may ask for what a person at this machine sees and does: that person, and no web page from elsewhere.
+"""Keeps other sites' web pages away from the addresses that are meant for the person at this machine.
 
-A browser lets any page on the Internet send requests to this machine. Three things keep such a page out: it cannot
-make the browser leave out or forge ``Origin`` and ``Sec-Fetch-Site``; what changes anything is JSON or a method that
-a browser asks leave for first, which is never given; and a name that the page's owner points at this machine
-(DNS rebinding) is not a name that is answered to.
+A browser lets any page on the Internet send requests to this machine. Three checks keep such a page out:
+
+- The page cannot make the browser leave out or forge ``Origin`` and ``Sec-Fetch-Site``.
+- Every change needs JSON, or a method, for which a browser first sends a CORS preflight; the sandbox never allows it.
+- The page's owner may point a name at this machine (DNS rebinding), but the sandbox does not answer to such a name.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from ipaddress import ip_address
 from aiohttp import hdrs, web
 from yarl import URL
 
-# None of these can be had on the Internet, nor can a name without a dot.
+# Nobody can register one of these names, or a name without a dot, on the Internet.
 _PRIVATE_NAMES = (".localhost", ".local", ".internal", ".test")
 
 
 def refusal(request: web.Request, own_host: str, *, may_be_linked: bool = False) -> web.Response | None:
-    """Why this request is not answered, or None.
+    """The refusal of a request, or None if the request may be answered.
 
     :param own_host: the host that the sandbox was told to listen on
     :param may_be_linked: whether a link on another site may lead here
@@ -51,9 +52,9 @@ def _is_address(name: str) -> bool:
 
 
 def _is_foreign(request: web.Request, host: str) -> bool:
-    # Another port of this machine is another site here: "same-site" would take it for ours.
+    # A page on another port of this machine is foreign too, though the browser calls it "same-site".
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return True
     origin = request.headers.get(hdrs.ORIGIN)
-    # Without the scheme, as a proxy in between may speak TLS.
+    # The scheme is not compared, as a proxy in between may speak TLS.
     return origin is not None and origin.partition("://")[2] != host

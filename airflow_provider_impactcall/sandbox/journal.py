@@ -1,4 +1,4 @@
-"""What came, what was processed and what was answered: three different numbers, which is the point of a sandbox."""
+"""Counts requests, processed calls and answers separately: that these numbers differ is the point of the sandbox."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from airflow_provider_impactcall.sandbox.recent import Passage, Recent
 
 
 class ProcessedCall(TypedDict):
-    """A call that was processed, whatever was answered.
+    """A call that was processed, whatever the answer was.
 
-    :param parameters: value by name, as decoded
-    :param received_at: when, in ISO 8601 and UTC
+    :param parameters: decoded value by name
+    :param received_at: the time, in ISO 8601 and UTC
     """
 
     parameters: dict[str, str]
@@ -26,11 +26,11 @@ class ProcessedCall(TypedDict):
 
 
 class Counts(TypedDict):
-    """How many of what, since the start or the last reset.
+    """The counts since the start or the last reset.
 
     :param requests: requests to the endpoint
-    :param processed: calls processed
-    :param answered_ok: answers that said OK, in full, to a caller that was still there
+    :param processed: processed calls
+    :param answered_ok: complete answers with OK, to a caller that was still connected
     :param answered: complete answers by status
     :param faults: faults that struck, by kind
     """
@@ -48,10 +48,10 @@ class ReceivedRequest:
 
     :param method: ``POST`` or ``GET``
     :param target: path and query string, still percent-encoded
-    :param headers: by name in any case
-    :param body: empty too if it was never read
+    :param headers: value by name, in any case
+    :param body: the body; also empty if it was never read
     :param arrived: ``time.monotonic()`` when the headers were complete, in seconds
-    :param in_flight: requests not answered yet at that moment, this one among them
+    :param in_flight: the unanswered requests at that moment, including this one
     """
 
     method: str
@@ -63,13 +63,13 @@ class ReceivedRequest:
 
 
 class Journal:
-    """What the sandbox remembers.
+    """The memory of the sandbox.
 
-    ``recent`` holds what the page shows of the latest requests, and ``refused`` how many were refused, by status,
-    apart from those that met a fault. ``decided`` has what somebody made of the actions of calls, by the number of the
-    call from 1, and when.
+    ``recent`` holds the latest requests for the page. ``refused`` counts the refused requests by status, without those
+    that met a fault. ``decided`` has the state that somebody gave to a call's action, and the time, by the call's
+    number from 1.
 
-    :param keep_requests: whether to remember every request as it arrived; off, memory holds only the calls
+    :param keep_requests: whether to remember every request as it arrived; if not, memory holds only the calls
     """
 
     def __init__(self, *, keep_requests: bool) -> None:
@@ -121,7 +121,10 @@ class Journal:
         self.recent.changed(passage)
 
     def process(self, parameters: dict[str, str]) -> int:
-        """The call's place among those that were processed, from 0."""
+        """Remember a processed call.
+
+        :return: its position among the processed calls, from 0
+        """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.calls.append({"parameters": parameters, "received_at": now})
         return len(self.calls) - 1

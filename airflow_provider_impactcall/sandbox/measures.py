@@ -1,4 +1,4 @@
-"""How slow the sandbox is where it is slow, and how much its page gets."""
+"""The delays of the sandbox's slow faults, and the limits of its page."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from aiohttp import web
 
 @dataclass(frozen=True)
 class Measures:
-    """Seconds and numbers. The defaults are what the documentation says; tests have others.
+    """Seconds and numbers. The documentation states the defaults; tests use other values.
 
     :param slow: seconds before the answer of the fault ``slow``
     :param drip: seconds between two bytes of the fault ``drip``
     :param minutes: seconds that the fault ``429-retry-after-minutes`` asks to wait
-    :param pages: open pages, at most
-    :param news: seconds between two looks at what is new for a page
-    :param heartbeat: seconds for which a page hears of nothing, at most
-    :param patience: seconds after which a page that takes nothing is given up
-    :param stride: calls that a search looks through before the endpoint has its turn
+    :param pages: the most open pages
+    :param news: seconds between two checks for news for a page
+    :param heartbeat: the most seconds without a message to a page
+    :param patience: seconds after which a page that does not read is disconnected
+    :param stride: calls that a search checks before it lets the endpoint run
     """
 
     slow: float = 2.0
@@ -32,7 +32,7 @@ class Measures:
 
 
 MEASURES = Measures()
-"""What a sandbox has that is not told otherwise."""
+"""The default measures."""
 
 KEY = web.AppKey("measures", Measures)
-"""Where a sandbox's application has its own."""
+"""The application's key for its measures."""

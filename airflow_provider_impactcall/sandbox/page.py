@@ -1,4 +1,4 @@
-"""The page for the person at the machine: its files, what it shows as it happens, and the faults to change on it."""
+"""The page for the person at this machine: its files, its live feed, and the faults that it can change."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class State(TypedDict):
-    """What the page shows beside the requests.
+    """The state that the page shows beside the requests.
 
-    :param counts: as ``GET /counts`` has them
-    :param refused: how many were refused, by status, apart from those that met a fault
-    :param faults: the rates by kind, 0 to 1; a kind that is off is not there
-    :param scripted: how many requests have their fate from a script, before any rate counts
+    :param counts: the counts of ``GET /counts``
+    :param refused: the number of refused requests by status, without those that met a fault
+    :param faults: the rates by kind, 0 to 1; without the kinds that are off
+    :param scripted: the number of next requests whose fault a script decides, before any rate counts
     """
 
     counts: Counts
@@ -58,7 +58,7 @@ class State(TypedDict):
 
 
 class _Change(BaseModel):
-    """What the page may change; a rate of 0 switches its kind off, and what is not named stays as it is."""
+    """The changes that the page may ask for. A rate of 0 switches its kind off; settings that are not named stay."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -67,11 +67,11 @@ class _Change(BaseModel):
 
 
 class Page:
-    """Shows what the sandbox does while it does it, and lets its faults be changed.
+    """Shows live what the sandbox does, and lets a person change its faults.
 
-    :param credentials: user and password to ask for; with None nobody is asked
+    :param credentials: the user and password to ask for; with None, the page asks for none
     :param host: the host that the sandbox was told to listen on
-    :param measures: how much a page gets, and how often
+    :param measures: the limits of the page
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Page:
         self._pages = 0
 
     def routes(self) -> list[web.RouteDef]:
-        """All but the page itself, which is at ``/`` for browsers."""
+        """All routes except the page itself, which browsers get at ``/``."""
         return [
             web.get("/page/feed", self.own(self._feed), allow_head=False),
             web.get("/page/requests", self.own(self._find)),
@@ -103,9 +103,9 @@ class Page:
         ]
 
     def for_person(self, handler: Handler, *, may_be_linked: bool = False) -> Handler:
-        """The handler, kept from other sites' pages.
+        """The handler, protected from other sites' pages.
 
-        :param may_be_linked: whether a link on another site may lead there
+        :param may_be_linked: whether a link on another site may lead to it
         """
 
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -115,7 +115,7 @@ class Page:
         return answer
 
     def own(self, handler: Handler, *, may_be_linked: bool = False) -> Handler:
-        """The handler, as a part of the page: for those with the credentials, and with the page's headers."""
+        """The handler as a part of the page: it requires the credentials, and sends the page's headers."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
             answer = await handler(request) if self._admits(request) else _unauthorized()
@@ -155,7 +155,7 @@ class Page:
         try:
             await answer.prepare(request)
             async for message in self._messages(numbers=_numbers(request)):
-                # A page that is slow to read waits here, by itself: nothing is queued for it meanwhile.
+                # A page that reads slowly delays only itself here, and nothing is queued for it.
                 async with asyncio.timeout(self._measures.patience):
                     await answer.write(message)
         except (ConnectionError, TimeoutError):
@@ -166,7 +166,7 @@ class Page:
         return answer
 
     async def _messages(self, *, numbers: bool) -> AsyncIterator[bytes]:
-        """All that there is, then what has changed, as server-sent events."""
+        """Server-sent events: first the whole state, then each change."""
         recent, plan = self._journal.recent, self._plan
         known, emptied = (-1, -1), -1
         written = time.monotonic()
@@ -186,7 +186,7 @@ class Page:
             await asyncio.sleep(self._measures.news)
 
     async def _find(self, request: web.Request) -> web.Response:
-        """The requests whose CallSessionId contains a text, in any case, and the processed calls of earlier ones."""
+        """The requests whose CallSessionId contains a text, in any case, and processed calls of older requests."""
         text, numbers = request.query.get("CallSessionId", "").lower(), _numbers(request)
         requests = self._journal.recent.since(0)
         found: list[views.RequestView] = [
@@ -208,7 +208,7 @@ class Page:
     async def _request(self, request: web.Request) -> web.Response:
         passage = self._journal.recent.find(int(request.match_info["number"]))
         if passage is None:
-            return _not_found(f"The request is not one of the latest {KEPT} any more")
+            return _not_found(f"The request is no longer among the latest {KEPT}")
         return web.json_response(views.details_of_request(passage, numbers=_numbers(request)))
 
     async def _call(self, request: web.Request) -> web.Response:
@@ -233,7 +233,7 @@ class Page:
         )
 
     async def _change(self, request: web.Request) -> web.Response:
-        # JSON is what a browser sends to another site only after asking for leave, which is never given.
+        # A browser sends JSON to another site only after a CORS preflight, which the sandbox never allows.
         if request.content_type != "application/json":
             return _error(415, "The change must be application/json")
         try:
@@ -272,7 +272,7 @@ def _static(name: str) -> web.Response:
 
 def _unauthorized() -> web.Response:
     challenge = {hdrs.WWW_AUTHENTICATE: 'Basic realm="Sandbox", charset="UTF-8"'}
-    return web.Response(status=401, text="The user and the password that the sandbox was given.\n", headers=challenge)
+    return web.Response(status=401, text="Give the user and the password of the sandbox.\n", headers=challenge)
 
 
 def _not_found(detail: str) -> web.Response:

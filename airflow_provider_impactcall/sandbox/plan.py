@@ -1,4 +1,4 @@
-"""Which fault comes next, the script's or one drawn by its rate, and how long each answer takes."""
+"""Decides which fault comes next, from the script or at random by its rate, and how long each answer takes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LONGEST_LATENCY = 3600.0
 
 
 class FaultPlan:
-    """Decides the fate of each request, in the order of their arrival.
+    """Decides the fault of each request, in the order of their arrival.
 
-    ``version`` grows with each change of what can be changed.
+    ``version`` grows with each change of the rates, the latency or the script.
 
-    :param rates: the share of requests, 0 to 1, by the kind of fault that meets them
+    :param rates: by kind of fault, the share of requests that meet it, 0 to 1
     :param seed: the same seed and rates give the same faults in the same order
     :param latency: seconds before each answer, at most an hour
     :raises InvalidOption: for an unknown kind, a rate that is not a share, shares that add up to over 1, or a latency
@@ -52,7 +52,7 @@ class FaultPlan:
         self.version += 1
 
     def change(self, rates: Mapping[str, float], latency: float) -> None:
-        """Replace both, or neither.
+        """Replace both; if one is invalid, replace neither.
 
         :raises InvalidOption: as the class does
         """
@@ -95,7 +95,7 @@ def _checked_rates(rates: Mapping[str, float]) -> dict[str, float]:
     total = math.fsum(rates.values())
     if total > 1 and not math.isclose(total, 1):
         raise InvalidOption(f"the rates of all faults must add up to at most 1, and make {total:g}")
-    # In the table's order, so that the order in which a person names the faults changes nothing.
+    # In the table's order, so that the same rates give the same faults in whatever order a person names them.
     return {kind: rates[kind] for kind in FAULTS if kind in rates}
 
 

@@ -1,7 +1,7 @@
-"""The latest requests and what came of each, for the page.
+"""The latest requests and their outcomes, for the page.
 
-They are remembered whether or not a page is open, so remembering costs the endpoint next to nothing: what a page
-shows of a request is read only when a page asks, and nobody is told of news. Pages look for them.
+They are remembered whether or not a page is open, so this must cost the endpoint almost nothing. The details of a
+request are parsed only when a page asks for them. Pages poll for news; nothing is pushed to them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_impactcall.sandbox.validation import Complaint, read_pairs
 
 KEPT = 200
 
-# A full record is 4.2 kB. Of a longer request its problems are kept, and not its parameters.
+# A full record is 4.2 kB. For a request longer than this limit, the problems are kept, but not the parameters.
 _LONGEST = 16 * 1024
 _MOST_PROBLEMS = 100
 _LONGEST_NAME = 100
@@ -28,19 +28,19 @@ _LONGEST_NAME = 100
 class Passage:
     """A request to the endpoint, on its way through the sandbox.
 
-    :param number: counts the requests, from 1
-    :param at: when it arrived, as epoch in seconds
+    :param number: the request's number, from 1
+    :param at: the time of arrival, in seconds since the epoch
     :param target: path and query string, still percent-encoded
-    :param body: empty too if it was never read
-    :param content_type: what the body is
-    :param too_long: whether it was too long for its parameters to be kept
-    :param problems: why it was refused, at most 100 of the reasons
-    :param wrong: how many reasons there were
+    :param body: the body; also empty if it was never read
+    :param content_type: the content type of the body
+    :param too_long: whether the request was too long to keep its parameters
+    :param problems: the reasons of the refusal, at most 100
+    :param wrong: the number of all reasons
     :param fault: the kind of fault that it met, or None
-    :param processed: the place of its call among the processed ones, from 0, or None
-    :param status: of the answer, once that is complete
-    :param over: whether nothing more can come of it
-    :param version: of :class:`Recent` when it changed last
+    :param processed: the position of its call among the processed calls, from 0, or None
+    :param status: the answer's status, once the answer is complete
+    :param over: whether the request has ended
+    :param version: the version of :class:`Recent` at the request's last change
     """
 
     number: int
@@ -59,7 +59,7 @@ class Passage:
     version: int = 0
 
     def read(self, body: bytes, content_type: str) -> None:
-        """The body has arrived."""
+        """Note that the body has arrived."""
         if self.too_long or len(self.target) + len(body) > _LONGEST:
             self.target, self.too_long = "", True
         else:
@@ -67,21 +67,21 @@ class Passage:
         self.__dict__.pop("pairs", None)
 
     def refuse(self, problems: Sequence[Complaint]) -> None:
-        """It is refused, for these reasons."""
+        """Note that the request is refused, for these reasons."""
         self.wrong = len(problems)
         kept = problems[:_MOST_PROBLEMS]
         self.problems = tuple(Complaint(problem.parameter[:_LONGEST_NAME], problem.message) for problem in kept)
 
     @cached_property
     def pairs(self) -> list[tuple[str, str]]:
-        """Its parameters in the order of their arrival, as far as they have arrived."""
+        """The parameters that have arrived so far, in their order."""
         return read_pairs(self.target, self.body, self.content_type)
 
 
 class Recent:
     """The latest requests, oldest first.
 
-    ``version`` grows with each change of any of them, and ``emptied`` counts how often they were forgotten.
+    ``version`` grows with each change of any request, and ``emptied`` counts how often all were forgotten.
     """
 
     def __init__(self) -> None:
@@ -100,21 +100,21 @@ class Recent:
         return passage
 
     def changed(self, passage: Passage) -> None:
-        """Something has come of it."""
+        """Note that a request has changed."""
         self.version += 1
         passage.version = self.version
 
     def forget(self) -> None:
-        """Forget them all. Their numbers are not given again."""
-        # A new one, and not an empty one: the old may be read at this moment, by another thread.
+        """Forget all requests. Their numbers are not used again."""
+        # A new deque instead of clear(): another thread may be reading the old one at this moment.
         self._passages = deque(maxlen=KEPT)
         self.emptied += 1
         self.version += 1
 
     def since(self, version: int) -> list[Passage]:
-        """Those that have changed since that version; since 0, all."""
+        """The requests that have changed since a version; since 0, all."""
         return [passage for passage in self._passages if passage.version > version]
 
     def find(self, number: int) -> Passage | None:
-        """The request of that number, if it is one of them."""
+        """The request with a number, or None if it is no longer remembered."""
         return next((passage for passage in self._passages if passage.number == number), None)

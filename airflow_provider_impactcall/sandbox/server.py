@@ -1,4 +1,4 @@
-"""The sandbox as something to start, steer, ask and stop."""
+"""The sandbox as an object: start it, change its faults, read its counts, and stop it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from airflow_provider_impactcall.sandbox.journal import Counts, Journal, Process
 from airflow_provider_impactcall.sandbox.measures import MEASURES, Measures
 from airflow_provider_impactcall.sandbox.plan import FaultPlan
 
-# What is in flight when the sandbox stops may take so long to finish; a request that hangs never would.
+# When the sandbox stops, requests in flight get this time to finish: a request that hangs would never finish.
 _GRACE_SECONDS = 0.1
-# aiohttp answers 400 to a target over its limit; this is where its limit cannot get in the way of a 414.
+# aiohttp answers 400 to a target over its own limit. So that limit is far above the sandbox's, which answers 414.
 _PARSER_LINE_BYTES = 128 * MAX_TARGET_BYTES
 _MAX_HEADER_BYTES = 128 * 1024
 
@@ -36,20 +36,19 @@ class Sandbox:
 
     :param host: the address to listen on
     :param port: the port to listen on; 0 picks a free one
-    :param user: the only user let in; without one any Basic credentials do
-    :param password: that user's
-    :param latency: seconds before each answer; a call is processed before them
-    :param faults: the share of requests, 0 to 1, by the kind of fault that meets them (see ``FAULTS``)
-    :param seed: the same seed and rates give the same faults, by the order of the requests
-    :param keep_requests: whether :attr:`requests` fills; off for runs whose memory matters
-    :param actions_page_size: actions on a page of their list when the request does not say
-    :param settle_after: seconds after which an action is approved by itself, and as many again after which it is
-        cleared; None leaves each pending until :meth:`decide` is called
-    :param reversed_share: how many actions are reversed instead, 0 to 1
-    :param measures: how slow it is where it is slow, and how much its page gets
-    :raises InvalidOption: for an unknown kind of fault, for rates that add up to over 1, for a
-        password without a user, for a page of no actions, or for a latency that
-        is negative or over an hour
+    :param user: the only user that may send requests; without it, any Basic credentials are accepted
+    :param password: that user's password
+    :param latency: seconds before each answer; the call is processed before this wait
+    :param faults: by kind of fault, the share of requests that meet it, 0 to 1 (see ``FAULTS``)
+    :param seed: the same seed and rates give the same faults, in the order of the requests
+    :param keep_requests: whether to fill :attr:`requests`; switch it off if memory matters
+    :param actions_page_size: actions on a page of their list if the request does not say
+    :param settle_after: seconds after which an action is approved automatically; after the same time again it is
+        cleared. None leaves each action pending until :meth:`decide` is called
+    :param reversed_share: the share of actions that are reversed instead, 0 to 1
+    :param measures: delays of slow faults, and limits of the page
+    :raises InvalidOption: for an unknown kind of fault, rates that add up to over 1, a password without a user, a page
+        size below 1, or a latency that is negative or over an hour
     """
 
     def __init__(
@@ -93,12 +92,12 @@ class Sandbox:
 
     @property
     def calls(self) -> list[ProcessedCall]:
-        """The calls that were processed, whatever was answered; what ``GET /calls`` shows."""
+        """The calls that were processed, whatever the answer was. ``GET /calls`` shows them."""
         return self._journal.calls
 
     @property
     def counts(self) -> Counts:
-        """How many requests, calls, answers and faults; what ``GET /counts`` shows."""
+        """The numbers of requests, calls, answers and faults. ``GET /counts`` shows them."""
         return self._journal.counts
 
     @property
@@ -108,7 +107,7 @@ class Sandbox:
 
     @property
     def faults(self) -> Mapping[str, float]:
-        """The rates by kind; may be replaced at any time."""
+        """The rates by kind. They may be replaced at any time."""
         return self._plan.rates
 
     @faults.setter
@@ -117,7 +116,7 @@ class Sandbox:
 
     @property
     def latency(self) -> float:
-        """Seconds before each answer; may be replaced at any time."""
+        """Seconds before each answer. They may be replaced at any time."""
         return self._plan.latency
 
     @latency.setter
@@ -126,9 +125,9 @@ class Sandbox:
 
     @property
     def script(self) -> Sequence[str]:
-        """The kinds that meet the next requests, one each, before any rate counts; ``ok`` stands for a normal answer.
+        """The kinds of fault for the next requests, one each, before any rate counts; ``ok`` is a normal answer.
 
-        What is left of it can be read, and it may be replaced at any time.
+        Read it to see the remaining kinds. It may be replaced at any time.
         """
         return self._plan.script
 
@@ -137,11 +136,11 @@ class Sandbox:
         self._plan.script = kinds
 
     def decide(self, state: str, numbers: Collection[int] | None = None) -> int:
-        """Have actions approved, reversed or cleared, or pending again; ``PATCH /actions`` does the same.
+        """Make actions approved, reversed, cleared, or pending again; ``PATCH /actions`` does the same.
 
         :param state: ``APPROVED``, ``REVERSED``, ``CLEARED`` (approved, and released for payment) or ``PENDING``
-        :param numbers: of their calls in :attr:`calls`, from 1; None for all that are there
-        :return: how many there are of these
+        :param numbers: the numbers of their calls in :attr:`calls`, from 1; None for all calls
+        :return: how many of these calls exist
         :raises InvalidOption: for another state
         """
         return self._decisions.decide(state, numbers)
@@ -151,9 +150,9 @@ class Sandbox:
         self._journal.reset()
 
     async def start(self) -> None:
-        """Listen.
+        """Start to listen.
 
-        :raises OSError: if the address is taken or not this machine's
+        :raises OSError: if the address is in use, or does not belong to this machine
         """
         runner = web.AppRunner(
             self._application.build(),
@@ -174,7 +173,7 @@ class Sandbox:
         self.port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Stop listening, and end what is still in flight."""
+        """Stop listening, and end the requests in flight."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -211,5 +210,5 @@ def _logger() -> logging.Logger:
 
 
 def _without_unreadable_requests(record: logging.LogRecord) -> bool:
-    # aiohttp logs a request that it cannot parse, and quotes it, callers' numbers included.
+    # aiohttp logs a request that it cannot parse. The log would quote the request, with callers' numbers.
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

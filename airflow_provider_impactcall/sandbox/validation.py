@@ -1,7 +1,7 @@
-"""The text of a call as it arrives, held against impact.com's page.
+"""Checks the text of an arriving call against impact.com's page.
 
-It shares the table of parameters with the client and none of its normalisation, so that a mistake in
-one is not excused by the other. No message quotes a value.
+These checks share the table of parameters with the client, but not its normalization: so they find the client's
+mistakes instead of repeating them. No message quotes a value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_impactcall.records.call_record import no_parameter
 
 FORM = "application/x-www-form-urlencoded"
 
-# At most 64 digits: Python refuses to read a number of thousands of them.
+# At most 64 digits: Python refuses to read a number of thousands of digits.
 _DIGITS = re.compile(r"[0-9]{1,64}")
 _DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _EVENT_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{2}:[0-9]{2}")
@@ -30,10 +30,10 @@ Pairs = Sequence[tuple[str, str]]
 
 
 class Complaint(NamedTuple):
-    """One thing that is wrong with a request.
+    """One problem of a request.
 
-    :param parameter: its name, or the part of the request that it is about
-    :param message: what is wrong; never the value itself
+    :param parameter: the parameter's name, or the part of the request with the problem
+    :param message: the problem; it never quotes the value
     """
 
     parameter: str
@@ -46,17 +46,17 @@ class Complaint(NamedTuple):
 def read_pairs(target: str, body: bytes, content_type: str) -> list[tuple[str, str]]:
     """The parameters in the order of their arrival, from the query string and from a form.
 
-    Bytes that are not UTF-8 stay recognisable as lone surrogates.
+    Bytes that are not UTF-8 become lone surrogates, so a later check can find them.
 
     :param target: path and query string, still percent-encoded
-    :param content_type: what the body is; anything but a form holds no parameters
+    :param content_type: the content type of the body; only a form has parameters
     """
     form = body.decode("utf-8", "surrogateescape") if content_type == FORM else ""
     return [pair for text in (target.partition("?")[2], form) for pair in _decoded(text)]
 
 
 def find_problems(pairs: Pairs) -> list[Complaint]:
-    """Everything that is wrong with a call: its parameters in the order of impact.com's page, then unknown names."""
+    """All problems of a call: of its parameters, in the order of impact.com's page, then of unknown names."""
     values = dict(pairs)
     times = Counter(name for name, _ in pairs)
     wrong = [
@@ -64,7 +64,7 @@ def find_problems(pairs: Pairs) -> list[Complaint]:
         for name, parameter in PARAMETERS.items()
         if (message := _wrong(parameter, values, times[name]))
     ]
-    # What impact.com does with such a name is not documented. A typo that passed here would lose a value there.
+    # impact.com does not document what it does with unknown names. If the sandbox accepted one, a typo would go unseen.
     return wrong + [Complaint(_readable(name), no_parameter(name)) for name in times if name not in PARAMETERS]
 
 
@@ -145,6 +145,6 @@ _TYPES: Mapping[str, Callable[[str], str | None]] = {"integer": _integer, "numbe
 _FORMS: Mapping[str, Callable[[str], str | None]] = {
     "EventDate": _event_date,
     "CalledPhoneNumber": _called_number,
-    # Documented as an integer and sent as text, by design: 02139 would lose its zero.
+    # Documented as an integer, but sent as text on purpose: 02139 would lose its zero.
     "Zip": _anything,
 }

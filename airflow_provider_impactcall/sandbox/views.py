@@ -1,4 +1,4 @@
-"""What the page is told of requests and calls. A caller's number leaves masked, unless the page asks to see it."""
+"""Requests and calls as the page gets them. Callers' numbers are masked, unless the page asks to see them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _PLACE = {name: place for place, name in enumerate(PARAMETERS)}
 class RequestView(TypedDict):
     """A request in the list.
 
-    :param path: where its details are, relative to the page's data
-    :param number: of the request; None for a call whose request is no longer remembered
-    :param at: when it arrived, in ISO 8601 and UTC
-    :param CallSessionId: None if it has none, or is not read yet
-    :param CallerId: the same, and masked
-    :param processed: whether its call was processed, whatever was answered
-    :param wrong: for how many reasons it was refused
-    :param fault: the kind that it met, or None
-    :param status: of the answer; None if none was given in full, or it is not known any more
-    :param over: whether nothing more can come of it
+    :param path: the path of its details, relative to the page's data
+    :param number: the request's number; None for a call whose request is no longer remembered
+    :param at: the time of arrival, in ISO 8601 and UTC
+    :param CallSessionId: None if the request has none, or is not read yet
+    :param CallerId: masked; None as for ``CallSessionId``
+    :param processed: whether its call was processed, whatever the answer was
+    :param wrong: the number of reasons for a refusal
+    :param fault: the kind of fault that it met, or None
+    :param status: the answer's status; None if no answer was complete, or if it is no longer remembered
+    :param over: whether the request has ended
     """
 
     path: str
@@ -53,11 +53,11 @@ class ParameterView(TypedDict):
 
 
 class DetailView(RequestView):
-    """A request by itself.
+    """A request with its details.
 
-    :param parameters: in the order of impact.com's page, then those that are not on it
-    :param too_long: whether it was too long for its parameters to be kept
-    :param problems: why it was refused, at most 100 of the reasons
+    :param parameters: in the order of impact.com's page, then those that are not on that page
+    :param too_long: whether the request was too long to keep its parameters
+    :param problems: the reasons of the refusal, at most 100
     """
 
     method: str | None
@@ -67,7 +67,7 @@ class DetailView(RequestView):
 
 
 def masked(number: str) -> str:
-    """A phone number of which only the last two digits can be read."""
+    """A phone number with only its last two digits readable."""
     digits = [character for character in number if character.isdecimal()]
     return _HIDDEN + "".join(digits[-2:] if len(digits) >= 4 else [])
 
@@ -75,7 +75,7 @@ def masked(number: str) -> str:
 def of_request(passage: Passage, *, numbers: bool) -> RequestView:
     """A request in the list.
 
-    :param numbers: whether callers' numbers are to be seen
+    :param numbers: whether to show callers' numbers
     """
     values = dict(passage.pairs)
     return {
@@ -95,7 +95,7 @@ def of_request(passage: Passage, *, numbers: bool) -> RequestView:
 def of_call(call: ProcessedCall, place: int, *, numbers: bool) -> RequestView:
     """A call whose request is no longer remembered, in the list.
 
-    :param place: among the processed calls, from 0
+    :param place: the call's position among the processed calls, from 0
     """
     return {
         "path": f"calls/{place}",
@@ -112,7 +112,7 @@ def of_call(call: ProcessedCall, place: int, *, numbers: bool) -> RequestView:
 
 
 def details_of_request(passage: Passage, *, numbers: bool) -> DetailView:
-    """A request by itself."""
+    """A request with its details."""
     return {
         **of_request(passage, numbers=numbers),
         "method": passage.method,
@@ -123,7 +123,7 @@ def details_of_request(passage: Passage, *, numbers: bool) -> DetailView:
 
 
 def details_of_call(call: ProcessedCall, place: int, *, numbers: bool) -> DetailView:
-    """A call whose request is no longer remembered, by itself."""
+    """A call whose request is no longer remembered, with its details."""
     return {
         **of_call(call, place, numbers=numbers),
         "method": None,

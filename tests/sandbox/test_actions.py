@@ -327,7 +327,7 @@ async def test_accepted(dates: dict[str, str]) -> None:
         ({"CampaignId": ""}, "CampaignId must be"),
         ({"CampaignId": "abc"}, "CampaignId must be"),
         ({"CampaignId": "9" * 5000}, "CampaignId must be"),
-        ({"ActionTrackerId": "17"}, "knows no parameter but"),
+        ({"ActionTrackerId": "17"}, "knows only the parameters"),
         ({"StartDate": DATES["StartDate"]}, "both, or neither"),
         ({"EndDate": DATES["EndDate"]}, "both, or neither"),
         (DATES | {"StartDate": "yesterday"}, "StartDate must be in ISO 8601"),

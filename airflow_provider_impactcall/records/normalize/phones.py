@@ -105,11 +105,11 @@ def phone_number(value: Any, country: str | None = None, form: CallerIdFormat = 
     ``tests/records/caller_ids.golden`` records it, and a line there is never changed.
 
     Ten digits, or eleven that start with 1, are a NANP number. It is sent as ten digits (``national``) or as ``+1`` and
-    ten digits (``e164``). Any other number is sent as ``+`` and its digits. Removed are: spaces, dots, dashes and
-    brackets; an extension (``x42``, ``ext. 42``, ``;ext=42``); keys to press (``,,42#``); the 1 that Mexico's mobile
-    numbers had until 2019 (``+52 1 55...``); blanks around the number; and a spreadsheet's marks for text (``'+1...``,
-    ``="+1..."``). Digits, dashes and spaces may be of any script. In a SIP or ``tel:`` address, the user part is read.
-    A value with anything else in it is not a phone number.
+    ten digits (``e164``). Any other number is sent as ``+`` and its digits. Spaces, dots, dashes and brackets are
+    removed, and so are an extension (``x42``, ``ext. 42``, ``;ext=42``) and keys to press (``,,42#``). Also removed are
+    the 1 that Mexico's mobile numbers had until 2019 (``+52 1 55...``), blanks around the number, and a spreadsheet's
+    marks for text (``'+1...``, ``="+1..."``). Digits, dashes and spaces may be of any script. In a SIP or ``tel:``
+    address, the user part is read. A value with anything else in it is not a phone number.
 
     :param country: two letters; needed for a number that is neither NANP nor starts with ``+``
     :raises UnfitValue: for an anonymous caller's mark (:func:`is_anonymous`), a value that is not a phone number, a
@@ -182,9 +182,7 @@ def _dialled_number(value: Any, country: str | None) -> tuple[int, str]:
 
 
 def _readable(written: str) -> str:
-    """The text with ASCII digits, dashes and spaces for those of any script, and without the invisible marks that
-    phones copy.
-    """
+    """The text with digits, dashes and spaces in ASCII, and without the invisible marks that phones copy."""
     return written if written.isascii() else "".join(map(_ascii, written.translate(_WIDE)))
 
 

@@ -83,8 +83,8 @@ def event_date(value: Any, zone: tzinfo | None = None, now: float | None = None)
     :param zone: the zone of times without an offset; without a zone, such a time is refused
     :param now: the clock's time, in seconds since the epoch: a time more than a day after it, or before 1990, is
         refused. None switches both limits off
-    :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, a time without an offset when
-        there is no ``zone``, a local time that a clock change skips, or an epoch with another number of digits
+    :raises UnfitValue: for ``NOW`` (a retry would move the call), a date without a time, an epoch with another number
+        of digits, or a local time that a clock change skips; without a ``zone``, for a time without an offset
     """
     moment = value
     if type(value) is str:

@@ -55,9 +55,9 @@ _sale = reader_of("sale.value")
 
 @reads(_SAID, _LAST_STEP, _AGENT, "talk_time")
 def status(row: Row) -> Any:
-    """``dial_status``, else ``call_status``, else ``status``. For ``completed``, ``answered`` and ``hangup``, other
-    columns make it more exact: ``voice menu`` if the call's path ended in a voice menu and no agent took the call;
-    else, if ``talk_time`` is 0, the word with ``without talk`` after it.
+    """``dial_status``, else ``call_status``, else ``status``. The words ``completed``, ``answered`` and ``hangup`` are
+    made more exact. If the call's path ended in a voice menu and no agent took the call, the word is ``voice menu``;
+    else, if ``talk_time`` is 0, ``without talk`` is added to the word.
     """
     said = _said.read(row)
     if word(said) not in ("completed", "answered", "hangup"):

@@ -55,7 +55,7 @@ def reads(*sources: Source) -> Callable[[_Function], _Function]:
 class _Shape(NamedTuple):
     """The result of comparing a row's columns with a preset.
 
-    :param known: whether the columns are those of a call's record
+    :param known: whether the columns belong to a call's record
     :param aliases: the real column, by each name in the preset that differs from it
     :param problems: each name that could mean several columns, in words
     """

@@ -102,7 +102,7 @@ def _parameters(mapping: Mapping[str, Source]) -> Iterator[str]:
     others = ", ".join(names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" for names in families.values())
     yield (
         "impact.com requires the parameters in bold. Names in the table are columns; a dot leads into JSON. "
-        f"The preset has no source for these parameters, so map those that you have: {others}."
+        f"The preset has no source for the following parameters; map those that you have: {others}."
     )
 
 

@@ -1,4 +1,4 @@
-// What the other modules make elements with. Text becomes text, never markup.
+// Functions that make elements for the other modules. Text becomes text, never markup.
 
 export function byId(id) {
   return document.getElementById(id);
@@ -19,7 +19,7 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Only what differs, so that assistive technology is told of nothing that stayed. */
+/** Set a text only if it differs, so that assistive technology announces only changes. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

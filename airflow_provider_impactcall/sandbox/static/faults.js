@@ -1,4 +1,4 @@
-// The faults: which there are, how often each meets a request, and how many it has met.
+// The faults: their kinds, the rate of each kind, and how many requests have met it.
 
 import { byId, element, plural, setText } from "./elements.js";
 import { ask, change } from "./server.js";
@@ -20,11 +20,11 @@ export class Faults {
     );
     byId("latency").addEventListener("change", ({ target }) => {
       if (target.validity.valid && target.value !== "") this.#send({ latency_ms: target.valueAsNumber });
-      else this.#say("The latency is a number of milliseconds, 0 or more.");
+      else this.#say("The latency must be a number of milliseconds, 0 or more.");
     });
   }
 
-  /** What is switched on, as the sandbox has it. */
+  /** Show the sandbox's state: which faults are on. */
   async take(state) {
     this.#state = state;
     this.#rates = state.faults;
@@ -67,7 +67,7 @@ export class Faults {
     on.addEventListener("change", () => send(on.checked ? (rate.valueAsNumber || FIRST_PERCENT) / 100 : 0));
     rate.addEventListener("change", () => {
       if (rate.value === "" || !rate.validity.valid) {
-        this.#say(`The rate of ${name} is a number from 0 to 100.`);
+        this.#say(`The rate of ${name} must be a number from 0 to 100.`);
       } else if (on.checked || rate.valueAsNumber === 0) send(rate.valueAsNumber / 100);
     });
     const item = element(
@@ -86,7 +86,7 @@ export class Faults {
       const isOn = name in faults;
       item.classList.toggle("on", isOn);
       on.checked = isOn;
-      // Not what a person is typing at this moment.
+      // Do not overwrite the field in which a person is typing.
       if (isOn && document.activeElement !== rate) rate.value = String(percent(faults[name]));
       setText(given, counts.faults[name] ? `given ${counts.faults[name].toLocaleString("en")} ×` : "");
     }
@@ -97,8 +97,8 @@ export class Faults {
     const total = percent(rates.reduce((sum, rate) => sum + rate, 0));
     byId("all-off").disabled = rates.length === 0;
     const said = rates.length
-      ? `${plural(rates.length, "kind")} on: together ${total} % of the requests, from the next one.`
-      : "None on: every valid call is answered OK.";
+      ? `${plural(rates.length, "kind")} on: together ${total} % of the requests, from the next request on.`
+      : "No fault on: every valid call is answered OK.";
     setText(
       byId("faults-about"),
       scripted ? `${said} A script decides the next ${plural(scripted, "request")}.` : said,
@@ -109,7 +109,7 @@ export class Faults {
     const total = Object.values({ ...this.#rates, ...settings.faults }).reduce((sum, rate) => sum + rate, 0);
     try {
       if (total > 1 + 1e-9) {
-        throw new Error(`All rates together are at most 100 %; this would make ${percent(total)} %.`);
+        throw new Error(`All rates together must be at most 100 %, and this change would make ${percent(total)} %.`);
       }
       const now = await change(settings);
       this.#rates = now.faults;
@@ -120,7 +120,7 @@ export class Faults {
     this.#undo();
   }
 
-  /** The switches as the sandbox has them: the one that was moved may have been refused. */
+  /** Set the switches to the sandbox's state: it may have refused a change. */
   #undo() {
     for (const [name, { item, on, rate }] of this.#rows) {
       on.checked = name in this.#rates;

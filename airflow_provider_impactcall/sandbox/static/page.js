@@ -1,4 +1,4 @@
-// The page: counts, and who is told of what.
+// The page: its counts, and the connection of the feed with the other modules.
 
 import { byId, setText } from "./elements.js";
 import { Faults } from "./faults.js";
@@ -16,7 +16,7 @@ const number = (count) => count.toLocaleString("en");
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
 const MOST_NAMED = 3;
 
-/** The most frequent, by name. */
+/** The most frequent entries, by name. */
 function by(counts) {
   const named = Object.entries(counts)
     .sort(([, one], [, other]) => other - one)

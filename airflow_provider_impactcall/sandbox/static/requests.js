@@ -1,4 +1,4 @@
-// The requests: the list of the latest, the search, and one of them by itself.
+// The requests: the list of the latest, the search, and the details of one request.
 
 import { byId, element, plural, setText } from "./elements.js";
 import { ask } from "./server.js";
@@ -13,7 +13,7 @@ const CLOCK = new Intl.DateTimeFormat(undefined, {
 const SEARCH_PAUSE_MS = 250;
 const DETAIL_PAUSE_MS = 500;
 
-/** How it ended, in words, and how good that is. */
+/** The outcome of a request in words, and its look (good, bad, odd or open). */
 function outcome(request) {
   const { processed, wrong, fault, status, over } = request;
   if (wrong) return { words: `refused: ${plural(wrong, "problem")}`, looks: "bad" };
@@ -21,8 +21,8 @@ function outcome(request) {
     const waits = over ? "" : " (waiting)";
     return { words: `${processed ? "processed, then" : "not processed:"} ${fault}${waits}`, looks: "odd" };
   }
-  if (!over) return { words: processed ? "processed, to be answered" : "arriving", looks: "open" };
-  if (request.number === null) return { words: "processed, earlier", looks: "good" };
+  if (!over) return { words: processed ? "processed, not answered yet" : "arriving", looks: "open" };
+  if (request.number === null) return { words: "processed earlier", looks: "good" };
   if (status === null) return { words: processed ? "processed, but the caller left" : "the caller left", looks: "odd" };
   return processed ? { words: "processed", looks: "good" } : { words: "not processed", looks: "bad" };
 }
@@ -51,7 +51,7 @@ export class Requests {
   #text = byId("text");
   #dialog = byId("detail");
 
-  /** @param {(shown: boolean) => void} onNumbers when callers' numbers are to be seen, or no more */
+  /** @param {(shown: boolean) => void} onNumbers called when callers' numbers are shown or hidden */
   constructor(onNumbers) {
     const { protocol, hostname, port } = location;
     byId("own-host").textContent = `${protocol}//${hostname}`;
@@ -86,7 +86,7 @@ export class Requests {
     this.#confirmForgetting();
   }
 
-  /** What has changed; afresh, all that there is. */
+  /** Take the changed requests or, if afresh, all requests. */
   take({ requests, kept }, afresh) {
     this.#kept = kept;
     if (afresh) {
@@ -157,7 +157,7 @@ export class Requests {
     else
       setText(
         byId("about"),
-        `The latest ${this.#kept}, newest first. The search finds processed calls of earlier ones, too.`,
+        `The latest ${this.#kept}, newest first. The search also finds processed calls of older requests.`,
       );
   }
 
@@ -202,11 +202,11 @@ export class Requests {
     try {
       const answered = await ask(`page/requests?CallSessionId=${encodeURIComponent(text)}${this.#suffix("&")}`);
       found = answered.requests;
-      said = answered.more ? `The newest ${found.length} of those found.` : `${found.length || "None"} found.`;
+      said = answered.more ? `The newest ${found.length}; more were found.` : `${found.length || "None"} found.`;
     } catch (error) {
       said = error.message;
     }
-    // Whoever types on has asked again.
+    // A newer search has started, because the person typed on.
     if (turn !== this.#searching) return;
     this.#rows.clear();
     this.#list.replaceChildren(...found.map((request) => this.#row(request)));
@@ -263,7 +263,7 @@ function details(request) {
   const facts = [
     ["Arrived", new Date(request.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })],
     ["Answer", answer(request)],
-    ["What came of it", words],
+    ["Outcome", words],
     ...(request.number ? [["Request", `no. ${request.number}, ${request.method}`]] : []),
   ];
   const wrong = new Map();
@@ -275,7 +275,7 @@ function details(request) {
       ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
     ),
     request.problems.length ? problems(request) : null,
-    request.too_long ? element("p", { class: "about" }, "It was too long for its parameters to be kept.") : null,
+    request.too_long ? element("p", { class: "about" }, "The request was too long to keep its parameters.") : null,
     request.parameters.length ? parameters(request, wrong) : element("p", { class: "about" }, "No parameters."),
   ].filter((part) => part !== null);
 }

@@ -1,4 +1,4 @@
-// The sandbox at the other end: the feed of what happens, and questions to it. All addresses are relative.
+// The connection to the sandbox: its live feed, and requests to it. All addresses are relative.
 
 const RETRY_MS = [500, 1000, 2000, 4000];
 const LOST_AFTER = 3;
@@ -17,7 +17,7 @@ export async function ask(path, options = {}) {
   try {
     detail = JSON.parse(text).detail ?? detail;
   } catch {
-    // Plain text it is.
+    // The answer is plain text.
   }
   throw new Error(detail || `The sandbox answered ${answer.status}.`);
 }
@@ -28,9 +28,9 @@ export function change(settings) {
 }
 
 /**
- * Hears of everything that happens, and is tried again when the connection was lost.
+ * The live feed. It reconnects after the connection is lost.
  *
- * A page that nobody sees lets go of it: a browser has only six connections for all pages of one sandbox.
+ * A hidden page closes its feed: a browser has only six connections for all pages of one sandbox.
  */
 export class Feed {
   #source = null;
@@ -49,7 +49,7 @@ export class Feed {
     this.#open();
   }
 
-  /** @param {boolean} shown whether callers' numbers are to be seen */
+  /** @param {boolean} shown whether to show callers' numbers */
   set numbers(shown) {
     this.#numbers = shown;
     this.#open();
@@ -72,7 +72,7 @@ export class Feed {
     };
     source.addEventListener("all", heard(true));
     source.addEventListener("news", heard(false));
-    // Browsers differ in when they try again by themselves, and some never do.
+    // Browsers differ in when they reconnect on their own, and some never do.
     source.onerror = () => {
       this.#close();
       this.#failures += 1;
