@@ -97,7 +97,7 @@ class CallRecord:
     CallDuration = _required(kinds.SECONDS, "The whole call, in seconds.")
     TalkDuration = _required(kinds.TALK_SECONDS, "Actual talk, in seconds; never more than CallDuration.")
     AdId = _optional(kinds.INTEGER, "The hosted ad.")
-    CallStatus = _demanded(kinds.STATUS, "How the call ended; impact.com takes none as ANSWER.")
+    CallStatus = _demanded(kinds.STATUS, "How the call ended; impact.com takes a missing status as ANSWER.")
     CallerPhoneNumberCountry = _derived(kinds.CALLER_COUNTRY, "CallerId's country; derived if absent.")
     CalledPhoneNumberCountry = _derived(kinds.CALLED_COUNTRY, "CalledPhoneNumber's country; derived if absent.")
     SubId1 = _optional(kinds.TEXT_64, "The partner's own value.")

@@ -244,7 +244,7 @@ class CallMapping:
             by_name = columns_by_parameter(tuple(columns))
             taken = {each for found in by_name.values() for each in found}
             others = [column for column in columns if column not in taken] if may_be_shown(map(str, columns)) else []
-            problems += self._without_source(by_name, "no column is named so", others)
+            problems += self._without_source(by_name, "no column has such a name", others)
         return problems
 
     def _first(self, row: Row | None) -> Row | None:

@@ -92,7 +92,7 @@ def in_words(source: Any) -> str:
     if "rounded_down" in source:
         return f"{in_words(source['rounded_down'])}, rounded down"
     if "derived_else" in source:
-        return f"what the number tells, else ``{source['derived_else']}``"
+        return f"the country that the number shows, else ``{source['derived_else']}``"
     if "lookup" in source:
         return f"by {in_words(source['from'])}, from a table"
     words: dict[Any, list[str]] = {}

@@ -25,10 +25,10 @@ _WELCOME = f"""A stand-in for impact.com's Call Data API.
 
 POST   {ENDPOINT}           takes a call, in the query string or as a form
 GET    {actions.PATH}  the processed calls that became actions, for the user {{account}}
-PATCH  /actions                        has actions approved, reversed, cleared or pending
+PATCH  /actions                        makes actions approved, reversed, cleared or pending
 GET    /calls                          the calls that it processed
-GET    /counts                         how many requests, calls, answers and faults
-DELETE /calls                          forgets them all
+GET    /counts                         the numbers of requests, calls, answers and faults
+DELETE /calls                          forgets all calls and counts
 
 In a browser this address is a page that shows calls as they arrive.
 """

@@ -227,7 +227,7 @@ _TABLE = (
     Fault("reset-before-reading", _UNREAD, "the connection reset, the body unread", _reset),
     Fault("reset-after-processing", _AFTER, "the connection reset", _reset),
     Fault("eof-after-processing", _AFTER, "the connection closed without a byte", _cut_off(b"")),
-    Fault("truncated-headers", _AFTER, "the connection closed amid the headers", _cut_off(_HALF_THE_HEADERS)),
+    Fault("truncated-headers", _AFTER, "the connection closed within the headers", _cut_off(_HALF_THE_HEADERS)),
     Fault("truncated-body", _AFTER, "Status OK, closed before Content-Length is reached", _cut_off(_HALF_THE_BODY)),
 )
 

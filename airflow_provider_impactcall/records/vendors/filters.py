@@ -141,13 +141,13 @@ def guards_of(filters: Iterable[Filter]) -> Sequence[Guarding]:
 
 def _untold(guard: Guard, reason: str, names: Iterable[str]) -> str:
     return (
-        f"has no column {' or '.join(map(repr, names))}, which tells {reason}; "
+        f"has no column {' or '.join(map(repr, names))}, needed to recognize {reason}; "
         f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
     )
 
 
 def _unset(guard: Guard, reason: str, names: Iterable[str]) -> str:
     return (
-        f"has nothing in its column {' or '.join(map(repr, names))}, which tells {reason}; "
+        f"has nothing in its column {' or '.join(map(repr, names))}, needed to recognize {reason}; "
         f'give it, or the option prefiltered=("{guard}",) if there are no such calls among the rows'
     )

@@ -59,7 +59,7 @@ def end_of_call(row: Row) -> Any:
         return cause
     if normalize.is_absent(connected):
         raise normalize.UnfitValue(
-            "cannot be known of a caller who hung up, without connect_duration", ProblemCode.MISSING
+            "cannot be known without connect_duration, as the caller hung up", ProblemCode.MISSING
         )
     in_ivr = _seconds(row, "ivr_duration")
     return "IVR: Hang-up" if in_ivr and in_ivr >= _seconds(row, "duration") else cause
