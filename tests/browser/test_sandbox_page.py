@@ -225,7 +225,7 @@ def test_faults_change_with_the_next_request_and_on_every_page(open_page: Callab
     expect(page.locator("#faults li.on")).to_contain_text("given 1 ×")
 
     switch(page, "500").click()
-    expect(page.get_by_role("alert")).to_have_text("All rates together are at most 100 %; this would make 110 %.")
+    expect(page.get_by_role("alert")).to_have_text("All rates together must be at most 100 %; this makes 110 %.")
     expect(switch(page, "500")).not_to_be_checked()
     rate(page, "403").fill("12.5")
     rate(page, "403").press("Enter")

@@ -109,7 +109,7 @@ export class Faults {
     const total = Object.values({ ...this.#rates, ...settings.faults }).reduce((sum, rate) => sum + rate, 0);
     try {
       if (total > 1 + 1e-9) {
-        throw new Error(`All rates together must be at most 100 %, and this change would make ${percent(total)} %.`);
+        throw new Error(`All rates together must be at most 100 %; this makes ${percent(total)} %.`);
       }
       const now = await change(settings);
       this.#rates = now.faults;
