@@ -1,4 +1,4 @@
-"""What MySQL and MariaDB need to have a ledger."""
+"""Sets up MySQL and MariaDB for a ledger."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from airflow_provider_impactcall.exceptions import LedgerUnfit
 
 _DIALECTS = ("mysql", "mariadb")
 _SESSION = (
-    # TRADITIONAL: a value that does not fit is an error, and never cut.
+    # TRADITIONAL: a value that does not fit is an error, and is never truncated.
     "SET SESSION sql_mode = 'TRADITIONAL', SESSION time_zone = '+00:00'",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
 _VARIABLES = sa.text(
     "SHOW SESSION VARIABLES WHERE Variable_name IN ('character_set_database', 'log_bin', 'binlog_format')"
 )
-# Of the columns, as these hold the values: a table's own is only what a new column gets.
+# The columns' character sets, as columns hold the values: a table's own is only the default of a new column.
 _TABLES = sa.text(
     "SELECT table_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name IN :names "
     "AND character_set_name <> 'utf8mb4' ORDER BY table_name LIMIT 1"
@@ -38,14 +38,14 @@ _CONVERT = "CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 
 def settle_sessions(engine: Engine) -> None:
-    """Have each connection be as the ledger is proven, whatever the server's defaults are.
+    """Give each connection the settings with which the ledger is proven, whatever the server's defaults are.
 
-    Strict, as a value would be cut else; in UTC, as the server's local time leaps by an hour twice a year; and READ
-    COMMITTED, as a look at calls that are not there would lock the gaps between those that are, and two runs that have
-    both looked could not insert.
+    Strict mode: otherwise, a value that does not fit would be truncated. UTC: the server's local time jumps by an hour
+    twice a year. READ COMMITTED: otherwise, a locking read of calls that do not exist would lock the gaps between
+    existing calls, and two runs that have both read could not insert.
     """
     if engine.dialect.name in _DIALECTS and not event.contains(engine, "connect", _settle):
-        # Before SQLAlchemy looks what the session is like.
+        # Before SQLAlchemy reads the session's settings.
         event.listen(engine, "connect", _settle, insert=True)
 
 
@@ -56,10 +56,12 @@ def _settle(connection: Any, _: Any) -> None:
 
 
 def refuse_what_cannot_hold_a_ledger(connection: Connection) -> None:
-    """Refuse a database that cannot hold every call, by its character set or by that of a table of the ledger, and a
-    server that could not write what such a session changes.
+    """Refuse a database in which the ledger cannot work.
 
-    :raises LedgerUnfit: if it is one
+    Either the character set of the database, or of a table of the ledger, cannot hold every call; or the server cannot
+    write what a session of the ledger changes.
+
+    :raises LedgerUnfit: in these cases
     """
     if connection.dialect.name not in _DIALECTS:
         return
@@ -70,11 +72,11 @@ def refuse_what_cannot_hold_a_ledger(connection: Connection) -> None:
             f"the ledger's database has the character set {found}, which cannot hold every call: run ALTER DATABASE "
             "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin in it"
         )
-    # MySQL and MariaDB refuse to write in READ COMMITTED then. Later versions have no such variable any more.
+    # MySQL and MariaDB then refuse to write in READ COMMITTED. Later versions no longer have this variable.
     if variables.get("log_bin") == "ON" and variables.get("binlog_format") == "STATEMENT":
         raise LedgerUnfit(
-            "the server of the ledger's database has the binlog_format STATEMENT, with which it takes no READ "
-            "COMMITTED: have it be ROW or MIXED"
+            "the server of the ledger's database has the binlog_format STATEMENT, which does not allow READ "
+            "COMMITTED: set it to ROW or MIXED"
         )
     table = connection.execute(_TABLES, {"names": _names()}).scalar()
     if table is not None:
@@ -85,9 +87,9 @@ def refuse_what_cannot_hold_a_ledger(connection: Connection) -> None:
 
 
 def never_ping(engine: Engine) -> None:
-    """Have MySQL's own driver not ask for each statement first whether the server is there, which takes as long again.
+    """Stop MySQL's own driver from pinging the server before each statement, which takes as long as the statement.
 
-    A statement fails if it is not.
+    If the server is down, the statement itself fails.
     """
     if engine.driver == "mysqlconnector" and not event.contains(engine, "connect", _trust):
         event.listen(engine, "connect", _trust)
@@ -98,22 +100,22 @@ def _trust(connection: Any, _: Any) -> None:
 
 
 def compares_otherwise(connection: Connection) -> list[str]:
-    """The tables of the ledger that do not compare texts byte by byte, or are not of InnoDB, as earlier versions of
-    this package left them to the server's defaults.
+    """The tables of the ledger that do not compare texts byte by byte, or do not use InnoDB: earlier versions of this
+    package left both to the server's defaults.
     """
     return list(connection.execute(_OTHER_TABLES, {"names": _names()}).scalars())
 
 
 def convert(connection: Connection, table: str) -> None:
-    """Have a table compare texts byte by byte, and be of InnoDB. Nobody can write to it while it is copied for that."""
+    """Have a table compare texts byte by byte, and use InnoDB. While it is copied for that, nobody can write to it."""
     connection.execute(sa.text(f"ALTER TABLE {table} ENGINE = InnoDB, {_CONVERT}"))
 
 
 @contextmanager
 def waiting_at_most(connection: Connection, seconds: float) -> Iterator[None]:
-    """Within it, a change of a table waits so long for other transactions to end. Else it would wait without end.
+    """In this context, a change of a table waits at most so long for other transactions to end; else without end.
 
-    :param seconds: whole ones, at least one, is what the server knows
+    :param seconds: rounded up to whole seconds, at least one, as the server requires
     """
     if connection.dialect.name not in _DIALECTS:
         yield

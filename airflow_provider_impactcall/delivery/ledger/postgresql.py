@@ -1,4 +1,4 @@
-"""What PostgreSQL and its drivers need to have a ledger, and so that a pooler may stand before the server."""
+"""Sets up PostgreSQL and its drivers for a ledger, also behind a connection pooler."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from airflow_provider_impactcall.exceptions import LedgerUnfit
 def never_prepare(engine: Engine) -> None:
     """Have psycopg 3 keep no prepared statements on the server.
 
-    PgBouncer, where it pools transactions, gives each to any server session, which has those of other clients; one of
-    them may have as many parameters as ours. https://www.psycopg.org/psycopg3/docs/advanced/prepare.html#pgbouncer
+    When PgBouncer pools transactions, each transaction may get another server session, with the prepared statements of
+    other clients. One of these may have the same name and as many parameters as ours.
+    https://www.psycopg.org/psycopg3/docs/advanced/prepare.html#pgbouncer
     """
     if engine.driver == "psycopg":
         _on_connecting(engine, _configure)
 
 
 def refuse_other_encodings(engine: Engine) -> None:
-    """Have no connection lead to a database that cannot hold every call: each raises a :class:`.LedgerUnfit`."""
+    """Refuse a database whose encoding cannot hold every call: each connection to it raises :class:`.LedgerUnfit`."""
     if engine.driver in ("psycopg", "psycopg2"):
         _on_connecting(engine, _refuse)
 
 
 def _on_connecting(engine: Engine, act: Callable[[Any, Any], None]) -> None:
-    # Before SQLAlchemy asks for the server's version: of SQL_ASCII, psycopg 3 gives bytes, at which it fails.
+    # Before SQLAlchemy asks for the server's version: with SQL_ASCII, psycopg 3 returns bytes, and SQLAlchemy fails.
     if not event.contains(engine, "connect", act):
         event.listen(engine, "connect", act, insert=True)
 
@@ -38,7 +39,7 @@ def _configure(connection: Any, _: Any) -> None:
 
 
 def _refuse(connection: Any, _: Any) -> None:
-    # The server says so by itself as it is connected to: nothing is asked. A pooler may keep it back.
+    # The server reports its encoding when a client connects: no query is needed. A pooler may not pass it on.
     encoding = connection.info.parameter_status("server_encoding")
     if encoding not in (None, "UTF8"):
         connection.close()

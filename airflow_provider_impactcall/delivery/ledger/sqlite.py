@@ -32,17 +32,17 @@ def _configure(connection: Any, _: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
     _write_ahead(connection)
     connection.execute("PRAGMA synchronous=FULL")
-    # Pages are written to the file once however often they changed since the last time, and keys come in no order.
+    # Keys come in random order and change many pages. A checkpoint writes each page once, however often it changed.
     connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Have it write ahead to a log. A file that does so already is only asked.
+    """Have SQLite write ahead to a log (WAL). If the file is in this mode already, nothing is changed.
 
-    SQLite waits for nobody here, whatever its time-out is: it reads the file first, and then asks for all of it.
-    https://www.sqlite.org/c3ref/busy_handler.html
+    SQLite does not wait here, whatever its busy timeout is: it has a lock for reading, and then asks for an exclusive
+    one. https://www.sqlite.org/c3ref/busy_handler.html
 
-    :raises sqlite3.OperationalError: if others use a new file for half a minute
+    :raises sqlite3.OperationalError: if others keep a new file busy for half a minute
     """
     retries = Retries(_FIRST_PAUSE, _LONGEST_PAUSE, monotonic=SYSTEM_CLOCK.monotonic, seconds=_PATIENCE)
     while True:
@@ -59,6 +59,6 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # sqlite3 would begin with the first write, and two that read first and then write would both fail.
+    # sqlite3 would begin only at the first write: two transactions that first read and then write would both fail.
     reads = connection.get_execution_options().get(READS)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Values that a ledger's database cannot hold: such a value costs its call, and none of those recorded with it."""
+"""Values that a ledger's database cannot hold: only the value's own call is rejected, not those recorded with it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from airflow_provider_impactcall.delivery.ledger.rules import (
 from airflow_provider_impactcall.delivery.outcome import CallState, Outcome, ReasonCode, RowOutcome
 from airflow_provider_impactcall.exceptions import LedgerUnfit
 
-# MySQL's drivers call some of these OperationalError or DatabaseError: a value that is out of range, truncated, of
-# characters that its column has not, or too long; and in three ways a text that cannot be converted.
+# MySQL's drivers raise some of these as OperationalError or DatabaseError. A value is out of range, truncated, of
+# characters that its column cannot hold, or too long; three codes are of a text that cannot be converted.
 _OF_VALUES_ON_MYSQL = frozenset({1264, 1265, 1366, 1406, 1977, 3854, 3988})
 
 _UNRECORDABLE = Settled(
@@ -38,7 +38,7 @@ Record = Callable[[Sequence[Claim], Sequence[Settlement]], Recorded]
 
 
 def is_over_a_value(error: Exception) -> bool:
-    """Whether a database or its driver raises it over a value, so that the same again fares no better."""
+    """Whether a database or its driver raised it because of a value: a repetition would fail in the same way."""
     if isinstance(error, (DataError, UnicodeError)):
         return True
     arguments = error.orig.args if isinstance(error, DBAPIError) and error.orig is not None else ()
@@ -46,14 +46,14 @@ def is_over_a_value(error: Exception) -> bool:
 
 
 class Unrecordable(LedgerUnfit):
-    """The ledger's database cannot hold a value that a person, or a call that they name, has."""
+    """The ledger's database cannot hold a value that a person gave, or a value of a call that a person named."""
 
 
 @contextmanager
 def values_told_of() -> Iterator[None]:
-    """Within it, what is raised over a value is an :class:`Unrecordable`.
+    """In this context, an error because of a value becomes an :class:`Unrecordable`.
 
-    :raises Unrecordable: instead; nothing of the transaction is recorded then
+    :raises Unrecordable: instead of that error; nothing of the transaction is recorded then
     """
     try:
         yield
@@ -73,20 +73,20 @@ def record_apart(
     claims: Sequence[Claim],
     settlements: Sequence[Settlement],
 ) -> Recorded:
-    """Record what could not be recorded in one transaction, over a value: the settlements first, then call by call.
+    """Record what one transaction could not record because of a value: the settlements first, then call by call.
 
     Safe to repeat from the beginning, wherever it was cut off.
 
-    :param look_up: what the ledger holds of calls, by key
-    :return: as :meth:`.Ledger.record`; a call that cannot be claimed over a value is rejected
-    :raises Exception: what the database raises over anything else than a value of a call
+    :param look_up: the ledger's entries of calls, by key
+    :return: as :meth:`.Ledger.record`; a call that cannot be claimed because of a value is rejected
+    :raises Exception: any error of the database that is not about a value of a call
     """
     decisions, states = _settle(record, settlements)
     if decisions is None:
         return None, states
     for claim in claims:
         decided = _claim(record, look_up, claim)
-        # Once it has run out nothing may leave, and the run that finds this takes back its earlier claims.
+        # Once the lease has run out, nothing may leave; the run that finds this takes back its earlier claims.
         decisions += decided or [Wait(ReasonCode.LEASE_LOST, LEASE_RAN_OUT)]
     return decisions, states
 
@@ -100,7 +100,7 @@ def _settle(record: Record, settlements: Sequence[Settlement]) -> Recorded:
     states: list[CallState] = []
     decisions: list[Decision] | None = []
     for settlement in settlements:
-        # All else that it writes are words of this package.
+        # Only the endpoint's words can be the cause: all other texts of a settlement are this package's own.
         recorded = _unless_over_a_value(record, (), [settlement]) or record((), [_in_ascii(settlement)])
         decisions = None if decisions is None else recorded[0]
         states += recorded[1]
@@ -119,7 +119,7 @@ def _claim(
 
 
 def _unless_over_a_value(record: Record, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Recorded | None:
-    """What was recorded, or None if the database cannot hold a value."""
+    """The result of recording, or None if the database cannot hold a value."""
     try:
         return record(claims, settlements)
     except Exception as error:
@@ -129,6 +129,6 @@ def _unless_over_a_value(record: Record, claims: Sequence[Claim], settlements: S
 
 
 def _in_ascii(settlement: Settlement) -> Settlement:
-    """With the endpoint's own words as any database holds them."""
+    """The settlement with the endpoint's own words in ASCII, which any database can hold."""
     key, fence, attempt = settlement
     return Settlement(key, fence, replace(attempt, reason=attempt.reason.encode("ascii", "replace").decode()))
