@@ -1,4 +1,7 @@
-"""What may be done with a call, given what the ledger holds of it. Pure: the rules of the promise are here."""
+"""Decides what a run may do with a call, given the call's entry in the ledger.
+
+Pure: the rules of the delivery guarantee are here.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ LEASE_RAN_OUT = "the lease on the ledger ran out, as it was not renewed in time:
 class Send:
     """The call may be sent.
 
-    :param fence: the number under which it may be sent
+    :param fence: the fencing token under which it may be sent
     :param uncertain: an earlier attempt's fate is unknown
     """
 
@@ -47,7 +50,7 @@ class Wait:
     """The call may not be sent now.
 
     :param code: why
-    :param reason: the same as a sentence
+    :param reason: why, as a sentence
     :param uncertain: an earlier attempt's fate is unknown
     """
 
@@ -57,7 +60,7 @@ class Wait:
 
 
 Decision = Send | Settled | Wait
-"""What may be done with a call."""
+"""A run's next step with a call."""
 
 _FIRST = Send(1)
 _KNOWN = Settled(
@@ -69,7 +72,7 @@ _DIED = Settled(Outcome(RowOutcome.UNKNOWN, ReasonCode.RUN_DIED, DIED))
 
 
 class Settlement(NamedTuple):
-    """What came of an attempt."""
+    """The outcome of an attempt."""
 
     key: str
     fence: int
@@ -77,16 +80,16 @@ class Settlement(NamedTuple):
 
     @property
     def is_first_delivery(self) -> bool:
-        """Whether the first attempt that there ever was delivered the call."""
+        """Whether the call's very first attempt delivered it."""
         return self.fence == 1 and self.attempt.result is AttemptResult.DELIVERED
 
 
 Recorded = tuple[list[Decision] | None, list[CallState]]
-"""What may be done with calls that were claimed, None if the lease has run out; and the states of calls settled."""
+"""The decisions on the claimed calls, None if the lease has run out; and the states of the settled calls."""
 
 
 def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> Decision:
-    """What may be done with a call, given what the ledger holds of it. Pure: the rules of the promise are here."""
+    """Decide what a run may do with a call, given the call's entry in the ledger."""
     if entry is None:
         return _FIRST
     same = entry.fingerprint == claim.fingerprint
@@ -112,11 +115,12 @@ def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> D
 
 
 def as_known(claim: Claim, entries: Mapping[str, Entry]) -> Claim:
-    """The claim for a call as the ledger knows it: by what its row gave, if that is how an earlier version sent it.
+    """The claim with the key and fingerprint under which the ledger knows the call.
 
-    Of two entries for one call, the one counts that keeps it from being sent.
+    These are made from the values as the row gave them, if an earlier version sent the call so. If there are two
+    entries for one call, the entry that keeps the call from being sent counts.
 
-    :param entries: of all the claim's keys, as far as there are any
+    :param entries: those that exist for the claim's keys
     """
     if claim.as_given is None:
         return claim

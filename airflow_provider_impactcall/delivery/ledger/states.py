@@ -1,6 +1,7 @@
-"""Which state of a call can follow which, and what brings it there: one table. Pure.
+"""The state machine of a call: which state can follow which, and by what cause. One table. Pure.
 
-The rules of a delivery, what a person may correct, the documentation's picture and the page's labels derive from it.
+The rules of a delivery, the corrections that a person may make, the documentation's diagram and the page's labels
+derive from this table.
 """
 
 from __future__ import annotations
@@ -15,41 +16,41 @@ class Cause(StrEnum):
     """What changes the state of a call."""
 
     INTENT = "intent"
-    """A run is about to send it."""
+    """A run is about to send the call."""
     OK = "ok"
     """impact.com answered 2xx with Status OK, in time or late."""
     REFUSAL = "refusal"
-    """impact.com refused it, and no earlier attempt is in doubt."""
+    """impact.com refused the call, and no earlier attempt is in doubt."""
     NOT_PROCESSED = "not_processed"
-    """It provably was not processed, and no earlier attempt is in doubt."""
+    """The attempt provably was not processed, and no earlier attempt is in doubt."""
     NOT_PROCESSED_IN_DOUBT = "not_processed_in_doubt"
     """The attempt provably was not processed, but an earlier one may have been, and the run holds such calls."""
     DOUBT = "doubt"
     """This attempt may have been processed, or an earlier one."""
     DEATH = "death"
-    """The run that sent it ended before it recorded what came of it."""
+    """The run that sent the call ended before it recorded the outcome."""
     REQUEUE = "requeue"
-    """A person asks for it to be sent once more."""
+    """A person asks for the call to be sent once more."""
     RESOLVE_AS_DELIVERED = "resolve_as_delivered"
-    """A person learnt that impact.com has it."""
+    """A person learnt that impact.com has the call."""
     RESOLVE_AS_NOT_DELIVERED = "resolve_as_not_delivered"
-    """A person learnt that impact.com does not have it."""
+    """A person learnt that impact.com does not have the call."""
     ADOPT = "adopt"
-    """It was delivered by other means than this ledger."""
+    """The call was delivered by other means than this ledger."""
     RECONCILE = "reconcile"
-    """It was found among impact.com's actions."""
+    """The call was found among impact.com's actions."""
 
 
 _SENT = (CallState.OPEN, CallState.UNKNOWN, CallState.NOT_SENT)
-"""What an attempt's own outcome can change: also a death that was noted before the answer came, and a refusal that was
-held back as not sent until others showed whose fault it was."""
+"""The states that an attempt's outcome can change. ``unknown``: the death of the attempt's run was noted before the
+answer came. ``not_sent``: a refusal was held back as not sent until other calls showed whose fault it was."""
 _UNDELIVERED = (CallState.OPEN, CallState.REJECTED, CallState.UNKNOWN, CallState.NOT_SENT, CallState.REQUEUED)
 
 SETTLED_AS: Mapping[Cause, CallState] = {
     Cause.OK: CallState.DELIVERED,
     Cause.REFUSAL: CallState.REJECTED,
     Cause.NOT_PROCESSED: CallState.NOT_SENT,
-    # Only a person's word lets such a call leave under hold, and it stands until one has arrived.
+    # Under hold, only a person's requeue lets such a call leave. The requeue holds until an attempt has arrived.
     Cause.NOT_PROCESSED_IN_DOUBT: CallState.REQUEUED,
     Cause.DOUBT: CallState.UNKNOWN,
 }
@@ -74,8 +75,8 @@ TRANSITIONS: Mapping[Cause, Mapping[CallState | None, CallState]] = {
     ),
     Cause.RECONCILE: dict.fromkeys((CallState.UNKNOWN, CallState.REQUEUED), CallState.DELIVERED),
 }
-"""By what happens, the state that follows each state in which it can happen; None is a call that the ledger does not
-have."""
+"""By cause: each state in which the cause can occur, and the state that follows. None is a call that the ledger does
+not have."""
 
 IN_DOUBT = (CallState.UNKNOWN, CallState.REQUEUED)
 """States of calls that impact.com may have processed."""
@@ -84,18 +85,18 @@ PENDING = (CallState.UNKNOWN, CallState.REQUEUED, CallState.NOT_SENT, CallState.
 """The states of a call that is still to be delivered, or may not have been."""
 
 PURGEABLE = (CallState.DELIVERED, CallState.REJECTED, CallState.NOT_SENT)
-"""What may be forgotten."""
+"""The states of calls that a purge may forget."""
 
 
 def correctable(cause: Cause) -> tuple[CallState, ...]:
-    """The states of which a person may bring a call into another."""
+    """The states from which a person may bring a call into another one by this cause."""
     return tuple(state for state in TRANSITIONS[cause] if state is not None)
 
 
 def cause_of(result: AttemptResult, *, uncertain: bool, resend: bool) -> Cause:
-    """What the result of an attempt does to its call.
+    """The cause by which the result of an attempt changes its call.
 
-    :param result: any but ``ABORT``, which says nothing of the call
+    :param result: any but ``ABORT``, which says nothing about the call
     :param uncertain: whether this attempt, or an earlier one, may have been processed
     """
     match result:
