@@ -1,4 +1,4 @@
-"""How much people's questions and corrections, and migrations, read or write at once."""
+"""How many rows people's queries, corrections and migrations read or write at once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class BatchSizes:
-    """So many, each. The defaults are measured; tests have others.
+    """Numbers of rows. The defaults are measured; tests have others.
 
-    :param keys: held in memory: 10 MB. Of more calls, the whole ledger is walked through
-    :param walked: calls of a step of that walk
-    :param purged: calls forgotten in one transaction: half a second, on a busy machine and SQLite, in which nobody else
-        writes. A lease that is to be renewed lasts ten
+    :param keys: held in memory: 10 MB. For more calls, the whole ledger is walked through
+    :param walked: calls in one step of that walk
+    :param purged: calls forgotten in one transaction. On SQLite and a busy machine it takes half a second, in which
+        nobody else can write; a lease, which must be renewed in time, lasts ten seconds
     :param fetched: rows of a page
     :param exported: calls written to a table in one transaction: 5 MB, and few round trips to a distant warehouse
     :param migrated: rows changed in one transaction of a migration
@@ -34,9 +34,9 @@ class BatchSizes:
 
 
 BATCH_SIZES = BatchSizes()
-"""What everybody has who says nothing else."""
+"""The default."""
 
 
 def in_parts(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """As many at a time as a statement may name."""
+    """The keys in parts, each of as many as a statement may name."""
     return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))

@@ -1,4 +1,4 @@
-"""What the ledger holds of calls: looked up, and changed, each in one statement for all of them."""
+"""The ledger's rows of calls: looked up and changed, many calls in one statement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT
 from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, ReasonCode
 
 ALIVE = sa.func.coalesce(runs.c.lease_until, 0.0) > Now()
-"""Whether the run of a call holds its lease; of calls joined with :data:`WITH_RUNS`."""
+"""Whether the run of a call holds its lease; for calls joined with their runs (:data:`WITH_RUNS`)."""
 
 WITH_RUNS = calls.outerjoin(runs, runs.c.run_id == calls.c.run_id)
 
@@ -49,12 +49,12 @@ _FIRST_ANSWER = sa.select(
 _EVENTS = sa.select(*(events.c[column.name] for column in _FIRST_INTENT.selected_columns))
 
 HISTORY = sa.union_all(_FIRST_INTENT, _FIRST_ANSWER, _EVENTS).subquery("history")
-"""All that happened to calls, in the columns of ``events``: what their rows alone tell, and the events. The events of
-a call are in the order of ``event_id``."""
+"""The history of calls, in the columns of ``events``: what the calls' own rows imply, and the events. ``event_id``
+orders the history of a call."""
 
 
 class Entry(NamedTuple):
-    """What the ledger holds of a call, and whether the run that sends it holds its lease: of an open call alone."""
+    """The ledger's row of a call. ``alive``: whether the run that sends it holds its lease; only of an open call."""
 
     state: CallState
     uncertain: bool
@@ -73,27 +73,27 @@ class Entry(NamedTuple):
 
     @property
     def died(self) -> bool:
-        """Whether the run that sent it ended before it knew what came of it."""
+        """Whether the run that sent the call ended before it recorded the outcome."""
         return self.state is CallState.OPEN and not self.alive
 
     @property
     def in_doubt(self) -> bool:
-        """Whether it may have been processed, and nobody knows."""
+        """Whether the call may have been processed, and nobody knows."""
         return self.died or self.state in IN_DOUBT
 
     @property
     def code(self) -> ReasonCode:
-        """Why it is in its state; a code of a newer version is as none."""
+        """Why the call is in its state; a code of a newer version counts as not kept."""
         return _CODES.get(self.reason_code or "", ReasonCode.NOT_KEPT)
 
 
-# Taken once, as each call needs it: a member's value is a property.
+# Read once, as each call needs it: the value of an enum's member is a property, and slow.
 _OPEN = CallState.OPEN.value
-# A dict finds a member in a tenth of the time that its class takes.
+# A dict finds an enum's member in a tenth of the time that the enum takes.
 _STATES = {state.value: state for state in CallState}
 _CODES = {code.value: code for code in ReasonCode}
 
-# The row of a call that was never seen: what is its own, and what it has in common with others.
+# The row of a call that was never seen: first its own values, then the values that it shares with others.
 _CALL = tuple(
     calls.c[name]
     for name in (
@@ -104,12 +104,12 @@ _CALL = tuple(
 )
 _EVENT = tuple(column for column in events.c if column.name != "event_id")
 _ENTRY = (calls.c.key, *(calls.c[name] for name in Entry._fields if name != "alive"))
-# All but when it was first seen.
+# All but first_at, which never changes.
 _CHANGING = _ENTRY[:-1]
 
 _KEPT = sa.select(*_ENTRY)
 _LEASE = sa.select(runs.c.lease_until).where(runs.c.run_id == calls.c.run_id).scalar_subquery()
-# Of other calls it does not matter, and to look for the run of each would cost as much as the call.
+# Only an open call needs it, and looking up the run of each call would cost as much as the call.
 _WITH_LIFE = _KEPT.add_columns(
     sa.case((calls.c.state == _OPEN, sa.func.coalesce(_LEASE, 0.0) > Now()), else_=sa.false()).label("alive")
 )
@@ -119,7 +119,7 @@ _HOLDERS = sa.select(runs.c.run_id).where(
 
 
 def look_up(connection: Connection, keys: Sequence[str]) -> dict[str, Entry]:
-    """The entries of these calls, by key; of calls that were never seen there is none. Nothing is locked."""
+    """The entries of these calls, by key; a call that was never seen has none. Nothing is locked."""
     statements = statements_of(connection)
     found: dict[str, Entry] = {}
     for part in in_parts(keys):
@@ -131,9 +131,9 @@ def look_up(connection: Connection, keys: Sequence[str]) -> dict[str, Entry]:
 def locked(connection: Connection, keys: Collection[str], run_id: str) -> dict[str, Entry]:
     """The entries of these calls, which nobody else changes until the transaction ends.
 
-    What others insert meanwhile is not among them: our own insertion fails then, and is repeated.
+    A call that another run inserts meanwhile is not among them: our own insert then fails, and is repeated.
 
-    :param run_id: of who asks, and is alive
+    :param run_id: of the run that asks, and is alive
     """
     statements = statements_of(connection)
     ordered = sorted(keys)
@@ -143,7 +143,7 @@ def locked(connection: Connection, keys: Collection[str], run_id: str) -> dict[s
         key: Entry._make((_STATES[state], uncertain == 1, *values, True))
         for key, state, uncertain, *values in statements.select(connection, _KEPT, ordered, locking=True)
     }
-    # Not in the same statement: one that had to wait sees a call anew, but its run as it was.
+    # Not in the same statement: a statement that waited for a lock sees the call's new row, but its run's old row.
     opened = {entry.run_id for entry in found.values() if entry.state is CallState.OPEN} - {run_id}
     if opened:
         holders = set(connection.execute(_HOLDERS, {"runs": sorted(opened)}).scalars())
@@ -153,13 +153,13 @@ def locked(connection: Connection, keys: Collection[str], run_id: str) -> dict[s
 
 
 class Changes:
-    """What one transaction does to the calls, gathered so that each statement is sent once for all of them.
+    """The changes of one transaction to calls, collected so that each statement is sent once for all calls.
 
     The call's row implies its first intent, and a delivery at the first attempt. Nearly all calls need only the row:
     an event costs as much as the row. When anything else happens to a call, its events are written.
 
-    :param run_id: whose changes they are
-    :param moment: when, by the database's clock
+    :param run_id: of the run that makes the changes
+    :param moment: the time of the changes, by the database's clock
     :param actor: the person who makes them, if one does
     """
 
@@ -188,7 +188,7 @@ class Changes:
         self._delivered.setdefault((attempt.status, attempt.reason), []).append(key)
 
     def change(self, key: str, entry: Entry, **changes: Any) -> Entry:
-        """Other values for a call, by column; the entry that it is then."""
+        """Give a call other values, by column, and return its new entry."""
         if entry.first_answer is not None:
             opened = (CallState.OPEN.value, None, None, "")
             self._earlier.append((key, entry.first_at, entry.fence, entry.run_id, *opened, None))
@@ -197,7 +197,7 @@ class Changes:
                 self._earlier.append((key, entry.changed_at, entry.fence, entry.run_id, *answer, None))
         changed = entry._replace(**changes, changed_at=self._moment, first_answer=None)
         changed = changed._replace(reason=changed.reason[:LONGEST_REASON])
-        # As plain text: a driver may convert a value by the name of its class.
+        # As plain str: a driver may convert a value by the name of its class.
         state, *values, _, _ = changed
         self._changed[key] = (key, state.value, *values)
         return changed
@@ -212,18 +212,18 @@ class Changes:
         status: int | None = None,
         run_id: str | None = None,
     ) -> None:
-        """An event in a call's history.
+        """Add an event to a call's history.
 
-        :param state: what the call is in from now on, or what an attempt came to
+        :param state: the call's state from now on, or the result of an attempt
         """
         event = (str(state), None if code is None else code.value, status, reason[:LONGEST_REASON], self._actor)
         self._events.append((key, self._moment, fence, run_id or self.run_id, *event))
 
     def write(self, connection: Connection) -> bool:
-        """Send them to the database.
+        """Send the changes to the database.
 
-        :return: whether all calls that are delivered at the first attempt are as they were opened; if not, the
-            transaction must not be committed
+        :return: whether all calls that were delivered at the first attempt are still as this run opened them; if not,
+            the transaction must not be committed
         """
         statements = statements_of(connection)
         for answer, keys in self._delivered.items():
@@ -240,7 +240,7 @@ class Changes:
 
 
 def new_calls(claims: Sequence[Claim], namespace: str, run_id: str) -> NewCalls:
-    """Calls that were never seen, as they are when a run is about to send them."""
+    """The rows of calls that were never seen, when a run is about to send them."""
     return _new(claims, namespace, run_id, _OPEN, attempts=1, fence=1, answer=0)
 
 
@@ -256,7 +256,7 @@ def _new(
     fence: int,
     answer: int | None,
 ) -> NewCalls:
-    # In one order, so that two runs with the same new calls wait for each other and do not deadlock.
+    # Sorted, so that two runs with the same new calls wait for each other and do not deadlock.
     rows = sorted((claim.key, *claim.call.key(_SHOWN), claim.fingerprint) for claim in claims)
     common = (namespace, state, code, None, reason, False, attempts, 0, fence, run_id, answer)
     return NewCalls(_CALL, rows, common)

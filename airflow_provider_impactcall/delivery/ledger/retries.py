@@ -1,7 +1,7 @@
-"""When to try again what a database refused, and when to give up: one loop, for threads and event loops.
+"""When to try again after a database's failure, and when to give up: one loop, for threads and event loops.
 
-No library's: a run's groups share one patience, its pauses pass on an event loop in one place and in a thread in
-another, and where everything goes well it is to cost nothing.
+Not a library's, for three reasons. All groups of a run share one patience; the pauses pass on an event loop in one
+place, in a thread in another; and without failures, the loop must cost nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Retries:
 
     :param first: seconds before the second attempt
     :param longest: seconds that a pause may grow to
-    :param seconds: for which failures in a row are borne, from the first of them on
-    :param attempts: in a row, of which the last may fail
-    :param monotonic: the clock that ``seconds`` are of
+    :param seconds: for which failures in a row are followed by another attempt, from the first failure on
+    :param attempts: the most attempts in a row; if the last of them fails too, no attempt follows
+    :param monotonic: the clock that measures ``seconds``
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Retries:
         self._until = math.inf
 
     def pause(self) -> float | None:
-        """Seconds to wait before the next attempt, as the last one failed; None if no attempt follows."""
+        """Note a failure; the seconds to wait before the next attempt, None if no attempt follows."""
         now = self._monotonic()
         if not self._failed:
             self._until = now + self._seconds
@@ -54,7 +54,7 @@ class Retries:
         return pause
 
     def renew(self) -> None:
-        """It went well: what fails from now on is the first failure of a row."""
+        """Note a success: the next failure is the first in a row."""
         if self._failed:
             self._failed, self._pause = 0, self._first
 
@@ -65,12 +65,12 @@ class Retries:
         sleep: Callable[[float], None],
         tell: Callable[[Exception], None] = lambda _: None,
     ) -> _T:
-        """Do it until it goes well.
+        """Do it until it succeeds.
 
-        :param failures: what is worth another attempt; anything else is raised at once
+        :param failures: errors that are worth another attempt; any other error is raised at once
         :param sleep: lets seconds pass; may block
-        :param tell: told of each failure that is followed by another attempt
-        :raises Exception: the last failure, once the patience is at its end
+        :param tell: called with each failure that is followed by another attempt
+        :raises Exception: the last failure, if no attempt follows
         """
         while True:
             try:

@@ -1,7 +1,7 @@
-"""Statements about many calls at once, in the words of each database: one round trip each, however many they are of.
+"""Statements about many calls at once, in each database's own SQL: one round trip each, for any number of calls.
 
-By the driver: SQLAlchemy compiles a statement that names keys anew each time it is executed, takes three times as long
-as the driver to insert 32 calls into SQLite, and updates row by row on PostgreSQL.
+The driver executes them directly. SQLAlchemy compiles a statement that names keys anew at each execution, takes three
+times as long as the driver to insert 32 calls into SQLite, and updates row by row on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.types import TypeEngine
 from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_REASON, Now, calls, runs
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 
-# A text, as SQLAlchemy 1.4 has no types of columns.
+# As a string: in SQLAlchemy 1.4, a column's class takes no type.
 Columns: TypeAlias = "tuple[sa.Column[Any], ...]"
 Row = tuple[Any, ...]
 
@@ -35,7 +35,7 @@ _DELIVER = f"UPDATE {calls.name} SET {_DELIVERED}{{mark}} WHERE {_AS_OPENED} AND
 
 
 class Delivered(NamedTuple):
-    """Calls that were delivered at their first attempt, and the answer to each of them."""
+    """Calls that were delivered at their first attempt, and the answer that each of them got."""
 
     keys: Sequence[str]
     status: int | None
@@ -43,16 +43,16 @@ class Delivered(NamedTuple):
 
     @property
     def answer(self) -> Row:
-        """As the columns ``status``, ``reason`` and ``first_answer`` hold it."""
+        """The answer, as the columns ``status``, ``reason`` and ``first_answer`` hold it."""
         return (self.status or 0, self.reason[:LONGEST_REASON], self.status or 0)
 
 
 class NewCalls(NamedTuple):
     """Calls that were never seen.
 
-    :param columns: theirs; the last two are when they were first seen, and changed
-    :param rows: values of the first of these columns, for a call each
-    :param common: values of the others but the last two, for all calls
+    :param columns: of their rows; the last two are ``first_at`` and ``changed_at``
+    :param rows: for each call, the values of the first columns
+    :param common: the values of the other columns but the last two, the same for all calls
     """
 
     columns: Columns
@@ -61,24 +61,24 @@ class NewCalls(NamedTuple):
 
 
 def statements_of(connection: Connection | Engine) -> Statements:
-    """Those of a connection's database."""
+    """The statements for a connection's database."""
     return _of_dialect(connection.dialect)
 
 
 class Statements:
-    """Those that give each key, and each value of a row, a parameter of its own.
+    """Statements in which each key, and each value of a row, is a parameter of its own.
 
     :param dialect: the database's
     """
 
     mark = "%s"
-    """A parameter's place."""
+    """The placeholder of a parameter."""
 
     locks = True
-    """Whether rows are to be locked; not where one transaction at a time writes."""
+    """Whether rows must be locked. This is not needed where only one transaction at a time can write."""
 
     advances_at_once = False
-    """Whether :meth:`advance` is one statement, and does all or nothing without a transaction."""
+    """Whether :meth:`advance` is one statement, which is atomic by itself."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -89,14 +89,14 @@ class Statements:
         self._renew = _RENEW.format(now=now, mark=self.mark)
         self._renew_and_tell = f"{self._renew} RETURNING {now}"
         self._ask_the_time = f"SELECT {now}"
-        # SQLAlchemy 1.4 says this of no dialect.
+        # In SQLAlchemy 1.4, dialects do not have this attribute.
         self._tells_what_it_updated: bool = getattr(dialect, "update_returning", dialect.name == "postgresql")
 
     def renew(self, connection: Connection, run_id: str, lease: float) -> tuple[bool, float]:
-        """Renew the lease of a run, if it still holds it.
+        """Renew the lease of a run, if the run still holds it.
 
         :param lease: in seconds
-        :return: whether it does, and the time by the database's clock
+        :return: whether the run holds it, and the time by the database's clock
         """
         of_run = (lease, run_id)
         if self._tells_what_it_updated:
@@ -109,7 +109,7 @@ class Statements:
         return held, moment
 
     def advance(self, connection: Connection, run_id: str, lease: float, delivered: Delivered, new: NewCalls) -> bool:
-        """Renew the lease of a run, have calls delivered that are as the run opened them, and insert others.
+        """Renew the lease of a run, record calls as delivered if they are as the run opened them, and insert others.
 
         :return: whether the run holds its lease, and the calls are as it opened them; if not, the transaction must not
             be committed
@@ -126,16 +126,16 @@ class Statements:
         """The rows of calls.
 
         :param query: of calls, without a condition and without parameters
-        :param locking: in the order of their keys, and nobody else changes them until the transaction ends
+        :param locking: lock the rows until the transaction ends, in the order of their keys
         """
         end = f" ORDER BY {calls.name}.{self._key} FOR UPDATE" if locking else ""
         statement = f"{_text(query, self._dialect)} WHERE {self._among(len(keys))}{end}"
         return connection.exec_driver_sql(statement, self._parameters(keys)).all()
 
     def deliver(self, connection: Connection, run_id: str, delivered: Delivered, moment: float) -> bool:
-        """Have calls delivered that are as the run opened them: sent once, with nothing known of it.
+        """Record calls as delivered if they are as the run opened them: sent once, and still without an outcome.
 
-        :return: whether all of them are
+        :return: whether all of them were so
         """
         keys = delivered.keys
         if not keys:
@@ -152,8 +152,8 @@ class Statements:
         """Insert rows into a table.
 
         :param columns: of one table
-        :param rows: values of the first of these columns; the first of all is never None
-        :param common: values of the others, for all rows
+        :param rows: values of the first of these columns; a row's first value is never None
+        :param common: values of the other columns, the same for all rows
         """
         if rows:
             marks = ", ".join([f"({self._marks(len(columns))})"] * len(rows))
@@ -164,7 +164,7 @@ class Statements:
         """Give calls other values.
 
         :param columns: of calls, the key first
-        :param rows: values of these columns, for a call each
+        :param rows: for each call, the values of these columns
         """
         if rows:
             key, *names = map(self._name, columns)
@@ -176,21 +176,21 @@ class Statements:
         return ", ".join([self.mark] * count)
 
     def _among(self, count: int) -> str:
-        """The condition that a call is one of so many."""
+        """The condition that a call's key is one of so many."""
         return f"{calls.name}.{self._key} IN ({self._marks(count)})"
 
     def _parameters(self, keys: Sequence[str]) -> Row:
-        """Of that condition."""
+        """The parameters of that condition."""
         return tuple(keys)
 
 
 _MOST_AT_ONCE = 64
-"""Rows of a statement: SQLite before 3.32 takes no more than 999 parameters."""
+"""The most rows of a statement: SQLite before 3.32 takes at most 999 parameters."""
 
 
 class _OfSqlite(Statements):
-    """SQLite is in the process: what a statement costs beside its rows is that the driver lets other threads of Python
-    in, for each row that it is repeated for. And it has one writer at a time.
+    """SQLite runs in this process. A statement costs little beside its rows, but the driver releases Python's GIL for
+    each row that it repeats the statement for. SQLite has one writer at a time.
     """
 
     mark = "?"
@@ -199,8 +199,8 @@ class _OfSqlite(Statements):
     def insert(self, connection: Connection, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
         """As :meth:`Statements.insert` says.
 
-        In few texts, which the driver keeps compiled: with places for one row, for two, for four and so on. What is
-        left of the places is NULL, and not inserted.
+        The statements have few different texts, which the driver keeps compiled: with places for one row, for two, for
+        four and so on. Unused places are NULL, and are not inserted.
         """
         for start in range(0, len(rows), _MOST_AT_ONCE):
             part = rows[start : start + _MOST_AT_ONCE]
@@ -214,7 +214,8 @@ class _OfSqlite(Statements):
 class _OfPostgresql(Statements):
     """All keys, or all rows, are one parameter, as JSON.
 
-    A parameter a value takes psycopg 2 and 3 four and twelve times as long, and the server half as long again.
+    With one parameter per value, psycopg 2 takes four times as long, psycopg 3 twelve times, and the server one and a
+    half times.
     """
 
     advances_at_once = True
@@ -225,7 +226,7 @@ class _OfPostgresql(Statements):
         as_opened = f"{_AS_OPENED} AND {self._among(0)} ORDER BY {self._key} FOR UPDATE"
         renewed = f"{_RENEW} AND {{mark}} = (SELECT count(*) FROM opened) RETURNING {{now}} AS moment"  # noqa: S608
         delivered = f"UPDATE {calls.name} SET {_DELIVERED}moment FROM lease WHERE {self._among(0)}"  # noqa: S608
-        # All of it is of the lease's row, and that one of all calls being as they were opened.
+        # Everything depends on the row of lease, and that row on all calls being as they were opened.
         statement = (
             f"WITH opened AS (SELECT {self._key} FROM {calls.name} WHERE {as_opened}), lease AS ({renewed}), "  # noqa: S608
             f"delivered AS ({delivered}), inserted AS ({{insertion}}, lease) SELECT moment FROM lease"
@@ -269,7 +270,7 @@ class _OfPostgresql(Statements):
 
 
 class _OfMysql(Statements):
-    """MySQL and MariaDB: an UPDATE may be of two tables, and tells one number beside how many rows it found."""
+    """MySQL and MariaDB: an UPDATE can change two tables, and returns one more number beside the count of rows."""
 
     def __init__(self, dialect: Dialect) -> None:
         super().__init__(dialect)
@@ -277,7 +278,7 @@ class _OfMysql(Statements):
         renewed = f"lease_until = LAST_INSERT_ID(CAST({now} * 1000000 AS UNSIGNED)) / 1e6 + {self.mark}"
         held = _IS_HELD.format(now=now, mark=self.mark)
         self._renew = f"UPDATE {runs.name} SET {renewed} WHERE {held}"  # noqa: S608
-        # By the calls' keys: the index of the calls that are not delivered leads to those of all runs.
+        # By the calls' keys: the index of undelivered calls would lead to the calls of all runs.
         self._renew_and_deliver = (
             f"UPDATE {runs.name}, {calls.name} FORCE INDEX (PRIMARY) SET {renewed}, "  # noqa: S608
             f"{_DELIVERED.format(mark=self.mark)}{now} WHERE {held} AND {_AS_OPENED.format(mark=self.mark)} AND "
@@ -301,8 +302,8 @@ class _OfMysql(Statements):
         return True
 
     def change(self, connection: Connection, columns: Columns, rows: Sequence[Row]) -> None:
-        """As :meth:`Statements.change` says, and no row is a round trip of its own."""
-        # The server looks for each row's values among those of all.
+        """As :meth:`Statements.change` says, with many rows in one round trip."""
+        # In parts: for each row, the server searches the values of all rows.
         for start in range(0, len(rows), _MOST_AT_ONCE):
             part = rows[start : start + _MOST_AT_ONCE]
             by_key = " ".join([f"WHEN {self.mark} THEN {self.mark}"] * len(part))
@@ -333,21 +334,21 @@ def _insertion(columns: Columns, dialect: Dialect, verb: str = "INSERT") -> str:
 
 @lru_cache(maxsize=32)
 def _insertion_of_places(columns: Columns, varying: int, places: int, dialect: Dialect) -> str:
-    """On SQLite: so many rows of the first columns, each with the same values of the others, which come first."""
+    """On SQLite: so many rows of the first columns. The other columns have the same values in each row, given first."""
     values = ", ".join(["*", *"?" * (len(columns) - varying)])
     given = ", ".join([f"({', '.join('?' * varying)})"] * places)
-    # On a conflict the transaction is given up. What the statement did by then need not be undone before, for which
-    # SQLite would copy each page to another file first.
+    # OR FAIL: a conflict ends the whole transaction anyway, so the statement need not be undone by itself. To be able
+    # to undo it, SQLite would first copy each page to another file.
     into = _insertion(columns, dialect, "INSERT OR FAIL")
     return f"{into} SELECT {values} FROM (VALUES {given}) WHERE column1 IS NOT NULL"  # noqa: S608
 
 
 @lru_cache(maxsize=32)
 def _from_json(columns: Columns, dialect: Dialect) -> list[str]:
-    """The values of a row that is a list in JSON."""
+    """The SQL of each value of a row that is a JSON list."""
     return [_as(column.type, f"given ->> {place}", dialect) for place, column in enumerate(columns)]
 
 
 def _as(kind: TypeEngine[Any], text: str, dialect: Dialect) -> str:
-    # A text that is cast to a type of some length would be cut to it.
+    # A cast to a type with a length would truncate a text.
     return text if isinstance(kind, sa.String) else f"({text})::{kind.compile(dialect=dialect)}"

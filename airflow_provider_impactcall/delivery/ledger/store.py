@@ -1,4 +1,4 @@
-"""Who was sent what, and what came of it: what a run does to the tables. Blocking; no threads here."""
+"""What a run does to the tables: it records which calls it sends, and their outcomes. Blocking; no threads here."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 
 
 class _NotAsTrusted(Exception):
-    """A call is not as this run left it."""
+    """A call is not as this run left it, or the run no longer holds its lease."""
 
 
 class Ledger:
     """The tables in one database, for the calls of one namespace.
 
     :param engine: any SQLAlchemy engine; SQLite, PostgreSQL and MariaDB are proven
-    :param namespace: calls of two namespaces never hide each other: the endpoint's origin, if nothing else is said
-    :param timings: the lease, and all else that its users wait for: a lease is one for those who renew it and those who
-        wait for its end
-    :param migrations: that its tables may have, and are brought up to
+    :param namespace: keeps its calls apart from the calls of other namespaces; as a rule, the endpoint's origin
+    :param timings: the lease, and all other waits of the ledger's users. The runs that renew a lease and the runs that
+        wait for its end must have the same one
+    :param migrations: that its tables may have, and that :meth:`prepare` applies
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class Ledger:
         refuse_other_encodings(engine)
 
     def prepare(self) -> None:
-        """Create the tables, or bring those of an earlier version up to this one. See :func:`.migrations.migrate`.
+        """Create the tables, or bring the tables of an earlier version up to date. See :func:`.migrations.migrate`.
 
         :raises LedgerUnfit: before anything is created, if the database cannot hold every call
-        :raises LedgerUnusable: if a newer version of this package made them
+        :raises LedgerUnusable: if a newer version of this package made the tables
         """
         migrate(self.engine, self.timings, self._migrations)
 
     def close(self) -> None:
-        """Give up the connections to the database."""
+        """Close the connections to the database."""
         self.engine.dispose()
 
     def start(self, source: str, config: str) -> str:
@@ -104,11 +104,11 @@ class Ledger:
             )
 
     def oldest_undelivered(self) -> float:
-        """How many seconds ago the oldest call was first taken up that is still to be delivered, or may not have been.
+        """Seconds since the ledger first had the oldest call that is still to be delivered, or may not have been.
 
-        Rejected calls do not count, as waiting brings them nowhere. Reads no more rows than there are such calls.
+        Rejected calls do not count: waiting does not deliver them. Reads only the rows of the calls that count.
 
-        :return: zero if there is none
+        :return: zero if there is no such call
         """
         query = sa.select(Now() - sa.func.min(calls.c.first_at)).where(
             UNDELIVERED, calls.c.state.in_([state.value for state in PENDING]), calls.c.namespace == self.namespace
@@ -135,12 +135,12 @@ class Ledger:
     def record(
         self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement], *, resend: bool
     ) -> tuple[list[Decision] | None, list[CallState]]:
-        """Renew the lease, settle what was sent, and take what is to be sent, all or nothing and durably.
+        """Renew the lease, settle the calls that were sent, and open the calls to be sent: durably, all or nothing.
 
         Safe to repeat when nobody knows whether it was committed.
 
-        :return: a decision a claim, or None if the lease had run out: nothing was taken then, but all was settled;
-            and a state a settlement, that of its call from now on: another run may know more of it
+        :return: one decision per claim, or None if the lease had run out: then no call was opened, but all were
+            settled. And one state per settlement, the call's state from now on: another run may know more of the call
         """
         with suppress(_NotAsTrusted, IntegrityError):
             if _is_routine(claims, settlements):
@@ -153,7 +153,7 @@ class Ledger:
             return self._record(connection, run_id, claims, settlements, resend=resend, trusting=False)
 
     def _advance(self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> None:
-        """What :meth:`record` says, of a group that :func:`_is_routine`, in as few statements as the database can.
+        """As :meth:`record`, for a group that :func:`_is_routine`, in as few statements as the database allows.
 
         :raises _NotAsTrusted: if the run does not hold its lease, or a call is not as this run left it
         :raises IntegrityError: if another run has taken a call
@@ -177,11 +177,11 @@ class Ledger:
         resend: bool,
         trusting: bool,
     ) -> tuple[list[Decision] | None, list[CallState]]:
-        """What :meth:`record` says.
+        """As :meth:`record`, within a transaction.
 
         :param trusting: the optimistic path, without a read: take calls that were never seen as still absent, and calls
             that this run opened as unchanged. The write verifies both
-        :raises _NotAsTrusted: if that is not so; what was written until then must not be committed
+        :raises _NotAsTrusted: if the write finds that they are not; the transaction must not be committed then
         :raises IntegrityError: the same
         """
         held, moment = statements_of(connection).renew(connection, run_id, self.timings.lease)
@@ -191,7 +191,7 @@ class Ledger:
         asked += [claim.key for claim in claims if claim.is_known or not trusting]
         entries: dict[str, Entry] = {}
         if asked:
-            # With all the others, so that two runs which change the same calls wait for each other and do not deadlock.
+            # All are locked together: two runs that change the same calls wait for each other and do not deadlock.
             entries = locked(connection, {*asked, *(settlement.key for settlement in settlements)}, run_id)
         states = []
         for settlement, known in zip(settlements, trusted, strict=True):
@@ -210,12 +210,12 @@ class Ledger:
         return writing(self.engine)
 
     def reading(self) -> AbstractContextManager[Connection]:
-        """A transaction that changes nothing, and on SQLite waits for no writer."""
+        """A transaction that only reads; on SQLite it does not wait for a writer."""
         return reading(self.engine)
 
 
 def _is_routine(claims: Sequence[Claim], settlements: Sequence[Settlement]) -> bool:
-    """Whether a group is as nearly all are: calls that were never seen, and first deliveries with one answer."""
+    """Whether a group is like nearly all groups: calls that were never seen, and first deliveries with one answer."""
     asks = any(claim.is_known for claim in claims) or not all(each.is_first_delivery for each in settlements)
     return not asks and len(_answers(settlements)) <= 1
 
@@ -225,7 +225,7 @@ def _answers(settlements: Sequence[Settlement]) -> set[tuple[int | None, str]]:
 
 
 def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement, *, resend: bool) -> CallState:
-    """Note what came of an attempt; the state that its call is in from now on."""
+    """Record the outcome of an attempt, and return the state of its call from now on."""
     key, fence, attempt = settlement
     in_doubt = attempt.result is AttemptResult.UNKNOWN
     entry = entries.get(key)
@@ -239,7 +239,7 @@ def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement,
     if mine and (entry.state, entry.reason_code, entry.status) == (end, attempt.code, attempt.status):
         return entry.state  # It is repeated, and was committed after all.
     changes.note(key, fence, attempt.result, attempt.code, attempt.reason, attempt.status)
-    # An answer that comes after the lease ran out still is the truth about a call.
+    # An answer is true even after the lease ran out; a delivery also if another attempt has begun since.
     if entry.state not in TRANSITIONS[cause] or not (mine or cause is Cause.OK):
         return entry.state
     why = {"reason_code": attempt.code.value, "status": attempt.status, "reason": attempt.reason}

@@ -17,7 +17,7 @@ _ATTEMPTS = 10
 _LONGEST_PAUSES = 6  # of a turn
 
 COLLISIONS = (IntegrityError, OperationalError)
-"""What two transactions that meet raise."""
+"""The errors of two transactions that collide."""
 
 _DEADLOCK_ON_POSTGRESQL = "40P01"
 _DEADLOCK_ON_MYSQL = 1213
@@ -34,10 +34,10 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def committing(engine: Engine) -> Iterator[Connection]:
-    """A connection to PostgreSQL on which each statement is a transaction, with neither BEGIN nor COMMIT."""
+    """A connection to PostgreSQL in autocommit mode: each statement is a transaction, without BEGIN and COMMIT."""
     with engine.connect() as connection:
-        # Not by SQLAlchemy's isolation level: psycopg 2 would say to the server then what its sessions begin with, and
-        # behind PgBouncer these are other clients' too.
+        # Not by SQLAlchemy's isolation level: psycopg 2 would then set the session's defaults on the server, and behind
+        # PgBouncer other clients use the same session.
         driver: Any = connection.connection.dbapi_connection
         driver.autocommit = True
         try:
@@ -52,7 +52,7 @@ def committing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A transaction that changes nothing, and on SQLite waits for no writer."""
+    """A transaction that only reads; on SQLite it does not wait for a writer."""
     with engine.connect() as connection:
         reader = connection.execution_options(**{READS: True})
         with reader.begin():
@@ -65,7 +65,7 @@ def repeatedly(
     turn: float,
     collisions: tuple[type[Exception], ...] = COLLISIONS,
 ) -> _T:
-    """Do it in a transaction; again, up to ten times, if that collided with another's.
+    """Do it in a transaction; repeat it if it collides with another transaction, in at most ten attempts.
 
     :param turn: seconds of the first pause
     :param collisions: what a collision raises
@@ -80,10 +80,10 @@ def repeatedly(
 
 
 def is_collision(error: Exception) -> bool:
-    """Whether a transaction was given up for another's, of the same moment, and only has to be repeated."""
+    """Whether a transaction failed only because it collided with another one: repeating it is enough."""
     if isinstance(error, IntegrityError):
         return True
     raised = error.orig if isinstance(error, DBAPIError) else None
-    # psycopg2 and psycopg have two names for it.
+    # psycopg 2 calls it pgcode, psycopg 3 sqlstate.
     code = getattr(raised, "pgcode", None) or getattr(raised, "sqlstate", None)
     return code == _DEADLOCK_ON_POSTGRESQL or getattr(raised, "args", ())[:1] == (_DEADLOCK_ON_MYSQL,)

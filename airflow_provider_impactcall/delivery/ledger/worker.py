@@ -1,4 +1,4 @@
-"""What does the blocking work of an event loop, one piece after the other."""
+"""Does the blocking work of an event loop, one job after the other."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Worker(Protocol[_Job]):
     def start(self, work: Callable[[_Job | None], Any], done: Callable[[_Job, Any], None], idle: float) -> None:
         """Begin.
 
-        :param work: done with each job, and with None whenever none came for a while; may block, and never raises
-        :param done: called on the event loop with each job, and with what came of it
-        :param idle: seconds of that while
+        :param work: called with each job, and with None after ``idle`` seconds without a job; may block, never raises
+        :param done: called on the event loop with each job and the result of ``work``
+        :param idle: seconds
         """
 
     def hand(self, job: _Job) -> None:
-        """Have a job done."""
+        """Add a job to the queue."""
 
     async def stop(self) -> None:
-        """Wait until all that was handed over is done."""
+        """Wait until all jobs that were handed over are done."""
 
 
 class ThreadWorker(Generic[_Job]):
-    """Does it in a thread, which goes on whatever the event loop is busy with.
+    """Does the jobs in a thread, which goes on while the event loop is busy.
 
     :param name: the thread's
     """

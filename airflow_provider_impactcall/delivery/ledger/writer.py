@@ -1,7 +1,7 @@
-"""The ledger for an event loop: a thread asks it, and commits a group of intents and outcomes at once.
+"""The ledger for an event loop: a thread queries it, and commits intents and outcomes in groups (group commit).
 
-A commit to disk costs milliseconds, a call's share of one with sixty others nothing. The same transaction renews
-the run's lease, so a run that can record is a run that may send.
+A commit to disk takes milliseconds; shared by sixty calls, it costs each of them almost nothing. The same transaction
+renews the run's lease, so a run that can record may send.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 
 class LookUp(NamedTuple):
-    """What the ledger holds of calls, and who waits for it."""
+    """A query for the entries of calls, and the future of the answer."""
 
     keys: Sequence[str]
     done: asyncio.Future[dict[str, Entry]]
 
 
 class Group(NamedTuple):
-    """Intents and outcomes of one transaction, and who waits for what the ledger says to them."""
+    """Intents and outcomes of one transaction, and the future of the ledger's answer."""
 
     claims: Sequence[Claim]
     settlements: Sequence[Settlement]
@@ -49,14 +49,14 @@ Job = LookUp | Group
 
 
 class LedgerWriter:
-    """One run's access to the ledger, whose timings are its own. An async context manager; use it once.
+    """One run's access to the ledger, with the ledger's timings. An async context manager; use it once.
 
     :param ledger: prepared
     :param run_id: of a run that was started
     :param key: the parameters that tell two calls apart
     :param resend: whether calls of unknown fate may be sent again
-    :param clock: what the lease is measured by on this side
-    :param worker: what asks the database; a thread if None
+    :param clock: measures the lease on this side
+    :param worker: queries the database; a thread if None
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LedgerWriter:
         self._relied_on = timings.lease - timings.lease_margin
         self._lease_from = clock.monotonic()
         self._lost = False
-        # One for all that fails in a row, however many groups that are.
+        # One for all groups, so that failures in a row count together.
         self._retries = Retries(
             timings.first_pause, timings.longest_pause, monotonic=clock.monotonic, seconds=timings.patience
         )
@@ -97,7 +97,7 @@ class LedgerWriter:
 
     @property
     def may_send(self) -> bool:
-        """Whether the lease is held for as long as it takes to send."""
+        """Whether the run holds its lease for long enough to send a request."""
         return not self._lost and self._monotonic() < self._lease_from + self._relied_on
 
     def identify(self, call: CallRecord) -> Claim:
@@ -105,20 +105,21 @@ class LedgerWriter:
         return identify(self._ledger.namespace, self.key, call)
 
     def look_up(self, keys: Sequence[str]) -> Awaitable[dict[str, Entry]]:
-        """What the ledger holds of these calls; what it says may be old by the time it is used.
+        """The ledger's entries of these calls; they may be outdated by the time they are used.
 
-        :raises LedgerUnusable: when awaited, if it cannot be asked
+        :raises LedgerUnusable: when awaited, if the ledger cannot be read
         """
         asked = LookUp(keys, self._loop.create_future())
         self._worker.hand(asked)
         return asked.done
 
     def record(self, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Awaitable[Recorded]:
-        """Record durably what came of attempts, and that calls are about to be sent, if they may be: all in one
-        transaction, as :meth:`.Ledger.record` does; but where the database cannot hold a value, that call is rejected,
-        and the others are recorded in several.
+        """Record durably the outcomes of attempts, and the intents of those calls that may be sent.
 
-        :raises LedgerUnusable: when awaited, if that cannot be recorded
+        All are recorded in one transaction, as :meth:`.Ledger.record` does. If the database cannot hold a value, that
+        value's call is rejected, and the others are recorded in several transactions.
+
+        :raises LedgerUnusable: when awaited, if they cannot be recorded
         """
         group = Group(claims, settlements, self._loop.create_future())
         self._worker.hand(group)
@@ -153,7 +154,7 @@ class LedgerWriter:
 
     def _look_up(self, keys: Sequence[str]) -> dict[str, Entry]:
         found = self._ledger.look_up(keys)
-        # A commit, only to renew a lease that was just renewed, would cost more than the looking up.
+        # A commit only to renew a lease that was just renewed would cost more than the look-up.
         if self._monotonic() >= self._lease_from + self._renewal:
             self._record(None)
         return found
