@@ -1,7 +1,7 @@
-"""The indexes that a ledger of an earlier version of this package lacks, built without holding up those who deliver.
+"""Builds the indexes that a ledger of an earlier version of this package lacks, without blocking deliveries.
 
-Nothing but a person's patience depends on them: versions that know of them and versions that do not use one ledger side
-by side, and what goes wrong is a warning.
+Only the speed of people's queries depends on these indexes. So versions that know them and versions that do not can use
+one ledger side by side, and a failure is only a warning.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from airflow_provider_impactcall.delivery.ledger.store import Ledger
 
 log = logging.getLogger(__name__)
 
-# Any number will do that others who share the database are not likely to take.
+# An arbitrary number, which other users of the database are not likely to take.
 _LOCK = 0x696D70616374
 
 _BUILT = """
@@ -29,10 +29,10 @@ WHERE indrelid IN (to_regclass('impactcall_call'), to_regclass('impactcall_run')
 
 
 def build_missing(ledger: Ledger) -> None:
-    """Build the indexes that the ledger lacks, if it can be done without anyone having to wait for it.
+    """Build the indexes that the ledger lacks, if nobody has to wait for that.
 
-    On PostgreSQL, MySQL and MariaDB that takes no lock that a writer would notice. On SQLite, which has one writer, it
-    is left to a later time while a run delivers. Never fails.
+    On PostgreSQL, MySQL and MariaDB, building takes no lock that a writer would notice. SQLite has one writer: while a
+    run delivers, building is left to a later time. Never fails: an error is logged.
 
     :param ledger: prepared
     """
@@ -72,21 +72,21 @@ def _lacking(connection: Connection) -> list[sa.Index]:
 
 
 def _postgresql_indexes(connection: Connection, *, valid: bool) -> set[str]:
-    """The indexes of calls and runs; those that are valid, or as well those that were never built to their end."""
+    """The indexes of calls and runs: only valid ones, or also those whose building was cut off."""
     return set(connection.execute(sa.text(_BUILT), {"valid": valid}).scalars())
 
 
 def _build_beside_writers(ledger: Ledger) -> None:
-    # The guard must not keep a snapshot, for which the building would wait, and it for the building.
+    # The guard must not keep a snapshot: building would wait for the snapshot's end, and the guard for the building.
     guarding = ledger.engine.connect().execution_options(isolation_level="READ COMMITTED")
     with guarding as guard, guard.begin():
         if not guard.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))).scalar():
             return  # Another does it.
-        # psycopg leaves the statement before open, with its snapshot; this one has none, and takes its place.
+        # psycopg leaves the last statement open, with its snapshot. SET LOCAL takes its place, and has no snapshot.
         guard.execute(sa.text("SET LOCAL application_name = 'impactcall'"))
         building = ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         with building as connection:
-            # It waits for all older transactions, and somebody's may be open for hours.
+            # CREATE INDEX CONCURRENTLY waits for all older transactions, and one may be open for hours.
             connection.execute(sa.text(f"SET lock_timeout = '{ledger.timings.lock_wait * 1000:.0f}ms'"))
             try:
                 unfinished = _postgresql_indexes(connection, valid=False)
@@ -114,7 +114,7 @@ def _build_if_idle(ledger: Ledger) -> None:
 
 
 def _build_online(ledger: Ledger) -> None:
-    """On MySQL and MariaDB: InnoDB lets others write meanwhile, and each statement that builds is a transaction."""
+    """On MySQL and MariaDB: InnoDB lets others write meanwhile, and commits each statement that builds by itself."""
     alone = sa.select(marks.c.version).limit(1).with_for_update(skip_locked=True)
     with ledger.writing() as guard:
         if guard.execute(alone).first() is None:

@@ -1,8 +1,8 @@
-"""How a database comes to have the ledger's tables: named migrations, each recorded in a table once it is done.
+"""Creates and changes the ledger's tables by named migrations, each recorded in a table once it is done.
 
-A migration can be repeated at any point: it looks before each step whether that is done already. So one that was cut
-off goes on where it stopped, on databases too that commit each change of a table by itself, and of two at once none
-fails.
+A migration can be repeated at any point: before each step, it looks whether that step is done already. So a migration
+that was cut off goes on where it stopped, even on a database that commits each change of a table by itself. If two
+processes migrate at once, both succeed.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _BEGUN = " (begun)"
 
 
 def _nothing(_: Steps) -> None:
-    """A migration for new ledgers alone; an older one has come to the same by those before it."""
+    """Does nothing: an older ledger has come to this state by the migrations before."""
 
 
 def _add_rows(steps: Steps) -> None:
-    """The tables of what becomes of rows beside calls: dead letters, changed calls, and counts by run."""
+    """Add the tables for dead letters, changed calls, counts of rows by run, and secrets."""
     steps.create([dead_letters, changed_calls, run_rows, secrets])
 
 
 def _compare_exactly(steps: Steps) -> None:
-    """Tables of MySQL and MariaDB that take ``A-1`` and ``a-1`` for one."""
+    """Convert tables of MySQL and MariaDB that take ``A-1`` and ``a-1`` for equal."""
 
     def convert_one(connection: Connection) -> bool:
         left = compares_otherwise(connection)
@@ -63,7 +63,7 @@ def _compare_exactly(steps: Steps) -> None:
 
 
 def _add_actions(steps: Steps) -> None:
-    """The tables of what became of delivered calls at impact.com."""
+    """Add the tables for what became of delivered calls at impact.com."""
     steps.create([call_actions, action_readings])
 
 
@@ -71,9 +71,9 @@ def _add_actions(steps: Steps) -> None:
 class Migration:
     """A change of the tables, or of what they hold.
 
-    :param name: what it is recorded by, at most 56 characters; never changed once it is released
-    :param apply: brings a ledger of the migration before to this one. It can be repeated, and goes on where it was cut
-        off. A new ledger has the tables of today from the start, and is not given to it
+    :param name: under which it is recorded, at most 56 characters; never changed once it is released
+    :param apply: migrates a ledger that has all migrations before this one. It can be repeated, and goes on where it
+        was cut off. It is not called for a new ledger, which has today's tables from the start
     :param dialect: the only one whose databases need it; None if all do
     """
 
@@ -89,15 +89,15 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("0003_compare_exactly", _compare_exactly, dialect="mysql"),
     Migration("0004_actions", _add_actions),
 )
-"""All there are, in order. What a later one needs is added to its end."""
+"""All migrations, in order. A new one is added at the end."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a database is.
+    """How far a database is migrated.
 
     :param empty: it has no ledger yet
-    :param pending: names of the migrations that it lacks, in order; of an empty one, all
+    :param pending: names of the migrations that it lacks, in order; all if it is empty
     """
 
     empty: bool
@@ -110,7 +110,7 @@ class Standing:
 
 
 def standing(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> Standing:
-    """How far a database is. Nothing is written.
+    """How far a database is migrated. Nothing is written.
 
     :raises LedgerUnfit: if it cannot hold every call
     :raises LedgerUnusable: if a newer version of this package made the ledger
@@ -121,7 +121,7 @@ def standing(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> St
 
 
 def migrate(engine: Engine, timings: Timings = TIMINGS, migrations: Sequence[Migration] = MIGRATIONS) -> Sequence[str]:
-    """Create the tables, or bring those of an earlier version up to these. Several may do so at once.
+    """Create the tables, or bring the tables of an earlier version up to date. Several processes may do so at once.
 
     :return: names of the migrations that were applied
     :raises LedgerUnfit: before anything is created, if the database cannot hold every call
@@ -133,7 +133,7 @@ def migrate(engine: Engine, timings: Timings = TIMINGS, migrations: Sequence[Mig
         return steps.repeatedly(partial(_create, migrations))
     for migration in migrations:
         if migration.name in before.pending:
-            # First, so that no task of an earlier version begins while rows are filled.
+            # Recorded first, so that no task of an earlier version begins while rows are filled.
             steps.repeatedly(partial(_record, [f"{migration.name}{_BEGUN}"]))
             migration.apply(steps)
             steps.repeatedly(partial(_finish, migration.name))
@@ -147,7 +147,7 @@ def _standing(connection: Connection, migrations: Sequence[Migration]) -> Standi
         raise LedgerUnusable(
             f"the ledger has the migration {name}, which this package does not know: update this package"
         )
-    # A ledger that was cut off while it was created has neither; one that was while it was taken over has a mark.
+    # If its creation was cut off, a ledger has neither; if its take-over was cut off, it has a mark.
     empty = not applied and not _has_mark(connection)
     needed = [each.name for each in migrations if each.dialect in (None, connection.dialect.name)]
     return Standing(empty, [name for name in needed if name not in applied])

@@ -1,4 +1,4 @@
-"""The ledger's tables, and the clock of their database. How a ledger comes to have them: :mod:`.migrations`."""
+"""The ledger's tables, and the clock of their database. :mod:`.migrations` creates and changes the tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _moment = sa.Float(53)
 
 
 def _table(name: str, metadata: sa.MetaData, *items: sa.schema.SchemaItem) -> sa.Table:
-    # Else MySQL and MariaDB take A-1, a-1 and Á-1 for one, and hold what the server's defaults let them hold.
+    # Else MySQL and MariaDB take A-1, a-1 and Á-1 for equal, and can hold only what the server's defaults allow.
     return sa.Table(name, metadata, *items, mysql_engine="InnoDB", mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin")
 
 
@@ -28,10 +28,10 @@ migrated = _table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("applied_at", _moment, nullable=False),
 )
-"""A row a migration that the ledger has; a new ledger has all of them from the start."""
+"""One row per migration that the ledger has; a new ledger has all of them from the start."""
 
 marks = _table("impactcall_schema", tables, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
-"""What versions of this package from before its first release read: they refuse a ledger with a mark above 3."""
+"""Read by versions of this package from before its first release: they refuse a ledger with a mark above 3."""
 
 runs = _table(
     "impactcall_run",
@@ -50,7 +50,7 @@ runs = _table(
     sa.Column("actor", sa.String(LONGEST_ACTOR)),
     sa.Column("why", sa.String(LONGEST_REASON)),
 )
-"""A row a run: a delivery (``kind`` is NULL), or a change that a person made, with who and why."""
+"""One row per run: a delivery (``kind`` is NULL), or a change that a person made, with who and why."""
 
 calls = _table(
     "impactcall_call",
@@ -77,8 +77,9 @@ calls = _table(
     sa.Column("changed_at", _moment, nullable=False),
     sa.Column("first_answer", sa.Integer),
 )
-"""A row a call: what it is known by, and its state. ``first_answer`` is NULL if the call's events tell all that
-happened to it. If not, it was sent once and the row alone tells of that: 0 while it is open, then the answer's status.
+"""One row per call: what identifies the call, and its state. ``first_answer`` is NULL if the call's events have its
+whole history. If not, the call was sent once, and only this row records that: 0 while it is open, then the answer's
+status.
 """
 
 events = _table(
@@ -95,7 +96,7 @@ events = _table(
     sa.Column("reason", sa.String(LONGEST_REASON), nullable=False),
     sa.Column("actor", sa.String(LONGEST_ACTOR)),
 )
-"""A row for whatever happened to a call, only ever added; ``actor`` is the person who made it happen, if one did."""
+"""One row per event of a call, only ever added; ``actor`` is the person who caused the event, if a person did."""
 
 dead_letters = _table(
     "impactcall_dead_letter",
@@ -115,30 +116,29 @@ dead_letters = _table(
     sa.Column("last_at", _moment, nullable=False),
     sa.Column("times", sa.Integer, nullable=False),
     sa.Column("dismissed_at", _moment),
-    # A hash on PostgreSQL, as the one of the calls.
+    # A hash index on PostgreSQL, like the index of the calls.
     sa.Index("ix_impactcall_dead_letter_session_id", "CallSessionId", postgresql_using="hash", mysql_length=64),
-    # With all that they are counted by.
+    # With all columns by which dead letters are counted.
     sa.Index(
         "ix_impactcall_dead_letter_last",
         *("namespace", "last_at", "reason_code", "parameter", "MediaId", "dismissed_at"),
         mysql_length={"namespace": 64},
     ),
-    # In the order of what they are counted by: to sort a million for that takes SQLite seconds.
+    # In the order in which they are grouped: sorting a million rows for that takes SQLite seconds.
     sa.Index(
         "ix_impactcall_dead_letter_why",
         *("namespace", "reason_code", "parameter", "last_at", "dismissed_at"),
         mysql_length={"namespace": 64},
     ),
 )
-"""A row a row of an input that is not a call that impact.com could take: a dead letter. It goes once its call is
-delivered.
+"""One row per dead letter: a row of an input that is not a valid call. It is deleted once its call is delivered.
 
-``key`` is that of the call, if the row has it, and else a digest of the row's values with the ledger's own secret.
+``key`` is the call's key, if the row has one; if not, a digest of the row's values with the ledger's own secret.
 ``session_key`` is such a digest of ``CallProvider`` and ``CallSessionId``; NULL if the row does not have both.
-``CallSessionId`` and ``MediaId`` are NULL unless they can be shown. ``reason_code`` and ``parameter`` are those of the
+``CallSessionId`` and ``MediaId`` are NULL unless they can be shown. ``reason_code`` and ``parameter`` come from the
 first problem, and ``problems`` is a JSON list of all: ``[[parameter, code], ...]``. ``row``, ``run_id`` and ``last_at``
-say where the row was read last, ``times`` how often it was read. ``dismissed_at``: a person has seen it, and it is not
-listed.
+say where and when the row was read last, ``times`` how often it was read. ``dismissed_at`` is when a person dismissed
+it: it is no longer listed.
 """
 
 changed_calls = _table(
@@ -152,9 +152,9 @@ changed_calls = _table(
     sa.Column("times", sa.Integer, nullable=False),
     sa.Index("ix_impactcall_changed_call_last", "namespace", "last_at", mysql_length={"namespace": 64}),
 )
-"""A row a call that came again with other content than it was sent with: the mark *changed*. It says when that was
-first and last, how often, and the fingerprint of what came last. It counts only of a delivered call, and goes once the
-call comes as it was sent."""
+"""One row per call that came again with other content than it was sent with: the mark *changed*. The row says when that
+was first and last, how often, and the fingerprint of the content that came last. The mark counts only for a delivered
+call, and is deleted once the call comes as it was sent."""
 
 call_actions = _table(
     "impactcall_action",
@@ -176,19 +176,19 @@ call_actions = _table(
     sa.Column("changed_at", _moment, nullable=False),
     # One action belongs to one call. Many calls have no action: NULL.
     sa.Index("ix_impactcall_action_id", "action_id", "namespace", unique=True),
-    # With all that they are counted by.
+    # With all columns by which actions are counted.
     sa.Index(
         "ix_impactcall_action_counts",
         *("namespace", "delivered_at", "MediaId", "CampaignId", "state", "cleared_at"),
         mysql_length={"namespace": 64},
     ),
 )
-"""A row a delivered call that was looked for among impact.com's actions: what became of it there.
+"""One row per delivered call that was looked for among impact.com's actions: what became of it there.
 
-``state`` is an :class:`.ActionState`. ``CampaignId``, ``MediaId`` and ``delivered_at`` are the call's own, which stay
-as they are once it is delivered. ``action_id`` and the times after it are the action's, as impact.com says; ``payout``,
-``amount`` and ``currency`` are NULL unless somebody asked for them to be kept. ``first_at``: when the call was looked
-for first; ``changed_at``: when what is known of it last changed."""
+``state`` is an :class:`.ActionState`. ``CampaignId``, ``MediaId`` and ``delivered_at`` are copies of the call's values,
+which do not change once it is delivered. ``action_id`` and the times after it are the action's, as impact.com says.
+``payout``, ``amount`` and ``currency`` are NULL unless somebody asked for them to be kept. ``first_at`` is when the
+call was first looked for; ``changed_at`` is when what became of it last changed."""
 
 action_readings = _table(
     "impactcall_action_reading",
@@ -197,7 +197,7 @@ action_readings = _table(
     sa.Column("CampaignId", sa.String(64), primary_key=True),
     sa.Column("updates_until", _moment, nullable=False),
 )
-"""A row a campaign whose actions are followed: until when their updates were read, by the reader's clock."""
+"""One row per campaign whose actions are followed: until when their updates were read, by the reader's clock."""
 
 run_rows = _table(
     "impactcall_run_row",
@@ -211,8 +211,8 @@ run_rows = _table(
     sa.Column("rows", sa.Integer, nullable=False, quote=True),
     sa.Column("kept", sa.Integer, nullable=False),
 )
-"""How many rows of a run never became calls, by what they came to and why: ``filtered`` by reason, ``rejected`` by code
-and parameter of the first problem. ``kept``: how many of them are dead letters, each by itself."""
+"""How many rows of a run never became calls, by outcome and reason: ``filtered`` rows by their reason, ``rejected``
+rows by code and parameter of their first problem. ``kept`` is how many of them were kept as dead letters."""
 
 secrets = _table(
     "impactcall_secret",
@@ -220,7 +220,7 @@ secrets = _table(
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("value", sa.String(64), nullable=False),
 )
-"""What digests are made with that nobody is to undo by trying all phone numbers."""
+"""The secrets of keyed digests: without the secret, nobody can undo a digest by trying all phone numbers."""
 
 rate_accounts = _table(
     "impactcall_rate_account",
@@ -228,7 +228,7 @@ rate_accounts = _table(
     sa.Column("account", sa.String(32), primary_key=True),
     sa.Column("keep", _moment, nullable=False),
 )
-"""A row an account with a rate limit: the run that takes permits locks it. ``keep``: its longest window, in seconds."""
+"""One row per account with a rate limit: a run locks it to take permits. ``keep``: its longest window, in seconds."""
 
 rate_runs = _table(
     "impactcall_rate_run",
@@ -242,7 +242,7 @@ rate_runs = _table(
     sa.Column("since", _moment, nullable=False),
     sa.Column("asks_by", _moment, nullable=False),
 )
-"""A row a run with a rate limit: the places of its account that it holds, and how many more it waits for."""
+"""One row per run with a rate limit: the places of its account that it holds, and how many more it waits for."""
 
 rate_ended = _table(
     "impactcall_rate_ended",
@@ -256,12 +256,12 @@ rate_ended = _table(
 """When requests of an account with a rate limit ended, and how many."""
 
 UNDELIVERED = calls.c.state != sa.literal_column("'delivered'")
-"""Holds of few calls. Their index serves only what says this in these words, without a parameter."""
+"""True for few calls. Their partial index serves only queries with exactly this condition, without a parameter."""
 
 INDEXES = (
-    # A hash on PostgreSQL, where an id that is longer than a third of a page could not be kept in a tree.
+    # A hash index on PostgreSQL: a B-tree cannot hold an id that is longer than a third of a page.
     sa.Index("impactcall_call_session", calls.c.CallSessionId, postgresql_using="hash", mysql_length=64),
-    # What most calls have in common never comes first: SQLite has no statistics, and would take it for rare.
+    # A column in which most calls are equal never comes first: SQLite has no statistics, and would take it for rare.
     sa.Index(
         "impactcall_call_undone",
         *(calls.c.state, calls.c.changed_at, calls.c.namespace),
@@ -269,20 +269,20 @@ INDEXES = (
         postgresql_where=UNDELIVERED,
         sqlite_where=UNDELIVERED,
     ),
-    # With all that calls are counted by: to look at half a million rows for that takes SQLite many seconds.
+    # With all columns by which calls are counted: reading half a million rows for a count takes SQLite many seconds.
     sa.Index(
         "impactcall_call_changed",
         *(calls.c.changed_at, calls.c.namespace, calls.c.state, calls.c.CampaignId, calls.c.MediaId),
     ),
-    # A call that is sent by itself is a run of its own, so of these too there may be millions.
+    # A call that is sent by itself is a run of its own, so there may be millions of runs, too.
     sa.Index("impactcall_run_started", runs.c.started_at, runs.c.namespace),
 )
-"""What makes a person's questions quick; no delivery needs them. A new ledger has them from the start, see
-:mod:`.indexing` for an older one.
+"""The indexes that make people's queries quick; no delivery needs them. A new ledger has them from the start; for an
+older one, see :mod:`.indexing`.
 
-Those of the calls cost every call. SQLite writes 6.5 kB a delivered call in groups of 64; the first adds as much
-again, as ids come in no order, and 27 us of CPU to 103; the second 8 %, the third 9 %, and 5 us each. PostgreSQL writes
-2.9 kB a call; each of them adds 5 to 12 %.
+The three indexes of calls cost time and space with every call. Without them, SQLite writes 6.5 kB and takes 103 us of
+CPU per delivered call, in groups of 64. The first index adds as many bytes again, as ids come in random order, and
+27 us; the second adds 8 %, the third 9 %, and each 5 us. PostgreSQL writes 2.9 kB a call; each index adds 5 to 12 %.
 """
 
 

@@ -1,4 +1,4 @@
-"""What migrations are made of: short transactions that can be repeated, and that hold up nobody for long."""
+"""The steps of migrations: short transactions that can be repeated, and that block nobody for long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 class Steps:
     """The steps of a migration on one database.
 
-    :param timings: how long to wait for locks, and what is left to others between two transactions
+    :param timings: how long to wait for locks, and how long others may write between two transactions
     :param batch_sizes: how many rows a transaction changes
     """
 
@@ -34,16 +34,16 @@ class Steps:
         self.rows = batch_sizes.migrated
 
     def repeatedly(self, act: Callable[[Connection], _T]) -> _T:
-        """Do it in a transaction; again, if that collided with another's.
+        """Do it in a transaction; repeat it if it collides with another transaction.
 
-        :param act: looks first what is done already, as another may do the same at once
+        :param act: checks first what is done already, as another process may do the same at once
         """
 
         def bounded(connection: Connection) -> _T:
             with self._bounded(connection):
                 return act(connection)
 
-        # A table or a column that another has made meanwhile.
+        # ProgrammingError: another process has created the table or column meanwhile.
         return repeatedly(self.engine, bounded, self._timings.turn, (*COLLISIONS, ProgrammingError))
 
     def create(self, tables: Iterable[sa.Table]) -> None:
@@ -52,7 +52,7 @@ class Steps:
             self.repeatedly(partial(create, tables=[table]))
 
     def add(self, table: str, column: sa.Column[Any]) -> None:
-        """Add a column, unless the table has it. It may be NULL, and has no default: no row is rewritten."""
+        """Add a column, unless the table has it. The column is nullable without a default, so no row is rewritten."""
 
         def act(connection: Connection) -> None:
             if column.name not in {each["name"] for each in sa.inspect(connection).get_columns(table)}:
@@ -62,7 +62,7 @@ class Steps:
         self.repeatedly(act)
 
     def drop_index(self, table: str, index: sa.Index) -> None:
-        """Drop an index, if it is there."""
+        """Drop an index, if it exists."""
 
         def act(connection: Connection) -> None:
             if index.name in {each["name"] for each in sa.inspect(connection).get_indexes(table)}:
@@ -71,12 +71,12 @@ class Steps:
         self.repeatedly(act)
 
     def walk(self, key: sa.Column[Any], *more: Any, of: sa.FromClause | None = None) -> Iterator[list[Any]]:
-        """All rows of a table, some at a time, by its primary key; each portion is read in a transaction of its own.
+        """All rows of a table, page by page, by its primary key; each page is read in a transaction of its own.
 
-        Others have their turn before the next portion.
+        Others can write before the next page is read.
 
-        :param more: what else is read of each row; the key comes first
-        :param of: the table, with others that are joined to it
+        :param more: further columns to read; the key comes first
+        :param of: the table, joined with others
         """
         last: Any = None
         while True:
@@ -96,7 +96,7 @@ class Steps:
 
     @contextmanager
     def _bounded(self, connection: Connection) -> Iterator[None]:
-        # A session that waits to change a table blocks all later ones, and leases have to be renewed.
+        # A session that waits to change a table blocks all later sessions, which must renew their leases in time.
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text(f"SET LOCAL lock_timeout = '{self._timings.table_wait * 1000:.0f}ms'"))
         with waiting_at_most(connection, self._timings.table_wait):
@@ -106,7 +106,7 @@ class Steps:
 def create(connection: Connection, tables: Iterable[sa.Table]) -> None:
     """Create what is missing of these tables and their indexes.
 
-    Where each statement is committed by itself, a table may be there without its indexes.
+    On a database that commits each statement by itself, a table may exist without its indexes.
     """
     for table in tables:
         if not sa.inspect(connection).has_table(table.name):

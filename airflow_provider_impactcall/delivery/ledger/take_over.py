@@ -1,7 +1,7 @@
-"""A ledger of version 1, 2 or 3, from before the first release, becomes one of that release.
+"""Migrates a ledger of version 1, 2 or 3, from before the first release, to the ledger of that release.
 
-All of it is as it was when that release was made: what the package says today, and the codes that it gives, may have
-changed since, and none of that may change what is done here.
+This module stays as it was when that release was made. The package's sentences and codes may have changed since; this
+must not change what the migration does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from airflow_provider_impactcall.delivery.ledger.steps import Steps
 log = logging.getLogger(__name__)
 
 MARK = 4
-"""What versions 1 to 3 of the tables take for a newer one, and refuse."""
+"""The mark that versions 1 to 3 of the tables take for a newer version, and refuse."""
 
 _ADDED: Sequence[tuple[str, sa.Column[Any]]] = (
     ("impactcall_run", sa.Column("kind", sa.String(16))),
@@ -35,12 +35,12 @@ _ADDED: Sequence[tuple[str, sa.Column[Any]]] = (
     ("impactcall_call", sa.Column("status", sa.Integer)),
     ("impactcall_event", sa.Column("reason_code", sa.String(32))),
 )
-"""The columns that the tables of version 1 lack; those of versions 2 and 3 have some of them."""
+"""The columns that the tables of version 1 lack; the tables of versions 2 and 3 have some of them."""
 
 _REPLACED = sa.Index(
     "impactcall_call_undelivered", sa.Table("impactcall_call", sa.MetaData(), sa.Column("state", sa.String(16))).c.state
 )
-"""An index of version 3, in whose place there is another with more columns."""
+"""An index of version 3; another index, with more columns, has taken its place."""
 
 _STATUS = re.compile(r"([1-5]\d\d)(?!\d)")
 _REFUSED = (400, 403, 409, 413, 414, 422)
@@ -69,7 +69,7 @@ _SENTENCES: Sequence[tuple[str, str]] = (
     (r"adopt by ", "adopted"),
     (r"reconcile by ", "reconciled"),
 )
-"""What the reasons of versions 1 to 3 began with that tell of no answer, and their codes."""
+"""How those reasons of versions 1 to 3 begin that are not about an answer, and their codes."""
 
 _BY_PERSONS: Mapping[str, str] = {
     "requeue": "requeued",
@@ -77,13 +77,14 @@ _BY_PERSONS: Mapping[str, str] = {
     "adopt": "adopted",
     "reconcile": "reconciled",
 }
-"""The codes of what persons did, by the kind of its run: such an event has their own words for its reason."""
+"""The codes of what people did, by the kind of the run. The reason of such an event is the person's own words."""
 
 
 def take_over(steps: Steps) -> None:
     """Add the columns and tables that are missing, have earlier versions refuse the ledger, and fill the new columns.
 
-    That they are refused comes before the filling: what they began to write after it would stay without a code.
+    Earlier versions refuse the ledger before the columns are filled: what they wrote after that would stay without a
+    code.
     """
     steps.create(table for table in tables.sorted_tables if table.name.startswith("impactcall_rate_"))
     for table, column in _ADDED:
@@ -97,7 +98,7 @@ def take_over(steps: Steps) -> None:
         )
     for page in steps.walk(calls.c.key, calls.c.state, calls.c.reason, calls.c.reason_code, calls.c.status):
         unfilled = (row[:3] for row in page if row[3] is row[4] is None)
-        # An earlier version changes a call without its code, which would then be that of the state before.
+        # An earlier version changes a call without its code: the code would still be the former state's.
         final = (row for row in unfilled if not older or row[1] == "delivered")
         keys = [key for key, state, reason in final if any(told_by(state, reason))]
         if keys:
@@ -123,7 +124,7 @@ def take_over(steps: Steps) -> None:
         if stops:
             steps.repeatedly(partial(_fill_runs, stops))
             steps.give_way()
-    # Last, as a delivery that began before the mark would build it again.
+    # Last, as a delivery that began before the mark would build the index again.
     steps.drop_index("impactcall_call", _REPLACED)
 
 
@@ -141,7 +142,7 @@ def _mark(connection: Connection) -> int:
 
 def _fill_calls(keys: Sequence[str], connection: Connection) -> None:
     for few in in_parts(keys):
-        # Locked, as a delivery that is under way may just be changing one of them.
+        # Locked, as a delivery that is under way may change one of them at this moment.
         unfilled = (calls.c.key.in_(few), calls.c.reason_code.is_(None), calls.c.status.is_(None))
         locking = sa.select(calls.c.key, calls.c.state, calls.c.reason).where(*unfilled).order_by(calls.c.key)
         alike: defaultdict[tuple[str | None, int | None], list[str]] = defaultdict(list)
@@ -167,7 +168,7 @@ def _fill_runs(run_ids: Mapping[str, Sequence[str]], connection: Connection) -> 
 
 @lru_cache(maxsize=10_000)
 def told_by(state: str, reason: str) -> tuple[str | None, int | None]:
-    """The reason code and the status of the answer, as far as the state and the reason of earlier versions tell."""
+    """The reason code and the answer's status, as far as a state and a reason of earlier versions show them."""
     for begins, code in _SENTENCES:
         if re.match(begins, reason):
             return code, None
@@ -186,7 +187,7 @@ def _code_of_an_answer(state: str, status: int, said: str) -> str:
     if state == "delivered":
         return "ok"
     if status in _REFUSED or 200 <= status < 300:
-        # Of an unknown call, an attempt before this one may have been processed.
+        # If the call is unknown, an attempt before this one may have been processed.
         return "in_doubt" if state == "unknown" else "refused" if status in _REFUSED else "refused_in_answer"
     if status in _ASKS_TO_RETRY or state in ("not_sent", "requeued", "again"):
         return "retry_later"
