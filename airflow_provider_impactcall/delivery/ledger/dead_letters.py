@@ -1,6 +1,6 @@
 """What a run adds to the ledger beside its calls: rows that are not calls, and calls that came with other content.
 
-Each function is a part of one transaction, which can be repeated.
+Each function is a part of its caller's transaction, which can be repeated.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _OF_ROWS = "rows"
 
 
 class DeadLetter(NamedTuple):
-    """A row that is not a call that impact.com could take.
+    """A row that is not a valid call.
 
-    :param known_as: its ``CallProvider`` and ``CallSessionId``, or None without both; they are not kept
-    :param session_key: a keyed digest of these, or None
-    :param call_session_id: None if the row has none that can be shown
-    :param media_id: the same
-    :param problems: the parameter and the code of each, at least one
-    :param reason: the same as sentences, without any of the row's values
+    :param known_as: the row's ``CallProvider`` and ``CallSessionId``, None unless it has both; not kept in the ledger
+    :param session_key: a keyed digest of these two, or None
+    :param call_session_id: None if the row has no id that can be shown
+    :param media_id: None if the row has no id that can be shown
+    :param problems: the parameter and the code of each problem, at least one
+    :param reason: the problems as sentences, without any of the row's values
     :param row: its number in the input, from 1
     """
 
@@ -92,11 +92,11 @@ def keep_letters(
 ) -> None:
     """Add dead letters, or note that they were read again.
 
-    One that a person has dismissed stays dismissed for as long as its problems are the same. A row whose call is
-    delivered is not a dead letter, and goes if it was one.
+    A dismissed dead letter stays dismissed while its problems are the same. A row whose call is delivered is not kept,
+    and its earlier dead letter is removed.
 
     :param moment: when, in seconds since 1970
-    :param letters: by key, in any number
+    :param letters: by key, any number of them
     """
     for keys in in_parts(sorted(letters)):
         of_group = {key: letters[key] for key in keys}
@@ -108,10 +108,10 @@ def keep_letters(
 
 
 def letters_of(connection: Connection, keys: Collection[str], session_keys: Collection[str]) -> set[str]:
-    """The keys of the dead letters that some calls have.
+    """The keys of the dead letters of some calls.
 
     :param keys: of the calls
-    :param session_keys: what tells them by ``CallProvider`` and ``CallSessionId``
+    :param session_keys: of the calls, as :func:`session_key` makes them
     """
     found: set[str] = set()
     for column, values in ((dead_letters.c.key, keys), (dead_letters.c.session_key, session_keys)):
@@ -130,7 +130,7 @@ def discard_letters(connection: Connection, keys: Collection[str]) -> None:
 
 
 def session_key(secret: bytes, namespace: str, provider: str, session_id: str) -> str:
-    """What dead letters are known by whose row has a ``CallProvider`` and a ``CallSessionId``."""
+    """The digest that identifies a dead letter whose row has a ``CallProvider`` and a ``CallSessionId``."""
     return keyed_digest(secret, digest([namespace, provider, session_id], DIGEST_BYTES))
 
 
@@ -153,7 +153,7 @@ def mark_changed(
     """Note that calls came again with other content.
 
     :param moment: when, in seconds since 1970
-    :param fingerprints: by key, the fingerprint of what came, and how often
+    :param fingerprints: by key, the fingerprint of the content that came last, and how often the call came so
     """
     for keys in in_parts(sorted(fingerprints)):
         rows = {
@@ -169,10 +169,10 @@ def has_marks(connection: Connection, namespace: str) -> bool:
 
 
 def marks_before(connection: Connection, keys: Collection[str], began: float) -> set[str]:
-    """Which of some calls have a mark from before a run began.
+    """The keys of those calls that were last marked *changed* before a run began.
 
     :param keys: of the calls
-    :param began: when, in seconds since 1970
+    :param began: when the run began, in seconds since 1970
     """
     found: set[str] = set()
     for few in in_parts(sorted(keys)):
@@ -181,10 +181,12 @@ def marks_before(connection: Connection, keys: Collection[str], began: float) ->
 
 
 def discard_marks(connection: Connection, keys: Collection[str], began: float) -> None:
-    """Take marks off, as the calls came with the content that impact.com has. Of one run, another row may differ.
+    """Take marks off, as the calls came with the content that impact.com has.
+
+    A mark of the same run stays: another row of its input may differ.
 
     :param keys: of the calls
-    :param began: when that run began, in seconds since 1970
+    :param began: when the run began, in seconds since 1970
     """
     for few in in_parts(sorted(keys)):
         connection.execute(sa.delete(changed_calls).where(*_earlier(few, began)))
@@ -195,7 +197,7 @@ def _earlier(keys: Sequence[str], began: float) -> tuple[ColumnElement[bool], ..
 
 
 def count_rows(connection: Connection, run_id: str, counts: Mapping[RunRow, tuple[int, int]]) -> None:
-    """Add how many rows of a run never became calls, and how many of them are kept one by one. Once a run."""
+    """Add how many rows of a run never became calls, and how many of them are kept as dead letters. Once per run."""
     if counts:
         told = [
             {**each._asdict(), "reason": each.reason[:LONGEST_REASON], "run_id": run_id, "rows": rows, "kept": kept}
@@ -218,9 +220,9 @@ def _add_or_change(
     new: sa.Insert,
     again: sa.Update,
 ) -> None:
-    """Write rows by key: those that are there are locked and changed, the others inserted.
+    """Write rows by key: lock and update those that exist, insert the others.
 
-    :param rows: by key, what the statements are given
+    :param rows: by key, the parameters of the statements
     """
     locking = sa.select(table.c.key).where(table.c.key.in_(list(rows)))
     known = set(connection.execute(locking.order_by(table.c.key).with_for_update()).scalars())
@@ -233,7 +235,7 @@ def _add_or_change(
 
 
 def _delivered(connection: Connection, namespace: str, letters: Mapping[str, DeadLetter]) -> set[str]:
-    """The keys of those whose call is delivered, under their key or under another."""
+    """The keys of the dead letters whose call is delivered, under the letter's key or under another."""
     delivered = calls.c.state == CallState.DELIVERED.value
     of_keys = sa.select(calls.c.key).where(calls.c.key.in_(list(letters)), delivered)
     found = set(connection.execute(of_keys).scalars())
@@ -285,7 +287,7 @@ _SAME = dead_letters.c.problems == sa.bindparam("of_problems")
 _AGAIN = (
     sa.update(dead_letters)
     .where(dead_letters.c.key == sa.bindparam("of_key"))
-    # MySQL sets columns one after the other: the mark has to see the problems as they were.
+    # MySQL sets columns one after the other: dismissed_at comes first, as it depends on the old problems.
     .ordered_values(
         (dead_letters.c.dismissed_at, sa.case((_SAME, dead_letters.c.dismissed_at))),
         (dead_letters.c.times, dead_letters.c.times + sa.bindparam("of_times")),

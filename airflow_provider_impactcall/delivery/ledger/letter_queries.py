@@ -1,4 +1,4 @@
-"""What people ask of the dead letters of a ledger: rows that were rejected here."""
+"""People's queries about the dead letters of a ledger: rows that were rejected here."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LetterQueries:
         self._sizes = batch_sizes
 
     def latest_dated(self, selection: Selection, limit: int) -> list[tuple[float, dict[str, Any]]]:
-        """Those that were read last, each with when, in seconds since 1970."""
+        """The dead letters that were read last, each with the time of that reading, in seconds since 1970."""
         if not selection.includes(INVALID):
             return []
         with self._ledger.reading() as connection:
@@ -53,8 +53,8 @@ class LetterQueries:
         return [(moment, _shown(row)) for moment, row in rows]
 
     def newest(self, selection: Selection) -> Iterator[dict[str, Any]]:
-        """All as they were when this began, the one that was read last first, in short transactions and little memory.
-        One that is read again meanwhile may be left out; none comes twice.
+        """All dead letters as they were when this began, the one that was read last first, in short transactions and
+        little memory. A row that is read again meanwhile may be left out; no row comes twice.
         """
         if selection.includes(INVALID):
             order = (dead_letters.c.last_at, dead_letters.c.key)
@@ -74,13 +74,13 @@ class LetterQueries:
 
     def _conditions(self, selection: Selection) -> Iterator[ColumnElement[bool]]:
         namespace: ColumnElement[str] = dead_letters.c.namespace
-        # SQLite, which has no statistics, would take it for rarer than an id, and read all of its index.
+        # concat("") keeps SQLite, which has no statistics, from reading the whole index of the namespace for an id.
         yield (namespace.concat("") if selection.call_session_ids else namespace) == self._ledger.namespace
         yield from letter_conditions(selection)
 
 
 def letter_conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
-    """What holds of the dead letters that are selected, of whatever namespace."""
+    """The conditions for the selected dead letters, in any namespace."""
     yield dead_letters.c.dismissed_at.is_(None)
     if not selection.includes(INVALID) or selection.status is not None or selection.campaign_ids or selection.actions:
         yield sa.false()

@@ -1,7 +1,8 @@
-"""What the page in Airflow asks of the rows that are not calls, and of calls that came again with other content.
+"""The page's queries about rows that are not calls, and about calls that came again with other content.
 
-Rows that were rejected here are counted as dead letters, by when they were read last. A run keeps so many of them and
-counts the rest, which are told beside them: the same row may be among those of several runs.
+Rows that were rejected here are counted as dead letters, by when they were read last. A run keeps a limited number of
+dead letters and only counts its other rows. Those rows have a number of their own (``not_kept``): several runs may have
+counted the same row.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import RowOutcome
 
 MOST_CHANGED = 10_000
-"""Changed calls are counted up to so many: each has to be looked up, and 200,000 take SQLite half a second."""
+"""Changed calls are counted up to this number: each has to be looked up, and 200,000 take SQLite half a second."""
 
-# Which sentences there are is told by the rows that were read last: no index has them.
+# Sentences are taken from so many rows, those that were read last: no index has sentences.
 _READ_LAST = 5_000
 _SENTENCES = 3
 _MOST_REASONS = 200
@@ -63,7 +64,7 @@ class RowOverview:
         self._open = (dead_letters.c.namespace == ledger.namespace, dead_letters.c.dismissed_at.is_(None))
 
     def invalid(self, period: Period | None = None) -> int:
-        """How many dead letters nobody has dismissed.
+        """How many dead letters are not dismissed.
 
         :param period: in which they were read last; None for any time
         """
@@ -71,13 +72,13 @@ class RowOverview:
             return self._count(connection, () if period is None else period.has(dead_letters.c.last_at))
 
     def invalid_by(self, steps: Sequence[Period]) -> list[int]:
-        """The same of each of some periods."""
+        """The same for each of these periods."""
         with self._ledger.reading() as connection:
-            # Each by itself, as the calls are.
+            # One query per period, as for the calls.
             return [self._count(connection, step.has(dead_letters.c.last_at)) for step in steps]
 
     def invalid_by_partner(self, period: Period) -> Counter[str]:
-        """The same by ``MediaId``, which is empty for rows that have none that can be shown."""
+        """The same by ``MediaId``, which is empty for rows without one that can be shown."""
         media_id = dead_letters.c.MediaId
         query = sa.select(media_id, sa.func.count()).where(*self._open, *period.has(dead_letters.c.last_at))
         counts: Counter[str] = Counter()
@@ -94,9 +95,9 @@ class RowOverview:
     def problems(self, period: Period) -> list[dict[str, Any]]:
         """Why rows were rejected here, by the code and the parameter of the first problem of each, most rows first.
 
-        :return: ``reason_code``, ``parameter``, ``rows``, how many dead letters, ``not_kept``, how many more rows the
-            runs of the period only counted, ``last_at``, when the last one was read, and ``reasons``, the three
-            commonest sentences of those that were read last
+        :return: ``reason_code`` and ``parameter``. ``rows``: how many dead letters. ``not_kept``: how many more rows
+            the runs of the period only counted. ``last_at``: when the last row was read. ``reasons``: the three most
+            frequent sentences of the rows that were read last
         """
         letters, shown = dead_letters.c, (sa.func.count(), sa.func.max(dead_letters.c.last_at))
         why = (letters.reason_code, letters.parameter)
@@ -108,7 +109,7 @@ class RowOverview:
             ):
                 found[code, parameter] = _Problem(rows, last_at=last_at)
             for code, parameter, sentence, rows in self._sentences(connection, of_period, found):
-                # Of a problem that is not there, a row was written since.
+                # A problem may be new here: its row was written after the first query.
                 if (code, parameter) in found:
                     found[code, parameter].sentences[sentence] += rows
             for code, parameter, not_kept, last_at in self._counted(connection, period):
@@ -118,7 +119,7 @@ class RowOverview:
         return _most_first(found)
 
     def problems_of(self, run_ids: Collection[str]) -> list[dict[str, Any]]:
-        """Why runs rejected rows, as :meth:`problems`, without sentences; ``rows`` are those that were kept."""
+        """Why runs rejected rows, as :meth:`problems`, without sentences; ``rows`` is how many were kept."""
         found: dict[_Why, _Problem] = {}
         with self._ledger.reading() as connection:
             for row in connection.execute(_rejected_by(run_ids)).mappings():
@@ -129,12 +130,12 @@ class RowOverview:
     def filtered(self, period: Period) -> list[dict[str, Any]]:
         """Why the runs of a period left rows out on purpose, most rows first.
 
-        :return: ``reason_code``, ``reason``, ``rows``, ``runs``, how many, and ``last_at``, when the last of them began
+        :return: ``reason_code``; ``reason``; ``rows`` and ``runs``, how many; and ``last_at``, when the last run began
         """
         return self._filtered(sa.and_(runs.c.namespace == self._ledger.namespace, *period.has(runs.c.started_at)))
 
     def filtered_of(self, run_ids: Collection[str]) -> list[dict[str, Any]]:
-        """The same of some runs."""
+        """The same for some runs."""
         return self._filtered(runs.c.run_id.in_(list(run_ids)))
 
     def changed(self, period: Period | None = None) -> tuple[int, bool]:
@@ -145,7 +146,7 @@ class RowOverview:
         """
         since, until = (None, None) if period is None else (period.since, period.until)
         of_marks = Selection(states=(CHANGED,), since=since, until=until).of_marks(self._ledger.namespace)
-        # Of the marks too: else SQLite looks at all calls for theirs.
+        # The namespace of the marks, too: otherwise SQLite reads all calls to find their marks.
         some = (
             sa.select(changed_calls.c.key)
             .select_from(MARKED)
@@ -163,10 +164,10 @@ class RowOverview:
     def _sentences(
         self, connection: Connection, of_period: Sequence[ColumnElement[bool]], found: dict[_Why, _Problem]
     ) -> Iterator[tuple[str, str, str, int]]:
-        """Sentences by code and parameter, each with its number.
+        """Sentences by code and parameter, each with its number of rows.
 
-        They are those of the rows that were read last, and of a problem that is not among them, those of its own last
-        rows.
+        The sentences come from the rows that were read last. For a problem that none of those rows has, they come from
+        the last rows of that problem.
         """
         shown = (dead_letters.c.reason_code, dead_letters.c.parameter, dead_letters.c.reason)
         last = sa.select(*shown).where(*of_period).order_by(dead_letters.c.last_at.desc()).limit(_READ_LAST).subquery()
@@ -218,7 +219,7 @@ class RowOverview:
 
 def _rejected_by(run_ids: Collection[str]) -> Any:
     why = (run_rows.c.reason_code, run_rows.c.parameter)
-    # Not named rows, which is a word of MySQL's own.
+    # Not named rows, which is a reserved word of MySQL.
     counts = (sa.func.sum(run_rows.c.rows).label("number"), sa.func.sum(run_rows.c.kept).label("kept"))
     query = sa.select(*why, *counts, sa.func.max(runs.c.started_at).label("last_at")).select_from(_WITH_RUNS)
     of_runs = (runs.c.run_id.in_(list(run_ids)), run_rows.c.outcome == RowOutcome.REJECTED.value)

@@ -1,6 +1,6 @@
-"""What becomes of rows beside the states of calls, into the ledger: gathered on the event loop, written by a thread.
+"""Writes dead letters, changed calls and counts of rows to the ledger: the event loop collects them, a thread writes.
 
-It never costs a call: what cannot be written is counted, and said at the end.
+A failure here never affects a call: groups that cannot be written are counted, and logged at the end.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ log = logging.getLogger(__name__)
 
 _GROUP = 500
 _MOST_SECONDS = 1.0
-# Of a database that does not answer: 16,000 rows.
+# That wait for a database that does not answer: 16,000 rows.
 _MOST_GROUPS = 32
 _MOST_REASONS = 200
 
 _INVALID = (ReasonCode.INVALID, ReasonCode.WITHOUT_KEY, ReasonCode.UNRECORDABLE)
-"""Of rows that the ledger cannot have as calls."""
+"""The codes of rows that the ledger cannot hold as calls."""
 
 
 @dataclass
@@ -73,15 +73,15 @@ class _Group:
 class RowWriter:
     """One run's dead letters, changed calls and counts of rows. A context manager; use it once.
 
-    On entering it asks the ledger whether there are dead letters and changed calls, and on leaving it waits until all
-    is written, for a minute at most.
+    On entry it looks whether the ledger has dead letters and changed calls. On exit it waits until all is written, for
+    a minute at most.
 
     :param ledger: prepared
     :param run_id: of a run that was started
     :param key: the parameters that tell two calls apart
-    :param clock: by which a group is not kept waiting
-    :param interrupt: set where the run is to stop well: its end then waits no longer than requests in flight do
-    :param most_letters: that are kept one by one
+    :param clock: measures how long a group has waited
+    :param interrupt: set once the run must stop: its end then waits only as long as it waits for requests in flight
+    :param most_letters: how many rows are kept as dead letters; the others are only counted
     :ivar invalid: how many rows were rejected here, by the code of their first problem
     """
 
@@ -132,7 +132,7 @@ class RowWriter:
             counts = {each: (rows, self._kept[each]) for each, rows in self._rows.items()}
             count = partial(count_rows, run_id=self._run_id, counts=counts)
             self._writing.append(self._thread.submit(self._repeatedly, count))
-        # A database that does not answer holds up the end of a run no longer than its calls may.
+        # A database that does not answer delays the end of a run no longer than the run's calls may.
         stopped = kind is not None or self._interrupt.is_set()
         wait(self._writing, self._ledger.timings.grace if stopped else self._ledger.timings.patience)
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -170,7 +170,7 @@ class RowWriter:
                 self._lost += 1
 
     def _note_invalid(self, row: Item, outcome: Outcome) -> None:
-        # A call of the same input may be delivered before its bad row is in the ledger.
+        # The same input may deliver this row's call later: from now on, deliveries look for dead letters.
         self._has_letters = True
         parameter, code = _problems(row, outcome)[0]
         self.invalid[code] += 1
@@ -191,7 +191,7 @@ class RowWriter:
         self._writing.append(self._thread.submit(self._unless_lost, write))
 
     def _unless_lost(self, write: Callable[[], None]) -> None:
-        # What waits behind a group that the database refused for so long would only have the run wait as well.
+        # The database refused an earlier group for a long time: writing the groups behind it would only delay the run.
         if self._refused is not None:
             raise self._refused
         try:
@@ -204,7 +204,7 @@ class RowWriter:
         repeatedly(self._ledger.engine, act, self._ledger.timings.turn)
 
     def _forget_written(self) -> None:
-        """Look at what was written since; what could not be is counted."""
+        """Forget the groups that are written, and count those that could not be."""
         left: list[Future[None]] = []
         for each in self._writing:
             if not each.done():
@@ -223,7 +223,7 @@ class RowWriter:
             self._discard(group.delivered)
 
     def _keep(self, group: _Group, connection: Connection) -> None:
-        # Anew each time: one that was made in a transaction that failed is not in the ledger.
+        # Read again each time: a secret that was made in a failed transaction is not in the ledger.
         self._secret = secret_of(connection)
         namespace = self._ledger.namespace
         moment: float = connection.execute(sa.select(Now())).scalar_one()
@@ -244,7 +244,7 @@ class RowWriter:
         keys_of = [(self._claim_of(call).keys, state) for call, state in delivered]
         keys = {key for keys, _ in keys_of for key in keys}
         as_sent = {key for keys, state in keys_of if state is not RowOutcome.CHANGED for key in keys}
-        # Looked for first: nearly always there are none, and a transaction that writes holds up the runs that deliver.
+        # Read first: nearly always there is nothing to discard, and a writing transaction delays the runs that deliver.
         with self._ledger.reading() as connection:
             self._secret = self._secret or known_secret(connection) or b""
             known_by = {self._session_key(call.record.CallProvider, call.record.CallSessionId) for call, _ in delivered}
@@ -268,13 +268,13 @@ class RowWriter:
         legible, content = traces or Traces({}, digest([str(row.row)], DIGEST_BYTES))
         key = key_of(namespace, self._key, legible) or keyed_digest(self._secret, namespace.encode() + content)
         provider, session_id, media_id = map(legible.get, ("CallProvider", "CallSessionId", "MediaId"))
-        # One of its values may be what the database cannot hold.
+        # If a row is unrecordable, one of these values may be the value that the database cannot hold.
         shown = outcome.code is not ReasonCode.UNRECORDABLE
         return key, DeadLetter(
             known_as=(provider, session_id) if shown and provider and session_id else None,
             session_key=self._session_key(provider, session_id) if provider and session_id else None,
             call_session_id=session_id if shown and session_id and looks_like_id(session_id) else None,
-            # A number by its kind: partners have ids of seven digits.
+            # looks_like_id would refuse a number of seven digits, which a partner's id may be.
             media_id=media_id if shown and media_id and not looks_like_phone_number(media_id) else None,
             problems=_problems(row, outcome),
             reason=outcome.reason,
