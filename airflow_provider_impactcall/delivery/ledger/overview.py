@@ -1,4 +1,4 @@
-"""What the page in Airflow asks of a ledger: every question by its indexes, none of the ledger as a whole."""
+"""The page's queries about a ledger: each uses the ledger's indexes, and none reads the whole ledger."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 
 BREAKDOWN = ("delivered", "rejected", "unknown", "not_sent")
-"""The states that counts are broken down by; ``unknown`` has those that a person requeued as well."""
+"""The states that counts are broken down by; ``unknown`` includes the calls that a person requeued."""
 
 _SETTLED_UNDELIVERED = ("rejected", "unknown", "not_sent", "requeued")
 
@@ -91,7 +91,7 @@ class _Group:
 class Overview:
     """What people see of the calls of a ledger's namespace. Times are ISO 8601 in UTC, with a ``Z``.
 
-    Calls are counted by the state that they are in now and when they came into it.
+    Calls are counted by the state that they are in now, and by the time at which they came into it.
 
     :param ledger: prepared by the runs that deliver; nothing is written here
     """
@@ -106,7 +106,7 @@ class Overview:
     def states(self, period: Period) -> dict[str, int]:
         """How many calls came into each of the states.
 
-        Of a period that is too long to count them in, the delivered ones are those that its runs counted.
+        If the period is too long to count calls one by one, the delivered calls are those that its runs counted.
         """
         with self._ledger.reading() as connection:
             counts: Counter[str] = Counter()
@@ -121,9 +121,9 @@ class Overview:
         return {state: max(counts[state], 0) for state in STATES}
 
     def oldest_undelivered(self) -> dict[str, Any] | None:
-        """The call that has waited longest: not sent, of unknown fate, or in flight. Rejected ones wait for nothing.
+        """The call that has waited longest: not sent, of unknown fate, or in flight. Rejected calls do not wait.
 
-        :return: ``CallSessionId``, ``state``, ``reason``, ``EventDate`` and ``changed_at``; None if none waits
+        :return: ``CallSessionId``, ``state``, ``reason``, ``EventDate`` and ``changed_at``; None if no call waits
         """
         shown = (calls.c.CallSessionId, STATE.label("state"), calls.c.reason, calls.c.EventDate, calls.c.changed_at)
         found: list[Any] = []
@@ -146,13 +146,13 @@ class Overview:
         return self._of_any_time(CallState.REJECTED)
 
     def over_time(self, period: Period) -> dict[str, Any]:
-        """How many calls came into each of :data:`BREAKDOWN`, and how many rows that are ``invalid`` were read last, by
-        hour, day or month (UTC), zeros too.
+        """By hour, day or month (UTC), zeros too: how many calls came into each of :data:`BREAKDOWN`, and how many
+        ``invalid`` rows were read last.
 
-        Of a period that is too long to count them in, the delivered ones are those that its runs counted, at the time
-        that each run began.
+        If the period is too long to count calls one by one, the delivered calls are those that its runs counted, at the
+        time that each run began.
 
-        :return: ``step``, and ``steps``: each has ``at``, when it begins, and the counts
+        :return: ``step`` and ``steps``; each of the steps has ``at``, when it begins, and the counts
         """
         step, starts = steps_of(period)
         seconds = HOUR if step == "hour" else DAY
@@ -163,8 +163,7 @@ class Overview:
         counts = {start: Counter({INVALID: number}) for start, number in zip(starts, invalid, strict=True)}
         with self._ledger.reading() as connection:
             if period.countable:
-                # Each by itself: to put calls in order by the hour or day that they are in takes SQLite three times as
-                # long.
+                # One query per step: to group calls by hour or day takes SQLite three times as long.
                 for start, part in zip(starts, parts, strict=True):
                     counts[start]["delivered"] = self._count(connection, part)
             else:
@@ -181,23 +180,24 @@ class Overview:
         return {"step": step, "steps": steps}
 
     def partners(self, period: Period) -> list[dict[str, Any]]:
-        """How many calls of each partner (``MediaId``) came into each of :data:`BREAKDOWN`, and all its ``calls``, also
-        those in flight, and how many of its rows are ``invalid``; the 200 that have the most, in this order.
+        """By partner (``MediaId``): how many calls came into each of :data:`BREAKDOWN`; all ``calls``, including those
+        in flight; and how many rows are ``invalid``. The 200 partners that have the most, the most first.
 
         :raises InvalidOption: if the period is longer than :data:`.LONGEST_COUNT`
         """
         return self._by(calls.c.MediaId, period, self._rows.invalid_by_partner)
 
     def campaigns(self, period: Period) -> list[dict[str, Any]]:
-        """The same by ``CampaignId``, without rows: no campaign is known of one that is invalid."""
+        """The same by ``CampaignId``, without rows: the campaign of an invalid row is not known."""
         return self._by(calls.c.CampaignId, period)
 
     def reasons(self, state: str, period: Period) -> list[dict[str, Any]]:
-        """Why calls came into a state, the 100 codes and statuses that most have, in this order.
+        """Why calls came into a state: the 100 most frequent pairs of code and status, the most frequent first.
 
         :param state: ``rejected`` or ``unknown``
-        :return: ``reason_code``, ``status``, ``calls``, ``last_at``, when the last of them did, ``reasons``, the three
-            sentences that most of them have, each as ``reason`` and ``calls``, and ``reason``, the first of these
+        :return: ``reason_code``; ``status``; ``calls``; ``last_at``, when the last call came into the state;
+            ``reasons``, the three most frequent sentences, each as ``reason`` and ``calls``; and ``reason``, the first
+            of them
         """
         shown = (sa.func.count().label("calls"), sa.func.max(calls.c.changed_at).label("last_at"))
         of_period = (self._ours, *period.has(calls.c.changed_at), UNDELIVERED)
@@ -254,15 +254,15 @@ class Overview:
         period: Period | None,
         states: Sequence[str] = _SETTLED_UNDELIVERED,
     ) -> Counter[tuple[Any, str]]:
-        """How many calls are not delivered, by an expression and the state that they are in; the open ones too.
+        """How many calls are not delivered, by an expression and the state that they are in; open calls too.
 
         :param period: None for the whole ledger
-        :param states: which, beside the open ones
+        :param states: which to count, beside open calls
         """
         of_period = (self._ours, UNDELIVERED, *(() if period is None else period.has(calls.c.changed_at)))
         value = by.label("value")
         settled = sa.select(value, calls.c.state, sa.func.count()).where(*of_period, calls.c.state.in_(states))
-        # Beside their runs, only those that are open have to be looked at.
+        # Only open calls have to be joined with their runs.
         in_flight = sa.select(value, STATE.label("now"), sa.func.count()).select_from(WITH_RUNS)
         in_flight = in_flight.where(*of_period, calls.c.state == CallState.OPEN.value)
         counts: Counter[tuple[Any, str]] = Counter()

@@ -1,4 +1,4 @@
-"""Rows of a ledger in the order of a time of theirs, the newest first, some at a time."""
+"""Rows of a ledger by one of their times, the newest first, page by page."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MOMENT = "moment"
 def dated(
     connection: Connection, query: Any, moment: sa.Column[Any], key: sa.Column[Any], limit: int
 ) -> list[tuple[float, dict[str, Any]]]:
-    """The newest rows of a query by column, each with its time.
+    """The newest rows of a query, each by column and with its time.
 
-    :param query: that has ``key``, which tells rows of one time apart
+    :param query: selects ``key`` too, which puts rows of the same time in order
     """
     ordered = query.add_columns(moment.label(_MOMENT)).order_by(moment.desc(), key).limit(limit)
     rows = [dict(row) for row in connection.execute(ordered).mappings()]
@@ -29,10 +29,10 @@ def dated(
 def newest_first(
     ledger: Ledger, query: Any, moment: sa.Column[Any], key: sa.Column[Any], began: float, at_once: int
 ) -> Iterator[dict[str, Any]]:
-    """All rows of a query as they were at a time, in short transactions and little memory. One whose own time changes
-    meanwhile may be left out; none comes twice.
+    """All rows of a query as they were at a time, in short transactions and little memory. A row whose own time changes
+    meanwhile may be left out; no row comes twice.
 
-    :param query: that has ``key``, which tells rows of one time apart
+    :param query: selects ``key`` too, which puts rows of the same time in order
     :param began: the time, as :func:`now` tells it
     :param at_once: how many a transaction reads
     """

@@ -1,4 +1,4 @@
-"""Times that people ask about, and what they are counted by."""
+"""The periods that people ask about, and the steps that they are counted by."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from airflow_provider_impactcall.exceptions import InvalidOption
 
 LONGEST_COUNT = timedelta(days=31)
-"""The longest period in which the delivered calls are counted one by one. Of ten million in 18 months, it has half a
-million."""
+"""The longest period in which the delivered calls are counted one by one. With ten million calls in 18 months, it has
+half a million."""
 
 HOUR, DAY = 3600, 86_400
 
@@ -23,11 +23,11 @@ _LONGEST_BY_HOUR, _LONGEST_BY_DAY = timedelta(days=2), timedelta(days=92)
 
 @dataclass(frozen=True)
 class Period:
-    """A time, from its first moment to before its last.
+    """A period of time, with its first moment and without its last.
 
     :param since: with an offset from UTC
     :param until: the same, and later
-    :raises InvalidOption: if one has none, or the second is not later
+    :raises InvalidOption: if one has no offset, or ``until`` is not later
     """
 
     since: datetime
@@ -41,7 +41,7 @@ class Period:
 
     @property
     def countable(self) -> bool:
-        """Whether the delivered calls of it can be counted one by one while someone waits."""
+        """Whether the period's delivered calls can be counted one by one while someone waits."""
         return self.until - self.since <= LONGEST_COUNT
 
     def counted_one_by_one(self) -> Period:
@@ -55,12 +55,12 @@ class Period:
         return self
 
     def has(self, moment: sa.Column[Any]) -> tuple[ColumnElement[bool], ...]:
-        """What holds of a column's times that are in it."""
+        """The conditions that a column's time is in the period."""
         return (moment >= self.since.timestamp(), moment < self.until.timestamp())
 
 
 def steps_of(period: Period) -> tuple[str, list[datetime]]:
-    """What a period is counted by, and when each of these begins."""
+    """The step that a period is counted by (``hour``, ``day`` or ``month``), and when each step begins."""
     length = period.until - period.since
     step = "hour" if length <= _LONGEST_BY_HOUR else "day" if length <= _LONGEST_BY_DAY else "month"
     starts = [start_of(step, period.since)]
@@ -70,7 +70,7 @@ def steps_of(period: Period) -> tuple[str, list[datetime]]:
 
 
 def start_of(step: str, moment: datetime) -> datetime:
-    """When the step that a time is in begins."""
+    """When the step begins that a time is in."""
     moment = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     if step == "hour":
         return moment
@@ -80,7 +80,7 @@ def start_of(step: str, moment: datetime) -> datetime:
 _NEXT: Mapping[str, Callable[[datetime], datetime]] = {
     "hour": lambda start: start + timedelta(hours=1),
     "day": lambda start: start + timedelta(days=1),
-    # 32 days later it is another month, whatever the month.
+    # 32 days after the first day of any month, it is the next month.
     "month": lambda start: start_of("month", start + timedelta(days=32)),
 }
 
@@ -98,7 +98,7 @@ def moment_of(seconds: float) -> datetime:
 
 
 def zulu(moment: datetime) -> str:
-    """A time as the page has it: ISO 8601 in UTC, with a ``Z``."""
-    # Milliseconds only where there are any: a step begins at a whole hour.
+    """A time as the page shows it: ISO 8601 in UTC, with a ``Z``."""
+    # Milliseconds only if there are any: a step begins at a whole hour.
     spec = "milliseconds" if moment.microsecond else "seconds"
     return moment.astimezone(UTC).isoformat(timespec=spec).replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What people ask of the calls of a ledger."""
+"""People's queries about the calls of a ledger."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from airflow_provider_impactcall.delivery.outcome import CallState
 
 
 class _Part(NamedTuple):
-    """Calls that are looked for in one way.
+    """Calls that one query finds.
 
     :param source: their tables
-    :param moment: which they come in the order of, by an index
-    :param key: by which they are walked through
-    :param conditions: what holds of them
-    :param found_by: what holds of them as well, and an index begins with: for a query without keys. SQLite, which has
-        no statistics, would take it for rarer than keys
+    :param moment: the time by which they are ordered; an index has them in this order
+    :param key: the column by which they are walked through
+    :param conditions: what selects them
+    :param found_by: a further condition, on the first column of an index: only for a query without keys. SQLite has no
+        statistics, and would use this index rather than the one of the keys
     """
 
     source: FromClause
@@ -61,7 +61,7 @@ class _Part(NamedTuple):
 
 
 class CallQueries:
-    """The calls of a ledger's namespace, as people see them. Of a selection's states it knows those of calls, and
+    """The calls of a ledger's namespace, as people see them. A selection's states may be states of calls, and
     ``changed``; :class:`.Listing` has dead letters as well.
 
     :param batch_sizes: how much is read at once
@@ -72,13 +72,13 @@ class CallQueries:
         self._sizes = batch_sizes
 
     def latest(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
-        """The calls that changed last, by column; times are ISO 8601 in UTC. Of ``changed``, those that came again
-        last.
+        """The calls that changed last, each by column; times are ISO 8601 in UTC. For ``changed``: the calls that came
+        again last.
         """
         return [row for _, row in self.latest_dated(selection, limit)]
 
     def latest_dated(self, selection: Selection, limit: int) -> list[tuple[float, dict[str, Any]]]:
-        """As :meth:`latest`, each with the time that it comes by, in seconds since 1970."""
+        """As :meth:`latest`, each with the time by which it is ordered, in seconds since 1970."""
         found: list[tuple[float, dict[str, Any]]] = []
         with self._ledger.reading() as connection:
             for part in self._parts(selection, by_state=True):
@@ -87,7 +87,7 @@ class CallQueries:
         return [(moment, readable(row)) for moment, row in found[:limit]]
 
     def each(self, selection: Selection) -> Iterator[dict[str, Any]]:
-        """All the calls, each once, in no order that means anything, in short transactions and little memory."""
+        """All the calls, each once, in no particular order, in short transactions and little memory."""
         for part in self._parts(selection):
             for of_keys in self._pages(part):
                 with self._ledger.reading() as connection:
@@ -95,8 +95,8 @@ class CallQueries:
                 yield from page
 
     def newest(self, selection: Selection) -> Iterator[dict[str, Any]]:
-        """All the calls as they were when this began, those of one state after those of another and each the newest
-        first, in short transactions and little memory. One that changes meanwhile may be left out; none comes twice.
+        """All the calls as they were when this began: state by state, in each state the newest first, in short
+        transactions and little memory. A call that changes meanwhile may be left out; no call comes twice.
         """
         began = now(self._ledger)
         for part in self._parts(selection, by_state=True):
@@ -104,7 +104,7 @@ class CallQueries:
             yield from map(readable, rows)
 
     def count(self, selection: Selection) -> Counter[str]:
-        """How many calls, by state; and of those that are ``changed``, if these are asked for, which are delivered
+        """How many calls, by state. If ``changed`` is selected, it has a count of its own: these calls are delivered,
         too.
         """
         counts: Counter[str] = Counter()
@@ -116,7 +116,7 @@ class CallQueries:
         return counts
 
     def total(self, selection: Selection) -> int:
-        """How many calls, each once."""
+        """How many calls; a call in two of the counts is counted once."""
         counts = self.count(selection)
         if CHANGED in selection.states and CallState.DELIVERED in selection.states:
             found_by = self._found_by(selection)
@@ -129,7 +129,7 @@ class CallQueries:
         """Statements that count calls by state."""
         if not selection.states or selection.call_states:
             ours = calls.c.namespace == self._ledger.namespace
-            # An index tells of nearly all; beside their runs, only those that are open have to be looked at.
+            # An index alone counts nearly all calls; only open calls have to be joined with their runs.
             settled = sa.select(calls.c.state, sa.func.count()).where(ours, *selection.conditions(settled=True))
             yield settled.group_by(calls.c.state)
             rest = sa.select(STATE, sa.func.count()).select_from(WITH_RUNS).where(*self.conditions(selection))
@@ -139,7 +139,7 @@ class CallQueries:
             yield marked.where(*selection.of_marks(self._ledger.namespace), *self._found_by(selection))
 
     def history(self, selection: Selection) -> list[dict[str, Any]]:
-        """All that happened to the calls, in its order: each intent, outcome and change, with who and why."""
+        """The history of the calls, in order: each intent, outcome and change, with who and why."""
         shown = [HISTORY.c[name] for name in ("at", "state", "reason_code", "status", "reason", "actor")]
         query = sa.select(*shown, HISTORY.c.fence.label("attempt"), HISTORY.c.run_id, HISTORY.c.key)
         query = query.order_by(HISTORY.c.key, HISTORY.c.event_id)
@@ -149,7 +149,7 @@ class CallQueries:
                 with self._ledger.reading() as connection:
                     known = part.some(of_keys).with_only_columns(calls.c.key, calls.c.CallSessionId)
                     session_ids = dict(connection.execute(known.order_by(calls.c.key)).all())
-                    # Of these keys, not of the calls: for those, SQLite would first gather the history of all.
+                    # By keys, not by a join with calls: for a join, SQLite would first gather the history of all calls.
                     for keys in in_parts(list(session_ids)):
                         rows = connection.execute(query.where(HISTORY.c.key.in_(keys))).mappings()
                         found += ({"CallSessionId": session_ids[row["key"]], **readable(row)} for row in rows)
@@ -158,8 +158,8 @@ class CallQueries:
     def possibly_arrived(self, campaign_id: str, first_day: date, last_day: date) -> Iterator[tuple[str, str, str]]:
         """Key, ActionTrackerId and EventDate of a campaign's calls that impact.com has, or may have.
 
-        :param first_day: of EventDate as it was sent, at whatever offset
-        :param last_day: the same
+        :param first_day: of EventDate as it was sent, whatever its offset from UTC
+        :param last_day: the same, included
         """
         states = [state.value for state in (CallState.DELIVERED, *IN_DOUBT, CallState.OPEN)]
         of_days = (
@@ -177,8 +177,8 @@ class CallQueries:
     def _parts(self, selection: Selection, *, by_state: bool = False) -> Iterator[_Part]:
         """The calls of a selection, each in one part.
 
-        :param by_state: one state at a time: an index has the last of each at hand, and the last of several only once
-            all are sorted
+        :param by_state: one part per state: an index yields the newest calls of one state at once; the newest of
+            several states would be known only after sorting all their calls
         """
         if not selection.states or selection.call_states:
             of_calls = self.conditions(selection)
@@ -190,20 +190,20 @@ class CallQueries:
             yield _Part(MARKED, changed_calls.c.last_at, changed_calls.c.key, of_marks, found_by)
 
     def _found_by(self, selection: Selection) -> list[ColumnElement[bool]]:
-        """What an index finds marks by; not if another finds their calls by their ids."""
+        """The condition by which an index finds marks; none if another index finds their calls by id."""
         return [] if selection.call_session_ids else [changed_calls.c.namespace == self._ledger.namespace]
 
     def _of_marks(self, selection: Selection) -> Iterator[ColumnElement[bool]]:
-        """What holds of the calls that only ``changed`` selects."""
+        """The conditions for the calls that only ``changed`` selects."""
         yield from selection.of_marks(self._ledger.namespace)
         if CallState.DELIVERED in selection.states:
             yield sa.not_(sa.and_(sa.true(), *selection.period_of(calls.c.changed_at)))
 
     def _pages(self, part: _Part) -> Iterator[ColumnElement[bool]]:
-        """Conditions that hold of some of the calls each, and together of all.
+        """Conditions that each select some of the calls, and together all of them.
 
-        Few calls are looked up by their keys. Of many, the whole table is walked through: in an order that stays
-        the same when a call changes. An index that finds the calls does not have such an order.
+        Few calls are looked up by their keys. For many calls, the whole table is walked through by key: this order
+        stays the same when a call changes. An index that finds the calls does not have such an order.
         """
         with self._ledger.reading() as connection:
             few = part.all().with_only_columns(part.key).limit(self._sizes.keys + 1)
@@ -223,13 +223,13 @@ class CallQueries:
             last = until
 
     def conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
-        """What holds of the calls of the ledger's namespace that are selected by the states of calls."""
+        """The conditions for the calls of the ledger's namespace that a selection selects by states of calls."""
         return [calls.c.namespace == self._ledger.namespace, *selection.conditions()]
 
 
 def readable(row: Any) -> dict[str, Any]:
     """A row by column, with its times as ISO 8601 in UTC."""
-    # As str itself: SQLAlchemy's names of columns are a type of its own, which YAML's writers refuse.
+    # As plain str: SQLAlchemy's column names are a subclass of str, which YAML writers refuse.
     return {str(name): _utc(value) if name in MOMENTS and value is not None else value for name, value in row.items()}
 
 

@@ -1,4 +1,4 @@
-"""What people ask of the runs of a ledger."""
+"""People's queries about the runs of a ledger."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _AFTER_ITS_END, _AFTER_ITS_LEASE = timedelta(minutes=1), timedelta(days=1)
 
 @dataclass(frozen=True)
 class RunSelection:
-    """Which runs. Every condition that is given holds.
+    """Which runs: those for which every given condition holds.
 
-    :param namespace: of its calls
-    :param period: in which it began
+    :param namespace: of the run's calls
+    :param period: in which the run began
     :param run_ids: any of these; empty for all
-    :param source: the task that sent or corrected, as ``dag/task/run/try``, or the beginning of that, up to a ``/``
-    :param dag_run: a DAG's id, and the id of a run of it: all its tasks'
+    :param source: the task that sent or corrected, as ``dag/task/run/try``, or the beginning of this, up to a ``/``
+    :param dag_run: a DAG's id and the id of one of its DAG runs; selects the runs of all its tasks
     """
 
     namespace: str | None = None
@@ -42,7 +42,7 @@ class RunSelection:
     dag_run: tuple[str, str] | None = None
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
-        """What holds of the runs."""
+        """The conditions for the runs."""
         if self.namespace is not None:
             yield runs.c.namespace == self.namespace
         if self.period is not None:
@@ -56,7 +56,7 @@ class RunSelection:
             dag_id, run_id = self.dag_run
             of_run = []
             for who in (runs.c.source, runs.c.actor):
-                # Without the slash before the task, whose id may be another run's.
+                # The slash before the task is cut off: a task may have the id of another DAG run.
                 of_task = sa.func.substr(who, len(dag_id) + 2, type_=sa.String())
                 of_run.append(sa.and_(_begins(who, f"{dag_id}/"), of_task.contains(f"/{run_id}/", autoescape=True)))
             yield sa.or_(*of_run)
@@ -87,8 +87,8 @@ def namespaces_of_call(ledger: Ledger, call_session_id: str) -> set[str]:
 
 
 def of_one_run(ledger: Ledger, selection: Selection, run_id: str) -> tuple[str, Selection | None]:
-    """A selection of what a run changed last, within the time in which it can have: an index has the calls by when they
-    changed, and not by their run.
+    """A selection of what a run changed last, limited to the time in which the run can have changed it: an index has
+    the calls by that time, and not by their run.
 
     :param ledger: of any namespace
     :return: the run's namespace, and the selection, or None if the ledger does not have the run
@@ -101,7 +101,7 @@ def of_one_run(ledger: Ledger, selection: Selection, run_id: str) -> tuple[str, 
     namespace, started_at, ended_at, lease_until = row
     if ended_at is None and not lease_until:  # A person's change, under way.
         return namespace, replace(selection, run_id=run_id)
-    # A run that died may yet have been told of an answer, if only its lease was lost.
+    # A run that is taken for dead may only have lost its lease, and may still record an answer.
     last = moment_of(max(started_at, ended_at or 0.0, lease_until)) + (
         _AFTER_ITS_LEASE if ended_at is None else _AFTER_ITS_END
     )
@@ -126,8 +126,8 @@ def each_run(ledger: Ledger, selection: RunSelection, at_once: int = 1_000) -> I
     """All the runs, the one that began last first, with their counts by the names of :data:`ENDS`, in short
     transactions.
 
-    ``seconds`` is how long it took, None if it has not ended; ``alive`` whether it is under way. A delivery that is
-    neither has died; of a person's change nobody knows.
+    ``seconds`` is how long the run took, None if it has not ended; ``alive`` is whether it is under way. A delivery
+    without ``seconds`` that is not alive has died; for a person's change, this is not known.
 
     :param ledger: of any namespace
     :param at_once: how many a transaction reads
@@ -164,5 +164,5 @@ def _run(row: Any) -> dict[str, Any]:
 
 
 def _begins(column: sa.Column[Any], text: str) -> ColumnElement[bool]:
-    # Not LIKE, to which SQLite's letters are the same in both cases.
+    # Not LIKE: on SQLite, LIKE ignores upper and lower case.
     return sa.func.substr(column, 1, len(text)) == text

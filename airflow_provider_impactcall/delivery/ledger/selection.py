@@ -1,4 +1,4 @@
-"""Which calls of a ledger, and what people see of each."""
+"""Selections of a ledger's calls, and the columns that people see."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ from airflow_provider_impactcall.delivery.outcome import ActionState, CallState,
 from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
 
 STATES = tuple(state.value for state in CallState)
-"""What the ledger can have a call in; a call that a dead run left open is ``unknown``."""
+"""The states of a call in the ledger. A call that a dead run left open is ``unknown``."""
 
 INVALID, CHANGED = "invalid", "changed"
 LISTED = (*STATES, INVALID, CHANGED)
-"""What can be asked for: the states of calls; ``invalid``, rows that were rejected here (dead letters); and
+"""The states that can be selected: the states of calls; ``invalid``, rows that were rejected here (dead letters); and
 ``changed``, delivered calls that came again with other content."""
 
 
 CLEARED, NOT_FOLLOWED = "cleared", "not_followed"
 ACTIONS = (*(state.value for state in ActionState), CLEARED, NOT_FOLLOWED)
-"""What delivered calls can be asked for by: what became of them at impact.com; ``cleared``, the approved ones that were
-released for payment; and ``not_followed``, those that nobody has looked for among its actions."""
+"""What delivered calls can be selected by: what became of them at impact.com; ``cleared``, approved and released for
+payment; and ``not_followed``, not looked for among impact.com's actions yet."""
 
 
 _LEFT_OPEN = sa.and_(calls.c.state == CallState.OPEN.value, sa.not_(ALIVE))
 STATE = sa.case((_LEFT_OPEN, CallState.UNKNOWN.value), else_=calls.c.state)
-"""The state of calls that are joined with their runs; what :data:`STATES` says of an open one."""
+"""The state of calls that are joined with their runs; one of :data:`STATES`."""
 REASON_CODE = sa.case((_LEFT_OPEN, ReasonCode.RUN_DIED.value), else_=calls.c.reason_code)
-"""Why they are in it, likewise."""
+"""The reason code of that state, likewise."""
 
 _MARK = sa.and_(
     changed_calls.c.key == calls.c.key,
     calls.c.state == CallState.DELIVERED.value,
-    # A run may note it after a person has accepted the same content.
+    # A run may write the mark after a person has accepted the same content.
     changed_calls.c.fingerprint != calls.c.fingerprint,
 )
 WITH_MARKS = WITH_RUNS.outerjoin(changed_calls, _MARK)
 """Calls with their runs, and with their marks *changed*."""
 MARKED = changed_calls.join(calls, _MARK).outerjoin(runs, runs.c.run_id == calls.c.run_id)
-"""Only those that have a mark."""
+"""Calls with their runs; only those that have a mark."""
 
 
 SHOWN = (
@@ -77,7 +77,7 @@ SHOWN = (
     changed_calls.c.last_at.label("came_again_at"),
     changed_calls.c.times.label("came_again_times"),
 )
-"""Of :data:`WITH_MARKS` or :data:`MARKED`."""
+"""What people see of a call; selected from :data:`WITH_MARKS` or :data:`MARKED`."""
 
 
 MOMENTS = (
@@ -87,7 +87,7 @@ MOMENTS = (
 """The columns that are times."""
 
 
-# As str itself: SQLAlchemy's names of columns are a type of its own, which YAML's writers refuse.
+# As plain str: SQLAlchemy's column names are a subclass of str, which YAML writers refuse.
 CALL_COLUMNS = tuple(str(column.name) for column in SHOWN)
 """The columns of a call, as they are listed and exported."""
 
@@ -96,18 +96,18 @@ _OF_DELIVERED = (
     *(ReasonCode.OK, ReasonCode.ADOPTED, ReasonCode.RESOLVED, ReasonCode.RECONCILED),
     ReasonCode.NOT_KEPT,
 )
-"""The codes that delivered calls can have. An index has the others, which are few."""
+"""The codes that delivered calls can have. Calls with other codes are few, and an index has them."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which calls and dead letters. Every condition that is given holds; a dead letter has no ``status``, no campaign
-    and no action.
+    """Which calls and dead letters: those for which every given condition holds. A dead letter has no ``status``, no
+    campaign and no action.
 
     :param states: any of :data:`LISTED`; empty for all
     :param reason: a part of the reason, in any case
-    :param run_id: the run that changed it last; of a dead letter, that read it last
-    :param since: changed at this time or later; of ``changed``, came again then; of a dead letter, was read last then
+    :param run_id: the run that changed the call last, or that read the dead letter last
+    :param since: changed at this time or later; for ``changed``, came again then; for a dead letter, was read last then
     :param until: the same, before this time
     :param call_session_ids: any of these; empty for all
     :param media_ids: any of these partners; empty for all
@@ -115,7 +115,7 @@ class Selection:
     :param reason_code: a :class:`.ReasonCode`, or the :class:`.ProblemCode` of a dead letter's first problem
     :param status: the HTTP status of the answer that decided it; 0 if no answer did
     :param actions: what became of a delivered call at impact.com, any of :data:`ACTIONS`; empty for all calls
-    :raises InvalidOption: for a state, an action or a code that there is not, or a time without an offset from UTC
+    :raises InvalidOption: for an unknown state, action or code, a wrong status, or a time without an offset from UTC
     """
 
     states: Collection[str] = ()
@@ -150,19 +150,19 @@ class Selection:
 
     @property
     def call_states(self) -> tuple[str, ...]:
-        """Those of the states that are of calls."""
+        """The selected states that are states of calls."""
         return tuple(state for state in self.states if state in STATES)
 
     def includes(self, listed: str) -> bool:
-        """Whether it selects any that are listed so, as far as states go."""
+        """Whether this state is selected; a selection without states selects all."""
         return not self.states or listed in self.states
 
     def limited_to(self, allowed: Collection[str], usual: Collection[str], what: str = "be changed so") -> Selection:
-        """The same for something that can be done in some states alone.
+        """The same selection, for a correction that is possible only in some states.
 
-        :param allowed: the states that it can be done in
-        :param usual: those that are meant if the selection names none
-        :param what: is done, for the error
+        :param allowed: the states in which it is possible
+        :param usual: the states to select if the selection names none
+        :param what: the correction, for the error: ``be requeued``
         :raises InvalidOption: if the selection names another state
         """
         strange = sorted(set(self.states) - set(allowed))
@@ -172,14 +172,14 @@ class Selection:
 
     @property
     def stored_states(self) -> set[str]:
-        """The states that the ledger may hold such calls in; none for all."""
+        """The states in which the ledger may store such calls; empty for all."""
         states = set(self.call_states)
         return {*states, CallState.OPEN.value} if CallState.UNKNOWN in states else states
 
     def conditions(self, *, settled: bool = False) -> Iterator[ColumnElement[bool]]:
-        """What holds of the calls, joined with their runs; what ``changed`` selects is said by :meth:`of_marks`.
+        """The conditions for the calls, joined with their runs. :meth:`of_marks` has the conditions for ``changed``.
 
-        :param settled: only of calls that are not open, which need no run beside them
+        :param settled: only for calls that are not open: these need not be joined with their runs
         """
         if settled:
             yield calls.c.state != CallState.OPEN.value
@@ -188,7 +188,7 @@ class Selection:
         elif self.states:
             if not settled:
                 yield STATE.in_(self.call_states)
-            # What it means for the column itself, which indexes are of.
+            # The same for the stored column, which is in the indexes.
             yield calls.c.state.in_(sorted(self.stored_states))
             if CallState.DELIVERED not in self.states:
                 yield UNDELIVERED
@@ -222,22 +222,22 @@ class Selection:
             yield calls.c.CampaignId.in_(tuple(self.campaign_ids))
 
     def of_marks(self, namespace: str) -> Iterator[ColumnElement[bool]]:
-        """What holds of the calls with a mark that ``changed`` selects, beside those that other states select."""
+        """The conditions for the marked calls that ``changed`` selects, beside the calls that other states select."""
         of_calls = replace(self, states=(CallState.DELIVERED,), since=None, until=None)
         yield calls.c.namespace == namespace
         yield from of_calls.conditions(settled=True)
         yield from self.period_of(changed_calls.c.last_at)
 
     def run_of(self, run_id: ColumnElement[Any], moment: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
-        """What holds of a run and a time that are the given one's."""
+        """The conditions that a row's run is the selected one, given the columns of its run and its time."""
         if self.run_id is not None:
             yield run_id == self.run_id
-            # No run has changed a call before it began; when its last answer came, nothing says as surely.
+            # A run cannot have changed a call before the run began. There is no bound as certain for its last answer.
             began = sa.select(runs.c.started_at).where(runs.c.run_id == self.run_id).scalar_subquery()
             yield moment >= sa.func.coalesce(began, 0.0)
 
     def period_of(self, moment: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
-        """What holds of a time that is between those that are given."""
+        """The conditions that a time is in the selected period."""
         if self.since is not None:
             yield moment >= self.since.timestamp()
         if self.until is not None:
@@ -245,7 +245,7 @@ class Selection:
 
 
 def _became(action: str) -> ColumnElement[bool]:
-    """What holds of the calls that this became of."""
+    """The condition for the calls that became this at impact.com."""
     row = sa.select(call_actions.c.key).where(call_actions.c.key == calls.c.key)
     if action == NOT_FOLLOWED:
         return sa.not_(row.exists())

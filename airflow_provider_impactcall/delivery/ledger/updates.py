@@ -1,4 +1,4 @@
-"""What became of calls since a moment, the oldest first: for who keeps a copy of the ledger's calls up to date."""
+"""The calls that were updated since a moment, the oldest update first: to keep a copy of the ledger's calls current."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import CallState
 
 _DIED = sa.and_(calls.c.state == CallState.OPEN.value, sa.not_(ALIVE))
-# A run that ends gives its lease up; one that dies lets it run out.
+# A run that ends gives its lease up; a run that dies lets it run out.
 _DIED_AT = sa.case(
     (runs.c.lease_until > 0.0, runs.c.lease_until), else_=sa.func.coalesce(runs.c.ended_at, calls.c.changed_at)
 )
@@ -37,10 +37,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class _Cause:
-    """A way in which a call's row comes to say something else. An index has the rows of each in its order.
+    """A cause for which a call's row is updated. For each cause, an index has the rows in order of time.
 
     :param at: when it happened
-    :param holds: of the calls that it happened to last
+    :param holds: the conditions for calls whose last update had this cause
     """
 
     at: ColumnElement[Any]
@@ -51,17 +51,17 @@ class _Cause:
 _CAUSES = (
     _Cause(calls.c.changed_at, WITH_MARKS, (calls.c.changed_at == _UPDATED_AT,)),
     _Cause(changed_calls.c.last_at, MARKED, (changed_calls.c.namespace == calls.c.namespace, _MARKED_SINCE)),
-    # Few, and said so that the index of calls that are not delivered has them.
+    # UNDELIVERED, so that the small index of undelivered calls is used.
     _Cause(_DIED_AT, WITH_MARKS, (UNDELIVERED, _DIED_SINCE)),
 )
 
 
 class CallUpdates:
-    """The calls of a ledger's namespace, each with when its row last came to say something else (``updated_at``).
+    """The calls of a ledger's namespace, each with the time of its last update (``updated_at``).
 
-    That is when the call changed; when it last came again with other content, if it is marked *changed*; or when the
-    run died that had it open. All moments are seconds since 1970, by the database's clock. Beside ``updated_at`` and
-    ``namespace`` a call has ``came_again_at`` and ``came_again_times``, which are None unless it is marked.
+    A call is updated when it changes; when it comes again with other content and is marked *changed*; and when the run
+    that has it open dies. All moments are seconds since 1970, by the database's clock. Beside ``updated_at`` and
+    ``namespace``, a call has ``came_again_at`` and ``came_again_times``, which are None unless it is marked.
 
     :param batch_sizes: how much is read at once
     """
@@ -72,22 +72,22 @@ class CallUpdates:
 
     @property
     def margin(self) -> float:
-        """For how many seconds after its moment a change may still become visible.
+        """How many seconds after its moment a change may still become visible.
 
-        A moment is taken within the transaction that writes it, which others see when it is committed. A run whose
-        transaction takes longer than the lease has lost it, and one whose database fails for longer than its patience
-        is over: nothing is committed later than both of them.
+        A moment is taken within the transaction that writes it; others see the change only after the commit. A run
+        whose transaction takes longer than the lease has lost the lease. A run whose database fails for longer than its
+        patience has ended. So nothing is committed later than lease and patience together.
         """
         return self._ledger.timings.lease + self._ledger.timings.patience
 
     def oldest_first(self, since: float, until: float) -> Iterator[dict[str, Any]]:
-        """The calls that were updated in a time, in the order of that, in short transactions and little memory.
+        """The calls that were updated in a period, the oldest update first, in short transactions and little memory.
 
-        A call that is updated meanwhile may come twice, the later state after the earlier one, or is left to who asks
-        for the time after.
+        A call that is updated meanwhile may come twice, the later state after the earlier one, or only in the next
+        period.
 
-        :param since: the first moment of it
-        :param until: the first moment after it
+        :param since: the first moment of the period
+        :param until: the first moment after the period
         """
         return merge(
             *(self._of_cause(cause, since, until) for cause in _CAUSES),
@@ -117,5 +117,5 @@ class CallUpdates:
 
 
 def _plain(row: Any) -> dict[str, Any]:
-    # As str itself: SQLAlchemy's names of columns are a type of its own.
+    # As plain str: SQLAlchemy's column names are a subclass of str.
     return {str(name): value for name, value in row.items()}
