@@ -1,4 +1,4 @@
-"""What people do with calls and dead letters after the fact: requeue, resolve, accept, dismiss, adopt; always with
+"""People's corrections of calls and dead letters after the fact: requeue, resolve, accept, dismiss, adopt; always with
 who and why.
 """
 
@@ -50,7 +50,7 @@ _CODES = {
 }
 
 
-# Nothing else of the call: its history is told by its other columns.
+# Only the fingerprint: the call's other columns tell its history.
 _ACCEPT = sa.update(calls).where(calls.c.key == sa.bindparam("of_key")).values(fingerprint=sa.bindparam("came"))
 
 _Change = Callable[[Edit, str, Sequence[str], Connection], Counter[str]]
@@ -60,7 +60,7 @@ class Corrections:
     """What people may change of the calls and the dead letters of a ledger's namespace.
 
     Every change is a run of its own in the ledger, with who and why. Calls that a live run has in flight are left
-    alone. Where ``at_most`` is given and more are selected, nothing is changed.
+    alone. If more than ``at_most`` are selected, nothing is changed.
 
     :param batch_sizes: how much is read at once
     """
@@ -71,8 +71,8 @@ class Corrections:
         self._letters = LetterQueries(ledger, batch_sizes)
 
     def requeue(self, selection: Selection, author: Author, *, at_most: int | None = None) -> int:
-        """Have the next run that reads these calls send them: rejected ones anew, and unknown ones although they may
-        have been processed and may arrive twice.
+        """Have the next run that reads these calls send them: rejected calls again; and unknown calls too, although
+        they may have been processed, and may arrive twice.
 
         :param at_most: how many may be selected
         :return: how many
@@ -83,10 +83,11 @@ class Corrections:
         return self._amend("requeue", Cause.REQUEUE, selection.states or allowed, keys, author)
 
     def resolve(self, selection: Selection, author: Author, *, delivered: bool, at_most: int | None = None) -> int:
-        """Record what someone learnt from impact.com of calls of unknown fate.
+        """Record what someone learnt from impact.com about calls of unknown fate.
 
-        :param delivered: impact.com has them. If not, the next run that reads them sends them. A delivery that a person
-            recorded can be taken back by selecting the state ``delivered``; one that an answer proved cannot
+        :param delivered: whether impact.com has them. If not, the next run that reads them sends them. A delivery that
+            a person recorded can be taken back by selecting the state ``delivered``; a delivery that an answer proved
+            cannot
         :param at_most: how many may be selected
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be resolved so, or selects more than
@@ -98,8 +99,8 @@ class Corrections:
         return self._amend("resolve", cause, selection.states or IN_DOUBT, keys, author)
 
     def accept(self, selection: Selection, author: Author, *, at_most: int | None = None) -> int:
-        """Take the mark off calls that came again with other content: what came last is what they are taken to be from
-        now on, and they are marked again only if they come with yet other content. impact.com is told nothing.
+        """Take the mark off calls that came again with other content. The content that came last is the known one from
+        now on: a call is marked again only if it comes with yet other content. Nothing is sent to impact.com.
 
         :param at_most: how many may be selected
         :return: how many
@@ -109,7 +110,7 @@ class Corrections:
         return self._in_pages("accept", keys, author, _accept_page)
 
     def dismiss(self, selection: Selection, author: Author, *, at_most: int | None = None) -> int:
-        """Have dead letters not listed any more, until the problems of their rows change.
+        """Take dead letters off the list, until the problems of their rows change.
 
         :param at_most: how many may be selected
         :return: how many
@@ -122,15 +123,15 @@ class Corrections:
     def prove(self, keys: Iterable[str], author: Author) -> int:
         """Record that calls of unknown fate were found at impact.com.
 
-        :return: how many; what is not of unknown fate any more is left alone
+        :return: how many; calls that are no longer of unknown fate are left alone
         """
         return self._amend("reconcile", Cause.RECONCILE, IN_DOUBT, iter(keys), author)
 
     def adopt(self, claims: Iterable[Claim], author: Author) -> Counter[str]:
         """Record calls as delivered that were sent by other means than this ledger.
 
-        :return: how many were adopted, by what they were: ``new``, or a state; ``delivered`` and ``open`` ones were
-            left alone, and the ledger cannot hold those that are ``unrecordable``
+        :return: how many calls were read, by what they were before: ``new``, or a state. All are adopted but these:
+            ``delivered`` and ``open`` calls are left alone, and the ledger cannot hold ``unrecordable`` calls
         """
         found: Counter[str] = Counter()
         ends: Counter[str] = Counter()
@@ -148,18 +149,18 @@ class Corrections:
         return found
 
     def _keys(self, selection: Selection, usual: Sequence[str], allowed: Sequence[str], what: str) -> Iterator[str]:
-        """The keys of a selection, which means the usual states if it names none."""
+        """The keys of the selected calls; a selection without states selects the usual states."""
         return (row["key"] for row in self._queries.each(selection.limited_to(allowed, usual, what)))
 
     def _amend(self, kind: str, cause: Cause, states: Collection[str], keys: Iterator[str], author: Author) -> int:
-        """Bring calls into the state that follows theirs; those that are in another state by now are left alone.
+        """Bring calls into the state that follows theirs; calls that are in another state by now are left alone.
 
-        :param states: that the calls were selected in
+        :param states: in which the calls were selected
         """
         return self._in_pages(kind, keys, author, partial(_amend_page, kind, cause, states))
 
     def _in_pages(self, kind: str, keys: Iterator[str], author: Author, change: _Change) -> int:
-        """Change what has these keys, some at a time, in a run of its own."""
+        """Change the calls or dead letters with these keys, page by page, in a run of its own."""
         ends: Counter[str] = Counter()
         edit = Edit(self._ledger, author)
         with edit.run(kind, ends) as run_id:
@@ -169,15 +170,15 @@ class Corrections:
 
 
 def _bounded(keys: Iterator[str], at_most: int | None) -> Iterator[str]:
-    """The same keys, once it is known that there are not too many.
+    """The same keys, if they are not too many.
 
-    :raises InvalidOption: if there are
+    :raises InvalidOption: if they are more than ``at_most``
     """
     if at_most is None:
         return keys
     if at_most < 0:
         raise InvalidOption("at_most must be 0 or more")
-    # These very keys: what is selected a moment later may be more.
+    # Keep these keys: a second query, a moment later, may select more.
     few = list(islice(keys, at_most + 1))
     if len(few) > at_most:
         raise InvalidOption(f"at_most is {at_most}, and more are selected: nothing was changed")
@@ -236,7 +237,7 @@ def _accept_page(edit: Edit, run_id: str, page: Sequence[str], connection: Conne
 def _dismiss_page(
     selection: Selection, edit: Edit, run_id: str, page: Sequence[str], connection: Connection
 ) -> Counter[str]:
-    # As they are now: one that was read again may have other problems.
+    # Selected again: a row that was read meanwhile may have other problems.
     selected = (dead_letters.c.key.in_(page), *letter_conditions(selection))
     letters = sa.select(dead_letters.c.key).where(*selected).order_by(dead_letters.c.key)
     keys = list(connection.execute(letters.with_for_update()).scalars())
@@ -250,7 +251,7 @@ def _take_marks_off(connection: Connection, keys: Sequence[str]) -> None:
 
 
 def _adopt(edit: Edit, run_id: str, page: Mapping[str, Claim]) -> Counter[str]:
-    """Adopt calls; those with a value that the ledger cannot hold cost the others nothing."""
+    """Adopt calls; a call with a value that the ledger cannot hold does not keep the others from being adopted."""
     try:
         return edit.repeatedly(partial(_adopt_page, edit, run_id, page))
     except Unrecordable:
@@ -316,7 +317,7 @@ def _reason(kind: str, author: Author) -> str:
 
 
 def _proven_by_answers(connection: Connection, keys: Sequence[str], entries: Mapping[str, Entry]) -> set[str]:
-    """Those of the calls that impact.com itself answered OK to."""
+    """The keys of the calls to which impact.com itself answered OK."""
     answered = (events.c.key.in_(keys), events.c.state == CallState.DELIVERED.value, events.c.actor.is_(None))
     answered_keys = connection.execute(sa.select(events.c.key).where(*answered)).scalars()
     return {*answered_keys, *(key for key, entry in entries.items() if entry.first_answer)}

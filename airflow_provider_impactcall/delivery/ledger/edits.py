@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 class Author:
     """Who changes the ledger, and why; both are kept.
 
-    :param source: the task that does it for them, as a delivery's run has it; None if there is no task
+    :param source: the task that does it for the actor, written as a delivery's source; None if there is no task
     :raises InvalidOption: if ``actor`` or ``why`` is blank or too long
     """
 
@@ -63,9 +63,9 @@ class Edit:
     def run(self, kind: str, ends: Mapping[str, int]) -> Iterator[str]:
         """A run that is not a delivery.
 
-        :param ends: how many calls ended in which state, once the context ends; and how many dead letters, as
-            ``invalid``
-        :raises Unrecordable: if the ledger cannot hold who, why or the task
+        :param ends: how many calls ended in each state, and how many dead letters as ``invalid``; read when the context
+            ends
+        :raises Unrecordable: if the ledger cannot hold ``actor``, ``why`` or ``source`` of the author
         """
         run_id = uuid.uuid4().hex
         with values_told_of(), self._ledger.writing() as connection:
@@ -87,15 +87,15 @@ class Edit:
         finally:
             counts = {f"{end}_rows": ends.get(end, 0) for end in ENDS}
             counts["unknown_rows"] += ends.get(CallState.REQUEUED, 0)
-            # As a delivery counts them.
+            # A delivery counts invalid rows as rejected, too.
             counts["rejected_rows"] += ends.get(INVALID, 0)
             with self._ledger.writing() as connection:
                 connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
 
     def repeatedly(self, act: Callable[[Connection], _T]) -> _T:
-        """Do it in a transaction; again, if that collided with those of live runs.
+        """Do it in a transaction; repeat it if it collides with a live run's transaction.
 
-        :raises Unrecordable: at once, if the ledger cannot hold a value
+        :raises Unrecordable: without another attempt, if the ledger cannot hold a value
         """
 
         def told_of(connection: Connection) -> _T:
@@ -105,6 +105,6 @@ class Edit:
         return repeatedly(self._ledger.engine, told_of, self._ledger.timings.turn)
 
     def changes(self, connection: Connection, run_id: str) -> Changes:
-        """What one of its transactions does to the calls."""
+        """Collects what one transaction of this edit does to the calls."""
         moment = connection.execute(sa.select(Now())).scalar_one()
         return Changes(run_id, self._ledger.namespace, moment, self.author.actor)

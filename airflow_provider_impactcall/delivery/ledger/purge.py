@@ -1,4 +1,4 @@
-"""Old calls and dead letters are forgotten, with all that tells of them."""
+"""Forgets old calls and dead letters, with all that the ledger has of them."""
 
 from __future__ import annotations
 
@@ -46,14 +46,15 @@ def purgeable(ledger: Ledger, before: datetime) -> Counter[str]:
 
 
 def purge(ledger: Ledger, before: datetime, author: Author, batch_sizes: BatchSizes = BATCH_SIZES) -> Counter[str]:
-    """Forget calls that were settled before a time, with their history, their marks and what became of them at
-    impact.com; dead letters that were read last before it, dismissed or not; and the runs that are left without any,
-    with what they counted.
+    """Forget calls that were settled before a time, dead letters that were read last before it, and the runs that are
+    then left without any.
 
-    A delivered call that is forgotten and read again is sent again. Calls of unknown fate are never forgotten.
+    With a call, its history, its mark and what became of it at impact.com are forgotten; with a run, its counts. Dead
+    letters are forgotten even if nobody has dismissed them. A delivered call that is forgotten and read again is sent
+    again. Calls of unknown fate are never forgotten.
 
-    It is done in short transactions, between which live runs have their turn. What was forgotten before it is
-    stopped stays so, and is told as a note to what stopped it; beginning anew goes on from there.
+    The purge works in short transactions, and live runs can write between them. If the purge is stopped, all that was
+    forgotten by then stays forgotten, and the exception gets a note with the counts. The next purge goes on from there.
 
     :param before: with an offset from UTC
     :return: how many calls, by state; dead letters, as ``invalid``, if there were any; and ``runs``
@@ -106,7 +107,7 @@ def _purge_calls(keys: Sequence[str], before: datetime, connection: Connection) 
         calls.c.key.in_(keys),
         calls.c.state.in_(_PURGEABLE),
         calls.c.changed_at < before.timestamp(),
-        # A live run may have more to say of its calls.
+        # A live run may still change its calls.
         calls.c.run_id.notin_(sa.select(runs.c.run_id).where(runs.c.lease_until > Now())),
     )
     locking = sa.select(calls.c.key, calls.c.state).where(aged).order_by(calls.c.key).with_for_update()
@@ -122,7 +123,7 @@ def _aged_letters(ledger: Ledger, before: datetime) -> tuple[ColumnElement[bool]
 
 
 def _aged_keys(ledger: Ledger, before: datetime, batch_sizes: BatchSizes) -> Iterator[Sequence[str]]:
-    """The keys of dead letters that may be purged, the oldest first, some at a time; once those before are purged."""
+    """The keys of dead letters that may be purged, the oldest first, in pages: purge each before you take the next."""
     query = sa.select(dead_letters.c.key).where(*_aged_letters(ledger, before))
     query = query.order_by(dead_letters.c.last_at).limit(batch_sizes.purged)
     while True:
@@ -134,7 +135,7 @@ def _aged_keys(ledger: Ledger, before: datetime, batch_sizes: BatchSizes) -> Ite
 
 
 def _purge_letters(keys: Sequence[str], before: datetime, connection: Connection) -> Counter[str]:
-    # One may have been read again.
+    # A row may have been read again meanwhile.
     aged = (dead_letters.c.key.in_(keys), dead_letters.c.last_at < before.timestamp())
     locking = sa.select(dead_letters.c.key).where(*aged).order_by(dead_letters.c.key).with_for_update()
     locked = list(connection.execute(locking).scalars())
@@ -143,7 +144,7 @@ def _purge_letters(keys: Sequence[str], before: datetime, connection: Connection
 
 
 def _idle_runs(ledger: Ledger, before: datetime, this: str) -> Iterator[Sequence[str]]:
-    """The runs that no call, no event and no dead letter is of, some at a time. Reads all of these: nobody waits for
+    """The runs without a call, an event or a dead letter, some at a time. Reads all rows of these: nobody waits for
     that.
     """
     idle = sa.select(runs.c.run_id).where(

@@ -1,4 +1,4 @@
-"""What a person can do about calls that were not delivered, by why they were not. Pure."""
+"""Advice for a person about calls that were not delivered, by reason. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TOO_LONG = "The call is too long: shorten its texts in the mapping."
 _BY_STATUS = {
     400: "impact.com refuses the call as it is: mend what the reason names in the row or its mapping.",
     403: "impact.com refuses the account, campaign or partner of the call: have your CSM check their settings.",
-    409: "impact.com says that it conflicts with a call that it has: look for that one before you send this again.",
+    409: "impact.com says that the call conflicts with one that it has: look for that one before you send this again.",
     413: _TOO_LONG,
     414: "The URL is too long: set parameters_in to form in the connection.",
     422: "impact.com cannot process the call as it is: mend what the reason names in the row or its mapping.",
@@ -20,7 +20,7 @@ _BY_STATUS = {
 _REFUSED = "impact.com refuses the call: mend what the reason names in the row, the mapping or the account's settings."
 _THEN_REQUEUE = "Then requeue the calls, and run the task again."
 
-_NEXT_RUN = "The next run that reads the row delivers it, and it is gone from here."
+_NEXT_RUN = "The next run that reads the row delivers its call, and the row is no longer listed here."
 _MEND = "Mend what the reason names in the row or in the mapping."
 _OTHER_COLUMN = "Map the parameter to the column that holds it, or mend the value in the row."
 _BY_PROBLEM: dict[str, str] = {
@@ -68,13 +68,13 @@ _BY_CODE: dict[str, str] = {
     ReasonCode.NO_VERDICT: _NO_VERDICT,
 }
 _FIND_OUT = (
-    "Look for them among its actions first: impactcall reconcile, with the delivering task's query. For those that are "
-    "not there, ask your CSM with their list, and resolve what you are told."
+    "Look for them among its actions first: impactcall reconcile, with the query of the task that delivers. Send your "
+    "CSM the list of those that are not there, and record the answer with impactcall resolve."
 )
 
 
 def about_rejected(code: str, status: int | None) -> str:
-    """What to do about calls that were rejected for a reason, in sentences.
+    """Advice about calls that were rejected for a reason, in sentences.
 
     :param code: a :class:`.ReasonCode`
     :param status: the HTTP status of the answer, if there was one
@@ -84,12 +84,12 @@ def about_rejected(code: str, status: int | None) -> str:
 
 
 def about_unknown(code: str, status: int | None) -> str:
-    """The same of calls of unknown fate."""
+    """Advice about calls of unknown fate, in sentences."""
     return f"{_BY_CODE.get(code, _IN_DOUBT)} {_FIND_OUT}"
 
 
 def about_invalid(code: str) -> str:
-    """What to do about rows that were rejected here for a reason, in sentences.
+    """Advice about rows that were rejected here for a reason, in sentences.
 
     :param code: a :class:`.ProblemCode`, or one of a newer version
     """
@@ -97,7 +97,7 @@ def about_invalid(code: str) -> str:
 
 
 def about_changed() -> str:
-    """What to do about delivered calls that came again with other content."""
+    """Advice about delivered calls that came again with other content."""
     return _CHANGED
 
 
@@ -121,7 +121,7 @@ def resolve(command: Sequence[str], namespace: str, code: str, status: int | Non
 
 
 def dismiss(command: Sequence[str], namespace: str, code: str, period: Period) -> str:
-    """The command that hides these dead letters until their problems are others.
+    """The command that hides these dead letters until their problems change.
 
     :param command: how the commands are called here
     :param code: of the first problem of each
