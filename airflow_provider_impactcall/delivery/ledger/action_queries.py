@@ -1,4 +1,4 @@
-"""What people ask of the way from a delivered call to its payout."""
+"""People's queries about the way from a delivered call to its payout."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN = (
 )
 
 ACTION_COLUMNS = tuple(str(column.name) for column in _SHOWN)
-"""The columns of what became of a call at impact.com; all are None of a call that nobody has looked for there."""
+"""The columns of what became of a call at impact.com; all are None for a call that nobody has looked for there."""
 
 _OF_ACTIONS = (ActionState.PENDING, ActionState.APPROVED, ActionState.REVERSED, ActionState.OTHER)
 
@@ -41,7 +41,7 @@ WAY_COLUMNS = (
 
 
 def actions_of(ledger: Ledger, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What became of calls, by key and column (:data:`ACTION_COLUMNS`); times are ISO 8601 in UTC. Those that nobody
+    """What became of calls, by key and column (:data:`ACTION_COLUMNS`); times are ISO 8601 in UTC. Calls that nobody
     has looked for are left out.
     """
     found: dict[str, dict[str, Any]] = {}
@@ -62,12 +62,13 @@ class ActionQueries:
         self._ledger = ledger
 
     def ways(self, period: Period | None = None) -> list[dict[str, Any]]:
-        """How far the delivered calls of each partner and campaign have come; those that have the most calls first.
+        """How far the delivered calls of each partner and campaign have come; the most calls first.
 
         :param period: in which they were delivered; None for any time
-        :return: :data:`WAY_COLUMNS`: of the ``delivered`` calls, how many became ``actions`` (``pending``, ``approved``
-            and, of these, ``cleared``; ``reversed``; ``other``), how many became ``none`` and since when the oldest of
-            these is delivered, how many are ``ambiguous``, and how many nobody has looked for (``not_followed``)
+        :return: :data:`WAY_COLUMNS`. Of the ``delivered`` calls: how many became ``actions``, and of these how many are
+            ``pending``, ``approved``, ``reversed`` or ``other``, and how many of the approved ones ``cleared``. How
+            many became ``none``, and since when the oldest of these is delivered (``none_since``). How many are
+            ``ambiguous``; and how many nobody has looked for (``not_followed``)
         """
         when = period.has if period is not None else lambda _: ()
         group = (calls.c.MediaId, calls.c.CampaignId)
@@ -106,7 +107,7 @@ def _way(media_id: str, campaign_id: str, of: Counter[str], none_since: str | No
         "CampaignId": campaign_id,
         "actions": actions,
         "none_since": none_since,
-        # One that is delivered between the two queries is of neither.
+        # Not negative: a call may be delivered and looked for between the two queries.
         NOT_FOLLOWED: max(of["delivered"] - looked_for, 0),
     }
     return {name: found.get(name, 0) for name in WAY_COLUMNS}

@@ -1,4 +1,4 @@
-"""What became of delivered calls at impact.com, kept beside them: looked for by event, and updated by action."""
+"""What became of delivered calls at impact.com: recorded once a call was looked for, then updated by its action."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CHANGE = (
 
 
 class _Told(Protocol):
-    """What a list tells of an action."""
+    """An action, as the list of actions shows it."""
 
     @property
     def action_id(self) -> str: ...
@@ -51,10 +51,12 @@ class _Told(Protocol):
 
 
 class CallActions:
-    """Keeps what became of the delivered calls of a ledger's namespace, in short transactions that give way to those of
-    live runs. An action that was found to be a call's own stays that: none is taken from a call, nor given to another.
+    """Keeps what became of the delivered calls of a ledger's namespace, in short transactions: live runs go first.
 
-    :param keep_amounts: keep payout, amount and currency too; if not, those of an action that is seen are forgotten
+    Once an action was found to belong to a call, it stays with this call, and is not given to another.
+
+    :param keep_amounts: keep payout, amount and currency too. If False, they are forgotten once their action is seen
+        again
     """
 
     def __init__(self, ledger: Ledger, author: Author, *, keep_amounts: bool) -> None:
@@ -65,16 +67,16 @@ class CallActions:
 
     @contextmanager
     def run(self) -> Iterator[None]:
-        """A run of the ledger, which what is recorded within it is of."""
+        """A run of the ledger: all that is recorded in this context belongs to it."""
         with self._edit.run("follow", self._counts):
             yield
 
     def record(self, matches: Iterable[Match], listed: Callable[[str], _Told | None] = lambda _: None) -> Counter[str]:
-        """Keep what the list told of calls. Calls that are not delivered stay unchanged.
+        """Keep what the list of actions shows of calls. Calls that are not delivered stay unchanged.
 
-        :param listed: what the list told of an action, by its id: a call keeps its own, also where others look alike
-        :return: how many calls are ``delivered``, and of them how many in each :class:`.ActionState` are from now on;
-            and ``cleared``, of the approved ones
+        :param listed: finds an action in the list by its id: a call keeps its own action, even if others look alike
+        :return: how many calls are ``delivered``; how many of these are in each :class:`.ActionState` from now on; and
+            how many of the approved ones are ``cleared``
         """
         remaining = iter(matches)
         while page := {match.key: match for match in islice(remaining, KEYS_A_QUERY)}:
@@ -82,9 +84,9 @@ class CallActions:
         return self._counts
 
     def update(self, actions: Iterable[Action]) -> int:
-        """Keep what the list tells of actions that are known to be of a call; others are left alone.
+        """Keep what the list shows of actions that are known to belong to a call; other actions are ignored.
 
-        :return: how many say something else than before
+        :return: how many have changed at impact.com
         """
         changed = 0
         remaining = iter(actions)
@@ -118,7 +120,7 @@ class CallActions:
         delivered = sa.select(*of_call, calls.c.changed_at.label("delivered_at")).where(
             calls.c.key.in_(list(page)), calls.c.state == DELIVERED
         )
-        # In the order of their keys, so that two who keep the same calls wait for each other and do not deadlock.
+        # Ordered by key, so that two transactions that lock the same calls wait for each other and do not deadlock.
         found = connection.execute(delivered.order_by(calls.c.key).with_for_update()).mappings().all()
         known = self._known(connection, call_actions.c.key, [row["key"] for row in found])
         ids = [match.action.action_id for match in page.values() if match.action is not None]
@@ -161,7 +163,7 @@ class CallActions:
     def _known(
         self, connection: Connection, column: sa.Column[Any], values: Sequence[str]
     ) -> dict[str, Mapping[str, Any]]:
-        """What is kept, by a column that tells calls apart; nobody else changes it until the transaction ends."""
+        """The rows with these values of a column that tells calls apart; locked until the transaction ends."""
         if not values:
             return {}
         query = sa.select(call_actions).where(column.in_(values), call_actions.c.namespace == self._ledger.namespace)
