@@ -81,7 +81,7 @@ def _build_beside_writers(ledger: Ledger) -> None:
     guarding = ledger.engine.connect().execution_options(isolation_level="READ COMMITTED")
     with guarding as guard, guard.begin():
         if not guard.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))).scalar():
-            return  # Another does it.
+            return  # Another process does it.
         # psycopg leaves the last statement open, with its snapshot. SET LOCAL takes its place, and has no snapshot.
         guard.execute(sa.text("SET LOCAL application_name = 'impactcall'"))
         building = ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -118,7 +118,7 @@ def _build_online(ledger: Ledger) -> None:
     alone = sa.select(marks.c.version).limit(1).with_for_update(skip_locked=True)
     with ledger.writing() as guard:
         if guard.execute(alone).first() is None:
-            return  # Another does it.
+            return  # Another process does it.
         with ledger.writing() as connection, waiting_at_most(connection, ledger.timings.lock_wait):
             for index in _lacking(connection):
                 _say(index)

@@ -62,7 +62,7 @@ class LetterQueries:
             yield from map(_shown, newest_first(self._ledger, query, *order, now(self._ledger), self._sizes.fetched))
 
     def count(self, selection: Selection) -> int:
-        """How many."""
+        """How many dead letters are selected."""
         if not selection.includes(INVALID):
             return 0
         query = sa.select(sa.func.count()).select_from(dead_letters).where(*self._conditions(selection))

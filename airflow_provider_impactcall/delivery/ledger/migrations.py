@@ -168,7 +168,7 @@ def _has_mark(connection: Connection) -> bool:
 def _create(migrations: Sequence[Migration], connection: Connection) -> Sequence[str]:
     before = _standing(connection, migrations)
     if not before.empty:
-        return ()  # Another did it in the same moment.
+        return ()  # Another process did it in the same moment.
     create(connection, tables.sorted_tables)
     connection.execute(sa.insert(marks).values(version=MARK))
     _record(before.pending, connection)

@@ -128,7 +128,7 @@ class Overview:
         shown = (calls.c.CallSessionId, STATE.label("state"), calls.c.reason, calls.c.EventDate, calls.c.changed_at)
         found: list[Any] = []
         with self._ledger.reading() as connection:
-            for state in PENDING:  # One after the other: of each, an index has the first at hand.
+            for state in PENDING:  # One query per state: an index yields the oldest at once.
                 query = (
                     sa.select(*shown)
                     .select_from(WITH_RUNS)
@@ -211,7 +211,7 @@ class Overview:
         with self._ledger.reading() as connection:
             for each in (of_state, died) if state == CallState.UNKNOWN else (of_state,):
                 for code, status, number, last_at in connection.execute(each):
-                    if number:  # Of no calls that died, the answer is a row nevertheless.
+                    if number:  # A count of no calls is a row, too.
                         groups[code or ReasonCode.NOT_KEPT.value, status].add(number, last_at)
             for code, status, reason, number in connection.execute(sentences):
                 groups[code or ReasonCode.NOT_KEPT.value, status].reasons[reason] += number
@@ -235,7 +235,7 @@ class Overview:
         return map(_shown, self._listing.newest(selection))
 
     def history(self, call_session_id: str) -> list[dict[str, Any]]:
-        """All that happened to the calls of an id, in its order."""
+        """The history of the calls of an id, in order."""
         return [_shown(row) for row in self._queries.history(Selection(call_session_ids=[call_session_id]))]
 
     def _count(self, connection: Connection, period: Period) -> int:

@@ -104,7 +104,7 @@ def about_changed() -> str:
 def requeue(command: Sequence[str], namespace: str, code: str, status: int | None, period: Period) -> str:
     """The command that has these rejected calls sent once more; it shows them and asks before it does.
 
-    :param command: how the commands are called here
+    :param command: how a command line begins here: ``("airflow", "impactcall")``
     """
     return _line(
         command, "requeue", "--state", "rejected", *_which(namespace, code, status, period), why="the cause is mended"
@@ -114,7 +114,7 @@ def requeue(command: Sequence[str], namespace: str, code: str, status: int | Non
 def resolve(command: Sequence[str], namespace: str, code: str, status: int | None, period: Period) -> str:
     """The command that records these calls of unknown fate as delivered, once impact.com has said so.
 
-    :param command: how the commands are called here
+    :param command: how a command line begins here: ``("airflow", "impactcall")``
     """
     where = ("--as", "delivered", "--state", "unknown", *_which(namespace, code, status, period))
     return _line(command, "resolve", *where, why="impact.com has them")
@@ -123,7 +123,7 @@ def resolve(command: Sequence[str], namespace: str, code: str, status: int | Non
 def dismiss(command: Sequence[str], namespace: str, code: str, period: Period) -> str:
     """The command that hides these dead letters until their problems change.
 
-    :param command: how the commands are called here
+    :param command: how a command line begins here: ``("airflow", "impactcall")``
     :param code: of the first problem of each
     """
     where = ("--state", "invalid", "--reason-code", code, *_when(namespace, period))
@@ -133,7 +133,7 @@ def dismiss(command: Sequence[str], namespace: str, code: str, period: Period) -
 def accept(command: Sequence[str], namespace: str, period: Period) -> str:
     """The command that takes the mark off the calls that came again with other content.
 
-    :param command: how the commands are called here
+    :param command: how a command line begins here: ``("airflow", "impactcall")``
     """
     return _line(
         command, "accept", "--state", "changed", *_when(namespace, period), why="the difference does not matter"

@@ -214,7 +214,7 @@ class RowWriter:
                 self._why = type(error).__name__
         self._writing = left
         if not left:
-            self._refused = None  # Nothing waits any more: what comes next may find the database back.
+            self._refused = None  # Nothing waits: for the next group, the database may be back.
 
     def _write(self, group: _Group) -> None:
         if group.invalid or group.changed:

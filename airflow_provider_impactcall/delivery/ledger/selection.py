@@ -131,7 +131,7 @@ class Selection:
     actions: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        # As plain text: a driver may convert a value by the name of its class.
+        # As plain str: a driver may convert a value by the name of its class.
         object.__setattr__(self, "states", tuple(map(str, self.states)))
         strange = sorted(set(self.states) - set(LISTED))
         if strange:

@@ -13,11 +13,11 @@ from airflow_provider_impactcall.delivery.ledger.retries import Retries
 
 READS = "impactcall_reads"
 
-_PATIENCE = 30.0  # seconds that one waits for others
+_PATIENCE = 30.0  # seconds to wait for others
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1
 _CHECKPOINT_PAGES = 4000  # of 4 kB
-_PRIMARY = 0xFF  # of a result code of SQLite; what is above it says more of the same
+_PRIMARY = 0xFF  # mask of the primary code in a result code of SQLite; higher bits are details
 
 
 def make_durable(engine: Engine) -> None:

@@ -229,7 +229,7 @@ def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement,
     key, fence, attempt = settlement
     in_doubt = attempt.result is AttemptResult.UNKNOWN
     entry = entries.get(key)
-    if entry is None:  # A person has purged it.
+    if entry is None:  # A person has purged the call.
         changes.note(key, fence, attempt.result, attempt.code, attempt.reason, attempt.status)
         return SETTLED_AS[cause_of(attempt.result, uncertain=in_doubt, resend=resend)]
     uncertain = entry.uncertain or in_doubt
@@ -237,7 +237,7 @@ def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement,
     end = SETTLED_AS[cause]
     mine = entry.fence == fence
     if mine and (entry.state, entry.reason_code, entry.status) == (end, attempt.code, attempt.status):
-        return entry.state  # It is repeated, and was committed after all.
+        return entry.state  # A repetition: the first transaction was committed after all.
     changes.note(key, fence, attempt.result, attempt.code, attempt.reason, attempt.status)
     # An answer is true even after the lease ran out; a delivery also if another attempt has begun since.
     if entry.state not in TRANSITIONS[cause] or not (mine or cause is Cause.OK):

@@ -180,7 +180,7 @@ def told_by(state: str, reason: str) -> tuple[str | None, int | None]:
 
 
 def _code_of_an_answer(state: str, status: int, said: str) -> str:
-    if said.startswith(", "):  # What a person has to change: the credentials, the address, the account.
+    if said.startswith(", "):  # A person has to change something: the credentials, the address, the account.
         return "forbidden" if status == 403 else "setup_refused"
     if said.startswith(" without a Status of OK or ERROR"):
         return "no_verdict"

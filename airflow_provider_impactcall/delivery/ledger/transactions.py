@@ -1,4 +1,4 @@
-"""The kinds of transactions on a ledger's database, and how one is repeated."""
+"""The kinds of transactions on a ledger's database, and how to repeat one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_impactcall.delivery.ledger.retries import Retries
 from airflow_provider_impactcall.delivery.ledger.sqlite import READS
 
 _ATTEMPTS = 10
-_LONGEST_PAUSES = 6  # of a turn
+_LONGEST_PAUSES = 6  # in turns
 
 COLLISIONS = (IntegrityError, OperationalError)
 """The errors of two transactions that collide."""
@@ -46,7 +46,7 @@ def committing(engine: Engine) -> Iterator[Connection]:
         finally:
             try:
                 driver.autocommit = False
-            except Exception:  # It is lost, or still at something.
+            except Exception:  # The connection is lost, or still busy.
                 connection.invalidate()
 
 

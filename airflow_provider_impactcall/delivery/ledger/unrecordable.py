@@ -113,7 +113,7 @@ def _claim(
     recorded = _unless_over_a_value(record, [claim], ())
     if recorded is not None:
         return recorded[0]
-    if look_up([claim.key]):  # Then its values are there already, and it may have been sent.
+    if look_up([claim.key]):  # The ledger has its values already, and the call may have been sent.
         return record([claim], ())[0]
     return [_UNRECORDABLE]
 

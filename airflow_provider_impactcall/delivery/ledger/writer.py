@@ -127,7 +127,7 @@ class LedgerWriter:
 
     def _resolve(self, job: Job, answer: Any) -> None:
         if job.done.done():
-            return  # Its run was given up.
+            return  # The run that waited for it was given up.
         if isinstance(answer, Exception):
             job.done.set_exception(answer)
         else:
@@ -148,7 +148,7 @@ class LedgerWriter:
         try:
             return self._look_up(job.keys) if isinstance(job, LookUp) else self._record(job)
         except Exception as error:
-            if is_over_a_value(error):  # To repeat it for as long as patience lasts would change nothing.
+            if is_over_a_value(error):  # A repetition would fail in the same way.
                 return self._give_up(error)
             raise
 
