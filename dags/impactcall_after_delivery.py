@@ -1,15 +1,17 @@
-"""After each delivery of ``impactcall_from_warehouse.py``: what has to wait until impact.com has the calls.
+"""After each delivery of ``impactcall_from_warehouse.py``: a task that waits until impact.com has the calls.
 
-That DAG's task names an asset as its outlet. When it has succeeded, Airflow starts this DAG and hands it the counts of
-what came of the rows. Several deliveries may start it once, so their counts are added up. A delivery that
-fails starts nothing, even if most of its calls arrived; neither does one whose task is skipped.
+The delivering DAG's task names an asset as its outlet. When that task has succeeded, Airflow starts this DAG and gives
+it the counts of the delivery. One run of this DAG may follow several deliveries, so it adds up their counts. A delivery
+that fails does not start this DAG, even if most of its calls arrived. A delivery whose task is skipped does not start
+it either.
 
 WHAT TO CHANGE
 
 - ``CALLS_AT_IMPACT``: the asset, the same text as in the delivering DAG. Its path may name your program
-  (``CampaignId``), if programs are delivered apart.
-- ``refresh``: what is to be done then. It gets counts alone, no call and no number of a caller.
-- Nothing new delivered (``already_delivered`` alone, or a ``dry_run``) skips it here; take that out if it matters not.
+  (``CampaignId``), if each program is delivered separately.
+- ``refresh``: what to do after a delivery. It gets only counts, no call and no number of a caller.
+- If nothing new was delivered (only ``already_delivered``, or a ``dry_run``), ``refresh`` is skipped here. Remove that
+  condition if you do not need it.
 - ``schedule``: with two assets in the list, it waits for both.
 """
 
@@ -28,12 +30,12 @@ CALLS_AT_IMPACT = Asset(uri="impactcall://twilio.ivr.impactradius.com/")
 
 @task
 def delivered(**context: Any) -> dict[str, int]:
-    # The second is how Airflow 2.11 calls them.
+    # Airflow 2.11 has the second name.
     events = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
     total: dict[str, int] = {}
     for event in [event for of_one_asset in events.values() for event in of_one_asset]:
         for name, count in (event.extra or {}).items():
-            # What marks an event by hand may hold something else.
+            # An event that a person made by hand may hold other values.
             if isinstance(count, int):
                 total[name] = total.get(name, 0) + count
     if not total.get("delivered"):
@@ -48,7 +50,7 @@ def refresh(counts: dict[str, int]) -> None:
 
 with DAG(
     dag_id="impactcall_after_delivery",
-    description="What waits for impact.com to have the calls",
+    description="Waits until impact.com has the calls",
     schedule=[CALLS_AT_IMPACT],
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

@@ -1,26 +1,27 @@
-"""A backlog in parts: all calls of the warehouse go to impact.com, one task a day's calls, two tasks at once.
+"""A backlog in parts: all calls of the warehouse go to impact.com, one task for each day, two tasks at once.
 
-The first task cuts the time of the backlog into windows that touch and never overlap, so that each row is in exactly
-one, and Airflow maps the delivery over them. The last compares the rows that all of them read with those in the table.
+The first task divides the time of the backlog into windows without gaps or overlaps, so that each row is in exactly one
+window. Airflow maps the delivery over the windows. The last task compares the number of rows that all parts read with
+the number of rows in the table.
 
 The tasks share one delivery ledger, so a call is sent once even if windows do overlap, a part is killed and retried, or
-another DAG delivers the same calls. The connection's ``requests_per_second`` and ``requests_per_hour`` hold for all of
-them together, as they share that ledger; ``concurrency`` is each task's own.
+another DAG delivers the same calls. Because of the shared ledger, the connection's ``requests_per_second`` and
+``requests_per_hour`` hold for all tasks together. ``concurrency`` holds for each task.
 
 WHAT TO CHANGE
 
 - Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
-- ``EDGES``, ``CALLS`` and ``COUNT``: your table, and a column of UTC times that is never absent. ``:name`` is how
-  SQLite and Databricks have a parameter written; PostgreSQL, MySQL, Snowflake and BigQuery ``%(name)s``, DuckDB
-  ``$name``, and Trino ``?`` for those of a list. Leave out the time that is not over yet: rows that
-  come while the parts are read are in the table, and may be in none of them.
-- ``PART``: how much time a part covers. Many small parts keep all tasks busy to the end, and a retry reads less again;
-  Airflow maps over 1,024 at most.
-- ``max_active_tis_per_dag``: how many tasks deliver at once. One a core of your workers is enough.
+- ``EDGES``, ``CALLS`` and ``COUNT``: your table, and a column of UTC times that is never absent. A parameter of a query
+  is written ``:name`` for SQLite and Databricks, ``%(name)s`` for PostgreSQL, MySQL, Snowflake and BigQuery, ``$name``
+  for DuckDB, and ``?`` (from a list) for Trino. Leave out time that has not ended yet: rows that arrive while the parts
+  are read are in the table, but may be in none of the parts.
+- ``PART``: how much time a part covers. Many small parts keep all tasks busy to the end, and a retry reads fewer rows
+  again. Airflow maps over at most 1,024 parts.
+- ``max_active_tis_per_dag``: how many tasks deliver at once. One task for each core of your workers is enough.
 - ``mapping``: as in ``impactcall_from_warehouse.py``.
 - ``max_rejected``: the share of bad rows that you tolerate in a part; 0 is the default.
-- Other ways to cut, by partner as in ``impactcall_by_partner.py`` or by a hash of the id, are in the package's
-  documentation of scale, which says when each is right.
+- The package's documentation of scale has other ways to divide a backlog, by partner as in ``impactcall_by_partner.py``
+  or by a hash of the id, and says when to use which.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""Every morning at six (UTC): one task a partner delivers that partner's calls of yesterday to impact.com.
+"""Every morning at six (UTC): one task for each partner delivers that partner's calls of yesterday.
 
-The first task lists the partners who had calls, and Airflow maps the delivery over them: each partner has counts
-of its own in the UI, and one whose rows are bad fails alone.
+The first task lists the partners who had calls, and Airflow maps the delivery over them: each partner has its own
+counts in the UI, and if a partner's rows are bad, only that partner's task fails.
 
 WHAT TO CHANGE
 
 - Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
-- ``PARTNERS`` and ``CALLS``: your table, and the column that divides it. ``:name`` is how SQLite and Databricks have a
-  parameter written; PostgreSQL, MySQL, Snowflake and BigQuery ``%(name)s``, DuckDB ``$name``, and Trino ``?`` for those
-  of a list.
-- ``max_active_tis_per_dagrun``: how many tasks deliver at once, each with the connection's ``concurrency``. Its
-  ``requests_per_second`` holds for all of them together, as they share a ledger.
+- ``PARTNERS`` and ``CALLS``: your table, and the column to divide by. A parameter of a query is written ``:name`` for
+  SQLite and Databricks, ``%(name)s`` for PostgreSQL, MySQL, Snowflake and BigQuery, ``$name`` for DuckDB, and ``?``
+  (from a list) for Trino.
+- ``max_active_tis_per_dagrun``: how many tasks deliver at once, each with the connection's ``concurrency``. The
+  connection's ``requests_per_second`` holds for all tasks together, as they share a ledger.
 - ``mapping``: as in ``impactcall_from_warehouse.py``.
 - ``max_rejected``: how many bad rows you tolerate; a count here, as one row is a large share of a small partner.
 """
@@ -44,7 +44,7 @@ WHERE partner = :partner
 
 @task
 def partners(dag_run: Any = None) -> list[dict[str, str]]:
-    # A run without a logical date has no interval: it reads the day before the time that it was due.
+    # A run without a logical date has no interval: it reads the day before the time when it was due.
     until = dag_run.data_interval_end or dag_run.run_after
     since = dag_run.data_interval_start or until - timedelta(days=1)
     window = {"window_start": f"{since:%Y-%m-%d %H:%M:%S}", "window_end": f"{until:%Y-%m-%d %H:%M:%S}"}
@@ -54,8 +54,8 @@ def partners(dag_run: Any = None) -> list[dict[str, str]]:
 
 with DAG(
     dag_id="impactcall_by_partner",
-    description="Yesterday's calls to impact.com, one task a partner",
-    # A plain cron string would give an empty interval on Airflow 3.
+    description="Yesterday's calls to impact.com, one task for each partner",
+    # On Airflow 3, a plain cron string would give an empty interval.
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

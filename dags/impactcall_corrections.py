@@ -1,16 +1,16 @@
-"""When a person triggers it: what that person decides of calls and rows, from a form and without a shell.
+"""A form for corrections: a person decides about calls and rows in Airflow, without a shell.
 
-Airflow shows the form when the DAG is triggered: what to do, with which calls or rows, and why. While *Apply* is empty
-or 0, the run is a dry run: its task changes nothing, and says in its log and its XCom how many it would change. Trigger
-the DAG again with the same answers and that number in *Apply*: the task makes the change, and refuses if there are more
-by then. The ledger keeps who triggered the run, and why.
+Airflow shows the form when a person triggers the DAG: what to do, with which calls or rows, and why. If *Apply* is
+empty or 0, the run is a dry run: its task changes nothing, and says in its log and its XCom how many calls or rows it
+would change. Trigger the DAG again with the same answers and that number in *Apply*: the task makes the change, but
+refuses if more are selected by then. The ledger keeps who triggered the run, and why.
 
 WHAT TO CHANGE
 
 - Connection ``impactcall_default``, as in ``impactcall_from_warehouse.py``: it says which calls are meant.
 - ``LEDGER``: ``ledger_conn_id`` and ``ledger_namespace``, if your delivering tasks have them.
-- ``params``: leave out what nobody should do here. Whoever may trigger this DAG may do what is left.
-- ``WHY``: how many characters a reason has at least; or give ``why`` a pattern, such as that of your tickets.
+- ``params``: remove what nobody should do here. Every person who may trigger this DAG may do the rest.
+- ``WHY``: the minimum length of a reason; or give ``why`` a pattern, such as the form of your ticket numbers.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ LEDGER: dict[str, Any] = {}
 
 WHY = 5
 
-# Each is the task that does it.
+# The keys are the ids of the tasks below.
 WHAT = {
     "requeue": "Requeue: the next run that reads these calls sends them",
     "resolve_as_delivered": "Resolve as delivered: impact.com has these calls",
     "resolve_as_not_delivered": "Resolve as not delivered: impact.com does not have these calls",
-    "accept": "Accept: these delivered calls came again with other content, and stay as they are",
+    "accept": "Accept: these delivered calls came again with other content, and nothing is sent",
     "dismiss": "Dismiss: nobody will mend these invalid rows",
 }
 
@@ -49,15 +49,15 @@ def optional(title: str, description: str, **schema: Any) -> Param:
 
 
 WHICH = {
-    "call_session_ids": optional("CallSessionIds", "Apart by commas or lines.", format="multiline"),
-    "reason_code": optional("Reason code", "As the page of deliveries has it: no_answer, refused, ..."),
+    "call_session_ids": optional("CallSessionIds", "Separated by commas or line ends.", format="multiline"),
+    "reason_code": optional("Reason code", "As the page of deliveries shows it: no_answer, refused, ..."),
     "run_id": optional("Run", "The ledger's id of the run that changed these calls last."),
     "since": optional("Since", "Changed at this time or later.", format="date-time"),
     "until": optional("Until", "Changed before this time.", format="date-time"),
     "reason": optional("Reason", "A part of the reason's sentence.", section="More conditions"),
     "status": optional("HTTP status", "Of the answer; 0 if there was none.", section="More conditions"),
-    "media_ids": optional("MediaIds", "Partners, apart by commas.", section="More conditions"),
-    "campaign_ids": optional("CampaignIds", "Apart by commas.", section="More conditions"),
+    "media_ids": optional("MediaIds", "Partners, separated by commas.", section="More conditions"),
+    "campaign_ids": optional("CampaignIds", "Separated by commas.", section="More conditions"),
 }
 
 CORRECTION: dict[str, Any] = {
@@ -82,7 +82,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    # Of what cannot be reached; what is refused is not tried again.
+    # For a ledger that cannot be reached. A refused correction fails without a retry.
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     tags=["impactcall"],
     params={
@@ -90,7 +90,7 @@ with DAG(
         "state": Param(
             ANY,
             title="State",
-            description="Of the calls or rows; any: all those with which this can be done.",
+            description="The state of the calls or rows. any: every state in which this can be done.",
             type="string",
             enum=[ANY, *STATES],
         ),
@@ -99,13 +99,13 @@ with DAG(
         "may_arrive_twice": Param(
             False,
             title="May arrive twice",
-            description="To requeue calls of unknown fate as well: impact.com may have them, and then pays them twice.",
+            description="Requeue calls of unknown fate too. impact.com may have them, and would then pay twice.",
             type="boolean",
         ),
         "apply": Param(
             None,
             title="Apply",
-            description="Empty or 0: a dry run, which says a number. That number: change them, unless there are more.",
+            description="Empty or 0: a dry run, which tells the number. That number: change so many, and no more.",
             type=["null", "integer"],
             minimum=0,
         ),

@@ -1,19 +1,20 @@
 """Every morning at seven (UTC): what became of the delivered calls at impact.com, from pending to paid or reversed.
 
-One task reads the calls of the last two weeks from the warehouse, looks for them among impact.com's actions, and keeps
-what became of each in the ledger, where the page in Airflow and the command *count* show it by partner and campaign.
-Older calls need not be read any more: known actions that changed are brought up to date whenever their calls took
-place. Nothing at impact.com is changed.
+One task reads the calls of the last two weeks from the warehouse and looks for them among impact.com's actions. The
+ledger keeps what became of each call. The page in Airflow and the command *count* show this by partner and campaign.
+The task need not read older calls again: it updates every known action that has changed, however old its call is. It
+changes nothing at impact.com.
 
 WHAT TO CHANGE
 
 - Connections: ``impactcall_default`` and ``warehouse``, as in ``impactcall_from_warehouse.py``. ``impact_api_default``
   holds the account's ordinary API credentials: login is the AccountSID, password the AuthToken.
 - ``LEDGER``: ``ledger_conn_id`` and ``ledger_namespace``, if your delivering tasks have them.
-- ``CALLS`` and ``mapping``: as in the delivering DAG, but for all calls of ``LOOK_BACK``: the time in which a call may
-  still become an action. ``:name`` is how SQLite and Databricks have a parameter written; PostgreSQL, MySQL, Snowflake
-  and BigQuery ``%(name)s``, DuckDB ``$name``, and Trino ``?`` for those of a list.
-- The option *keep_amounts* would keep payout, amount and currency in the ledger, for all who may see the page.
+- ``CALLS`` and ``mapping``: as in the delivering DAG, but for all calls of ``LOOK_BACK``: the time within which a call
+  may still become an action. A parameter of a query is written ``:name`` for SQLite and Databricks, ``%(name)s`` for
+  PostgreSQL, MySQL, Snowflake and BigQuery, ``$name`` for DuckDB, and ``?`` (from a list) for Trino.
+- The option *keep_amounts* also keeps payout, amount and currency in the ledger, where all people who may see the page
+  see them.
 """
 
 from __future__ import annotations

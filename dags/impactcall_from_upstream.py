@@ -1,17 +1,18 @@
 """A call-tracking vendor's calls, as an upstream task returns them, go to impact.com.
 
-The upstream task stands for whatever fetches your calls: a vendor's API, a file, a message queue. A preset knows how
-the vendor spells a call, which ones are not to be sent (outbound, not ended, anonymous), and what its statuses mean.
+The upstream task stands for the task that fetches your calls, from a vendor's API, a file or a message queue. A preset
+knows the vendor's columns, which calls must not be sent (outbound, not ended, anonymous), and what the vendor's
+statuses mean.
 
 WHAT TO CHANGE
 
 - ``finished_calls``: fetch your calls, as your vendor gives them. It may also return the path of a file of them.
-- ``vendor``: the preset of your vendor. Without one, columns are found by name, and ``mapping`` says the rest.
-- ``mapping``: what no preset can know. Here the partner of each tracking number; the table may also be a CSV file or
-  a query.
-- ``constants``: what is the same for every call, here your program and event type at impact.com.
-- Airflow keeps in its own database what a task returns, callers' numbers included. For many calls, or where that
-  must not be, see ``impactcall_taskflow.py``, whose rows never leave their task.
+- ``vendor``: the preset of your vendor. Without a preset, columns are found by name, and ``mapping`` names the others.
+- ``mapping``: values that no preset can know. Here it is the partner of each tracking number. The table may also be a
+  CSV file or a query.
+- ``constants``: values that are the same for every call, here your program and event type at impact.com.
+- Airflow keeps the result of a task in its own database, callers' numbers included. For many calls, or if Airflow must
+  not keep the numbers, see ``impactcall_taskflow.py``, whose rows never leave their task.
 """
 
 from __future__ import annotations

@@ -1,26 +1,25 @@
 """Every morning at six (UTC): yesterday's calls, and those that reached the warehouse late, go to impact.com.
 
-One task reads the warehouse and delivers each row. It fails when more than 5 % of the rows are no calls that
-impact.com could take; everything deliverable has been delivered then, and the file at ``rejects_path`` says
-which rows were not, and why.
+One task reads the warehouse and delivers each row. It fails if more than 5 % of the rows are rejected. By then, every
+call that can be delivered has been delivered, and the file at ``rejects_path`` says which rows were rejected, and why.
 
-Runs read some of the same calls, and so do retries; the delivery ledger knows which were delivered, and nothing is
-sent twice. On workers of several machines, set ``[impactcall] ledger_conn_id`` first.
+Runs and retries read some calls again. The delivery ledger knows which calls were delivered, so nothing is sent twice.
+If your workers are on several machines, set ``[impactcall] ledger_conn_id`` first.
 
 WHAT TO CHANGE
 
 - Connections: ``warehouse`` is any SQL connection, ``impactcall_default`` (of type *impact.com Call Data*) holds
   the special credentials.
 - ``CALLS``: your table. A column named like one of impact.com's parameters, in any case or underscore style
-  (``campaign_id``, ``CampaignId``), needs no mapping; columns that are no parameter are ignored. ``:name`` is how
-  SQLite and Databricks have a parameter written; PostgreSQL, MySQL, Snowflake and BigQuery ``%(name)s``, DuckDB
-  ``$name``, and Trino ``?`` for those of a list. The documentation of operators has a table.
-- The window compares a UTC column, since ISO texts with different offsets do not compare in the order of time.
+  (``campaign_id``, ``CampaignId``), needs no mapping. Other columns are ignored. A parameter of a query is written
+  ``:name`` for SQLite and Databricks, ``%(name)s`` for PostgreSQL, MySQL, Snowflake and BigQuery, ``$name`` for DuckDB,
+  and ``?`` (from a list) for Trino. The documentation of operators has a table.
+- The window compares a UTC column, because ISO texts with different offsets do not sort in the order of time.
 - ``LOOK_BACK``: how late a call may reach your warehouse.
-- ``mapping``: the parameters whose columns are named otherwise.
+- ``mapping``: the parameters whose columns have other names.
 - ``max_rejected``: the share of bad rows that you tolerate; 0 is the default.
-- ``outlets``: what other DAGs may wait for, as ``impactcall_after_delivery.py`` does; nothing has to.
-- Variable ``impactcall_rejects_dir``: a directory that outlives the worker.
+- ``outlets``: an asset that other DAGs may wait for, as ``impactcall_after_delivery.py`` does.
+- Variable ``impactcall_rejects_dir``: a directory that still exists when the worker is gone.
 - Before the first real run: add ``dry_run=True`` to see the counts, then ``limit=10`` to send ten calls.
 """
 
@@ -48,7 +47,7 @@ ORDER BY started_at_utc
 with DAG(
     dag_id="impactcall_from_warehouse",
     description="Yesterday's calls from the warehouse to impact.com",
-    # A plain cron string would give an empty interval on Airflow 3.
+    # On Airflow 3, a plain cron string would give an empty interval.
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -62,7 +61,7 @@ with DAG(
         sql_conn_id="warehouse",
         sql=CALLS,
         parameters={
-            # A run without a logical date has no interval: it reads up to the time that it was due.
+            # A run without a logical date has no interval: it reads up to the time when it was due.
             "window_start": "{{ ((dag_run.data_interval_start or dag_run.run_after - day) - look_back)"
             ".strftime('%Y-%m-%d %H:%M:%S') }}",
             "window_end": "{{ (dag_run.data_interval_end or dag_run.run_after).strftime('%Y-%m-%d %H:%M:%S') }}",

@@ -1,27 +1,27 @@
 """As soon as a call has ended and a message says so: that call goes to impact.com, within seconds.
 
-Whatever receives your vendor's webhook writes the call into the warehouse, and then puts its CallSessionId on a queue.
-A triggerer of Airflow listens to the queue, and each message starts a run, which reads the call from the warehouse and
-delivers it. A message that comes twice does no harm: the delivery ledger knows the call.
+Your receiver of the vendor's webhook writes the call into the warehouse, and then puts the call's CallSessionId on a
+queue. A triggerer of Airflow listens to the queue. Each message starts a run, which reads the call from the warehouse
+and delivers it. A message that comes twice does no harm: the delivery ledger knows the call.
 
-A message holds a CallSessionId AND NOTHING ELSE. Airflow keeps each message in its database and shows it, so a caller's
-number in it would be there for all to see.
+A message holds a CallSessionId AND NOTHING ELSE. Airflow keeps each message in its database and shows it: all users of
+Airflow would see a caller's number in a message.
 
-Some messages are heard by nobody: while the triggerer restarts, or between two messages in Redis, which keeps none.
-Run ``impactcall_from_warehouse.py`` too: every morning it looks back, and delivers the calls that are missing.
+Some messages are missed: while the triggerer restarts, or between two messages in Redis, which keeps no messages. So
+run ``impactcall_from_warehouse.py`` too: every morning it looks back, and delivers the missing calls.
 
-Airflow listens to queues from version 3.0 on, with its providers ``common.messaging`` and ``redis``, and a running
-triggerer. Without them, this DAG has one task, which fails and says so.
+To listen to queues, Airflow must be 3.0 or newer, with its providers ``common.messaging`` and ``redis`` and a running
+triggerer. Without the version or the providers, this DAG has one task, which fails and says so.
 
 WHAT TO CHANGE
 
 - Connections: ``impactcall_default`` and ``warehouse``, as in ``impactcall_from_warehouse.py``, and ``redis_default``.
-- ``CALLS_THAT_ENDED``: the queue. Another queue has another ``scheme`` (``sqs``, ``kafka``), with the provider for it
-  and the parameters of its trigger, and ``said`` reads its messages, which have another form.
-- ``CALL``: your table. ``:call_session_id`` is how SQLite and Databricks have a parameter written; PostgreSQL, MySQL,
-  Snowflake and BigQuery ``%(name)s``, DuckDB ``$name``.
-- ``ID``: what your vendor's ids look like. A message that is something else is left out, and not shown.
-- ``mapping``: the parameters whose columns are named otherwise.
+- ``CALLS_THAT_ENDED``: the queue. Another queue needs another ``scheme`` (``sqs``, ``kafka``), its provider and the
+  parameters of its trigger. Its messages have another form: adapt ``said`` to it.
+- ``CALL``: your table. A parameter of a query is written ``:call_session_id`` for SQLite and Databricks, ``%(name)s``
+  for PostgreSQL, MySQL, Snowflake and BigQuery, and ``$name`` for DuckDB.
+- ``ID``: what your vendor's ids look like. A message of another form is ignored, and not shown in the log.
+- ``mapping``: the parameters whose columns have other names.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ if CAN_LISTEN:
                     scheme="redis+pubsub",
                     channels=["calls_that_ended"],
                     redis_conn_id="redis_default",
-                    # Seconds; it is a minute otherwise.
+                    # In seconds; the default is 60.
                     poll_interval=0.5,
                 ),
             )
@@ -106,7 +106,7 @@ with DAG(
                 "CalledPhoneNumberCountry": "called_country",
                 "CallRecording": "recording_url",
             },
-            # It is not in the warehouse yet: the next morning's look-back delivers it.
+            # If the call is not in the warehouse yet, impactcall_from_warehouse delivers it the next morning.
             on_empty="skip",
         ).expand(parameters=heard())
     else:

@@ -1,14 +1,14 @@
 """Every morning at six (UTC): a Python function chooses yesterday's calls, and they go to impact.com.
 
-The function reads, filters and reshapes as it likes, and returns rows. Reading and delivering are one task, so
-the rows, callers' numbers included, are never stored in Airflow's database.
+The function may read, filter and reshape calls in any way, and returns rows. Reading and delivering are one task, so
+Airflow's database never stores the rows, which include callers' numbers.
 
 WHAT TO CHANGE
 
 - Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
-- ``paid_calls``: any code that returns rows. ``:name`` is how SQLite and Databricks have a parameter written;
-  PostgreSQL, MySQL, Snowflake and BigQuery ``%(name)s``, DuckDB ``$name``, and Trino ``?`` for those of a list.
-- ``mapping``: the parameters whose columns are named otherwise.
+- ``paid_calls``: any code that returns rows. A parameter of a query is written ``:name`` for SQLite and Databricks,
+  ``%(name)s`` for PostgreSQL, MySQL, Snowflake and BigQuery, ``$name`` for DuckDB, and ``?`` (from a list) for Trino.
+- ``mapping``: the parameters whose columns have other names.
 - ``max_rejected``: the share of bad rows that you tolerate; 0 is the default.
 """
 
@@ -31,7 +31,7 @@ def as_dicts(cursor: Any) -> list[dict[str, Any]]:
 with DAG(
     dag_id="impactcall_taskflow",
     description="Yesterday's calls of paying programs, chosen in Python, to impact.com",
-    # A plain cron string would give an empty interval on Airflow 3.
+    # On Airflow 3, a plain cron string would give an empty interval.
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -49,7 +49,7 @@ with DAG(
         max_rejected=0.05,
     )
     def paid_calls(dag_run: Any = None) -> list[dict[str, Any]]:
-        # A run without a logical date has no interval: it reads the day before the time that it was due.
+        # A run without a logical date has no interval: it reads the day before the time when it was due.
         until = dag_run.data_interval_end or dag_run.run_after
         since = dag_run.data_interval_start or until - timedelta(days=1)
         window = {"window_start": f"{since:%Y-%m-%d %H:%M:%S}", "window_end": f"{until:%Y-%m-%d %H:%M:%S}"}

@@ -1,23 +1,24 @@
-"""Every morning at seven (UTC): if impact.com may have calls or not, a person is asked what became of each.
+"""Every morning at seven (UTC): Airflow asks a person what became of calls of unknown fate.
 
-A call is *unknown* when it left and no answer says what came of it. The first tasks look for such calls, and look for
-them among impact.com's actions, if there is a connection for that. Of those that are left, at most twenty are asked
-about: each is a *required action* of Airflow, which a person answers with *delivered*, *not delivered* or *leave*. As
-soon as one is answered, the ledger has the answer, with the name of the person who gave it. The next run of the
-delivering DAG that reads a call sends it if it was *not delivered*.
+A call is *unknown* if it was sent and no answer says what became of it. The first tasks find such calls in the ledger,
+and look for them among impact.com's actions, if there is a connection for that. Airflow asks a person about at most
+twenty of the remaining calls: each call is a *required action*, which a person answers with *delivered*, *not
+delivered* or *leave*. As soon as a person answers, the ledger keeps the answer, with the person's name. If the answer
+is *not delivered*, the next run of the delivering DAG that reads the call sends it.
 
-Airflow asks people from version 3.1 on. Before that, this DAG has one task, which fails and says so.
+Airflow 3.1 and newer can ask people. With an older Airflow, this DAG has one task, which fails and says so.
 
 WHAT TO CHANGE
 
 - Connections: ``impactcall_default`` and ``warehouse``, as in ``impactcall_from_warehouse.py``. ``impact_api_default``
-  holds the account's ordinary API credentials; without it, the calls are not looked for, and you are asked at once.
+  holds the account's ordinary API credentials; without it, the calls are not looked for at impact.com, and Airflow asks
+  at once.
 - ``LEDGER``: ``ledger_conn_id`` and ``ledger_namespace``, if your delivering tasks have them.
-- ``CALLS`` and ``mapping``: as in the delivering DAG, but for all calls of the time from which calls may be unknown,
-  ``LOOK_BACK``. ``:name`` is how SQLite and Databricks have a parameter written; PostgreSQL, MySQL, Snowflake and
-  BigQuery ``%(name)s``, DuckDB ``$name``, and Trino ``?`` for those of a list.
-- ``ask``: who may answer, and who is told by e-mail or Slack, are options of Airflow's ``HITLOperator``. What nobody
-  has answered when ``TIME_TO_ANSWER`` is over is left, and asked again the next morning.
+- ``CALLS`` and ``mapping``: as in the delivering DAG, but for all calls of ``LOOK_BACK``: the time of which calls may
+  be unknown. A parameter of a query is written ``:name`` for SQLite and Databricks, ``%(name)s`` for PostgreSQL, MySQL,
+  Snowflake and BigQuery, ``$name`` for DuckDB, and ``?`` (from a list) for Trino.
+- ``ask``: who may answer, and who is notified by e-mail or Slack, are options of Airflow's ``HITLOperator``. A question
+  that nobody has answered within ``TIME_TO_ANSWER`` counts as *leave*, and is asked again the next morning.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from airflow_provider_impactcall.operators.ledger import ReconcileCallsOperator,
 
 try:
     from airflow.providers.standard.operators.hitl import HITLOperator
-except (ImportError, AirflowException):  # The second is what the standard provider raises before Airflow 3.1.
+except (ImportError, AirflowException):  # Before Airflow 3.1, the standard provider raises the second.
     CAN_ASK = False
 else:
     CAN_ASK = True
@@ -62,7 +63,7 @@ WHERE started_at_utc >= :window_start
 
 
 def unknown(most: int) -> list[dict[str, Any]]:
-    # Here, as each parse of this file would wait for what reads a ledger.
+    # Imported here, because these modules would make each parse of this file slow.
     from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
     from airflow_provider_impactcall.delivery.ledger.selection import Selection
     from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
@@ -76,7 +77,7 @@ def are_calls_unknown() -> bool:
     return bool(unknown(1))
 
 
-# Without impact.com's API, what comes after the search goes on.
+# Without impact.com's API, the tasks after the search still run.
 @task.short_circuit(ignore_downstream_trigger_rules=False)
 def can_be_looked_for() -> bool:
     try:
@@ -137,7 +138,7 @@ def settle(call: Any) -> None:
         outcome=answer["outcome"],
         actor=answer["actor"],
         why="answered in Airflow",
-        # Two calls of one id and one campaign may have come to different ends.
+        # Two calls with the same id and campaign may have different outcomes.
         at_most=1,
         **LEDGER,
     )

@@ -1,26 +1,27 @@
-"""Before money moves: a dry run, then a person who approves or rejects what it found, then the delivery.
+"""Before money moves: a dry run, then a person who approves or rejects its result, then the delivery.
 
-The first task reads the warehouse and sends nothing. The second shows its counts, its warnings and how long the sending
-will take, under *Required Actions* in Airflow, and waits without a worker until a person answers. If they approve, the
-third task delivers the calls; if they reject, it is skipped, and nothing is sent. Why rows would not be sent is in the
-log of the first. Who answered, and when, is what the second returns. Without rows nobody is asked.
+The first task reads the warehouse and sends nothing. Its log says why rows would not be sent. The second task shows the
+counts, the warnings and how long sending will take, under *Required Actions* in Airflow, and waits without a worker
+until a person answers. If the person approves, the third task delivers the calls. If the person rejects, the third task
+is skipped, and nothing is sent. The second task returns who answered, and when. If there are no rows, nobody is asked.
 
-At most as many calls are sent as were approved. If more have reached the warehouse meanwhile, the rest is counted as
-``not_sent``, and the task succeeds all the same: start another run for them. A person approves the number, and not each
-call, and each try of the task may send so many. No call is sent twice. What another run is sending just then is part of
-the dry run's ``not_sent`` as well.
+At most as many calls are sent as were approved. If more calls have reached the warehouse meanwhile, the rest counts as
+``not_sent``, and the task still succeeds: start another run for them. A person approves the number, not each call, and
+each try of the task may send so many. No call is sent twice. The dry run's ``not_sent`` includes calls that another run
+is sending at that moment.
 
-Airflow asks people from version 3.1 on. Before that, this DAG has one task, which fails and says so.
+Airflow 3.1 and newer can ask people. With an older Airflow, this DAG has one task, which fails and says so.
 
 WHAT TO CHANGE
 
 - Connections: ``warehouse`` and ``impactcall_default``, as in ``impactcall_from_warehouse.py``.
-- ``CALLS``: your table, as there. Both tasks read the same calls: those of ``LOOK_BACK`` before the time of the run.
-- ``mapping``: the parameters whose columns are named otherwise.
-- ``max_rejected``: the share of bad rows that you tolerate in the delivery; 0 is the default. In the dry run all are
-  tolerated, as a person judges them.
-- ``QUESTION``: what that person sees. Airflow stores it, so it has counts and codes alone.
-- ``ApprovalOperator``: it also takes who may answer, whom to notify, and how long to wait.
+- ``CALLS``: your table, as in that sample. Both tasks read the same calls: the calls of ``LOOK_BACK`` before the time
+  of the run.
+- ``mapping``: the parameters whose columns have other names.
+- ``max_rejected``: the share of bad rows that you tolerate in the delivery; 0 is the default. The dry run tolerates all
+  bad rows, because a person judges them.
+- ``QUESTION``: what that person sees. Airflow stores it, so it has only counts and codes.
+- ``ApprovalOperator``: it has further options for who may answer, whom to notify, and how long to wait.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from airflow_provider_impactcall.transfers.sql_to_impactcall import SqlToImpactC
 
 try:
     from airflow.providers.standard.operators.hitl import ApprovalOperator
-except (ImportError, AirflowException):  # The second is what the standard provider raises before Airflow 3.1.
+except (ImportError, AirflowException):  # Before Airflow 3.1, the standard provider raises the second.
     CAN_ASK = False
 else:
     CAN_ASK = True
@@ -53,7 +54,7 @@ QUESTION = """
 {%- set found = ti.xcom_pull(task_ids="dry_run") -%}
 {%- set seconds = found["expected_seconds"] -%}
 **{{ found["not_sent"] }} calls would be sent**
-{%- if seconds is none %}. No rate limit is set, so that nobody knows how long it takes.
+{%- if seconds is none %}. No rate limit is set, so the time that this takes is unknown.
 {%- else %}, which takes at least {{ (seconds / 60) | round(1, "ceil") }} minutes at the rate limit.
 {%- endif %}
 
@@ -73,7 +74,7 @@ SOURCE: dict[str, Any] = {
     "sql_conn_id": "warehouse",
     "sql": CALLS,
     "parameters": {
-        # A run without a logical date has no interval: it reads up to the time that it was due.
+        # A run without a logical date has no interval: it reads up to the time when it was due.
         "window_start": "{{ ((dag_run.data_interval_end or dag_run.run_after) - look_back)"
         ".strftime('%Y-%m-%d %H:%M:%S') }}",
         "window_end": "{{ (dag_run.data_interval_end or dag_run.run_after).strftime('%Y-%m-%d %H:%M:%S') }}",
