@@ -1,23 +1,23 @@
-# On a fresh machine: `make demo` and `make test`. Needs Python 3.11 or newer and make, nothing else.
+# On a fresh machine: `make demo` and `make test`. They need only Python 3.11 or newer and make.
 
 PYTHON ?= python3
 AIRFLOW ?= 3.3.2
-# Of the tests, those of a lane: pure, ledger or airflow.
+# Run only the tests of this lane: pure, ledger or airflow.
 LANE ?=
-# The soak of 20,000 calls for each policy once; the other two pairs of policy and database take as long again.
+# The soak of 20,000 calls, once for each policy. The other two pairs of policy and database take as long again.
 ONLY ?= not short and not (two_hundred and (sqlite-resend or postgresql-hold))
 
 NEWEST := 3.3.2
 VERSIONS := 3.3.2 3.2.2 3.1.8 3.0.6 2.11.2
-# Airflow 3.0 and 3.2 do not bound these, and start no task with later ones; Airflow 3.1 and 3.3 have these bounds.
+# Airflow 3.0 and 3.2 do not bound these packages, and start no task with later versions. Airflow 3.1 and 3.3 bound them so.
 BOUNDS_OF_3_0 := cadwyn<6 fastapi<0.118
 BOUNDS_OF_3_2 := fastapi<0.137
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
-# How long answers are changed at random.
+# Seconds for which `make fuzz` changes answers at random.
 SECONDS ?= 600
-# Mutants that are tested at once.
+# How many mutants are tested at once.
 JOBS ?= 2
-# Of which kind the databases of make databases are: MariaDB with its own defaults, and with MySQL's.
+# The databases of `make databases`: MariaDB with its own defaults, and MariaDB with MySQL's defaults.
 MARIADBS ?= mariadb mariadb_as_mysql
 VENV := .venv$(if $(filter-out $(NEWEST),$(AIRFLOW)),-$(AIRFLOW))
 BIN := $(VENV)/bin
@@ -27,13 +27,13 @@ DOCS_INSTALLED := $(VENV)/.docs-installed
 RELEASE_INSTALLED := $(VENV)/.release-installed
 WEB_INSTALLED := node_modules/.installed
 GROUP := dev
-# Debian's packages that a target needs, as a command; only `make debian` runs it.
+# The command that installs Debian's packages for a target. The targets below only print it.
 DEBIAN := apt-get update && apt-get install -y --no-install-recommends
 
-# As pip does: behind a proxy that looks into TLS, only the system knows its certificate.
+# As pip does: behind a proxy that decrypts TLS, only the system trusts the proxy's certificate.
 export UV_SYSTEM_CERTS := true
-# Else each process compiles all of Airflow anew. To compile everything when it is installed takes a minute, and most
-# of that is never imported.
+# Otherwise each process compiles all of Airflow anew. To compile everything at installation takes a minute, and most
+# of it is never imported.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
@@ -46,7 +46,7 @@ help: ## Show this list
 	@echo
 	@echo "  PYTHON=python3.12 picks the interpreter, AIRFLOW=2.11.2 another version of: $(VERSIONS)"
 
-install: $(INSTALLED) $(DOCS_INSTALLED) $(WEB_INSTALLED) ## Everything that the other targets install, at once
+install: $(INSTALLED) $(DOCS_INSTALLED) $(WEB_INSTALLED) ## Install what most other targets need, at once
 
 demo: $(INSTALLED) ## Deliver a small warehouse through a real Airflow to the sandbox, and compare the counts
 	@$(BIN)/python -m demo.run
@@ -57,35 +57,35 @@ up: $(INSTALLED) ## Airflow's UI with the sample DAGs and the sandbox, until Ctr
 test: $(INSTALLED) ## Run the tests, on all cores; LANE=pure, ledger or airflow runs one lane
 	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(LANE),-m "$(LANE)",$(COVER))
 
-coverage: $(INSTALLED) ## The tests, and the branches of the package that they reach, compared with the gate
+coverage: $(INSTALLED) ## Run the tests, and fail if they reach too few branches of the package
 	@$(MAKE) --no-print-directory test COVER="--cov --cov-report="
 	@$(MAKE) --no-print-directory coverage-gate
 
-# Of the last run of the tests with --cov.
+# Reads the coverage data of the last run with --cov.
 coverage-gate: $(INSTALLED)
 	$(BIN)/python -m coverage report --include='*/records/*,*/delivery/*' --fail-under=97
 	$(BIN)/python -m coverage report --omit='*/records/*,*/delivery/*' --fail-under=90
 
-test-matrix: ## The lanes of the tests with every Airflow and Python that people run, and the lowest versions
+test-matrix: ## Run the lanes of the tests with every supported Airflow and Python, and with the lowest versions
 	@.ci/run matrix
 
-e2e: $(INSTALLED) ## Whole DAGs killed, repeated and stopped in a running Airflow; the wheel installed (15 minutes)
+e2e: $(INSTALLED) ## Kill, repeat and stop whole DAGs in a running Airflow; install the wheel (15 minutes)
 	$(BIN)/python -m pytest -m "e2e or wheel"
 
-chaos: $(INSTALLED) ## Deliveries that are killed, memory with big inputs, the benchmarks in small (5 minutes)
+chaos: $(INSTALLED) ## Kill deliveries, measure memory with big inputs, run short benchmarks (5 minutes)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not (browser or databases or e2e or events or soak or wheel)"
 
-browser: $(INSTALLED) ## The form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
-	@command -v chromium > /dev/null || { echo "There is no chromium. As root: $(DEBIAN) chromium"; exit 1; }
+browser: $(INSTALLED) ## Test the form, sample DAGs and both pages in a real browser; needs Debian's chromium (10 minutes)
+	@command -v chromium > /dev/null || { echo "chromium is not installed. As root: $(DEBIAN) chromium"; exit 1; }
 	$(BIN)/python -m pytest -m browser
 
-celery: ## Airflow on Celery, Redis and PostgreSQL, a worker killed; needs Debian's redis-server (10 minutes)
+celery: ## Kill a worker of an Airflow on Celery, Redis and PostgreSQL; needs Debian's redis-server (10 minutes)
 	@$(MAKE) --no-print-directory celery-proof GROUP=celery VENV=.venv-celery CONSTRAINTS=constraints/celery.txt
 
 celery-proof: $(INSTALLED)
 	$(BIN)/python -m benchmarks.celery_proof
 
-databases: ## Ledgers in MariaDB by all tests of ledgers; drivers of other databases; needs Debian's mariadb-server, pgbouncer, libmariadb-dev, faketime (20 minutes)
+databases: ## Run all tests of ledgers on MariaDB, and test drivers of other databases; needs Debian's mariadb-server, pgbouncer, libmariadb-dev, faketime (20 minutes)
 	@$(MAKE) --no-print-directory databases-tests GROUP=databases VENV=.venv-databases CONSTRAINTS=constraints/databases.txt
 
 databases-tests: $(INSTALLED)
@@ -93,32 +93,31 @@ databases-tests: $(INSTALLED)
 	LEDGER_DATABASES="$(MARIADBS)" $(BIN)/python -m pytest -n auto --dist worksteal -k mariadb \
 	  -m "not (browser or databases or e2e or soak or wheel)"
 
-# Its 20,000 calls, and 200 kills, with the ledger in MariaDB.
-databases-soak: ## Kill deliveries whose ledger is in MariaDB, and count (15 minutes)
+databases-soak: ## Deliver 20,000 calls with 200 kills and the ledger in MariaDB, and compare the counts (15 minutes)
 	@$(MAKE) --no-print-directory databases-soak-tests GROUP=databases VENV=.venv-databases CONSTRAINTS=constraints/databases.txt
 
 databases-soak-tests: $(INSTALLED)
 	LEDGER_DATABASES=mariadb $(BIN)/python -m pytest tests/chaos -m soak -s -k "two_hundred and mariadb-hold"
 
-events: ## Lineage as OpenLineage's provider writes it, messages in Redis; needs Debian's redis-server (10 minutes)
+events: ## Test lineage as OpenLineage's provider writes it, and messages in Redis; needs Debian's redis-server (10 minutes)
 	@command -v redis-server > /dev/null || { echo "redis-server is not installed. As root: $(DEBIAN) redis-server"; exit 1; }
 	@$(MAKE) --no-print-directory events-tests GROUP=events VENV=.venv-events CONSTRAINTS=constraints/events.txt
 
 events-tests: $(INSTALLED)
 	$(BIN)/python -m pytest -m events
 
-soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and count (20 minutes; ONLY= picks others)
+soak: $(INSTALLED) ## Kill and stop deliveries hundreds of times, and compare the counts (20 minutes; ONLY= picks other tests)
 	$(BIN)/python -m pytest tests/chaos -m soak -s -k "$(ONLY)"
 
-fuzz: $(INSTALLED) ## Read answers that are changed at random (10 minutes; SECONDS= for longer)
+fuzz: $(INSTALLED) ## Read answers that are changed at random (10 minutes; SECONDS= sets the time)
 	$(BIN)/python -m tests.delivery.wire.bytewise --seconds $(SECONDS)
 
-# What ONLY is without a word from whoever calls, is the soak's.
+# The default of ONLY above is for the soak.
 mutants: ONLY =
-mutants: $(INSTALLED) ## Change the rules one by one, and count what the tests notice (30 minutes; ONLY= picks subjects)
+mutants: $(INSTALLED) ## Change the rules one by one, and count the changes that the tests notice (30 minutes; ONLY= picks subjects)
 	$(BIN)/python -m tests.mutants.run --jobs $(JOBS) --only "$(ONLY)"
 
-bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs Debian's nginx-light (2 hours)
+bench: $(PEERS_INSTALLED) ## Run the benchmarks, compared with other tools; needs Debian's nginx-light (2 hours)
 	$(BIN)/python -m benchmarks.targets
 	$(BIN)/python -m benchmarks.profile
 	$(BIN)/python -m benchmarks.throughput --rows plain
@@ -130,16 +129,16 @@ bench: $(PEERS_INSTALLED) ## What is measured, side by side with peers; needs De
 	$(BIN)/python -m benchmarks.distances
 	$(BIN)/python -m benchmarks.importing
 
-bench-quick: $(PEERS_INSTALLED) ## The main lines of the hot path's table, roughly; writes nothing (5 minutes)
+bench-quick: $(PEERS_INSTALLED) ## Measure the main lines of the hot path's table, less exactly; writes nothing (5 minutes)
 	$(BIN)/python -m benchmarks.targets --quick
 
-lint: lint-python lint-prose lint-web ## Check style and format, of Python, prose, JavaScript and CSS
+lint: lint-python lint-prose lint-web ## Check style and format of Python, prose, JavaScript and CSS
 
 lint-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# prose.json has how often each rule may be broken.
+# .ci/prose.json says how often each rule may be broken.
 lint-prose: $(INSTALLED)
 	$(BIN)/python .ci/prose.py
 
@@ -149,11 +148,11 @@ lint-web: $(WEB_INSTALLED)
 types: $(INSTALLED) ## Check types
 	$(BIN)/mypy
 
-docs: $(DOCS_INSTALLED) ## Build the documentation into site/; it needs no network to be read
+docs: $(DOCS_INSTALLED) ## Build the documentation into site/; readable without a network
 	$(BIN)/python -m mkdocs build --strict
 	@echo "site/index.html"
 
-changelog: $(RELEASE_INSTALLED) ## Show what changes/ says; RELEASE=0.1.0 writes it into CHANGELOG.md as that version's
+changelog: $(RELEASE_INSTALLED) ## Show the entries in changes/; RELEASE=0.1.0 writes them into CHANGELOG.md as that version's
 	@$(BIN)/python -m towncrier build $(if $(RELEASE),--yes --version $(RELEASE),--draft --version next)
 
 docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
@@ -163,10 +162,10 @@ docs-vendors: $(INSTALLED) ## Write the vendor presets' pages anew
 	  echo $$page; \
 	done
 
-ci: ## Everything that has to pass before a change lands (45 minutes)
+ci: ## Run everything that a change has to pass (45 minutes)
 	.ci/run
 
-nightly: ## Everything, however long it takes: the whole soak, Celery, databases, events, all lanes on all versions, all examples, mutants
+nightly: ## Run everything, without a time limit: the whole soak, Celery, databases, events, all lanes on all versions, all examples, mutants
 	.ci/run nightly
 
 constraints: $(BIN)/uv ## Write constraints/ anew, from the newest releases
@@ -219,32 +218,32 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	@touch $@
 
 $(PEERS_INSTALLED): $(INSTALLED)
-	@echo "Installing what the benchmarks compare with"
+	@echo "Installing the tools that the benchmarks compare with"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group bench
 	@touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)
-	@echo "Installing what the documentation is built with"
+	@echo "Installing the tools that build the documentation"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group docs
 	@touch $@
 
 $(RELEASE_INSTALLED): $(INSTALLED)
-	@echo "Installing what joins the fragments of the changelog"
+	@echo "Installing the tool that joins the entries of the changelog"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group release
 	@touch $@
 
-# npm and node: the machine's, else those that PyPI has as a wheel.
+# npm and node of the machine, else those of a wheel on PyPI.
 WEB_PATH := $(PATH)$(if $(shell command -v npm),,:$(CURDIR)/$(BIN))
 
 $(WEB_INSTALLED): package.json | $(if $(shell command -v npm),,$(BIN)/npm)
-	@echo "Installing what lints JavaScript and CSS"
+	@echo "Installing the linter of JavaScript and CSS"
 	@PATH="$(WEB_PATH)" npm install --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 $(BIN)/npm: | $(INSTALLED)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group web
 
-# With uv where there is one already, as venv and pip take ten times as long.
+# With uv if it is already installed, because venv and pip take ten times as long.
 $(BIN)/uv:
 	@if [ -x .venv/bin/uv ]; then \
 	  .venv/bin/uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \

@@ -1,6 +1,6 @@
-"""`make demo`: the warehouse sample DAG in a real Airflow, against the sandbox, and both sides' counts compared.
+"""`make demo`: run the warehouse sample DAG in a real Airflow against the sandbox, and compare both sides' counts.
 
-Exits with 1 if Airflow's report, the endpoint's own count and what the warehouse was built to hold disagree.
+Exits with 1 if Airflow's report, the endpoint's own counts and the expected counts of the warehouse disagree.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ COUNTS = (
     "unknown",
     "not_sent",
 )
-# Refusals that a busy endpoint gives now and then. None of them may lose a call or send it twice.
+# A busy endpoint sometimes refuses requests. A refusal must not lose a call, and no call may be sent twice.
 FAULTS = {"429-retry-after": 0.0005, "503": 0.0005}
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What the endpoint says of itself."""
+    """The endpoint's own counts."""
 
     calls: int
     distinct_calls: int
@@ -65,7 +65,7 @@ def main() -> int:
         endpoint = ask(sandbox.url)
     report = read_report(stage)
     if report is None:
-        print(f"The DAG run reported nothing; see {shown(stage.airflow_log)}")
+        print(f"The DAG run has no report; see {shown(stage.airflow_log)}")
         return 1
     reasons = read_reasons(report)
     show(stage, until, report, reasons, expected, endpoint)
@@ -94,7 +94,7 @@ def ask(url: str) -> Endpoint:
 
 
 def read_report(stage: Stage) -> dict[str, Any] | None:
-    """What the task returned, from Airflow's own database: its XCom has no command line."""
+    """The task's XCom, from Airflow's own database: Airflow has no command that shows it."""
     database = sqlite3.connect(stage.airflow_home / "airflow.db")
     row = database.execute(
         "SELECT value FROM xcom WHERE dag_id = ? AND key IN ('return_value', 'report')", (DAG_ID,)
@@ -126,8 +126,8 @@ def show(
         print(f"  {count:>3}  {reason}")
     print("\nWhat the endpoint says")
     print(f"  calls that it processed                    {endpoint.calls:>9,}")
-    print(f"  different ones among them                  {endpoint.distinct_calls:>9,}")
-    print(f"  requests that it refused for the moment    {endpoint.refused:>9,}")
+    print(f"  different calls among them                 {endpoint.distinct_calls:>9,}")
+    print(f"  requests that it asked to send again later {endpoint.refused:>9,}")
     print(f"\nDelivered in {report['seconds']:.1f} s. Airflow's log: {shown(stage.airflow_log)}\n")
 
 
@@ -138,7 +138,7 @@ def compare(
         if report[name] != (wanted := getattr(expected, name, 0)):
             yield f"DIFFERENT: {name} is {report[name]:,}, and should be {wanted:,}"
     if not endpoint.calls == endpoint.distinct_calls == report["delivered"]:
-        yield "DIFFERENT: the endpoint did not process each delivered call once"
+        yield "DIFFERENT: the endpoint did not process each delivered call exactly once"
     found: Counter[str] = Counter()
     for reason, count in reasons.items():
         found[reason.partition(" ")[0]] += count

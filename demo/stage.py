@@ -1,4 +1,4 @@
-"""What `make demo` and `make up` have in common: a folder with a warehouse, an Airflow of its own, and the sandbox."""
+"""Shared by `make demo` and `make up`: a folder with a warehouse and its own Airflow, connected to the sandbox."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PASSWORD = "demo-password"
 
 @dataclass(frozen=True)
 class Stage:
-    """A folder under ``.demo`` that holds all that one demonstration writes.
+    """A folder under ``.demo`` that holds all files of one demonstration.
 
-    :param settings: environment variables for Airflow, on top of those that keep it in the folder
+    :param settings: environment variables for Airflow, in addition to those that keep its files in the folder
     """
 
     folder: Path
@@ -56,11 +56,11 @@ class Stage:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For Airflow's processes; settings of another Airflow in this shell do not reach them."""
+        """For Airflow's processes, without the settings of another Airflow in this shell."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         return {
             **own,
-            # Airflow starts its parts by name.
+            # Airflow starts its components by name.
             "PATH": os.pathsep.join((str(AIRFLOW.parent), os.environ.get("PATH", os.defpath))),
             "AIRFLOW_HOME": str(self.airflow_home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
@@ -83,7 +83,7 @@ class Stage:
         }
 
     def airflow(self, *arguments: str) -> bool:
-        """Run one of Airflow's commands, its output into the log. False if it failed."""
+        """Run a command of Airflow, and write its output to the log. False if the command failed."""
         with self.airflow_log.open("a", encoding="utf-8") as log:
             log.write(f"\n$ airflow {' '.join(arguments)}\n")
             log.flush()
@@ -91,7 +91,7 @@ class Stage:
         return done.returncode == 0
 
     def airflow_or_exit(self, *arguments: str) -> None:
-        """As :meth:`airflow`, for what can only fail if the installation is broken."""
+        """As :meth:`airflow`, for commands that fail only if the installation is broken."""
         if not self.airflow(*arguments):
             sys.exit(f"airflow {' '.join(arguments)} failed; see {shown(self.airflow_log)}")
 

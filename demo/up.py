@@ -25,7 +25,7 @@ SHUTDOWN_SECONDS = 10
 
 
 def main() -> None:
-    # Explicitly, as a shell that starts this in the background has SIGINT ignored.
+    # Set explicitly, because SIGINT is ignored if a shell starts this program in the background.
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     with (
@@ -37,7 +37,7 @@ def main() -> None:
             wait_until_healthy(stage, airflow)
             welcome(stage, sandbox)
             airflow.wait()
-            print(f"Airflow ended by itself; see {shown(stage.airflow_log)}")
+            print(f"Airflow has stopped by itself; see {shown(stage.airflow_log)}")
 
 
 def interrupt(*_: object) -> NoReturn:
@@ -50,7 +50,7 @@ def prepared(sandbox: Sandbox) -> Stage:
     stage = replace(Stage.empty("up"), settings=listening_on(port, free_port(8793), free_port(8794)))
     warehouse.build(stage.warehouse, last_interval_end())
     stage.airflow_or_exit("db", "migrate")
-    # Into its database rather than the environment: there the UI shows them.
+    # The UI shows connections only if they are in Airflow's database, not in the environment.
     connections = stage.folder / "connections.json"
     connections.write_text(json.dumps(stage.connections(sandbox)), encoding="utf-8")
     stage.airflow_or_exit("connections", "import", str(connections))
@@ -58,7 +58,7 @@ def prepared(sandbox: Sandbox) -> Stage:
 
 
 def listening_on(port: int, worker_logs: int, trigger_logs: int) -> dict[str, str]:
-    """The settings by which all of a small Airflow listens on these ports of this machine."""
+    """The settings with which a small Airflow listens only on these ports of this machine."""
     return {
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
@@ -80,7 +80,7 @@ def free_port(wanted: int) -> int:
 
 @contextmanager
 def standalone(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
-    """Airflow in a process group of its own, ended on the way out."""
+    """Airflow in its own process group, which is stopped at the end."""
     with stage.airflow_log.open("a", encoding="utf-8") as log:
         airflow = subprocess.Popen(
             [AIRFLOW, "standalone"], env=stage.environment, stdout=log, stderr=log, start_new_session=True
@@ -95,7 +95,7 @@ def standalone(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def stop(airflow: subprocess.Popen[bytes]) -> None:
-    # The whole group: Airflow ignores SIGINT in the background, and its parts outlive their parent.
+    # The whole group: in the background Airflow ignores SIGINT, and its components survive their parent process.
     deadline = time.monotonic() + SHUTDOWN_SECONDS
     with suppress(ProcessLookupError):
         os.killpg(airflow.pid, signal.SIGTERM)
@@ -133,7 +133,7 @@ def welcome(stage: Stage, sandbox: Sandbox) -> None:
   Rejects   {shown(stage.rejects)}
   Log       {shown(stage.airflow_log)}
 
-Switch a DAG on and it delivers the newest interval; impactcall_from_warehouse is the main one. Ctrl-C ends it all.
+Switch a DAG on: it delivers the newest interval. The main DAG is impactcall_from_warehouse. Ctrl-C stops everything.
 """)
 
 

@@ -1,4 +1,4 @@
-"""A SQLite warehouse of a few thousand calls, the same ones each time, and what has to come of them.
+"""A SQLite warehouse of a few thousand calls, the same calls each time, and the expected counts of a delivery.
 
 Every phone number is reserved for fiction: 555-0100 to 555-0199 in North America, Ofcom's drama numbers in Britain.
 """
@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
 
-# A daily interval, and the three days before it that the sample DAG reads again.
+# A daily interval, and the three days before that interval, which the sample DAG reads again.
 WINDOW = timedelta(days=4)
 
 # campaign_id and media_id are text, as in most warehouses that join them from several sources.
@@ -60,7 +60,7 @@ CREATE TABLE calls (
 class Expected:
     """What a run over the whole window has to report.
 
-    :param rejected_for: how many rows are wrong in which parameter; each bad row is wrong in one
+    :param rejected_for: by parameter, how many rows have a wrong value; each bad row has one wrong parameter
     """
 
     delivered: int = 0
@@ -78,7 +78,7 @@ class Expected:
 
 
 class Place(NamedTuple):
-    """Where a caller may be; ``lines`` are the area code and the first digits of its fictional numbers."""
+    """Where a caller may be. ``lines`` is the area code and the first digits of the fictional numbers of this place."""
 
     country: str
     city: str
@@ -106,7 +106,7 @@ PLACES = (
     Place("GB", "Edinburgh", "Scotland", "EH1 1YZ", "Europe/London", "1314960", 3),
 )
 
-# How the vendors name a call: the column call_provider, and the shape of their ids.
+# By the vendor's name in the column call_provider: the form of the vendor's call ids.
 PROVIDERS: dict[str, Callable[[uuid.UUID], str]] = {
     "CallRail": lambda unique: f"CAL{unique.hex}",
     "Twilio": lambda unique: f"CA{unique.hex}",
@@ -123,15 +123,15 @@ PARTNERS = {
     "The Gutter Guide": "23001",
 }
 
-# A programme a country, and the event type under which it pays calls.
+# By country: the program, and the event type under which the program pays calls.
 PROGRAMMES = {"US": ("4101", 40110), "CA": ("4102", 40210), "GB": ("4107", 40710)}
 
-# As a call centre sees them: most calls are answered, and the others never reach an agent.
+# As in a call centre: most calls are answered, and the others never reach an agent.
 STATUSES = {"ANSWER": 76, "CANCEL": 11, "IVR_DROPOFF": 7, "CONGESTION": 3, "NO_TRANSFER_ATTEMPT": 2, "INCOMPLETE": 1}
 
 
 class Flaw(NamedTuple):
-    """One way in which a row of a real warehouse is no call, and the parameter that is then wrong."""
+    """One reason why a row of a real warehouse is not a valid call, and the parameter that is then wrong."""
 
     name: str
     parameter: str
@@ -157,12 +157,12 @@ FLAWS = (
 
 
 def build(path: Path, until: datetime, *, calls: int = 3_000, seed: int = 7) -> Expected:
-    """Write the warehouse, and say what has to come of it.
+    """Write the warehouse, and return the expected counts of a delivery.
 
     :param path: the SQLite file; it must not exist yet
-    :param until: the end of the window; the calls lie in the four days before it, and a few outside of them
-    :param calls: how many good calls; repeated and bad rows come on top
-    :param seed: another seed, other calls
+    :param until: the end of the window; most calls are in the four days before it, and a few are outside
+    :param calls: how many good calls; repeated and bad rows are added to them
+    :param seed: another seed gives other calls
     """
     random = Random(seed)
     expected = Expected()
