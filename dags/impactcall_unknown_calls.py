@@ -14,8 +14,8 @@ WHAT TO CHANGE
   holds the account's ordinary API credentials; without it, the calls are not looked for at impact.com, and Airflow asks
   at once.
 - ``LEDGER``: ``ledger_conn_id`` and ``ledger_namespace``, if your delivering tasks have them.
-- ``CALLS`` and ``mapping``: as in the delivering DAG, but for all calls of ``LOOK_BACK``: the time of which calls may
-  be unknown. A parameter of a query is written ``:name`` for SQLite and Databricks, ``%(name)s`` for PostgreSQL, MySQL,
+- ``CALLS`` and ``mapping``: as in the delivering DAG, but for all calls of ``LOOK_BACK``: how old an unknown call may
+  be. A parameter of a query is written ``:name`` for SQLite and Databricks, ``%(name)s`` for PostgreSQL, MySQL,
   Snowflake and BigQuery, ``$name`` for DuckDB, and ``?`` (from a list) for Trino.
 - ``ask``: who may answer, and who is notified by e-mail or Slack, are options of Airflow's ``HITLOperator``. A question
   that nobody has answered within ``TIME_TO_ANSWER`` counts as *leave*, and is asked again the next morning.
