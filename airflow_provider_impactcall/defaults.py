@@ -1,4 +1,4 @@
-"""Defaults of options that operators show. It imports nothing, as DAG files read it when they are parsed."""
+"""Defaults of options that operators show. This module imports nothing, as DAG files import it when they are parsed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_ORIGIN = "https://twilio.ivr.impactradius.com"
 """Where calls go if a connection names no host."""
 
 RETRY_STATUSES = (429, 500, 503)
-"""Answers that impact.com asks to retry (its pages: 429, and "any 5XX"), and that are taken as "not processed".
+"""HTTP statuses that impact.com asks to retry (its pages: 429, and "any 5XX"). They are taken as "not processed".
 
-502 and 504 are not among them: they are a gateway's words, and the call may have been processed behind it.
+502 and 504 are left out: they come from a gateway, and the call may have been processed behind the gateway.
 """

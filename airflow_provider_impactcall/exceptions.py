@@ -1,4 +1,4 @@
-"""What this package raises. None of these carries a caller's number, a recording URL or a credential."""
+"""The exceptions of this package. No exception carries a caller's number, a recording URL or a credential."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ class ImpactCallError(Exception):
 
 
 class InvalidOption(ImpactCallError, ValueError):
-    """An option, a mapping or a connection says something that cannot be done. Nothing was sent."""
+    """An option, a mapping or a connection is not valid. Nothing was sent."""
 
 
 class ProblemCode(StrEnum):
-    """What is wrong with a parameter of a row: what code compares and groups by, with the parameter beside it. A code
-    never changes; the sentence beside it may. ``docs/errors.md`` has what to do about each.
+    """What is wrong with a parameter of a row. Programs compare and group by the code, together with the parameter. A
+    code never changes; the sentence beside it may. ``docs/errors.md`` says what to do about each code.
     """
 
     MISSING = "missing"
-    """There is nothing where a value is needed: no column, NULL, an empty text or blanks."""
+    """A required value is missing: no column, NULL, an empty text or blanks."""
     WRONG_TYPE = "wrong_type"
     """The value is of a type that the parameter does not take, such as a boolean, bytes, a list or an object."""
     NOT_A_NUMBER = "not_a_number"
-    """The value is not a number, or it is infinite; of a duration, not one that can be read in one way."""
+    """The value is not a number, or is infinite; or it is not a duration that can be read in exactly one way."""
     FRACTION = "fraction"
     """A whole number is needed, and the number has a fraction."""
     OUT_OF_RANGE = "out_of_range"
-    """The number is negative, has more than 64 digits, or is a float too large to be exact; or the time is one that
-    databases and programs write where there is none, such as one before 1990.
+    """The number is negative, has more than 64 digits, or is a float too large to be exact. Or the time is a
+    placeholder that databases and programs write for a missing time, such as a time before 1990.
     """
     LONGER_THAN_THE_CALL = "longer_than_the_call"
     """``TalkDuration`` is more than ``CallDuration``."""
     NOT_A_TIME = "not_a_time"
-    """The value is not a time that can be read in one way: another form, a date alone, ``NOW``."""
+    """The value is not a time that can be read in exactly one way: an unknown form, a date alone, ``NOW``."""
     TIME_WITHOUT_OFFSET = "time_without_offset"
     """The time has no offset from UTC, and the option ``timezone`` gives it none."""
     TIME_IN_THE_FUTURE = "time_in_the_future"
@@ -46,13 +46,13 @@ class ProblemCode(StrEnum):
     NOT_A_PHONE_NUMBER = "not_a_phone_number"
     """The value is not a phone number of any country, or not one of the country beside it."""
     WITHOUT_COUNTRY_CODE = "without_country_code"
-    """The number is not a NANP number of ten digits, and has no country code, nor a country that would give it one."""
+    """The number has no country code, is not a NANP number of ten digits, and no country beside it gives the code."""
     ANONYMOUS_CALLER = "anonymous_caller"
     """The value is the mark of a caller who shows no number."""
     COUNTRY_NOT_DERIVABLE = "country_not_derivable"
-    """The number does not tell its country."""
+    """The country cannot be derived from the number."""
     UNKNOWN_WORD = "unknown_word"
-    """The word is not one of those that can stand there: a status, a country, yes or no."""
+    """The word is not one of the allowed words for a status, a country, or yes and no."""
     NOT_IN_TABLE = "not_in_table"
     """The mapping's table (``values`` or ``lookup``) has no entry for what the row holds."""
     TEXT_TOO_LONG = "text_too_long"
@@ -66,7 +66,7 @@ class ProblemCode(StrEnum):
     MAPPING_FAILED = "mapping_failed"
     """A function of the mapping or of the preset failed at the row, or says that its value does not fit."""
     NOT_A_ROW = "not_a_row"
-    """What stands in the place of a row is not one, such as a broken line of a file."""
+    """An item of the input is not a row, such as a broken line of a file."""
     UNREADABLE = "unreadable"
     """The row or the value could not be read: its source or its driver failed at it."""
 
@@ -145,24 +145,24 @@ class LedgerUnusable(ImpactCallError):
 
 
 class LedgerUnfit(LedgerUnusable):
-    """The ledger cannot be used as its database is. A person has to change that: trying again changes nothing.
+    """The ledger cannot be used until a person changes its database. A retry does not help.
 
-    :param reason: says what
+    :param reason: says what to change
     """
 
 
 class LedgerOutdated(LedgerUnfit):
     """The ledger is of an earlier version of this package. A person has to migrate it.
 
-    :param reason: says by which command
+    :param reason: has the command that migrates it
     """
 
 
 class ReadBackFailed(ImpactCallError):
-    """impact.com's list of actions could not be read, which proves nothing of any call.
+    """impact.com's list of actions could not be read. This proves nothing about any call.
 
-    :param reason: why, in words of this package: no URL, account, number or word of the answer
-    :param status: HTTP status of the answer, or None if none came whole
+    :param reason: why, in this package's words: without a URL, an account, a number or text of the answer
+    :param status: HTTP status of the answer, or None if no complete answer came
     """
 
     def __init__(self, reason: str, status: int | None = None) -> None:

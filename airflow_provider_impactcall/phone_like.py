@@ -1,4 +1,4 @@
-"""Whether a value looks like somebody's phone number, or like what else must not be shown. It imports no library."""
+"""Tells whether a value looks like a phone number, or like another value that must not be shown. Imports no library."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 _WRITTEN = re.compile(
     r"(?:tel:|sip:|callto:)?\+?[0-9()\[\]./ \-\u2010-\u2015]{7,25}(?:(?:x|ext\.?|#) ?[0-9]{1,6})?", re.IGNORECASE
 )
-# Several in one text, as an array or IN has them, and what LIKE or a quote puts around one.
+# Separators of several numbers in one text, as in an array or IN; and what LIKE or quotes put around a number.
 _BETWEEN = re.compile(r"[,;|\r\n]")
 _AROUND = " \t%_*'\"{}"
-# What else has so many digits, and a person who looks into a run needs: days, moments, and the epoch.
+# Dates and times have as many digits, and a person who examines a run needs to see them.
 _DAY = re.compile(
     r"(?:19|20)[0-9]{2}[-./]?(?:0[1-9]|1[0-2])(?:[-./]?(?:0[1-9]|[12][0-9]|3[01])"
     r"(?:[ .]?(?:[01][0-9]|2[0-3])(?:[0-5][0-9]){0,2}(?:\.?[0-9]+)?)?)?"
@@ -24,7 +24,7 @@ _EPOCH_DIGITS = (10, 13)
 _ID = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]*[0-9A-Za-z])?")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NUMBER_WITHIN = re.compile(r"[0-9](?:[._-]?[0-9]){9}")
-# Also one without its area code, one of another country, or the address of a machine.
+# Also a number without its area code, a number of another country, or an IP address.
 _NUMBER_ALONE = re.compile(r"[0-9](?:[._-]?[0-9]){6,}|[0-9]+(?:\.[0-9]+){3}")
 _HOST = re.compile(r"^www\.|\.[a-z]{2,}$", re.IGNORECASE)
 
@@ -52,7 +52,7 @@ def _is_one(text: str) -> bool:
 
 
 def names_of_phone_numbers(parameters: Any) -> Iterator[str]:
-    """The names of those parameters (or their places, from 1) that look like phone numbers, or hold one."""
+    """The names (or places, from 1) of the parameters that look like a phone number, or hold one."""
     if isinstance(parameters, Mapping):
         named = [(str(name), value) for name, value in parameters.items()]
     elif isinstance(parameters, (list, tuple)):
@@ -65,8 +65,8 @@ def names_of_phone_numbers(parameters: Any) -> Iterator[str]:
 
 
 def looks_like_id(text: str) -> bool:
-    """Whether text can be shown as the id of a call: it is of letters, digits and ``._-``, and does not look like a
-    phone number, a URL or an address. A row whose columns are shifted has those in its id's place.
+    """Whether text can be shown as the id of a call: it has only letters, digits and ``._-``, and does not look like a
+    phone number, a URL or an IP address. A row whose columns are shifted has such a value in place of its id.
 
     Seven digits or more without a letter are taken for a phone number, though some vendors have such ids.
     """

@@ -1,4 +1,4 @@
-"""What Airflow reads of this provider at start-up. It imports nothing, as that slows or breaks every worker."""
+"""What Airflow reads of this provider at start-up. Imports nothing: an import would slow or break every worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIELD_BEHAVIOUR: dict[str, Any] = {
 
 
 def _field(label: str, description: str, kind: str, **schema: Any) -> dict[str, Any]:
-    # Only a type that may be null is not a required field of the form.
+    # The form requires every field whose type may not be null.
     return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
 
 
@@ -101,7 +101,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "transfers": [
             {
-                # As Airflow's own provider of it says.
+                # The name that Airflow's common.sql provider gives it.
                 "source-integration-name": "Common SQL",
                 "target-integration-name": integration,
                 "python-module": "airflow_provider_impactcall.transfers.sql_to_impactcall",
