@@ -26,12 +26,12 @@ _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
 
 def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
-    """The ledger. An empty database gets its tables, and the embedded file is brought up to this version.
+    """Open the ledger. An empty database gets its tables, and the embedded file is migrated to this version.
 
     :param ledger_conn_id: a SQL connection, or ``embedded``: a SQLite file in the Airflow home. None takes
         ``[impactcall] ledger_conn_id``, or ``embedded`` where all workers share one machine
-    :raises InvalidOption: if there is none, and workers of several machines would not know of each other; or there
-        cannot be one, see :func:`.ledger_engine`
+    :raises InvalidOption: if none is configured and workers on several machines could not share one; or the connection
+        cannot have a ledger, see :func:`.ledger_engine`
     :raises LedgerOutdated: if an earlier version of this package made it, and it is not the embedded file
     :raises LedgerUnfit: if its database cannot hold every call
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
@@ -63,12 +63,12 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
 
 @dataclass(frozen=True)
 class Migrated:
-    """What was done to a ledger to bring it up to this version, and what is still to be done.
+    """The steps that brought a ledger up to this version, and the steps still to be done.
 
-    :param migrations: that were applied, by name
-    :param indexes: that were built
-    :param pending: migrations that are to be applied
-    :param missing: indexes that are to be built
+    :param migrations: names of the migrations that were applied
+    :param indexes: names of the indexes that were built
+    :param pending: names of the migrations still to be applied
+    :param missing: names of the indexes still to be built
     """
 
     migrations: Sequence[str] = ()
@@ -78,20 +78,20 @@ class Migrated:
 
 
 def migrate_ledger(ledger_conn_id: str | None, *, dry_run: bool = False) -> Migrated:
-    """Bring a ledger up to this version, whatever database it is in; an empty one gets its tables.
+    """Migrate a ledger in any database to this version. An empty database gets its tables.
 
-    Deliveries may be under way. What was interrupted goes on where it stopped.
+    Deliveries may run meanwhile. An interrupted migration continues where it stopped.
 
     :param ledger_conn_id: a SQL connection, or ``embedded``. None takes the configured one
-    :param dry_run: only look what is to be done
-    :raises InvalidOption: if there is none, or there cannot be one, see :func:`.ledger_engine`
+    :param dry_run: only report what would be done
+    :raises InvalidOption: if none is configured, or the connection cannot have one, see :func:`.ledger_engine`
     :raises LedgerUnfit: if its database cannot hold every call
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     conn_id = ledger_conn_id or configured()
     engine = _engine(conn_id)
     if dry_run and (file := _file_of(engine)) is not None and not file.exists():
-        return Migrated(pending=standing(sa.create_engine("sqlite://")).pending)  # To connect would make it.
+        return Migrated(pending=standing(sa.create_engine("sqlite://")).pending)  # Connecting would make the file.
     if not dry_run:
         _keep_private(engine)
     with closing(Ledger(engine, "")) as ledger, reachable():
@@ -112,17 +112,17 @@ def migrate_ledger(ledger_conn_id: str | None, *, dry_run: bool = False) -> Migr
 
 
 def existing_ledger(conn_id: str) -> Ledger | None:
-    """The ledger to look at, of no namespace, or None if no delivery has made one yet. Nothing is written.
+    """The ledger for reading, without a namespace; None if no delivery has made one yet. Nothing is written.
 
     :param conn_id: a SQL connection, or ``embedded``
-    :raises InvalidOption: if there cannot be one, see :func:`.ledger_engine`
+    :raises InvalidOption: if the connection cannot have one, see :func:`.ledger_engine`
     :raises LedgerOutdated: if an earlier version of this package made it
     :raises LedgerUnfit: if its database cannot hold every call
     :raises LedgerUnusable: if it cannot be reached, or a newer version of this package made it
     """
     if conn_id == EMBEDDED:
         if not _embedded_file().exists():
-            return None  # To connect would make it.
+            return None  # Connecting would make the file.
         engine = _embedded()
     else:
         engine = ledger_engine(conn_id, pre_ping=True)
@@ -139,7 +139,7 @@ def existing_ledger(conn_id: str) -> Ledger | None:
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turns what a database raises into an error of ours, as its text may hold the connection's details.
+    """Turns a database's error into an error of this package, as its text may hold the connection's details.
 
     :raises LedgerUnusable: instead
     """
@@ -152,7 +152,7 @@ def reachable() -> Iterator[None]:
 def configured() -> str:
     """The connection id of the configured ledger, or ``embedded``.
 
-    :raises InvalidOption: if there is none, and workers of several machines would not know of each other
+    :raises InvalidOption: if none is configured and workers on several machines could not share one
     """
     conn_id: str = conf.get("impactcall", "ledger_conn_id", fallback="") or _default()
     return conn_id
@@ -180,7 +180,8 @@ def _engine(conn_id: str) -> sa.Engine:
 
 
 def _keep_private(engine: sa.Engine) -> None:
-    """Have the file of a SQLite database there before SQLite makes it by the umask; what SQLite adds has its mode.
+    """Make the file of a SQLite database private before SQLite makes it with the umask. SQLite gives its other files
+    the same mode.
 
     :raises LedgerUnusable: if it cannot be made
     """

@@ -1,4 +1,4 @@
-"""The database of a shared ledger: which kinds it can be of, and how it is opened: as Airflow's own hook opens it."""
+"""The database of a shared ledger: which kinds can hold one, and how to open it as Airflow's own hook does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOptio
 from airflow_provider_impactcall.integration.sql_hooks import hook_of
 
 _DIALECTS = {"sqlite": "sqlite", "postgres": "postgresql", "mysql": "mysql"}
-"""By the type of connection that Airflow has for it."""
+"""SQLAlchemy's dialects, by Airflow's connection type."""
 
 _REFUSED = {
     "athena": "Amazon Athena",
@@ -38,7 +38,7 @@ _REFUSED = {
     "snowflake": "Snowflake",
     "trino": "Trino",
 }
-"""By the same. To refuse one of these, its driver need not be there, and nothing is opened."""
+"""Names of databases, by Airflow's connection type. They are refused without opening anything or needing a driver."""
 
 _DRIVERS = {
     "psycopg": "postgresql+psycopg",
@@ -50,9 +50,9 @@ _DRIVERS = {
 """SQLAlchemy's names for dialect and driver, by the driver's package."""
 
 _CLIENTS = {"mysqlclient": "MySQLdb", "mysql-connector-python": "mysql", "pymysql": "pymysql"}
-"""The packages of MySQL's drivers, by what a connection's extra calls them."""
+"""The packages of MySQL's drivers, by their names in a connection's extra."""
 
-# Of a MySQL connection's extra, what is not handed to the driver as it is.
+# The fields of a MySQL connection's extra that are not passed to the driver unchanged.
 _OF_MYSQLS_HOOK = ("aws_conn_id", "charset", "client", "cursor", "iam", "local_infile", "ssl", "ssl_mode")
 _MODES_WITHOUT_TLS = ("disable", "disabled", "allow", "prefer", "preferred")
 _OF_TLS = (
@@ -62,12 +62,12 @@ _OF_TLS = (
 
 
 def ledger_engine(conn_id: str, *, pre_ping: bool = False) -> Engine:
-    """The engine for the ledger of a SQL connection. A server was reached once it is returned, and nothing written.
+    """The engine for the ledger of a SQL connection. When it is returned, a server was reached and nothing was written.
 
     :param conn_id: the Airflow connection
     :param pre_ping: SQLAlchemy's ``pool_pre_ping``
-    :raises InvalidOption: if a ledger cannot be in its database, or it cannot be opened as it says, or it asks for TLS
-        and the server was reached without
+    :raises InvalidOption: if its database cannot hold a ledger, or the connection cannot be opened as it says, or it
+        asks for TLS and the server was reached without TLS
     :raises LedgerUnusable: if the database cannot be reached
     """
     connection: Any = BaseHook.get_connection(conn_id)
@@ -90,9 +90,9 @@ def ledger_engine(conn_id: str, *, pre_ping: bool = False) -> Engine:
 
 @contextmanager
 def _opening(conn_id: str) -> Iterator[None]:
-    """Turns what a hook or a driver raises as it opens a connection into an error of ours: its text may hold anything.
+    """Turns an error of a hook or driver into an error of this package, as its text may hold anything.
 
-    :raises InvalidOption: if what the connection says cannot be done
+    :raises InvalidOption: if the connection cannot be opened as it says
     :raises LedgerUnusable: if its database cannot be reached
     """
     try:
@@ -113,16 +113,16 @@ def _opening(conn_id: str) -> Iterator[None]:
 
 def _refuse(conn_id: str, database: str) -> NoReturn:
     raise InvalidOption(
-        f"ledger_conn_id: the connection {conn_id!r} leads to {database}, and a ledger can be in PostgreSQL, MariaDB, "
-        "MySQL or SQLite alone: name a connection to one of these, such as to the server that Airflow's own database "
-        "is on. The calls themselves may come from any database"
+        f"ledger_conn_id: the connection {conn_id!r} leads to {database}, and a ledger can only be in PostgreSQL, "
+        "MariaDB, MySQL or SQLite: name a connection to one of these, such as to the server that Airflow's own "
+        "database is on. The calls themselves may come from any database"
     )
 
 
 def _dialect(hook: Any, conn_id: str, conn_type: str) -> str:
-    """The dialect of a database whose type of connection is not one of Airflow's own for a ledger's."""
+    """The dialect of a database whose connection type is not in ``_DIALECTS``."""
     engine = None
-    # Drivers and dialects that are not there, or not of this SQLAlchemy, have many errors.
+    # A driver or dialect that is missing, or made for another SQLAlchemy, can raise many kinds of errors.
     with suppress(Exception):
         engine = hook.get_sqlalchemy_engine()
     if engine is None:
@@ -132,11 +132,11 @@ def _dialect(hook: Any, conn_id: str, conn_type: str) -> str:
 
 
 class _Server:
-    """Opens connections to the server of a ledger, as its hook does. Refuses one that is not as asked for.
+    """Opens connections to the server of a ledger, as its hook does. Refuses one without the TLS that was asked for.
 
     :param conn_id: the Airflow connection
     :param extra: its extra
-    :param connect: opens one, as a DB-API connection
+    :param connect: opens a DB-API connection
     """
 
     reset_on_return: str | None = "rollback"
@@ -153,7 +153,7 @@ class _Server:
         """An engine for this server, of the driver that opens it.
 
         :raises InvalidOption: see :func:`ledger_engine`
-        :raises LedgerUnusable: the same
+        :raises LedgerUnusable: see :func:`ledger_engine`
         """
         with _opening(self._conn_id):
             first = self._opened()
@@ -176,11 +176,11 @@ class _Server:
     def refuse_others(self, opened: Any) -> None:
         """Refuse a database that speaks the same protocol and lacks what a ledger needs.
 
-        :raises InvalidOption: if it is
+        :raises InvalidOption: if it is such a database
         """
 
     def settle(self, opened: Any) -> None:
-        """Undo what a connection's extra asks for of a warehouse, and a ledger cannot do with."""
+        """Undo settings of a connection's extra that are meant for a warehouse and break a ledger."""
 
     def is_encrypted(self, opened: Any) -> bool:
         """Whether nobody on the way to the server can read along."""
@@ -188,13 +188,13 @@ class _Server:
 
     def _next(self) -> Any:
         with suppress(IndexError):
-            return self._opened_before.pop()  # One of several threads gets it.
+            return self._opened_before.pop()  # Only one of several threads gets it.
         try:
             return self._opened()
         except (ImpactCallError, self._dbapi.Error):
             raise
         except Exception as error:
-            # For example, the service that gives tokens failed: to us, the ledger cannot be reached for a moment.
+            # For example, the token service failed. The ledger takes this for a passing connection error.
             raise self._dbapi.OperationalError(type(error).__name__) from None
 
     def _opened(self) -> Any:
@@ -204,7 +204,8 @@ class _Server:
             if self._asks_for_tls and not self.is_encrypted(opened):
                 raise InvalidOption(
                     f"ledger_conn_id: the connection {self._conn_id!r} asks for TLS, and its server was reached "
-                    "without: the server has none, or the driver does not know what the extra says of it"
+                    "without TLS: the server does not offer it, or the driver does not know the TLS settings in the "
+                    "extra"
                 )
         except BaseException:
             with suppress(Exception):
@@ -219,7 +220,7 @@ class _Postgres(_Server):
         with closing(opened.cursor()) as cursor:
             cursor.execute("SELECT version()")
             (version,) = cursor.fetchone()
-        if isinstance(version, bytes):  # Of SQL_ASCII, as psycopg 3 decodes nothing then.
+        if isinstance(version, bytes):  # psycopg 3 decodes nothing of a SQL_ASCII database.
             version = version.decode("ascii", "replace")
         opened.autocommit = False
         if "redshift" in version.lower():
@@ -236,17 +237,17 @@ class _Postgres(_Server):
             opened.cursor_factory = None
 
     def is_encrypted(self, opened: Any) -> bool:
-        # Of the client, as behind a pooler the server sees another connection than this one.
+        # Asks the client: behind a pooler, the server sees another connection than this one.
         info = opened.pgconn if _driver(opened) == "psycopg" else opened.info
         return bool(info.ssl_in_use) or str(opened.info.host).startswith(("/", "@"))
 
 
 class _Mysql(_Server):
-    # Its drivers would send a ROLLBACK after each COMMIT. The ledger's transactions have all come to their end.
+    # MySQL's drivers would send a ROLLBACK after each COMMIT. The ledger ends every transaction itself.
     reset_on_return = None
 
     def is_encrypted(self, opened: Any) -> bool:
-        # Of the server, as client libraries connect without where the server has none, whatever they were told.
+        # Asks the server: if a server has no TLS, client libraries connect without it, whatever they were told.
         with closing(opened.cursor()) as cursor:
             cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
             found = cursor.fetchone()
@@ -254,7 +255,7 @@ class _Mysql(_Server):
 
 
 def _with_query(hook: Any, connection: Any) -> Any:
-    """The hook of a PostgreSQL connection that opens it with what the extra has for engines of SQLAlchemy, too."""
+    """The hook of a PostgreSQL connection that also applies ``sqlalchemy_query`` of its extra."""
     extra = connection.extra_dejson
     query = extra.get("sqlalchemy_query")
     if not query:
@@ -269,8 +270,9 @@ def _with_query(hook: Any, connection: Any) -> Any:
 
 
 def _open_mysql(dialect: Any, hook: Any, connection: Any) -> Any:
-    """Open a connection as MySQL's hook does. Not by ``get_conn``: then the driver would count rows that an UPDATE
-    changes, where SQLAlchemy and the ledger count those that it finds; and the hook knows no PyMySQL.
+    """Open a connection as MySQL's hook does, but not by its ``get_conn``. With ``get_conn``, the driver counts the
+    rows that an UPDATE changes; SQLAlchemy and the ledger count the rows that it finds. The hook also does not know
+    PyMySQL.
     """
     extra = connection.extra_dejson
     password, port = connection.password or None, connection.port or 3306

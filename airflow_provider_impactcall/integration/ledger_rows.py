@@ -1,4 +1,4 @@
-"""Rows of a query or a file, as the calls that the ledger may have."""
+"""Rows of a query or a file, as calls to look up in the ledger."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class LedgerRows:
-    """Rows on their way to becoming claims; rows that are not valid calls are counted, and their reasons logged.
+    """Turns rows into claims. Rows that are not valid calls are counted, and their reasons logged.
 
     ``counts`` has how many became ``calls``, and how many were ``filtered`` and ``rejected``.
     """
@@ -38,7 +38,7 @@ class LedgerRows:
         self.counts: Counter[str] = Counter()
 
     def known(self, ledger: Ledger) -> Iterator[tuple[Claim, Entry | None]]:
-        """Each call under the key that the ledger has it by, and what the ledger holds of it."""
+        """Each call with the key that the ledger knows it by, and its entry in the ledger, if there is one."""
         claims = self._claims(ledger.namespace)
         while page := list(islice(claims, KEYS_A_QUERY)):
             entries = ledger.look_up([key for claim in page for key in claim.keys])
