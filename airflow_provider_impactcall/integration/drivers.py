@@ -1,7 +1,7 @@
-"""What a database's driver cannot give as a value of Python, one driver at a time.
+"""Values of a database that its driver cannot give as Python values, driver by driver.
 
-A database knows times that Python does not: ``infinity``, the year 10000, ``24:00:00``. A driver fails at such a value
-with all rows beside it, or makes the last moment of the year 9999 of it.
+A database has times that Python cannot hold: ``infinity``, the year 10000, ``24:00:00``. At such a value, a driver
+fails for all rows of the fetch, or returns the last moment of the year 9999.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records.column_names import quoted
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
-# PostgreSQL's numbers of its types of times, and of lists of each; they never change.
+# PostgreSQL's OIDs of its types of times, and of arrays of each; they never change.
 _TIMES = {"date": 1082, "time": 1083, "timestamp": 1114, "timestamptz": 1184, "interval": 1186, "timetz": 1266}
 _LISTS = {"date": 1182, "time": 1183, "timestamp": 1115, "timestamptz": 1185, "interval": 1187, "timetz": 1270}
 # MySQL's drivers: mysqlclient, PyMySQL and Connector/Python.
@@ -27,10 +27,10 @@ _NO_TEXT = "is text that is not UTF-8"
 
 
 def lenient(connection: Any, cursor: Any) -> None:
-    """Have a cursor give an :class:`.UnreadableValue` for a value that its driver has none for, if it can be told to.
+    """Have a cursor return an :class:`.UnreadableValue` for a value that Python cannot hold, if its driver allows that.
 
-    :param connection: the cursor's
-    :param cursor: before it executes anything
+    :param connection: the cursor's connection
+    :param cursor: has not executed anything yet
     """
     match type(connection).__module__.partition(".")[0]:
         case "psycopg":
@@ -41,9 +41,9 @@ def lenient(connection: Any, cursor: Any) -> None:
 
 @contextmanager
 def columns_named(cursor: Any) -> Iterator[None]:
-    """Within it, a value at which a driver fails with its row is said by the columns that may hold it.
+    """Within this context, the error for a value at which a driver fails names the columns that may hold the value.
 
-    :raises InvalidOption: in the place of what the driver raises of a value; it fails again with each try
+    :raises InvalidOption: in place of the driver's error about a value: each retry would fail again
     """
     try:
         yield
@@ -52,28 +52,28 @@ def columns_named(cursor: Any) -> Iterator[None]:
             raise
         shown = ", ".join(_suspects(cursor, error)) or "its columns"
         raise InvalidOption(
-            f"sql: the driver has no value of Python for one of {shown} ({type(error).__name__}); have the query give "
-            "it as text, with CAST(... AS TEXT), or NULL in its place, or leave the column out"
+            f"sql: the driver cannot give Python a value of one of {shown} ({type(error).__name__}); have the query "
+            "give it as text, with CAST(... AS TEXT), or NULL in its place, or leave the column out"
         ) from None
 
 
 def fetched_of_sqlite(cursor: sqlite3.Cursor, most: int) -> Sequence[Any]:
     """The next rows of a query. An :class:`.UnreadableValue` stands for text that is not UTF-8.
 
-    :param most: so many, unless it has fewer
+    :param most: at most so many
     """
     rows: list[Any] = []
     try:
-        # One by one, so that those before one that cannot be had are kept.
+        # One by one, to keep the rows before one that cannot be read.
         for row in islice(cursor, most):
             rows.append(row)
     except sqlite3.OperationalError as error:
         if cursor.connection.text_factory is not str or _has_frames_of_others(error):
             raise
-        # Not from the first row on: a function of ours for each text takes a third of what a fetch takes.
+        # Not from the first row on: a Python function for each text costs a third of a fetch's time.
         cursor.connection.text_factory = _text
         row = cursor.fetchone()
-        # The cursor stays at a row that it could not give. If it did not, a row would be missing.
+        # The cursor stays at a row that it could not return. If it moved on, a row would be missing.
         if row is None or not any(type(each) is UnreadableValue for each in _values(row)):
             raise
         rows.append(row)
@@ -81,7 +81,7 @@ def fetched_of_sqlite(cursor: sqlite3.Cursor, most: int) -> Sequence[Any]:
 
 
 def with_plain_lists(cursor: Any, rows: Sequence[Any]) -> Sequence[Any]:
-    """The rows of a fetch, with lists of Python's where the driver has something else for a list."""
+    """The rows of a fetch, with Python's lists in place of a driver's own types for lists."""
     module = type(cursor).__module__
     if module.startswith("airflow.providers.google."):
         return [[_of_bigquery(value) for value in row] for row in rows]
@@ -98,7 +98,7 @@ def _of_bigquery(value: Any) -> Any:
 
 
 def _of_databricks(value: Any) -> Any:
-    """Its connector makes an array of numpy's of an ARRAY, where pandas is installed."""
+    """Where pandas is installed, Databricks' connector returns an ARRAY as a numpy array."""
     if type(value).__name__ == "ndarray":
         return [_of_databricks(each) for each in value.tolist()]
     return value
@@ -109,14 +109,14 @@ def _values(row: Any) -> Iterable[Any]:
 
 
 def _has_frames_of_others(error: Exception) -> bool:
-    """Whether an error that was caught here was raised by a function of Python: a hook's row factory, whose row the
-    cursor has left behind.
+    """Whether Python code raised the caught error, such as a hook's row factory. The cursor has then moved past the
+    row.
     """
     return error.__traceback__ is not None and error.__traceback__.tb_next is not None
 
 
 def number_of_mysql(error: Exception) -> int | None:
-    """The number of an error that MySQL's server or client library raises; None of a driver's own, and of any other."""
+    """The number of an error of MySQL's server or client library; None for a driver's own error, and for any other."""
     if type(error).__module__.partition(".")[0] not in _MYSQLS:
         return None
     number = getattr(error, "errno", None) or next(iter(error.args), None)
@@ -124,7 +124,7 @@ def number_of_mysql(error: Exception) -> int | None:
 
 
 def _is_of_a_value(error: Exception) -> bool:
-    """Whether a driver raises it of a value that it has, and not of a connection, or in the name of a server."""
+    """Whether the error is the driver's own about a value, and not about a connection, nor the server's."""
     if isinstance(error, (ValueError, ArithmeticError, TypeError, KeyError, IndexError)):
         return True
     if not any(kind.__name__ == "DataError" for kind in type(error).__mro__):
@@ -134,7 +134,7 @@ def _is_of_a_value(error: Exception) -> bool:
 
 
 def _suspects(cursor: Any, error: Exception) -> Sequence[str]:
-    """The columns of times, as far as the driver knows them; else all. Each as it may be shown."""
+    """The columns of times, if the driver knows any; else all columns. Each in a form that may be shown."""
     try:
         columns = [(column[0], column[1]) for column in cursor.description or ()]
     except Exception:
@@ -154,7 +154,7 @@ def _psycopg(cursor: Any) -> None:
 
     def lenient_of(strict: Any) -> type[Loader]:
         class LenientLoader(Loader):
-            """A driver's own reader of a type, but for what that cannot read."""
+            """A driver's own reader of a type, with an UnreadableValue for what it cannot read."""
 
             format = strict.format
 
@@ -166,7 +166,7 @@ def _psycopg(cursor: Any) -> None:
                 try:
                     return self._read(data)
                 except Exception:
-                    # Its own words quote the value.
+                    # The error's text quotes the value.
                     return UnreadableValue(_NONE_OF_PYTHON)
 
         return LenientLoader
@@ -193,7 +193,7 @@ def _psycopg2(cursor: Any) -> None:
 def _lenient_caster(strict: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def cast(text: str | None, cursor: Any) -> Any:
         if text in _INFINITE:
-            # It would be the last moment that Python has, and be read as that.
+            # psycopg2 would return the last moment of Python's range, as if it were a real time.
             return UnreadableValue(_NONE_OF_PYTHON)
         try:
             return strict(text, cursor)

@@ -1,4 +1,4 @@
-"""How each database's driver has the parameters of a query written, and what to say if they are written otherwise."""
+"""How each database's driver wants query parameters written, and the message if they are written in another style."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 
 
 class Style(NamedTuple):
-    """How a database's driver, as Airflow's hook opens it, has a parameter written.
+    """How a database's driver, as Airflow's hook opens it, wants a parameter written.
 
     :param database: its name
     :param named: a parameter of a dict, with ``day`` as its name; None if the driver takes no dict
@@ -40,7 +40,7 @@ STYLES = {
     "trino": Style("Trino", None, "?"),
     "databricks": Style("Databricks", ":day", "?"),
 }
-"""By the module, or the first part of its name, of a connection's type."""
+"""By the module of a DB-API connection's class, or the first part of the module's name."""
 
 _NAMED = {
     ":day": r"(?<![:\w]):{}\b",
@@ -50,21 +50,22 @@ _NAMED = {
     "{{day}}": r"\{{\{{\s*{}\s*\}}\}}",
 }
 _POSITIONAL = {"?": r"\?", "%s": r"%s", "$1": r"\$1\b", ":1": r"(?<![:\w]):1\b"}
-# A driver of this style takes a percent sign that stands for itself for the beginning of a parameter.
+# A driver of this style reads a literal percent sign as the beginning of a parameter.
 _LONE_PERCENT = re.compile(r"(?<!%)(?:%%)*%(?![%(sbt])")
 
 
 def style_of(connection: Any) -> Style | None:
-    """The style of a connection's driver; None if it is not one of those that are known here."""
+    """The style of a connection's driver; None if the driver is not in :data:`STYLES`."""
     module = type(connection).__module__
     return next((style for name, style in STYLES.items() if f"{module}.".startswith(f"{name}.")), None)
 
 
 @contextmanager
 def parameters_explained(connection: Any, sql: str, parameters: Any) -> Iterator[None]:
-    """Within it, a query whose parameters are not written in its driver's style fails with the right style.
+    """Within this context, a query whose parameters are in another driver's style fails with the name of the right
+    style.
 
-    :raises InvalidOption: in the place of what the driver or the server raises; it fails again with each try
+    :raises InvalidOption: in place of the driver's or the server's error: each retry would fail again
     """
     try:
         yield
@@ -79,7 +80,7 @@ def _misfit(style: Style | None, sql: str, parameters: Any) -> str | None:
     if style is None:
         return None
     if _OF_FORMAT[0] == style.named and _LONE_PERCENT.search(sql):
-        return f"in a query with parameters, {style.database} takes a percent sign that stands for itself as %%"
+        return f"in a query with parameters, {style.database} needs %% for a literal percent sign"
     if isinstance(parameters, Mapping):
         return _misnamed(style, sql, [name for name in parameters if isinstance(name, str)])
     return _misplaced(style, sql)

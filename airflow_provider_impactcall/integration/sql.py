@@ -29,14 +29,15 @@ from airflow_provider_impactcall.records.column_names import may_be_shown
 log = logging.getLogger(__name__)
 
 _ROWS_A_FETCH = 1000
-# Where a fetch goes to no server, so few that they stay in a processor's cache until they are written.
+# For SQLite, whose fetch does not go to a server: few enough to stay in the processor's cache until they are written.
 _ROWS_A_FETCH_OF_A_FILE = 128
-# Of DB-API 2.0. In the others' texts, such as that of a column that is not there, a phone number or a URL is a value.
+# DB-API 2.0's errors about values. In the text of any other error, such as an unknown column, a phone number or a URL
+# is a value.
 _OF_VALUES = frozenset({"DataError", "IntegrityError", "InternalError"})
-# Of a value: by standard SQL. Snowflake calls such a ProgrammingError.
+# The classes of SQLSTATE for errors about values, in standard SQL. Snowflake raises a ProgrammingError for these.
 _STATES_OF_VALUES = ("22", "23")
-# MySQL's numbers for what is wrong with a query's text, with rights, or with the server as such. Any other may be about
-# a value, whatever a driver calls it: what a stored function says is an OperationalError, and can come before any row.
+# MySQL's error numbers about a query's text, rights, or the server itself. Any other error may be about a value,
+# whatever its class: a stored function's error is an OperationalError, and can come before any row.
 _OF_NO_VALUE = frozenset(
     {
         *(1040, 1041, 1044, 1045, 1046, 1049, 1052, 1053, 1054, 1055, 1064, 1065, 1066, 1109, 1111, 1140, 1142, 1143),
@@ -45,7 +46,7 @@ _OF_NO_VALUE = frozenset(
     }
 )
 _OF_MYSQLS_CLIENT = range(2000, 3000)
-# A day, and how Connector/Python begins each of its texts.
+# Digits that are not a value: a date, and the prefix of each message of Connector/Python.
 _NO_VALUE = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b|^[0-9]{4} \([0-9A-Z]{5}\): ")
 _VALUE = re.compile(r"[0-9]([_. ()-]{0,2}[0-9]){6}|://")
 
@@ -56,16 +57,16 @@ def drained(
 ) -> Iterator[Spool]:
     """The rows of a query, on disk; gone once the context ends.
 
-    The result is read with a server-side cursor where the database has one. A value that Python has none for, such as
+    The result is read with a server-side cursor where the database has one. A value that Python cannot hold, such as
     PostgreSQL's ``infinity``, is an :class:`.UnreadableValue`.
 
-    :param sql: one query. Where the hook can have its driver not commit by itself, its transaction is rolled back
+    :param sql: one query. Its transaction is rolled back where the hook can turn autocommit off
     :param parameters: in the driver's own style, see :data:`.query_parameters.STYLES`
     :param hook_params: further parameters of the hook's constructor
-    :raises InvalidOption: if it gives no rows, or two columns of one name, or a value at which its driver fails, or its
-        parameters are in another style than the driver's
-    :raises AirflowException: if it fails over a value, or while rows are fetched, without the driver's own words, which
-        may quote what it read; whatever else the database says against the query is raised as its driver has it
+    :raises InvalidOption: if the query does not return rows, or returns two columns of one name, or a value at which
+        its driver fails; or if its parameters are in another style than the driver's
+    :raises AirflowException: if the query fails because of a value, or while rows are fetched. The message leaves out
+        the driver's text, which may quote a value. Any other error of the query is raised as the driver raises it
     """
     hook = sql_hook("sql_conn_id", sql_conn_id, hook_params)
     with _open(hook.get_conn()) as connection:
@@ -78,7 +79,7 @@ def drained(
 
 
 def _have_not_committed(hook: DbApiHook, connection: Any) -> None:
-    """Have a driver that commits by itself, as Snowflake's, not do so, if its hook can."""
+    """Turn off the driver's autocommit, such as Snowflake's, if the hook can."""
     if hook.supports_autocommit:
         try:
             hook.set_autocommit(connection, False)
@@ -95,16 +96,17 @@ def _executed(connection: Any, sql: str, parameters: Any) -> Iterator[Any]:
             _query_unquoted(),
             parameters_explained(connection, sql, parameters),
         ):
-            # Not DbApiHook.run, which has the driver hold the whole result, and logs the parameters.
+            # Not DbApiHook.run: it holds the whole result in memory, and logs the parameters.
             cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
         yield cursor
 
 
 def fetched(cursor: Any) -> Spool:
-    """The rows of a query that was executed, on disk; to be closed.
+    """The rows of an executed query, on disk. The caller closes the spool.
 
-    :raises InvalidOption: if it gives no rows, or two columns of one name, or a value at which its driver fails
-    :raises AirflowException: if it fails, without the driver's own words
+    :raises InvalidOption: if the query does not return rows, or returns two columns of one name, or a value at which
+        its driver fails
+    :raises AirflowException: if the query fails, without the driver's text
     """
     with _values_unquoted():
         # psycopg2 knows the columns of a server-side cursor only once rows were fetched.
@@ -118,14 +120,14 @@ def fetched(cursor: Any) -> Spool:
 
 
 def may_quote_a_value(text: str) -> bool:
-    """Whether there is what may be a phone number or a URL in a query's text, or in what is said of it."""
+    """Whether a query's text, or an error about it, has what may be a phone number or a URL."""
     return _VALUE.search(_NO_VALUE.sub("", text)) is not None
 
 
 @contextmanager
 def _open(opened: Any) -> Iterator[Any]:
-    """Within it, a connection or a cursor is open. What it raises as it is closed says no more than its name, and is
-    dropped if something was raised before: MySQLdb's cursor raises once more what it said of the rows.
+    """Closes a connection or a cursor when the context ends. An error while closing is raised by its class name alone.
+    After an earlier error it is dropped: MySQLdb's cursor repeats its error about the rows as it is closed.
     """
     try:
         yield opened
@@ -139,7 +141,7 @@ def _open(opened: Any) -> Iterator[Any]:
 
 @contextmanager
 def _values_unquoted(is_about_a_value: Callable[[Exception], bool] = lambda _: True) -> Iterator[None]:
-    """Within it, what a driver raises over a value is raised by its name alone, as its text quotes the value."""
+    """Within this context, a driver's error about a value is raised by its class name alone, as its text quotes it."""
     try:
         yield
     except InvalidOption:
@@ -163,7 +165,7 @@ def _is_of_a_value(error: Exception) -> bool:
 
 @contextmanager
 def _query_unquoted() -> Iterator[None]:
-    """Within it, what is said of a query's text is raised by its name alone if the text that it quotes has a value."""
+    """Within this context, an error about a query's text is raised by its class name alone if it may quote a value."""
     try:
         yield
     except Exception as error:
@@ -173,7 +175,7 @@ def _query_unquoted() -> Iterator[None]:
 
 
 def _cursor(connection: Any) -> Any:
-    """A cursor that leaves the result on the server, where the driver's own would hold all of it in memory."""
+    """A server-side cursor for drivers whose default cursor would hold the whole result in memory."""
     match type(connection).__module__.partition(".")[0]:
         case "psycopg" | "psycopg2":
             return connection.cursor("airflow_provider_impactcall")
@@ -191,7 +193,7 @@ def _cursor(connection: Any) -> Any:
 
 def _fetched(cursor: Any) -> Any:
     with columns_named(cursor):
-        # A hook's own kind of cursor may make other rows of what it fetches.
+        # Of exactly this class: a hook's subclass may build other rows.
         if type(cursor) is sqlite3.Cursor:
             return fetched_of_sqlite(cursor, _ROWS_A_FETCH_OF_A_FILE)
         return with_plain_lists(cursor, cursor.fetchmany(_ROWS_A_FETCH))

@@ -1,4 +1,4 @@
-"""A SQL connection's hook, for what reads a warehouse and for what keeps the ledger."""
+"""The hook of a SQL connection, for reading a warehouse and for the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 
-# The hook that Airflow has for these types of connections is for something else than SQL.
+# For these connection types, Airflow's default hook is not the SQL hook.
 _OF_SQL = {
     "databricks": ("airflow.providers.databricks.hooks.databricks_sql", "DatabricksSqlHook"),
     "google_cloud_platform": ("airflow.providers.google.cloud.hooks.bigquery", "BigQueryHook"),
@@ -23,7 +23,7 @@ def sql_hook(option: str, conn_id: str, hook_params: Mapping[str, Any] | None = 
 
     :param option: the option that names the connection, for the message
     :param hook_params: further parameters of the hook's constructor, as Airflow's own SQL operators have them
-    :raises InvalidOption: if it is a connection of something else, or its hook does not take the parameters
+    :raises InvalidOption: if it is not a SQL connection, or its hook does not take the parameters
     """
     return hook_of(option, BaseHook.get_connection(conn_id), hook_params)
 
