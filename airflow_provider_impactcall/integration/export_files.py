@@ -1,4 +1,4 @@
-"""What a ledger has listed, into a file: CSV, JSON lines or Parquet, local or of any object store."""
+"""Writes a ledger's listing to a file: CSV, JSON Lines or Parquet, local or in any object store."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def as_parquet(rows: Rows, stream: IO[bytes]) -> None:
 
 
 def moment_of(text: str | None) -> datetime | None:
-    """A time in ISO 8601 with an offset, in UTC; None for none, and for one that cannot be read."""
+    """A time in ISO 8601 with an offset, converted to UTC; None for None, and for a text that cannot be read."""
     try:
         return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -83,15 +83,15 @@ _WRITERS: Mapping[str, Writer] = {
 
 
 def write_file(path: str, rows: Rows, otherwise: Writer | None = None) -> None:
-    """Write rows to a file, which is complete or not there: one that is replaced stays as it was until all is written.
+    """Write rows to a file that is complete or absent: a file that is replaced stays as it was until all is written.
 
-    An object store gets it as a whole too, once it is complete on this machine's disk.
+    An object store gets the whole file at once, when it is complete on this machine's disk.
 
-    :param path: local, or an ``ObjectStoragePath`` as text. Its ending says how it is written
-    :param rows: as listed, in any number; none is read before it is known that the path is right
-    :param otherwise: how to write a file whose ending does not say
+    :param path: local, or an ``ObjectStoragePath`` as text. Its ending says the format
+    :param rows: as listed, in any number; read only after the path was found to be right
+    :param otherwise: how to write a file with any other ending
     :raises InvalidOption: if the path is wrong, a local file cannot be written, or Parquet needs pyarrow
-    :raises AirflowException: if an object store does not take it
+    :raises AirflowException: if an object store does not take the file
     """
     refuse_credentials(path)
     writer = _WRITERS.get(PurePosixPath(path.lower()).suffix, otherwise)
@@ -104,7 +104,7 @@ def write_file(path: str, rows: Rows, otherwise: Writer | None = None) -> None:
         with replacing(place) as stream:
             writer(rows, stream)
         return
-    # An object store closes what it was given half of as if it were whole.
+    # An object store keeps a half-written file as if it were complete.
     with NamedTemporaryFile(prefix="impactcall-") as draft:
         writer(rows, draft)
         draft.flush()
@@ -125,7 +125,7 @@ def _need_pyarrow(path: str) -> None:
 
 
 def _store(path: str) -> tuple[Any, str]:
-    """The object store of a URL, None if it is that of a local file, and the place in it."""
+    """The object store of a URL, or None for a local file; and the path in it."""
     try:
         storage: Any = ObjectStoragePath(path)
         return (None if storage.protocol in _LOCAL else storage.fs), storage.path

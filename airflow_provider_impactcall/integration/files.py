@@ -1,6 +1,4 @@
-"""Calls from files, local or of any object store. Errors name the line, never a value: the rows hold
-callers.
-"""
+"""Calls from files, local or of any object store. Errors name the line, never a value: rows hold callers' numbers."""
 
 from __future__ import annotations
 
@@ -47,10 +45,10 @@ _PATTERN = re.compile(r"[*?]|\[.+\]")
 
 
 def is_path(value: Any) -> bool:
-    """Whether a value is the path of a file: any path object, or text that ends as one of a known format does."""
+    """Whether a value is the path of a file: any path object, or text with the ending of a known format."""
     if not isinstance(value, str):
         return isinstance(value, (os.PathLike, ObjectStoragePath))
-    # Rows as text, which a template may leave, can end in anything.
+    # A template may leave rows as text, which can end in anything.
     return _reader_for(value, CSV) is not None and value.isprintable() and not value.startswith(("[", "{", "("))
 
 
@@ -60,7 +58,7 @@ def rows_of(file: str, csv_format: CsvFormat = CSV) -> Iterator[Spool]:
 
     An :class:`.UnreadableRow` stands for each item that is not a row.
 
-    :param file: its path, CSV unless it ends as one of another format does; or ``-`` for standard input, as CSV
+    :param file: its path, or ``-`` for standard input. It is read as CSV unless its ending says another format
     :param csv_format: how it is written, if it is CSV
     :raises InvalidOption: if it cannot be read to its end
     """
@@ -73,10 +71,10 @@ def rows_of(file: str, csv_format: CsvFormat = CSV) -> Iterator[Spool]:
 
 @contextmanager
 def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
-    """Rows of any shape, with those of files in the place of their paths.
+    """Rows of any shape, with the rows of a file in place of its path.
 
-    If ``rows`` is a path, or a collection of which an item is one, all is drained to disk before the context is
-    entered. A path that a generator yields is drained when it comes. Text at a deeper level is data, never opened.
+    If ``rows`` is a path, or a collection with a path in it, all rows are spooled to disk before the context is
+    entered. A path that a generator yields is spooled when it comes. Text at a deeper level is data, never opened.
 
     :param rows: what :meth:`.ImpactCallHook.deliver` takes
     :param csv_format: how CSV files are written
@@ -100,22 +98,22 @@ def opened(rows: Any, csv_format: CsvFormat = CSV) -> Iterator[Any]:
 
 
 def _has_paths(rows: Any) -> bool:
-    # What lies deeper is a row's, and opens nothing.
+    # Text that lies deeper belongs to a row, and is not opened.
     return is_path(rows) or (_is_list(rows) and any(map(is_path, rows)))
 
 
 def _is_list(rows: Any) -> bool:
-    """Whether it may hold several rows or paths; what names its values is one row."""
+    """Whether a value may hold several rows or paths. A value that names its own values is one row."""
     return isinstance(rows, Collection) and not isinstance(rows, (str, bytes, Mapping)) and not names_values(rows)
 
 
 def _refuse_other_paths(items: Collection[Any]) -> None:
-    """Refuses what someone takes for a list of paths, unless all are such as can be opened.
+    """Refuses a list that is meant as paths if one of its items cannot be opened.
 
-    :raises InvalidOption: with the first that cannot, and what to give for it
+    :raises InvalidOption: with the place of the first such item, and what to give instead
     """
     if not all(is_path(item) or isinstance(item, str) or _are_paths(item) for item in items):
-        return  # There is a row among them, and what is not a row beside it costs itself alone.
+        return  # There is a row among them: an item that is not a row is then rejected by itself.
     for place, item in enumerate(items, start=1):
         if is_path(item):
             continue
@@ -128,7 +126,7 @@ def _refuse_other_paths(items: Collection[Any]) -> None:
         if instead is not None:
             raise InvalidOption(f"the calls, item {place} of the list: {instead}")
         if not any(map(is_path, items)):
-            return  # A list of text is said to be one when its rows are read.
+            return  # A list of plain text is reported when its rows are read.
         raise InvalidOption(f"the calls, item {place} of the list: is text that is not a path; {_ENDINGS}")
 
 
@@ -170,10 +168,10 @@ def _drain(rows: Iterable[Any], spool: Spool, csv_format: CsvFormat) -> None:
 
 @contextmanager
 def _contents(path: Any, csv_format: CsvFormat, otherwise: Reader | None = None) -> Iterator[Contents]:
-    """What is in a file. A storage's own errors are left as they are: a later try may be lucky.
+    """The contents of a file. A storage's own errors are raised unchanged: a retry may succeed.
 
-    :param otherwise: how to read a file whose name does not say what it is
-    :raises InvalidOption: if it is not there, or not what its name says
+    :param otherwise: how to read a file whose name does not say its format
+    :raises InvalidOption: if the file does not exist, or does not have the format that its name says
     """
     name = "standard input" if path == STANDARD else shown(path)
     refuse_credentials(path)
@@ -187,7 +185,7 @@ def _contents(path: Any, csv_format: CsvFormat, otherwise: Reader | None = None)
                 with gzip.open(stream) as unzipped:
                     yield reader(cast("IO[bytes]", unzipped), name)
             elif reader is parquet and not isinstance(stream, BufferedReader):
-                # Its columns lie apart, and an object store would be asked for its blocks many times over.
+                # Parquet's columns lie apart: an object store would be asked for the same blocks many times.
                 with TemporaryFile(prefix="impactcall-") as copy:
                     copyfileobj(stream, copy)
                     yield reader(copy, name)
@@ -201,7 +199,7 @@ def _contents(path: Any, csv_format: CsvFormat, otherwise: Reader | None = None)
 
 
 def _instead(path: Any) -> str | None:
-    """What to give in the place of a path that is that of no file; None if that is not known."""
+    """What to give in place of a path that does not lead to a file; None if that is not known."""
     name = str(path)
     if _is_folder(path):
         return f"is a folder; {_GIVE_FILES}"
@@ -217,7 +215,7 @@ def _is_folder(path: Any) -> bool:
     try:
         return bool(ObjectStoragePath(path).is_dir()) if "://" in name else os.path.isdir(name)
     except Exception:
-        return False  # Whatever a storage says of it, it was said when the file was to be opened.
+        return False  # A storage's error was already raised when the file was opened.
 
 
 def _no_path(text: str) -> str:

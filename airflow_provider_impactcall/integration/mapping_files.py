@@ -1,4 +1,4 @@
-"""The option ``mapping``, made whole: read from its file if it is kept in one, and the tables of its lookups with it.
+"""Loads the option ``mapping``: from its file, if it names one, and with the tables of its lookups.
 
 Errors name the line or the row, never a value: a table may hold phone numbers.
 """
@@ -31,7 +31,7 @@ except ImportError:  # PyYAML was built without libyaml, and takes fifteen times
     from yaml import BaseLoader as _BaseLoader  # type: ignore[assignment]
 
 ENDINGS = (".yaml", ".yml", ".json")
-"""What the file of a mapping ends in."""
+"""The endings of a mapping's file."""
 
 _Path = Path | ObjectStoragePath
 _PATHS = (str, PathLike, ObjectStoragePath)
@@ -46,7 +46,7 @@ def mapping_of(options: RowOptions, extra: Extra) -> CallMapping:
     """How rows become calls, by the options of a delivery and the conventions of its connection.
 
     :raises InvalidOption: with everything that is wrong with the mapping, or with its file or tables
-    :raises AirflowException: if a storage or a database fails; a later try may be lucky
+    :raises AirflowException: if a storage or a database fails; a retry may succeed
     """
     return CallMapping(
         loaded(options.mapping),
@@ -61,17 +61,17 @@ def mapping_of(options: RowOptions, extra: Extra) -> CallMapping:
 
 
 def loaded(mapping: Mapping[str, Source] | str | PathLike[str] | None) -> Mapping[str, Source] | None:
-    """A mapping with all that lies outside it: its own file, and the tables of its lookups.
+    """A mapping with everything outside it loaded: its own file, and the tables of its lookups.
 
     A file ends in ``.yaml``, ``.yml`` or ``.json``. In YAML everything is text (``no`` is a word, 02139 keeps its zero)
     except an unquoted ``null`` or ``~``, which means no value. A lookup may be the path of a ``.csv`` file with a
     header and two columns, the key's and the value's, or ``{"sql": "SELECT number, media_id FROM partners",
-    "sql_conn_id": "warehouse"}``, whose ``sql`` may be the path of a ``.sql`` file. Relative paths in a file begin
-    where it lies. Rows without a key are left out of a table.
+    "sql_conn_id": "warehouse"}``, whose ``sql`` may be the path of a ``.sql`` file. Relative paths in a file begin in
+    the file's folder. Rows without a key are left out of a table.
 
     :param mapping: what the option may be: a source by parameter name, the path (or URL) of a file of them, or None
     :raises InvalidOption: with everything that is wrong with the file or the tables
-    :raises AirflowException: if a storage or a database fails; a later try may be lucky
+    :raises AirflowException: if a storage or a database fails; a retry may succeed
     """
     beside = None
     if isinstance(mapping, _PATHS):
@@ -95,7 +95,7 @@ def loaded(mapping: Mapping[str, Source] | str | PathLike[str] | None) -> Mappin
 def _with_tables(source: Any, beside: _Path | None, problems: list[str]) -> Any:
     """A source with the tables of all lookups in it, however deep.
 
-    :param problems: what is wrong with one is added here
+    :param problems: what is wrong with a table is added here
     """
     if not isinstance(source, Mapping):
         return source
@@ -127,7 +127,7 @@ def _from_csv(path: _Path) -> Mapping[str, Any]:
     try:
         header = next(lines, [])
         if len(header) != 2 or not all(any(map(str.isalpha, name)) for name in header):
-            # A line of numbers in its place is a first entry, which would be lost.
+            # A first line of numbers is an entry: taken for a header, it would be lost.
             raise InvalidOption(f"{shown(path)} must begin with a header of two names, the key's and the value's")
         return _without_doubt(shown(path), ((f"line {lines.line_num}", values) for values in lines if values))
     except csv.Error as error:
@@ -150,7 +150,7 @@ def _from_query(query: Mapping[str, Any], beside: _Path | None) -> Mapping[str, 
     except (ImpactCallError, AirflowException):
         raise
     except Exception as error:
-        # A driver's own words may quote what it read.
+        # A driver's text may quote a value.
         raise AirflowException(
             f"mapping: the query of a lookup failed ({type(error).__name__}); the database's own client says why"
         ) from None
@@ -166,8 +166,8 @@ def _hook_params(given: Any) -> Any:
 def _without_doubt(name: str, entries: Iterable[tuple[str, Sequence[Any]]]) -> Mapping[str, Any]:
     """The table of these entries, with one value for a key.
 
-    :param name: what they are from
-    :param entries: each with its place there
+    :param name: their source, for the error
+    :param entries: each with its place in the source
     """
     table: dict[str, Any] = {}
     problems = []
@@ -222,7 +222,7 @@ def _read(path: _Path) -> Mapping[str, Any]:
 def _yaml(text: str) -> Any:
     """What a text in YAML holds.
 
-    :raises _TooLarge: before anything is built of it, as what reads a whole text calls itself for each level
+    :raises _TooLarge: before anything is built of it, as the builder recurses for each level
     """
     level = parts = 0
     for event in yaml.parse(text, _BaseLoader):
@@ -242,7 +242,7 @@ class _RepeatedKey(yaml.MarkedYAMLError):
 
 
 class _TextLoader(_BaseLoader):
-    """Reads every scalar as the text that it is, but for a null, and refuses a key that stands twice."""
+    """Reads every scalar except a null as text, and refuses a key that stands twice."""
 
     def construct_scalar(self, node: Any) -> Any:
         plain = isinstance(node, yaml.ScalarNode) and not node.style
@@ -267,15 +267,15 @@ def _with_each_key_once(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:
 
 
 def _line(mark: yaml.Mark | None, text: str) -> str:
-    # A bracket or quote that is never closed is marked behind the last line.
+    # The mark of an unclosed bracket or quote is behind the last line.
     return "" if mark is None else f", line {min(mark.line + 1, len(text.splitlines()))}"
 
 
 def _path(what: str, path: Any, *endings: str, beside: _Path | None = None) -> _Path:
-    """A path that ends as it should.
+    """A path with one of the endings.
 
-    :param what: what it is to be, for the message
-    :param beside: the folder in which a relative one begins
+    :param what: the subject of the error's sentence
+    :param beside: the folder in which a relative path begins
     """
     written = str(path)
     refuse_credentials(path)

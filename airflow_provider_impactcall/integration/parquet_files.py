@@ -26,7 +26,7 @@ def parquet(stream: IO[bytes], name: str) -> Contents:
             f"{name}: Parquet needs pyarrow: pip install 'airflow-provider-impactcall[parquet]'"
         ) from None
     with _no_parquet(name):
-        # With a buffer, it holds no more of a column than that.
+        # The buffer bounds how much of a column is held in memory.
         file = pa.parquet.ParquetFile(stream, buffer_size=_BUFFER)
         schema = pa.schema([field.with_type(_to_the_microsecond(field.type)) for field in file.schema_arrow])
     if repeated(schema.names):
@@ -47,14 +47,14 @@ def _no_parquet(name: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        # Arrow's own complaints of a file are plain OSErrors without a number; those of a storage are not.
+        # Arrow reports a broken file as a plain OSError without errno. A storage's errors have a subclass or an errno.
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise
         raise InvalidOption(f"{name}: is not a complete Parquet file ({type(error).__name__})") from None
 
 
 def _to_the_microsecond(kind: Any) -> Any:
-    """The type that Python can hold: its own have no finer times."""
+    """The type with microseconds in place of nanoseconds, as Python's times are not finer."""
     import pyarrow as pa
 
     if getattr(kind, "unit", None) != "ns":
@@ -65,7 +65,7 @@ def _to_the_microsecond(kind: Any) -> Any:
 
 
 def _rows_of_table(table: Any) -> Iterator[FileRow]:
-    """The rows of a table; value by value if not all can be Python's, as a time of the year 10000."""
+    """The rows of a table, value by value if Python cannot hold one of them, such as a time in the year 10000."""
     try:
         yield from table.to_pylist()
         return

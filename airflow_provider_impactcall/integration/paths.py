@@ -1,4 +1,4 @@
-"""Paths that people write, as they may be shown."""
+"""Paths from a person, in a form that may be shown."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records.printable import printable
 
-# Text before a colon and a port is a host.
-# A path object has one slash of the two. A password may hold any @ but the last.
+# Text before a colon and a port is a host. A path object keeps one of the two slashes. A password may hold every @
+# except the last.
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2})[^/@:]*:(?![0-9]+/).*@", re.DOTALL)
-# As signed URLs have; a ? without a = is one of a pattern of names.
+# The query of a signed URL. A ? without a = belongs to a pattern of names.
 _QUERY = re.compile(r"(://[^?]*\?)[^?]*=.*", re.DOTALL)
 
 
@@ -21,7 +21,7 @@ def shown(path: Any) -> str:
 
 
 def refuse_credentials(path: Any) -> None:
-    """Refuses a URL with a password in it: it stands in the DAG's code, and Airflow stores and shows it.
+    """Refuses a URL with a password in it: the URL is in the DAG's code, which Airflow stores and shows.
 
     :raises InvalidOption: with what to do instead
     """

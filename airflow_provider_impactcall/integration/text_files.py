@@ -19,20 +19,20 @@ from airflow_provider_impactcall.records.unreadable import UnreadableRow
 ROWS_A_CHUNK = 1000
 
 FileRow = Mapping[str, Any] | UnreadableRow
-# The columns that all its rows have, or None if each has its own; and the rows.
+# The columns that all rows have, or None if each row has its own; and the rows.
 Contents = tuple[Collection[str] | None, Iterator[FileRow]]
 Reader = Callable[[IO[bytes], str], Contents]
 
 _LONGEST_LINE = 16 * 1024 * 1024
-# What of a file is looked at for an object over many lines.
+# How far to look ahead for a JSON object that takes many lines.
 _LOOKED_AT_LINES = 200
 _LOOKED_AT_CHARACTERS = 64 * 1024
 _UTF_8 = "utf-8"
 _SEPARATORS = ";\t|,"
-# Excel reads such a line as this; a program that saves the file again may add quotes or separators.
+# A first line that names the separator for Excel. A program that saves the file again may add quotes or separators.
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<said>\\t|[^"\r\n]?)"?[,;|\t ]*\r?\n?', re.IGNORECASE)
 _JSON = re.compile(r'\s*(\{|\[\s*([\[{"\]]|$))')
-# What MySQL, PostgreSQL and Snowflake write where there is no value.
+# What MySQL, PostgreSQL and Snowflake write for NULL.
 _NOTHING = r"\N"
 
 
@@ -40,9 +40,9 @@ _NOTHING = r"\N"
 class CsvFormat:
     r"""How CSV files are written.
 
-    :param delimiter: what separates values, one character; ``\t``, as text, is a tab. A file's own first line
-        ``sep=;`` goes before it
-    :param encoding: of their text, a name that Python has for it
+    :param delimiter: what separates values, one character; ``\t``, as text, is a tab. A file's own first line ``sep=;``
+        has precedence
+    :param encoding: Python's name for the encoding of their text
     :raises InvalidOption: naming the option that is wrong
     """
 
@@ -61,7 +61,7 @@ class CsvFormat:
     def read(self, stream: IO[bytes], name: str) -> Contents:
         r"""The rows of a CSV file with a header.
 
-        Names are read without the blanks around them, and columns without a name are left out. ``\N`` is absent.
+        Names are read without the blanks around them, and columns without a name are left out. ``\N`` means no value.
 
         :raises InvalidOption: if it is not a CSV file
         """
@@ -90,12 +90,12 @@ class _Columns:
         self._width = len(header)
         self._named = [(place, found) for place, text in enumerate(header) if (found := normalize.bare(text))]
         self.names = [text for _, text in self._named]
-        # Columns without a name that stand behind all others: a comma too many moves a value there.
+        # Where the columns without a name at the end begin: a comma too many moves a value there.
         self._behind = self._named[-1][0] + 1 if self._named else 0
         if header and not self._named:
             raise InvalidOption(f"{name}: its header names no column")
         if repeated(self.names):
-            # Without the name: if the header is missing, it is a call's.
+            # The message leaves out the name: if the header is missing, the name is a call's value.
             raise InvalidOption(f"{name}: two columns of one name in its header")
         other = next((each for each in _SEPARATORS if each != delimiter and each in "".join(header)), None)
         if self._width == 1 and other is not None:
@@ -141,7 +141,7 @@ def _objects(lines: Iterator[str], name: str) -> Iterator[FileRow]:
     first = list(islice(numbered, 1))
     ahead: Sequence[tuple[int, str]] = []
     if first and _object(line := first[0][1]) is None:
-        # Not one rejection a line, of which each looks as if it were a call's.
+        # Instead of a rejection for each line, which would look like rejected calls.
         if line.lstrip().startswith("["):
             raise InvalidOption(f"{name}: begins with a list, and JSON Lines has an object on each line")
         ahead = _ahead(numbered)
@@ -181,13 +181,13 @@ def _takes_many_lines(first: str, following: Sequence[str]) -> bool:
     try:
         _, end = json.JSONDecoder().raw_decode("".join([first, *following]))
     except (ValueError, RecursionError):
-        # Cut off, or longer than what is looked at.
+        # The object is cut off, or longer than the look-ahead.
         return len(following) >= _LOOKED_AT_LINES and not any(map(_object, following))
     return end > len(first)
 
 
 def _lines(stream: IO[bytes], name: str, encoding: str, remedy: str = "") -> Iterator[str]:
-    # A file's own bytes may begin with a mark of their order, as those that Excel writes do.
+    # A file may begin with a byte order mark, as Excel's files do.
     read = "utf-8-sig" if re.sub("[-_ ]", "", encoding).lower() in ("utf8", "u8") else encoding
     text = TextIOWrapper(stream, encoding=read, errors="surrogateescape", newline="")
     called = encoding.upper() if read == "utf-8-sig" else encoding
@@ -208,7 +208,7 @@ def _lines(stream: IO[bytes], name: str, encoding: str, remedy: str = "") -> Ite
 def _records(reader: Any, name: str, before: int) -> Iterator[tuple[int, list[str]]]:
     """The records that are not empty, each with the line that it begins on.
 
-    :param before: the lines of the file that the reader was not given
+    :param before: how many lines of the file the reader was not given
     """
     while True:
         number = reader.line_num + 1 + before
@@ -230,7 +230,7 @@ def _said(separator: re.Match[str], name: str) -> str:
 
 
 def _is_spaced(header: str, delimiter: str) -> bool:
-    """Whether each separator of a header has a blank behind it, as all of such a file then have."""
+    """Whether a blank follows each separator of a header. All lines of such a file then have these blanks."""
     parts = header.split(delimiter)[1:]
     return bool(parts) and all(part.startswith(" ") for part in parts if part.strip())
 
