@@ -1,4 +1,4 @@
-"""A table of calls in a person's own database, whichever it is: made if it is missing, and written by key."""
+"""A table of calls in any database of the user: made if it is missing, and written by key."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOptio
 from airflow_provider_impactcall.integration.sql_hooks import sql_hook
 
 Upsert = Callable[[Connection, sa.Table, Sequence[Mapping[str, Any]]], None]
-"""Writes rows by their key, which no two of them share, within a transaction."""
+"""Writes rows by their unique keys, within a transaction."""
 
 _WITH_UPSERTS = ("sqlite", "postgresql", "mysql", "mariadb")
 _WITHOUT_ZONE = ("sqlite", "mysql", "mariadb")
 
 
 class _SnowflakeMoment(UserDefinedType):  # type: ignore[type-arg] # SQLAlchemy 1.4 has no type for it
-    """The dialect of Snowflake makes a time without a zone of a time with one."""
+    """Snowflake's dialect would make a time without a zone of a time with a zone."""
 
     cache_ok = True
 
@@ -43,7 +43,7 @@ class _Moment(TypeDecorator):  # type: ignore[type-arg] # the same
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         match dialect.name:
             case "mysql" | "mariadb":
-                # Else to the second, and a call would seem to have changed since it was written.
+                # The default is precise to the second: a call would seem to have changed since it was written.
                 return dialect.type_descriptor(mysql.DATETIME(fsp=6))
             case "snowflake":
                 return dialect.type_descriptor(_SnowflakeMoment())
@@ -62,7 +62,7 @@ class _Moment(TypeDecorator):  # type: ignore[type-arg] # the same
 
 
 def _text(characters: int) -> Any:
-    # Redshift counts bytes. SQL Server compares no TEXT, and has such a type of up to 4,000 characters.
+    # Redshift counts bytes. SQL Server cannot compare TEXT; its NVARCHAR has up to 4,000 characters.
     return sa.Unicode(4 * characters)
 
 
@@ -90,41 +90,42 @@ def columns() -> list[sa.Column[Any]]:
 
 
 class CallsTable:
-    """A table that holds calls as a ledger has them, a row a call.
+    """A table that holds calls as a ledger has them, one row for each call.
 
-    :param engine: of its database; its owner, the caller, disposes of it
-    :param name: ``table`` or ``schema.table``; of any characters, as it is always quoted where it must be
+    :param engine: the engine of its database; the caller disposes of it
+    :param name: ``table`` or ``schema.table``; of any characters except ``%`` and ``[``, as it is quoted where
+        necessary
     :param upsert: how rows are written by key; None for the database's own way where it is known, else
         :func:`delete_and_insert`
-    :raises InvalidOption: if the name is not one
+    :raises InvalidOption: if the name cannot be a table's
     """
 
     def __init__(self, engine: Engine, name: str, upsert: Upsert | None = None) -> None:
         schema, table = _parts(name)
         self._engine = engine
         self._upsert = upsert
-        # Of MySQL's character sets, only these four bytes hold every id.
+        # Of MySQL's character sets, only utf8mb4 holds every id.
         of_mysql: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
         self._table = sa.Table(table, sa.MetaData(), *columns(), schema=schema, **of_mysql)
 
     def prepare(self) -> None:
-        """Create the table, or see that the one that is there has all the columns.
+        """Create the table, or check that the existing table has all the columns.
 
         :raises InvalidOption: with the columns that it lacks
-        :raises AirflowException: if the database does not do it
+        :raises AirflowException: if the database fails
         """
         with self._transaction() as connection:
             found = sa.inspect(connection)
             name, schema = self._table.name, self._table.schema
             if found.has_table(name, schema=schema):
                 there = [str(column["name"]) for column in found.get_columns(name, schema=schema)]
-                # Other databases find a column in any case, or say its name in one of their own.
+                # Other databases find a column's name in any case, or report it in their own case.
                 exact = connection.dialect.name == "postgresql" and not _is_redshift(connection)
                 fold = str if exact else str.casefold
                 self._refuse_lacking(set(map(fold, there)), fold)
                 return
             if _has_upserts(connection):
-                # What it is asked for at each export. Other databases have no indexes, or need none.
+                # Each export queries these columns. Other databases have no indexes, or need none.
                 for column in (self._table.c.updated_at, self._table.c.came_again_at):
                     sa.Index(None, column, self._table.c.namespace)
             self._table.create(connection)
@@ -138,7 +139,7 @@ class CallsTable:
         return moment
 
     def held(self, keys: Sequence[str]) -> dict[str, datetime | None]:
-        """Which of these calls the table has, and as updated when."""
+        """The calls of these keys that the table has, each with its ``updated_at``."""
         found: dict[str, datetime | None] = {}
         with self._transaction() as connection:
             for part in in_parts(keys):
@@ -149,7 +150,7 @@ class CallsTable:
     def marked(self, namespace: str, after: str, limit: int) -> list[str]:
         """The keys of calls that came again with other content, as far as the table knows, in their order.
 
-        :param after: the key before the first of them
+        :param after: only keys after this one
         """
         columns = self._table.c
         query = sa.select(columns.key).where(
@@ -180,14 +181,14 @@ class CallsTable:
         lacking = [column.name for column in self._table.c if fold(column.name) not in there]
         if lacking:
             raise InvalidOption(
-                f"table: the table that is there lacks {', '.join(lacking)}: add these columns, name another table, or "
-                "drop it, and it is made and filled anew"
+                f"table: the existing table lacks {', '.join(lacking)}: add these columns, name another table, or drop "
+                "this one to have it made and filled again"
             )
 
 
 @contextmanager
 def calls_table(sql_conn_id: str, name: str, hook_params: Mapping[str, Any] | None = None) -> Iterator[CallsTable]:
-    """A table of calls, which is there and has all its columns within the context.
+    """A table of calls that exists, with all its columns, within the context.
 
     :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` with a SQLAlchemy engine
     :param name: ``table`` or ``schema.table``
@@ -214,7 +215,7 @@ def calls_table(sql_conn_id: str, name: str, hook_params: Mapping[str, Any] | No
 
 @contextmanager
 def _unquoted() -> Iterator[None]:
-    """Within it, what a driver raises is said by its name alone: its words quote values, and connections.
+    """Within this context, a driver's error is raised by its class name alone: its text quotes values and connections.
 
     :raises AirflowException: instead
     """
@@ -229,7 +230,7 @@ def _unquoted() -> Iterator[None]:
 
 
 def delete_and_insert(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows by key in any database: those that are there go, and all are inserted, in one transaction."""
+    """Write rows by key in any database: delete those that exist, then insert all, in one transaction."""
     for keys in in_parts([row["key"] for row in rows]):
         connection.execute(sa.delete(table).where(table.c.key.in_(keys)))
     connection.execute(sa.insert(table), list(rows))
@@ -257,7 +258,7 @@ def insert_or_update_of_mysql(connection: Connection, table: sa.Table, rows: Seq
 
 
 def _upsert_of(connection: Connection, table: sa.Table) -> Upsert:
-    """How the database writes rows by key. It knows a key by a constraint, which a table that was there may lack."""
+    """How the database writes rows by key. An upsert needs a constraint on the key, which a table may lack."""
     if not _has_upserts(connection) or not _key_is_unique(connection, table):
         return delete_and_insert
     match connection.dialect.name:
@@ -274,7 +275,7 @@ def _has_upserts(connection: Connection) -> bool:
 
 
 def _is_redshift(connection: Connection) -> bool:
-    """Whether it is Redshift. A connection to PostgreSQL leads there too, and it has no upserts and no indexes."""
+    """Whether the database is Redshift, which has no upserts and no indexes. A PostgreSQL connection may lead to it."""
     if connection.dialect.name != "postgresql":
         return connection.dialect.name == "redshift"
     return "redshift" in str(connection.execute(sa.select(sa.func.version())).scalar()).lower()
@@ -285,7 +286,7 @@ def _key_is_unique(connection: Connection, table: sa.Table) -> bool:
     constraints = [found.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"]]
     constraints += [each["column_names"] for each in found.get_unique_constraints(table.name, schema=table.schema)]
     indexes = found.get_indexes(table.name, schema=table.schema)
-    # One of a part of the rows is not enough.
+    # A partial index is not enough.
     whole = [each for each in indexes if each["unique"] and not any("where" in key for key in _options(each))]
     return ["key"] in [*constraints, *(each["column_names"] for each in whole)]
 
@@ -296,7 +297,7 @@ def _options(index: Any) -> Sequence[str]:
 
 def _parts(name: str) -> tuple[str | None, str]:
     *schema, table = name.split(".")
-    # SQLAlchemy looks for its own marks of parameters in names too.
+    # SQLAlchemy reads these characters in a name as marks of parameters.
     fit = all(part.strip() and part.isprintable() and not set("%[") & set(part) for part in (*schema, table))
     if len(schema) > 1 or not fit:
         raise InvalidOption(

@@ -1,4 +1,4 @@
-"""Brings a table of calls up to what the ledger holds."""
+"""Brings a table of calls up to date with the ledger."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _MOMENTS = ("first_at", "changed_at", "came_again_at", "updated_at")
 
 
 class TableExport:
-    """Writes what the ledger has, and the table does not, in short transactions and little memory.
+    """Writes the calls that the table lacks or has in an older state, in short transactions and little memory.
 
-    The oldest comes first, and each page is committed: an export that was interrupted goes on where it stopped. A call
-    that the table has as the ledger does is not written again.
+    The oldest update comes first, and each page is committed: an interrupted export continues where it stopped. A call
+    that is up to date in the table is not written again.
 
-    :param states: only calls in these, or with the mark ``changed``; a call that the table has is kept up to date in
-        whatever state it is. Empty for all
+    :param states: only calls in these states; ``changed`` stands for calls with that mark. A call that the table
+        already has is kept up to date in any state. Empty for all calls
     :param batch_sizes: how much is read and written at once
     :ivar counts: how many calls were written, by state, and ``changed``: how many of them have that mark
     """
@@ -44,27 +44,27 @@ class TableExport:
         self._page = batch_sizes.exported
 
     def run(self, since: datetime | None = None, until: datetime | None = None) -> None:
-        """Export the calls that were updated in a time.
+        """Export the calls that were updated in a span of time.
 
-        :param since: its first moment; None for the newest moment that the table knows, and some before it, as a change
-            becomes visible only a while after its moment
+        :param since: its first moment; None for the table's newest moment less a margin, as a change becomes visible
+            only some time after its moment
         :param until: the first moment after it; None for now
         """
         newest = self._table.newest(self._ledger.namespace) or _NEVER
         first = newest.timestamp() - self._updates.margin if since is None else since.timestamp()
-        # What changes meanwhile is left to the next export: the table must know of all up to its newest moment.
+        # Changes during this export are left to the next one: the table must be complete up to its newest moment.
         after_now = nextafter(now(self._ledger), inf)
         end = after_now if until is None else min(after_now, until.timestamp())
         updates = self._updates.oldest_first(first, end)
         while page := [_row(call) for call in islice(updates, self._page)]:
-            # The table has nothing that is newer than its newest, and is not asked for it.
+            # The table cannot have a call that is newer than its newest moment: skip the look-up.
             self._write(page, look=bool(self._states) or page[0]["updated_at"] <= newest)
         for page in self._unmarked(end):
             self._write(page, look=True)
 
     def _unmarked(self, end: float) -> Iterator[list[dict[str, Any]]]:
-        """The calls that the table has a mark of and the ledger has not, some at a time: a person has accepted the
-        change, which leaves the call as it was.
+        """Pages of calls that are marked in the table, but no longer in the ledger: a person accepted the change.
+        Accepting does not update the call itself.
         """
         last = ""
         while keys := self._table.marked(self._ledger.namespace, last, self._page):
@@ -75,7 +75,7 @@ class TableExport:
                 yield unmarked
 
     def _write(self, page: Sequence[Mapping[str, Any]], *, look: bool) -> None:
-        # The later state of one that came twice.
+        # If a call came twice, its later state counts.
         rows = {row["key"]: row for row in page}
         if look:
             held = self._table.held(list(rows))
