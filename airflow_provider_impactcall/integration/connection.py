@@ -1,4 +1,4 @@
-"""An Airflow connection into an endpoint. One pure function serves every way to the wire."""
+"""Turns an Airflow connection into an endpoint, with one function for all HTTP clients."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Account:
 
     :param endpoint: where calls go, and as whom
     :param extra: the account's conventions and limits
-    :param ignored: what is in the connection that nothing reads, a sentence each
+    :param ignored: a sentence for each setting of the connection that is not read
     """
 
     endpoint: Endpoint
@@ -96,12 +96,13 @@ class Account:
 def connection_of(conn_id: str) -> Any:
     """The Airflow connection of this id.
 
-    :raises AirflowNotFoundException: if Airflow gives none
+    :raises AirflowNotFoundException: if Airflow does not find it
     """
     try:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException as error:
-        # Airflow cannot load such a row of its database, nor Airflow 3.1 from anywhere, and says that there is none.
+        # Airflow cannot load such a connection from its database (Airflow 3.1: from any source), and reports it as
+        # missing.
         raise AirflowNotFoundException(
             f"{error}, or its extra is not a JSON object, which looks the same from here"
         ) from None
@@ -110,11 +111,11 @@ def connection_of(conn_id: str) -> Any:
 def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
     """What an Airflow connection of type ``impactcall`` says.
 
-    What it says that nothing reads is said in the log, once a call of this.
+    Settings that are not read are logged, once for each call of this function.
 
     :param connection: an :class:`airflow.sdk.Connection`
     :param default_origin: scheme, host and port where the connection names no host
-    :raises InvalidOption: if the extra is not a JSON object, or with every wrong field of it, without its value
+    :raises InvalidOption: if the extra is not a JSON object; or with every wrong field of it, without the field's value
     """
     if ":" in (connection.login or ""):
         raise InvalidOption("the connection's login must not hold a colon, as HTTP Basic cannot carry it")
@@ -130,7 +131,7 @@ def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
     ignored = tuple(_ignored(connection, fields, origin))
     for each in ignored:
         log.warning("The connection %r: %s", connection.conn_id, each)
-    # requests' own rules for certificates, proxies and their variables, as the HTTP provider has them.
+    # The rules of requests for certificates, proxies and environment variables, as in the HTTP provider.
     proxies = extra.proxies or {}
     if isinstance(proxies, str):
         # By scheme, not "all": the variables of the environment fill in only the schemes that are missing.
@@ -151,7 +152,7 @@ def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
 
 
 def unsafe(endpoint: Endpoint) -> list[str]:
-    """What about an endpoint lets others read the credentials and the calls on their way."""
+    """A sentence for each setting of an endpoint that lets others read credentials and calls on the way."""
     parts = urlsplit(endpoint.origin)  # Its scheme is in lower case, however it is written.
     problems = []
     if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
@@ -173,12 +174,12 @@ def _is_this_machine(host: str) -> bool:
 def _fields(connection: Any) -> Mapping[str, Any]:
     """The fields of a connection's extra. Airflow's own reader takes text that is not JSON for an empty extra.
 
-    :raises InvalidOption: if it is not a JSON object, without a word of it: an extra may hold credentials
+    :raises InvalidOption: if it is not a JSON object. The message quotes nothing of it: an extra may hold credentials
     """
     problem = _problem_with(connection)
     if problem is not None:
         raise InvalidOption(f"the connection {connection.conn_id!r}: its extra must be a JSON object, and is {problem}")
-    # Which has Airflow mask its secrets.
+    # Reading ``extra_dejson`` has Airflow mask the secrets in it.
     fields: Mapping[str, Any] = connection.extra_dejson
     return fields
 
@@ -226,7 +227,7 @@ def _with_each_name_once(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:
 
 def _is_of_python(text: str) -> bool:
     if not re.search(r"'|\b(True|False|None)\b", text):
-        return False  # No more than a comma too many, of which the place says more.
+        return False  # Perhaps only a comma too many: the error's position says more.
     try:
         return isinstance(ast.literal_eval(text.strip()), dict)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -234,14 +235,14 @@ def _is_of_python(text: str) -> bool:
 
 
 def _ignored(connection: Any, fields: Mapping[str, Any], origin: str) -> Iterator[str]:
-    """What a connection has that nothing reads, a sentence each."""
+    """A sentence for each setting of a connection that is not read."""
     schema = connection.schema
-    # Connections of type http have the scheme there.
+    # Connections of type http have the scheme in this field.
     if schema and (connection.conn_type == CONNECTION_TYPE or not origin.startswith(f"{schema}://")):
         yield "its schema is not read; a scheme stands before the host, as in https://calls.example.com"
     for name in sorted(set(fields) - set(Extra.model_fields)):
         near = difflib.get_close_matches(name.casefold(), Extra.model_fields, n=1)
-        yield f"{name!r} in its extra is not read" + (f"; {near[0]} is meant?" if near else "")
+        yield f"{name!r} in its extra is not read" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _origin(host: str, port: int | None) -> str:

@@ -54,10 +54,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What a delivery needs and what nothing has to be opened for.
+    """Everything of a delivery that can be prepared without opening anything.
 
-    :param requests_per_second: None for no limit of our own
-    :param requests_per_hour: None for no limit of our own
+    :param requests_per_second: None for no limit
+    :param requests_per_hour: None for no limit
     """
 
     endpoint: Endpoint
@@ -75,7 +75,7 @@ class _Prepared:
 
 @dataclass(frozen=True)
 class _Run:
-    """A run that the ledger keeps, and what is known of it when it ends."""
+    """A run that the ledger keeps, with everything that its end needs."""
 
     ledger: Ledger
     run_id: str
@@ -93,9 +93,9 @@ class Delivery:
     :param impactcall_conn_id: the connection
     :param row_options: how rows become calls
     :param options: how calls are delivered
-    :param on_settled: told of every row's outcome, from the sending thread; it must be quick
-    :param on_report: given the report, also if reading rows fails or is interrupted
-    :param interrupt: set from any thread to have the run stop well
+    :param on_settled: called with every row's outcome, in the sending thread; it must be quick
+    :param on_report: called with the report, also if reading rows fails or is interrupted
+    :param interrupt: set it from any thread to have the run stop cleanly
     :param continues: the ids of the runs that this one continues, of the same try of a task
     :ivar last: the outcome that was settled last
     """
@@ -128,7 +128,7 @@ class Delivery:
             return self._send(found)
 
     def check(self, rows: Any) -> DryRun:
-        """Do all that a delivery does, but for the sending. See :meth:`.ImpactCallHook.check`."""
+        """Do everything of a delivery except the sending. See :meth:`.ImpactCallHook.check`."""
         with opened(rows, CsvFormat.of(self._row_options)) as found:
             return self._dry_run(found)
 
@@ -136,8 +136,8 @@ class Delivery:
         prepared = self._prepared(rows)
         with ExitStack() as stack:
             ledger = stack.enter_context(closing(self._ledger(prepared)))
-            # Of what is opened, the last is closed first: a run ends when the file of rejects is complete, and while
-            # the ledger is open.
+            # The last one opened is closed first: a run ends after the file of rejects is complete, and before the
+            # ledger is closed.
             ending = stack.enter_context(ExitStack())
             rejects = stack.enter_context(self._rejects())
             started = self._started(ledger, prepared, rejects, rows)
@@ -231,7 +231,7 @@ class Delivery:
                 try:
                     self._on_settled(row, outcome)
                 except Exception as error:
-                    # A listener is told, not asked: what it raises must not cost the calls in flight.
+                    # A listener's error must not cost the calls in flight.
                     log.error("on_settled raised %s for row %d", type(error).__name__, row.row)
 
         return note
@@ -246,7 +246,7 @@ class Delivery:
             report, attempts, limited_seconds, run_id=ended.run_id, namespace=namespace, source=ended.source
         )
         _log_run(line)
-        # Airflow leaves a task that it stops no time for more than its report.
+        # When Airflow stops a task, there is time for its report and no more.
         measured = metrics.are_wanted() and not self._interrupt.is_set()
         oldest = _ended(ended.ledger, ended.run_id, report, look=measured)
         if self._on_report is not None:
@@ -271,7 +271,7 @@ class Delivery:
 
 
 def _refuse_lacking_columns(mapping: CallMapping, rows: Spool) -> None:
-    """Refuses rows that no call can be made of, for want of a column.
+    """Refuses rows that lack a column without which no call can be made of them.
 
     :raises InvalidOption: with every column that is missing
     """
@@ -300,9 +300,9 @@ def _file_of_rejects(path: str) -> TextIO:
 
 
 def _configuration(rows: RowOptions, options: DeliveryOptions) -> str:
-    """A digest of what a run was told to do, by which runs can be told apart. Callables count by their name."""
+    """A digest of a run's options, to tell runs with different options apart. Callables count by their name."""
     told = (rows.mapping, rows.constants, rows.timezone, rows.vendor, rows.prefiltered, rows.nulls, rows.key)
-    # Not sorted, and without what JSON has no keys for: a table may have both text and numbers as keys, or UUIDs.
+    # Not sorted, and without keys that JSON cannot hold: a table's keys may be both text and numbers, or UUIDs.
     return digest([json.dumps(each, skipkeys=True, default=_named) for each in (*told, options.on_unknown)], 16).hex()
 
 
@@ -311,7 +311,9 @@ def _named(value: Any) -> str:
 
 
 def _ended(ledger: Ledger, run_id: str, report: DeliveryReport, *, look: bool) -> float | None:
-    """End a run in the ledger; the age of its oldest undelivered call, if that is to be looked for and can be."""
+    """End a run in the ledger. With ``look``, return the age of its oldest undelivered call, or None if the ledger
+    fails.
+    """
     try:
         ledger.end(run_id, report)
     except SQLAlchemyError as error:

@@ -19,7 +19,7 @@ from airflow_provider_impactcall.integration.connection import account, connecti
 log = logging.getLogger(__name__)
 
 MARGIN = timedelta(days=1)
-"""Clocks differ, and a date may be taken for one of another zone."""
+"""Clocks differ, and a date may be read in another time zone."""
 
 # impact.com: at most three years ago
 _LONGEST_AGO = timedelta(days=3 * 365)
@@ -27,7 +27,7 @@ _LONGEST_AGO = timedelta(days=3 * 365)
 
 @contextmanager
 def list_of_actions(api_conn_id: str) -> Iterator[ReadBack]:
-    """The list of the account that a connection is of.
+    """The list of actions of a connection's account.
 
     :param api_conn_id: login is the AccountSID, password the AuthToken, host empty for ``https://api.impact.com``
     :raises InvalidOption: if the connection is wrong
@@ -63,7 +63,7 @@ class EventTime:
 
 
 class EventSpans:
-    """When the first and the last call of each campaign took place, of those that are looked for."""
+    """For each campaign: when the first and the last call that are looked for took place."""
 
     def __init__(self) -> None:
         self._now = datetime.now(UTC)
@@ -72,7 +72,7 @@ class EventSpans:
         self._beyond = 0
 
     def note(self, identity: CallIdentity) -> bool:
-        """A call that is looked for; whether impact.com lists those of its time."""
+        """Take note of a call that is looked for; whether impact.com lists actions of its time."""
         listed = self._earliest.timestamp() < identity.at < self._latest.timestamp()
         if listed:
             first, last = self._spans.get(identity.campaign_id, (identity.at, identity.at))
@@ -82,7 +82,7 @@ class EventSpans:
         return listed
 
     def read(self, reader: ReadBack, matching: Matching) -> None:
-        """Put the actions of all events of these times into the matching.
+        """Read the actions of all campaigns' spans into the matching.
 
         :raises ReadBackFailed: if the list cannot be read to its end
         """
@@ -91,17 +91,17 @@ class EventSpans:
         for campaign_id, span in sorted(self._spans.items()):
             first, last = (datetime.fromtimestamp(at, UTC) for at in span)
             since = max(self._earliest, first - MARGIN)
-            # Of what is to happen there are no actions, but our clock may be late.
+            # The future has no actions, but this machine's clock may be late.
             until = max(min(last + MARGIN, self._now), last)
             matching.listed(reader.actions(campaign_id, since, until))
 
 
 def read_updates(reader: ReadBack, actions: CallActions, campaign_ids: Collection[str], until: datetime) -> int:
-    """Keep what changed of the known actions of campaigns since their updates were read last, whenever their calls took
-    place. Of a campaign of which they never were, there is nothing to read: its actions are as they were listed.
+    """Keep what changed of campaigns' known actions since their updates were read last, whenever the calls took place.
+    If a campaign's updates were never read, there is nothing to read: its actions are as they were listed.
 
     :param until: when this run began to read
-    :return: how many actions say something else than before
+    :return: how many actions changed
     :raises ReadBackFailed: if a list cannot be read to its end; the next run reads it from where the last one ended
     """
     changed = 0
@@ -115,13 +115,13 @@ def read_updates(reader: ReadBack, actions: CallActions, campaign_ids: Collectio
 
 
 def note_others(ledger: Ledger, matching: Matching) -> None:
-    """Tell the matching of the ledger's calls that are not in the input: an action may be of one of them, as the ledger
-    keeps no caller.
+    """Tell the matching which of the ledger's calls are not in the input. An action may belong to one of them: the
+    ledger keeps no caller to tell them apart.
     """
     queries = CallQueries(ledger)
     for campaign_id, *span in matching.spans():
         first, last = (datetime.fromtimestamp(at, UTC).date() for at in span)
-        # At its own offset, a call may be of the day before or after.
+        # In its own UTC offset, a call may be of the day before or after.
         others = queries.possibly_arrived(campaign_id, first - MARGIN, last + MARGIN)
         seconds = ((key, tracker_id, int(datetime.fromisoformat(at).timestamp())) for key, tracker_id, at in others)
         matching.beside(campaign_id, seconds)

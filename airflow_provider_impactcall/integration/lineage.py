@@ -1,7 +1,7 @@
-"""What OpenLineage is told of a delivery: tables in, campaigns at impact.com out, and the counts.
+"""What OpenLineage is told about a delivery: tables as inputs, campaigns at impact.com as outputs, and the counts.
 
-OpenLineage's provider is optional: it is imported only within functions, and without it there is nothing to tell. No
-value of a call is told, but for campaigns' ids; neither is a query whose text may quote one.
+OpenLineage's provider is optional: it is imported only within functions, and without it nothing is told. Of a call's
+values, only the campaign's id is told. A query whose text may quote a value is left out.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN_FACET = "impactcall_delivery"
-"""The facet of a run that has the report's counts."""
+"""The run facet with the report's counts."""
 ALL_CALLS = "calls"
-"""The dataset of an endpoint where no campaign is known, as of an asset without a path."""
+"""The name of an endpoint's dataset if no campaign is known, as for an asset without a path."""
 MOST_CAMPAIGNS = 100
-"""An input with more than so many is told as all calls of its endpoint."""
+"""An input with more campaigns is told as one dataset, with all calls of its endpoint."""
 
-# What the parser of OpenLineage reads in no dialect, and what it reads in all of them: PostgreSQL's and MySQL's style
-# of a query's parameters, and SQLite's.
+# Query parameters in the style of PostgreSQL and MySQL. OpenLineage's parser reads them in no dialect; it reads
+# SQLite's style in every dialect.
 _PARAMETER = re.compile(r"%(?:\((\w+)\))?s")
 _TEXT_OR_NUMBER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\b[0-9]{7,}\b""")
 
 
 class Delivered:
-    """What a task keeps of its delivery until it has ended, when OpenLineage asks.
+    """What a task keeps of its delivery for OpenLineage, which asks when the task has ended.
 
-    :ivar reports: of what was delivered; empty if the task failed before that
-    :ivar campaigns: how many calls were delivered, by campaign; those of which none was, too
+    :ivar reports: the reports of what was delivered; empty if the task failed before that
+    :ivar campaigns: how many calls were delivered, by campaign, including campaigns with none
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Delivered:
 
     @property
     def listener(self) -> Listener | None:
-        """Takes note of how each row ends; None without OpenLineage's provider, as it costs each row."""
+        """Takes note of how each row ends; None without OpenLineage's provider, to save the time for each row."""
         return self.settled if find_spec("airflow.providers.openlineage") is not None else None
 
     def settled(self, row: Item, outcome: Outcome) -> None:
@@ -69,10 +69,10 @@ def of_delivery(
     inlets: Iterable[Any] = (),
     outlets: Iterable[Any] = (),
 ) -> OperatorLineage | None:
-    """What there is to tell of a delivery; None without OpenLineage's provider.
+    """The lineage of a delivery; None without OpenLineage's provider.
 
-    :param constants: the option; its campaign is the one, where no call was read
-    :param inlets: the task's own, which OpenLineage leaves out where an operator tells anything
+    :param constants: the option; its campaign is told if no call was read
+    :param inlets: the task's own; OpenLineage leaves them out if an operator reports lineage itself
     :param outlets: likewise
     """
     try:
@@ -98,9 +98,9 @@ def of_delivery(
 def with_tables(
     lineage: OperatorLineage | None, sql_conn_id: str, sql: str, hook_params: Mapping[str, Any] | None = None
 ) -> OperatorLineage | None:
-    """The same, with the tables that a query reads.
+    """The lineage, with the tables that a query reads.
 
-    :param lineage: what there is to tell beside them
+    :param lineage: what is told beside the tables
     :param sql_conn_id: the connection. Where its hook does not say what OpenLineage calls its database, the namespace
         is the type of the connection and its id, as in ``sqlite://warehouse``
     :param sql: the query
@@ -111,13 +111,13 @@ def with_tables(
     try:
         _add_tables(lineage, sql_conn_id, sql, hook_params)
     except Exception as error:
-        # A database's or a driver's, of which each has its own; its text may be of anything.
+        # Each database and driver has errors of its own; their text may hold anything.
         log.info("OpenLineage is not told which tables the query reads (%s)", type(error).__name__)
     return lineage
 
 
 def _campaigns(conn_id: str, delivered: Delivered, constants: Mapping[str, Any] | None) -> list[Any]:
-    """A dataset a campaign that calls went to."""
+    """A dataset for each campaign that calls went to."""
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
@@ -156,7 +156,7 @@ def _add_tables(lineage: OperatorLineage, sql_conn_id: str, sql: str, hook_param
     legible = _legible(sql)
     database = None
     with suppress(AttributeError):
-        # A hook of its own may lack what Airflow's have had for long.
+        # A custom hook may lack this method, which Airflow's hooks have.
         database = hook.get_openlineage_database_info(connection)
     if database is None:
         parsed = SQLParser("generic").parse(SQLParser.split_sql_string(legible))
@@ -174,11 +174,13 @@ def _add_tables(lineage: OperatorLineage, sql_conn_id: str, sql: str, hook_param
     )
     lineage.inputs += found.inputs
     if is_shown:
-        # Of a query that it cannot read, with the query's text.
+        # For a query that the parser cannot read, these facets hold the query's text.
         lineage.run_facets.update(found.run_facets)
 
 
 def _legible(sql: str) -> str:
-    """A query as the parser can read it, which also logs it at DEBUG: without what may be a value of a call."""
+    """A query as the parser can read it, without texts and numbers that may be a call's value: the parser logs it at
+    DEBUG.
+    """
     text = _TEXT_OR_NUMBER.sub(lambda found: "0" if may_quote_a_value(found[0]) else found[0], sql)
     return _PARAMETER.sub(lambda found: f":{found[1] or 'value'}", text)

@@ -1,6 +1,6 @@
-"""What came of a run, as metrics by Airflow's own way to StatsD, Datadog or OpenTelemetry.
+"""The outcome of a run as metrics, sent by Airflow to StatsD, Datadog or OpenTelemetry.
 
-A run tells them once, when it has ended: some fifteen, whatever the number of its calls.
+A run sends about fifteen metrics once, at its end, whatever the number of its calls.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 _SWITCHES = ("statsd_on", "statsd_datadog_enabled", "otel_on")
 _NOT_IN_A_TAG = re.compile(r"[^a-zA-Z0-9_.\-/]")
-# As a part of a name, as InfluxDB's StatsD has tags, which Airflow allows 250 characters in all.
+# InfluxDB's StatsD puts tags into a metric's name, and Airflow allows 250 characters for the whole name.
 _LONGEST_NAMESPACE = 60
 
 
 def are_wanted() -> bool:
-    """Whether ``[metrics]`` of Airflow's configuration leads anywhere. Not if it cannot be read, which is logged."""
+    """Whether Airflow's configuration ``[metrics]`` turns a backend on. False, and logged, if it cannot be read."""
     try:
         return any(conf.getboolean("metrics", switch, fallback=False) for switch in _SWITCHES)
     except Exception as error:  # A secrets backend may have the values, and raise anything.
@@ -39,10 +39,10 @@ def tell(
     oldest_undelivered: float | None,
     namespace: str,
 ) -> None:
-    """Hand a run's metrics to Airflow. What goes wrong with that is logged, and never raised.
+    """Hand a run's metrics to Airflow. Errors are logged, never raised.
 
-    :param report: counts what came of the rows
-    :param attempts: what the requests took
+    :param report: the counts of the rows' outcomes
+    :param attempts: how many requests were made, and how long they took
     :param limited_seconds: how long calls waited for the account's rate limit; None if there is none
     :param oldest_undelivered: seconds; None if it is not known
     :param namespace: of the ledger
@@ -50,7 +50,7 @@ def tell(
     try:
         _tell(report, attempts, limited_seconds, oldest_undelivered, namespace)
     except Exception as error:
-        # A backend of one's own may raise anything, and its text may hold its address.
+        # A custom backend may raise anything, and the text may hold its address.
         log.warning("The metrics of this run could not be told (%s)", type(error).__name__)
 
 
@@ -69,17 +69,17 @@ def _tell(
     }
     tags = {**of_the_task, **of_the_ledger}
     for end in ENDS:
-        # Those of zero too: a series that begins with the first failure has no rise to alarm about.
+        # Counts of zero too: a series that begins with the first failure has no rise that an alert could see.
         Stats.incr(f"impactcall.calls.{end}", getattr(report, end), tags=tags)
     Stats.incr("impactcall.attempts", attempts.count, tags=tags)
     if attempts.count:
-        # As timedelta: a number has another unit from version to version, and from backend to backend.
+        # As timedelta: the unit of a plain number differs between Airflow's versions and between backends.
         Stats.timing("impactcall.attempt", timedelta(seconds=attempts.mean), tags=tags)
         Stats.timing("impactcall.attempt.longest", timedelta(seconds=attempts.longest), tags=tags)
     if limited_seconds is not None:
         Stats.timing("impactcall.rate_limit.wait", timedelta(seconds=limited_seconds), tags=tags)
     if oldest_undelivered is not None:
-        # Tagged by ledger: a gauge of a retired task would keep its last value without end.
+        # Tagged by ledger: the gauge of a retired task would keep its last value for ever.
         Stats.gauge("impactcall.oldest_undelivered", round(oldest_undelivered, 3), tags=of_the_ledger)
 
 

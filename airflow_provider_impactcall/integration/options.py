@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 class RowOptions:
     """How rows become calls, and what tells two calls apart.
 
-    What ``mapping``, ``constants``, ``vendor``, ``prefiltered`` and ``nulls`` say together is checked with the
+    ``mapping``, ``constants``, ``vendor``, ``prefiltered`` and ``nulls`` are checked together, and with the
     connection's own conventions, by :func:`~airflow_provider_impactcall.integration.mapping_files.mapping_of`.
 
     :param mapping: a source by parameter name: a column name, a dotted path into JSON, a callable of the row, or a
         dict such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path
         of a YAML or JSON file of them; see :func:`~airflow_provider_impactcall.integration.mapping_files.loaded`
     :param constants: parameter name to the value that every call gets
-    :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
-        before it
-    :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
-    :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
-    :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
+    :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` has
+        precedence
+    :param csv_encoding: Python's name for the encoding of CSV files, such as ``cp1252`` or ``utf-16``
+    :param timezone: IANA name of the zone of times without an offset; if None, a row with such a time is rejected
+    :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` has precedence
     :param prefiltered: the guards of the preset, ``direction`` or ``ended``, that the rows have passed already
-    :param nulls: the words that stand for nothing, such as ``("NULL", "N/A")``
+    :param nulls: the words that mean no value, such as ``("NULL", "N/A")``
     :param key: the parameters that tell two calls apart
     :raises InvalidOption: with everything that is wrong with ``csv_delimiter``, ``csv_encoding``, ``timezone`` and
         ``key``
@@ -55,7 +55,7 @@ class RowOptions:
     key: Sequence[str] = DEFAULT_KEY
 
     def __post_init__(self) -> None:
-        # Not at the top: the rules are where the rows are read, with all the libraries that this needs.
+        # Not at the top: these modules import all the libraries that reading rows needs.
         from airflow_provider_impactcall.delivery.duplicates import names_of_key
         from airflow_provider_impactcall.records.options import zone
 
@@ -73,23 +73,24 @@ class RowOptions:
 
 @dataclass(frozen=True)
 class DeliveryOptions:
-    """How calls are delivered, and what keeps account of them.
+    """How calls are delivered, and which ledger records them.
 
     :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent until
-        that is known, and may arrive twice
+        its fate is known, and may arrive twice
     :param ledger_conn_id: the SQL connection of the delivery ledger, or ``embedded``; ``[impactcall] ledger_conn_id``
         if None, and ``embedded`` where all workers share one machine
-    :param ledger_namespace: calls of two namespaces never hide each other; the endpoint's origin if None
+    :param ledger_namespace: a call of one namespace never hides a call of another; the endpoint's origin if None
     :param retry_statuses: answers taken as "not processed", to be sent again
-    :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate limit
-        imposes, after which the run stops
+    :param max_wait: the run stops after so many seconds without an answer that settles a call, or if the endpoint or a
+        rate limit imposes a longer wait
     :param limit: send at most so many calls; None for all
     :param dry_run: send nothing; what would be sent counts as ``not_sent``
-    :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row
+    :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON for each rejected row
     :param concurrency: requests in flight at once; the connection's (8) if None
-    :param requests_per_second: of the account (the endpoint's origin and the login), over all runs that share the
-        ledger's database and have such a limit, each of which counts them against its own; below one the second grows,
-        else a fraction is left out; the connection's (no limit) if None
+    :param requests_per_second: the account's limit (the account: the endpoint's origin and the login). All runs that
+        share the ledger's database and have such a limit are counted together, and each run holds its own limit against
+        the sum. Below 1 the window grows (0.5: one request in 2 s); else a fraction is left out (2.5: 2). The
+        connection's (no limit) if None
     :param requests_per_hour: likewise
     :raises InvalidOption: with everything that is wrong
     """
@@ -107,7 +108,7 @@ class DeliveryOptions:
     requests_per_hour: float | None = None
 
     def __post_init__(self) -> None:
-        # Not at the top: it needs the libraries that normalize values.
+        # Not at the top: this module imports the libraries that normalize values.
         from airflow_provider_impactcall.integration.paths import refuse_credentials
 
         problems = Problems()
@@ -195,14 +196,14 @@ def row_options_of(method: str, keywords: RowKeywords) -> RowOptions:
 
 
 class Problems:
-    """What is wrong with several options, to be said at once."""
+    """Collects what is wrong with several options, to report it all at once."""
 
     def __init__(self) -> None:
         self._said: list[str] = []
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Takes note of an :class:`.InvalidOption` that is raised within it, and goes on behind it."""
+        """Takes note of an :class:`.InvalidOption` that is raised within the context, and goes on after it."""
         try:
             yield
         except InvalidOption as error:
@@ -278,7 +279,7 @@ def delimiter_of(option: Any) -> str:
 def encoding_of(option: Any) -> str:
     """The encoding that ``csv_encoding`` names.
 
-    :raises InvalidOption: if Python has none of this name
+    :raises InvalidOption: if Python has no encoding of this name
     """
     try:
         encoding = str.__str__(option)

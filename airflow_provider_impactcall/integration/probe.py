@@ -1,4 +1,4 @@
-"""What *Test* of a connection does and says."""
+"""What the *Test* button of a connection does and says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def probe(endpoint: Endpoint) -> tuple[bool, str]:
         with session(endpoint) as prepared:
             answer = exchange(prepared, "POST", endpoint.url, seconds=endpoint.timeout, most_bytes=LONGEST_ANSWER)
         attempt = attempt_of(answer.status, answer.headers, answer.body)
-    except Exception as error:  # of requests, urllib3, a codec of names, a certificate's file; the text has the URL
+    except Exception as error:  # From requests, urllib3, a host name's codec, a certificate; its text has the URL
         good, message = False, f"No answer from {endpoint.origin} ({type(error).__name__}). Nothing is proven."
     else:
         good, message = _what_it_proves(endpoint, attempt)

@@ -1,4 +1,4 @@
-"""The one line of the log that says what came of a run, for people and for a log search."""
+"""The log line with the outcome of a run, for people and for log searches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from airflow_provider_impactcall.delivery.engine.attempts import Attempts
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 
-# The apostrophe for those who read a line as a shell would.
+# The apostrophe is for readers that parse a line as a shell does.
 _TO_QUOTE = re.compile(r"""[ "'=\\]""")
 
 
@@ -22,9 +22,9 @@ def run_line(
     source: str,
     dry_run: bool = False,
 ) -> str:
-    """A run in logfmt: ``key=value``, always the same keys in the same order, with all counts, those of zero too.
+    """A run in logfmt: ``key=value``, always the same keys in the same order, with all counts, zeros too.
 
-    New keys may come at the end; none is renamed or left out. It holds nothing of any call.
+    New keys may come at the end; keys are never renamed or left out. The line holds nothing of any call.
 
     :param limited_seconds: how long calls waited for the account's rate limit
     :param run_id: the ledger's id of the run; empty for a dry run, which the ledger does not keep

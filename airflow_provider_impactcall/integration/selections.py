@@ -1,4 +1,4 @@
-"""Which calls, as the options of a task or the fields of a form say it."""
+"""The selection of calls that a task's options or a form's fields stand for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.options import Problems
 
 Several: TypeAlias = Iterable[str | int] | str | int | None
-"""One, a list, or a text of several that are apart by commas or lines; None or an empty text for what is not given."""
+"""One, a list, or a text of several, separated by commas or line breaks; None or an empty text if not given."""
 
 MOST = 10_000
-"""As many ids as a query of any database takes."""
+"""The most ids that a query of every database takes."""
 
 _Condition: TypeAlias = tuple[str, str, Callable[[str, Any], Any], Any]
 
@@ -33,11 +33,11 @@ def selection_of(
     media_ids: Several = None,
     campaign_ids: Several = None,
 ) -> Selection:
-    """The calls that are meant. None, and an empty text, stand for what is not given.
+    """The selection of the calls that are meant. None and an empty text mean: not given.
 
     :param since: also as ISO 8601; in UTC if it has no offset
     :param until: likewise
-    :raises InvalidOption: with everything that is wrong, also if nothing is given that selects
+    :raises InvalidOption: with everything that is wrong, also if no option is given
     """
     conditions: tuple[_Condition, ...] = (
         ("call_session_ids", "call_session_ids", _several, call_session_ids),
@@ -60,7 +60,7 @@ def selection_of(
         given = True
         with problems.noted():
             found[field] = read(option, value)
-            # It has rules of its own, of which all that are broken are to be said.
+            # ``Selection`` has rules of its own: with one field at a time, all that are broken are reported.
             Selection(**{field: found[field]})
     with problems.noted():
         if not given:
@@ -73,7 +73,7 @@ def selection_of(
 def _several(option: str, value: Any) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(_each(option, value)))
     if not found:
-        # It would select every call, as if it had not been given.
+        # An empty list would select every call, as if the option were not given.
         raise InvalidOption(f"{option} is an empty list: leave it out, or give at least one")
     if len(found) > MOST:
         raise InvalidOption(f"{option} has {len(found)} entries, and may have {MOST}: use several tasks")
@@ -101,9 +101,9 @@ def _status(option: str, value: Any) -> int:
 
 
 def moment_of(option: str, value: Any) -> datetime:
-    """A datetime, or ISO 8601, in UTC; as if in UTC if it has no offset.
+    """A datetime or a text in ISO 8601, converted to UTC; without an offset, it is taken as UTC.
 
-    :param option: that has it, for the error
+    :param option: its name, for the error
     :raises InvalidOption: if it is neither
     """
     try:

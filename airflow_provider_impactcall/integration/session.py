@@ -1,6 +1,6 @@
-"""An endpoint into a session of requests, as Airflow's HTTP provider makes one of a connection.
+"""Turns an endpoint into a session of requests, as Airflow's HTTP provider does with a connection.
 
-Only what uses such a session imports this: a delivery needs neither.
+Import this module only where a session is used: a delivery needs neither the session nor the provider.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow_provider_impactcall.delivery.wire.endpoint import HEADERS, Endpoint
 
 
 class _OfConnection(HttpHook):
-    """The provider's hook, of a connection that is at hand rather than looked up, so that each has its own."""
+    """The provider's hook for a connection that is passed in, not looked up, so that each hook has its own."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(tcp_keep_alive=False)
@@ -30,13 +30,13 @@ class _OfConnection(HttpHook):
 def session(endpoint: Endpoint) -> requests.Session:
     """A session with an account's credentials, certificates and proxies. It neither retries nor redirects by itself.
 
-    :param endpoint: it has what the connection and the environment say, so that the session reads neither
+    :param endpoint: has the settings of the connection and the environment, so that the session reads neither
     """
-    # Nothing else of the account's connection: the provider makes HTTP headers of whatever else an extra holds.
+    # Only the timeout: the provider makes an HTTP header of any other field of an extra.
     timeout = json.dumps({"timeout": endpoint.timeout})
     connection = Connection(conn_id="endpoint", conn_type="http", host=endpoint.origin, extra=timeout)
-    # As options, since JSON makes a list of a certificate and its key, which requests takes for one file. The
-    # provider's 5.3 reads options only beside an extra.
+    # Not in the extra: JSON makes a list of a certificate and its key, which requests takes for one file. Version 5.3
+    # of the provider reads options only if there is an extra too.
     options = {
         "verify": endpoint.verify,
         "cert": endpoint.cert,

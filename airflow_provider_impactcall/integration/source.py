@@ -1,4 +1,4 @@
-"""Who sends, as the ledger keeps it of each run: the try of a task."""
+"""Who sends: the try of a task, as the ledger records it for each run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _MAP_INDEX = "map_index="
 
 
 class TaskInstance(NamedTuple):
-    """An instance of a task, whatever its tries.
+    """A task instance, for all its tries.
 
-    :param map_index: of a mapped task; -1 of any other
+    :param map_index: the index of a mapped task; -1 for any other task
     """
 
     dag_id: str
@@ -22,13 +22,13 @@ class TaskInstance(NamedTuple):
     map_index: int = -1
 
     def __str__(self) -> str:
-        """What all that it sends is kept under, up to a ``/``."""
+        """The common beginning of the sources of all its tries, before the last ``/``."""
         mapped = [] if self.map_index < 0 else [f"{_MAP_INDEX}{self.map_index}"]
         return "/".join([self.dag_id, self.task_id, self.run_id, *mapped])
 
     @classmethod
     def of(cls, source: str) -> TaskInstance | None:
-        """The instance that a source is of; None if it is of none."""
+        """The task instance of a source; None if the source is not a task try."""
         match source.split("/"):
             case [dag_id, task_id, run_id, try_number] if try_number.isdecimal():
                 return cls(dag_id, task_id, run_id)
@@ -42,7 +42,7 @@ class TaskInstance(NamedTuple):
 
 
 def source() -> str:
-    """Who is sending: the task try that this is, if it is one.
+    """Who is sending: the current task try, if there is one.
 
     :return: ``dag/task/run/try``, of a mapped task ``dag/task/run/map_index=3/try``; ``python`` outside a task
     """
@@ -53,9 +53,9 @@ def source() -> str:
 
 
 def _map_index() -> int:
-    """Which of a mapped task's instances this is: no variable of Airflow's says so."""
+    """The index of this instance of a mapped task, which Airflow's environment variables do not have."""
     try:
         index = getattr(get_current_context().get("ti"), "map_index", None)
-    except Exception:  # There is no context, of which each version of Airflow has an error of its own.
+    except Exception:  # There is no context; the error differs between versions of Airflow.
         return -1
     return index if isinstance(index, int) else -1
