@@ -27,8 +27,8 @@ class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
 
     :param python_callable: returns rows: any iterable of dicts, or the path of a file, or paths among the rows, as
         :meth:`.ImpactCallHook.deliver` takes them
-    :param op_args: its positional arguments (templated, and never shown)
-    :param op_kwargs: its keyword arguments (templated, and never shown)
+    :param op_args: the function's positional arguments (templated, and never shown)
+    :param op_kwargs: the function's keyword arguments (templated, and never shown)
     :param kwargs: every option of :class:`~airflow_provider_impactcall.operators.impactcall.DeliverCallsOperator`,
         and of Airflow's ``BaseOperator``
     """

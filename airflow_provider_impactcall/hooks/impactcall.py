@@ -1,4 +1,4 @@
-"""An Airflow connection into a ready delivery."""
+"""Turns an Airflow connection into a delivery."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ImpactCallHook(BaseHook):
         """The connection form's own fields (Airflow 2.11 and 3.1)."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from wtforms import StringField
-        from wtforms.validators import Optional, any_of  # by these names, Airflow 3.1 has its own in their place
+        from wtforms.validators import Optional, any_of  # Airflow 3.1 has its own under these names
 
         return {
             name: StringField(
@@ -78,9 +78,9 @@ class ImpactCallHook(BaseHook):
         return session(self._account().endpoint)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the endpoint is there and takes the credentials, proven without creating a call.
+        """Test whether the endpoint answers and takes the credentials, without creating a call.
 
-        Posts nothing: the endpoint must refuse that for its missing parameters.
+        Posts an empty call: the endpoint must refuse it because its parameters are missing.
         """
         from airflow_provider_impactcall.integration.probe import probe
 
@@ -115,12 +115,12 @@ class ImpactCallHook(BaseHook):
         return cast("Outcome", delivery.last)  # Each row has one.
 
     def check(self, rows: Any, **options: Unpack[DeliveryKeywords]) -> DryRun:
-        """Do all that :meth:`deliver` does, but for the sending: read, map, validate, and ask the ledger.
+        """Do everything that :meth:`deliver` does except the sending: read, map, validate, and ask the ledger.
 
         :param rows: as for :meth:`deliver`
-        :param options: every field of :class:`.RowOptions` and, but for ``dry_run``, of :class:`.DeliveryOptions`, by
+        :param options: every field of :class:`.RowOptions` and, except ``dry_run``, of :class:`.DeliveryOptions`, by
             its name
-        :return: what would be sent, what would not and why, and warnings of what is seldom right
+        :return: what would be sent, what would not be sent and why, and warnings
         :raises InvalidOption: if an option or the connection is wrong
         :raises LedgerUnusable: if the ledger cannot be reached
         """
@@ -143,14 +143,14 @@ class ImpactCallHook(BaseHook):
     ) -> DeliveryReport:
         """Deliver every row that is a valid call, and account for each.
 
-        :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened. Or the path of a
-            file (``.jsonl``, ``.ndjson``, ``.csv``, each also with ``.gz``, or ``.parquet``; local, or any
-            ``ObjectStoragePath`` or its URL), or paths among the rows; files are read to their end before anything is
-            sent, except those that a generator names
-        :param on_settled: told of every row's outcome, from the sending thread; it must be quick
-        :param on_report: given the report, also if reading ``rows`` fails or is interrupted
-        :param interrupt: set it from any thread to have the run stop well: nothing more leaves, and what is in flight
-            is awaited for 4 s, then counted as unknown, or as not sent if it was still connecting
+        :param rows: any iterable of dicts or :class:`CallRecord`; iterables in it are flattened. Or the path of a file,
+            or paths among the rows: ``.jsonl``, ``.ndjson``, ``.csv``, each also with ``.gz``, or ``.parquet``; local,
+            or any ``ObjectStoragePath`` or its URL. Files are read to their end before anything is sent, except files
+            that a generator names
+        :param on_settled: called with every row's outcome, in the sending thread; it must be quick
+        :param on_report: called with the report, also if reading ``rows`` fails or is interrupted
+        :param interrupt: set it from any thread to stop the run cleanly: no more requests are sent, and requests in
+            flight are awaited for 4 s. Then they count as unknown, or as not sent if they were still connecting
         :param options: every field of :class:`.RowOptions` (how rows become calls) and of :class:`.DeliveryOptions`
             (how calls are delivered), by its name. With ``dry_run``, the log shows what :meth:`check` gives, without
             ids and text of the calls

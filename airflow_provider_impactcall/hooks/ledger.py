@@ -1,4 +1,4 @@
-"""The delivery ledger after the fact, for those who have an Airflow connection to it."""
+"""Reads and corrects the delivery ledger after deliveries, over an Airflow connection."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OF_DELIVERED = ("delivered", "pending", "approved", "cleared", "reversed", "oth
 
 @dataclass(frozen=True)
 class Adoption:
-    """What came of rows that were to be adopted. The last five add up to the first.
+    """The outcome of an adoption. The last five counts add up to the first.
 
     :param rows: rows read
     :param adopted: calls that are delivered from now on
@@ -63,15 +63,15 @@ class Adoption:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What came of looking for calls among impact.com's actions.
+    """The outcome of looking for calls among impact.com's actions.
 
     :param rows: rows read
     :param filtered: rows that the vendor's preset leaves out
     :param rejected: rows that are not valid calls
     :param unknown: calls of unknown fate before
     :param proven: those of them that were found, and are delivered from now on
-    :param ambiguous: those of which some were found, without saying which: calls of one caller in one second; or of
-        anyone, if the ledger has a call of that second that is not among the rows
+    :param ambiguous: unknown calls of which some were found, but not which. They are of one caller and second; or of
+        one second, if the ledger has another call of that second that is not among the rows
     """
 
     rows: int
@@ -93,16 +93,16 @@ class Following:
     :param rows: rows read
     :param filtered: rows that the vendor's preset leaves out
     :param rejected: rows that are not valid calls
-    :param unknown: calls of unknown fate before, of those that were looked for
+    :param unknown: calls of unknown fate before, among those that were looked for
     :param proven: those of them that were found, and are delivered from now on
-    :param delivered: delivered calls that were looked for, those that were proven too
-    :param pending: those of them whose action is not decided yet
-    :param approved: whose action is approved
-    :param cleared: of the approved ones, whose action was released for payment
-    :param reversed: whose action was taken back
-    :param other: whose action is in a state that this version does not know
-    :param none: calls that have no action
-    :param ambiguous: that an action may be of, and that share it with others; those of unknown fate too
+    :param delivered: delivered calls that were looked for, including the proven ones
+    :param pending: delivered calls whose action is not decided yet
+    :param approved: delivered calls whose action is approved
+    :param cleared: those of the approved calls whose action was released for payment
+    :param reversed: delivered calls whose action was taken back
+    :param other: delivered calls whose action is in a state that this version does not know
+    :param none: delivered calls that have no action
+    :param ambiguous: calls that share a possible action with other calls, including calls of unknown fate
     :param updated: known actions of other calls of the same campaigns that changed since they were read last
     """
 
@@ -157,9 +157,9 @@ class ImpactCallLedgerHook(BaseHook):
             yield ledger
 
     def adopt(self, rows: Any, author: Author, **options: Unpack[RowKeywords]) -> Adoption:
-        """Record calls as delivered that were sent by other means, such as the tool that this one replaces.
+        """Record as delivered the calls that another tool sent, such as the tool that this package replaces.
 
-        Give the options that the delivering task has, or it will not know the calls again.
+        Give the same options as the delivering task, or that task will not recognize the calls.
 
         :param rows: the calls, complete, as :meth:`.ImpactCallHook.deliver` takes them
         :param options: every field of :class:`.RowOptions`, by its name
@@ -200,11 +200,11 @@ class ImpactCallLedgerHook(BaseHook):
     ) -> Reconciliation:
         """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.
 
-        An action proves its call delivered by campaign, action tracker, caller and second. That there is none proves
-        nothing: only a call that pays becomes an action.
+        An action proves that a call was delivered if campaign, action tracker, caller and second are the same. A
+        missing action proves nothing: only a call that pays becomes an action.
 
-        :param rows: every call of the time in question, complete, as it was delivered and whatever became of it: the
-            ledger keeps no caller, and a call that is left out cannot be told from one that is asked for
+        :param rows: every call of the time in question, complete, as it was delivered, in whatever state it is. The
+            ledger keeps no caller: a call that is left out cannot be told from a call that is looked for
         :param api_conn_id: a connection with the account's ordinary API credentials: login is the AccountSID, password
             the AuthToken, host empty for ``https://api.impact.com``
         :param options: every field of :class:`.RowOptions`, by its name
@@ -259,14 +259,14 @@ class ImpactCallLedgerHook(BaseHook):
         **options: Unpack[RowKeywords],
     ) -> Following:
         """Look for delivered calls among impact.com's actions, and keep what became of each: pending, approved,
-        cleared, reversed, or no action. What :meth:`reconcile` proves of calls of unknown fate, this proves too.
+        cleared, reversed, or no action. Like :meth:`reconcile`, this also proves calls of unknown fate delivered.
 
-        Known actions of the rows' campaigns that changed since they were read last are brought up to date as well,
+        Known actions of the rows' campaigns are also brought up to date if they changed since they were read last,
         whenever their calls took place. Nothing at impact.com is changed.
 
         :param rows: every call of the time in question, as :meth:`reconcile` takes them
         :param api_conn_id: as :meth:`reconcile` has it
-        :param since: look for calls that took place at this time or later; None for all that are among the rows
+        :param since: look for calls that took place at this time or later; None for all calls of the rows
         :param until: the same, before this time
         :param keep_amounts: keep the payout, the amount and the currency of each action too
         :param options: every field of :class:`.RowOptions`, by its name
@@ -315,7 +315,7 @@ class ImpactCallLedgerHook(BaseHook):
                     continue
                 in_doubt = entry is not None and entry.in_doubt
                 arrived = entry is not None and (in_doubt or entry.state is CallState.DELIVERED)
-                # One that impact.com does not list is not looked for.
+                # Look only for calls of a time that impact.com lists.
                 if not arrived or spans.note(identity):
                     matching.add(claim.key, identity, in_doubt=in_doubt)
             given.log_rejects()
@@ -353,17 +353,17 @@ class ImpactCallLedgerHook(BaseHook):
 
 
 class _Doubts:
-    """The calls of unknown fate of a matching, counted as they are read."""
+    """A matching's calls of unknown fate, counted as they are read."""
 
     def __init__(self, matching: Matching) -> None:
         self._matching = matching
         self.counts: Counter[str] = Counter()
 
     def prove(self, ledger: Ledger, author: Author) -> int:
-        """Record those that are proven delivered; how many."""
+        """Record as delivered the calls that are proven; how many."""
         keys = self._proven()
         first = next(keys, None)
-        # Without any, there is nothing to keep a run for.
+        # Without a proven call, the ledger keeps no run.
         return 0 if first is None else Corrections(ledger).prove(chain([first], keys), author)
 
     def _proven(self) -> Iterator[str]:

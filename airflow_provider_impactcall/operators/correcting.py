@@ -1,4 +1,4 @@
-"""What all tasks share that correct the delivery ledger: where it is, who does it, and why."""
+"""The base of tasks that correct the delivery ledger: where the ledger is, who corrects it, and why."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _T = TypeVar("_T")
 
 
 class CorrectLedgerOperator(BaseOperator):
-    """What the operators share that correct the delivery ledger: where it is, who corrects it, and why.
+    """The base of operators that correct the delivery ledger: where the ledger is, who corrects it, and why.
 
     :param why: the reason, kept with each change (templated)
     :param impactcall_conn_id: the connection that the calls were delivered with (templated)
     :param ledger_conn_id: as the delivering task has it (templated)
     :param ledger_namespace: as the delivering task has it (templated)
-    :param actor: who is kept as the one who made the change; if None or empty, the person who triggered the run, where
-        Airflow says so (3.1 and later), else the task (templated)
+    :param actor: who made the change, as the ledger keeps it. If None or empty: the person who triggered the run, where
+        Airflow names that person (3.1 and later), else the task (templated)
     """
 
     template_fields: Sequence[str] = ("why", "impactcall_conn_id", "ledger_conn_id", "ledger_namespace", "actor")
@@ -52,7 +52,7 @@ class CorrectLedgerOperator(BaseOperator):
         """Have the ledger corrected.
 
         :param context: Airflow's, of the task
-        :raises AirflowFailException: an option or a connection is wrong, or the ledger is to be migrated by a person
+        :raises AirflowFailException: an option or a connection is wrong, or a person has to migrate the ledger
         :raises AirflowException: the ledger or impact.com cannot be reached; what was changed before that is kept
         """
         with as_airflow_says_it():
@@ -81,10 +81,10 @@ class CorrectLedgerOperator(BaseOperator):
 
 @contextmanager
 def as_airflow_says_it() -> Iterator[None]:
-    """Within it, Airflow tries again what another try may mend, and nothing else.
+    """Within this context, errors are raised so that Airflow retries only where a retry may help.
 
-    :raises AirflowFailException: for what a person has to change
-    :raises AirflowException: for what cannot be reached
+    :raises AirflowFailException: for an error that a person has to correct
+    :raises AirflowException: if something cannot be reached
     """
     try:
         yield
@@ -95,5 +95,5 @@ def as_airflow_says_it() -> Iterator[None]:
 
 
 def _person(context: Context) -> str | None:
-    """Who triggered the run, if a person did; Airflow before 3.1 does not say so."""
+    """The person who triggered the run, if any; Airflow before 3.1 does not say."""
     return getattr(context.get("dag_run"), "triggering_user_name", None)

@@ -1,6 +1,6 @@
-"""What a person decides of calls and rows, as tasks: requeue, resolve, accept, dismiss.
+"""A person's decisions on calls and rows, as tasks: requeue, resolve, accept, dismiss.
 
-``dags/impactcall_corrections.py`` makes them a form that a person fills in when a run is triggered.
+``dags/impactcall_corrections.py`` turns them into a form that a person fills in to trigger a run.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Change(Protocol):
 
 @dataclass(frozen=True)
 class Correction:
-    """What is done to what is selected.
+    """A change of the selected calls or rows.
 
-    :param usual: the states that are meant if none is given
-    :param allowed: all states that it can be done to
-    :param change: does it, and returns how many were changed
-    :param withheld: those of the states that nobody has allowed it to be done to
+    :param usual: the states that are selected if none is given
+    :param allowed: all states that can be changed so
+    :param change: makes the change, and returns how many were changed
+    :param withheld: the states that need a permission which was not given
     """
 
     usual: Collection[str]
@@ -53,17 +53,17 @@ class Correction:
     withheld: Collection[str] = ()
 
     def of(self, selection: Selection) -> Selection:
-        """The selection, with the states that it means.
+        """The selection, with the states that it stands for.
 
-        :raises InvalidOption: if it names one that it cannot be done to
+        :raises InvalidOption: if it names a state that cannot be changed so
         """
         return selection.limited_to(self.allowed, self.usual)
 
     def allowed_of(self, selection: Selection, selected: Mapping[str, int]) -> Selection:
-        """What it may be done to of a selection.
+        """The part of a selection that may be changed.
 
         :param selected: how many are selected, by state
-        :raises InvalidOption: if some are selected that nobody has allowed it to be done to
+        :raises InvalidOption: if calls are selected that need a permission which was not given
         """
         doubtful = self.doubtful(selected)
         if doubtful:
@@ -75,26 +75,26 @@ class Correction:
         return replace(selection, states=[state for state in selection.states if state not in self.withheld])
 
     def doubtful(self, selected: Mapping[str, int]) -> int:
-        """How many are selected that nobody has allowed it to be done to."""
+        """How many selected calls need a permission which was not given."""
         return sum(selected.get(state, 0) for state in self.withheld)
 
 
 class CorrectSelectedOperator(CorrectLedgerOperator):
-    """What the operators share that correct what a person selects. Every condition that is given holds, and at least
-    one has to be given; None and an empty text stand for what is not.
+    """The base of operators that correct what a person selects. All given conditions must hold, and at least one must
+    be given; None and an empty text mean: not given.
 
-    :param call_session_ids: any of these: a list, or a text of several that are apart by commas or lines (templated)
-    :param state: one or several, likewise; None for those that can be corrected so (templated)
+    :param call_session_ids: any of these: a list, or a text of several, separated by commas or line breaks (templated)
+    :param state: one or several, likewise; None for the states that this operator corrects (templated)
     :param reason_code: a :class:`.ReasonCode` (templated)
-    :param run_id: the ledger's run that changed it last (templated)
+    :param run_id: the ledger's run that changed the call last (templated)
     :param since: changed at this time or later: a datetime or ISO 8601, in UTC if it has no offset (templated)
     :param until: changed before this time, likewise (templated)
     :param reason: a part of the reason, in any case (templated)
-    :param status: the HTTP status of the answer that decided it; 0 if no answer did (templated)
+    :param status: the HTTP status of the answer that decided the call's state; 0 if no answer did (templated)
     :param media_ids: any of these partners, as ``call_session_ids`` (templated)
-    :param campaign_ids: any of these, likewise (templated)
-    :param at_most: refuse if more than so many are selected, and change nothing; None for any number (templated)
-    :param dry_run: change nothing, and say what would be changed (templated)
+    :param campaign_ids: any of these campaigns, likewise (templated)
+    :param at_most: if more than so many are selected, refuse and change nothing; None for any number (templated)
+    :param dry_run: change nothing, and log what would be changed (templated)
     :param kwargs: every option of :class:`.CorrectLedgerOperator`, and of Airflow's ``BaseOperator``
     """
 
@@ -150,19 +150,19 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Correct what is selected.
 
-        :return: ``selected``, the same by state (``selected_rejected``, ...), and ``changed``; a call that has another
-            state by then, or that an answer proved, is selected and not changed
-        :raises AirflowFailException: an option is wrong, nothing is given that selects, or more than ``at_most`` are
-            selected; nothing was changed
+        :return: ``selected``, the same by state (``selected_rejected``, ...), and ``changed``. A selected call is not
+            changed if it has another state by then, or if an answer proved it
+        :raises AirflowFailException: an option is wrong, no condition is given, or more than ``at_most`` are selected;
+            nothing was changed
         :raises AirflowException: the ledger cannot be reached
         """
         with as_airflow_says_it():
             return self._correct(context)
 
     def correction(self, problems: Problems) -> Correction:
-        """What it does to what is selected.
+        """What this operator does to the selected calls or rows.
 
-        :param problems: takes note of what is wrong with the options that only this operator has
+        :param problems: collects what is wrong with the options that only this operator has
         """
         raise NotImplementedError
 
@@ -208,11 +208,11 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
 
 
 class RequeueCallsOperator(CorrectSelectedOperator):
-    """Has the next run that reads these calls send them: rejected ones anew, and unknown ones although they may arrive
-    twice.
+    """Has the next run that reads these calls send them: rejected calls again, and unknown calls although they may
+    arrive twice.
 
-    :param may_arrive_twice: also those whose fate is unknown; without it, the task refuses if some of them are selected
-        (templated)
+    :param may_arrive_twice: also requeue calls whose fate is unknown; if False, the task refuses a selection with such
+        calls (templated)
     :param kwargs: every option of :class:`CorrectSelectedOperator`, and of Airflow's ``BaseOperator``
     """
 
@@ -236,10 +236,10 @@ class RequeueCallsOperator(CorrectSelectedOperator):
 
 
 class ResolveCallsOperator(CorrectSelectedOperator):
-    """Records what someone learnt from impact.com of calls of unknown fate.
+    """Records what a person learnt from impact.com about calls of unknown fate.
 
-    :param outcome: ``delivered``: impact.com has them. ``not_delivered``: it does not, and the next run that reads them
-        sends them (templated)
+    :param outcome: ``delivered``: impact.com has the calls. ``not_delivered``: impact.com does not have them, and the
+        next run that reads them sends them (templated)
     :param kwargs: every option of :class:`CorrectSelectedOperator`, and of Airflow's ``BaseOperator``
     """
 
@@ -275,7 +275,7 @@ class AcceptChangesOperator(CorrectSelectedOperator):
 
 
 class DismissRowsOperator(CorrectSelectedOperator):
-    """Hides rows that are not valid calls, and that nobody will mend.
+    """Hides rows that are not valid calls, and that nobody will correct.
 
     :param kwargs: every option of :class:`CorrectSelectedOperator`, and of Airflow's ``BaseOperator``
     """

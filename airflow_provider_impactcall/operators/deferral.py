@@ -1,4 +1,4 @@
-"""A task waits without a worker: what it carries from one run to the next, and when it may wait at all."""
+"""A task waits without a worker: what it passes from one run to the next, and when it may wait."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_FRUITLESS = 10
-"""Runs of a try, one after the other, that sent no call to its end."""
+"""The most runs of a try in a row in which no call was settled."""
 MOST_RUNS = 1000
-"""Runs of a try: Airflow keeps the ids of all in one field of its database."""
+"""The most runs of a try: Airflow keeps all their ids in one field of its database."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the runs of a try have done so far. It goes through Airflow's database: ids of runs, counts and a time.
+    """What the runs of a try have done so far: ids of runs, counts and a time, as this passes through Airflow's
+    database.
 
     :param runs: the ledger's ids of the runs, the first one first
-    :param rows: that the last run read
+    :param rows: how many rows the last run read
     :param sent: calls that no later run has to send
-    :param fruitless: runs since one of them sent a call to its end
+    :param fruitless: runs since one of them settled a call
     :param since: when the try began: ISO 8601, with an offset; empty before its first run has ended
     """
 
@@ -41,18 +42,18 @@ class Progress:
 
     @classmethod
     def of(cls, event: Mapping[str, Any] | None) -> Progress:
-        """What :meth:`as_event` gave. Fields that another version of this package added are left out."""
+        """The progress of an :meth:`as_event`. Fields that another version of this package added are left out."""
         known = {each.name: event[each.name] for each in fields(cls) if each.name in event} if event else {}
         return cls(**{**known, "runs": tuple(known.get("runs", ()))})
 
     def as_event(self) -> dict[str, Any]:
-        """The same as JSON."""
+        """The progress as JSON."""
         return {**asdict(self), "runs": list(self.runs)}
 
     def after(self, report: DeliveryReport, began: datetime) -> Progress:
-        """What the runs have done once another has ended.
+        """The progress after another run.
 
-        :param began: when the try began, if that is not known
+        :param began: when the try began, if the progress does not know it yet
         """
         return Progress(
             runs=(*self.runs, report.run_id),
@@ -63,11 +64,11 @@ class Progress:
         )
 
     def rest_of(self, options: DeliveryOptions) -> DeliveryOptions:
-        """The options of the next run: what was sent counts against the limit of the try."""
+        """The options of the next run: calls that were sent count against the try's limit."""
         return options if options.limit is None else replace(options, limit=max(0, options.limit - self.sent))
 
     def look_at(self, report: DeliveryReport) -> None:
-        """Say so if the input has lost rows since the run before: their calls are not sent by this try."""
+        """Log a warning if the input has lost rows since the run before: this try does not send their calls."""
         if report.rows < self.rows and not report.unread:
             log.warning(
                 "There were %d rows before the wait, and there are %d: this task sends only rows that are read again",
@@ -79,19 +80,19 @@ class Progress:
 def wait_if_that_helps(
     operator: BaseOperator, context: Context, report: DeliveryReport, before: Progress, *, readable_again: bool = True
 ) -> None:
-    """Have the task wait without a worker, and go on in its method ``resume``, if its run has stopped for a wait that
-    was asked for.
+    """If the run stopped because the endpoint or a rate limit asks to wait, have the task wait without a worker and
+    continue in its method ``resume``.
 
-    :param report: of the run
-    :param before: what the runs before it have done
+    :param report: the run's report
+    :param before: the progress before this run
     :param readable_again: whether the rows can be read a second time
-    :raises TaskDeferred: if it waits; if not, nothing is raised
+    :raises TaskDeferred: if the task waits
     """
     from airflow_provider_impactcall.delivery.outcome import ReasonCode
 
     instance, stop = context.get("ti"), report.stop
     asked_for = (ReasonCode.ENDPOINT_ASKS_TO_WAIT, ReasonCode.RATE_LIMIT_USED_UP)
-    # Without a task instance, nobody would call the operator again.
+    # Without a task instance, Airflow would not call the operator again.
     if instance is None or stop is None or stop.retry_at is None or stop.code not in asked_for:
         return
     if not readable_again:
@@ -123,7 +124,7 @@ def wait_if_that_helps(
 
 
 def can_be_read_once(rows: Any) -> bool:
-    """Whether what holds rows is used up by reading it, all or in part: where a task goes on in the same process, as
-    under ``dag.test()``, there would be nothing to read again.
+    """Whether reading uses the rows up, all or in part. A task that continues in the same process, as under
+    ``dag.test()``, could not read them again.
     """
     return isinstance(rows, Iterator) or (type(rows) in (list, tuple) and any(map(can_be_read_once, rows)))

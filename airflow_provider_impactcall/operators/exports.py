@@ -1,4 +1,4 @@
-"""The ledger's calls where analysts want them: in a table of the warehouse, or in a file."""
+"""Exports the ledger's calls for analysts: to a table of the warehouse, or to a file."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ log = logging.getLogger(__name__)
 
 
 class ExportLedgerOperator(BaseOperator):
-    """Writes what became of calls into a table, or into a file. The ledger stays as it is.
+    """Writes what became of calls to a table or to a file. The ledger stays as it is.
 
-    A **table** is made if it is missing, and written by key. Each run writes what was updated since the newest moment
-    that the table has of the namespace (``updated_at``), the oldest first and page by page, so that one that was
-    interrupted goes on where it stopped. It has calls only: a row that was rejected here (*invalid*) is not one.
+    A **table** is made if it is missing, and written by key. Each run writes the calls that were updated since the
+    newest moment that the table has of the namespace (``updated_at``). It writes the oldest first, page by page: after
+    an interruption, the next run continues where this one stopped. A table has only calls, without the rows that were
+    rejected here (*invalid*).
 
-    A **file** has all that is selected, each time anew, and is complete or not there.
+    A **file** is written anew each time, with everything that is selected. The file is complete or absent.
 
     :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook`` with a SQLAlchemy engine (templated)
-    :param hook_params: further parameters of its hook's constructor, as Airflow's own SQL operators have them
+    :param hook_params: further parameters of the hook's constructor, as Airflow's own SQL operators have them
         (templated)
-    :param table: ``table`` or ``schema.table`` in it (templated)
-    :param path: or a file, local or any ``ObjectStoragePath``: CSV, JSON lines or Parquet if it ends in ``.csv``,
+    :param table: ``table`` or ``schema.table`` in this database (templated)
+    :param path: or a file, local or any ``ObjectStoragePath``: CSV, JSON Lines or Parquet if it ends in ``.csv``,
         ``.jsonl`` or ``.ndjson``, ``.parquet`` (templated)
-    :param state: one or several of what ``impactcall list`` takes: a list, or a text of several that are apart by
-        commas or lines; None for all. In a table, a call that was written once is kept up to date in whatever state it
-        is (templated)
+    :param state: one or several of the states that ``impactcall list`` takes: a list, or a text of several, separated
+        by commas or line breaks; None for all. In a table, a call that was written once is kept up to date in any state
+        (templated)
     :param since: only what changed at this time or later: a datetime or ISO 8601, in UTC if it has no offset. For a
-        table it takes the place of the newest moment that this has (templated)
+        table, it replaces the newest moment that the table has (templated)
     :param until: only what changed before this time, likewise (templated)
     :param impactcall_conn_id: the connection that the calls were delivered with (templated)
     :param ledger_conn_id: as the delivering task has it (templated)
@@ -83,10 +84,10 @@ class ExportLedgerOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Export the calls.
 
-        :return: ``exported``, and of them how many by state, ``invalid`` among these; and ``changed``, delivered calls
-            that came again with other content. For a table, only what was written by this run
-        :raises AirflowFailException: an option or a connection is wrong, the table lacks columns, or the ledger is to
-            be migrated by a person
+        :return: ``exported``, and how many of them by state, including ``invalid``; and ``changed``, delivered calls
+            that came again with other content. For a table, only what this run wrote
+        :raises AirflowFailException: an option or a connection is wrong, the table lacks columns, or a person has to
+            migrate the ledger
         :raises AirflowException: the ledger, the table's database or the object store cannot be reached; the pages that
             were written before that are kept
         """

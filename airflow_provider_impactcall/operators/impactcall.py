@@ -1,4 +1,4 @@
-"""Upstream output into delivered calls, and the rules by which a task succeeds or fails."""
+"""Delivers an upstream task's output, with the rules by which a task succeeds or fails."""
 
 from __future__ import annotations
 
@@ -44,34 +44,35 @@ class DeliverCallsOperator(BaseOperator):
         such as ``{"first_of": [...]}``; see :mod:`~airflow_provider_impactcall.records.sources`. Or the path of a YAML
         or JSON file of them; see :func:`~airflow_provider_impactcall.integration.mapping_files.loaded`
     :param constants: parameter name to the value that every call gets (templated)
-    :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` goes
-        before it
-    :param csv_encoding: of CSV files, a name that Python has for it, such as ``cp1252`` or ``utf-16``
-    :param timezone: IANA name of the zone of times without an offset; without it such a row is rejected
+    :param csv_delimiter: what separates the values of CSV files, one character; a file's first line ``sep=;`` has
+        precedence
+    :param csv_encoding: Python's name for the encoding of CSV files, such as ``cp1252`` or ``utf-16``
+    :param timezone: IANA name of the zone of times without an offset; if None, a row with such a time is rejected
         (templated)
-    :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` goes before it
+    :param vendor: the name of a preset, which maps the calls of a call-tracking vendor; ``mapping`` has precedence
         (templated)
     :param prefiltered: the guards of the preset, ``direction`` or ``ended``, that the rows have passed already
-    :param nulls: the words that stand for nothing, such as ``("NULL", "N/A")``
+    :param nulls: the words that mean no value, such as ``("NULL", "N/A")``
     :param key: the parameters that tell two calls apart
     :param on_unknown: ``hold``: a call whose fate is unknown is not sent again by itself. ``resend``: it is sent until
-        that is known, and may arrive twice
+        its fate is known, and may arrive twice
     :param ledger_conn_id: the SQL connection of the delivery ledger, or ``embedded``; ``[impactcall]
         ledger_conn_id`` if None (templated)
-    :param ledger_namespace: calls of two namespaces never hide each other; the endpoint's origin if None (templated)
+    :param ledger_namespace: a call of one namespace never hides a call of another; the endpoint's origin if None
+        (templated)
     :param retry_statuses: answers taken as "not processed", to be sent again
     :param max_rejected: how many rejected rows the task tolerates: an int is a count, a float a share of the
         rows (templated)
     :param max_unknown: the same for calls whose fate is unknown (templated)
     :param max_changed: the same for calls that were sent before with other content; None for any number (templated)
-    :param max_wait: seconds without an answer that settles a call, or of a wait that the endpoint or a rate limit
-        imposes, after which the run stops and Airflow may retry
-    :param deferrable: a run that stops for a wait that the endpoint or a rate limit asks for frees its worker until
-        then, reads the rows again and goes on; ``[operators] default_deferrable`` of Airflow's configuration
-    :param on_empty: what no rows at all mean: ``succeed``, ``skip`` or ``fail``
+    :param max_wait: the run stops, and Airflow may retry, after so many seconds without an answer that settles a call,
+        or if the endpoint or a rate limit imposes a longer wait
+    :param deferrable: if the endpoint or a rate limit asks to wait, free the worker until then; after that, read the
+        rows again and continue. By default, ``[operators] default_deferrable`` of Airflow's configuration
+    :param on_empty: what the task does if there are no rows: ``succeed``, ``skip`` or ``fail``
     :param limit: send at most so many calls (templated)
     :param dry_run: send nothing; what would be sent counts as ``not_sent`` (templated)
-    :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON a rejected row (templated)
+    :param rejects_path: a local path or any ``ObjectStoragePath``: one line of JSON for each rejected row (templated)
     :param concurrency: requests in flight at once; the connection's (8) if None
     :param requests_per_second: of the account, over all tasks that share a ledger; the connection's (no limit) if None
     :param requests_per_hour: likewise
@@ -92,13 +93,13 @@ class DeliverCallsOperator(BaseOperator):
         "rejects_path",
     )
     ui_color = "#d8ecff"
-    # Of the delivery that is under way; a task instance runs one.
+    # Of the current delivery; a task instance runs one at a time.
     _interrupted: threading.Event | None = None
     # Likewise, until OpenLineage has asked for it.
     _delivered: Delivered | None = None
-    # While a query is read, there is no delivery yet that could be told.
+    # A stop may be asked for while a query is read, before there is a delivery to tell.
     _asked_to_stop = False
-    # Of this try, before the run that is under way.
+    # Of this try, before the current run.
     _progress = Progress()
 
     def __init__(
@@ -162,7 +163,7 @@ class DeliverCallsOperator(BaseOperator):
         self.requests_per_hour = requests_per_hour
 
     def deliver(self, rows: Any, context: Context) -> dict[str, ReportValue]:
-        """Deliver the rows, and judge by the report whether the task has succeeded.
+        """Deliver the rows, and decide by the report whether the task succeeds.
 
         The counts are also in the event of each outlet whose URI begins with ``impactcall://``, which Airflow sends if
         the task succeeds.
@@ -171,13 +172,13 @@ class DeliverCallsOperator(BaseOperator):
             their counts, and ``expected_seconds``
         :raises AirflowFailException: an option is wrong, nothing can be delivered until a person changes
             something, or more rows were rejected, unknown or changed than the task tolerates
-        :raises CallsNotSent: (an AirflowException) a later try may send what was not sent, or not confirmed under
-            ``resend``; it says when to try again
+        :raises CallsNotSent: (an AirflowException) a later try may send the calls that were not sent, or were not
+            confirmed under ``resend``; the exception says when to try again
         :raises AirflowException: the ledger cannot be reached
         :raises AirflowSkipException: there were no rows, and ``on_empty`` says so
         :raises TaskDeferred: in place of CallsNotSent, where the task is deferrable and waits without a worker
         """
-        # Not at the top: every parse of a DAG file would pay for aiohttp, phonenumbers and all that sending needs.
+        # Not at the top: every parse of a DAG file would import aiohttp, phonenumbers and all that sending needs.
         from airflow_provider_impactcall.integration.lineage import Delivered
 
         delivered = self._delivered = Delivered()
@@ -187,29 +188,29 @@ class DeliverCallsOperator(BaseOperator):
             for report in delivered.reports:
                 _push(context, report)
             raise
-        if self._progress.runs:  # The XCom that was pushed before the wait is out of date.
+        if self._progress.runs:  # The XCom from before the wait is out of date.
             _push(context, report)
         _announce(context, self.outlets, report)
         return report.as_dict()
 
     def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, ReportValue]:
-        """Read the rows again and go on, after a wait without a worker. Airflow calls it as it calls ``execute``.
+        """Read the rows again and continue, after a wait without a worker. Airflow calls this method like ``execute``.
 
         :param event: what the trigger handed back
         :return: what ``execute`` returns; calls that this try delivered before the wait count as delivered
         """
         self._progress = Progress.of(event)
         try:
-            # Airflow 2.11 wraps it in a warning for all who call it and are not Airflow.
+            # Airflow 2.11 wraps ``execute`` in a warning for any caller except Airflow.
             returned: dict[str, ReportValue] = inspect.unwrap(type(self).execute)(self, context)
         finally:
             self._progress = Progress()
         return returned
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
-        """What OpenLineage is told once the task has ended, also if it failed; None without OpenLineage's provider.
+        """The lineage of the task after its end, also if it failed; None without OpenLineage's provider.
 
-        :param task_instance: Airflow's; it may be None, as nothing is asked of it
+        :param task_instance: Airflow's; not used, so it may be None
         """
         from airflow_provider_impactcall.integration.lineage import Delivered, of_delivery
 
@@ -260,7 +261,7 @@ class DeliverCallsOperator(BaseOperator):
         return True
 
     def _options(self) -> tuple[Mapping[str, float], RowOptions, DeliveryOptions]:
-        """What is tolerated of rows, by how they end, and the options of the delivery.
+        """How many rows are tolerated, by how they end, and the options of the delivery.
 
         :raises InvalidOption: with everything that is wrong with them
         """
@@ -311,7 +312,7 @@ class DeliverCallsOperator(BaseOperator):
         return tolerated, row_options, delivery_options
 
     def on_kill(self) -> None:
-        """Stop well: nothing more leaves, and what is in flight is awaited as long as Airflow leaves time."""
+        """Stop cleanly: no more requests are sent, and requests in flight are awaited while Airflow leaves time."""
         self._asked_to_stop = True
         if self._interrupted is not None:
             self._interrupted.set()
@@ -338,8 +339,8 @@ class ImpactCallOperator(DeliverCallsOperator):
     """Delivers the calls that an upstream task gave.
 
     :param calls: any iterable of dicts, an ``XComArg``, or a mapped upstream's output (flattened); or the path of a
-        file, or paths among these, as :meth:`.ImpactCallHook.deliver` takes them. It is templated, and shown only
-        if it is one path
+        file, or paths among these, as :meth:`.ImpactCallHook.deliver` takes them. Templated; shown only if it is one
+        path
     :param kwargs: every option of :class:`DeliverCallsOperator`, and of Airflow's ``BaseOperator``
     """
 
@@ -378,9 +379,7 @@ def _calls_not_sent(report: DeliveryReport) -> CallsNotSent:
 
 
 def _announce(context: Context, outlets: Iterable[Any], report: DeliveryReport) -> None:
-    """Have the counts in the events of the assets that stand for calls at impact.com; of rows that were rejected here
-    also by reason code.
-    """
+    """Put the counts into the events of assets that stand for calls at impact.com; invalid rows also by reason code."""
     events = context.get("outlet_events")
     for asset in outlets:
         if events is not None and isinstance(asset, Asset) and asset.uri.startswith("impactcall://"):

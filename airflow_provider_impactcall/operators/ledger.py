@@ -1,5 +1,5 @@
-"""The ledger after the fact, as tasks: adopt what was sent before, reconcile what is unknown, follow what was delivered
-to its payout, purge what is old.
+"""Tasks that work on the ledger after deliveries: adopt calls that were sent before, reconcile unknown calls, follow
+delivered calls to their payout, purge old calls.
 
 A person's decisions on single calls and rows are in :mod:`~airflow_provider_impactcall.operators.corrections`, and
 exports are in :mod:`~airflow_provider_impactcall.operators.exports`.
@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 
 
 class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
-    """What the operators share that need the calls themselves, which the ledger does not keep.
+    """The base of operators that need the calls themselves, which the ledger does not keep.
 
     :param sql: the query of the delivering task, for all calls of the time in question, or the path of a ``.sql`` file
         (templated)
@@ -134,7 +134,7 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
         def with_rows(hook: ImpactCallLedgerHook, author: Author) -> _T:
             from airflow_provider_impactcall.integration.sql import drained
 
-            # Before the query, which may take long.
+            # Before the query, which may take long: a wrong option fails at once.
             options = RowOptions(
                 mapping=self.mapping,
                 constants=self.constants,
@@ -151,16 +151,16 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
 
 
 class AdoptCallsOperator(CorrectFromSqlOperator):
-    """Records calls as delivered that another tool had sent, for the day of the switch. Nothing is sent.
+    """Records as delivered the calls that another tool sent, for the day of the switch. Nothing is sent.
 
-    Run it once over all that was sent before, and deliver only then.
+    Run it once over all calls that were sent before. Start to deliver only after that.
     """
 
     def execute(self, context: Context) -> dict[str, int]:
         """Adopt the calls.
 
         :return: ``rows``, and of them ``adopted``, ``already_delivered``, ``in_flight``, ``filtered`` and ``rejected``
-        :raises AirflowFailException: also if rows are not valid calls, once all others were adopted
+        :raises AirflowFailException: also if rows are not valid calls, after all others were adopted
         """
         from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 
@@ -174,7 +174,7 @@ class AdoptCallsOperator(CorrectFromSqlOperator):
 
 
 class ReconcileCallsOperator(CorrectFromSqlOperator):
-    """Looks for calls of unknown fate among impact.com's actions, and records those that are there as delivered.
+    """Looks for calls of unknown fate among impact.com's actions, and records the calls found there as delivered.
 
     A call that is not among the actions may still have arrived: only a call that pays becomes an action.
 
@@ -210,15 +210,15 @@ class ReconcileCallsOperator(CorrectFromSqlOperator):
 
 class FollowActionsOperator(CorrectFromSqlOperator):
     """Looks for delivered calls among impact.com's actions, and keeps what became of each: pending, approved, cleared,
-    reversed, or no action. What :class:`ReconcileCallsOperator` proves, this proves too. Nothing at impact.com is
-    changed.
+    reversed, or no action. Like :class:`ReconcileCallsOperator`, it also proves calls of unknown fate delivered.
+    Nothing at impact.com is changed.
 
-    Run daily over the days whose calls may still become actions; known actions of the same campaigns that changed are
-    brought up to date, whenever their calls took place.
+    Run it daily over the days whose calls may still become actions. Known actions of the same campaigns are brought up
+    to date if they changed, whenever their calls took place.
 
     :param api_conn_id: as :class:`ReconcileCallsOperator` has it (templated)
     :param since: look for calls that took place at this time or later: a datetime or ISO 8601, in UTC if it has no
-        offset; None for all that the query returns (templated)
+        offset; None for all calls of the query (templated)
     :param until: before this time, likewise (templated)
     :param keep_amounts: keep the payout, the amount and the currency of each action in the ledger too
     """
@@ -245,9 +245,9 @@ class FollowActionsOperator(CorrectFromSqlOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Follow the calls.
 
-        :return: ``rows``, ``filtered``, ``rejected``; of calls ``unknown`` before, ``proven``; of ``delivered`` ones
+        :return: ``rows``, ``filtered``, ``rejected``; of calls ``unknown`` before, ``proven``; of ``delivered`` calls
             ``pending``, ``approved``, ``cleared`` (of the approved ones), ``reversed``, ``other``, ``none`` and
-            ``ambiguous``; and ``updated``, how many known actions of other calls changed
+            ``ambiguous``; and ``updated``, the number of other calls' known actions that changed
         """
         from airflow_provider_impactcall.integration.impact_actions import EventTime
         from airflow_provider_impactcall.integration.selections import moment_of
@@ -292,9 +292,9 @@ class PurgeLedgerOperator(CorrectLedgerOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Purge the ledger.
 
-        :return: how many calls were forgotten by state, ``invalid`` rows if there were any, and ``runs``
+        :return: how many calls were forgotten, by state, ``invalid`` rows if there were any, and ``runs``
         """
-        # Imported late, as the others here: else the parser of a DAG file would wait for SQLAlchemy.
+        # Not at the top: every parse of a DAG file would wait for SQLAlchemy.
         from airflow_provider_impactcall.delivery.ledger.purge import purge
 
         def forget(hook: ImpactCallLedgerHook, author: Author) -> dict[str, int]:

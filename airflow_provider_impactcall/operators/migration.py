@@ -1,4 +1,4 @@
-"""A ledger of an earlier version is brought up to this one by a task, where there is no shell for the command."""
+"""Migrates a ledger of an earlier version with a task, where there is no shell for the command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class MigrateLedgerOperator(BaseOperator):
-    """Does what ``impactcall ledger migrate`` does. Deliveries may be under way; run it once after an update.
+    """Does what ``impactcall ledger migrate`` does. Run it once after an update; deliveries may run meanwhile.
 
     :param ledger_conn_id: as the delivering tasks have it; ``[impactcall] ledger_conn_id`` if None (templated)
     """
@@ -29,11 +29,11 @@ class MigrateLedgerOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, list[str]]:
         """Migrate the ledger.
 
-        :return: names of the ``migrations`` that were applied and of the ``indexes`` that were built, of what is still
-            ``pending``, and of the indexes that are ``missing``
+        :return: names of the ``migrations`` that were applied, the ``indexes`` that were built, the migrations still
+            ``pending``, and the indexes still ``missing``
         :raises AirflowFailException: there is no such ledger, or a newer version of this package made it
-        :raises AirflowException: the ledger cannot be reached or changed, or indexes are still missing, as deliveries
-            are under way: the next try goes on where this one stopped
+        :raises AirflowException: the ledger cannot be reached or changed, or indexes are still missing because
+            deliveries are running: the next try continues where this one stopped
         """
         # Not at the top: every parse of a DAG file would pay for it.
         from airflow_provider_impactcall.integration.ledger import migrate_ledger

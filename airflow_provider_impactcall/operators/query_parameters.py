@@ -1,4 +1,4 @@
-"""The parameters of an operator's query: what looks like a phone number in them is not shown."""
+"""The parameters of an operator's query: a value that looks like a phone number is not shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class QueryParameters:
 
     @property
     def parameters(self) -> Any:
-        """The query's parameters, with those hidden that look like phone numbers."""
+        """The query's parameters; those that look like phone numbers are hidden."""
         return self._parameters
 
     @parameters.setter
@@ -27,7 +27,7 @@ class QueryParameters:
 
 
 def warn_of_phone_numbers(parameters: Any) -> None:
-    """Say which parameters look like phone numbers, by name."""
+    """Log the names of parameters that look like phone numbers."""
     for name in names_of_phone_numbers(parameters):
         log.warning(
             "parameters: %r looks like a phone number. It stands in the DAG's code, for all who may read that; "

@@ -11,7 +11,7 @@ from airflow_provider_impactcall.phone_like import looks_like_phone_number
 
 
 class Redacted:
-    """A value of a template field that shows no more of itself than how much there is of it, unless it is a path.
+    """A value of a template field that shows only its type and size, unless it is a path.
 
     Airflow stores the text of every rendered template field in its database and shows it, and rows hold
     callers' numbers. It still renders templates inside the value.
@@ -35,19 +35,19 @@ class Redacted:
 
 
 def redact(value: Any) -> Any:
-    """The value, hidden, but for the references in it, which Airflow has yet to resolve and shows as such."""
+    """The value, hidden except for the references in it, which Airflow still has to resolve and shows as references."""
     if isinstance(value, (Redacted, XComArg)):
         return value
     if not any(True for _ in XComArg.iter_xcom_references(value)):
         return Redacted(value)
     if isinstance(value, Mapping):
-        # Its names are shown, as Airflow has to see the references.
+        # The names stay visible, as Airflow has to see the references.
         return {name: redact(item) for name, item in value.items()}
     return [redact(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def redact_phone_numbers(value: Any) -> Any:
-    """Parameters of a query, with those hidden that look like phone numbers; the days of its window stay readable."""
+    """Parameters of a query; those that look like phone numbers are hidden, the days of its window stay readable."""
     if looks_like_phone_number(value):
         return Redacted(value)
     if isinstance(value, Mapping):
@@ -58,7 +58,7 @@ def redact_phone_numbers(value: Any) -> Any:
 
 
 def reveal(value: Any) -> Any:
-    """What :func:`redact` or :func:`redact_phone_numbers` was given, once Airflow has resolved the references in it."""
+    """The value that :func:`redact` or :func:`redact_phone_numbers` hid, with the references in it resolved."""
     if isinstance(value, Redacted):
         return reveal(value.value)
     if type(value) in (list, tuple) and any(map(_holds_redacted, value)):

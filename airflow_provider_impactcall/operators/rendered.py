@@ -1,4 +1,4 @@
-"""Options that are not texts, and become one where a template stands for them."""
+"""Reads options that are not texts, but become texts if a template renders them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def count(option: str, value: int | str | None) -> int | None:
 
 
 def tolerance(option: str, value: float | str | None) -> float | None:
-    """How many rows may end so: an int is a count, a float a share of the rows; None for any number.
+    """How many rows a task tolerates: an int is a count, a float a share of the rows; None for any number.
 
     :raises InvalidOption: naming the option
     """
@@ -52,7 +52,7 @@ def tolerance(option: str, value: float | str | None) -> float | None:
 def rendered_limit(limit: int | str | None) -> int | None:
     """The value of ``limit``.
 
-    :raises InvalidOption: if it is a text, and not one of a whole number
+    :raises InvalidOption: if it is a text that is not a whole number
     """
     if not isinstance(limit, str):
         return limit

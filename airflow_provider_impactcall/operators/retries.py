@@ -1,4 +1,4 @@
-"""When a task whose calls could not all be sent is worth another try."""
+"""When to retry a task that could not send all its calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ except ImportError:  # before Airflow 3.3
 class CallsNotSent(AirflowException):
     """Calls were not sent, and a later try may send them.
 
-    :param retry_at: when that is worth trying (UTC), or None if nobody knows
+    :param retry_at: when a try may succeed (UTC), or None if that is not known
     """
 
     def __init__(self, message: str, retry_at: datetime | None = None) -> None:
@@ -25,10 +25,10 @@ class CallsNotSent(AirflowException):
 
 
 class RetryAtPolicy(RetryPolicy):
-    """A ``retry_policy`` for Airflow 3.3 and later: where the endpoint or a rate limit said when to try again, the next
-    try starts then, and not after ``retry_delay``. Tries still count against ``retries``.
+    """A ``retry_policy`` for Airflow 3.3 and later. If the endpoint or a rate limit said when to try again, the next
+    try starts then, instead of after ``retry_delay``. Tries still count against ``retries``.
 
-    :param longest: the longest that a task is put off
+    :param longest: the longest wait before the next try
     :raises ImportError: on an Airflow that has no retry policies
     """
 
@@ -40,7 +40,7 @@ class RetryAtPolicy(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """What Airflow is to do after this exception; without a time to try again, what it does anyway."""
+        """Airflow's decision after this exception; its default without a time to try again."""
         if not isinstance(exception, CallsNotSent) or exception.retry_at is None:
             return RetryDecision.default()
         wait = min(max(exception.retry_at - datetime.now(UTC), timedelta(0)), self.longest)
@@ -52,5 +52,5 @@ class RetryAtPolicy(RetryPolicy):
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> RetryAtPolicy:
-        """The policy from what :meth:`serialize` gave."""
+        """The policy from the result of :meth:`serialize`."""
         return cls(timedelta(seconds=data["longest"]))

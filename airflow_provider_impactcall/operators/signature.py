@@ -1,4 +1,4 @@
-"""Options that a class hands on to its base, seen by name."""
+"""Shows by name the options that a class passes on to its base."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _Init = TypeVar("_Init", bound=Callable[..., None])
 
 
 def names_options_of(base: type) -> Callable[[_Init], _Init]:
-    """Gives an ``__init__`` that hands ``**kwargs`` on to a base class the signature that it has in effect, so that
-    ``help()``, ``default_args`` and ``.partial()`` see every option by name.
+    """Gives an ``__init__`` that passes ``**kwargs`` on to a base class its full signature, so that ``help()``,
+    ``default_args`` and ``.partial()`` see every option by name.
     """
 
     def name_them(init: _Init) -> _Init:

@@ -1,4 +1,4 @@
-"""A warehouse query into delivered calls."""
+"""Delivers the calls that a warehouse query returns."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
-    """Delivers the calls that a query returns, one a row.
+    """Delivers the calls that a query returns, one call a row.
 
-    The result is read with a server-side cursor where the database has one, and drained to disk before the
-    first call is sent, so that the warehouse is not kept waiting for the endpoint.
+    The result is read with a server-side cursor where the database has one. It is spooled to disk before the first call
+    is sent, so that the warehouse does not wait for the endpoint.
 
-    :param sql: one query, or the path of a ``.sql`` file (templated). It need not mark what it reads, as the ledger
-        knows what was sent; where the hook can have its driver not commit by itself, it cannot, as its transaction is
-        rolled back
-    :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook``, or one to Databricks or Google Cloud
-        (BigQuery), whose hook for SQL is taken (templated)
+    :param sql: one query, or the path of a ``.sql`` file (templated). The query need not mark the rows that it reads:
+        the ledger knows what was sent. It also cannot change rows where the hook can turn autocommit off: its
+        transaction is rolled back
+    :param sql_conn_id: the connection of a database whose hook is a ``DbApiHook``, or a connection to Databricks or
+        Google Cloud (BigQuery), of which the SQL hook is used (templated)
     :param parameters: the query's parameters, in the driver's own style: a dict for ``%(day)s`` of PostgreSQL, MySQL,
         Snowflake and BigQuery, ``:day`` of SQLite and Databricks, ``$day`` of DuckDB; a list for ``?`` of Trino
-        (templated). One that looks like a phone number is never shown, and warned about, as it stands in the DAG's
-        code; days and times are shown
+        (templated). A parameter that looks like a phone number is never shown, and logs a warning, as it is in the
+        DAG's code; days and times are shown
     :param hook_params: further parameters of the hook's constructor, as Airflow's own SQL operators have them
         (templated)
     :param kwargs: every option of :class:`~airflow_provider_impactcall.operators.impactcall.DeliverCallsOperator`,
@@ -67,7 +67,7 @@ class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
     def execute(self, context: Context) -> dict[str, ReportValue]:
         """Read the rows, then deliver them. See :meth:`DeliverCallsOperator.deliver` for the rest.
 
-        :raises AirflowFailException: also if the query gives no rows, or two columns of one name
+        :raises AirflowFailException: also if the query does not return rows, or returns two columns of one name
         """
         from airflow_provider_impactcall.integration.sql import drained
 
@@ -78,7 +78,7 @@ class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
             raise AirflowFailException(str(error)) from None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
-        """As of each operator, with the tables of the query.
+        """As for every operator, with the tables of the query.
 
         :param task_instance: likewise
         """

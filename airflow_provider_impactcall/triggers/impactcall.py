@@ -1,5 +1,5 @@
-"""What waits in Airflow's triggerer, so that no worker has to. It sends nothing: a triggerer that is restarted begins
-all its triggers anew.
+"""Waits in Airflow's triggerer, so that no worker has to wait. The trigger sends nothing: a restarted triggerer runs
+all its triggers again from the beginning.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 log = logging.getLogger(__name__)
 
-# The clock of the triggerer may be set meanwhile.
+# The triggerer's clock may be set during the wait.
 _LONGEST_SLEEP = 60.0
 
 
 class WaitTrigger(BaseTrigger):
-    """Waits until a moment, and hands back what it was given.
+    """Waits until a moment, and returns the progress that it was given.
 
-    Airflow keeps both in its database, and shows them: ids of the ledger's runs and counts are all that belongs there.
+    Airflow keeps both in its database, and shows them: put only ids of the ledger's runs and counts there.
 
     :param moment: ISO 8601, with an offset
-    :param progress: what the task goes on with; JSON
+    :param progress: what the task continues with; JSON
     """
 
     def __init__(self, moment: str, progress: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ class WaitTrigger(BaseTrigger):
         self.progress = dict(progress)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Its class and what it is made of again."""
+        """The trigger's class, and the arguments to make it again."""
         return f"{WaitTrigger.__module__}.{WaitTrigger.__qualname__}", {
             "moment": self.moment,
             "progress": self.progress,
