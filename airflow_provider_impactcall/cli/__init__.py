@@ -1,1 +1,1 @@
-"""The ledger after the fact, as commands: ``airflow impactcall ...`` on Airflow 3.3, and ``impactcall ...``."""
+"""Commands for the ledger after deliveries: ``airflow impactcall ...`` on Airflow 3.3, and ``impactcall ...``."""

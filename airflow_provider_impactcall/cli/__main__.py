@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command.
 
-    :raises SystemExit: 1 if it could not be done, 2 if it was asked for in a wrong way
+    :raises SystemExit: 1 if the command failed, 2 if its arguments are wrong
     """
     # Airflow's messages during import belong in its own log. Here they would mix with the command's output.
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):

@@ -1,4 +1,6 @@
-"""The arguments of the commands. Every ``airflow`` command imports this, so it imports nothing that takes time."""
+"""The arguments of the commands. Every ``airflow`` command imports this module, so the module imports nothing that
+takes time.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 from airflow.cli.cli_config import ARG_YES, Arg, positive_int, string_list_type
 
 MAPPING_FILES = (".yaml", ".yml", ".json")
-"""What the file of a mapping ends in."""
+"""The endings of a mapping's file."""
 
 _LONGEST_AGE = 36_500
 
@@ -25,7 +27,7 @@ def moment(text: str) -> datetime:
 
 
 def not_empty(text: str) -> str:
-    # An unset variable of a shell script must not select every call there is.
+    # An unset variable of a shell script must not select every call.
     if not text.strip():
         raise ArgumentTypeError("must not be empty")
     return text
@@ -99,8 +101,8 @@ SELECTION = (
         "--since",
         type=moment,
         metavar="TIME",
-        help="calls that changed at this time or later; of changed ones, that came again then, and of invalid rows, "
-        "that were read last then: a date or time in ISO 8601, in UTC if it has no offset",
+        help="calls that changed, changed calls that came again, and invalid rows that were read last, at this time or "
+        "later. A date or time in ISO 8601, in UTC if it has no offset",
     ),
     argument(
         "--until",
@@ -160,8 +162,8 @@ CONSENT = (
     argument("--dry-run", action="store_true", help="show what would be changed, and change nothing"),
 )
 FILE_HELP = (
-    "the calls, local or an object store's URL: JSON lines if it ends in .jsonl or .ndjson, Parquet if in .parquet, "
-    "else CSV with a header; unzipped if it ends in .gz; - is standard input, as CSV"
+    "the calls, local or an object store's URL: JSON Lines if it ends in .jsonl or .ndjson, Parquet if in .parquet, "
+    "else CSV with a header. A file that ends in .gz is unzipped. - is standard input, as CSV"
 )
 READING = (
     argument("--sql-conn-id", type=not_empty, metavar="ID", help="or the connection of a database that has the calls"),

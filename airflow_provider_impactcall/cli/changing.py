@@ -1,4 +1,4 @@
-"""The commands that change the ledger, each with who and why."""
+"""The commands that change the ledger. Each records who changed it, and why."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def resolve_calls(args: Namespace, results: TextIO) -> None:
 
 @command
 def accept_calls(args: Namespace, results: TextIO) -> None:
-    """Take calls to be as they came last."""
+    """Accept the new content of changed calls."""
     _settle(args, CHANGED, Corrections.accept, "accept", "accepted", results)
 
 
 @command
 def dismiss_rows(args: Namespace, results: TextIO) -> None:
-    """Have rows that were rejected here not listed any more."""
+    """Stop listing rows that were rejected here."""
     _settle(args, INVALID, Corrections.dismiss, "dismiss", "dismissed", results)
 
 
 @command
 def adopt_calls(args: Namespace, results: TextIO) -> None:
-    """Record calls as delivered that were sent by other means."""
+    """Record as delivered the calls that another tool sent."""
     author = _author(args)
     with rows_given(args) as (rows, options):
         adoption = hook_of(args).adopt_with(rows, author, options)
@@ -151,7 +151,7 @@ def _settle(
     how: str,
     results: TextIO,
 ) -> None:
-    """Settle what a person has seen of one kind."""
+    """Settle changed calls, or invalid rows, that a person has seen."""
     selection, author = _selection_to_change(args, (listed,), (listed,)), _author(args)
     with hook_of(args).ledger() as ledger:
         counts = Listing(ledger).count(selection)
@@ -160,7 +160,7 @@ def _settle(
 
 
 def _selection_to_change(args: Namespace, usual: Sequence[str], allowed: Collection[str]) -> Selection:
-    """The selection, with the states that it means if it names none."""
+    """The selection, with the usual states if it names none."""
     selection = selection_of(args)
     if selection == Selection():
         conditions = ", ".join(condition.flags[0] for condition in SELECTION)
@@ -180,7 +180,7 @@ def _os_user() -> str:
 
 
 def _confirmed(args: Namespace, counts: Counter[str], what: str, risk: str, results: TextIO) -> bool:
-    """Whether to go on, once the person has seen what would be changed.
+    """Whether to go on, after the person has seen what would be changed.
 
     :raises Failed: if the answer is no
     """

@@ -1,4 +1,4 @@
-"""The commands. Every ``airflow`` command imports this, so it imports nothing that takes time."""
+"""The commands. Every ``airflow`` command imports this module, so the module imports nothing that takes time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ COMMANDS: Sequence[ActionCommand] = (
     _command(
         "list",
         "looking.list_calls",
-        "List calls and invalid rows, the one that changed or was read last first",
+        "List calls and invalid rows, the most recently changed or read first",
         *SELECTION,
         _limit(100, "calls"),
         ARG_OUTPUT,
@@ -71,7 +71,7 @@ COMMANDS: Sequence[ActionCommand] = (
             "file",
             metavar="FILE",
             type=not_empty,
-            help="local or an object store's URL: JSON lines if it ends in .jsonl or .ndjson, Parquet if in .parquet, "
+            help="local or an object store's URL: JSON Lines if it ends in .jsonl or .ndjson, Parquet if in .parquet, "
             "else CSV; - is standard output, as CSV. An existing file is replaced once all is written",
         ),
         *SELECTION,
@@ -126,7 +126,7 @@ COMMANDS: Sequence[ActionCommand] = (
     _command(
         "accept",
         "changing.accept_calls",
-        "Take calls that came again with other content to be as they came last",
+        "Accept the new content of calls that came again with other content",
         *SELECTION,
         *AUTHOR,
         *CONSENT,
@@ -135,7 +135,7 @@ COMMANDS: Sequence[ActionCommand] = (
     _command(
         "dismiss",
         "changing.dismiss_rows",
-        "Have invalid rows not listed any more, until they have other problems",
+        "Stop listing invalid rows, until they have other problems",
         *SELECTION,
         *AUTHOR,
         *CONSENT,
@@ -143,7 +143,7 @@ COMMANDS: Sequence[ActionCommand] = (
     _command(
         "adopt",
         "changing.adopt_calls",
-        "Record calls as delivered that another tool had sent",
+        "Record as delivered the calls that another tool sent",
         *ROWS,
         *AUTHOR,
         ARG_OUTPUT,
@@ -185,7 +185,7 @@ COMMANDS: Sequence[ActionCommand] = (
     _command(
         "purge",
         "changing.purge_calls",
-        "Forget calls that were settled and invalid rows that were read long ago, with all that tells of them",
+        "Forget calls that were settled long ago, and invalid rows that were read long ago, with their history",
         argument(
             "--older-than",
             type=age_in_days,
@@ -205,7 +205,7 @@ LEDGER_COMMANDS: Sequence[ActionCommand] = (
         name="migrate",
         help="Migrate a ledger that an earlier version of this package made to this version",
         description="Migrate a ledger that an earlier version of this package made to this version; an empty database "
-        "gets its tables. Deliveries may be under way, and what was interrupted goes on where it stopped.",
+        "gets its tables. Deliveries may run meanwhile. An interrupted migration continues where it stopped.",
         func=lazy_load_command("airflow_provider_impactcall.cli.changing.migrate"),
         args=(
             LEDGER_CONN_ID,

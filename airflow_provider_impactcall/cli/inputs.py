@@ -34,7 +34,7 @@ def rows_given(args: Namespace) -> Iterator[tuple[Iterable[Mapping[str, Any]], R
         except (ImpactCallError, AirflowException):
             raise
         except Exception as error:
-            # The own words of a driver, or of an object store's client, may quote what it read.
+            # The text of a driver, or of an object store's client, may quote a value.
             what = f"{args.file}: cannot be read" if args.sql is None else "the query failed"
             raise Failed(f"{what} ({type(error).__name__}); its own client says why") from None
         yield rows, options

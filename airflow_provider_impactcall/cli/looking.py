@@ -26,7 +26,7 @@ from airflow_provider_impactcall.integration.files import STANDARD
 from airflow_provider_impactcall.integration.options import DeliveryOptions
 from airflow_provider_impactcall.records.printable import printable
 
-# Airflow's tables have room for 200 characters: the sentence names the status.
+# Airflow's tables have room for 200 characters. The status is in the reason's sentence too.
 _TABLE_COLUMNS = tuple(
     name
     for name in CALL_COLUMNS
@@ -46,7 +46,7 @@ _WIDTH = 120
 
 @command
 def check_calls(args: Namespace, results: TextIO) -> None:
-    """What a delivery would do."""
+    """Show what a delivery would do."""
     with rows_given(args) as (rows, row_options):
         options = DeliveryOptions(ledger_conn_id=args.ledger_conn_id, ledger_namespace=args.ledger_namespace)
         findings = ImpactCallHook(args.impactcall_conn_id).check_with(rows, row_options, options)
@@ -90,7 +90,7 @@ def export_calls(args: Namespace, results: TextIO) -> None:
 
 @command
 def count_calls(args: Namespace, results: TextIO) -> None:
-    """How many calls, by state; or how far those that were delivered have come at impact.com."""
+    """How many calls, by state; or how far the delivered calls have come at impact.com."""
     selection = selection_of(args)
     if args.actions and selection != Selection(since=args.since, until=args.until):
         raise WrongUsage("--actions goes with --since and --until, and with no other condition")
@@ -126,7 +126,7 @@ def _period(since: datetime | None, until: datetime | None) -> Period | None:
 
 
 def _in_short(run: Mapping[str, Any]) -> dict[str, Any]:
-    """What a table has room for of a run: its counts in one column, and its task or its person in another."""
+    """A run in the columns that a table has room for: its counts in one column, and its task or person in another."""
     counts = {name.removesuffix("_rows"): count for name, count in run.items() if name.endswith("_rows")}
     return {
         "started_at": run["started_at"],

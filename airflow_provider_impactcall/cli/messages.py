@@ -1,4 +1,4 @@
-"""What the commands say to a person, on standard error: each message one line that does nothing to a terminal."""
+"""Messages of the commands to a person, on standard error: each is one line without control characters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGE = "airflow_provider_impactcall"
 
 
 class _OneLine(logging.Formatter):
-    """A message as one line that does nothing to a terminal."""
+    """A message as one line without control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -24,7 +24,7 @@ class _OneLine(logging.Formatter):
 
 @contextmanager
 def only_our_messages() -> Iterator[None]:
-    """Of all that is logged and warned of, shows this package's own warnings, as plain lines on standard error."""
+    """Shows only this package's own logged warnings, as plain lines on standard error."""
     ours = logging.StreamHandler()
     ours.setLevel(logging.WARNING)
     ours.setFormatter(_OneLine("impactcall: %(message)s"))
@@ -61,5 +61,5 @@ def agreed() -> bool:
 
 def leave(status: int, text: str) -> NoReturn:
     """End the process with this status, and say why."""
-    say(" ".join(text.splitlines()))  # As the text of an error may have several.
+    say(" ".join(text.splitlines()))  # An error's text may have several lines.
     raise SystemExit(status)

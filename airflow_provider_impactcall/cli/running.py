@@ -29,18 +29,18 @@ class WrongUsage(Exception):
 
 
 class Failed(Exception):
-    """The command did what it could, and has to say that it was not all."""
+    """The command did what it could, and reports what it could not do."""
 
 
 def command(act: _Command) -> Callable[[Namespace], None]:
-    """A command as Airflow calls it, for a function of the arguments and of where its results go.
+    """Turns a function of the arguments and of the results' stream into a command as Airflow calls it.
 
-    What anything else writes to standard output goes to standard error; what goes wrong is a line there, and a status.
+    All other output to standard output goes to standard error. An error is a line there, and an exit status.
     """
 
     @wraps(act)
     def run(args: Namespace) -> None:
-        # Else Airflow 3 takes this for a task, which may not see the connections of the metadata database.
+        # Otherwise Airflow 3 takes this process for a task, which may not see the metadata database's connections.
         os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
         results = sys.stdout
         try:
@@ -52,7 +52,7 @@ def command(act: _Command) -> Callable[[Namespace], None]:
         except (ImpactCallError, AirflowException, Failed) as error:
             leave(1, str(error))
         except BrokenPipeError:
-            # The reader of the output closed it. At exit, Python would flush the rest again, and fail.
+            # The reader closed the output. At exit, Python would flush the rest again, and fail.
             os.dup2(os.open(os.devnull, os.O_WRONLY), results.fileno())
             raise SystemExit(1) from None
         except KeyboardInterrupt as interrupt:
@@ -67,7 +67,7 @@ def hook_of(args: Namespace) -> ImpactCallLedgerHook:
 
 
 def selection_of(args: Namespace) -> Selection:
-    """What a command is to show or to change."""
+    """The calls and rows that a command shows or changes."""
     return Selection(
         states=tuple(args.state or ()),
         reason=args.reason,
@@ -82,7 +82,7 @@ def selection_of(args: Namespace) -> Selection:
 
 
 def show(rows: Sequence[Mapping[str, Any]], output: str, results: TextIO) -> None:
-    """Write rows in one of the forms that Airflow's commands have."""
+    """Write rows in one of the output formats of Airflow's commands."""
     if output in ("table", "plain"):
         rows = [{name: "" if value is None else printable(str(value)) for name, value in row.items()} for row in rows]
     if output == "table":
