@@ -1,1 +1,1 @@
-"""The page in Airflow 3: what of the ledger people look at most, read-only."""
+"""The page in Airflow 3: the most used views of the ledger, read-only."""

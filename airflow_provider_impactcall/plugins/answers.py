@@ -1,4 +1,4 @@
-"""What the page asks for, and the data that it is given. No FastAPI here."""
+"""The page's requests, and the data that answers them. No FastAPI here."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ DEFAULT_CALLS = 100
 MOST_CALLS = 1_000
 
 _MOST_VALUES = 50
-# As many characters as a column of the ledger may have; a CallSessionId has no limit there.
+# As many characters as a value in the ledger may have; a CallSessionId has no limit there.
 _LONGEST_VALUE = 4_000
-# Of times beyond these, no clock is right, and not all have an equal in UTC.
+# A time outside these years is a mistake, and may not exist in UTC.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 _SENTENCES = 3
@@ -77,12 +77,12 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Asked:
-    """A request's parameters; each that is absent is None or empty.
+    """A request's parameters. An absent parameter is None or empty.
 
     :param since: ISO 8601 with an offset from UTC
     :param until: the same
     :param limit: how many calls at most, 1 to 1,000
-    :raises InvalidOption: if a value cannot be what its parameter says
+    :raises InvalidOption: if a value is not valid for its parameter
     """
 
     since: str | None = None
@@ -124,7 +124,7 @@ class Asked:
         return Period(until - DEFAULT_PERIOD if self.since is None else _time("since", self.since), until)
 
     def given_period(self) -> Period | None:
-        """The period, or None if nothing is said of it.
+        """The period, or None if the request names none.
 
         :raises InvalidOption: if it is not a valid period
         """
@@ -134,9 +134,9 @@ class Asked:
 class Answers:
     """The data for one request.
 
-    :param ledger: of whatever namespace
+    :param ledger: of any namespace
     :param asked: the request's parameters
-    :param command: how the commands are called here
+    :param command: how the commands are called in this Airflow
     :raises InvalidOption: if the parameters do not go together
     """
 
@@ -193,14 +193,14 @@ class Answers:
         return self._reasons("rejected", remedies.about_rejected, remedies.requeue)
 
     def unknown(self) -> list[dict[str, Any]]:
-        """The same of the calls of unknown fate."""
+        """The calls of unknown fate by reason, each with what to do and the command for it."""
         return self._reasons("unknown", remedies.about_unknown, remedies.resolve)
 
     def invalid(self) -> list[dict[str, Any]]:
-        """The rows that were rejected here, of a period or of some runs, by the code of the first problem of each.
+        """The rows that were rejected here, of a period or of some runs, by the code of each row's first problem.
 
-        Each has ``parameters``, the columns that the problem is in, what to do, and the command that dismisses the rows
-        of the code; of runs, which may have read the same rows, there is no command.
+        Each group has ``parameters`` (where the problem is), what to do, and the command that dismisses its rows. For
+        runs there is no command, as several runs may have read the same rows.
         """
         groups: dict[str, list[dict[str, Any]]] = {}
         for problem in self.each_problem():
@@ -209,7 +209,7 @@ class Answers:
         return sorted(found, key=lambda group: -group["rows"] - group["not_kept"])
 
     def each_problem(self) -> Iterator[dict[str, Any]]:
-        """The same by code and parameter."""
+        """The rows that were rejected here, by code and parameter."""
         run_ids, period = self._asked.run_ids, self._asked.period()
         for problem in self._rows.problems_of(run_ids) if run_ids else self._rows.problems(period):
             code = problem["reason_code"]
@@ -221,12 +221,12 @@ class Answers:
             }
 
     def filtered(self) -> list[dict[str, Any]]:
-        """The rows that were left out on purpose, of a period or of some runs, by why."""
+        """The rows that were left out on purpose, of a period or of some runs, by reason."""
         run_ids = self._asked.run_ids
         return self._rows.filtered_of(run_ids) if run_ids else self._rows.filtered(self._asked.period())
 
     def changed(self) -> dict[str, Any]:
-        """The delivered calls that came again with other content, those that did last first, and how many there are."""
+        """The delivered calls that came again with other content, the last first, and how many there are."""
         period = self._asked.period()
         number, more_changed = self._rows.changed(period)
         calls, _ = self._of().calls(Selection((CHANGED,), since=period.since, until=period.until), self._asked.limit)
@@ -239,7 +239,7 @@ class Answers:
         }
 
     def each_changed(self) -> Iterator[dict[str, Any]]:
-        """All of them."""
+        """All delivered calls that came again with other content."""
         period = self._asked.period()
         return _flat(self._of().each_call(Selection((CHANGED,), since=period.since, until=period.until)))
 
@@ -256,15 +256,15 @@ class Answers:
         return {"calls": found[:limit], "more": more or len(found) > limit}
 
     def each_call(self) -> Iterator[dict[str, Any]]:
-        """All that there are."""
+        """All selected calls and dead letters."""
         for of, selection in self._selections():
             yield from _flat(of.each_call(selection))
 
     def history(self) -> dict[str, Any]:
-        """The calls and dead letters of an id, and all that happened to the calls; and ``elsewhere``, the other
-        namespaces that have the id.
+        """The calls and dead letters of an id, and the history of the calls; and ``elsewhere``, the other namespaces
+        that have the id.
 
-        :raises InvalidOption: if it is not of one id
+        :raises InvalidOption: if the request does not name exactly one id
         """
         if len(self._asked.call_session_ids) != 1:
             raise InvalidOption("give one CallSessionId")
@@ -282,7 +282,7 @@ class Answers:
         return [{**run, "task_url": _task_url(run)} for run in latest_runs(self._ledger, self._of_runs())]
 
     def each_run(self) -> Iterator[dict[str, Any]]:
-        """All the runs that there are."""
+        """All selected runs."""
         return each_run(self._ledger, self._of_runs())
 
     def _of_runs(self) -> RunSelection:
@@ -346,13 +346,13 @@ class Answers:
             yield self._of(), selection
         for run_id in asked.run_ids:
             namespace, of_run = of_one_run(self._ledger, selection, run_id)
-            # A run's calls are of its namespace, whatever the page shows else.
+            # A run's calls are of the run's namespace, whichever namespace the page shows.
             if of_run is not None and asked.namespace in (None, namespace):
                 yield self._of(namespace), of_run
 
 
 def _of_code(code: str, problems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The rows of one code, whatever their parameters; a sentence of each of the first parameters."""
+    """The rows of one code, of all parameters; with a sentence for each of the first parameters."""
     first = problems[0]
     return {
         "reason_code": code,
@@ -373,8 +373,8 @@ def _flat(calls: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _task_url(run: Mapping[str, Any]) -> str | None:
-    """Where Airflow shows the task that a run is of, from the page's own address; None if it is of none."""
-    # Of a change from before tasks were kept beside persons, the actor is the task.
+    """Where Airflow shows a run's task, relative to the page's own address; None if the run is not a task's."""
+    # In changes from before the ledger kept tasks beside persons, the actor is the task.
     instance = TaskInstance.of(str(run["source"])) or TaskInstance.of(str(run["actor"]))
     if instance is None:
         return None
@@ -385,7 +385,7 @@ def _task_url(run: Mapping[str, Any]) -> str | None:
 
 def _time(name: str, text: str) -> datetime:
     try:
-        # In a URL that nobody has encoded, the + of an offset is a space.
+        # In a URL that was not encoded, the + of an offset is read as a space.
         moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
     except ValueError:
         raise InvalidOption(f"{name} must be a time in ISO 8601, such as 2026-09-10T22:55:32Z") from None

@@ -1,7 +1,7 @@
 """The page's application, which Airflow's API server mounts: who may see it, its headers, its files and its data.
 
-Its files are for everyone who has logged in, and its data for who may look. It only answers GET, and changes nothing.
-Only the API server imports this: it needs FastAPI, which Airflow 2 has not.
+Everyone who has logged in gets its files; its data need the right to look. It only answers GET, and changes nothing.
+Only the API server imports this module: it needs FastAPI, which Airflow 2 does not have.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Of the files too: they are few, and belong to this version.
+    # For the files too: they are few, and belong to this version.
     "Cache-Control": "no-store",
 }
-"""Of every answer, errors too."""
+"""The headers of every answer, also of errors."""
 
 CORRECTIONS = "impactcall_corrections"
 
 _FILES = files("airflow_provider_impactcall.plugins") / "static"
 _FILE_NAME = re.compile(r"[a-zA-Z0-9_-]+(\.[a-z]+)")
-# Not as the machine would have it: a browser runs nothing that is called anything else.
+# Not from the machine's MIME table: a browser does not run a script of any other type.
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 class _Guarded:
-    """Adds the headers to every answer, and keeps what goes wrong to itself.
+    """Adds the headers to every answer, and hides the details of errors.
 
-    Around the application: what FastAPI answers to an error that nobody expected passes all its middlewares by.
+    It wraps the application: FastAPI's answer to an unexpected error bypasses all other middlewares.
     """
 
     def __init__(self, application: ASGIApp) -> None:
@@ -83,21 +83,19 @@ class _Guarded:
         try:
             await self._application(scope, receive, send_with_headers)
         except Exception as error:
-            # Not its text, which may hold a query's values or a connection's details.
+            # Without the error's text, which may hold a query's values or a connection's details.
             last = traceback.extract_tb(error.__traceback__)[-1]
             log.error("The page failed (%s, %s:%s)", type(error).__name__, last.filename, last.lineno)
             if begun:
                 # The answer must not look as if it were whole.
                 raise ConnectionAbortedError("the answer was cut off") from None
-            await _failure(500, "the page failed; the API server's log says with what")(
-                scope, receive, send_with_headers
-            )
+            await _failure(500, "the page failed; the API server's log says why")(scope, receive, send_with_headers)
 
 
 def may_look(user: BaseUser) -> bool:
-    """Whether someone may see plugins in Airflow and read all DAGs and their runs, as a ledger is of all of them.
+    """Whether a user may see plugins in Airflow and read all DAGs and their runs: a ledger has calls of all DAGs.
 
-    Not asked by Airflow's ``requires_access_dag``, which takes it for the runs of one DAG if the request names one.
+    Without Airflow's ``requires_access_dag``: if the request names a DAG, that asks only for this DAG's runs.
     """
     manager = get_auth_manager()
     return bool(
@@ -113,7 +111,7 @@ def has_corrections() -> bool:
     try:
         with create_session() as session:
             return session.scalar(query) is not None
-    except SQLAlchemyError as error:  # It is worth a link, and no more.
+    except SQLAlchemyError as error:  # Only a link depends on it.
         log.info(
             "Airflow's own database does not say whether it has the DAG %s (%s)", CORRECTIONS, type(error).__name__
         )
@@ -121,9 +119,9 @@ def has_corrections() -> bool:
 
 
 def permitted(user: GetUserDep) -> None:
-    """Lets those through who may look."""
+    """Lets only users through who may look."""
     if not may_look(user):
-        raise HTTPException(403, "You have no right to see this: it takes those to read plugins and DAG runs.")
+        raise HTTPException(403, "You have no right to see this: it takes the rights to read plugins and DAG runs.")
 
 
 def asked(
@@ -143,7 +141,7 @@ def asked(
     dag_run_id: str | None = None,
     limit: int = DEFAULT_CALLS,
 ) -> Asked:
-    """What a request asks for; a parameter that is empty is as good as absent."""
+    """The parameters of a request; an empty parameter counts as absent."""
     return Asked(
         since=since or None,
         until=until or None,
@@ -187,7 +185,7 @@ _ROWS: Mapping[str, Callable[[Answers], Iterable[Mapping[str, Any]]]] = {
     "history": lambda answers: answers.history()["history"],
     "runs": Answers.each_run,
 }
-"""What is written of each listing to CSV: of the calls and the runs all, and not only the last."""
+"""The rows of each listing's CSV: all calls and runs, not only the last."""
 
 
 def create(kept: SharedLedger | None = None) -> FastAPI:
@@ -195,7 +193,7 @@ def create(kept: SharedLedger | None = None) -> FastAPI:
 
     :param kept: the ledger to look at; the configured one if None
     """
-    # No documentation of it, which would be there for everyone.
+    # Without FastAPI's documentation pages, which everyone could read.
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
     application.add_middleware(_Guarded)
     application.add_exception_handler(StarletteHTTPException, _refused)
@@ -207,7 +205,7 @@ def create(kept: SharedLedger | None = None) -> FastAPI:
     kept = kept or SharedLedger()
     command = commands()
 
-    # All of these are plain functions, which FastAPI calls in threads: databases are waited for.
+    # These are plain functions, which FastAPI calls in threads, as they wait for databases.
     def overview(asked: _Asked) -> Response:
         with kept.opened() as ledger:
             told = Answers(ledger, asked, command).overview(kept.name)
@@ -263,7 +261,7 @@ def _file(name: str) -> Response:
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101 - nothing else is handled so
     if error.status_code == 401 and request.scope["path"].endswith(f"/{NAME}/") and request.method == "GET":
-        # A link that a colleague sent: back to the page, once they have logged in.
+        # For a link from a colleague: after the login, return to the page.
         return RedirectResponse(f"{login_url()}?next={quote(page_url(), safe='')}", 303)
     return _failure(error.status_code, error.detail)
 

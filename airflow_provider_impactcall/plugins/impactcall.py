@@ -1,6 +1,6 @@
-"""What Airflow is told of the page. Every Airflow process imports this, so it imports nothing that takes time.
+"""Registers the page with Airflow. Every Airflow process imports this module, so it imports nothing that takes time.
 
-All it needs are the classes that Airflow knows plugins and links by, which it has imported by then.
+The module needs only Airflow's classes of plugins and links, which Airflow has imported by then.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _application() -> Any:
         from airflow_provider_impactcall.plugins.application import create
 
         return create()
-    except Exception:  # An Airflow to come may differ: its API server must start nevertheless.
+    except Exception:  # A future Airflow may differ; its API server must still start.
         log.exception("The page of the delivery ledger cannot be shown by this version of Airflow")
         return None
 
@@ -34,22 +34,22 @@ def _application() -> Any:
 class ImpactCallPlugin(AirflowPlugin):
     """The page, its two places in Airflow's navigation, and the link from a task to it.
 
-    Airflow makes one of this, as its entry point is of the group ``airflow.plugins``: a provider's own list of plugins
-    is read only without ``[core] lazy_discover_providers``, and what is in both is refused as double.
+    Airflow finds this class by an entry point of the group ``airflow.plugins``. A provider's own list of plugins is
+    read only without ``[core] lazy_discover_providers``, and a plugin in both is refused as a duplicate.
     """
 
     name = NAME
 
-    # Properties: only a process that needs them imports them.
+    # Properties, so that only a process that needs a part imports it.
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The page; asked for by the API server alone, which has FastAPI."""
+        """The page. Only the API server, which has FastAPI, asks for it."""
         application = _application() if has_page() else None
         return [] if application is None else [{"app": application, "url_prefix": f"/{NAME}", "name": TITLE}]
 
     @property
     def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """Where Airflow's own pages show it."""
+        """Where Airflow's own pages show the page."""
         if not has_page():
             return []
         url = page_url()
@@ -65,5 +65,5 @@ class ImpactCallPlugin(AirflowPlugin):
 
     @property
     def operator_extra_links(self) -> list[Any]:  # type: ignore[override]
-        """What leads to it from a task instance: nothing, where there is no page."""
+        """The link from a task instance to the page, if there is a page."""
         return [LedgerLink()] if has_page() else []

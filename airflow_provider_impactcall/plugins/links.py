@@ -1,4 +1,4 @@
-"""From a task instance in Airflow to its runs on the page."""
+"""The link from a task instance in Airflow to its runs on the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_impactcall.integration.source import TaskInstance
 from airflow_provider_impactcall.plugins.urls import page_url
 
 _OPERATORS = {
-    # By the module that a class is written down in.
+    # By the module that defines the class.
     "operators.corrections": (
         "RequeueCallsOperator",
         "ResolveCallsOperator",
@@ -30,8 +30,8 @@ class LedgerLink(BaseOperatorLink):
     """The runs of the ledger that a task instance made, in all its tries."""
 
     name = "Calls in the ledger"
-    # Airflow compares their names with what it knows of a DAG's tasks. The classes themselves would have to be imported
-    # by every process that loads plugins.
+    # Airflow compares these names with the tasks of a DAG. With the classes themselves, every process that loads
+    # plugins would have to import them.
     operators: ClassVar[list[Any]] = [
         SimpleNamespace(__name__=name, __module__=f"airflow_provider_impactcall.{module}")
         for module, names in _OPERATORS.items()
@@ -39,9 +39,9 @@ class LedgerLink(BaseOperatorLink):
     ]
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Where the page shows them.
+        """Where the page shows the runs.
 
-        :param operator: not looked at
+        :param operator: not used
         :param ti_key: Airflow's ``TaskInstanceKey``
         """
         instance = TaskInstance(ti_key.dag_id, ti_key.task_id, ti_key.run_id, ti_key.map_index)

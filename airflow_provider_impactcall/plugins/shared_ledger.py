@@ -1,4 +1,4 @@
-"""The ledger that the page looks at: one, kept from request to request."""
+"""The ledger that the page reads: one object, kept from request to request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider_impactcall.integration.ledger import configured, existing_
 log = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 300.0
-"""Kept for so long only: the connection may have been changed to lead elsewhere."""
+"""How long the ledger is kept: after that, the connection may lead elsewhere."""
 
 
 _LONGEST_WAIT_SECONDS = 5.0
@@ -38,7 +38,8 @@ _INSTRUCTIONS_A_LOOK = 100_000
 class SharedLedger:
     """The configured ledger. Threads share it.
 
-    :param longest_answer: seconds after which a query is cancelled and its caller gets an error, for the same reason
+    :param longest_answer: seconds after which a query is cancelled and its caller gets an error, as the threads also
+        serve Airflow's own pages
     """
 
     def __init__(self, longest_answer: float = 30.0) -> None:
@@ -50,9 +51,9 @@ class SharedLedger:
 
     @contextmanager
     def opened(self) -> Iterator[Ledger]:
-        """The ledger, of no namespace; an empty one in memory if no delivery has made one yet.
+        """The ledger, without a namespace; an empty one in memory if no delivery has made one yet.
 
-        :raises LedgerUnusable: if there is none to be looked at, or it fails within the context
+        :raises LedgerUnusable: if there is no ledger to read, or it fails within the context
         """
         ledger = self._current()
         if ledger is None:
@@ -78,7 +79,7 @@ class SharedLedger:
             raise LedgerUnusable(str(error)) from None
 
     def close(self) -> None:
-        """Give up its connections, until it is asked for again."""
+        """Close its connections, until the next request."""
         self._forget(self._ledger)
 
     def _current(self) -> Ledger | None:
@@ -92,7 +93,7 @@ class SharedLedger:
                 raise LedgerUnusable(self._failure[1])
             before, self._ledger, self._failure = self._ledger, None, None
             if before is not None:
-                before.close()  # What is being asked of it goes on to its end.
+                before.close()  # Queries that are running still finish.
             try:
                 self._ledger = self._look()
             except LedgerUnusable as error:
@@ -120,7 +121,7 @@ class SharedLedger:
             raise
         except InvalidOption as error:
             raise LedgerUnusable(str(error)) from None
-        except Exception as error:  # A connection that there is not, or a driver: their texts may hold anything.
+        except Exception as error:  # From a missing connection, or a driver: the text may hold anything.
             log.warning("The ledger cannot be looked at (%s)", type(error).__name__)
             raise LedgerUnusable(f"the ledger cannot be reached ({type(error).__name__})") from None
 
@@ -142,7 +143,7 @@ class SharedLedger:
 
     def _say_that_it_was_ended(self, context: ExceptionContext) -> None:
         error: Any = context.original_exception
-        # psycopg2 and psycopg have two names for it.
+        # psycopg2 and psycopg name the code differently.
         code = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
         ended = code == _QUERY_CANCELED or number_of_mysql(error) in _QUERY_TIMED_OUT or str(error) == "interrupted"
         if ended:

@@ -1,4 +1,4 @@
-"""Where the page is, and what this Airflow has of what it needs. Every Airflow process imports this."""
+"""Where the page is, and what of its needs this Airflow has. Every Airflow process imports this module."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def login_url() -> str:
 
 
 def commands() -> list[str]:
-    """How the commands are called in this Airflow: 3.3 was the first to have those of providers."""
+    """How the commands are called in this Airflow: 3.3 is the first with providers' commands."""
     return ["airflow", NAME] if _version() >= (3, 3) else [NAME]
 
 
 def has_page() -> bool:
-    """Whether this Airflow can show it: external views came with 3.1."""
+    """Whether this Airflow can show the page: external views came with 3.1."""
     return _version() >= (3, 1)
 
 

@@ -1,11 +1,11 @@
-// What the page shows is kept in the address, after the #, so that a view can be sent to a colleague.
+// The address holds what the page shows, after the #, so that a person can send a view to a colleague.
 
 const NAMES = [
   ...["period", "namespace", "call", "run", "source", "dag_run"],
   ...["state", "reason_code", "status", "MediaId", "CampaignId", "action"],
 ];
 
-// Within Airflow, the address that people see and copy is that of the page around this one.
+// Within Airflow, people see and copy the address of the page around this page.
 function around() {
   try {
     return window.parent === window || window.parent.location.origin !== window.location.origin ? null : window.parent;
@@ -20,7 +20,7 @@ if (airflow !== null && airflow.location.hash !== "") {
   window.history.replaceState(null, "", airflow.location.hash);
 }
 
-// Not URLSearchParams: Airflow writes a + of a run's id as it is, and does not mean a space by it.
+// Not URLSearchParams, which reads a + as a space: Airflow does not encode the + of a run's id.
 function decode(text) {
   try {
     return decodeURIComponent(text);
@@ -34,13 +34,13 @@ function said() {
   return new Map(pairs.map((pair) => [pair.split("=", 1)[0], decode(pair.slice(pair.indexOf("=") + 1))]));
 }
 
-/** What the address says: text by name, '' for what it does not say. */
+/** The values in the address by name; '' for a name that is not there. */
 export function current() {
   const found = said();
   return Object.fromEntries(NAMES.map((name) => [name, found.get(name) ?? ""]));
 }
 
-/** The address of the same page with some things changed, for a link. */
+/** The address of this page with some values changed, for a link. */
 export function fragment(changes) {
   const pairs = Object.entries({ ...current(), ...changes }).filter(([, value]) => value !== "");
   return `#${pairs.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&")}`;
@@ -54,7 +54,7 @@ function reflect() {
 
 let listener = () => {};
 
-/** Change what the address says, and the page after it; one step back undoes it. */
+/** Change values in the address, and update the page. One step back undoes the change. */
 export function change(changes) {
   const next = fragment(changes);
   if (next === (window.location.hash || "#")) return;

@@ -1,7 +1,7 @@
-// What the server knows. Addresses are relative: a deployment may have a path of its own.
+// Requests to the server. Addresses are relative: a deployment may have a base path.
 
 /**
- * An answer that is none.
+ * A request that failed, or was refused.
  * @property status of HTTP; 0 if no answer came
  */
 export class Refused extends Error {
@@ -32,7 +32,7 @@ async function detailOf(answer) {
 
 /**
  * Ask for JSON.
- * @param parameters by name; lists repeat a name, and what is empty is left out
+ * @param parameters by name; a list repeats its name, and empty values are left out
  * @throws Refused
  */
 export async function ask(path, parameters, signal) {
@@ -51,7 +51,7 @@ export async function ask(path, parameters, signal) {
   return answer.json();
 }
 
-/** Where the same is to be had as CSV. */
+/** The address of the same data as CSV. */
 export function csv(path, parameters) {
   return address(`${path}.csv`, parameters).href;
 }

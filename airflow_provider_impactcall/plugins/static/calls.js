@@ -1,4 +1,4 @@
-// The calls themselves, as many as are asked for.
+// The list of calls, up to the number that was asked for.
 
 import { fragment } from "./address.js";
 import { make } from "./dom.js";
@@ -48,7 +48,7 @@ const COLUMNS = [
 
 /**
  * @param answer of api/calls
- * @param more called for more of them
+ * @param more called to show more calls
  */
 export function calls({ calls: found, more: thereAreMore }, more) {
   if (found.length === 0) return nothing("No call matches.");

@@ -1,4 +1,4 @@
-// Calls by outcome over time: what arrived above, what did not below, each on a scale of its own.
+// Calls by outcome over time: calls that arrived above, all others below, each on its own scale.
 
 import { draw, make } from "./dom.js";
 import { icon } from "./marks.js";
@@ -14,19 +14,19 @@ const BANDS = { delivered: { top: 10, height: 120 }, troubled: { top: 158, heigh
 const HEIGHT = 250;
 const WIDEST_BAR = 40;
 const TICK_WIDTH = 62;
-// Seen, however few they are.
+// The least height, so that a few calls are still visible.
 const LEAST = 2;
 
 const sum = (step, states) => states.reduce((total, state) => total + step[state], 0);
 
-// The next round number above, and whole: there are no halves of calls.
+// The next round number above, and a whole one: there are no half calls.
 function roundUp(value) {
   if (value <= 4) return 4;
   const magnitude = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 4, 5, 10].map((factor) => factor * magnitude).find((round) => round >= value);
 }
 
-// Read without colours: lines and dots.
+// Lines and dots, to tell the outcomes apart without colours.
 function patterns() {
   const shapes = {
     rejected: draw("path", { d: "M0 6L6 0M-1.5 1.5L1.5-1.5M4.5 7.5L7.5 4.5" }),
@@ -140,14 +140,14 @@ function asTable({ step: size, steps }) {
 }
 
 /**
- * The chart, with a legend, a line that says what is under the pointer or the keyboard's focus, and a table of the same.
+ * The chart, with a legend, a line about the step under the pointer or the keyboard's focus, and a table.
  * @param answer of api/over-time, with at least one step
  */
 export function chart(answer) {
   const { step: size, steps } = answer;
   const last = steps.length - 1;
   const readout = make("p", { class: "readout muted", "aria-hidden": "true" });
-  // Arrow keys move along the steps, each of which is read out.
+  // Arrow keys move along the steps; a screen reader reads each step out.
   const stage = make("div", {
     class: "chart",
     role: "slider",

@@ -1,10 +1,10 @@
-// Text into the clipboard, with a button that says when it is there.
+// A button that copies text to the clipboard, and says when it is done.
 
 import { announce, make } from "./dom.js";
 
 const SHOWN = 2_000;
 
-// Where Airflow is not served over TLS, browsers have no clipboard for pages.
+// Browsers give pages a clipboard only over TLS.
 function copyOldWay(text) {
   const area = make("textarea", { class: "unseen", readonly: true, "aria-hidden": "true", tabindex: -1 });
   area.value = text;
@@ -26,7 +26,7 @@ async function copy(text) {
 
 /**
  * @param text what is copied
- * @param what it is, for those who do not see the page
+ * @param what the text is, for screen readers
  */
 export function copyButton(text, what) {
   const label = make("span", {}, "Copy");

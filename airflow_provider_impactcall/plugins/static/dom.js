@@ -16,29 +16,29 @@ function fill(node, attributes, children) {
 
 /**
  * An element of HTML.
- * @param attributes by name; a function listens to the event of that name, null and false are left out
+ * @param attributes by name; a function becomes the listener of that event; null and false are left out
  * @param children nodes, and strings, which become text
  */
 export function make(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same of SVG. */
+/** An element of SVG, with the same parameters. */
 export function draw(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** The one element of this page that has an id. */
+/** The element of this page with this id. */
 export function byId(id) {
   return document.getElementById(id);
 }
 
-/** Tell those who do not see the page. */
+/** Announce a text to screen readers. */
 export function announce(text) {
   byId("announcer").textContent = text;
 }
 
-/** Bring a section before the eyes, and the keyboard to its title. */
+/** Scroll to a section, and move the keyboard's focus to its title. */
 export function goTo(section) {
   const calmly = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   section.scrollIntoView({ behavior: calmly ? "auto" : "smooth", block: "start" });

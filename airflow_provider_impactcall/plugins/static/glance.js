@@ -1,4 +1,4 @@
-// The answer first: how many calls arrived, and what needs a person.
+// The summary at the top: how many calls arrived, and what needs a person.
 
 import { change, fragment } from "./address.js";
 import { byId, goTo, make } from "./dom.js";
@@ -49,7 +49,7 @@ function aside(state, calls) {
 }
 
 function headline({ states, invalid, not_kept: notKept }, total, period) {
-  // The same row may be among those that several runs counted: the numbers are not to be added.
+  // Do not add these numbers: several runs may have counted the same row.
   const onlyCounted = notKept > 0 ? `, and ${number(notKept)} that runs only counted,` : "";
   const rejected =
     invalid + notKept > 0 ? ` ${counted(invalid, "row")} rejected here${onlyCounted} never became calls.` : "";
@@ -75,18 +75,18 @@ function task(state, words, detail, action) {
   );
 }
 
-// What there is of each, of any time, and where to read on.
+// Each task: how many there are, of any time, and where to read on.
 const TASKS = [
   {
     name: "unknown",
     words: (calls) => `${counted(calls, "call")} of unknown fate`,
-    detail: "Nobody knows whether impact.com has them.",
+    detail: "It is not known whether impact.com has them.",
     action: "How to find out",
   },
   {
     name: "invalid",
     words: (rows) => `${counted(rows, "row")} rejected here`,
-    detail: "They are not calls that impact.com could take, and nothing was sent.",
+    detail: "They are not valid calls, and nothing was sent.",
     action: "What to do",
   },
   {
@@ -155,7 +155,7 @@ export function glance(overview, period) {
       { class: "card needs" },
       make("h3", {}, found.length === 0 ? "Nothing needs a person" : "What needs a person"),
       found.length === 0
-        ? make("p", { class: "calm" }, icon("delivered"), "No row is rejected, no call is unknown, and none waits.")
+        ? make("p", { class: "calm" }, icon("delivered"), "No row is rejected, no call is unknown, no call waits.")
         : [
             make("p", { class: "muted" }, "Of any time, not only of this period."),
             make("ul", { class: "tasks" }, found),

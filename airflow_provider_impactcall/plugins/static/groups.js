@@ -24,8 +24,8 @@ function arrived({ calls, delivered }) {
 }
 
 /**
- * @param name of the column that tells groups apart: MediaId, CampaignId
- * @param what one is called
+ * @param name the name of the column that tells groups apart: MediaId, CampaignId
+ * @param what one group is called
  * @param found of api/partners or api/campaigns
  */
 export function groups(name, what, found) {
@@ -69,7 +69,7 @@ export function groups(name, what, found) {
   return make("div", {}, place, more);
 }
 
-/** Let people choose among the groups that there are. */
+/** Suggest the existing groups in a filter's field. */
 export function suggest(list, name, found) {
   list.replaceChildren(...found.map((group) => make("option", { value: group[name] })));
 }

@@ -8,7 +8,7 @@ import { actionOf, counted, duration, meaning, moment, number, reasonName, state
 
 const FACTS = ["MediaId", "CampaignId", "ActionTrackerId", "CallProvider", "EventDate"];
 
-// A row that was rejected here: what the ledger keeps of it.
+// What the ledger keeps of a row that was rejected here.
 function rowVerdict(row) {
   const facts = {
     MediaId: row.MediaId || "–",
@@ -41,7 +41,7 @@ function cameAgain({ changed_at: delivered, came_again_at: again, came_again_tim
   return make("p", {}, badge("changed"), ` ${words}`);
 }
 
-// What became of a delivered call at impact.com; an amount only if the ledger was told to keep it.
+// What became of a delivered call at impact.com. Amounts only if the ledger was told to keep them.
 function payout(call) {
   if (call.action_state === null) return [];
   const amount = (value) => (value === null ? null : `${value} ${call.currency ?? ""}`.trim());
@@ -166,7 +166,7 @@ export function history({ calls: found, history: happened, elsewhere }, id) {
         "ul",
         { class: "hints" },
         make("li", {}, "Ids are compared whole, and in their exact case."),
-        make("li", {}, "No run may have read its row yet, or the query leaves it out."),
+        make("li", {}, "Perhaps no run has read its row yet, or the query leaves the row out."),
         make(
           "li",
           {},
@@ -194,7 +194,7 @@ export function history({ calls: found, history: happened, elsewhere }, id) {
   );
 }
 
-/** For those who do not see the page. */
+/** The calls in a few words, for screen readers. */
 export function inShort({ calls: found }) {
   return found.length === 0
     ? "No such call"

@@ -1,4 +1,4 @@
-// Links to Airflow's own pages, and downloads. Airflow shows this page in a frame that may do neither by itself.
+// Links to Airflow's own pages, and downloads. The frame in which Airflow shows this page can do neither by itself.
 
 import { make } from "./dom.js";
 
@@ -13,12 +13,12 @@ export function throughAirflow(event) {
     event.preventDefault();
     twin.click();
   } catch {
-    // of another origin: the browser decides
+    // The parent is of another origin: the browser decides.
   }
 }
 
 /**
- * @param url relative to this page; one that leads elsewhere than to Airflow becomes text
+ * @param url relative to this page; a URL outside Airflow becomes plain text
  */
 export function airflowLink(url, text) {
   const target = new URL(url, document.baseURI);

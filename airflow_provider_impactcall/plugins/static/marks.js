@@ -1,4 +1,4 @@
-// A state's mark: its shape says as much as its colour.
+// The mark of a state. The shape alone tells the state, also without the colour.
 
 import { draw, make } from "./dom.js";
 import { stateName } from "./words.js";

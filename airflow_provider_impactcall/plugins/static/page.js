@@ -1,4 +1,4 @@
-// The page as a whole: what is asked when, and what each control does.
+// The page as a whole: when it asks for which data, and what each control does.
 
 import { change, current, onChange } from "./address.js";
 import { ask, csv, Refused } from "./api.js";
@@ -21,7 +21,7 @@ import { actionName, moment, PERIODS, reasonName } from "./words.js";
 const DAY = 86_400_000;
 const FILTERS = ["state", "reason_code", "status", "MediaId", "CampaignId", "action"];
 const EVERYTHING = { run: "", source: "", dag_run: "" };
-// The server counts by partner and campaign for no longer.
+// In days. The server counts by partner and campaign for no longer period.
 const LONGEST_COUNTED = 31;
 
 const sections = [
@@ -38,7 +38,7 @@ let limit = PAGE;
 const period = () => PERIODS[shown.period] ?? PERIODS["7d"];
 const narrowed = () => Object.keys(EVERYTHING).some((name) => shown[name] !== "");
 
-// One moment for all parts, so that they tell of the same calls.
+// One moment for all parts, so that they show the same calls.
 function common() {
   const since = new Date(until - period().days * DAY);
   return { since: since.toISOString(), until: until.toISOString(), namespace: shown.namespace };
@@ -79,7 +79,7 @@ function loadOverall() {
   ];
 }
 
-// Of a period, or of some runs.
+// The rows of a period, or of some runs.
 function loadRows(of, none) {
   const render = { invalid: (answer) => invalid(answer, none), filtered };
   return Object.keys(render).map((name) => {
@@ -88,7 +88,7 @@ function loadRows(of, none) {
   });
 }
 
-// Whether calls are counted one by one in the period; if not, the part says so.
+// Whether the period is short enough to count calls one by one; if not, the part says so.
 function countedIn(id) {
   const counted = period().days <= LONGEST_COUNTED;
   byId(id).querySelector(".csv").hidden = !counted;
@@ -130,7 +130,7 @@ function emptyLedger() {
     make(
       "p",
       {},
-      "The ledger is empty. What a task delivers with SqlToImpactCallOperator, ImpactCallOperator or @task.impactcall appears here, from its first call on.",
+      "The ledger is empty. Calls that a task delivers with SqlToImpactCallOperator, ImpactCallOperator or @task.impactcall appear here, from the first call on.",
     ),
   );
 }
@@ -147,7 +147,7 @@ function describe({ ledger, namespace, namespaces, can_be_corrected: canBeCorrec
   document.body.classList.toggle("empty-ledger", namespaces.length === 0);
 }
 
-// A DAG's id has no slash, and a run's may.
+// A DAG's id has no slash; a run's id may have one.
 function ofDagRun() {
   const at = shown.dag_run.indexOf("/");
   return at < 0 ? {} : { dag_id: shown.dag_run.slice(0, at), dag_run_id: shown.dag_run.slice(at + 1) };
@@ -162,20 +162,20 @@ function loadRunsAndCalls() {
   const of = { run_id: shown.run, source: shown.source, ...ofDagRun() };
   link("runs", "runs", of);
   const found = parts.runs.show((signal) => ask("runs", of, signal), runs);
-  // The runs come first: the calls are theirs.
+  // The runs come first: the calls are the calls of these runs.
   return [found, found.then((answer) => answer && loadCallsOf(answer))];
 }
 
 function loadCallsOf(found) {
   if (found.length === 0) {
-    const none = () => nothing("There is no such run, so it has none.");
+    const none = () => nothing("There is no such run, so there is nothing to show.");
     return Promise.all(["invalid", "filtered", "calls"].map((name) => parts[name].show(async () => [], none)));
   }
   const of = { run_id: found.map((run) => run.run_id) };
   return Promise.all([...loadRows(of, "No row was rejected here."), loadCalls(of)]);
 }
 
-// A row may have none.
+// A row may have no link.
 const firstLink = (rows) => rows.map((row) => row.querySelector("a")).find((link) => link !== null);
 
 function loadCalls(of) {
@@ -251,7 +251,7 @@ function reflectControls() {
 
 const forbidden = (error) => error.status === 401 || error.status === 403;
 
-// What every part met is shown once, and not in each.
+// An error of all parts is shown once, not in each part.
 async function tellOf(loading) {
   for (const each of loading) each.catch((error) => forbidden(error) && showTrouble(error));
   const settled = await Promise.allSettled(loading);
@@ -259,7 +259,7 @@ async function tellOf(loading) {
   const [first] = failed.filter((error) => error instanceof Refused);
   if (failed.some(forbidden)) return;
   if (first && failed.length === settled.length) showTrouble(first);
-  else if (failed.length > 0) announce(`Loaded, but for ${failed.length} parts`);
+  else if (failed.length > 0) announce(`Loaded, except ${failed.length} parts`);
   else announce("Loaded");
   for (const error of failed) if (!(error instanceof Refused)) console.error(error);
 }

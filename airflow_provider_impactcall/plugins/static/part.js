@@ -1,8 +1,8 @@
-// One part of the page: it waits, shows what came, or says why nothing did, whatever becomes of the others.
+// One part of the page: it waits, then shows its answer or its error, independently of the other parts.
 
 import { make } from "./dom.js";
 
-// Milliseconds, after which a person wonders.
+// After so many milliseconds of waiting, the part says that it is still reading.
 const LONG = 5_000;
 
 /**
@@ -16,11 +16,11 @@ export class Part {
   }
 
   /**
-   * Ask, and show what comes. What was asked before is not waited for any more.
-   * @param read given an AbortSignal, promises the answer
+   * Ask, and show the answer. An earlier request of this part is aborted.
+   * @param read takes an AbortSignal, and promises the answer
    * @param render makes a node of the answer
-   * @return the answer, or null if something else was asked meanwhile
-   * @throws whatever read throws, once it is shown
+   * @return the answer, or null if a later request replaced this one
+   * @throws the error of read, after it is shown
    */
   async show(read, render) {
     this.asked?.abort();
@@ -68,7 +68,7 @@ export class Part {
   }
 }
 
-/** What a part shows where there is nothing. */
+/** What a part shows if there is no data. */
 export function nothing(text) {
   return make("p", { class: "muted nothing" }, text);
 }

@@ -1,4 +1,4 @@
-// What did not arrive, by reason, with what to do about each.
+// Calls and rows that did not arrive, by reason, with what to do about each.
 
 import { change } from "./address.js";
 import { byId, goTo, make } from "./dom.js";
@@ -9,7 +9,7 @@ import { ago, counted, number, reasonName } from "./words.js";
 
 const FIRST = 5;
 
-// Of a row, only a sentence of each column is told, without its number.
+// Sentences of rows have no count: there is one for each column.
 function sentence({ reason, calls = null }, all) {
   return make("li", {}, make("q", {}, reason), calls === all || calls === null ? null : ` (${counted(calls, "call")})`);
 }
@@ -78,7 +78,7 @@ function item(state, found) {
 }
 
 /**
- * @param state that these calls are in, or invalid
+ * @param state the state of these calls, or invalid
  * @param found of api/rejected, api/unknown or api/invalid
  * @param none what to say if there are none
  */

@@ -1,4 +1,4 @@
-// What a person does about something: a command to copy, or the DAG of Airflow that does the same.
+// What a person can do: a command to copy, or the Airflow DAG that does the same.
 
 import { copyButton } from "./copying.js";
 import { make } from "./dom.js";
@@ -8,7 +8,7 @@ const DAG = "impactcall_corrections";
 
 /**
  * @param command to copy
- * @param what it is for, for those who do not see the page
+ * @param what the command is for, for screen readers
  */
 export function remedy(command, what) {
   return make(

@@ -1,4 +1,4 @@
-// Rows that are not calls, by column and by why they were left out; and calls whose rows changed since.
+// Rows that are not calls, by column; rows that were left out, by reason; and calls whose rows changed since.
 
 import { change, fragment } from "./address.js";
 import { byId, goTo, make } from "./dom.js";
@@ -60,7 +60,7 @@ const LEFT_OUT = [
 /** @param found of api/filtered */
 export function filtered(found) {
   if (found.length === 0) return nothing("No row was left out.");
-  return make("div", { class: "cards" }, table("Rows left out on purpose, by why, most first", LEFT_OUT, found));
+  return make("div", { class: "cards" }, table("Rows left out on purpose, by reason, most first", LEFT_OUT, found));
 }
 
 const CHANGED = [

@@ -8,7 +8,7 @@ import { nothing } from "./part.js";
 import { table } from "./table.js";
 import { duration, moment, number, stateName } from "./words.js";
 
-// The server gives no more of them.
+// The server returns no more runs.
 const MOST = 50;
 
 const ENDS = ["delivered", "already_delivered", "changed", "duplicate", "filtered", "rejected", "unknown", "not_sent"];
@@ -87,7 +87,7 @@ const COLUMNS = [
 /** @param found of api/runs */
 export function runs(found) {
   if (found.length === 0) return nothing("No run began in this period.");
-  const rest = `The last ${MOST} runs are shown. Of one DAG run or task, the calls below are those of the runs shown. The CSV has all runs.`;
+  const rest = `The last ${MOST} runs are shown. For one DAG run or task, the calls below are the calls of these runs. The CSV has all runs.`;
   return make(
     "div",
     { class: "cards" },

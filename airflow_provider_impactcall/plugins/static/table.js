@@ -1,15 +1,15 @@
-// Tables that stay tables for a screen reader when a narrow screen shows each row as a card.
+// Tables that a screen reader still reads as tables when a narrow screen shows each row as a card.
 
 import { make } from "./dom.js";
 
 /**
- * @param caption what the table holds, for those who do not see it
+ * @param caption what the table holds, for screen readers
  * @param columns `{title, cell, number?, head?, class?}`: cell makes a node or text of a row, number aligns it right, head
  *   makes it the row's header
  * @param rows anything that the columns' cells understand
  */
 export function table(caption, columns, rows) {
-  // Said explicitly, as CSS that lays rows out anew takes their meaning from them.
+  // Explicit roles, as CSS that lays rows out differently takes away their implied roles.
   const heads = columns.map((column) =>
     make("th", { scope: "col", role: "columnheader", class: column.number ? "number" : null }, column.title),
   );

@@ -1,4 +1,4 @@
-// Airflow's colours: those of the page around this one, else those that the system prefers.
+// Airflow's theme: as on the page around this page, else as the system prefers.
 
 const own = document.documentElement;
 
@@ -6,7 +6,7 @@ function around() {
   try {
     return window.parent === window ? null : window.parent.document.documentElement;
   } catch {
-    return null; // of another origin
+    return null; // The parent is of another origin.
   }
 }
 

@@ -1,4 +1,4 @@
-// When there is nothing to show at all, why, and who can mend it.
+// If nothing can be shown: why, and who can help.
 
 import { byId, make } from "./dom.js";
 import { airflowLink } from "./leaving.js";
@@ -18,18 +18,14 @@ const KINDS = {
     title: "You may not see the deliveries",
     body: [
       make("p", {}, detail),
-      make("p", { class: "muted" }, "Whoever administers this Airflow can give you the right."),
+      make("p", { class: "muted" }, "The administrator of this Airflow can give you the right."),
     ],
   }),
   503: (detail) => ({
     title: "There is no ledger to read",
     body: [
       make("p", {}, detail),
-      make(
-        "p",
-        { class: "muted" },
-        "Nothing is lost by that: deliveries keep their own account, and stop while they cannot.",
-      ),
+      make("p", { class: "muted" }, "No call is lost by that: a delivery stops if it cannot write to its ledger."),
       again(),
     ],
   }),

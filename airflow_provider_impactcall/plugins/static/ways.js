@@ -8,7 +8,7 @@ import { actionName, ago, counted, number, share } from "./words.js";
 
 const FIRST = 8;
 const ACTIONS = ["pending", "approved", "cleared", "reversed"];
-// Shown only where there are any.
+// Shown only if there are any.
 const SOMETIMES = ["other", "ambiguous", "not_followed"];
 
 function show(way, action) {

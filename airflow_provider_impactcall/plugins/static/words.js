@@ -1,4 +1,4 @@
-// Numbers, times and states, as people read them.
+// Numbers, times and states in words.
 
 const NUMBER = new Intl.NumberFormat("en-US");
 const time = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
@@ -49,12 +49,12 @@ const ACTIONS = {
 /** What became of a delivered call at impact.com, in words. */
 export const actionName = (action) => ACTIONS[action] ?? action;
 
-/** The same of a call: an approved action that was released for payment is cleared. */
+/** The same for a call: an approved action that was released for payment is cleared. */
 export function actionOf({ action_state: state, action_cleared_at: cleared }) {
   return actionName(state === "approved" && cleared !== null ? "cleared" : state);
 }
 
-/** "Refused · HTTP 400", of a reason code and the status of an answer, if there was one. */
+/** "Refused · HTTP 400", from a reason code and an answer's status, if there was one. */
 export function reasonName(code, status) {
   const words = code.replaceAll("_", " ");
   const name = `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
@@ -64,13 +64,12 @@ export function reasonName(code, status) {
 const MEANINGS = {
   delivered: "impact.com has this call.",
   rejected:
-    "impact.com refused this call, and does not have it. Once its cause is mended and it is requeued, the next run that reads it sends it anew.",
-  invalid:
-    "This row is not a call that impact.com could take, so nothing was sent. It goes from here once a run delivers its call.",
+    "impact.com refused this call, and does not have it. Correct the cause and requeue the call: the next run that reads it sends it again.",
+  invalid: "This row is not a valid call, so nothing was sent. The row leaves this list when a run delivers its call.",
   unknown:
-    "This call left, and no answer says what came of it. It is held, as a second one might pay the partner twice, until someone finds out or decides.",
+    "This call was sent, and no answer says whether it arrived. It is held, as a second one might pay the partner twice, until a person finds out or decides.",
   not_sent: "impact.com does not have this call. The next run that reads it sends it.",
-  requeued: "This call was of unknown fate, and someone released it: the next run that reads it sends it.",
+  requeued: "This call was of unknown fate, and a person requeued it: the next run that reads it sends it.",
   open: "A run is sending this call right now.",
 };
 
@@ -86,7 +85,7 @@ export const number = (value) => NUMBER.format(value);
 /** "1 call", "2 calls" */
 export const counted = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
 
-/** A share in words; never all, nor none, where that is not so. */
+/** A share in words. Rounding never turns it into 100 % or 0 %. */
 export function share(part, whole) {
   if (whole === 0) return "–";
   if (part === whole) return "100 %";
@@ -112,7 +111,7 @@ export function ago(text) {
   return "just now";
 }
 
-/** Seconds, as a person says them. */
+/** Seconds in words. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
@@ -123,6 +122,6 @@ export function duration(seconds) {
 }
 
 export const stateName = (state) => STATES[state] ?? state;
-/** The same, where both kinds of rejected ones stand side by side. */
+/** The same, where calls rejected by impact.com and rows rejected here stand side by side. */
 export const fullName = (state) => (state === "rejected" ? "Rejected by impact.com" : stateName(state));
 export const meaning = (state) => MEANINGS[state] ?? "";
