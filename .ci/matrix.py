@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Which lanes of the tests run with which Airflow and which Python. ``.ci/matrix.py`` prints it as a table.
+"""Which lanes of the tests run with which Airflow and which Python. ``.ci/matrix.py`` prints this as a table.
 
-``pure`` needs no Airflow, so it runs on each Python, and with the lowest versions at night; ``ledger`` with SQLAlchemy
-1.4, which comes with Airflow 2, and with 2; ``airflow`` with each Airflow that behaves differently. ``short`` is a part
-of ``airflow``: a delivery through the operator, the transfer and the decorator, parsing, and what Airflow knows of the
-provider. ``wheel`` is a part of ``long``, which else runs once.
+``pure`` needs no Airflow: it runs on each Python, and with the lowest versions at night. ``ledger`` runs with
+SQLAlchemy 1.4, which comes with Airflow 2, and with SQLAlchemy 2. ``airflow`` runs with each Airflow that behaves
+differently. ``short`` is a part of ``airflow``: a delivery through the operator, the transfer and the decorator,
+parsing, and what Airflow knows of the provider. ``wheel`` is a part of ``long``, whose other tests run once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from contextlib import suppress
 from typing import NamedTuple
 
 LANES = ("pure", "ledger", "airflow", "long")
-"""Each test is in one of them."""
+"""Each test is in one lane."""
 
 
 class Cell(NamedTuple):
     """One Airflow and one Python, with the markers of the tests that run there."""
 
     airflow: str
-    """A version, or "lowest": of everything, the lowest that pyproject.toml allows."""
+    """A version, or "lowest": the lowest version of every dependency that pyproject.toml allows."""
     python: str
     markers: tuple[str, ...]
 
@@ -31,7 +31,9 @@ class Cell(NamedTuple):
 
 
 HOME = Cell("3.3.2", "3.11", LANES)
-"""What make installs by itself: `make test` runs the first three lanes there, `make long e2e browser soak` the last."""
+"""The environment that make installs by itself: `make test` runs the first three lanes there, `make long e2e browser
+soak` the last.
+"""
 
 OTHERS = (
     Cell("3.1.8", "3.13", ("pure", "airflow", "wheel")),
@@ -47,7 +49,7 @@ CELLS = (HOME, *OTHERS)
 def command(cell: Cell, markers: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The command that tests a cell of ``OTHERS``, which has an environment of its own.
 
-    :param markers: other ones than the cell's
+    :param markers: other markers than the cell's
     """
     return (
         "make",
@@ -60,7 +62,9 @@ def command(cell: Cell, markers: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def interpreter(python: str) -> str:
-    """A Python's path, or its name if there is none. pyenv has some to which its own ``python3.12`` does not lead."""
+    """A Python's path, or its name if it is not found. pyenv's ``python3.12`` does not lead to every Python that it
+    has.
+    """
     name = f"python{python}"
     with suppress(OSError, subprocess.CalledProcessError):
         return _output(name, "-c", "import sys; print(sys.executable)")

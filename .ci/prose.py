@@ -1,8 +1,8 @@
 """Lints the prose that readers of every country read: `python .ci/prose.py`, which `make lint-prose` runs.
 
-Read are the pages (README, CHANGELOG, docs), and of the package the docstrings, the comments and the texts of more than
-two words, such as messages and the commands' help. `prose.json` says how often each file still breaks each rule. A rule
-may be broken more seldom than that, never more often; a rule that is not in the file is enforced. `--write` lowers the
+It reads the pages (README, CHANGELOG, docs), and the package's docstrings, comments and texts of more than two words,
+such as messages and the commands' help. `prose.json` says how often each file still breaks each rule. A rule may be
+broken less often than that, never more often. A rule that is not in the file must not be broken. `--write` lowers the
 numbers, `--list RULE` shows each place.
 """
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "airflow_provider_impactcall"
 PAGES = ("README.md", "CHANGELOG.md", "docs/**/*.md")
 MOST_WORDS = 35
-"""Of a sentence. Readers of a second language lose the subject of a longer one."""
+"""The most words of a sentence. Readers of a second language lose the subject of a longer sentence."""
 
 Counts = dict[str, dict[str, int]]
 """By rule and file, how often the file breaks the rule."""
@@ -34,8 +34,8 @@ Counts = dict[str, dict[str, int]]
 class Rule:
     """A habit of writing that costs readers.
 
-    :param name: by which `prose.json` and `--list` know it
-    :param pattern: what is found; a text is searched without its code and links
+    :param name: its name in `prose.json` and `--list`
+    :param pattern: what breaks the rule; a text is searched without its code and links
     :param better: what to write instead
     """
 
@@ -126,7 +126,7 @@ class Finding:
 
 
 def without_code(text: str) -> str:
-    """A text with one word in place of each code, link and reference; its lines stay where they were."""
+    """A text with one word in place of each code, link and reference. Its lines keep their numbers."""
     text = re.sub(r"(``?)(?!`)[^`]+?\1", lambda code: "Code" + "\n" * code[0].count("\n"), text)
     text = re.sub(r":\w+:Code", "Code", text)
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
@@ -162,7 +162,7 @@ def of_python(source: str) -> Iterator[Prose]:
     }
     for line, text in docstrings.values():
         yield from _of_docstring(line, text)
-    # Walked breadth first, a text is met before its parts.
+    # ast.walk is breadth first: it reaches a text before its parts.
     read = set(docstrings)
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
@@ -208,11 +208,11 @@ def _of_comments(source: str) -> Iterator[Prose]:
 def broken_rules(file: str, source: str) -> Iterator[Finding]:
     """Where a file breaks a rule.
 
-    :param file: its path below the root; its ending says how it is read
+    :param file: its path below the root; the ending says how to read the file
     """
     for prose in of_markdown(source) if file.endswith(".md") else of_python(source):
         for rule in RULES:
-            # A line's end is a space to a rule, and both are one character.
+            # To a rule, a line's end is a space. Both are one character, so places stay right.
             for match in rule.pattern.finditer(prose.text.replace("\n", " ")):
                 yield Finding(rule.name, file, *_place(prose, match.start(), match.end()))
         for sentence in re.finditer(r"(?:(?![.!?][)\"']*\s).)+", prose.text, re.S):
@@ -226,13 +226,13 @@ def _place(prose: Prose, start: int, end: int) -> tuple[int, str]:
 
 
 def files() -> list[Path]:
-    """What is linted."""
+    """The files that are linted."""
     pages = [path for pattern in PAGES for path in ROOT.glob(pattern)]
     return sorted([*pages, *(ROOT / PACKAGE).rglob("*.py")])
 
 
 def counted(findings: Sequence[Finding]) -> Counts:
-    """How many there are of each rule, by file."""
+    """How many findings there are, by rule and file."""
     counts: Counts = {}
     for (rule, file), number in sorted(Counter((each.rule, each.file) for each in findings).items()):
         counts.setdefault(rule, {})[file] = number
@@ -240,7 +240,7 @@ def counted(findings: Sequence[Finding]) -> Counts:
 
 
 def complaints(findings: Sequence[Finding], allowed: Counts) -> list[str]:
-    """Each rule that is broken more often than is allowed, and the places in the files that break it more often.
+    """Each rule that is broken more often than allowed, with the places in the files that break it more often.
 
     A rule's sum is compared: a sentence may move from one file into another.
     """
@@ -256,7 +256,7 @@ def complaints(findings: Sequence[Finding], allowed: Counts) -> list[str]:
 
 
 def lowered(found: Counts, allowed: Counts) -> Counts:
-    """What is allowed from now on: of each rule that is broken no more often than was allowed, what was found."""
+    """The numbers allowed from now on: what was found, for each rule that is not broken more often than allowed."""
     return {
         rule: now if sum(now.values()) <= sum(allowed[rule].values()) else allowed[rule]
         for rule, now in found.items()

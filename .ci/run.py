@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""``.ci/run.py PLAN``: run the jobs of a plan (``ci``, ``matrix`` or ``nightly``), and say what came of each.
+"""``.ci/run.py PLAN``: run the jobs of a plan (``ci``, ``matrix`` or ``nightly``), and print the result of each.
 
-What installs and what fails most often comes first, alone. Then there are two rows of jobs, each one after the other:
-those that compute, and beside them those that mostly wait, for an Airflow, a browser or a lease. The row that is done
-with its own jobs takes the next of those that either can run. Each line that a job prints begins with its name. A job
-that fails stops no other, but for what installs what the others need.
+The jobs that install and the jobs that fail most often come first, alone. Then two rows of jobs run at once, each with
+one job after the other. The jobs of one row compute; the jobs of the other mostly wait, for an Airflow, a browser or a
+lease. A row that has finished its own jobs takes the next of the shared jobs. Each line that a job prints begins with
+the job's name. A failed job stops no other job, except if the install job fails.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import NamedTuple
 import matrix
 
 ROOT = Path(__file__).resolve().parent.parent
-# pytest ends its fixtures on an interrupt, and with them the Airflows and databases that it started.
+# On an interrupt, pytest ends its fixtures, and with them the Airflows and databases that it started.
 SECONDS_TO_END = 30.0
 
 
@@ -41,7 +41,7 @@ class Job(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of a job. One that runs no tests counts as one."""
+    """The result of a job. A job that runs no tests counts as one test."""
 
     name: str
     seconds: int
@@ -55,17 +55,17 @@ class Result(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Jobs: one that installs, some alone, then rows of jobs at once.
+    """Jobs: one that installs, some that run alone, then rows of jobs at once.
 
-    No two jobs of several rows may install into one environment, listen on one port or write to ``.demo``, and none of
-    those that any row can run may do that with any other.
+    Two jobs of different rows must not install into one environment, listen on one port or both write to ``.demo``. A
+    shared job must not do that with any other job.
     """
 
     install: Job
     first: Sequence[Job]
     rows: Sequence[Sequence[Job]]
     shared: Sequence[Job] = ()
-    """What the row that is done first takes next, the longest first."""
+    """The jobs that a finished row takes next, the longest first."""
 
     @property
     def jobs(self) -> list[Job]:
@@ -78,7 +78,9 @@ def make(*words: str, minutes: float) -> Job:
 
 
 def debian(*packages: str) -> Job:
-    """Install Debian's packages, those whose program is missing: of the same name, or ``package:program``."""
+    """Install Debian's packages whose program is missing. The program has the package's name, or is written
+    ``package:program``.
+    """
     missing = f"for each in {' '.join(packages)}; do command -v ${{each#*:}} > /dev/null || echo ${{each%%:*}}; done"
     install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends"
     script = f'missing=$({missing}); [ -z "$missing" ] || ({install} $missing)'
@@ -86,7 +88,7 @@ def debian(*packages: str) -> Job:
 
 
 def cells(*markers: str, profile: str, minutes: float) -> list[Job]:
-    """The tests with each other Airflow and Python: each cell's own, or those with these markers."""
+    """The tests with each other Airflow and Python: each cell's own tests, or the tests with these markers."""
     return [
         Job(cell.name, (*matrix.command(cell, markers), f"HYPOTHESIS_PROFILE={profile}"), minutes)
         for cell in matrix.OTHERS
@@ -96,7 +98,7 @@ def cells(*markers: str, profile: str, minutes: float) -> list[Job]:
 BUILDS_MYSQLCLIENT = ("gcc", "pkg-config", "libmariadb-dev:mariadb_config")
 INSTALL = make("install", minutes=10)
 CHECKS = [make("lint", minutes=3), make("types", minutes=5)]
-# Versions differ in what they do, and hardly in what they do with one example and not with another.
+# A few examples are enough: versions hardly differ between one example and another.
 CELLS = cells(profile="few", minutes=25)
 PLANS = {
     "ci": Plan(
@@ -146,7 +148,7 @@ PLANS = {
 
 
 class Runner:
-    """Runs jobs, prints what they print, and can end those that run."""
+    """Runs jobs, prints their output, and can end the running jobs."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -164,7 +166,7 @@ class Runner:
             return Result(job.name, 0, 0, 1, "not started")
         say(job.name, f"=== {shlex.join(job.command)}")
         counts: Counter[str] = Counter()
-        # In a thread, as a child that got away from the group would keep the pipe open.
+        # In a thread, as a child that left the process group would keep the pipe open.
         reader = threading.Thread(target=read, args=(job.name, process, counts), daemon=True)
         reader.start()
         ended = "failed"
@@ -204,7 +206,7 @@ class Runner:
             return process
 
     def stop(self) -> None:
-        """End all that runs, and start nothing more."""
+        """End all running jobs, and start no more."""
         with self._lock:
             self.stopped = True
             running = list(self._running)
@@ -213,7 +215,7 @@ class Runner:
 
 
 def read(name: str, process: subprocess.Popen[str], counts: Counter[str]) -> None:
-    """Print what a job prints, and count the tests that its pytest names at its end."""
+    """Print a job's output, and count the tests from pytest's last line."""
     assert process.stdout is not None
     for line in process.stdout:
         say(name, line.rstrip())
@@ -223,7 +225,7 @@ def read(name: str, process: subprocess.Popen[str], counts: Counter[str]) -> Non
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a process, if it has not ended, and what is left of its group: politely, and then for good."""
+    """End a process that has not ended, and the rest of its group: first with an interrupt, then with a kill."""
     with suppress(ProcessLookupError):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
@@ -253,7 +255,7 @@ def run(plan: Plan, runner: Runner) -> int:
     if results[0].failed:
         runner.stop()
     results += runner.run_all(plan.first)
-    # Two threads may ask a deque at once for what is next.
+    # A deque is safe for two threads that take the next job at once.
     shared = deque(plan.shared)
     with ThreadPoolExecutor() as threads:
         for of_row in threads.map(lambda row: runner.run_all(chain(row, taken(shared))), plan.rows):
@@ -266,7 +268,7 @@ def run(plan: Plan, runner: Runner) -> int:
 
 
 def main(plan: str = "ci") -> int:
-    # `make ci` must not hand on what it was itself told.
+    # `make ci` must not pass on its own make options.
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
         os.environ.pop(name, None)
     if plan not in PLANS:
@@ -274,7 +276,7 @@ def main(plan: str = "ci") -> int:
         return 2
     if plan == "nightly":
         os.environ["HYPOTHESIS_PROFILE"] = "nightly"
-    # By itself pytest takes one worker more than cores; here the other row computes while a worker waits.
+    # By default, pytest takes one worker more than cores. Here the other row computes while a worker waits.
     os.environ.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str(os.cpu_count() or 1))
     runner = Runner()
 
