@@ -1,6 +1,6 @@
-"""Airflow's commands, one after the other in one process: in one of its own, each takes ten seconds to begin.
+"""Runs Airflow's commands one after the other in one process: a process for each takes ten seconds to begin.
 
-Each line of standard input is one, and answered with its status.
+Each line of standard input is one command. The answer is the command's exit status.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 def certificate(folder: Path, name: str = "127.0.0.1", days: int = 1, password: bytes | None = None) -> tuple[str, str]:
     """A self-signed certificate's file, and its key's.
 
-    :param days: how long it is valid; over already if negative
+    :param days: how long the certificate is valid; if negative, it has expired
     :param password: encrypts the key
     """
     key = ec.generate_private_key(ec.SECP256R1())

@@ -17,7 +17,7 @@ from hypothesis import settings
 
 from tests.effort import PROFILE, scaled
 
-# Machines are shared and noisy: no test is late. In CI, the same change gives the same examples.
+# Without a deadline, as machines are shared and noisy. In CI, the same change gives the same examples.
 settings.register_profile(PROFILE, deadline=None, derandomize="CI" in os.environ, max_examples=scaled(100))
 settings.load_profile(PROFILE)
 
@@ -52,7 +52,7 @@ _HOMES = itertools.count()
 def pytest_xdist_auto_num_workers() -> int | None:
     """One worker more than cores: a quarter of the time, a worker waits for a server, a database or a limit.
 
-    ``PYTEST_XDIST_AUTO_NUM_WORKERS``, which pytest-xdist itself reads, says otherwise.
+    ``PYTEST_XDIST_AUTO_NUM_WORKERS``, which pytest-xdist itself reads, has precedence.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
@@ -61,7 +61,9 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the resident Airflow comes first, so that one worker has all of it: others take from the end."""
+    """Tests that need the resident Airflow come first, so that one worker runs them all: other workers take from the
+    end.
+    """
     lanes.check(items)
     items.sort(key=lambda item: "resident" not in getattr(item, "fixturenames", ()))
 
@@ -70,14 +72,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def own_ledger(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """An embedded ledger for each test: sandboxes come and go, and two may listen on the same port.
 
-    Its folder is made with it: thousands of tests have none.
+    The folder is made only with the ledger: thousands of tests have no ledger.
     """
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.getbasetemp() / f"airflow-home-{next(_HOMES)}"))
 
 
 @pytest.fixture(scope="session")
 def resident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResidentAirflow]:
-    """A running Airflow, to be lent to one test or module after the other."""
+    """A running Airflow, which is lent to one test or module after the other."""
     with ResidentAirflow.started(tmp_path_factory.mktemp("resident")) as airflow:
         airflow.migrate()
         yield airflow
@@ -85,7 +87,7 @@ def resident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResidentAirfl
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that refuses connections, and that nobody else can take meanwhile."""
+    """A port that refuses connections, and that no other process can take meanwhile."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield int(bound.getsockname()[1])
@@ -101,13 +103,13 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """That of a database's server."""
+    """The certificate of a database's server."""
     return Certificate.made(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture(scope="session")
 def another(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """One that is not a server's."""
+    """A certificate that no server has."""
     return Certificate.made(tmp_path_factory.mktemp("certificate"))
 
 

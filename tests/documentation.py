@@ -1,4 +1,4 @@
-"""The documentation's pages, and the code that stands in them."""
+"""The documentation's pages, and the code in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def sessions(page: Path) -> Iterator[tuple[list[str], list[str]]]:
-    """The commands of a page, each in words as a shell takes them, with the lines that it is shown to print."""
+    """The commands of a page, each split into words as a shell does, with the output lines that the page shows."""
     for block in blocks(page, "console"):
         for shown in re.split(r"^\$ ", block.replace("\\\n", ""), flags=re.MULTILINE)[1:]:
             command, *printed = shown.splitlines()
@@ -39,7 +39,7 @@ def commands(page: Path, *program: str) -> list[list[str]]:
 
 
 def docstrings(file: Path) -> list[str]:
-    """All docstrings of a Python file, and the strings that stand below an attribute as one."""
+    """All docstrings of a Python file, including the strings below attributes."""
     return [
         inspect.cleandoc(node.value.value)
         for node in ast.walk(ast.parse(file.read_text()))
@@ -48,6 +48,6 @@ def docstrings(file: Path) -> list[str]:
 
 
 def literal_blocks(docstring: str) -> list[str]:
-    """The code of a docstring: what is indented below a line that ends with two colons."""
+    """The code of a docstring: the indented lines below a line that ends with two colons."""
     found = re.findall(r"::\n\n((?:(?: {4}.*)?\n)+)", f"{docstring}\n")
     return [textwrap.dedent(block) for block in found]

@@ -1,5 +1,5 @@
-"""How much a proof tries: ``HYPOTHESIS_PROFILE`` is ``quick`` (the default), ``ci``, ``nightly``, ``few`` for another
-Airflow or Python beside a run of all, or ``fuzz``, which is for minutes or hours by hand.
+"""How many examples a proof tries. ``HYPOTHESIS_PROFILE`` is ``quick`` (the default), ``ci``, ``nightly``, ``few`` (for
+other versions of Airflow or Python, beside a full run) or ``fuzz`` (for minutes or hours by hand).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
 
 
 def scaled(examples: int) -> int:
-    """So many examples, or seeds: a share of the given number, or a multiple at night.
+    """The number of examples, or seeds, in this profile: a share of the given number, or a multiple at night.
 
     :raises KeyError: if there is no such profile
     """

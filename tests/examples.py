@@ -1,4 +1,4 @@
-"""What the tests of several rooms share: one good call, and credentials. All phone numbers are reserved ones."""
+"""A valid call and credentials, for the tests of several folders. All phone numbers are reserved for examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a message is no wording: the names, values, numbers and remedies in it. Their sentence may change."""
+"""The facts of a message: the names, values, numbers and remedies in it. The wording around them may change."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def named(said: str, *facts: object) -> list[object]:
-    """Those of the facts that stand in a text as words of their own."""
+    """The facts that a text has as separate words."""
     return [fact for fact in facts if re.search(rf"(?<!\w){re.escape(str(fact))}(?!\w)", said)]
 
 
@@ -17,5 +17,5 @@ def numbers(said: str) -> list[int]:
 
 
 def unfit(problems: Iterable[tuple[str, str]], *facts: object) -> list[tuple[object, ...]]:
-    """Of each problem the parameter, and those of the facts that stand in what is said of it."""
+    """For each problem: the parameter, and the facts that its sentence has."""
     return [(parameter, *named(said, *facts)) for parameter, said in problems]

@@ -1,4 +1,4 @@
-"""What the package can say: the texts of its errors, of a call's reasons and of its log, as they stand in the code."""
+"""What the package can say: the texts of its errors, of calls' reasons and of its log, read from the code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ _LEAST_LETTERS = 6
 
 @lru_cache(maxsize=1)
 def messages() -> dict[str, str]:
-    """Each text, with a NUL where a value is filled in, and the module that has it. The sandbox has its own page."""
+    """Each text, with a NUL where a value is filled in, and the module that has it. The sandbox is left out, as it has
+    its own page.
+    """
     found: dict[str, str] = {}
     for file in sorted(PACKAGE.rglob("*.py")):
         room = file.relative_to(PACKAGE)
@@ -49,7 +51,7 @@ def messages() -> dict[str, str]:
 
 
 def pattern(text: str) -> re.Pattern[str]:
-    """What a text looks like with any values filled in."""
+    """A pattern that matches the text with any values filled in."""
     return re.compile(".*".join(re.escape(part) for part in text.split(_GAP)), re.DOTALL)
 
 
@@ -107,7 +109,7 @@ def _assigned(target: ast.expr, value: ast.expr) -> Iterator[ast.expr]:
 
 
 def _texts(expression: ast.expr, constants: Mapping[str, ast.expr]) -> list[str]:
-    """All that an expression can spell."""
+    """All texts that an expression can produce."""
     match expression:
         case ast.Constant(value=str(text)):
             return [re.sub(r"%[dsr]|%\.\df", _GAP, text)]

@@ -1,4 +1,4 @@
-"""A real Airflow, run by its own commands in a home of its own: what a task leaves behind can be searched there."""
+"""A real Airflow, run by its own commands in its own home, where tests search for what a task leaves behind."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RealAirflow:
         )
 
     def succeed(self, *arguments: str, **environment: str) -> str:
-        """Run one of Airflow's commands to its end, which has to be a good one, and return its log."""
+        """Run one of Airflow's commands, assert that it succeeds, and return its log."""
         done = self.run(*arguments, **environment)
         assert done.returncode == 0, done.stdout[-5000:]
         return done.stdout
@@ -86,19 +86,19 @@ class RealAirflow:
         self.serialize(**environment)
 
     def serialize(self, **environment: str) -> None:
-        """Put the DAG files in the metadata database; each has to be one that can be imported."""
+        """Put the DAG files in the metadata database, and assert that each can be imported."""
         log = self.succeed("dags", "reserialize", **environment)
         assert "Failed to import" not in log, log
 
     def migrate(self, **environment: str) -> None:
-        """Create the metadata database: in SQLite by a copy, as each Airflow command takes seconds."""
+        """Create the metadata database. For SQLite, copy one, as each Airflow command takes seconds."""
         if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in environment:
             shutil.copy(_migrated(), self.metadata)
         else:
             self.succeed("db", "migrate", **environment)
 
     def test_dag(self, dag_id: str, *arguments: str, **environment: str) -> str:
-        """Run a DAG to its end, which has to be a good one, and return its log."""
+        """Run a DAG, assert that it succeeds, and return its log."""
         log = self.succeed("dags", "test", dag_id, *arguments, **environment)
         states = self.query("SELECT task_id, map_index, state FROM task_instance WHERE dag_id = ?", dag_id)
         failed = [row for row in states if row[2] != "success"]
@@ -132,12 +132,13 @@ class RealAirflow:
 
 @dataclass(frozen=True)
 class ResidentAirflow(RealAirflow):
-    """Runs its commands in one process, which they change for each other as little as tasks of one worker do.
+    """Runs its commands in one process. They affect each other as little as the tasks of one worker do.
 
-    In a process of its own, a command takes 3 s to begin, and one that runs tasks 20 s more: Airflow's API, which tasks
-    talk to, is made anew in each process. So there is one for all tests, at DEBUG for the one that searches its logs.
+    In a process of its own, a command takes 3 s to begin, and a command that runs tasks 20 s more: each process makes
+    Airflow's API, which tasks talk to, anew. So one process serves all tests, at log level DEBUG for the test that
+    searches its logs.
 
-    :param process: runs :mod:`tests.airflow_commands`
+    :param process: the process that runs :mod:`tests.airflow_commands`
     """
 
     process: subprocess.Popen[str]
@@ -156,11 +157,11 @@ class ResidentAirflow(RealAirflow):
 
     @contextmanager
     def lent(self, home: Path, dags: Iterable[Path], **environment: str) -> Iterator[LentAirflow]:
-        """This Airflow with a home for the ledger, and DAG files, that are the borrower's alone.
+        """This Airflow, with a ledger's home and DAG files that only the borrower has.
 
         :param home: the folder
         :param dags: the DAG files, which are copied
-        :param environment: what the DAG files need to be imported
+        :param environment: variables that the DAG files need to be imported
         """
         with tempfile.TemporaryDirectory(dir=self.dags) as folder:
             for file in dags:
@@ -195,7 +196,7 @@ class ResidentAirflow(RealAirflow):
 class LentAirflow(RealAirflow):
     """A resident Airflow in the hands of one borrower.
 
-    :param resident: whose process and metadata database these are
+    :param resident: the owner of the process and the metadata database
     """
 
     resident: ResidentAirflow

@@ -1,4 +1,4 @@
-"""Servers that stand before a database, and databases that only some tests need, for as long as they need them."""
+"""Servers in front of a database, and databases that only some tests need. Each runs as long as its context."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ class Certificate:
 
 
 class PostgresRelay:
-    """A way to a PostgreSQL server on a socket: a port on 127.0.0.1, with TLS up to here if it has a certificate.
+    """A relay to a PostgreSQL server on a socket: a port on 127.0.0.1. With a certificate, clients use TLS up to the
+    relay.
 
-    :param folder: of the server's socket
+    :param folder: the folder of the server's socket
     :param certificate: None for a server without TLS
     """
 
@@ -55,7 +56,7 @@ class PostgresRelay:
 
     @contextmanager
     def in_thread(self) -> Iterator[PostgresRelay]:
-        """Within it, the relay runs."""
+        """Within this context, the relay runs."""
         loop = asyncio.new_event_loop()
         server = loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.port = server.sockets[0].getsockname()[1]
@@ -102,9 +103,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 def mariadb(*options: str, zone: str = "UTC", ahead: float | None = None) -> Iterator[int]:
     """A MariaDB server of Debian's package ``mariadb-server``, by its port; root has no password.
 
-    :param options: further ones of ``mariadbd``
-    :param zone: whose time is the server's
-    :param ahead: seconds that the server's clock is ahead of ours; needs Debian's package ``faketime``
+    :param options: further options of ``mariadbd``
+    :param zone: the server's time zone
+    :param ahead: seconds that the server's clock is ahead of this machine's; needs Debian's package ``faketime``
     """
     with tempfile.TemporaryDirectory(
         prefix="impactcall-mariadb-", ignore_cleanup_errors=True, dir=_in_memory()
@@ -136,7 +137,7 @@ def pgbouncer(server: int, database: str, login: str) -> Iterator[int]:
     """A PgBouncer of Debian's package before a PostgreSQL server, in transaction mode, by its port.
 
     :param server: the server's port
-    :param database: the server's, under its own name
+    :param database: the server's database, under its own name
     :param login: who may connect, without a password
     """
     with tempfile.TemporaryDirectory(prefix="impactcall-pgbouncer-", ignore_cleanup_errors=True) as own:
@@ -165,9 +166,9 @@ def pgbouncer(server: int, database: str, login: str) -> Iterator[int]:
 
 @contextmanager
 def _running(command: Sequence[str], port: int, **environment: str) -> Iterator[None]:
-    """Within it, a server runs that listens on this port.
+    """Within this context, a server runs that listens on this port.
 
-    :param environment: what it has beside our own
+    :param environment: variables that the server has beside this process's own
     """
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
@@ -189,7 +190,7 @@ def _running(command: Sequence[str], port: int, **environment: str) -> Iterator[
 
 
 def _clock(ahead: float) -> dict[str, str]:
-    """What gives a program another clock, as Debian's ``faketime`` does."""
+    """The variables that give a program another clock, as Debian's ``faketime`` does."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     assert found, "there is no libfaketime: install Debian's package faketime"
     # What waits so long is to wait so long.
@@ -197,7 +198,7 @@ def _clock(ahead: float) -> dict[str, str]:
 
 
 def _in_memory() -> str | None:
-    """A folder in memory if there is one with room: to make a ledger's tables takes MariaDB a second on a busy disk."""
+    """A folder in memory, if there is one with room: on a busy disk, a ledger's tables take MariaDB a second."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > _ROOM else None
 

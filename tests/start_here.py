@@ -1,4 +1,4 @@
-"""The first page of the documentation as a shell script: its files written and its commands run, in its order."""
+"""The first page of the documentation as a shell script, which writes its files and runs its commands in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END = "-- end of a command --"
 
 
 def steps(page: Path = START) -> Iterator[tuple[str, str]]:
-    """The page's commands, each with what it is shown to print; and its files, as commands that write them."""
+    """The page's commands, each with the output that the page shows; and its files, as commands that write them."""
     for block in _BLOCK.finditer(page.read_text()):
         if block["file"]:
             yield f"cat > {shlex.quote(block['file'])} <<'FILE'\n{block['text']}FILE", ""
@@ -31,12 +31,12 @@ def steps(page: Path = START) -> Iterator[tuple[str, str]]:
 def run(
     folder: Path, path: str, environment: Mapping[str, str], changed: Callable[[str], str] = str
 ) -> list[tuple[str, str, str]]:
-    """Each command with what it is shown to print and what it printed, but for those that install, with a
-    port of its own for the sandbox.
+    """Each command with the output that the page shows and the real output. Commands that install are left out, and the
+    sandbox gets a free port.
 
     :param folder: empty
-    :param path: for ``PATH``: where Airflow is, above all
-    :param changed: of a command of the page, what is run in its place
+    :param path: for ``PATH``: above all, the folder of Airflow
+    :param changed: gives the command to run in place of a command of the page
     """
     port = str(free_port(0))
     done = [
@@ -67,7 +67,7 @@ def run(
 
 
 def _parted(shown: str) -> tuple[str, str]:
-    """A command and what it is shown to print; the lines that a here-document gives it are its own."""
+    """A command, and the output that the page shows. The lines of a here-document belong to the command."""
     first, _, rest = shown.partition("\n")
     word = re.search(r"<<'(\w+)'", first)
     if word is None:

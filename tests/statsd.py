@@ -1,4 +1,4 @@
-"""A StatsD server that keeps what it is told, on a free port of this machine."""
+"""A StatsD server that keeps what it receives, on a free port of this machine."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Metric(NamedTuple):
 
 
 class StatsD:
-    """What was told so far of this package.
+    """What the server has received so far about this package.
 
     :param port: where it listens
-    :param packets: as they came
+    :param packets: the packets, as they came
     """
 
     def __init__(self, port: int) -> None:
@@ -37,7 +37,7 @@ class StatsD:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads an Airflow here."""
+        """The variables that make an Airflow send its metrics here."""
         return {
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
@@ -55,7 +55,7 @@ class StatsD:
         return found
 
     def heard(self, name: str) -> list[Metric]:
-        """What came under a name, without Airflow's prefix."""
+        """The metrics of a name, given without Airflow's prefix."""
         return [metric for metric in self.metrics if metric.name == f"airflow.{name}"]
 
 

@@ -1,4 +1,4 @@
-"""How much work something is, in steps of the interpreter: a count that no busy machine changes."""
+"""Measures work in steps of the interpreter, a count that is the same on a busy machine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 class TooManySteps(AssertionError):
-    """More work than was allowed; the rest of it was not done."""
+    """More work than was allowed; the rest was not done."""
 
 
 @contextmanager
 def at_most(steps: int) -> Iterator[None]:
-    """Within it, Python code may take so many bytecodes.
+    """Within this context, Python code may take so many bytecodes.
 
-    :raises TooManySteps: in the code that takes the first too many
+    :raises TooManySteps: in the code that takes the first bytecode too many
     """
     taken = 0
 

@@ -1,6 +1,6 @@
-"""A table in one test: each of its rows is checked, and one failure lists all that differ.
+"""A table in one test: each row is checked, and one failure lists all rows that differ.
 
-The subtests of pytest do the same with a report for each row, which costs more than the row itself.
+pytest's subtests do the same with a report for each row, which costs more time than the row itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def table() -> Iterator[Callable[[object], AbstractContextManager[None]]]:
-    """What checks a row, by what the row is called in the list of those that differ::
+    """Checks a row, by the name that a failure lists it with::
 
     with table() as row:
         for given, expected in ROWS:

@@ -84,7 +84,7 @@ def log_in(page: Page, user: str, password: str) -> None:
 
 @pytest.fixture
 def page(browser: BrowserContext, tmp_path: Path) -> Iterator[Page]:
-    """A page of its own. What it shows last is kept as ``last.png`` in the test's folder."""
+    """A new page. Its last view is kept as ``last.png`` in the test's folder."""
     page = browser.new_page()
     yield page
     page.screenshot(path=tmp_path / "last.png")
@@ -93,7 +93,7 @@ def page(browser: BrowserContext, tmp_path: Path) -> Iterator[Page]:
 
 @pytest.fixture(scope="package")
 def connection(airflow_up: Running, browser: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The id of a connection that leads to the sandbox, made in the form, whose looks are kept in a folder."""
+    """The id of a connection to the sandbox, made in the form. Screenshots of the form are kept in a folder."""
     looks = tmp_path_factory.mktemp("connection")
     page = browser.new_page()
     form = ConnectionForm.new(page)

@@ -10,7 +10,7 @@ from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS, HOOK_NA
 
 
 class ConnectionForm:
-    """The form of one connection of our type, open.
+    """The open form of one connection of type ``impactcall``.
 
     :param page: the browser's page that shows it
     """
@@ -21,7 +21,7 @@ class ConnectionForm:
 
     @classmethod
     def new(cls, page: Page) -> ConnectionForm:
-        """The form of a connection to add, once our type is chosen."""
+        """The form of a new connection, with the type ``impactcall`` chosen."""
         page.goto("/connections")
         page.get_by_role("button", name="Add Connection").first.click()
         form = cls(page)
@@ -31,7 +31,7 @@ class ConnectionForm:
 
     @classmethod
     def of(cls, page: Page, conn_id: str) -> ConnectionForm:
-        """The form of a connection that there is."""
+        """The form of an existing connection."""
         page.goto("/connections")
         row(page, conn_id).get_by_role("button", name="Edit Connection").click()
         return cls(page)
@@ -41,7 +41,7 @@ class ConnectionForm:
 
     @property
     def own_fields(self) -> Locator:
-        """Our fields, each with its label and its help, in the order of the form."""
+        """This package's fields, each with its label and its help, in the order of the form."""
         named = self._page.locator("[name^=element_]")
         return self.dialog.locator("[data-scope=field][data-part=root]").filter(has=named)
 
@@ -50,7 +50,7 @@ class ConnectionForm:
         return self.dialog.locator(f"[name={name}]")
 
     def own(self, name: str) -> Locator:
-        """The input of one of our fields."""
+        """The input of one of this package's fields."""
         return self.dialog.locator(f"[name=element_{name}]")
 
     def fill(self, standard: Mapping[str, str], own: Mapping[str, str]) -> None:

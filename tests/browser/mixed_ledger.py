@@ -1,4 +1,4 @@
-"""A ledger as weeks of deliveries leave it: every outcome, several partners, and what people did about it."""
+"""A ledger as weeks of deliveries leave it: every outcome, several partners, and people's corrections."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _HOURS_BETWEEN = 22
 class MixedLedger:
     """Fills an Airflow's embedded ledger with the real hook, against a sandbox.
 
-    :param airflow_home: where it lies
+    :param airflow_home: the folder of the ledger
     :param sandbox: where the calls go
     """
 
@@ -107,7 +107,7 @@ class MixedLedger:
         ImpactCallHook().deliver(rows, ledger_conn_id="embedded", ledger_namespace=NAMESPACE, max_wait=1, **options)
 
     def _bad_rows(self) -> list[dict[str, Any]]:
-        """Rows as a warehouse has them that nobody looks at: all lack something, or have it in a form of their own."""
+        """Rows of a neglected warehouse: each lacks a value, or has it in an unusual form."""
         wrong: Sequence[tuple[int, dict[str, Any]]] = (
             (31, {"CallDuration": None}),
             (9, {"CallerId": None}),
@@ -136,7 +136,7 @@ class MixedLedger:
         ]
 
     def _pass(self, hours: float) -> None:
-        """Let time pass: all that has happened so far is so much longer ago."""
+        """Let time pass: move everything that happened so far into the past by so much."""
         seconds = hours * 3600
         moments = {
             "impactcall_call": ("first_at", "changed_at"),

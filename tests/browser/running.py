@@ -1,4 +1,4 @@
-"""`airflow standalone` with the sample DAGs, a warehouse and the sandbox, as a person meets it."""
+"""`airflow standalone` with the sample DAGs, a warehouse and the sandbox, as a person sees it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Running:
 
     :param stage: its home, and the warehouse
     :param sandbox: where calls arrive
-    :param expected: what has to come of the warehouse's calls
+    :param expected: the expected outcome of the warehouse's calls
     """
 
     def __init__(self, stage: Stage, sandbox: Sandbox, expected: warehouse.Expected) -> None:
@@ -50,7 +50,7 @@ class Running:
     def run_of(self, dag_id: str) -> str:
         """The id of a DAG's first run, which has succeeded; the DAG is switched on, and started if it has no schedule.
 
-        At 06:00 UTC another is due of what runs daily, and of what waits for that.
+        At 06:00 UTC, another run is due of the daily DAG, and of the DAGs that wait for it.
         """
         dag = self.switch_on(dag_id)
         if dag["timetable_summary"] is None and not self._runs(dag_id):
@@ -62,14 +62,14 @@ class Running:
         return found
 
     def ended_runs(self, dag_id: str, count: int) -> list[str]:
-        """The ids of a DAG's runs, once so many have succeeded; the oldest first."""
+        """The ids of a DAG's runs, after so many have succeeded; the oldest first."""
         wait_until(lambda: len([run for run in self._runs(dag_id) if run["state"] in ("success", "failed")]) >= count)
         runs = self._runs(dag_id)
         assert {run["state"] for run in runs} == {"success"}
         return [run["dag_run_id"] for run in runs]
 
     def switch_on(self, dag_id: str) -> Any:
-        """What Airflow says of a DAG, once it knows it."""
+        """What Airflow says about a DAG, after it knows the DAG."""
         wait_until(lambda: dag_id in [dag["dag_id"] for dag in self._ask("GET", "dags")["dags"]])
         return self._ask("PATCH", f"dags/{dag_id}", is_paused=False)
 
@@ -86,7 +86,7 @@ class Running:
 
 @contextmanager
 def running(home: Path) -> Iterator[Running]:
-    """Airflow on free ports, once it is up. It knows the warehouse, and has no connection to impact.com yet."""
+    """A running Airflow on free ports. It knows the warehouse, and has no connection to impact.com yet."""
     port = free_port(0)
     settings = {
         **listening_on(port, free_port(0), free_port(0)),

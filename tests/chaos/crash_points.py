@@ -1,6 +1,6 @@
 """The moments of a delivery at which it may die, and a process that kills itself at one of them.
 
-What the package does is wrapped from outside; it has no hooks for this.
+The package's functions are wrapped from outside; the package has no hooks for this.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ from airflow_provider_impactcall.delivery.wire.connections import Connections
 
 @dataclass(frozen=True)
 class Point:
-    """A moment at which a delivery is killed. The figures are of one that sends its calls one by one.
+    """A moment at which a delivery is killed. The figures are for a delivery that sends its calls one by one.
 
-    :param name: says it
-    :param passing: how often it is passed until the delivery is killed there, that time included
-    :param open: how many calls may be in the ledger as being sent, at that moment. With one in flight, one more is
-        claimed and next: the transaction that settles the one before claims the one after.
-    :param processed: how many of these the endpoint may have processed: what is in flight while a transaction is
-        under way is processed by chance
-    :param quiet: with many at a time, it is passed before anything is taken or after everything was settled
+    :param name: names the moment
+    :param passing: at which pass of this moment the delivery is killed, from 1
+    :param open: how many calls may be open in the ledger at that moment. Beside the call in flight, the next call is
+        claimed already: the transaction that settles a call also claims the call after the next.
+    :param processed: how many of these the endpoint may have processed: whether a call in flight is processed during a
+        transaction is chance
+    :param quiet: with many calls at a time, this moment is passed only before any call is taken or after all were
+        settled
     :param faults: what the endpoint answers first
     """
 
@@ -86,9 +87,9 @@ POINTS = (
 
 
 def arm(name: str, passing: int, say: Callable[[str], object]) -> None:
-    """Have this process kill itself when it has passed a point so often.
+    """Have this process kill itself at the given pass of a point.
 
-    :param say: told the point's name just before
+    :param say: called with the point's name just before
     """
     passings = count(1)
 
@@ -107,7 +108,7 @@ def _commits_each(connection: sa.engine.Connection) -> bool:
 
 
 class _Wraps:
-    """Every function that leads past a point."""
+    """Every function that passes a point."""
 
     def __init__(self, passed: Callable[[str], None]) -> None:
         self._passed = passed

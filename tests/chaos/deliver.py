@@ -1,4 +1,4 @@
-"""A delivery of so many calls with a ledger, in a process that can be killed, stopped or left alone.
+"""A delivery of a number of calls with a ledger, in a process that can be killed, stopped or left alone.
 
 It is forked from a process that has imported everything, so that it starts in milliseconds.
 """
@@ -39,7 +39,7 @@ from tests.examples import LOGIN, PASSWORD, calls
 NAMESPACE = "https://calls.example.com"
 
 SHORT_LEASE = 1.5
-"""For deliveries that have to wait until one is seen as dead."""
+"""For deliveries that have to wait until another counts as dead."""
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.chaos.deliver"])
@@ -47,10 +47,10 @@ _forks.set_forkserver_preload(["tests.chaos.deliver"])
 
 @dataclass(frozen=True)
 class Delivery:
-    """What is to be delivered, and how.
+    """The calls to deliver, and how.
 
     :param prefix: of the calls' ids
-    :param lease: in seconds, of one in a process of its own
+    :param lease: in seconds, of a delivery in its own process
     :param per_second: the account's rate limit, or None
     :param timeout: seconds for a whole request
     """
@@ -67,9 +67,9 @@ class Delivery:
 
 
 def deliver(delivery: Delivery, database: sa.Engine | None = None, timings: Timings = TIMINGS) -> DeliveryReport:
-    """Do it as the hook does.
+    """Deliver as the hook does.
 
-    :param database: the ledger's, if it is to be meddled with
+    :param database: the ledger's database, if a test interferes with it
     """
     kept = Ledger(database or sa.create_engine(delivery.ledger_url), NAMESPACE, timings)
     kept.prepare()
@@ -105,7 +105,7 @@ def deliver(delivery: Delivery, database: sa.Engine | None = None, timings: Timi
 class Child:
     """A delivery in a process of its own.
 
-    :param dies_at: the crash point at which it kills itself, and how often it is passed until then, this time included
+    :param dies_at: the crash point at which it kills itself, and at which pass of it, from 1
     """
 
     def __init__(self, delivery: Delivery, dies_at: tuple[str, int] | None = None) -> None:
@@ -123,12 +123,12 @@ class Child:
         os.kill(self._process.pid, number)
 
     def ends(self, within: float) -> bool:
-        """Wait so long for its end; whether it came to it."""
+        """Wait so long for its end; whether it ended."""
         self._process.join(within)
         return not self.running
 
     def killed(self) -> None:
-        """Kill it with -9, and wait until it is gone."""
+        """Kill it with SIGKILL, and wait until it is gone."""
         self.signal(signal.SIGKILL)
         self._process.join()
 
@@ -158,7 +158,7 @@ class Child:
 
 
 def killed_in_flight(child: Child, sandbox: Sandbox, after: int) -> bool:
-    """Kill it after so many requests, with one in flight for sure. False if it was done before."""
+    """Kill it after so many requests, surely with one in flight. False if it ended before."""
     wanted = sandbox.counts["requests"] + after
     while child.running:
         if sandbox.counts["requests"] >= wanted:

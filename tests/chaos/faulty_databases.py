@@ -1,4 +1,4 @@
-"""Ways in which a ledger's database fails, and works again."""
+"""Ways in which a ledger's database fails, and recovers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Crashed:
 
 
 class Altered:
-    """A PostgreSQL database that ends every connection, and from then on is not what it was."""
+    """A PostgreSQL database that ends every connection, and that then differs from before."""
 
     def __init__(self, server: PostgresServer, database: sa.Engine, failing: str, working: str) -> None:
         self._name = database.url.database
@@ -69,7 +69,7 @@ class Altered:
 
 
 class Locked:
-    """A database in which somebody else keeps every writer waiting."""
+    """A database in which another client keeps every writer waiting."""
 
     def __init__(self, database: sa.Engine) -> None:
         self._database = sa.create_engine(database.url, isolation_level="AUTOCOMMIT")
@@ -97,7 +97,7 @@ def crash(server: PostgresServer) -> None:
 
 
 def restart(server: PostgresServer) -> None:
-    """Have it recover from a crash, for as long as that takes: its own package gives up after 10 s."""
+    """Have it recover from a crash, however long that takes: its own package gives up after 10 s."""
     socket = f'-h "" -k {sa.engine.make_url(server.get_uri()).query["host"]}'
     start = ("-w", "-t", "120", "-o", socket, "-l", str(server.log), "-D", str(server.pgdata), "start")
     pgexec("pg_ctl", start, bin_path=server.bin_path, user=server.system_user)

@@ -1,4 +1,4 @@
-"""What became of the calls of one delivery, by the endpoint and by the ledger."""
+"""What became of the calls of one delivery, according to the endpoint and to the ledger."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class Story:
 
     @property
     def doubles(self) -> int:
-        """How often a call was processed once more than it should have been."""
+        """How many extra times calls were processed."""
         return self.processed.total() - len(self.processed)
 
     def is_true(self) -> None:
-        """What holds at any moment, whatever happened."""
+        """What must hold at any moment, whatever happened."""
         assert self.requested <= self.intents, "nothing leaves without an intent"
         assert self.of_state("delivered") <= self.processed.keys(), "delivered means processed"
         assert not self.of_state("rejected", "not_sent") & self.processed.keys(), "processed is never taken as not"
 
     def is_complete(self, count: int) -> None:
-        """What holds when a run has come to its end."""
+        """What must hold when a run has ended."""
         self.is_true()
         assert len(self.states) == count, "every call is in the ledger"
         assert not self.of_state(CallState.OPEN), "nothing is left open"
@@ -68,14 +68,14 @@ _NO_ENDS = ("rows", "seconds", "rejects", "given_up")
 
 
 def unknown_answers(sandbox: Sandbox) -> int:
-    """How many answers left their caller in the dark."""
+    """How many answers left a call's fate unknown."""
     faults = sandbox.counts["faults"]
     assert faults.keys() <= FAULTS.keys()
     return sum(times for kind, times in faults.items() if not kind.startswith(_OF_KNOWN_FATE))
 
 
 def expire_leases(ledger_url: str) -> None:
-    """What a wait of one lease does to the runs that are dead."""
+    """What waiting for one lease does to dead runs."""
     engine = sa.create_engine(ledger_url)
     with engine.begin() as connection:
         connection.execute(sa.update(runs).values(lease_until=0.0))

@@ -25,7 +25,7 @@ WHY = ("--why", "ticket 4711", "--actor", "alice")
 
 @dataclass(frozen=True)
 class Done:
-    """What a command came to."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -39,12 +39,12 @@ class Done:
 
     @property
     def counts(self) -> list[list[str]]:
-        """The numbers in each line that it printed, with the state that one is of."""
+        """The numbers in each line that it printed, with the state that a number belongs to."""
         return numbers(self.out)
 
 
 def numbers(text: str) -> list[list[str]]:
-    """The numbers in each line, with the state that stands behind one: what a reworded line says all the same."""
+    """The numbers in each line, with the state that follows a number: a reworded line says the same."""
     return [re.findall(rf"\b\d+(?: (?:{'|'.join(LISTED)})\b)?", line) for line in text.splitlines()]
 
 
@@ -55,7 +55,7 @@ Command = Callable[..., Done]
 def impactcall(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Command]:
-    """Runs a command; ``stdin`` is what is typed, or piped, into it. No caller's number may be in what it prints."""
+    """Runs a command; ``stdin`` is the typed or piped input. No caller's number may be in the output."""
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")  # Commands set it for their whole process.
     printed: list[str] = []
 
@@ -82,7 +82,7 @@ def impactcall(
 
 @pytest.fixture
 def ledger(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """The sandbox that three calls were sent to, each named after what came of it."""
+    """The sandbox that three calls were sent to, each named after its outcome."""
     monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", examples.connection(sandbox, concurrency=1))
     sandbox.script = list(SCRIPT.values())
     report = ImpactCallHook().deliver([examples.call(state) for state in SCRIPT])

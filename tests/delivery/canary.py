@@ -1,4 +1,4 @@
-"""Values that may never turn up in a log or in what is raised, and a fixture that looks for them after every test."""
+"""Values that must never be in a log or an error, and a fixture that looks for them after every test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECORDING = f"https://recordings.example.com/{WORD}.mp3?a=b&c=d"
 
 
 def row(session_id: object = 1, **changes: Any) -> dict[str, Any]:
-    """A valid row whose every private value is a canary, its id included: logs have no need of that either."""
+    """A valid row in which every private value is a canary, also its id: logs do not need the id either."""
     private = {"CallerId": CALLER, "CallRecording": RECORDING, "City": WORD, "SubId1": WORD}
     return examples.call(f"{WORD}-{session_id}", **(private | changes))
 
@@ -39,7 +39,7 @@ class _Records(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def no_canary_in_logs() -> Iterator[list[str]]:
-    """What was logged so far, by any logger, at DEBUG and with tracebacks; after the test no canary may be in it."""
+    """The log so far, of any logger, at DEBUG and with tracebacks. After the test, no canary may be in it."""
     records, root = _Records(), logging.getLogger()
     level = root.level
     root.addHandler(records)

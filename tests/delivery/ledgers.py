@@ -24,7 +24,7 @@ from airflow_provider_impactcall.records import CallRecord
 
 
 def in_memory() -> Ledger:
-    """A ledger of its own, gone with the test."""
+    """A new ledger, gone with the test."""
     # The database's clock does not jump as virtual time does: on a slow machine it would end a lease first.
     timings = Timings(lease=1e9)
     ledger = Ledger(sa.create_engine("sqlite://", poolclass=StaticPool), "https://calls.example.com", timings)
@@ -33,7 +33,7 @@ def in_memory() -> Ledger:
 
 
 def empty(ledger: Ledger) -> Ledger:
-    """The same, as if it had just been made, which takes longer."""
+    """The same, made from scratch, which takes longer."""
     with ledger.writing() as connection:
         for table in reversed(runs.metadata.sorted_tables):
             connection.execute(sa.delete(table))
@@ -42,7 +42,7 @@ def empty(ledger: Ledger) -> Ledger:
 
 
 def in_a_file() -> Ledger:
-    """A ledger of its own, as embedded ones are; its file goes with the test run."""
+    """A new ledger in a file, like embedded ledgers; the file goes with the test run."""
     folder = tempfile.mkdtemp(prefix="impactcall-ledger-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     ledger = Ledger(sa.create_engine(f"sqlite:///{folder}/ledger.db"), "https://calls.example.com")
@@ -56,7 +56,7 @@ def a_run_of(ledger: Ledger, *, resend: bool = False) -> LedgerWriter:
 
 
 class DirectWriter:
-    """Records at once what :class:`.LedgerWriter` records in groups."""
+    """Records each change at once; :class:`.LedgerWriter` records in groups."""
 
     may_send = True
 

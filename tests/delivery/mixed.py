@@ -1,4 +1,4 @@
-"""A ledger with a call in every state there is, of several partners, whose reasons are not what one would like."""
+"""A ledger with a call in every state, of several partners, with awkward reasons."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BUSY = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "429", 429)
 
 
 def attempted(ledger: Ledger, attempt: Attempt | None, *session_ids: str, source: str = "test", **changes: Any) -> str:
-    """Calls that a run sent and what came of them; None if that run is still at it. Returns the run's id."""
+    """Calls that a run sent, with their outcomes; None if that run is still sending. Returns the run's id."""
     run_id = ledger.start(source, "")
     records = [CallRecord.of(examples.call(session_id, **changes)) for session_id in session_ids]
     claims = [identify(ledger.namespace, DEFAULT_KEY, record) for record in records]
@@ -78,7 +78,7 @@ def fill(ledger: Ledger) -> dict[str, str]:
 def read_by_a_run(ledger: Ledger, rows: Iterable[Mapping[str, Any]], *left_out: str, **options: Any) -> str:
     """Rows that a run read: those that are not calls are rejected, and the calls came again with other content.
 
-    :param left_out: why more rows are left out, each
+    :param left_out: a reason for each further row that is left out
     :return: the run's id
     """
     run_id = ledger.start(f"{TASK}/1", "")
@@ -115,7 +115,7 @@ def fill_rows(ledger: Ledger) -> str:
 
 
 def move(ledger: Ledger, session_ids: Sequence[str], seconds: float) -> None:
-    """Have calls, and the runs that changed them last, be of so much earlier."""
+    """Move calls, and the runs that changed them last, into the past by so much."""
     of_calls = calls.c.CallSessionId.in_(session_ids)
     with ledger.writing() as connection:
         run_ids = connection.execute(sa.select(calls.c.run_id).where(of_calls)).scalars().all()

@@ -1,4 +1,4 @@
-"""Servers that say exactly what a test wants, the certificates of some, and endpoints that lead to them."""
+"""Servers that answer exactly what a test wants, their certificates, and endpoints that lead to them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def connection(origin: str, **extra: Any) -> str:
 
 
 async def send(endpoint: Endpoint, **changes: Any) -> Attempt:
-    """One attempt to send one call, on a connection of its own; nothing private may be in what comes of it."""
+    """One attempt to send one call, on a new connection; nothing private may be in its result."""
     async with endpoint.connections(1) as connections:
         attempt = await connections.send(endpoint.request(CallRecord.of(canary.row(**changes))))
     assert canary.found_in(attempt.reason) == []
@@ -37,7 +37,7 @@ async def send(endpoint: Endpoint, **changes: Any) -> Attempt:
 
 
 def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
-    """An answer, whole."""
+    """A complete answer."""
     lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -59,7 +59,7 @@ def says(raw: bytes) -> Talk:
 async def relay(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: asyncio.StreamReader, back: asyncio.StreamWriter
 ) -> None:
-    """Has two connections, each to be read and written, carry on what comes on the other, until both have ended."""
+    """Copies the bytes of two connections to each other until both have ended."""
 
     async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65_536):
@@ -73,7 +73,7 @@ async def relay(
 
 
 async def never_answers(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Reads whatever comes, for as long as the client stays."""
+    """Reads everything that comes, as long as the client stays."""
     while data := await reader.read(65_536):
         server.heads.append(data)
 
@@ -82,7 +82,7 @@ async def never_answers(server: RawServer, reader: asyncio.StreamReader, writer:
 class RawServer:
     """A server on a free port of the loopback.
 
-    :param talk: what it does with a connection, which is then closed
+    :param talk: handles a connection, which is then closed
     :param tls: its certificate, if it speaks TLS
     """
 
@@ -110,7 +110,7 @@ class RawServer:
             writer.transport.abort()
 
     async def reached(self) -> None:
-        """Wait until something of a request has come.
+        """Wait until the first bytes of a request have come.
 
         :raises TimeoutError: after 10 s
         """
@@ -131,7 +131,7 @@ class RawServer:
 
 
 def tls(files: tuple[str, str]) -> ssl.SSLContext:
-    """What a server with this certificate needs."""
+    """The TLS context of a server with this certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*files)
     return context

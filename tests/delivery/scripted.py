@@ -49,7 +49,7 @@ _PARAMETERS = CallRecord.of(canary.row()).parameters()
 
 
 def a_call(number: int, session_id: object = None, **changes: Any) -> Call:
-    """The call of row so and so; quick to make."""
+    """The call of the row with this number; quick to make."""
     session = f"{canary.WORD}-{number if session_id is None else session_id}"
     return Call(number, CallRecord.of({**_PARAMETERS, "CallSessionId": session, **changes}))
 
@@ -77,8 +77,8 @@ class Request:
 class Endpoint:
     """Answers by a function of (call's number in its id, attempt from 1).
 
-    :param answer: what a request gets
-    :param latency: seconds until the endpoint counts it, and from then until the answer is there
+    :param answer: the answer to a request
+    :param latency: seconds until the endpoint counts the request, and from then until the answer is there
     """
 
     answer: Callable[[str, int], Attempt]

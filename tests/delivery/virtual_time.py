@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps: hours of waiting pass in milliseconds, and what waits for ever is an error."""
+"""An event loop whose clock jumps: hours of waiting pass in milliseconds, and to wait for ever is an error."""
 
 from __future__ import annotations
 

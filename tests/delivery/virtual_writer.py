@@ -1,5 +1,5 @@
-"""The real ledger, lease and rate limit on a virtual clock, which is then everybody's: the engine's, the writer's and
-the database's. Commits take what time they are told to, and the database can be out of reach.
+"""The real ledger, lease and rate limit on one virtual clock for the engine, the writer and the database. Commits take
+the time that a test says, and the database can be unreachable.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ from tests.delivery.virtual_time import VirtualTimeLoop
 _EPOCH_AS_JULIAN_DAY = 2440587.5
 
 UNHURRIED = Timings(progress=1e9, interrupt_poll=1e9, lease=1e9)
-"""In virtual time, what is looked at every few seconds would be most of the work; and a lease that nobody renews."""
+"""Without checks every few seconds, which would be most of the work in virtual time; with a lease that nobody renews.
+"""
 
 PUNCTUAL = Timings(progress=1e9)
-"""A run whose ledger takes no time but what a test says, and which can be asked to stop."""
+"""A run whose ledger takes only the time that a test says, and which can be asked to stop."""
 
 
 class LoopClock:
-    """A loop's time is everybody's, and the calendar begins in 1970."""
+    """All clocks show the loop's time, and the calendar begins in 1970."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         self.monotonic = loop.time
@@ -52,7 +53,7 @@ class VirtualLedger(Ledger):
     """A ledger in memory whose database's clock is a loop's.
 
     :ivar acknowledgements_to_lose: so many commits are reported as failed, though they were not
-    :ivar next_commit_takes: seconds until the next commit is reported, in which nothing else happens
+    :ivar next_commit_takes: seconds until the next commit is reported; nothing else happens meanwhile
     """
 
     def __init__(self, loop: VirtualTimeLoop, timings: Timings = PUNCTUAL) -> None:
@@ -155,13 +156,13 @@ class VirtualWriter(LedgerWriter):
 
 
 class VirtualExecutor(Executor):
-    """Tasks in place of the thread that asks for places.
+    """Tasks in place of the thread that asks for permits.
 
     :param commit: seconds until a transaction is durable, and from then until that is known
     :ivar away_until: until then, the database is out of this run's reach
     :ivar acknowledgements_to_lose: so many transactions are reported as failed, though they were committed
     :ivar transactions: how many there were
-    :ivar killed: nothing is asked any more
+    :ivar killed: no more permits are asked for
     """
 
     def __init__(self, commit: tuple[float, float] = (0.0, 0.0)) -> None:
@@ -174,7 +175,7 @@ class VirtualExecutor(Executor):
         self._turn = asyncio.Lock()
 
     def kill(self) -> None:
-        """Whoever asked is gone, amid whatever it did."""
+        """The asking run is gone, in the middle of its work."""
         self.killed = True
         for task in self._tasks:
             task.cancel()
@@ -214,7 +215,7 @@ class VirtualExecutor(Executor):
 
 
 class VirtualLimiter(Limiter):
-    """A run's places, without the thread that takes them. A run that is cancelled is one that was killed.
+    """A run's permits, without the thread that takes them. A cancelled run stands for a killed run.
 
     :param timeout: seconds in which each request ends
     :param commit: seconds until a transaction is durable, and from then until that is known

@@ -22,10 +22,10 @@ Deliver = Callable[..., dict[str, Any]]
 
 
 def statements(quote: str, kind: str) -> Statements:
-    """What makes a table ``calls`` of one call.
+    """The statements that make a table ``calls`` of one call.
 
-    :param quote: around names
-    :param kind: of its columns
+    :param quote: the quote around names
+    :param kind: the type of the table's columns
     """
     columns = ", ".join(f"{quote}{name}{quote} {kind}" for name in CALL)
     values = ", ".join(f"'{value}'" for value in CALL.values())
@@ -34,7 +34,7 @@ def statements(quote: str, kind: str) -> Statements:
 
 @pytest.fixture
 def deliver() -> Deliver:
-    """Delivers what a query of the connection ``warehouse`` gives."""
+    """Delivers the calls of a query on the connection ``warehouse``."""
 
     def delivered(sql: str, parameters: Any = None, **options: Any) -> dict[str, Any]:
         operator = SqlToImpactCallOperator(

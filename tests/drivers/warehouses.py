@@ -1,7 +1,6 @@
-"""Warehouses that cannot be had here: their clients' own protocols on 127.0.0.1, and DuckDB to answer the queries.
+"""Stand-ins for warehouses that cannot run here: their clients' protocols on 127.0.0.1, with DuckDB to answer queries.
 
-What a client makes of its server's words is thus the client's own: its types, its rows, its pages. What the server
-itself would say is not proven.
+The real client thus reads the answers: its types, its rows, its pages. What the real server would answer is not proven.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 _ROWS_A_PAGE = 2
-"""So few that a handful of rows takes several."""
+"""So few rows a page that a handful of rows takes several pages."""
 
 
 class Tables:
@@ -34,7 +33,7 @@ class Tables:
         self._one_at_a_time = threading.Lock()
 
     def execute(self, sql: str, parameters: Any = None) -> Any:
-        """The rows of a query; None of a statement that has none.
+        """The rows of a query; None for a statement without rows.
 
         :raises duckdb.Error: if it fails
         """

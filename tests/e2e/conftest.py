@@ -18,8 +18,8 @@ _HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The search for what no test may have left behind comes after all of them, and nothing between two that need the
-    same Airflow.
+    """The search for what no test may leave behind comes last. No other test comes between two tests that need the same
+    Airflow.
     """
     items.sort(key=lambda item: (_HERE in item.path.parents, item.path.name == "test_nothing_private.py"))
 

@@ -1,4 +1,4 @@
-"""A warehouse of calls by day, an Airflow home that delivers them, and what its ledger says of them."""
+"""A warehouse of calls by day, an Airflow home that delivers them, and questions to its ledger."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Scene:
 
     In SQLite the ledger is the embedded one of that home.
 
-    :param airflow: whose home is the folder for all of it
+    :param airflow: its home is the folder for everything
     :param server: the PostgreSQL server that holds the warehouse, the ledger and Airflow's own database, if not SQLite
     :param settings: environment variables for every Airflow command
     """
@@ -72,7 +72,9 @@ class Scene:
             warehouse.execute(CALLS.update().where(CALLS.c.CallSessionId == session_id).values(changes))
 
     def run(self, dag_id: str, day: str, sandbox: Sandbox) -> list[Mapping[str, Any]]:
-        """Run a DAG for a day to its good end; what its tasks returned, in the order of their map indexes."""
+        """Run a DAG for a day and assert that it succeeds. Returns what its tasks returned, in the order of their map
+        indexes.
+        """
         self.airflow.test_dag(dag_id, day, **self._settings, **leading_to(sandbox))
         return self.reports(dag_id)
 
@@ -105,7 +107,7 @@ class Scene:
             end(process)
 
     def asked(self, query: sa.sql.Select[Any]) -> list[Any]:
-        """Ask the ledger; nothing if there is none yet."""
+        """Query the ledger; no rows if there is no ledger yet."""
         if not sa.inspect(self.ledger).has_table(runs.name):
             return []
         with self.ledger.connect() as ledger:
@@ -117,7 +119,7 @@ class Scene:
         return {session_id for (session_id,) in self.asked(query)}
 
     def wait_for_leases(self) -> None:
-        """Until no run, dead or alive, holds a lease."""
+        """Wait until no run, dead or alive, holds a lease."""
         ((until,),) = self.asked(sa.select(sa.func.max(runs.c.lease_until)))
         time.sleep(max(0.0, until - time.time()) + 0.1)
 

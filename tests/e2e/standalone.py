@@ -1,4 +1,4 @@
-"""`airflow standalone`, asked and told through its REST API, as its UI does."""
+"""`airflow standalone`, used through its REST API, as its UI does."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Standalone:
     """A running Airflow.
 
     :param scene: its home
-    :param endpoint_port: where its connection leads; the tests listen there
-    :param url: of its API server
+    :param endpoint_port: the port that its connection leads to; the tests listen there
+    :param url: the URL of its API server
     :param session: the operating system's id for it and all that it starts
-    :param metrics: where its parts tell theirs
+    :param metrics: the server that its parts send their metrics to
     :param start: starts one more of its parts
-    :ivar user: who asks and tells it
+    :ivar user: the user of the API
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Standalone:
         self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
 
     def connect(self, connection_id: str, **fields: Any) -> None:
-        """Make a connection, in place of one of that id."""
+        """Make a connection; it replaces a connection of the same id."""
         made = {"connection_id": connection_id, **fields}
         change = {"action": "create", "entities": [made], "action_on_existence": "overwrite"}
         errors = self._ask("PATCH", "connections", actions=[change])["create"]["errors"]
@@ -76,7 +76,7 @@ class Standalone:
         self._ask("POST", "pools", name=name, slots=slots, include_deferred=False)
 
     def pool(self, name: str) -> Mapping[str, Any]:
-        """How many slots of a pool are taken, by what its tasks do."""
+        """How many slots of a pool are taken, by the state of its tasks."""
         found: Mapping[str, Any] = self._ask("GET", f"pools/{name}")
         return found
 
@@ -98,11 +98,11 @@ class Standalone:
         self._ask("PATCH", f"dags/{dag_id}", is_paused=False)
 
     def trigger(self, dag_id: str, day: str, **conf: Any) -> None:
-        """Start a run for a day, which names it, with what its form is filled in with."""
+        """Start a run for a day, which is also its name, with the values of its form."""
         self._ask("POST", f"dags/{dag_id}/dagRuns", dag_run_id=day, logical_date=f"{day}T00:00:00Z", conf=conf)
 
     def questions(self, dag_id: str, run_id: str) -> list[Mapping[str, Any]]:
-        """What a run asks people, and nobody has answered."""
+        """The questions of a run to people that are not answered yet."""
         asked = self._all(f"dags/{dag_id}/dagRuns/{run_id}/hitlDetails", "hitl_details")
         return [each for each in asked if not each["response_received"]]
 
@@ -117,7 +117,7 @@ class Standalone:
         self._ask("PATCH", path, chosen_options=[option], params_input={})
 
     def backfill(self, dag_id: str, first: str, last: str, reprocess: str) -> None:
-        """Have the runs of these days made, three at once."""
+        """Make the runs of these days, three at once."""
         self._ask(
             "POST",
             "backfills",
@@ -129,7 +129,7 @@ class Standalone:
         )
 
     def wait_for_backfills(self, dag_id: str) -> None:
-        """Until Airflow would take another one; of a DAG it makes one at a time."""
+        """Wait until Airflow takes another backfill; it makes one at a time for a DAG."""
         self.wait_until(
             lambda: all(each["completed_at"] for each in self._all("backfills", "backfills", dag_id=dag_id))
         )
@@ -146,7 +146,7 @@ class Standalone:
         )
 
     def question(self, dag_id: str, day: str, task_id: str) -> Mapping[str, Any]:
-        """What a task asks a person, once it can be answered."""
+        """A task's question to a person, as soon as it can be answered."""
         path = f"dags/{dag_id}/dagRuns/{day}/taskInstances/{task_id}"
         self.wait_until(lambda: self._ask("GET", path)["state"] in ("awaiting_input", "deferred"))
         [asked] = [each for each in self.questions(dag_id, day) if each["task_instance"]["task_id"] == task_id]
@@ -157,7 +157,7 @@ class Standalone:
         return self.own_process(self.task(dag_id, day))
 
     def own_process(self, task: Mapping[str, Any]) -> int:
-        """The same, of a task that Airflow has told of."""
+        """The same, for a task that Airflow has listed."""
         pid: int = task["pid"]
         assert os.getsid(pid) == self._process_session, "a process of this Airflow"
         return pid
@@ -181,16 +181,16 @@ class Standalone:
         return self.run_state(dag_id, day) in _ENDED
 
     def wait_for_run(self, dag_id: str, day: str, state: str = "success") -> None:
-        """Until a run has ended, which has to be in that state."""
+        """Wait until a run has ended, and assert that it is in that state."""
         self.wait_until(lambda: self.run_has_ended(dag_id, day))
         assert self.run_state(dag_id, day) == state
 
     def wait_for_try(self, number: int, dag_id: str, day: str, state: str) -> None:
-        """Until a task is in a state at its so manieth try."""
+        """Wait until a task is in a state, at the given try."""
         self.wait_until(lambda: self._is_at(number, dag_id, day, state))
 
     def wait_until(self, happened: Callable[[], object]) -> None:
-        """For what Airflow has to be asked: not more often than a person who watches does."""
+        """For conditions that only Airflow knows: ask no more often than a watching person does."""
         wait_until(happened, every=0.5)
 
     def reports(self, dag_id: str, run_id: str, key: str = "return_value") -> list[Mapping[str, Any]]:
@@ -213,13 +213,13 @@ class Standalone:
         return _text(self._ask("GET", f"{path}/{try_number}?map_index={task['map_index']}&full_content=true"))
 
     def log_messages(self, task: Mapping[str, Any], try_number: int) -> list[str]:
-        """The messages of a try's log, each by itself."""
+        """The messages of a try's log, one by one."""
         path = "dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs".format_map(task)
         found = self._ask("GET", f"{path}/{try_number}?map_index={task['map_index']}&full_content=true")
         return [line["event"] for line in found["content"] if isinstance(line, dict)]
 
     def pages(self) -> Iterator[tuple[str, str, str]]:
-        """What the UI shows of all runs, as kind, the task that it is of if it is of one, and text."""
+        """What the UI shows of all runs: the kind, the task (if any), and the text."""
         for kind, path, key in (
             ("runs", "dags/~/dagRuns", "dag_runs"),
             ("events", "eventLogs", "event_logs"),
@@ -258,12 +258,12 @@ class Standalone:
 
 @contextmanager
 def standalone(home: Path, server: sa.engine.URL, dags: Path | None = None, **more: str) -> Iterator[Standalone]:
-    """Airflow with its scheduler, on free ports, once it is up; all of its databases on that server.
+    """A running Airflow with its scheduler, on free ports, with all its databases on that server.
 
-    Its DAGs are those of this folder, the samples as they stand, and the samples as changed for PostgreSQL, or for an
-    asset of these tests.
+    Its DAGs: the DAGs of this folder, the samples unchanged, and the samples changed for PostgreSQL, or for an asset of
+    these tests.
 
-    :param dags: a folder of other DAGs, in place of those
+    :param dags: a folder of other DAGs, in place of these
     :param more: environment variables of its own
     """
     scene = Scene(RealAirflow(home, dags or dags_of(home / "dags")), server)

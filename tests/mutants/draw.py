@@ -1,4 +1,6 @@
-"""``python -m tests.mutants.draw``: draws the sample anew, from a seed. Once drawn, it is measured before and after."""
+"""``python -m tests.mutants.draw``: draws the sample anew, from a seed. The same sample is measured before and after a
+change.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ SEED = 14
 
 
 def draw(subject: Subject, random: Random) -> list[Drawn]:
-    """One mutant of each of so many lines, all as likely; where there are not enough, a second one of a line."""
+    """One mutant of each of so many lines, all equally likely; with too few lines, a second mutant of a line."""
     places = paths()
     by_line: dict[tuple[str, str, str], list[Drawn]] = {}
     for module in subject.modules:

@@ -1,4 +1,4 @@
-"""The mutants of a function, made by cosmic-ray, and known by what they change."""
+"""The mutants of a function, made by cosmic-ray, and identified by their change."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Function(NamedTuple):
     """A function, or a statement of a module that assigns a name.
 
     :param first: the index of its first line
-    :param lines: all of it, as they stand
+    :param lines: all its lines, unchanged
     """
 
     name: str
@@ -67,7 +67,7 @@ def _places(body: list[ast.stmt], within: str = "") -> Iterator[tuple[str, int, 
 
 
 def mutants_of(function: Function, operators: tuple[str, ...] = _OPERATORS) -> Iterator[tuple[Mutant, list[str]]]:
-    """The mutants of a function that change what it does, each with the function's lines as they are then."""
+    """The mutants of a function that change its behaviour, each with the function's changed lines."""
     indentation = len(function.lines[0]) - len(function.lines[0].lstrip())
     text = textwrap.dedent("\n".join(function.lines)) + "\n"
     disguised = _disguised(text)
@@ -90,7 +90,7 @@ def mutants_of(function: Function, operators: tuple[str, ...] = _OPERATORS) -> I
 
 
 def mutated(module: str, mutant: Mutant) -> str | None:
-    """A module's text with one mutant in it, or None if it has no such line any more."""
+    """A module's text with one mutant in it, or None if the module no longer has the line."""
     function = functions_of(module).get(mutant.function)
     if function is None:
         return None
@@ -124,7 +124,7 @@ def _undisguised(text: str) -> str:
 
 
 def _told_apart_by(text: str) -> str | None:
-    """What of a function's text makes it do what it does, or None if it is no Python."""
+    """The part of a function's text that decides its behaviour, or None if the text is not Python."""
     try:
         tree = ast.parse(text)
     except SyntaxError:

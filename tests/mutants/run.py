@@ -1,7 +1,7 @@
 """``make mutants``: which mutants of the sample the tests notice.
 
-Each is put into a throwaway copy of the tree, and the tests of its subject run there until one fails. That is in a
-process which is forked from this one: what takes long to import has been imported by then, and nothing of ours.
+Each mutant is put into a throwaway copy of the tree, and the tests of its subject run there until one fails. They run
+in a fork of this process, which has imported the slow libraries, but nothing of this project.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CAUGHT, SURVIVED, TIMED_OUT, GONE = "caught", "survived", "timed out", "gone"
 
 @dataclass(frozen=True)
 class Task:
-    """One run of a subject's tests, with a mutant or, to know that they pass and how long that takes, without.
+    """One run of a subject's tests, with a mutant; or without one, to know that the tests pass and how long they take.
 
     :param limit: seconds
     """
@@ -60,7 +60,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it.
+    """The result of a run.
 
     :param status: pytest's, or None if the time was up
     :param output: what pytest printed
@@ -84,7 +84,7 @@ class Result:
 
 @dataclass
 class Running:
-    """A process under way."""
+    """A running process."""
 
     task: Task
     copy: Path
@@ -93,7 +93,7 @@ class Running:
 
 
 def test(tests: Sequence[str], copy: Path) -> None:
-    """Run tests in a copy, as a process of its own, whose status is pytest's."""
+    """Run tests in a copy, in a process of its own. The exit status is pytest's."""
     os.setsid()
     output = os.open(copy / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
@@ -108,7 +108,7 @@ def test(tests: Sequence[str], copy: Path) -> None:
 
 
 def run(tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
-    """The results as they come, of so many processes at once."""
+    """The results as they come, with so many processes at once."""
     waiting = list(reversed(tasks))
     running: list[Running] = []
     with copies(jobs) as free:
@@ -133,7 +133,7 @@ def run(tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
 
 
 def started(task: Task, copy: Path) -> Running:
-    """A task under way in a copy."""
+    """A running task in a copy."""
     shutil.rmtree(copy / "tmp", ignore_errors=True)
     (copy / "tmp").mkdir()
     if task.path:
@@ -144,7 +144,7 @@ def started(task: Task, copy: Path) -> Running:
 
 
 def end(running: Running) -> None:
-    """Stop what is left of a task, with whatever it has started, and leave its copy as it was."""
+    """Stop a task with everything that it started, and restore its copy."""
     pid = running.process.pid
     assert pid is not None
     with suppress(ProcessLookupError):
@@ -156,7 +156,7 @@ def end(running: Running) -> None:
 
 @contextmanager
 def copies(count: int) -> Iterator[list[Path]]:
-    """So many copies of the tree, gone afterwards."""
+    """So many copies of the tree, deleted afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="impactcall-mutants-"))
     try:
         made = [folder / str(number) for number in range(count)]
@@ -176,7 +176,7 @@ def copies(count: int) -> Iterator[list[Path]]:
 
 
 def preload() -> None:
-    """Import what the tests import of others, and nothing of ours."""
+    """Import the tests' third-party modules, and nothing of this project."""
     for name in ("hypothesis.stateful", "pytest", "pytest_asyncio.plugin", "tests.conftest"):
         import_module(name)
     for module in list(sys.modules):
@@ -185,7 +185,7 @@ def preload() -> None:
 
 
 def tasks_of(sample: Sequence[Drawn], limits: dict[str, float]) -> tuple[list[Task], list[Drawn]]:
-    """The runs of a sample, and the mutants that there is no line for any more."""
+    """The runs of a sample, and the mutants whose line no longer exists."""
     places, tasks, gone = paths(), [], []
     for each in sample:
         for path in places[each.module]:
@@ -199,7 +199,7 @@ def tasks_of(sample: Sequence[Drawn], limits: dict[str, float]) -> tuple[list[Ta
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The status: 0 if enough is noticed, and each survivor has its reason."""
+    """The exit status: 0 if enough mutants are noticed, and each survivor has a reason."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("--only", default="", help="subjects, separated by commas; all if none is given")
     parser.add_argument("--jobs", type=int, default=2)
@@ -239,7 +239,7 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def report(wanted: Sequence[str], results: Sequence[Result], gone: Sequence[Drawn]) -> int:
-    """Print the tables, and say whether it is enough."""
+    """Print the tables, and return the exit status."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in wanted}
     for each in gone:
         counts[each.subject][GONE] += 1

@@ -1,4 +1,4 @@
-"""What is committed: the sample, the subjects' modules and tests, and the reasons of survivors."""
+"""The committed files: the sample, the subjects' modules and tests, and the reasons of survivors."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Mutant(NamedTuple):
     """One change of one function.
 
     :param function: its qualified name in its module, or the name that a statement of a module assigns
-    :param operator: cosmic-ray's
-    :param before: the lines that it changes, without the indentation that all of the function has
+    :param operator: cosmic-ray's operator
+    :param before: the lines that it changes, without the function's common indentation
     :param after: what they become
-    :param nth: which one, where a function has the same line several times, or the operator changes it the same
+    :param nth: which change, if a function has the same line several times, or the operator changes it in the same way
     """
 
     function: str
@@ -37,11 +37,11 @@ class Mutant(NamedTuple):
 class Subject:
     """Rules that belong together.
 
-    :param modules: where they stand, by a name that stays when a module is moved
-    :param tests: what is to notice a change of them, the quickest first
+    :param modules: the modules with these rules, by a name that stays when a module is moved
+    :param tests: the tests that must notice a change of the rules, the quickest first
     :param mutants: how many are drawn
-    :param leave_out: patterns of functions that hold no rule of the subject
-    :param only: patterns of those that do
+    :param leave_out: patterns of functions without a rule of the subject
+    :param only: patterns of functions with a rule of the subject
     """
 
     name: str
@@ -52,7 +52,7 @@ class Subject:
     only: tuple[str, ...] = ("*",)
 
     def takes(self, function: str) -> bool:
-        """Whether a function holds a rule of it."""
+        """Whether a function has a rule of this subject."""
         return _fits(function, self.only) and not _fits(function, self.leave_out)
 
 
@@ -66,7 +66,7 @@ class Drawn:
 
     @property
     def name(self) -> str:
-        """Short, and the same as long as the mutant is."""
+        """A short name, which stays the same as long as the mutant does."""
         digest = hashlib.blake2b(json.dumps([self.module, *self.mutant]).encode(), digest_size=3).hexdigest()
         return f"{self.subject}-{digest}"
 

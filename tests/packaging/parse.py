@@ -1,4 +1,5 @@
-"""Parses folders of DAG files as a DAG processor does, in a process that reaches nothing, and notes what each tried.
+"""Parses folders of DAG files like a DAG processor, in a process that can reach nothing, and notes what each folder
+tried.
 
 ``python -m tests.packaging.parse RESULT FOLDER...`` writes the results, by folder, as JSON.
 """

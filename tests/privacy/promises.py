@@ -1,4 +1,4 @@
-"""What is promised of privacy, sentence by sentence, each with the tests that fail if it is broken."""
+"""The promises of privacy, sentence by sentence, each with the tests that fail if it is broken."""
 
 from __future__ import annotations
 
@@ -74,4 +74,4 @@ README: Mapping[str, Sequence[str]] = {
     "the ledger": [f"{CANARY}::test_not_in_the_ledger"],
     "the rejects file": [f"{CANARY}::test_not_in_the_rejects_files"],
 }
-"""What the README names after *Private by construction*."""
+"""The promises that the README names after *Private by construction*."""

@@ -1,4 +1,4 @@
-"""One good row, and what of it nobody may read in a message. All phone numbers are reserved or cannot exist."""
+"""One valid row, and the values of it that no message may have. All phone numbers are reserved or cannot exist."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NO_COLUMN: Final = _NoColumn()
 
 
 def good_row(changes: dict[Any, Any] | None = None) -> dict[Any, Any]:
-    """A row that is a valid call, but for these changes."""
+    """A row that is a valid call, except for these changes."""
     row = {
         "CampaignId": 1000,
         "MediaId": 10000,
@@ -54,12 +54,12 @@ def good_row(changes: dict[Any, Any] | None = None) -> dict[Any, Any]:
 
 
 def problems_of(row: Any, **options: Any) -> list[tuple[str, str]]:
-    """What keeps a row from being a call, as (parameter, message); empty for a good one."""
+    """The problems of a row, as (parameter, message); empty for a valid one."""
     return [(parameter, message) for parameter, _, message in coded_problems_of(row, **options)]
 
 
 def coded_problems_of(row: Any, **options: Any) -> list[tuple[str, str, str]]:
-    """The same as (parameter, code, message)."""
+    """The problems of a row, as (parameter, code, message)."""
     try:
         CallMapping(**options).record(row)
     except InvalidCall as error:
@@ -68,5 +68,5 @@ def coded_problems_of(row: Any, **options: Any) -> list[tuple[str, str, str]]:
 
 
 def wire_text(row: Any, **options: Any) -> dict[str, str]:
-    """The parameters that a good row leaves as."""
+    """The parameters that a valid row is sent with."""
     return CallMapping(**options).record(row).parameters()

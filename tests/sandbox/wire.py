@@ -30,7 +30,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass
 class Reply:
-    """What came back until the connection closed."""
+    """The bytes that came back until the connection closed."""
 
     raw: bytes
     reset: bool
@@ -64,7 +64,7 @@ def basic(user: str = "user", password: str = "password", encoding: str = "utf-8
 
 @dataclass
 class Ask:
-    """One request, in full."""
+    """One complete request."""
 
     query: str = ""
     body: bytes = b""
@@ -99,7 +99,7 @@ class Ask:
 
 
 def a_call(**changes: str | None) -> Ask:
-    """A valid call in the query string, but for the changes; None leaves a parameter out."""
+    """A valid call in the query string, except for the changes; None leaves a parameter out."""
     return Ask(query=urlencode({name: value for name, value in (CALL | changes).items() if value is not None}))
 
 

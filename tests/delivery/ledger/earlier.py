@@ -26,7 +26,7 @@ _ADDED = {
     "impactcall_call": ("first_answer", "reason_code", "status"),
     "impactcall_event": ("reason_code",),
 }
-"""The columns that version 1 had not."""
+"""The columns that version 1 did not have."""
 
 
 def names_of(ledger_url: str) -> list[str]:
@@ -36,7 +36,7 @@ def names_of(ledger_url: str) -> list[str]:
 
 
 def prepared(ledger_url: str, migrations: Sequence[Migration] = MIGRATIONS) -> Ledger:
-    """A ledger that is brought up to these migrations."""
+    """A ledger with these migrations applied."""
     ledger = Ledger(sa.create_engine(ledger_url), NAMESPACE, migrations=migrations)
     ledger.prepare()
     return ledger
@@ -45,7 +45,7 @@ def prepared(ledger_url: str, migrations: Sequence[Migration] = MIGRATIONS) -> L
 def as_version_1_left_it(ledger_url: str, *, but_for: Sequence[str] = ()) -> None:
     """A ledger of version 1, in which a run delivered one call.
 
-    :param but_for: columns that it has all the same
+    :param but_for: later columns that it has nevertheless
     """
     ledger = prepared(ledger_url)
     run_id = ledger.start("dag/task", "")
@@ -67,12 +67,12 @@ def as_version_1_left_it(ledger_url: str, *, but_for: Sequence[str] = ()) -> Non
 
 
 def newest_mark(connection: Connection) -> int:
-    """What versions 1 to 3 compare with the newest that they know, and refuse if it is greater."""
+    """The number that versions 1 to 3 compare with the newest version that they know. They refuse a greater number."""
     return int(connection.execute(sa.text("SELECT max(version) FROM impactcall_schema")).scalar_one())
 
 
 version_3 = sa.MetaData()
-"""The tables of version 3, as its code had them. Never to be changed."""
+"""The tables of version 3, as its code had them. Never change them."""
 
 _moment = sa.Float(53)
 _serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -159,7 +159,7 @@ sa.Table(
 
 @dataclass(frozen=True)
 class Told:
-    """A call of version 3 by its state and its reason, and what these are taken over as."""
+    """A call of version 3 by its state and its reason, and what a migration makes of these."""
 
     state: str
     reason: str
@@ -215,7 +215,7 @@ TOLD = (
     Told("requeued", "429", "retry_later", 429),
     Told("open", "", None),
 )
-"""All that version 3 said of a call."""
+"""Everything that version 3 kept of a call."""
 
 STOP = "401, the credentials are refused; try again as soon as that has changed"
 
@@ -226,13 +226,13 @@ PERSONS = {
     "reconcile": "reconciled",
     "elsewise": None,
 }
-"""What persons did, by the kind of its run, and what their events are taken over as."""
+"""People's changes, by the kind of run, and what a migration makes of their events."""
 
 
 def as_version_3_left_it(ledger_url: str, told: Sequence[Told] = TOLD, kinds: Sequence[str] = tuple(PERSONS)) -> None:
-    """A ledger of version 3: calls, each with an event that says the same, runs, and what persons did.
+    """A ledger of version 3: calls, each with an event that says the same, runs, and people's changes.
 
-    :param kinds: of what persons did
+    :param kinds: of people's changes
     """
     engine = sa.create_engine(ledger_url)
     version_3.create_all(engine)
@@ -265,7 +265,7 @@ def as_version_3_left_it(ledger_url: str, told: Sequence[Told] = TOLD, kinds: Se
 
 
 def held(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
-    """All that a ledger has of what version 3 had, by table."""
+    """What a ledger still has of version 3's content, by table."""
     return {
         name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
         for name, table in version_3.tables.items()

@@ -1,7 +1,8 @@
-"""Answers as bytes: read by a connection without a socket, read by hand, changed at random; ``python -m`` fuzzes on.
+"""Answers as bytes: read by a connection without a socket, read by hand, changed at random. ``python -m`` runs the
+fuzzer on.
 
-The hand's reading is not the package's: no parser, only what RFC 9112 says of a message, and generous where that leaves
-a choice. What it does not find whole, nobody may take for an answer.
+The reading by hand is independent of the package. It has no parser, only RFC 9112's rules for a message, and is
+generous where these leave a choice. If it does not find an answer complete, the package must not take it for an answer.
 """
 
 from __future__ import annotations
@@ -80,11 +81,11 @@ OTHERS = [
     OF_OK + b"Content-Length: 16\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n" + BODY + b"\r\n0\r\n\r\n",
     OF_OK + b"Content-Length: 16\r\nContent-Length: 2\r\n\r\n" + BODY,
 ]
-"""Answers that do not."""
+"""Answers that do not deliver a call."""
 
 
 class Wire(asyncio.Transport):
-    """The system's side of a connection: what is written goes nowhere."""
+    """The system's side of a connection: written bytes are dropped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +105,7 @@ class Wire(asyncio.Transport):
 
 
 class Came(NamedTuple):
-    """What came of a request.
+    """The result of a request.
 
     :param status: the answer's; zero if there is none
     :param body: the answer's
@@ -121,9 +122,9 @@ class Came(NamedTuple):
 
 
 def read(loop: asyncio.AbstractEventLoop, pieces: Iterable[bytes]) -> Came:
-    """What a connection makes of these pieces, after which the other end closes it.
+    """The connection's result for these pieces, after which the other end closes it.
 
-    :param loop: any, which need not run
+    :param loop: any loop; it need not run
     """
     connection = Connection(loop, lambda _: None)
     wire = Wire()
@@ -141,7 +142,9 @@ def read(loop: asyncio.AbstractEventLoop, pieces: Iterable[bytes]) -> Came:
 
 
 def by_hand(raw: bytes) -> tuple[int, bytes] | None:
-    """Status and body of the first final answer in these bytes, after which nothing comes; None if it is not whole."""
+    """Status and body of the first final answer in these bytes, after which nothing comes; None if the answer is not
+    complete.
+    """
     rest = raw
     while True:
         # Servers in use send blank lines between messages.
@@ -215,7 +218,7 @@ def says_ok(found: tuple[int, bytes] | None) -> bool:
 
 
 def check(loop: asyncio.AbstractEventLoop, raw: bytes, cuts: Iterable[int]) -> None:
-    """That a call is never delivered by bytes that do not say so, and that it is all the same how they arrive."""
+    """Check that only bytes that say so deliver a call, and that the pieces in which they arrive make no difference."""
     at_once = read(loop, [raw])
     in_pieces = read(loop, split(raw, cuts))
     assert at_once[:2] == in_pieces[:2], raw
@@ -238,7 +241,7 @@ _TOKENS = [
 
 
 def changed(raw: bytes, source: random.Random) -> bytes:
-    """These bytes with a few changes, of the kinds that lead parsers astray."""
+    """These bytes with a few changes of kinds that mislead parsers."""
     made = bytearray(raw)
     for _ in range(source.randint(1, 4)):
         at = source.randrange(len(made) + 1)
@@ -260,7 +263,7 @@ def changed(raw: bytes, source: random.Random) -> bytes:
 
 
 def one(loop: asyncio.AbstractEventLoop, source: random.Random) -> None:
-    """One more answer that nobody has thought of."""
+    """One more random answer."""
     raw = changed(source.choice(WHOLE + OTHERS), source)
     check(loop, raw, [source.randrange(len(raw) + 1) for _ in range(source.randint(0, 6))])
 

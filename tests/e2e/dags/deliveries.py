@@ -1,4 +1,4 @@
-"""Calls of a day and the day before it, delivered in each way that the tests here stop, kill or repeat."""
+"""Delivers the calls of a day and the day before, in each way that the tests here stop, kill or repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Every operator, the decorator, the hooks and the retry policy in one DAG file. Nothing of what it names exists."""
+"""Every operator, the decorator, the hooks and the retry policy in one DAG file. The connections and files that it
+names do not exist.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vendors' published payloads, and what a row becomes by a vendor's preset."""
+"""The vendors' published payloads, and what a vendor's preset makes of a row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def wire(row: Any, vendor: str, **options: Any) -> dict[str, str]:
-    """The parameters that leave for a row."""
+    """The parameters that are sent for a row."""
     return _mapping(vendor, options).record(row).parameters()
 
 
@@ -54,7 +54,7 @@ def as_csv(row: dict[str, Any]) -> dict[str, str]:
 
 
 def items(rows: Any, vendor: str, **options: Any) -> list[Any]:
-    """What comes of each row where the rows of one call are brought together: a test knows which kind each must be."""
+    """The result for each row, where a preset combines the rows of one call. A test knows the kind of each result."""
     return list(read(rows, _mapping(vendor, options)))
 
 
@@ -70,7 +70,7 @@ _known = cache(preset)  # Each time, it asks every installed package.
 
 
 def junk() -> st.SearchStrategy[Any]:
-    """Values as no vendor gives them: unset, of another type, nested, half right."""
+    """Values that no vendor gives: unset, of another type, nested, partly right."""
     near = ["", "0", "-1", "true", "completed", "answered", "anonymous", "inbound", "+12125550123", "{}", "[", "NaN"]
     leaves = st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(near)
