@@ -80,7 +80,7 @@ def _misfit(style: Style | None, sql: str, parameters: Any) -> str | None:
     if style is None:
         return None
     if _OF_FORMAT[0] == style.named and _LONE_PERCENT.search(sql):
-        return f"in a query with parameters, {style.database} needs %% for a literal percent sign"
+        return f"in a query with parameters, {style.database} needs a literal percent sign written as %%"
     if isinstance(parameters, Mapping):
         return _misnamed(style, sql, [name for name in parameters if isinstance(name, str)])
     return _misplaced(style, sql)
