@@ -1,3 +1,3 @@
-"""What the package's promises cost, measured; see README.md."""
+"""Measures the cost of the package's promises; see README.md."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How long people's questions take of a ledger of ten million calls: ``python -m benchmarks.big_ledgers``.
+"""How long people's queries take on a ledger of ten million calls: ``python -m benchmarks.big_ledgers``.
 
-Each question is asked by the package's own code three times, and the plan of each of its statements is looked at: what
-reads a whole table is said.
+The package's own code runs each query three times. The plan of each SQL statement is checked, and tables that are read
+as a whole are reported.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ _NOW = datetime.fromtimestamp(LAST, UTC)
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a question.
+    """The measurements of a question.
 
-    :param seconds: by the clock, each time that it was asked
-    :param reads_all: the tables that are read to their end for it
+    :param seconds: by the clock, for each time that it was asked
+    :param reads_all: the tables that it reads as a whole
     """
 
     question: str
@@ -78,7 +78,7 @@ HEAD = ("question", "ms at best", "at worst", "read whole")
 
 
 def questions(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
-    """What people and the package ask."""
+    """The queries of people and of the package."""
     asked = CallQueries(ledger)
     some = total * 7 // 10
     spread = [number * (total // 500) for number in range(500)]
@@ -139,7 +139,7 @@ def questions(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
 
 
 def questions_of_the_page(ledger: Ledger, total: int) -> Mapping[str, Callable[[], Any]]:
-    """What each part of the page in Airflow asks."""
+    """The queries of each part of the page in Airflow."""
     asked, rows = Overview(ledger), RowOverview(ledger)
     some = session_id_of(total * 7 // 10)
     periods = {f"{days} days": Period(_NOW - timedelta(days=days), _NOW) for days in (2, 7, 31, 548)}
@@ -192,7 +192,7 @@ def rows_of(ledger: Ledger, query: Any) -> Sequence[Any]:
 
 
 def answers(ledger: Ledger, total: int) -> Iterator[Answer]:
-    """Ask everything, and look at the plans."""
+    """Run every query, and check the plans."""
     for question, ask in {**questions(ledger, total), **questions_of_the_page(ledger, total)}.items():
         seconds = []
         with noted(ledger.engine) as statements:
@@ -207,7 +207,7 @@ def answers(ledger: Ledger, total: int) -> Iterator[Answer]:
 
 @contextmanager
 def noted(engine: sa.Engine) -> Iterator[dict[str, Any]]:
-    """The statements that are executed meanwhile, each with its last parameters."""
+    """The statements that are executed within the context, each with its last parameters."""
     statements: dict[str, Any] = {}
 
     def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
@@ -221,7 +221,7 @@ def noted(engine: sa.Engine) -> Iterator[dict[str, Any]]:
 
 
 def whole_tables(ledger: Ledger, statements: Mapping[str, Any]) -> list[str]:
-    """The tables of calls and events that these statements read to their end."""
+    """The ledger's large tables that these statements read as a whole."""
     explain = "EXPLAIN QUERY PLAN " if ledger.engine.dialect.name == "sqlite" else "EXPLAIN "
     found: set[str] = set()
     with ledger.reading() as connection:
@@ -256,7 +256,7 @@ def main() -> None:
                     found.append(answer.cells())
                 ledger.close()
         tables.append(f"### {kind}\n\n{markdown_table(HEAD, found)}")
-    # Without the folder: where its files were is nobody else's concern.
+    # Without --folder: it is a path of this machine.
     asked = [f"--calls {options.calls}", *(f"--database {kind}" for kind in options.database or ())]
     command = " ".join(["python -m benchmarks.big_ledgers", *asked])
     aim = f"{options.calls:,} calls. What a page asks is to take less than {TARGET * 1000:.0f} ms."

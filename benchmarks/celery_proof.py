@@ -1,9 +1,9 @@
 """A backlog on Celery, and a worker killed in the middle of it: ``python -m benchmarks.celery_proof``; ``make celery``.
 
-Redis, PostgreSQL, Airflow's API server, scheduler and DAG processor, and two Celery workers of one task each are
-started on free ports of 127.0.0.1, in a folder that is gone afterwards. Mapped tasks deliver the parts of a backlog to
-the sandbox and share a ledger in PostgreSQL. One worker, with all of its processes, is killed with -9 as it delivers.
-Once Airflow has run everything to its end, the ledger, the endpoint's own record and the warehouse are compared.
+Starts Redis, PostgreSQL, Airflow's API server, scheduler and DAG processor, and two Celery workers of one task each, on
+free ports of 127.0.0.1 and in a temporary folder. Mapped tasks deliver the parts of a backlog to the sandbox, and share
+a ledger in PostgreSQL. One worker, with all of its processes, is killed with -9 while it delivers. When Airflow has
+ended everything, the ledger, the endpoint's own record and the warehouse are compared.
 
 Exits with 1 if a call is not accounted for or was processed twice, and with 2 if something is not installed.
 """
@@ -45,17 +45,17 @@ DAG_ID = "by_hash"
 DAY = "2026-06-01"
 LATENCY = 0.05
 WORKERS = ("first", "second")
-# As long as a busy machine may take for all of it, and for Airflow to start.
+# Seconds that a busy machine may take for everything, and for Airflow's start.
 LONGEST, LONGEST_START = 1500, 300
 
 
 @dataclass(frozen=True)
 class Kill:
-    """A worker's end.
+    """The kill of a worker.
 
     :param tasks: the map indexes of the tasks that it was running
-    :param requests: how many the endpoint had seen by then
-    :param processes: how many of them died
+    :param requests: how many requests the endpoint had received by then
+    :param processes: how many processes were killed
     """
 
     worker: str
@@ -66,7 +66,7 @@ class Kill:
 
 @dataclass(frozen=True)
 class Found:
-    """What there is to compare once the DAG run has ended."""
+    """The data to compare after the DAG run has ended."""
 
     state: str
     calls: set[str]
@@ -117,7 +117,7 @@ class Found:
 
 
 def missing() -> list[str]:
-    """What has to be installed first."""
+    """The packages that must be installed first."""
     found = []
     if shutil.which("redis-server") is None:
         found.append("Debian's redis-server")
@@ -128,7 +128,7 @@ def missing() -> list[str]:
 
 @contextmanager
 def redis(folder: Path) -> Iterator[int]:
-    """Redis, which keeps nothing; its port."""
+    """Run Redis without storage, and give its port."""
     port = free_port(0)
     command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
     with (folder / "redis.log").open("ab") as log:
@@ -141,7 +141,7 @@ def redis(folder: Path) -> Iterator[int]:
 
 
 def settings(redis_port: int, port: int) -> dict[str, str]:
-    """Of an Airflow on Celery, which sees within half a minute that a worker is gone; its own defaults take minutes."""
+    """Settings of an Airflow on Celery that notices a lost worker within half a minute; its defaults take minutes."""
     return {
         **listening_on(port, free_port(0), free_port(0)),
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
@@ -160,7 +160,7 @@ def settings(redis_port: int, port: int) -> dict[str, str]:
 
 @contextmanager
 def airflow(scene: Scene, url: str, sandbox: Sandbox) -> Iterator[tuple[Standalone, Mapping[str, psutil.Process]]]:
-    """Airflow's parts, once they are up, and its workers by name."""
+    """Start Airflow's parts, and give them with its workers by name once they are up."""
     with ExitStack() as parts:
         for part in ("api-server", "scheduler", "dag-processor"):
             server = parts.enter_context(scene.started(part, **leading_to(sandbox)))
@@ -180,7 +180,7 @@ def airflow(scene: Scene, url: str, sandbox: Sandbox) -> Iterator[tuple[Standalo
 
 
 def kill_one(running: Standalone, workers: Mapping[str, psutil.Process], sandbox: Sandbox, after: int) -> Kill:
-    """Kill the first worker that delivers, with every process that it started, once the endpoint has had its share."""
+    """Kill the first delivering worker with all of its processes, after the endpoint has had ``after`` requests."""
     seen_at: dict[int, int] = {}
 
     def delivering() -> tuple[str, list[psutil.Process], set[int]] | None:
@@ -189,7 +189,7 @@ def kill_one(running: Standalone, workers: Mapping[str, psutil.Process], sandbox
         for name, worker in workers.items():
             processes = [worker, *worker.children(recursive=True)]
             its = {each["map_index"]: each for each in tasks if each["pid"] in {process.pid for process in processes}}
-            # It has read its rows, and is sending: there was time for hundreds of its calls.
+            # By then, the task has read its rows and has sent hundreds of calls.
             if requests > after and any(requests - seen_at.setdefault(task, requests) > 800 for task in its):
                 return name, processes, set(its)
         return None
@@ -210,7 +210,7 @@ def kill_one(running: Standalone, workers: Mapping[str, psutil.Process], sandbox
 
 
 def prove(count: int, folder: Path) -> Found:
-    """Deliver so many calls, kill a worker, and wait for the end."""
+    """Deliver this number of calls, kill a worker, and wait for the end."""
     with redis(folder) as redis_port, embedded_postgres() as server, endpoint(LATENCY) as sandbox:
         port = free_port(0)
         say("Preparing Airflow")

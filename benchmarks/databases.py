@@ -1,4 +1,4 @@
-"""The databases a ledger is measured in: a SQLite file, and a PostgreSQL server that lives as long as it is used."""
+"""The databases of the measured ledgers: a SQLite file, and a PostgreSQL server that runs only while it is used."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Delivers the rows of a query as a process of its own, and says how fast it was at each of its tenths, and what memory
-it took: ``python -m benchmarks.delivering LEDGER_CONN_ID KIND ROWS CONCURRENCY``. Prints a :class:`Course` as JSON.
+"""Delivers the rows of a query in its own process:
+``python -m benchmarks.delivering LEDGER_CONN_ID KIND ROWS CONCURRENCY``.
+
+Measures the speed of each tenth of the rows and the peak memory. Prints a :class:`Course` as JSON.
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ TENTHS = 10
 
 @dataclass(frozen=True)
 class Course:
-    """How a delivery went.
+    """The measurements of a delivery.
 
     :param rows: rows delivered
     :param reading: seconds until the warehouse's cursor was closed
-    :param wall: seconds by the clock of each tenth of the rows, from the first row that was settled on
-    :param cpu: seconds of this process of the same tenths
-    :param peak: the most memory that the process ever had, in MB: VmHWM
+    :param wall: seconds by the clock for each tenth of the rows, from the first settled row on
+    :param cpu: seconds of this process's CPU for the same tenths
+    :param peak: the process's peak memory in MB: VmHWM
     """
 
     rows: int
@@ -66,7 +68,7 @@ def main(ledger_conn_id: str, kind: str, rows: str, concurrency: str) -> None:
 
 
 def peak() -> float:
-    """The most memory that this process ever had, in MB. Not ``ru_maxrss``, which a child inherits from its parent."""
+    """The peak memory of this process in MB. Not from ``ru_maxrss``, which a child inherits from its parent."""
     found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
     if found is None:
         raise RuntimeError("only Linux says what memory a process took")

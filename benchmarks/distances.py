@@ -1,7 +1,7 @@
-"""Calls a second with a ledger in another room, zone or region: ``python -m benchmarks.distances``.
+"""Calls a second with a ledger in another zone or region: ``python -m benchmarks.distances``.
 
-The same calls are delivered with the ledger in each database, which is reached through a port where each packet is held
-for half of a round trip. The ledger in a SQLite file, which is at no distance, is beside them in every round.
+The same calls are delivered with the ledger in each database. Each database is reached through a port that delays each
+packet by half of a round trip. Every round also measures a ledger in a SQLite file, which has no distance.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _DURABLE = "--innodb-flush-log-at-trx-commit=1"
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured once a round.
+    """A case that is measured once in each round.
 
-    :param milliseconds: of a round trip to the ledger
+    :param milliseconds: the time of a round trip to the ledger
     """
 
     ledger: str
@@ -57,10 +57,10 @@ class Setting:
 
 @dataclass
 class Servers:
-    """Where the calls come from, where they go, and where the ledgers are.
+    """The source of the calls, the endpoint, and the servers of the ledgers.
 
-    :param postgresql: the URL of a server on a socket
-    :param mariadb: the port of a server; None if it is left out
+    :param postgresql: the URL of a PostgreSQL server on a socket
+    :param mariadb: the port of a MariaDB server; None if it is left out
     """
 
     folder: Path
@@ -69,7 +69,7 @@ class Servers:
     mariadb: int | None
 
     def rate(self, setting: Setting, calls: int) -> float:
-        """Calls a second of a delivery in a process of its own, with a new ledger."""
+        """Calls a second of a delivery in its own process, with a new ledger."""
         with ExitStack() as stack:
             home = stack.enter_context(tempfile.TemporaryDirectory(prefix="home-", dir=self.folder))
             connections = {
@@ -108,7 +108,7 @@ class Servers:
 
 @contextmanager
 def servers(calls: int, ledgers: Sequence[str]) -> Iterator[Servers]:
-    """All that is needed to measure these ledgers, and a warehouse of so many calls."""
+    """Start everything that is needed to measure these ledgers, with a warehouse of this number of calls."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="impactcall-distances-")))
         fill(folder / "warehouse.db", _ROWS, calls)
@@ -120,7 +120,7 @@ def servers(calls: int, ledgers: Sequence[str]) -> Iterator[Servers]:
 
 @dataclass
 class Results:
-    """Calls a second of each setting in every round."""
+    """Calls a second of each setting in each round."""
 
     rates: dict[Setting, list[float]] = field(default_factory=dict)
 
@@ -140,7 +140,7 @@ def _repeats(rates: Sequence[float]) -> str:
 
 
 def settings_of(ledgers: Sequence[str], round_trips: Sequence[int] = ROUND_TRIPS) -> list[Setting]:
-    """What is measured with these ledgers; a SQLite file is at no distance."""
+    """The cases to measure with these ledgers; a SQLite file has no distance."""
     return [
         Setting(ledger, in_flight, milliseconds)
         for in_flight in IN_FLIGHT
@@ -151,9 +151,9 @@ def settings_of(ledgers: Sequence[str], round_trips: Sequence[int] = ROUND_TRIPS
 
 
 def measure(running: Servers, settings: Sequence[Setting], rounds: int, calls: int) -> Results:
-    """Each setting once a round.
+    """Measure each setting once in each round.
 
-    :param calls: for each that is in flight
+    :param calls: calls for each request in flight
     """
     results = Results({setting: [] for setting in settings})
     for number in range(rounds):

@@ -1,4 +1,4 @@
-"""An endpoint that is never what a sender waits for: nginx, which answers every call at once, after 50 ms, or over TLS.
+"""An endpoint that never slows down a sender: nginx, which answers every call at once, after 50 ms, or over TLS.
 
 Needs Debian's ``nginx-light`` and ``libnginx-mod-http-echo``.
 """
@@ -30,7 +30,7 @@ _PLACES = (os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin")
 _ECHO_MODULE = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
 _PATIENCE = 10.0
 
-# One worker: a second would take the core that the sender has to itself. No connection is closed for what it carried.
+# One worker: a second one would use the sender's core. No connection is closed for its number of requests.
 _CONFIGURATION = """\
 load_module {module};
 daemon off;
@@ -77,14 +77,14 @@ ANSWER = '{"Status": "OK"}'
 
 
 class NotInstalled(Exception):
-    """A program that the benchmark needs is missing; the text says which package has it."""
+    """A program that the benchmark needs is missing; the text names its package."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came.
+    """A request as it was received.
 
-    :param parameters: those of its query, sorted
+    :param parameters: the parameters of its query, sorted
     """
 
     method: str
@@ -99,11 +99,11 @@ class Endpoints:
     """A running nginx.
 
     :param prompt: the origin of the server that answers at once
-    :param slow: of the one that answers after :data:`LATENCY`
-    :param tls: of the one that answers at once, over TLS
-    :param logged: of the one that answers at once and keeps what came
-    :param certificate: a file with the one that the server over TLS has
-    :param version: of nginx
+    :param slow: the origin of the server that answers after :data:`LATENCY`
+    :param tls: the origin of the server that answers at once, over TLS
+    :param logged: the origin of the server that answers at once and records requests
+    :param certificate: a file with the TLS server's certificate
+    :param version: nginx's version
     """
 
     prompt: str
@@ -116,22 +116,22 @@ class Endpoints:
     _asked: Iterator[int] = field(default_factory=lambda: count(1))
 
     def answered(self) -> int:
-        """The requests that were answered so far by those who are to be measured, once none is under way.
+        """Wait until no request is under way, and count the requests answered so far, without those for the status.
 
-        :raises RuntimeError: if one is under way for longer than any takes
+        :raises RuntimeError: if a request is still under way after :data:`_PATIENCE` seconds
         """
         self._wait_until_idle()
         return self._status()[0]
 
     def requests(self) -> list[Request]:
-        """What came to the server that keeps it, since it was last asked."""
+        """The requests that the recording server received since the last call of this method."""
         self._wait_until_idle()
         lines = self._log.read_text(encoding="utf-8").splitlines()
         os.truncate(self._log, 0)
         return [_request(json.loads(line)) for line in lines]
 
     def _wait_until_idle(self) -> None:
-        """A sender that leaves when its time is up leaves requests behind."""
+        """Wait for requests of a sender that ended when its time was up."""
         until = time.monotonic() + _PATIENCE
         while self._status()[1]:
             if time.monotonic() > until:
@@ -139,7 +139,7 @@ class Endpoints:
             time.sleep(0.01)
 
     def _status(self) -> tuple[int, int]:
-        """The requests so far and those under way, in both the requests for the status itself aside."""
+        """How many requests there were and how many are under way, both without the requests for the status."""
         with urlopen(f"{self.logged}/status", timeout=_PATIENCE) as answer:
             numbers = [int(word) for word in answer.read().split() if word.isdigit()]
         _, _, _, requests, reading, writing, _ = numbers  # after connections: active, accepted, handled
@@ -147,7 +147,7 @@ class Endpoints:
 
 
 def programs() -> tuple[str, Path]:
-    """Where nginx and its echo module are.
+    """The paths of nginx and its echo module.
 
     :raises NotInstalled: if one is missing
     """
@@ -164,7 +164,7 @@ def programs() -> tuple[str, Path]:
 
 @contextmanager
 def endpoints() -> Iterator[Endpoints]:
-    """The endpoint, on free ports of 127.0.0.1, for as long as the context lasts.
+    """Run the endpoint on free ports of 127.0.0.1 within the context.
 
     :raises NotInstalled: if a program is missing
     """
@@ -218,7 +218,7 @@ def _request(line: dict[str, str]) -> Request:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
+    """Different ports on which nobody listens."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -239,7 +239,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def main() -> None:
-    """Run it until Ctrl-C, to send to by hand."""
+    """Run the endpoint until Ctrl-C, for tests by hand."""
     try:
         with endpoints() as running:
             print(f"at once: {running.prompt}{PATH}\nafter {LATENCY * 1000:.0f} ms: {running.slow}{PATH}")

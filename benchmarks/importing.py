@@ -1,7 +1,7 @@
-"""What imports cost, of which every worker and every parse of a DAG file pays: ``python -m benchmarks.importing``.
+"""What imports cost in every worker and every parse of a DAG file: ``python -m benchmarks.importing``.
 
-The entry point's module, which Airflow reads as it starts, and each sample DAG on top of an Airflow that is imported
-already. Each is measured in interpreters of its own, by their CPU.
+Measures the entry point's module, which Airflow reads as it starts, and each sample DAG in a process that has already
+imported Airflow. Each is measured in its own interpreters, by their CPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.results import load_average, markdown_table, measured_on, write_
 DAGS = ROOT / "dags"
 ENTRY_POINT = "airflow_provider_impactcall.provider_info"
 
-# What anyone's DAG file does: Airflow loads more of itself for the first decorator, timetable and mapped task.
+# Airflow loads more modules for the first decorator, timetable and mapped task: any DAG file has these costs.
 AIRFLOW = """
 from airflow.providers.common.compat.sdk import DAG, BaseHook, BaseOperator, task
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -40,19 +40,19 @@ print(json.dumps(dict(cpu=seconds, wall=wall, modules=sorted(set(sys.modules) - 
 
 
 def imported(code: str, home: Path, before: str = "", options: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What running this code costs in a new interpreter: seconds of CPU and by the clock, and the modules it loads."""
+    """The cost of this code in a new interpreter: seconds of CPU and by the clock, and the modules that it loads."""
     asked = ASKED.format(before=before, imported=code)
     found: dict[str, Any] = told(*options, "-c", asked, env=environment(home))
     return found
 
 
 def entry_point(home: Path) -> dict[str, Any]:
-    """Alone, without what editable installs and site customisation import."""
+    """The entry point's module alone, without the imports of editable installs and site customisation."""
     return imported(f"sys.path.insert(0, {str(ROOT)!r}); import {ENTRY_POINT}", home, options=("-S", "-E"))
 
 
 def parsed(dag: Path, home: Path) -> dict[str, Any]:
-    """A DAG file, once Airflow is imported."""
+    """The cost of a DAG file after Airflow is imported."""
     return imported(f"runpy.run_path({str(dag)!r})", home, before=AIRFLOW)
 
 
@@ -70,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="impactcall-importing-") as folder:
         home = Path(folder)
         parsed(samples[0], home)  # Airflow writes its own settings, and Python its bytecode, the first time
-        # In turn, so that other work on the machine falls on all alike.
+        # One after the other, so that other work on the machine affects all equally.
         found = [
             {
                 f"`{ENTRY_POINT}`": entry_point(home),

@@ -1,7 +1,7 @@
-"""What each way to remember costs when the wire fails and the process is killed: ``python -m benchmarks.ledgers``.
+"""What each strategy of remembering costs under faults and kills: ``python -m benchmarks.ledgers``.
 
-The same calls are delivered to a sandbox once with each strategy. The n-th request meets the same fault, and kill -9
-strikes after the same numbers of requests. Each delivery is run again after every kill, until it is done.
+The same calls are delivered to a sandbox once with each strategy. With each strategy, the n-th request meets the same
+fault, and kill -9 comes after the same numbers of requests. After every kill the delivery runs again, until it is done.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tests.examples import LOGIN, PASSWORD
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "call"
 LATENCY = 0.03
-# An answer to be retried twice, no answer that says anything four times; three of the six were processed.
+# Two ask for a retry; with four, no answer says what came of the call. With three of the six, the call is processed.
 KINDS = ("429-bare", "500", "reset-before-reading", "reset-after-processing", "502-after-processing", "truncated-body")
-# The kills are over while every strategy still has something to send.
+# The last kill comes while every strategy still has calls to send.
 _KILLED_WITHIN = 0.9
 _CALLS_A_KILL = 50
 _LONGEST_RUN = 300.0
@@ -38,10 +38,10 @@ _POLL = 0.001
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to remember what was sent.
+    """A strategy of remembering which calls were sent.
 
-    :param module: what is run as a process
-    :param name: its first argument (a peer), or the option ``on_unknown`` (the package)
+    :param module: the module that runs as a process
+    :param name: for a peer, its first argument; for the package, the option ``on_unknown``
     """
 
     title: str
@@ -57,7 +57,7 @@ class Strategy:
         return [sys.executable, "-m", self.module, *told, str(count), PREFIX]
 
     def reported(self, folder: Path) -> set[str]:
-        """The calls that it says were not, or may not have been, delivered. A peer goes on until it says so of none."""
+        """The calls that it reports as not, or maybe not, delivered. A peer reports none: it repeats all calls."""
         if not self.is_ours:
             return set()
         engine = sa.create_engine(ledger_url(folder))
@@ -79,12 +79,12 @@ STRATEGIES = (
 
 @dataclass(frozen=True)
 class Line:
-    """What a strategy came to.
+    """The result of a strategy.
 
-    :param too_many: requests that were processed beyond one a call
-    :param lost: calls that were never processed, and that nobody was told of
+    :param too_many: processed requests beyond one for each call
+    :param lost: calls that were never processed, and that were not reported
     :param held: calls of unknown fate, which were reported and not sent again
-    :param held_processed: those of them that had been processed
+    :param held_processed: the held calls that had been processed
     """
 
     title: str
@@ -114,7 +114,7 @@ def table(strategies: Iterable[Strategy], calls: int, kills: int, faults: float,
 
 
 def kill_points(calls: int, kills: int, seed: int) -> list[int]:
-    """Numbers of requests, apart enough for every process to have sent some before it is killed."""
+    """Numbers of requests, far enough apart that every process sends some before it is killed."""
     random = Random(seed)
     apart = calls * _KILLED_WITHIN / max(kills, 1)
     return [round(apart * (number + random.uniform(0.3, 0.9))) for number in range(kills)]
@@ -152,7 +152,7 @@ def start(command: Sequence[str]) -> subprocess.Popen[str]:
 
 
 def killed(process: subprocess.Popen[str], sandbox: Sandbox, point: int) -> bool:
-    """Kill it once the sandbox has had so many requests in all. False if it was done before."""
+    """Kill the process once the sandbox has had this number of requests in all. False if it ended before."""
     while sandbox.counts["requests"] < point and process.poll() is None:
         time.sleep(_POLL)
     done = process.poll() is not None

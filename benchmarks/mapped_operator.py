@@ -1,4 +1,4 @@
-"""Airflow's own way: a mapped HttpOperator, a task a call, under a real scheduler."""
+"""Airflow's own way: a mapped HttpOperator, with one task for each call, under a real scheduler."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ with DAG({dag_id!r}, schedule=None, is_paused_upon_creation=False):
 """
 _ENDED = ("success", "failed")
 _PATIENCE = 1200.0
-# After Airflow says that it is up, its parts are still busy with starting; the tasks are not to pay for that.
+# After Airflow says that it is up, its parts are still busy with starting, which must not slow down the tasks.
 _STARTING = 15.0
 
 
 def calls_a_second(folder: Path, server: sa.URL, origin: str, calls: Sequence[Mapping[str, str]]) -> float:
-    """From the start of the first task to the end of the last, with LocalExecutor, Airflow's database on PostgreSQL.
+    """Calls a second from the start of the first task to the end of the last one, with LocalExecutor and PostgreSQL.
 
     :param folder: for an Airflow home; empty
     :param server: for Airflow's database

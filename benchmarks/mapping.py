@@ -1,8 +1,8 @@
-"""What mapping and validating a row costs, side by side with plain pydantic: ``python -m benchmarks.mapping``.
+"""What mapping and validating a row costs, compared with plain pydantic: ``python -m benchmarks.mapping``.
 
-Both make of a row with 20 parameters a valid object or every reason why not. The package's also leaves as impact.com
-takes it: a name in any style, times with their offset, phone numbers in one form, countries derived. Vendors' rows by
-:mod:`benchmarks.vendor_mapping`.
+Both turn a row with 20 parameters into a valid object, or give every reason why they cannot. The package's object also
+has the form that impact.com takes: names in any style are recognized, times have their offset, phone numbers have one
+form, countries are derived. :mod:`benchmarks.vendor_mapping` measures vendors' rows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Country = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
 
 class Call(BaseModel):
-    """The same 20 parameters, as an engineer who needs no more than these rows would write them."""
+    """The same 20 parameters, as an engineer would write them for these rows alone."""
 
     campaign_id: PositiveInt
     media_id: PositiveInt
@@ -61,7 +61,7 @@ class Call(BaseModel):
 
     @model_validator(mode="after")
     def talk_is_part_of_the_call(self) -> Call:
-        """impact.com: the talk never exceeds the call."""
+        """impact.com: talk time never exceeds call time."""
         if self.talk_duration > self.call_duration:
             raise ValueError("talk_duration must not exceed call_duration")
         return self
@@ -71,8 +71,8 @@ class Call(BaseModel):
 class Contender:
     """A way to read rows.
 
-    :param read: one row into an object; an exception fails the benchmark, as all rows are good
-    :param rows: the same calls, in the columns that it is for
+    :param read: turns one row into an object; an exception fails the benchmark, as all rows are valid
+    :param rows: the same calls, in the columns that it reads
     """
 
     title: str
@@ -82,13 +82,13 @@ class Contender:
 
 @dataclass(frozen=True)
 class Result:
-    """What a contender took, a round a number: seconds of CPU for all rows."""
+    """A contender's seconds of CPU for all rows, one number for each round."""
 
     contender: Contender
     seconds: Sequence[float]
 
     def line(self, peer: Result) -> tuple[str, ...]:
-        """Microseconds and rows a second of CPU, and how many times the peer's of the same round it took."""
+        """Microseconds and rows a second of CPU, and the ratio to the peer of the same round."""
         count, taken = len(self.contender.rows), median(self.seconds)
         ratio = Figure.ratio(self.seconds, peer.seconds)
         return self.contender.title, f"{taken / count * 1e6:.2f}", f"{count / taken:,.0f}", str(ratio), ratio.repeats
@@ -98,7 +98,7 @@ HEAD = ("way", "CPU us a row", "rows/s", "to plain pydantic", "in each round")
 
 
 def contenders(count: int) -> list[Contender]:
-    """Plain pydantic, and the package's mapping in each way to write it."""
+    """Plain pydantic, and the package's mapping in each of its forms."""
     read = list(rows(count))
     columns = dict(zip(row(0), _parameters(row(0)), strict=True))
     renamed = [{f"c_{name}": value for name, value in each.items()} for each in read]
@@ -134,7 +134,7 @@ def _rest(columns: Mapping[str, str]) -> Mapping[str, Source]:
 
 
 def _within(column: str, source: Any) -> Any:
-    """The same source, for rows that have all of it in a column of JSON."""
+    """The same source, for rows that have all values in one column of JSON."""
     if isinstance(source, str):
         return f"{column}.{source}"
     if isinstance(source, list):
@@ -144,7 +144,7 @@ def _within(column: str, source: Any) -> Any:
 
 
 def _payload(each: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same call as a vendor gives it: places and numbers nested, a status in the vendor's words."""
+    """The same call in a vendor's form: places and numbers are nested, and the status is the vendor's word."""
     nested = {"called_phone_number", "call_status", "city", "region", "zip", "media_id"}
     return {name: value for name, value in each.items() if name not in nested} | {
         "direction": "inbound",
@@ -172,10 +172,10 @@ def _parameters(names: Iterable[str]) -> list[str]:
 
 
 def measure(count: int, rounds: int) -> list[Result]:
-    """Every contender once a round, in turn, so that other work on the machine falls on all alike."""
+    """Run every contender once in each round, in turn, so that other work on the machine affects all equally."""
     each = contenders(count)
     for contender in each:
-        list(map(contender.read, contender.rows[:1000]))  # caches and pydantic's own are warm
+        list(map(contender.read, contender.rows[:1000]))  # warms up the caches, also pydantic's own
     seconds: dict[str, list[float]] = {contender.title: [] for contender in each}
     for number in range(rounds):
         for contender in each[number % len(each) :] + each[: number % len(each)]:
@@ -206,7 +206,7 @@ def main() -> None:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Each beside the first, which is the peer."""
+    """Each result compared with the first, which is the peer."""
     return markdown_table(HEAD, [result.line(results[0]) for result in results])
 
 

@@ -1,7 +1,7 @@
 """A million rows from PostgreSQL, in flat memory and at a steady pace: ``python -m benchmarks.million``.
 
-Each delivery is a process of its own: of 10,000 rows, to see what it takes at the least, and of all. By the clock, a
-machine that others use as well is never steady: what a row costs in CPU at the end and at the beginning tells more.
+Two deliveries run in their own processes: one of 10,000 rows, to find the minimum, and one of all rows. The clock is
+unreliable on a shared machine: compare the CPU time of a row at the beginning and at the end.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _ROWS_A_COPY = 50_000
 class Result:
     """Two deliveries with a ledger in the same kind of database.
 
-    :param few: of as many rows as a process needs to have all its parts in memory
-    :param all: of all the rows
+    :param few: the delivery of so many rows that the process has all its parts in memory
+    :param all: the delivery of all rows
     """
 
     ledger: str
@@ -51,12 +51,12 @@ class Result:
 
     @property
     def more_memory(self) -> float:
-        """How many MB all the rows take beyond the few."""
+        """How many MB more all rows take than the few rows."""
         return self.all.peak - self.few.peak
 
     @property
     def slower(self) -> tuple[float, float]:
-        """By how much the last tenth took longer than the first: by the clock, and of CPU."""
+        """How much longer the last tenth took than the first: by the clock, and in CPU."""
         return self.all.wall[-1] / self.all.wall[0] - 1, self.all.cpu[-1] / self.all.cpu[0] - 1
 
     def cells(self) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ HEAD = (
 
 @contextmanager
 def warehouse(folder: Path, rows: Rows, count: int) -> Iterator[sa.URL]:
-    """A PostgreSQL server, by the URL of a database with a table of so many calls."""
+    """Run a PostgreSQL server, and give the URL of a database with a table of this number of calls."""
     with database("postgresql", folder) as url:
         filled = empty_database(sa.make_url(url))
         engine = sa.create_engine(filled)
@@ -123,7 +123,7 @@ _TYPES = {
 def delivered(
     folder: Path, source: sa.URL, to: Endpoints, rows: Rows, ledger: str, count: int, concurrency: int
 ) -> Course:
-    """Deliver so many rows of the table with a new ledger, in a process of its own."""
+    """Deliver this number of rows of the table with a new ledger, in its own process."""
     before = to.answered()
     conn_id = LEDGER if ledger == "postgresql" else "embedded"
     with tempfile.TemporaryDirectory(prefix="home-", dir=folder) as home:
@@ -166,7 +166,7 @@ def main() -> None:
 
 
 def measured(rows: Rows, to: Endpoints, ledgers: Sequence[str], few: int, every: int, concurrency: int) -> list[Result]:
-    """With a ledger in each of these databases, a few of the rows and all of them delivered."""
+    """Deliver a few rows and all rows, with a ledger in each of these databases."""
     results = []
     with tempfile.TemporaryDirectory(prefix="impactcall-million-") as name:
         folder = Path(name)
@@ -179,7 +179,7 @@ def measured(rows: Rows, to: Endpoints, ledgers: Sequence[str], few: int, every:
 
 
 def counted(rows: Rows, results: Sequence[Result], concurrency: int) -> str:
-    """What was measured, in words and figures."""
+    """The measurements in words and figures."""
     aims = (
         f"{rows.title}: {results[0].all.rows:,}, {concurrency} requests in flight; the few are "
         f"{results[0].few.rows:,}. Aims: at most {MORE_MEMORY} MB more than the few take, and the last tenth within "

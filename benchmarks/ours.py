@@ -1,4 +1,4 @@
-"""The package's own delivery, as a process to be killed: ``python -m benchmarks.ours``.
+"""The package's own delivery, in a process that the benchmark kills: ``python -m benchmarks.ours``.
 
 Arguments: the sandbox's URL, the ledger's URL, ``hold`` or ``resend``, the number of calls, a prefix of their ids.
 Prints the report.
@@ -24,8 +24,8 @@ from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping
 from tests.examples import LOGIN, PASSWORD, calls
 
-# A run that was killed is to be seen as dead in seconds, where a real one takes ten; one that merely waits for a busy
-# disk is not.
+# Shorter than the real ten seconds, so that a killed run counts as dead sooner; but long enough that a run that waits
+# for a busy disk does not count as dead.
 LEASE = 4.0
 _TIMINGS = Timings(lease=LEASE, renewal=0.4, lease_margin=0.3)
 

@@ -1,10 +1,10 @@
-"""Three ways to deliver calls without an intent, each as good as it can be: ``python -m benchmarks.peers``.
+"""Three ways to deliver calls without an intent, each as good as possible: ``python -m benchmarks.peers``.
 
-They send with the package's own :class:`Endpoint`, eight at once, and repeat whatever was not answered with Status OK
-until it is: as tools of their kind do, an answer that never came is a failure. They differ in what they remember.
+The peers send with the package's own :class:`Endpoint`, eight calls at once. They repeat a call until it is answered
+with Status OK; like tools of their kind, they take a missing answer as a failure. They differ in what they remember.
 
-Arguments: a name of :data:`MEMORIES`, the endpoint's URL, a folder to remember in, the number of calls, a prefix of
-their ids. To be killed at any moment, and run again.
+Arguments: a name of :data:`MEMORIES`, the endpoint's URL, a folder for the memory, the number of calls, a prefix of
+their ids. A peer may be killed at any moment, and run again.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from tests.examples import LOGIN, PASSWORD, calls
 CONCURRENCY = 8
 TIMEOUT = 3.0
 ROWS_A_CHECKPOINT = 100
-# Calls that rest after a failure are in nobody's way.
+# More than CONCURRENCY, so that calls that pause after a failure do not hold up others.
 _IN_HAND = 64
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 class Memory(Protocol):
-    """What a restart knows."""
+    """The knowledge that a restart has."""
 
     def batches(self, count: int) -> Iterator[Iterable[int]]:
-        """The calls that are left; the next batch is asked for once the last one is delivered."""
+        """The calls that are left, in batches; the next batch is requested when the one before is delivered."""
 
     async def delivered(self, number: int) -> None:
-        """A call was answered with Status OK. Its place among the eight is free once this is done."""
+        """Record that a call was answered with Status OK. Its place among the eight is free after this."""
 
 
 class Nothing:
@@ -78,7 +78,7 @@ class Checkpoint:
 
 
 class OutcomeLedger:
-    """Each delivered call, durably, before its place goes to the next one; those that wait are committed together."""
+    """Commits each delivered call before its place is free for another; calls that wait are committed together."""
 
     def __init__(self, folder: Path) -> None:
         self._database = sqlite3.connect(folder / "outcomes.db", isolation_level=None, check_same_thread=False)
@@ -114,9 +114,9 @@ MEMORIES: Mapping[str, Callable[[Path], Memory]] = {
 
 
 async def deliver(memory: Memory, endpoint: Endpoint, records: list[CallRecord]) -> None:
-    """Send every call that is left until it is answered with Status OK.
+    """Send each call that is left, until it is answered with Status OK.
 
-    :raises RuntimeError: for an answer that no repetition would change; none of this benchmark's faults gives one
+    :raises RuntimeError: for an answer that repeating would not change; this benchmark's faults give no such answer
     """
     places = asyncio.Semaphore(CONCURRENCY)
     random = Random()

@@ -1,4 +1,4 @@
-"""Processes of their own, in which all is measured: nobody has imported anything there, or set up Airflow."""
+"""Starts the new processes in which everything is measured: nothing is imported there, and Airflow is not set up."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """The variables of a process whose Airflow home this is, and that knows nothing of any other Airflow.
+    """The environment of a process with this Airflow home, without the settings of any other Airflow.
 
-    :param more: variables beside those
+    :param more: further variables
     """
     others = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     own = {
@@ -29,7 +29,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def told(*arguments: str, env: Mapping[str, str], given: str | None = None, timeout: float | None = None) -> Any:
-    """What a Python with these arguments printed last, in JSON.
+    """Run Python with these arguments, and parse the last line that it prints, as JSON.
 
     :param given: its standard input
     :param timeout: seconds; None for no limit

@@ -1,9 +1,9 @@
 """Where the time of a call goes, in microseconds of CPU: ``python -m benchmarks.profile``.
 
-The whole is a delivery as :mod:`benchmarks.throughput` makes it, a warehouse query sent to nginx with the ledger on
-SQLite. Each thread's own clock says what it took. What a thread does is then done again without the rest, and what is
-left over of the thread is named as such, so the parts add up to the whole. No profiler runs: one would make small
-functions look dear. Only in the first calls, which are not measured, it is noted in which thread a part is done.
+The whole is a delivery like that of :mod:`benchmarks.throughput`: a warehouse query sent to nginx with the ledger on
+SQLite. Each thread's CPU clock is read. Then each part of a thread is run again alone; the difference is shown as the
+rest, so the parts add up to the whole. No profiler runs, as it would make small functions look expensive. The first
+calls, which are not measured, show in which thread a part runs.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ _THREADS = {"MainThread": READING, "impactcall-ledger": LEDGER, "impactcall_": L
 class Profile:
     """Seconds of CPU for all calls together.
 
-    :param threads: what each thread took in the whole delivery
-    :param rooms: what each part takes alone, by its thread
-    :param logging: what log records took in the whole delivery, on all threads
-    :param bare: what the bare aiohttp loop takes, for comparison
+    :param threads: the time of each thread in the whole delivery
+    :param rooms: the time of each part alone, by its thread
+    :param logging: the time of log records in the whole delivery, in all threads
+    :param bare: the time of the bare aiohttp loop, for comparison
     """
 
     calls: int
@@ -69,7 +69,7 @@ class Profile:
         return sum(self.threads.values())
 
     def parts(self) -> Iterator[tuple[str, str, float]]:
-        """Thread, what it does, and seconds: all of the whole, and nothing twice."""
+        """Thread, part and seconds; together they are the whole, with nothing counted twice."""
         rest = {
             READING: "handing rows over, starting, ending; the rest",
             LEDGER: "the ledger: deciding, SQL, commits",
@@ -98,7 +98,7 @@ class Profile:
 
 
 def measure(shared: Stage, calls: int) -> Profile:
-    """Deliver so many calls, then do each part alone, each try with rows that none before it had.
+    """Deliver this number of calls, then run each part alone; each try has new rows.
 
     :param shared: its warehouse has :func:`rows_of` rows
     """
@@ -120,7 +120,7 @@ def measure(shared: Stage, calls: int) -> Profile:
 
 
 def rows_of(calls: int) -> int:
-    """How many rows are read so that no try has those of another."""
+    """How many rows are needed so that each try has its own."""
     return 2 * _TRIES * calls + _WARM
 
 
@@ -136,16 +136,16 @@ _BARE = "bare"
 
 @dataclass(frozen=True)
 class Alone:
-    """Each part done without the others.
+    """Each part run without the others.
 
-    :param seconds: of CPU, by part
+    :param seconds: seconds of CPU, by part
     """
 
     seconds: Mapping[str, float]
 
     @classmethod
     def of(cls, shared: Stage, job: Job, first: int) -> Alone:
-        """With so many rows of the warehouse as the job has calls, from this one on."""
+        """Run each part with as many rows of the warehouse as the job has calls, from row ``first`` on."""
         seconds: dict[str, float] = {}
 
         def took(name: str, act: Callable[[], T]) -> T:
@@ -170,9 +170,7 @@ class Alone:
 
 
 def _delivered(shared: Stage, job: Job, first: int) -> tuple[dict[str, float], float, Mapping[str, str]]:
-    """What the threads of a whole delivery took, and its log records; in which thread parts are done. The ledger is
-    new.
-    """
+    """Run a whole delivery with a new ledger: the time of its threads and log records, and the threads of its parts."""
     new = tempfile.TemporaryDirectory(prefix="ledger-", dir=shared.folder)
     with new as home, patch.dict(os.environ, AIRFLOW_HOME=home):
         send = ours(job)
@@ -183,7 +181,7 @@ def _delivered(shared: Stage, job: Job, first: int) -> tuple[dict[str, float], f
 
 
 def _places(functions: Mapping[str, Callable[..., object]], act: Callable[[], object]) -> Mapping[str, str]:
-    """In which kind of thread each of these functions is called meanwhile; those that are not called are left out."""
+    """In which kind of thread each of these functions is called while ``act`` runs; uncalled functions are left out."""
     names = {function.__code__: name for name, function in functions.items()}
     found: dict[str, str] = {}
 
@@ -207,7 +205,7 @@ def _kind(thread: threading.Thread) -> str:
 
 @contextmanager
 def _clocks() -> Iterator[tuple[dict[str, float], list[float]]]:
-    """What each thread takes meanwhile, by its kind, and what each log record does."""
+    """The time of each kind of thread within the context, and the time of each log record."""
     threads: dict[str, float] = dict.fromkeys((READING, LEDGER, LOOP, OTHERS), 0.0)
     logs: list[float] = []
     run, handle = threading.Thread.run, logging.Logger.handle
@@ -228,7 +226,7 @@ def _clocks() -> Iterator[tuple[dict[str, float], list[float]]]:
         yield threads, logs
         whole, mine = time.process_time() - whole, time.thread_time() - mine
     threads[READING] += mine
-    # What no clock saw, such as the ends of threads.
+    # Time that no clock measured, such as the ends of threads.
     threads[OTHERS] = whole - sum(seconds for kind, seconds in threads.items() if kind != OTHERS)
 
 
@@ -239,7 +237,7 @@ def _drained(job: Job, first: int) -> AbstractContextManager[Spool]:
 
 
 def _back(spool: Spool, mapping: CallMapping) -> list[Any]:
-    """The rows as they are mapped."""
+    """The rows in the form in which they are mapped."""
     preset = mapping.preset
     if preset is None or preset.join is None:
         return list(spool)

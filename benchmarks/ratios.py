@@ -1,4 +1,4 @@
-"""Figures of several repeats, and what they are to reach."""
+"""Figures of several repeats, and their targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.results import markdown_table
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured, once a repeat.
+    """A figure that was measured once in each repeat.
 
     :param values: in the order of the repeats
     """
@@ -20,7 +20,7 @@ class Figure:
 
     @classmethod
     def ratio(cls, ones: Sequence[float], others: Sequence[float]) -> Figure:
-        """The ratios of one to another, each of the same repeat."""
+        """The ratio of one to the other in each repeat."""
         return cls(tuple(one / other for one, other in zip(ones, others, strict=True)))
 
     @property
@@ -33,23 +33,23 @@ class Figure:
         return ", ".join(map(self._shown, self.values))
 
     def __str__(self) -> str:
-        """The median, and in brackets the least and the most."""
+        """The median, and in brackets the lowest and the highest."""
         return f"{self._shown(self.middle)} ({self._shown(min(self.values))} to {self._shown(max(self.values))})"
 
     def _shown(self, value: float) -> str:
-        # By the median, so that all values of a figure look alike.
+        # The median decides the digits, so that all values of a figure have the same form.
         return f"{value:,.{0 if abs(self.middle) >= 100 else 1 if abs(self.middle) >= 10 else 2}f}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure is to reach.
+    """The target of a figure.
 
-    :param key: what a benchmark gives the figure by
-    :param now: what it was when the targets were set
-    :param required: None for a figure that is for information
-    :param goal: None as well
-    :param at_most: both are upper bounds
+    :param key: the key under which a benchmark gives the figure
+    :param now: the figure when the targets were set
+    :param required: the least that is required; None for a figure that is only for information
+    :param goal: the value to aim at; None like ``required``
+    :param at_most: ``required`` and ``goal`` are upper bounds
     """
 
     key: str
@@ -60,7 +60,7 @@ class Target:
     at_most: bool = False
 
     def verdict(self, figure: Figure) -> str:
-        """By the median."""
+        """Whether the median reaches the target."""
         if self.required is None or self.goal is None:
             return "for information"
         if self._reaches(figure, self.goal):
@@ -68,7 +68,7 @@ class Target:
         return "met" if self._reaches(figure, self.required) else "**not met**"
 
     def line(self, figure: Figure | None) -> tuple[str, ...]:
-        """A row of :func:`table`; a figure that was not measured has one, too."""
+        """A row of :func:`table`, also for a figure that was not measured."""
         bounds = (_bound(self.required), _bound(self.goal))
         if figure is None:
             return self.text, self.now, *bounds, "not measured", "", ""
@@ -82,7 +82,7 @@ HEAD = ("", "before", "required", "goal", "measured", "", "each repeat")
 
 
 def table(targets: Sequence[Target], figures: dict[str, Figure]) -> str:
-    """Each target with what was measured of it, a Markdown table."""
+    """Each target with its measured figure, as a Markdown table."""
     return markdown_table(HEAD, [target.line(figures.get(target.key)) for target in targets])
 
 

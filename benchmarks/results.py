@@ -1,4 +1,4 @@
-"""What the benchmarks measured, in one file, ``RESULTS.md``: a section a benchmark, each run on its own."""
+"""Writes what the benchmarks measured into ``RESULTS.md``: each benchmark has a section, and rewrites only that."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 _HEAD = """\
 # Results
 
-Written by `make bench`, each section by the script that it names; [README.md](README.md) says what they measure.
+`make bench` writes this page, and each section names its script. [README.md](README.md) explains the benchmarks.
 """
 _PACKAGES = ("apache-airflow", "aiohttp", "SQLAlchemy", "pydantic")
 
 
 def write_section(heading: str, body: str, path: Path = RESULTS) -> None:
-    """Put a section in the results, in the place of the one under the same heading, or else after the others.
+    """Write a section of the results: it replaces the section with the same heading, or is added after the others.
 
-    The other sections stay as they are. Two benchmarks may end at once.
+    The other sections stay as they are. Two benchmarks may write at the same time.
 
-    :param heading: the section's title, without marks; one that stays the same from run to run
+    :param heading: the section's title, without ``##``; it must be the same in each run
     :param body: Markdown, with headings of the third level at most; begin it with :func:`measured_on`
-    :param path: the file; made if it does not exist
+    :param path: the file; created if it does not exist
     :raises ValueError: for a heading of two lines, or a body that would begin another section
     """
     if "\n" in heading or not heading.strip():
@@ -49,12 +49,12 @@ def write_section(heading: str, body: str, path: Path = RESULTS) -> None:
 
 
 def measured_on(command: str, load: float, packages: Sequence[str] = (), servers: Iterable[str] = ()) -> str:
-    """The lines that a section begins with: by what, when and on what machine it was measured.
+    """The first lines of a section: the command, the date and the machine of the measurement.
 
     :param command: what was run, such as ``python -m benchmarks.mapping --rounds 5``
-    :param load: the load average when it began, by :func:`load_average`: what else the machine was doing
+    :param load: :func:`load_average` at the start, which shows other work on the machine
     :param packages: distributions whose versions matter, beside Airflow, aiohttp, SQLAlchemy and pydantic
-    :param servers: names and versions of what else took part, such as ``nginx 1.22.1``
+    :param servers: names and versions of the servers that took part, such as ``nginx 1.22.1``
     """
     versions = [f"Python {platform.python_version()}", *map(_version, (*_PACKAGES, *packages)), *servers]
     return (

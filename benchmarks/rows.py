@@ -1,6 +1,6 @@
-"""Rows as a warehouse holds them: 20 parameters a call, all phone numbers reserved ones (555-0100 to 555-0199).
+"""Rows as a warehouse holds them: 20 parameters a call. All phone numbers are reserved ones (555-0100 to 555-0199).
 
-Those that vendors give are in :mod:`benchmarks.vendor_rows`.
+Vendors' rows are in :mod:`benchmarks.vendor_rows`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _FIRST = datetime(2026, 9, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one shape, as many as one likes.
+    """Rows of one shape, in any number.
 
-    :param name: what a benchmark's ``--rows`` calls them
-    :param title: what they are, for a heading
-    :param row: the row of a number; no two numbers have the same call
-    :param ordered_by: the column by which they are in the order of their numbers
-    :param options: what makes calls of them: options of a delivery and of :class:`.CallMapping` alike
+    :param name: their name in a benchmark's ``--rows``
+    :param title: their name in a heading
+    :param row: makes the row with a number; no two numbers have the same call
+    :param ordered_by: the column that sorts the rows by their numbers
+    :param options: how the rows become calls: options of a delivery, and of :class:`.CallMapping`
     """
 
     name: str
@@ -32,12 +32,12 @@ class Rows:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, count: int, first: int = 0) -> Iterator[dict[str, Any]]:
-        """So many rows, each of another call."""
+        """Make ``count`` rows, each of a different call."""
         return map(self.row, range(first, first + count))
 
 
 def row(number: int) -> dict[str, Any]:
-    """The call of this number."""
+    """The row of the call with this number."""
     caller = f"{_AREA_CODES[number // 100 % len(_AREA_CODES)]}55501{number % 100:02d}"
     talk = number * 37 % 900
     return {
@@ -65,7 +65,7 @@ def row(number: int) -> dict[str, Any]:
 
 
 def session_id(number: int) -> str:
-    """The id of the call of this number."""
+    """The id of the call with this number."""
     return f"CA{number:030d}"
 
 

@@ -1,8 +1,8 @@
-"""What a second task adds, and that both keep to one limit: ``python -m benchmarks.scaling``.
+"""What a second task adds, and whether both keep one limit: ``python -m benchmarks.scaling``.
 
-Two processes, as two mapped tasks are, deliver disjoint parts to an endpoint that answers after 50 ms, and share one
-ledger; then one of them alone; and again, in turn. With ``--requests-per-second`` the two deliver at the limit of their
-connection, and the endpoint's own record says how many requests it had in the busiest second.
+Two processes, like two mapped tasks, deliver disjoint parts to an endpoint that answers after 50 ms, and share one
+ledger. Then one process delivers alone, and so on. With ``--requests-per-second``, both deliver at the limit of their
+connection, and the endpoint's own record gives the number of requests in the busiest second.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ HEADINGS = {"vendor": "Two tasks beside one", "plain": "Two tasks beside one, pl
 
 
 class Task:
-    """A process that delivers what it is told to, through the hook, as a task does.
+    """A process that delivers calls through the hook on request, as a task does.
 
-    :param rows: of what kind its calls are
-    :param settings: its variables, with a home of Airflow's that both share
+    :param rows: the kind of its rows
+    :param settings: its environment, with an Airflow home that both share
     """
 
     def __init__(self, rows: Rows, settings: Mapping[str, str]) -> None:
@@ -52,12 +52,12 @@ class Task:
         self._process = subprocess.Popen(command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def begin(self, first: int, count: int, **options: Any) -> None:
-        """Have so many calls delivered, beginning with that number."""
+        """Start the delivery of ``count`` calls, from the call with the number ``first`` on."""
         _pipe(self._process.stdin).write(json.dumps([first, count, options]).encode() + b"\n")
         _pipe(self._process.stdin).flush()
 
     def end(self) -> Mapping[str, Any]:
-        """The report, once they are."""
+        """Wait for the report."""
         report: Mapping[str, Any] = json.loads(_pipe(self._process.stdout).readline())
         return report
 
@@ -79,13 +79,13 @@ class Numbers:
 
 @contextmanager
 def tasks(folder: Path, rows: Rows, origin: str, ledger: str, **extra: Any) -> Iterator[list[Task]]:
-    """Two tasks, warm, whose connection leads to this origin, and whose ledger is in this database."""
+    """Start two tasks whose connection leads to this origin, and whose ledger is in this database."""
     host, _, port = origin.rpartition(":")
     home = folder / "airflow"
     connection = {"conn_type": "impactcall", "host": host, "port": int(port), "login": LOGIN, "password": PASSWORD}
     settings = environment(
         home,
-        # On SQLite as a task has it without a ledger connection: the file in the Airflow home.
+        # For SQLite, the embedded file in the Airflow home, as for a task without a ledger connection.
         AIRFLOW__IMPACTCALL__LEDGER_CONN_ID="embedded" if ledger.startswith("sqlite") else "ledger",
         AIRFLOW_CONN_LEDGER=as_connection(sa.engine.make_url(ledger)),
         AIRFLOW_CONN_IMPACTCALL_DEFAULT=json.dumps({**connection, "extra": extra}),
@@ -99,7 +99,7 @@ def tasks(folder: Path, rows: Rows, origin: str, ledger: str, **extra: Any) -> I
 
 
 def delivered(each: Sequence[Task], numbers: Numbers, count: int, **options: Any) -> float:
-    """The calls a second of these tasks together, each of which delivers so many."""
+    """The calls a second of these tasks together; each delivers ``count`` calls."""
     started = time.perf_counter()
     for task in each:
         task.begin(numbers.take(count), count, **options)
@@ -112,10 +112,10 @@ def delivered(each: Sequence[Task], numbers: Numbers, count: int, **options: Any
 
 @dataclass(frozen=True)
 class Compared:
-    """Calls a second of one task and of two, a round a number.
+    """Calls a second of one task and of two, one number for each round.
 
-    :param ledger: in which kind of database it is
-    :param concurrency: requests in flight, a task
+    :param ledger: the kind of the ledger's database
+    :param concurrency: requests in flight of each task
     """
 
     ledger: str
@@ -136,14 +136,14 @@ HEAD = ("ledger", "in flight a task", "calls/s, one task", "calls/s, two tasks",
 
 
 def counted(rows: Rows, compared: Sequence[Compared]) -> str:
-    """What was measured, in words and figures."""
+    """The measurements in words and figures."""
     return f"{rows.title}.\n\n{markdown_table(HEAD, [each.cells() for each in compared])}"
 
 
 def measured(
     rows: Rows, to: Endpoints, ledgers: Sequence[str], concurrencies: Sequence[int], seconds: float, rounds: int
 ) -> list[Compared]:
-    """With a ledger in each of these databases, and each concurrency, one task and two."""
+    """Compare one task with two, for a ledger in each of these databases and each concurrency."""
     found = []
     for ledger in ledgers:
         for concurrency in concurrencies:
@@ -156,9 +156,9 @@ def measured(
 def compare(
     kind: str, folder: Path, rows: Rows, origin: str, concurrency: int, seconds: float, rounds: int
 ) -> Compared:
-    """One task and two, in turn.
+    """Run one task and two tasks, one after the other.
 
-    :param seconds: that a task takes at the endpoint's pace
+    :param seconds: how long a task takes at the endpoint's speed
     """
     count = round(concurrency / LATENCY * seconds)
     numbers, compared = Numbers(), Compared(kind, concurrency)
@@ -172,7 +172,7 @@ def compare(
 
 
 def busiest_second(folder: Path, rate: float, seconds: float) -> tuple[int, int]:
-    """How many requests of two tasks whose connection has this limit the endpoint had in all, and in one second."""
+    """How many requests two tasks with this limit made in all, and in the busiest second."""
     with Sandbox(user=LOGIN, password=PASSWORD, latency=LATENCY).in_thread() as sandbox:
         with (
             database("postgresql", folder) as ledger,
@@ -184,8 +184,8 @@ def busiest_second(folder: Path, rate: float, seconds: float) -> tuple[int, int]
 
 
 def serve(rows: Rows) -> None:
-    """Be a task: deliver what is asked for on standard input, and answer with the report."""
-    # Airflow writes what it likes to standard output.
+    """Run as a task: deliver the calls that standard input asks for, and answer with the report."""
+    # Airflow may write to standard output: keep that out of the answers.
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook

@@ -1,7 +1,7 @@
-"""Ways to send the same calls, each as a process of its own: ``python -m benchmarks.senders NAME``.
+"""Ways to send the same calls, each in its own process: ``python -m benchmarks.senders NAME``.
 
-A :class:`Job` comes on standard input, a :class:`Spent` goes to standard output. Imports, the calls' parameters (the
-peers have them ready) and a first few calls come before the clock starts.
+Reads a :class:`Job` from standard input, and writes a :class:`Spent` to standard output. The clock starts after imports,
+the preparation of the peers' parameters and a few first calls.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ AUTHORIZATION = "Basic " + base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).deco
 # Connections that a job's process finds in its environment.
 WAREHOUSE, LEDGER, ENDPOINT, HTTP = "warehouse", "ledger", "impactcall_default", "http_endpoint"
 
-# What sends so many calls of the table, from this number on.
+# Sends calls of the table: the number of the first one, and how many.
 Send = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be sent.
+    """The calls that a sender has to send.
 
-    :param origin: where to: scheme, host and port
-    :param warm: so many calls, the first of the table, are sent before the clock starts
-    :param calls: so many come after them
-    :param concurrency: requests in flight at once, for those who have more than one
-    :param rows: of what kind the table's rows are, one of :data:`benchmarks.vendor_rows.KINDS`
+    :param origin: the endpoint: scheme, host and port
+    :param warm: how many of the table's first calls are sent before the clock starts
+    :param calls: how many calls are sent after them
+    :param concurrency: requests in flight, for senders that can have more than one
+    :param rows: the kind of the table's rows, one of :data:`benchmarks.vendor_rows.KINDS`
     """
 
     origin: str
@@ -47,10 +47,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Spent:
-    """What a job took, its first few calls aside.
+    """The time of a job without its first few calls.
 
     :param wall: seconds by the clock
-    :param cpu: seconds of the sending process, all of its threads together
+    :param cpu: seconds of the sending process's CPU, over all of its threads
     """
 
     wall: float
@@ -89,12 +89,12 @@ def _operator(job: Job, ledger_conn_id: str) -> Send:
 
 
 def bare_aiohttp(job: Job) -> Send:
-    """A loop on aiohttp as one would write it: no ledger, no mapping, nothing kept of what came of a call."""
+    """A plain loop on aiohttp: no ledger, no mapping, and no record of outcomes."""
     return _aiohttp(job, asyncio.run)
 
 
 def bare_aiohttp_on_uvloop(job: Job) -> Send:
-    """The same on the event loop that Airflow 3 brings along."""
+    """The same on the event loop that Airflow 3 installs."""
     import uvloop
 
     return _aiohttp(job, uvloop.run)
@@ -122,7 +122,7 @@ def _aiohttp(job: Job, run: Callable[[Any], None]) -> Send:
 
 
 def http_hook(job: Job) -> Send:
-    """A loop over the HTTP provider's HttpHook, as a task of one's own would have it."""
+    """A loop over the HTTP provider's HttpHook, as a user's own task would have it."""
     from airflow.providers.http.hooks.http import HttpHook
 
     ready = parameters_of(job)
@@ -163,7 +163,7 @@ def dlt_destination(job: Job) -> Send:
     session = requests.Session()
     session.auth = (LOGIN, PASSWORD)
 
-    # Nothing of dlt's own is sent, and a parameter keeps its name and its text: dlt would write times in its own way.
+    # dlt's own columns are not sent. Parameters keep their names and texts, as dlt would write times in its own form.
     @dlt.destination(batch_size=100, naming_convention="direct", skip_dlt_columns_and_tables=True)
     def impactcall(items: list[dict[str, str]], table: Any) -> None:
         for parameters in items:
@@ -184,7 +184,7 @@ def _expect_ok(status: int, answer: Any) -> None:
 
 
 def parameters_of(job: Job) -> list[dict[str, str]]:
-    """What is sent of each call: the very text that this package sends."""
+    """The parameters of each call, with exactly the text that this package sends."""
     from airflow_provider_impactcall.records import CallMapping
 
     kind = KINDS[job.rows]
@@ -207,7 +207,7 @@ SENDERS: Mapping[str, Callable[[Job], Send]] = {
 
 
 def timed(send: Send, job: Job) -> Spent:
-    """Send a job's calls, and say what it took."""
+    """Send a job's calls, and measure the time."""
     if job.warm:
         send(0, job.warm)
     wall, cpu = time.perf_counter(), time.process_time()

@@ -1,6 +1,6 @@
 """How fast calls that were delivered before are skipped: ``python -m benchmarks.skipping``.
 
-A task that reads the last three days every hour skips nearly all of it, so this is what a wide window costs.
+A task that reads the last three days every hour skips nearly all rows. This benchmark measures that cost.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ HEADINGS = {"vendor": "Skipping what the ledger knows", "plain": "Skipping what 
 
 @dataclass(frozen=True)
 class Spent:
-    """What something took.
+    """The time of an action.
 
     :param wall: seconds by the clock
-    :param cpu: seconds of this process, so without a database server's
+    :param cpu: seconds of this process's CPU, without a database server's
     """
 
     wall: float
@@ -67,13 +67,13 @@ class Spent:
 
 @dataclass(frozen=True)
 class Result:
-    """What it took for all rows together, a repeat a value.
+    """The time for all rows together, one value for each repeat.
 
-    :param rows: a repeat; each repeat has rows of its own
+    :param rows: rows in each repeat; each repeat has its own rows
     :param whole: :meth:`.ImpactCallHook.deliver`: mapping, duplicates, ledger, report
-    :param peer: a loop on the database's own driver that asks for the same keys, and does nothing else
-    :param sample: so many of the rows were enough to measure the parts by
-    :param rooms: the parts, each done alone with the sample
+    :param peer: a loop on the database's own driver that looks up the same keys, and does nothing else
+    :param sample: the number of rows with which the parts were measured
+    :param rooms: the time of each part alone, with the sample
     """
 
     database: str
@@ -90,7 +90,7 @@ class Result:
 
     @property
     def figure_of_cpu(self) -> Figure:
-        """Rows a second of this process's CPU, to which other work on the machine adds little."""
+        """Rows a second of this process's CPU; other work on the machine hardly changes it."""
         return Figure(tuple(self.rows / each.cpu for each in self.whole))
 
     def __str__(self) -> str:
@@ -112,16 +112,16 @@ class Result:
 
 
 def measure(kind: str, url: str, rows: Rows, count: int, ledger_rows: int, repeats: int) -> Result:
-    """Fill a ledger, and deliver calls of it again, in each repeat others.
+    """Fill a ledger, and deliver some of its calls again, different ones in each repeat.
 
-    :param kind: of database
-    :param url: of an empty one
-    :param count: calls that are delivered again, a repeat
+    :param kind: the kind of database
+    :param url: the URL of an empty database
+    :param count: calls that are delivered again in each repeat
     :param ledger_rows: calls in the ledger
     """
     sample = min(count, SAMPLE)
     result = Result(kind, count, sample)
-    # Those that are asked for are the last of the ledger; the first of them warm up package, peer and database.
+    # The last calls of the ledger are delivered again; the first of these warm up package, peer and database.
     firsts = [ledger_rows - (repeats - number) * count for number in range(repeats)]
     warm = min(WARM, count)
     with connected(url), closing(Ledger(sa.create_engine(url), NOWHERE)) as ledger:
@@ -138,7 +138,7 @@ def measure(kind: str, url: str, rows: Rows, count: int, ledger_rows: int, repea
                     if found != count:
                         raise RuntimeError(f"{count} calls are in the ledger, and {found} were found")
                     spent.append(taken)
-        # Again others, so that no room has seen its callers.
+        # Other rows again, so that no part has seen their callers.
         with spooled(rows, sample, ledger_rows) as spool:
             result.rooms["reading"] = timed(lambda: deque(spool, maxlen=0))[0].cpu
             record = CallMapping(**rows.options).record
@@ -152,7 +152,7 @@ def measure(kind: str, url: str, rows: Rows, count: int, ledger_rows: int, repea
 
 @contextmanager
 def connected(url: str) -> Iterator[None]:
-    """Within it, this process has connections to the ledger in this database, and to an endpoint that is not there."""
+    """Give this process connections to the ledger in this database, and to an endpoint that does not exist."""
     with tempfile.TemporaryDirectory(prefix="impactcall-skipping-home-") as home:
         settings = environment(Path(home))
         settings[f"AIRFLOW_CONN_{LEDGER.upper()}"] = as_connection(sa.make_url(url))
@@ -163,7 +163,7 @@ def connected(url: str) -> Iterator[None]:
 
 @contextmanager
 def spooled(rows: Rows, count: int, first: int) -> Iterator[Spool]:
-    """These rows on disk, as the hook has those of a query."""
+    """These rows on disk, as the hook keeps a query's rows."""
     with Spool([*rows.row(0)]) as spool:
         remaining = map(stored, rows.of(count, first))
         while some := list(islice(remaining, ROWS_A_FETCH)):
@@ -172,11 +172,11 @@ def spooled(rows: Rows, count: int, first: int) -> Iterator[Spool]:
 
 
 def fill(ledger: Ledger, rows: Rows, count: int, first: int) -> list[str]:
-    """Have so many calls delivered by an earlier run, in the order in which they came.
+    """Record ``count`` calls as delivered by an earlier run, in the order of their rows.
 
-    :param first: the calls from this one on will be asked for; those before it, which nobody asks for, differ from each
-        other in their key alone
-    :return: the keys of those that will be asked for
+    :param first: the calls from this number on are looked up later; the calls before it are never looked up, and differ
+        only in their keys
+    :return: the keys of the calls that are looked up later
     """
     run_id = ledger.start("benchmark", "")
     record = CallMapping(**rows.options).record
@@ -219,7 +219,7 @@ def entry(claim: Claim, run_id: str) -> dict[str, Any]:
 
 
 def skip(rows: Rows, read: Iterable[Mapping[str, Any]]) -> int:
-    """Deliver these rows; how many of them were delivered before."""
+    """Deliver these rows, and count those that were delivered before."""
     from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 
     report = ImpactCallHook(CONN_ID).deliver(read, ledger_conn_id=LEDGER, max_wait=1, **rows.options)
@@ -229,12 +229,12 @@ def skip(rows: Rows, read: Iterable[Mapping[str, Any]]) -> int:
 
 
 def digested(records: Sequence[CallRecord]) -> list[Claim]:
-    """What tells these calls apart in the ledger."""
+    """The keys and fingerprints of these calls."""
     return [identify(NOWHERE, DEFAULT_KEY, record) for record in records]
 
 
 def asked(engine: sa.Engine, keys: Sequence[str]) -> int:
-    """How many of these keys the database has, asked by its own driver, without SQLAlchemy."""
+    """How many of these keys the database has, by its own driver, without SQLAlchemy."""
     mark = "?" if engine.dialect.name == "sqlite" else "%s"
     found = 0
     with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
@@ -257,7 +257,7 @@ def timed(act: Callable[[], T]) -> tuple[Spent, T]:
 
 
 def measured(kind: str, rows: Rows, count: int, ledger_rows: int, repeats: int) -> Result:
-    """As :func:`measure`, in a new database."""
+    """Like :func:`measure`, in a new database."""
     with tempfile.TemporaryDirectory(prefix="impactcall-skipping-") as folder, database(kind, Path(folder)) as url:
         return measure(kind, url, rows, count, ledger_rows, repeats)
 
@@ -284,7 +284,7 @@ def main() -> None:
 
 
 def counted(rows: Rows, results: Sequence[Result], ledger_rows: int) -> str:
-    """What was measured, in words and figures."""
+    """The measurements in words and figures."""
     told = "\n".join(map(str, results))
     what = f"{rows.title}; {results[0].rows:,} calls a repeat that a ledger of {ledger_rows:,} knows."
     return f"{what}\n\n```text\n{told}\n```"

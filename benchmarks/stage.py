@@ -1,4 +1,4 @@
-"""Where senders are measured: an endpoint, a warehouse of rows, a PostgreSQL server, and who sends what."""
+"""The set-up in which senders are measured: an endpoint, a warehouse, a PostgreSQL server and the contenders."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ end
 
 
 class Pass(NamedTuple):
-    """What one contender came to in one round.
+    """The measurements of one contender in one round.
 
     :param rate: calls a second by the clock
-    :param cpu: microseconds of the sending process's CPU a call; None if that is not known
+    :param cpu: microseconds of the sending process's CPU a call; None if unknown
     """
 
     rate: float
@@ -76,7 +76,7 @@ class Contender:
     """A way to send.
 
     :param sender: its name in :mod:`benchmarks.senders`, or ``wrk``
-    :param calls: so many a round
+    :param calls: calls in each round
     :param to: the server that it sends to
     """
 
@@ -94,10 +94,10 @@ class Contender:
 class Stage:
     """What all contenders share.
 
-    :param folder: for what they write
-    :param rows: of what kind all calls are
-    :param warehouse: a SQLite file with the table ``calls``, of such rows
-    :param postgresql: the URL of a server's first database, if one is to be had
+    :param folder: the folder for their files
+    :param rows: the kind of all rows
+    :param warehouse: a SQLite file with these rows in the table ``calls``
+    :param postgresql: the URL of a server's first database; None without a server
     """
 
     folder: Path
@@ -110,14 +110,14 @@ class Stage:
     def passed(self, contender: Contender) -> Pass:
         """Have a contender send its calls.
 
-        :raises RuntimeError: if they are not what came
+        :raises RuntimeError: if the endpoint received another number of requests
         """
         origin = getattr(self.endpoints, contender.to)
         before = self.endpoints.answered()
         if contender.sender == "wrk":
             count, rate = self._wrk(contender.calls, origin, _WRK_SECONDS)
             cpu = None
-            # It leaves when its time is up, whatever is in flight.
+            # wrk ends when its time is up, with requests still in flight.
             allowed = range(count, count + self.concurrency + 1)
         else:
             spent = self.spent(contender, origin)
@@ -129,9 +129,9 @@ class Stage:
         return Pass(rate, cpu)
 
     def check(self, contender: Contender) -> None:
-        """Have a contender send a few calls, and look at each request.
+        """Have a contender send a few calls, and compare each request.
 
-        :raises RuntimeError: if they are not what everyone sends
+        :raises RuntimeError: if a request differs from the requests that all contenders send
         """
         if contender.sender == "wrk":
             self._wrk(_CHECKED, self.endpoints.logged, 1)
@@ -142,7 +142,7 @@ class Stage:
             self.compare(contender, self.endpoints.requests(), _warm(few) + few.calls)
 
     def compare(self, contender: Contender, came: Iterable[Request], calls: int) -> None:
-        """Expect that these are the first so many calls, each once.
+        """Check that these requests are the first ``calls`` calls, each once.
 
         :raises RuntimeError: if they are not
         """
@@ -156,7 +156,7 @@ class Stage:
             raise RuntimeError(f"{contender}: {more.total()} requests too many, {fewer.total()} missing; {example}")
 
     def mapped(self, calls: int) -> float:
-        """Calls a second of a mapped HttpOperator; the requests are looked at as well."""
+        """Calls a second of a mapped HttpOperator; its requests are compared too."""
         if self.postgresql is None:
             raise RuntimeError("the mapped HttpOperator needs PostgreSQL")
         folder = self.folder / "mapped"
@@ -166,7 +166,7 @@ class Stage:
         return rate
 
     def spent(self, contender: Contender, origin: str) -> Spent:
-        """What a sender took in a process of its own, with an Airflow home and a ledger that are new."""
+        """The time of a sender in its own process, with a new Airflow home and a new ledger."""
         job = Job(origin, _warm(contender), contender.calls, self.concurrency, self.rows.name)
         with tempfile.TemporaryDirectory(prefix="sender-", dir=self.folder) as home:
             settings = self.environment(contender.sender, Path(home), origin)
@@ -176,7 +176,7 @@ class Stage:
             )
 
     def environment(self, sender: str, home: Path, origin: str) -> dict[str, str]:
-        """What leads a sender to the warehouse, a ledger and an endpoint, and keeps in a folder what it writes."""
+        """A sender's environment: connections to warehouse, ledger and endpoint, and a folder for its files."""
         address = {"host": origin, "login": LOGIN, "password": PASSWORD}
         trust = {"verify": str(self.endpoints.certificate)} if origin == self.endpoints.tls else {}
         connections = {
@@ -191,14 +191,14 @@ class Stage:
         return environment(
             home,
             **{f"AIRFLOW_CONN_{name.upper()}": connection for name, connection in connections.items()},
-            # For aiohttp; nothing else is asked for over TLS.
+            # For aiohttp; no other peer sends over TLS.
             SSL_CERT_FILE=str(self.endpoints.certificate),
             DLT_DATA_DIR=str(home),
             RUNTIME__DLTHUB_TELEMETRY="false",
         )
 
     def _wrk(self, calls: int, origin: str, seconds: int) -> tuple[int, float]:
-        """The requests that wrk has had answered, one call after the other over and over, and how many a second."""
+        """Have wrk send these calls in a loop: how many requests were answered, and how many a second."""
         script, paths = self.folder / "wrk.lua", self.folder / "paths"
         script.write_text(_WRK_SCRIPT, encoding="utf-8")
         sent = (f"{PATH}?{urlencode(parameters)}\n" for parameters in self._parameters(calls))
@@ -212,7 +212,7 @@ class Stage:
         return int(words[words.index("requests") - 1]), float(words[words.index("Requests/sec:") + 1])
 
     def _parameters(self, calls: int) -> list[dict[str, str]]:
-        """What is sent of the first so many calls."""
+        """The parameters of the first ``calls`` calls."""
         return parameters_of(Job("", warm=0, calls=calls, concurrency=1, rows=self.rows.name))
 
 
@@ -222,8 +222,7 @@ def _warm(contender: Contender) -> int:
 
 @contextmanager
 def stage(rows: Rows, calls: int, *, concurrency: int = 64, postgresql: bool = False) -> Iterator[Stage]:
-    """An endpoint, a warehouse of so many calls beside those that are sent before the clock starts, and a PostgreSQL
-    server if one is asked for.
+    """An endpoint, a warehouse of ``calls`` calls and the warm-up calls, and a PostgreSQL server if asked for.
 
     :raises NotInstalled: if a program is missing
     """
@@ -237,7 +236,7 @@ def stage(rows: Rows, calls: int, *, concurrency: int = 64, postgresql: bool = F
 
 
 def fill(warehouse: Path, rows: Rows, calls: int) -> None:
-    """A table of so many calls, in a new SQLite file."""
+    """Make a table of ``calls`` calls in a new SQLite file."""
     columns = [sa.Column(name, _TYPES.get(type(value), sa.Text)) for name, value in stored(rows.row(0)).items()]
     table = sa.Table("calls", sa.MetaData(), *columns)
     engine = sa.create_engine(f"sqlite:///{warehouse}")
@@ -253,7 +252,7 @@ _TYPES: Mapping[type, Any] = {bool: sa.Boolean, int: sa.BigInteger, float: sa.Fl
 
 
 def stored(each: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as SQLite holds it, which has text for a time and for what is nested."""
+    """A row as SQLite holds it: times and nested values are text."""
     return {name: _as_text(value) if isinstance(value, _TEXTS) else value for name, value in each.items()}
 
 

@@ -1,6 +1,6 @@
-"""What the hot path is to reach, each figure beside its peer of the same run: ``python -m benchmarks.targets``.
+"""The targets of the hot path, each figure compared with a peer of the same run: ``python -m benchmarks.targets``.
 
-On vendors' rows, one benchmark after the other; each writes its own section, and the table of all is another.
+Runs one benchmark after the other on vendors' rows. Each writes its own section, and a table of all is another section.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ TARGETS = (
 class Sizes:
     """How much is measured.
 
-    :param calls: of a sender, a round
-    :param slow: of a sender of one call after the other
-    :param late: of a sender, with 50 ms of latency
-    :param mapped: of the mapped HttpOperator; 0 leaves it out
-    :param rows: that are mapped, of each vendor, a round
-    :param known: calls that are skipped, a repeat
+    :param calls: calls of a sender in each round
+    :param slow: calls of a sender that sends one after the other
+    :param late: calls of a sender with 50 ms of latency
+    :param mapped: calls of the mapped HttpOperator; 0 leaves it out
+    :param rows: rows of each vendor that are mapped in each round
+    :param known: calls that are skipped in each repeat
     :param ledger: calls that the ledger knows
-    :param databases: where the ledger is, of known calls and of two tasks
-    :param seconds: that a task takes at least where two are compared with one; 0 leaves that out
-    :param million: rows whose memory is measured; 0 leaves that out
-    :param few: rows that they are compared with
-    :param checked: whether all senders' requests are compared before
+    :param databases: the ledger's databases, for known calls and for two tasks
+    :param seconds: the least time of a task when two are compared with one; 0 leaves this out
+    :param million: rows for the measurement of memory; 0 leaves this out
+    :param few: rows to compare the memory with
+    :param checked: whether all senders' requests are compared beforehand
     """
 
     rounds: int
@@ -107,11 +107,11 @@ QUICK = Sizes(
 
 @dataclass(frozen=True)
 class Part:
-    """What one benchmark came to.
+    """The results of one benchmark.
 
-    :param figures: by the keys of :data:`TARGETS`
-    :param heading: of its own section
-    :param text: of that
+    :param figures: the figures by the keys of :data:`TARGETS`
+    :param heading: the heading of its own section
+    :param text: the text of that section
     """
 
     figures: Mapping[str, Figure]
@@ -120,9 +120,9 @@ class Part:
 
 
 def sending(sizes: Sizes) -> Part:
-    """Calls a second and CPU a call, beside all peers."""
+    """Calls a second and CPU a call, compared with all peers."""
     each = throughput.contenders(sizes.calls, sizes.slow, sizes.late)
-    # In a hurry, only those of whom the table speaks.
+    # With --quick, only the contenders in the table of targets.
     left_out = () if sizes.mapped else ("wrk", "bare_aiohttp_on_uvloop", "requests_session")
     senders = throughput.present([one for one in each if one.sender not in left_out])
     with stage(ROWS, max(sizes.calls, sizes.late), postgresql=True) as shared:
@@ -132,14 +132,14 @@ def sending(sizes: Sizes) -> Part:
 
 
 def mapping(sizes: Sizes) -> Part:
-    """Vendors' rows into records, beside plain pydantic."""
+    """Vendors' rows into records, compared with plain pydantic."""
     reads = vendor_mapping.measure(sizes.rows, sizes.rounds)
     text = f"{sizes.rows:,} rows of each vendor, {sizes.rounds} rounds:\n\n{vendor_mapping.table(reads)}"
     return Part({"mapping": vendor_mapping.figure(reads)}, vendor_mapping.HEADING, text)
 
 
 def known(sizes: Sizes) -> Part:
-    """Calls that the ledger knows, skipped."""
+    """Skipping calls that the ledger knows."""
     results = [skipping.measured(kind, ROWS, sizes.known, sizes.ledger, sizes.rounds) for kind in sizes.databases]
     keys = {"sqlite": "skipping", "postgresql": "skipping_postgresql"}
     figures = {keys[result.database]: result.figure for result in results}
@@ -148,7 +148,7 @@ def known(sizes: Sizes) -> Part:
 
 
 def two_tasks(sizes: Sizes) -> Part:
-    """Two tasks beside one."""
+    """Two tasks compared with one."""
     with endpoints() as running:
         compared = scaling.measured(ROWS, running, sizes.databases, (8, 64), sizes.seconds, sizes.rounds)
     figures = {f"scaling_{each.concurrency}": each.ratio for each in compared if each.ledger == "sqlite"}
@@ -156,7 +156,7 @@ def two_tasks(sizes: Sizes) -> Part:
 
 
 def memory(sizes: Sizes) -> Part:
-    """A million rows beside ten thousand."""
+    """The memory of a million rows compared with ten thousand."""
     with endpoints() as running:
         (result,) = results = million.measured(ROWS, running, ("sqlite",), sizes.few, sizes.million, 64)
     figures = {"memory": Figure((result.more_memory,))}
@@ -173,7 +173,7 @@ PARTS: Mapping[str, Callable[[Sizes], Part]] = {
 
 
 def chosen(sizes: Sizes, only: Sequence[str]) -> Mapping[str, Callable[[Sizes], Part]]:
-    """The parts that are measured: of these names, else all that the sizes have something of."""
+    """The parts to measure: those with these names, or without names all that the sizes include."""
     left_out = {name for name, size in (("scaling", sizes.seconds), ("memory", sizes.million)) if not size}
     return {name: part for name, part in PARTS.items() if (name in only if only else name not in left_out)}
 

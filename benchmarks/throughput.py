@@ -1,7 +1,7 @@
-"""Calls a second, and what a call costs, side by side with peers: ``python -m benchmarks.throughput``.
+"""Calls a second and CPU a call, compared with peers: ``python -m benchmarks.throughput``.
 
-Everyone sends the same calls to the same endpoint, once a round, each in a process of its own, and in every other round
-in the opposite order. A ratio is to the bare aiohttp loop of the same round.
+All contenders send the same calls to the same endpoint, once in each round, each in its own process. Every second round
+has the opposite order. Ratios compare with the bare aiohttp loop of the same round.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WRK_REQUESTS = 1000
 
 @dataclass(frozen=True)
 class Measured:
-    """What a contender came to in every round."""
+    """The measurements of a contender in each round."""
 
     contender: Contender
     passes: list[Pass] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Results:
-    """What everyone came to.
+    """The measurements of all contenders.
 
     :param measured: the bare loop is always among them
     :param mapped: calls a second of the mapped HttpOperator; None if it was left out
@@ -58,12 +58,12 @@ class Results:
     concurrency: int
 
     def of(self, sender: str, to: To = "prompt") -> Measured | None:
-        """What a sender came to with a server of the endpoint, if it was measured."""
+        """The measurements of a sender with this server of the endpoint; None if it was not measured."""
         found = (each for each in self.measured if (each.contender.sender, each.contender.to) == (sender, to))
         return next(found, None)
 
     def figures(self) -> Mapping[str, Figure]:
-        """The package beside its peers, by the keys of :data:`benchmarks.targets.TARGETS`."""
+        """The package compared with its peers, by the keys of :data:`benchmarks.targets.TARGETS`."""
         return dict(self._figures())
 
     def _figures(self) -> Iterator[tuple[str, Figure]]:
@@ -119,11 +119,11 @@ class Results:
 
 
 def contenders(calls: int, slow: int, late: int) -> list[Contender]:
-    """Everyone but the mapped HttpOperator.
+    """All contenders except the mapped HttpOperator.
 
-    :param calls: a round
-    :param slow: a round, for those who send one call after the other
-    :param late: a round, to the endpoint that answers late
+    :param calls: calls in each round
+    :param slow: calls in each round for contenders that send one after the other
+    :param late: calls in each round to the endpoint that answers late
     """
     return [
         Contender("wrk (the ceiling)", "wrk", _WRK_REQUESTS),
@@ -133,7 +133,7 @@ def contenders(calls: int, slow: int, late: int) -> list[Contender]:
         Contender("this package, ledger on SQLite", OURS, calls),
         Contender("requests session loop", "requests_session", slow),
         Contender("HttpHook loop", "http_hook", slow),
-        # So many that what dlt takes to start, a second or more, is little beside them.
+        # More calls, so that dlt's start, a second or more, counts for little.
         Contender("dlt custom destination", "dlt_destination", 3 * slow),
         Contender("bare aiohttp loop", BARE, late, to="slow"),
         Contender("this package, ledger on SQLite", OURS, late, to="slow"),
@@ -143,7 +143,7 @@ def contenders(calls: int, slow: int, late: int) -> list[Contender]:
 
 
 def present(each: Sequence[Contender]) -> list[Contender]:
-    """Those that can be measured on this machine. Of each other it is said on standard error what is missing."""
+    """The contenders that this machine can measure. For the others, standard error says what is missing."""
     found = []
     for contender in each:
         if (missing := _missing(contender.sender)) is None:
@@ -165,10 +165,10 @@ def _missing(sender: str) -> str | None:
 def measure(
     shared: Stage, each: Sequence[Contender], rounds: int, mapped_calls: int, *, checked: bool = True
 ) -> Results:
-    """Every contender once a round, in turn, so that other work on the machine falls on all alike.
+    """Run every contender once in each round, in turn, so that other work on the machine affects all equally.
 
-    :param mapped_calls: for the mapped HttpOperator, which sends once; 0 leaves it out
-    :param checked: whether each request of a few calls of everyone's is looked at before; requests are counted anyway
+    :param mapped_calls: calls of the mapped HttpOperator, which runs once; 0 leaves it out
+    :param checked: whether a few requests of each contender are compared beforehand; requests are counted in any case
     """
     for contender in each:
         if checked and contender.to == "prompt":
@@ -222,7 +222,7 @@ def main() -> None:
 
 
 def counted(shared: Stage, rounds: int, calls: int, slow: int, late: int) -> str:
-    """What was measured, in words."""
+    """The measurement in words."""
     return (
         f"{shared.rows.title}; {rounds} rounds of {calls:,} calls; {slow:,} for those who send one after "
         f"the other (dlt three times as many), {late:,} with latency. Medians, and of ratios the least and the most."

@@ -1,6 +1,6 @@
-"""What ``CallMapping(...).record(row)`` takes of a vendor's row, row by row, beside plain pydantic on the same rows.
+"""What ``CallMapping(...).record(row)`` takes for a vendor's rows, compared with plain pydantic on the same rows.
 
-Each round has rows that no round before it had: callers that were seen before would be remembered.
+Each round has new rows, as callers that were seen before would be cached.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from benchmarks.vendor_rows import CALLRAIL, VENDORS, with_new_prefixes
 HEADING = "What mapping a vendor's row costs"
 WARM = 1000
 WORST = "CallRail's, each caller of a prefix not seen before"
-# Those whose times pydantic reads without a function in Python, which would be most of what it takes.
+# For the others, pydantic reads times with a function in Python, which takes most of its time.
 JUDGED = ("CallRail's rows", "Ringba's rows", "Invoca's rows")
 
 
 @dataclass(frozen=True)
 class Read:
-    """What reading the rows of a vendor took, a round a number.
+    """How long reading a vendor's rows took, one number for each round.
 
     :param title: whose rows
-    :param count: rows a round
+    :param count: rows in each round
     :param ours: seconds of CPU of the package's mapping
-    :param peer: the same of plain pydantic
+    :param peer: seconds of CPU of plain pydantic
     """
 
     title: str
@@ -53,13 +53,13 @@ HEAD = ("rows", "CallMapping, CPU us a row", "plain pydantic", "ratio", "in each
 
 
 def table(reads: Sequence[Read]) -> str:
-    """Each vendor's rows, and those that are judged together."""
+    """Each vendor's rows, and the three vendors of the target together."""
     together = ("**the first, second and fourth together**", "", "", str(figure(reads)), figure(reads).repeats)
     return markdown_table(HEAD, [*(each.line() for each in reads), together])
 
 
 def figure(reads: Sequence[Read]) -> Figure:
-    """The ratio to plain pydantic of those that are judged, with as many rows of each vendor."""
+    """The ratio to plain pydantic for :data:`JUDGED` together, with the same number of rows for each vendor."""
     vendors = [each for each in reads if each.title in JUDGED]
     ours, peers = (
         [sum(seconds) for seconds in zip(*(getattr(each, whose) for each in vendors), strict=True)]
@@ -69,7 +69,7 @@ def figure(reads: Sequence[Read]) -> Figure:
 
 
 def measure(count: int, rounds: int) -> list[Read]:
-    """Every vendor's rows once a round, in turn, read by both, in every other round in the opposite order."""
+    """Have both read every vendor's rows once in each round; every second round has the opposite order."""
     worst = Rows("callrail", WORST, with_new_prefixes, CALLRAIL.ordered_by, CALLRAIL.options)
     kinds = [*VENDORS.values(), worst]
     found = [Read(kind.title, count) for kind in kinds]
@@ -88,9 +88,9 @@ def measure(count: int, rounds: int) -> list[Read]:
 
 
 def cpu_of(read: Callable[[Mapping[str, Any]], object], rows: Sequence[Mapping[str, Any]]) -> float:
-    """Seconds of CPU, which other processes do not add to as they do to those by the clock."""
+    """Seconds of CPU; unlike seconds by the clock, other processes hardly change them."""
     gc.collect()
-    gc.freeze()  # A delivery does not hold its rows, and so has no garbage collector look at them.
+    gc.freeze()  # The garbage collector must not scan the rows: a delivery does not hold them.
     before = time.process_time()
     for row in rows:
         read(row)

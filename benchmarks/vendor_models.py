@@ -1,6 +1,6 @@
-"""What plain pydantic makes of vendors' rows: models as an engineer would write them who needs no more than these rows.
+"""Plain pydantic's models of vendors' rows, as an engineer would write them for these rows alone.
 
-The same columns are read as the package's presets read, with types, patterns, lengths and the same words for a status.
+They read the same columns as the package's presets, with types, patterns, lengths and the same words for a status.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Ringba(BaseModel):
 
 
 class Twilio(BaseModel):
-    """A Call resource of Twilio's; pydantic does not read its times by itself."""
+    """A Call resource of Twilio's; its times need a function in Python."""
 
     sid: Id
     start_time: Annotated[datetime, BeforeValidator(parsedate_to_datetime)]
@@ -126,7 +126,7 @@ def _called_at(text: str) -> datetime:
 
 
 class CallTrackingMetrics(BaseModel):
-    """An activity of CallTrackingMetrics'; pydantic does not read its times by itself."""
+    """An activity of CallTrackingMetrics'; its times need a function in Python."""
 
     id: PositiveInt
     called_at: Annotated[datetime, BeforeValidator(_called_at)]

@@ -1,9 +1,8 @@
 """Rows as call-tracking vendors give them: the whole payload, for ``vendor=`` presets.
 
-The columns, their types and the forms of times are those of the vendors' published payloads, in
-``tests/records/vendors``. Each row has a caller that no other row has, in E.164, and no column says the country.
-Callers are of 100 area codes and 100 prefixes in each. They are made by arithmetic, may be anyone's, and go to
-127.0.0.1 only.
+The columns, their types and the forms of times are as in the vendors' published payloads, in
+``tests/records/vendors``. Each row has its own caller, in E.164, and no column with the country. Callers have 100 area
+codes with 100 prefixes each. They are computed, so they may be real numbers, and are sent to 127.0.0.1 only.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 from benchmarks.rows import PLAIN, Rows
 
 SEED = 20_260_901
-"""Of callers and ids."""
+"""The seed of callers and ids."""
 
 _FIRST = datetime(2026, 9, 1, tzinfo=UTC)
 _EASTERN = timezone(timedelta(hours=-4))
@@ -31,7 +30,7 @@ _AREA_CODES = tuple(_AREAS.split())
 _PREFIXES = 100
 _LINES = 10_000
 _CALLERS = len(_AREA_CODES) * _PREFIXES * _LINES
-# Has no factor in common with the number of callers, so that no caller comes twice among so many rows.
+# Has no common factor with the number of callers, so that no caller comes twice within that number of rows.
 _STRIDE = 61_803_399
 _PARTNERS = {
     f"+1{code}55501{line:02d}": 20_000 + 100 * place + line
@@ -51,19 +50,19 @@ _PLACES = (
 
 
 def caller(number: int, vendor: int = 0) -> str:
-    """The caller of the call of this number, in E.164: another for each number below ten million, and vendor below ten.
+    """The caller of a call, in E.164: different for each number below ten million, and each vendor below ten.
 
-    :param vendor: the vendor's place among those that there are
+    :param vendor: the vendor's place among all vendors
     """
     place = ((10_000_000 * vendor + number) * _STRIDE + SEED) % _CALLERS
     area, rest = divmod(place, _PREFIXES * _LINES)
     prefix, line = divmod(rest, _LINES)
-    # By sixes, none is like 911 or 555.
+    # In steps of six, so that no prefix is like 911 or 555.
     return f"+1{_AREA_CODES[area]}{230 + 6 * prefix}{line:04d}"
 
 
 def of_a_new_prefix(number: int) -> str:
-    """A caller whose first six digits no other number has, below 78,000: what is remembered of those is of no use."""
+    """A caller whose first six digits differ for each number below 78,000, so that caching by prefix is useless."""
     prefix, area = divmod(number, len(_AREA_CODES))
     exchange = 200 + prefix
     return f"+1{_AREA_CODES[area]}{exchange}{number * 7919 % _LINES:04d}"
@@ -328,7 +327,7 @@ def calltrackingmetrics(number: int) -> dict[str, Any]:
 
 
 def with_new_prefixes(number: int) -> dict[str, Any]:
-    """CallRail's, of callers of whose prefix no other call comes: the worst case of what is remembered by prefix."""
+    """A call of CallRail's whose caller has a new prefix: the worst case for caching by prefix."""
     return callrail(number) | {"customer_phone_number": of_a_new_prefix(number)}
 
 
@@ -353,7 +352,7 @@ def _by_vendor(
 ) -> Rows:
     options: dict[str, Any] = {"vendor": vendor, "constants": _CONSTANTS}
     if tracking_number is None:
-        # Its rows have the ids of partner and campaign.
+        # This vendor's rows have the ids of partner and campaign.
         options["constants"] = {name: value for name, value in _CONSTANTS.items() if name != "CampaignId"}
     else:
         options["mapping"] = {"MediaId": {"from": tracking_number, "lookup": _PARTNERS}}
@@ -372,4 +371,4 @@ VENDORS: Mapping[str, Rows] = {
 }
 CALLRAIL = VENDORS["callrail"]
 KINDS: Mapping[str, Rows] = {"plain": PLAIN, "vendor": CALLRAIL, **VENDORS}
-"""What ``--rows`` of a benchmark takes; ``vendor`` is CallRail's."""
+"""The values of a benchmark's ``--rows``; ``vendor`` is CallRail's."""

@@ -1,6 +1,6 @@
-"""The package's wire alone: what the event loop and its sockets take at the least, and what the package sends with.
+"""Measures the package's wire alone: the minimum of the event loop and its sockets, and the package's own connections.
 
-All that depends on how the package makes and sends a request is here.
+This module has all code that depends on how the package makes and sends a request.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ ENCODING: Callable[..., Any] = Endpoint.request
 
 
 def encoded(endpoint: Endpoint, records: Sequence[CallRecord]) -> list[Request]:
-    """What is sent of each call."""
+    """The request of each call."""
     return [endpoint.request(record) for record in records]
 
 
 async def send(endpoint: Endpoint, records: Sequence[CallRecord], concurrency: int) -> None:
-    """Send these calls, so many at once; what is sent of them is made first.
+    """Make the requests of these calls, then send them.
 
+    :param concurrency: requests in flight at once
     :raises RuntimeError: if one is not answered with Status OK
     """
     requests = encoded(endpoint, records)
@@ -49,7 +50,7 @@ async def _all(send_one: Callable[[Request], Awaitable[Attempt]], each: Sequence
 
 
 async def exchange(origin: str, records: Sequence[CallRecord], concurrency: int) -> None:
-    """Write a request of each call and wait for its answer, which nobody parses: the least that any client takes."""
+    """Write a request for each call and wait for its answer without parsing it: the minimum for any client."""
     address = urlsplit(origin).netloc
     host, _, port = address.partition(":")
     head = f"Host: {address}\r\nContent-Length: 0\r\n\r\n"
@@ -65,9 +66,9 @@ async def exchange(origin: str, records: Sequence[CallRecord], concurrency: int)
 
 
 class _Exchange(asyncio.Protocol):
-    """A connection that sends the next request as soon as the last is answered.
+    """A connection that sends the next request as soon as the last one is answered.
 
-    :param ended: set once there are no more
+    :param ended: set once there are no more requests
     """
 
     def __init__(self, requests: Iterator[bytes], ended: asyncio.Future[None]) -> None:
