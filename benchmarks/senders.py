@@ -1,6 +1,6 @@
 """Ways to send the same calls, each in its own process: ``python -m benchmarks.senders NAME``.
 
-Reads a :class:`Job` from standard input, and writes a :class:`Spent` to standard output. The clock starts after imports,
+Reads a :class:`Job` from standard input, writes a :class:`Spent` to standard output. The clock starts after imports,
 the preparation of the peers' parameters and a few first calls.
 """
 
