@@ -53,7 +53,7 @@ def measured_on(command: str, load: float, packages: Sequence[str] = (), servers
 
     :param command: what was run, such as ``python -m benchmarks.mapping --rounds 5``
     :param load: :func:`load_average` at the start, which shows other work on the machine
-    :param packages: distributions whose versions matter, beside Airflow, aiohttp, SQLAlchemy and pydantic
+    :param packages: distributions whose versions matter, in addition to Airflow, aiohttp, SQLAlchemy and pydantic
     :param servers: names and versions of the servers that took part, such as ``nginx 1.22.1``
     """
     versions = [f"Python {platform.python_version()}", *map(_version, (*_PACKAGES, *packages)), *servers]
