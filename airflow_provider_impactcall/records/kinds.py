@@ -69,7 +69,7 @@ class Kind(NamedTuple, Generic[T_co]):
     :param number: for a country, the parameter of its phone number, which shows the country if the value is absent
     :param blanks_stay: whether text of only blanks is a value; otherwise it counts as absent
     :param may_be_empty: whether the empty text is a value
-    :param tells_apart: whether it may be part of a deduplication key, so that blanks around it are removed
+    :param tells_apart: whether it tells calls apart, so that blanks around it mean nothing and are removed
     """
 
     read: Callable[..., T_co]

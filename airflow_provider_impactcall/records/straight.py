@@ -45,7 +45,7 @@ class Straight(NamedTuple):
     :param given_countries: the countries of phone numbers that are the same in all rows
     :param texts: parameters of plain text, each with the column that gives it
     :param alone: further parameters that are read without a :class:`.Beside`
-    :param ids: the parameters that may be part of a deduplication key
+    :param ids: the parameters that tell calls apart
     :param numbers: phone numbers, each with the parameter of its country, and how both are read
     :param others: parameters that are read with a :class:`.Beside`
     :param instead: the default's text by parameter

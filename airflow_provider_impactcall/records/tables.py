@@ -36,7 +36,7 @@ class Table:
         """The key's value. Without a key, the default if the row has a column for the key; without a default, None.
 
         :raises CallLeftOut: if the default leaves calls out
-        :raises UnfitValue: if the table lacks the key, or the row has no column for it
+        :raises UnfitValue: if the table lacks the key, or if there is a default and the row has no column for the key
         """
         return self.value_of(self.reader.read(row), row)
 

@@ -38,7 +38,7 @@ _CURRENCIES = (
     "RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX "
     "USD UYU UZS VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG"
 )
-# A code of ISO 4217, or a currency sign of Unicode with letters before it, as in US$ and CA$.
+# A code of ISO 4217, or a currency sign of Unicode, alone or with letters before it, as in US$ and CA$.
 _CURRENCY = rf"(?:{_CURRENCIES.replace(' ', '|')}|[A-Z]{{0,2}}[$\u00a2-\u00a5\u20a0-\u20c0])"
 _MINUS = "[-\u2212]"
 _FIGURE = "[0-9.,'\u2019 \u00a0\u2009\u202f]*[0-9]"

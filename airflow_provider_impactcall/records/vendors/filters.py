@@ -117,7 +117,7 @@ class Guarding(NamedTuple):
     readers: Sequence[Reader]
 
     def is_told_by(self, columns: Collection[str]) -> bool:
-        """Whether the guard's columns are among these."""
+        """Whether one of the guard's columns is among these."""
         return any(is_among(name, columns) for name in self.names)
 
     def problem(self, columns: Collection[str]) -> str:
