@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _ROWS_AHEAD = 1000
 
 _BATCH = 500
-# Each batch costs a ledger query, so a batch waits so long for more rows, and so often as long as rows come.
+# Each batch costs a ledger query. So a batch waits so long for more rows and, while rows come, up to so many times.
 _LINGER_SECONDS = 0.005
 _MOST_LINGERING = 8
 # The reading thread blocks at most so long: a signal that comes just before it blocks is handled once it runs again.

@@ -27,7 +27,7 @@ class Timings:
         the past, would let us send as fast as answers come, so our own back-off applies too
     :param idle_permit: an unused permit of the rate limit is given back after so long
     :param tidying: between two removals of data that the rate limit no longer needs
-    :param lock_wait: how long to wait for the locks for building an index; whole milliseconds
+    :param lock_wait: how long to wait for the locks for building an index; a whole number of milliseconds
     :param table_wait: how long to wait for the lock for changing a table, before another attempt. Later sessions queue
         behind this lock, and they have leases to renew
     :param turn: the pause of a purge or a migration between its transactions, in which others may write. On SQLite,

@@ -26,7 +26,7 @@ class Pacing:
 
     Only an attempt that was not sent, or that has to be sent again, slows anything down. One answer of 500 or 503 is
     the trouble of one call: the other calls go on. Four things are trouble for all calls: a wait that the endpoint
-    asks for, a 429, no connection, or five failures with no settled call in between. Then no request leaves until the
+    asks for, a 429, no connection, and five failures with no settled call in between. Then no request leaves until the
     wait is over. After it, one request leaves at a time, until one is answered.
 
     :param limiter: keeps the account's rate limit, if there is one

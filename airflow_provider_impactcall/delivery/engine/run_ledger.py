@@ -37,7 +37,7 @@ class RunLedger(Protocol):
         """Record durably, in one transaction, the outcomes of attempts and the intents of claimed calls that may be
         sent.
 
-        :return: first, what may be done with each claimed call, or None if the run's lease has expired. Second, the
+        :return: first, what may be done with each claimed call, or None if the run's lease has run out. Second, the
             state of each settled call from now on: another run may know more of it
         :raises LedgerUnusable: when awaited, if nothing can be recorded
         """

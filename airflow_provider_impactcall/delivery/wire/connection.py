@@ -27,7 +27,7 @@ class Connection(asyncio.Protocol):
     :ivar closed: whether it can no longer be used
     :ivar answered: how many of its requests were answered
     :ivar unheard: whether it broke while a request was in flight, before the first byte of the answer
-    :ivar idle_until: how long it may be kept without a request, by the event loop's clock
+    :ivar idle_until: until when it may be kept without a request, by the event loop's clock
     """
 
     __slots__ = (

@@ -1,5 +1,5 @@
-"""TCP connections to one host: a name is looked up at most every 10 s, and its addresses are tried as RFC 8305 (Happy
-Eyeballs) says.
+"""TCP connections to one host: its name's addresses are used for 10 s, and are tried as RFC 8305 (Happy Eyeballs)
+says.
 
 asyncio's own implementation leaks a socket if it is cancelled just as it connects (Python 3.11 and 3.12).
 """
