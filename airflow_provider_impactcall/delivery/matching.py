@@ -64,7 +64,7 @@ class Match(NamedTuple):
     """What the list tells about a call.
 
     :param in_doubt: whether the call's fate is unknown to the ledger
-    :param delivered: whether its delivery is proven: there are at least as many actions as calls they could be of
+    :param delivered: whether its delivery is proven: there are at least as many actions as calls that they could be of
     :param action: the call's own action, if it is certain which one that is
     :param ambiguous: whether actions are listed that may be of this call or of another one
     """

@@ -50,7 +50,7 @@ class ActionState(StrEnum):
     NONE = "none"
     """It was looked for, and is not listed: only a call that pays becomes an action."""
     AMBIGUOUS = "ambiguous"
-    """The listed actions may be of this call or of another one."""
+    """Actions are listed that may be of this call or of another one."""
     PENDING = "pending"
     """It became an action, which is not decided yet."""
     APPROVED = "approved"
@@ -89,7 +89,7 @@ class ReasonCode(StrEnum):
 
     # A row.
     INVALID = "invalid"
-    """The row is not a call that impact.com accepts; each of its problems has a :class:`.ProblemCode`."""
+    """The row is not a valid call; each of its problems has a :class:`.ProblemCode`."""
     WITHOUT_KEY = "without_key"
     """The row has none of the parameters of the deduplication key."""
     FILTERED = "filtered"

@@ -1,4 +1,4 @@
-"""Makes files that only their owner can read, whatever the umask, and never writes through a symbolic link."""
+"""Makes files that only their owner can read or write, whatever the umask; never writes through a symbolic link."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class InputWarnings:
                     self._note_text(name, value)
 
     def ask(self, ledger: Ledger, records: Sequence[CallRecord]) -> None:
-        """Look up whether the ledger has the first calls to be sent under another key or a similar id."""
+        """Look up whether the ledger has these calls, the first to be sent, under other ids or similar ones."""
         known = ledger.namesakes([record.CallSessionId for record in records])
         for record in records:
             for other in known.get(record.CallSessionId, ()):

@@ -30,7 +30,7 @@ class Private:
         self._marks = _marks(self._url)
 
     def masked(self, value: str) -> str:
-        """The value, with two digits of the caller's number. A value about the recording becomes its length only."""
+        """The value, with two digits of the caller's number. For a value about the recording: the length of its URL."""
         if self._marks and any(mark in seen for seen in _spellings(value) for mark in self._marks):
             return f"(a URL of {len(self._url)} characters)"
         # Digits of any script become ASCII digits. The length stays, so that positions stay the same.

@@ -40,9 +40,9 @@ class Ledger:
     """The tables in one database, for the calls of one namespace.
 
     :param engine: any SQLAlchemy engine; SQLite, PostgreSQL and MariaDB are proven
-    :param namespace: keeps its calls apart from the calls of other namespaces; as a rule, the endpoint's origin
+    :param namespace: keeps its calls apart from the calls of other namespaces; by default, the endpoint's origin
     :param timings: the lease, and all other waits of the ledger's users. The runs that renew a lease and the runs that
-        wait for its end must have the same one
+        wait for its end must have the same lease
     :param migrations: that its tables may have, and that :meth:`prepare` applies
     """
 
