@@ -64,7 +64,7 @@ def find_problems(pairs: Pairs) -> list[Complaint]:
         for name, parameter in PARAMETERS.items()
         if (message := _wrong(parameter, values, times[name]))
     ]
-    # impact.com does not document what it does with unknown names. If the sandbox accepted one, a typo would go unseen.
+    # impact.com does not document what it does with unknown names. A typo that passed here would lose a value there.
     return wrong + [Complaint(_readable(name), no_parameter(name)) for name in times if name not in PARAMETERS]
 
 
