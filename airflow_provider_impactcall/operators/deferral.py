@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_FRUITLESS = 10
-"""The most runs of a try in a row in which no call was settled."""
+"""The most runs of a try in a row that sent no call to its end."""
 MOST_RUNS = 1000
 """The most runs of a try: Airflow keeps all their ids in one field of its database."""
 
@@ -30,7 +30,7 @@ class Progress:
     :param runs: the ledger's ids of the runs, the first one first
     :param rows: how many rows the last run read
     :param sent: calls that no later run has to send
-    :param fruitless: runs since one of them settled a call
+    :param fruitless: runs since one of them sent a call to its end
     :param since: when the try began: ISO 8601, with an offset; empty before its first run has ended
     """
 

@@ -379,7 +379,9 @@ def _calls_not_sent(report: DeliveryReport) -> CallsNotSent:
 
 
 def _announce(context: Context, outlets: Iterable[Any], report: DeliveryReport) -> None:
-    """Put the counts into the events of assets that stand for calls at impact.com; invalid rows also by reason code."""
+    """Put the counts into the events of assets that stand for calls at impact.com; invalid rows also by the code of
+    their first problem.
+    """
     events = context.get("outlet_events")
     for asset in outlets:
         if events is not None and isinstance(asset, Asset) and asset.uri.startswith("impactcall://"):
