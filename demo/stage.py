@@ -80,6 +80,13 @@ class Stage:
                 "login": USER,
                 "password": PASSWORD,
             },
+            "impact_api_default": {
+                "conn_type": "http",
+                "host": f"http://{sandbox.host}",
+                "port": sandbox.port,
+                "login": "IRdemo",
+                "password": PASSWORD,
+            },
         }
 
     def airflow(self, *arguments: str) -> bool:

@@ -19,6 +19,7 @@ from tests.e2e.scene import end, wait_until
 from tests.examples import LOGIN, PASSWORD
 
 CALLS = 300
+ACCOUNT_SID = "IRabcdef0123"
 
 USER = "admin"
 NOBODY = "nobody"
@@ -86,7 +87,9 @@ class Running:
 
 @contextmanager
 def running(home: Path) -> Iterator[Running]:
-    """A running Airflow on free ports. It knows the warehouse, and has no connection to impact.com yet."""
+    """A running Airflow on free ports. It knows the warehouse and the list of actions, and has no connection to send
+    calls yet.
+    """
     port = free_port(0)
     settings = {
         **listening_on(port, free_port(0), free_port(0)),
@@ -96,13 +99,15 @@ def running(home: Path) -> Iterator[Running]:
         # No DAG file changes, and to parse all of them every 30 s takes a good part of a core.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
     }
-    stage = Stage(home, settings)
-    stage.rejects.mkdir()
-    expected = warehouse.build(stage.warehouse, last_interval_end(), calls=CALLS)
     with (
         Sandbox(user=LOGIN, password=PASSWORD).in_thread() as sandbox,
-        stage.airflow_log.open("ab") as log,
+        (home / "airflow.log").open("ab") as log,
     ):
+        api = {"conn_type": "http", "host": f"http://{sandbox.host}", "port": sandbox.port}
+        settings["AIRFLOW_CONN_IMPACT_API_DEFAULT"] = json.dumps({**api, "login": ACCOUNT_SID, "password": PASSWORD})
+        stage = Stage(home, settings)
+        stage.rejects.mkdir()
+        expected = warehouse.build(stage.warehouse, last_interval_end(), calls=CALLS)
         process = subprocess.Popen(
             [AIRFLOW, "standalone"], env=stage.environment, stdout=log, stderr=log, start_new_session=True
         )

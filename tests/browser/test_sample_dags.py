@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
+import requests
 from playwright.sync_api import BrowserContext, Page, expect
 
 from airflow_provider_impactcall.exceptions import ProblemCode
+from airflow_provider_impactcall.sandbox import Sandbox
 from demo import warehouse
-from tests.browser.running import Running
+from tests.browser.running import ACCOUNT_SID, Running
+from tests.browser.test_deliveries_page import loaded, number, opened, part, rows
 from tests.dags.test_sample_dags import is_good
 from tests.e2e.scene import wait_until
 from tests.examples import PASSWORD, session_ids
@@ -177,3 +182,54 @@ def test_together_they_delivered_each_call_once(addresses: dict[str, str], airfl
         good = {row["call_session_id"] for row in map(dict, calls.execute("SELECT * FROM calls")) if is_good(row)}
     assert len(good) > airflow_up.expected.delivered, "the backlog has calls of any time"
     assert len(arrived) == len(set(arrived)) == len(good) + len(UPSTREAM_CALLERS)
+
+
+def actions_of(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """The sandbox's own list of the actions that calls became."""
+    found = []
+    for campaign in sorted({call["parameters"]["CampaignId"] for call in sandbox.calls}):
+        answer = requests.get(
+            f"{sandbox.url}/Advertisers/{ACCOUNT_SID}/Actions",
+            params={"CampaignId": campaign},
+            auth=(ACCOUNT_SID.encode(), PASSWORD.encode()),
+            headers={"Accept": "application/json"},
+            timeout=60,
+        )
+        found += answer.json()["Actions"]
+    return found
+
+
+def test_the_way_to_the_payout_is_what_the_sandbox_says(
+    page: Page, airflow_up: Running, addresses: dict[str, str]
+) -> None:
+    page.set_viewport_size({"width": 1400, "height": 900})
+    sandbox = airflow_up.sandbox
+    origin = f"http://{sandbox.host}:{sandbox.port}"
+    sandbox.decide("APPROVED", range(1, 120))
+    sandbox.decide("REVERSED", range(120, 160))
+    sandbox.decide("CLEARED", range(1, 60))
+    airflow_up.run_of("impactcall_follow")
+    opened(page, f"#namespace={origin}")
+    expected: dict[tuple[str, str], Counter[str]] = {}
+    # The upstream task's calls were not among the rows that are followed.
+    for action in (each for each in actions_of(sandbox) if each["CallerId"] not in UPSTREAM_CALLERS):
+        states = expected.setdefault((action["MediaPartnerId"], action["CampaignId"]), Counter())
+        states["Actions"] += 1
+        states[action["State"].capitalize()] += 1
+        states["Cleared"] += action["ClearedDate"] != ""
+    if part(page, "ways").get_by_role("button", name="Show all").count():
+        part(page, "ways").get_by_role("button", name="Show all").click()
+    drawn = {}
+    for row in rows(page, "ways").all():
+        partner, campaign = (row.locator(f"[data-title={name}]").inner_text() for name in ("MediaId", "CampaignId"))
+        names = ("Actions", "Pending", "Approved", "Cleared", "Reversed")
+        drawn[partner, campaign] = Counter(
+            {name: number(row.locator(f"[data-title={name}]").inner_text()) for name in names}
+        )
+    assert drawn == expected
+    assert sum(states["Reversed"] for states in drawn.values()) > 20
+    shown = rows(page, "ways").first.get_by_role("button", name="Reversed")
+    reversed_calls = number(shown.inner_text())
+    shown.click()
+    loaded(page)
+    assert rows(page, "calls").count() == reversed_calls
