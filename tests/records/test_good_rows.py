@@ -485,7 +485,7 @@ def test_what_leaves_is_what_the_endpoint_takes(kind: str) -> None:
     with table() as row:
         for case in GOOD_ROWS[kind]:
             with row((case.name, case.changes)):
-                body = encode(wire_text(good_row(case.changes), **case.options))
+                body = encode(wire_text(good_row(case.changes), **case.options)).decode()
                 values = parse_qs(body, keep_blank_values=True, strict_parsing=True)
                 arrived = {name: value for name, (value,) in values.items()}
                 assert sent(arrived, case.expected) == case.expected

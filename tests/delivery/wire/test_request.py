@@ -19,6 +19,7 @@ from tests import examples
 from tests.delivery import canary
 from tests.delivery.raw_server import RawServer, answer, endpoint, says, send
 from tests.effort import scaled
+from tests.tables import table
 
 UNRESERVED = set(string.ascii_letters + string.digits + "-._~")
 PLACES: tuple[ParametersIn, ...] = ("query", "form")
@@ -84,9 +85,19 @@ def decoded(text: str) -> list[tuple[str, str]]:
 @given(CALLS)
 def test_every_call_is_encoded_to_the_last_reserved_byte_and_back(record: CallRecord) -> None:
     parameters = record.parameters()
-    encoded = encode(parameters)
+    encoded = encode(parameters).decode()
     assert set(encoded) <= UNRESERVED | set("%&=")
     assert decoded(encoded) == list(parameters.items())
+
+
+def test_every_sign_in_a_value_is_encoded_if_it_is_reserved() -> None:
+    """Each sign alone, and beside signs that the escapes hold."""
+    with table() as row:
+        for sign in map(chr, range(256)):
+            with row(sign):
+                expected = sign if sign in UNRESERVED else "".join(f"%{each:02X}" for each in sign.encode())
+                encoded = encode({"City": f"{sign}a%20{sign}", "Zip": "1"})
+                assert encoded.decode() == f"City={expected}a%2520{expected}&Zip=1"
 
 
 @settings(max_examples=scaled(40), suppress_health_check=list(HealthCheck), deadline=None)
@@ -101,7 +112,7 @@ async def test_all_fifty_parameters_over_the_wire(
             attempt = await connections.send(target.request(record))
             assert attempt.result in (AttemptResult.DELIVERED, AttemptResult.REJECTED)
     for record, request in zip(records, sandbox.requests, strict=True):
-        encoded = encode(record.parameters())
+        encoded = encode(record.parameters()).decode()
         assert request.method == "POST"
         if place == "query":
             assert (request.target, request.body) == (f"{PATH}?{encoded}", b"")
