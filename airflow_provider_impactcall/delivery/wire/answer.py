@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from httptools import HttpParserError, HttpResponseParser
 
+from airflow_provider_impactcall.delivery.outcome import Attempt
 from airflow_provider_impactcall.delivery.wire.coding import decoded
 
 LONGEST_HEAD = 65_536
@@ -57,15 +58,18 @@ class Headers(Mapping[str, str]):
 class Answer:
     """The answer to one request. Feed it the bytes that come until it is complete, and none after that.
 
+    A complete answer never changes, but for its verdict: it may be the answer to several requests.
+
     :ivar complete: whether the whole answer has come
     :ivar status: the HTTP status; zero until the head has come. Interim answers (1xx) are skipped
     :ivar body: the decoded body, at most its first 64 kB; set once the answer is complete
     :ivar kept_for: seconds that the connection may be kept for another request; zero if it may not be kept
+    :ivar verdict: what the answer decides, once it was judged, if that is the same for every call
     """
 
     __slots__ = (
         "_body", "_coding", "_length", "_lines", "_measured", "_over", "_parser", "_read",
-        "body", "complete", "kept_for", "status",
+        "body", "complete", "kept_for", "status", "verdict",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -73,6 +77,7 @@ class Answer:
         self.status = 0
         self.body = b""
         self.kept_for = 0.0
+        self.verdict: Attempt | None = None
         self._lines: list[tuple[bytes, bytes]] = []
         self._body = bytearray()
         self._length = 0
@@ -83,11 +88,6 @@ class Answer:
         # Answer and parser refer to each other only until the answer ends: garbage collection of cycles is slow.
         self._parser = HttpResponseParser(self)
         self._over = False
-
-    @property
-    def begun(self) -> bool:
-        """Whether any byte of the answer has come."""
-        return self._read > 0
 
     @property
     def headers(self) -> Headers:

@@ -12,6 +12,8 @@ from airflow_provider_impactcall.delivery.wire.answer import Answer, BrokenAnswe
 _PIECE = 65_536
 # An event loop's timer may fire early, by the resolution of its clock.
 _EARLY = 0.001
+# Most bytes of an answer that is remembered.
+_REMEMBERED = 4096
 
 
 class HungUp(ConnectionError):
@@ -31,8 +33,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answer", "_deadline", "_loop", "_lost", "_paused", "_poller", "_rest", "_timer", "_transport", "_waiter",
-        "answered", "closed", "idle_until", "unheard",
+        "_answer", "_deadline", "_last", "_last_bytes", "_loop", "_lost", "_paused", "_poller", "_rest", "_timer",
+        "_transport", "_waiter", "answered", "closed", "idle_until", "unheard",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]) -> None:
@@ -47,7 +49,11 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._lost = lost
         self._poller: select.poll | None = None
+        # The answer in arrival: None until its first bytes come.
         self._answer: Answer | None = None
+        # The last answer that came in one piece, and its bytes, if they are few.
+        self._last: Answer | None = None
+        self._last_bytes = b""
         self._waiter: asyncio.Future[Answer | Exception] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
@@ -63,7 +69,6 @@ class Connection(asyncio.Protocol):
         """
         waiter: asyncio.Future[Answer | Exception] = self._loop.create_future()
         self._waiter = waiter
-        self._answer = Answer()
         self._deadline = deadline
         # All requests of a connection share one timer, as nearly all are answered in time.
         if self._timer is None:
@@ -98,31 +103,44 @@ class Connection(asyncio.Protocol):
             self._poller.register(socket.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        answer = self._answer
-        if answer is None:
+        if self._waiter is None:
             self.abort()
             return
+        answer = self._answer
+        is_first = answer is None
+        if answer is None:
+            # For speed: most answers of a server are the same bytes as the last one, until the second in their date
+            # changes. Only a whole answer in one piece is compared, so nothing of it is ever read into the next one.
+            if self._last is not None and data == self._last_bytes:
+                self._end(self._last)
+                return
+            answer = self._answer = Answer()
         try:
             if answer.feed(data):
-                self._end(answer, answer)
+                if is_first and len(data) <= _REMEMBERED:
+                    self._last, self._last_bytes = answer, data
+                self._end(answer)
         except BrokenAnswer as broken:
-            self._end(answer, broken)
+            self._end(broken)
 
     def eof_received(self) -> None:
+        if self._waiter is None:
+            self.abort()
+            return
         answer = self._answer
         if answer is None:
-            self.abort()
+            self._end(HungUp())
             return
         try:
             answer.end()
         except BrokenAnswer:
-            self._end(answer, HungUp())
+            self._end(HungUp())
         else:
-            self._end(answer, answer)
+            self._end(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._answer is not None:
-            self._end(self._answer, HungUp() if exc is None else exc)
+        if self._waiter is not None:
+            self._end(HungUp() if exc is None else exc)
         self._close()
         self._lost(self)
 
@@ -151,24 +169,25 @@ class Connection(asyncio.Protocol):
 
     def _check_time(self) -> None:
         self._timer = None
-        if self._answer is None:
+        if self._waiter is None:
             return
         if self._deadline > self._loop.time() + _EARLY:
             self._timer = self._loop.call_at(self._deadline, self._check_time)
         else:
-            self._end(self._answer, TimeoutError())
+            self._end(TimeoutError())
 
-    def _end(self, answer: Answer, outcome: Answer | Exception) -> None:
+    def _end(self, outcome: Answer | Exception) -> None:
         """End the request in flight with its answer, or with the reason why there is none."""
         waiter = self._waiter
+        unheard = self._answer is None
         self._answer = self._waiter = None
         if isinstance(outcome, Exception):
-            self.unheard = not answer.begun
+            self.unheard = unheard
             self.abort()
         else:
             self.answered += 1
             # An answer may come before the whole request has left.
-            if not answer.kept_for or self._rest is not None or self._transport.get_write_buffer_size():
+            if not outcome.kept_for or self._rest is not None or self._transport.get_write_buffer_size():
                 self.abort()
         if waiter is not None and not waiter.done():
             waiter.set_result(outcome)

@@ -90,13 +90,18 @@ class Connections:
             return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, f"no complete answer ({type(came).__name__})")
         if not connection.closed:
             self._keep(connection, came.kept_for)
-        return attempt_of(
+        if came.verdict is not None:
+            return came.verdict
+        attempt = attempt_of(
             came.status,
             came.headers,
             came.body,
             retry_statuses=self._retry_statuses,
             private=self._private(request.record),
         )
+        if attempt.result is AttemptResult.DELIVERED:
+            came.verdict = attempt  # The same for every call, as it holds no words of the answer.
+        return attempt
 
     async def close(self) -> None:
         """Close all connections, and wait until they are gone. No request may be in flight."""

@@ -141,6 +141,27 @@ def read(loop: asyncio.AbstractEventLoop, pieces: Iterable[bytes]) -> Came:
     return Came(came.status, came.body, usable) if isinstance(came, Answer) else Came(0, b"", False)
 
 
+def read_in_turn(loop: asyncio.AbstractEventLoop, answers: Iterable[Iterable[bytes]]) -> list[Came]:
+    """The results of requests on one connection, each answered with these pieces, for as long as it stays open."""
+    connection = Connection(loop, lambda _: None)
+    connection.connection_made(Wire())
+    results: list[Came] = []
+    for pieces in answers:
+        if connection.closed:
+            break
+        waiter = connection.begin(b"", loop.time() + 3600)
+        for piece in pieces:
+            if not connection.closed:
+                connection.data_received(piece)
+        usable = waiter.done() and not connection.closed
+        if not waiter.done():
+            connection.eof_received()
+        came = waiter.result()
+        results.append(Came(came.status, came.body, usable) if isinstance(came, Answer) else Came(0, b"", False))
+    connection.connection_lost(None)
+    return results
+
+
 def by_hand(raw: bytes) -> tuple[int, bytes] | None:
     """Status and body of the first final answer in these bytes, after which nothing comes; None if the answer is not
     complete.

@@ -32,12 +32,15 @@ from tests.delivery.wire.bytewise import (
     measured,
     one,
     read,
+    read_in_turn,
     says_ok,
+    split,
 )
 from tests.effort import scaled
 from tests.tables import table
 
 NOTHING = Came(0, b"", False)
+KEPT_OPEN = [measured(BODY), measured(b'{"Status": "NO"}'), chunked(BODY, trailers=b"X-Sum: 1\r\n")]
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,51 @@ def test_other_answers_are_the_same_in_one_piece_and_in_many(loop: asyncio.Abstr
 @given(raw=st.sampled_from(WHOLE + OTHERS), cuts=st.lists(st.integers(1, 400), max_size=8))
 def test_no_answer_depends_on_how_it_is_split(loop: asyncio.AbstractEventLoop, raw: bytes, cuts: list[int]) -> None:
     check(loop, raw, cuts)
+
+
+@settings(max_examples=scaled(400))
+@given(
+    answers=st.lists(
+        st.tuples(st.sampled_from(KEPT_OPEN) | st.sampled_from(WHOLE + OTHERS), st.none() | st.integers(0, 400)),
+        max_size=12,
+    )
+)
+def test_no_answer_depends_on_those_before_it(
+    loop: asyncio.AbstractEventLoop, answers: list[tuple[bytes, int | None]]
+) -> None:
+    """Answers that come again and again on one connection, in one piece or cut in two."""
+    pieces = [[raw] if cut is None else split(raw, [cut]) for raw, cut in answers]
+    for came, each in zip(read_in_turn(loop, pieces), pieces, strict=False):
+        assert came == read(loop, each)
+
+
+def test_a_piece_of_an_answer_is_no_answer_to_the_next_request(loop: asyncio.AbstractEventLoop) -> None:
+    raw = measured(BODY)
+    with table() as row:
+        for pieces in (split(raw, [each]) for each in range(1, len(raw))):
+            with row(pieces):
+                for piece in pieces:
+                    assert read_in_turn(loop, [pieces, [piece]]) == [Came(200, BODY, True), NOTHING]
+
+
+def test_an_answer_that_came_before_is_whole_again_only_if_it_is(loop: asyncio.AbstractEventLoop) -> None:
+    raw = measured(BODY)
+    ok = Came(200, BODY, True)
+    refusal = measured(b'{"Status": "NO"}')
+    with table() as row:
+        for name, pieces, expected in (
+            ("the same", [raw], ok),
+            ("the same in pieces", bytewise(raw), ok),
+            ("its beginning", [raw[:-1]], NOTHING),
+            ("its end", [raw[1:]], NOTHING),
+            ("another of its length", [refusal], Came(200, b'{"Status": "NO"}', True)),
+            ("more than it", [raw + b"x"], Came(200, BODY, False)),
+            ("another after it", [raw + refusal], Came(200, BODY, False)),
+            ("it after an interim one", [b"HTTP/1.1 100 Continue\r\n\r\n", raw], ok),
+            ("nothing", [], NOTHING),
+        ):
+            with row(name):
+                assert read_in_turn(loop, [[raw], [raw], pieces]) == [ok, ok, expected]
 
 
 @settings(max_examples=scaled(2000), suppress_health_check=list(HealthCheck))

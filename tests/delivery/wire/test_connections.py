@@ -172,6 +172,44 @@ async def test_a_server_that_closes_what_it_said_to_keep_costs_a_handful(caplog:
     assert len(said) == 1, "and it is said once"
 
 
+async def test_an_answer_that_breaks_off_says_nothing_of_other_connections(caplog: pytest.LogCaptureFixture) -> None:
+    async def talk(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for sent in (KEPT, KEPT[:-1]) if server.connections == 1 else (KEPT, KEPT):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(sent)
+            await writer.drain()
+
+    async with RawServer(talk) as server:
+        target = endpoint(server.url)
+        with caplog.at_level(logging.WARNING):
+            async with target.connections(1) as connections:
+                results = [(await connections.send(request(target, number))).result for number in range(4)]
+    kept = AttemptResult.DELIVERED
+    assert results == [kept, AttemptResult.UNKNOWN, kept, kept]
+    assert server.connections == 2, "the later connection is kept"
+    assert not [record for record in caplog.records if "has one of its own" in record.message]
+
+
+async def test_the_same_answer_is_judged_for_each_call_by_its_own_values() -> None:
+    """What an answer says of a call's city is hidden in that call's reason, and stays in another's."""
+    said = answer(b'{"Status": "ERROR", "Message": "no calls from Riverside"}')
+
+    async def talk(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(said)
+
+    async with RawServer(talk) as server:
+        target = endpoint(server.url)
+        async with target.connections(1) as connections:
+            reasons = [
+                (await connections.send(request(target, number, City=city))).reason
+                for number, city in enumerate(["Springfield", "Riverside", "Springfield"])
+            ]
+        assert server.connections == 1
+    assert ["Riverside" in reason for reason in reasons] == [True, False, True]
+
+
 @pytest.mark.parametrize("lines", [["Connection: close"], ["Keep-Alive: timeout=0"]])
 async def test_a_connection_that_the_server_does_not_keep_is_not_used_again(lines: list[str]) -> None:
     async def talk(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
