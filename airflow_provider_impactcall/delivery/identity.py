@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -47,8 +46,9 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     """
     names = _in_order(tuple(key))
     parameters = call.sent
-    parts = call.key(names)
-    bare = tuple(map(normalize.bare, parts))
+    parts = bare = call.key(names)
+    if not "".join(parts).isalnum():
+        bare = tuple(map(normalize.bare, parts))
     content = _measured_pairs(parameters, parameters.values())
     claim = Claim(_key(namespace, names, bare), _fingerprint(content), hash(content), call)
     given = call.as_given
@@ -75,11 +75,20 @@ def key_of(namespace: str, key: Sequence[str], legible: Mapping[str, str]) -> st
 
 
 def _key(namespace: str, names: Sequence[str], parts: Sequence[str]) -> str:
-    return _hashed(_measured_namespace(namespace) + _measured_pairs(names, parts), 16).hex()
+    # A copy of an empty hash is there sooner than a new one.
+    hashed = _KEY_HASH.copy()
+    hashed.update(_measured_pairs(names, parts, namespace))
+    return hashed.hexdigest()
 
 
 def _fingerprint(content: bytes) -> int:
-    return int.from_bytes(_hashed(content, 2))
+    hashed = _FINGERPRINT_HASH.copy()
+    hashed.update(content)
+    return int.from_bytes(hashed.digest())
+
+
+_KEY_HASH = hashlib.blake2b(digest_size=16)
+_FINGERPRINT_HASH = hashlib.blake2b(digest_size=2)
 
 
 @lru_cache(maxsize=16)
@@ -92,32 +101,35 @@ def digest(parts: Sequence[str], size: int) -> bytes:
 
     :param size: in bytes
     """
-    return _hashed(_measured(parts), size)
-
-
-def _hashed(measured: bytes, size: int) -> bytes:
-    return hashlib.blake2b(measured, digest_size=size).digest()
+    return hashlib.blake2b(_measured(parts), digest_size=size).digest()
 
 
 def _measured(parts: Sequence[str]) -> bytes:
     return b"".join([b"%d:%b" % (len(part), part) for part in map(str.encode, parts)])
 
 
-_MEASURED_NAMES = {name: f"{len(name)}:{name}" for name in PARAMETERS}
 # For speed: looking a number up is faster than formatting it.
 _MEASURES = [f"{length}:" for length in range(1024)]
 
 
-@lru_cache(maxsize=16)
-def _measured_namespace(namespace: str) -> bytes:
-    return _measured((namespace,))
+def _measured_pairs(names: Collection[str], values: Collection[str], *before: str) -> bytes:
+    """Names of parameters and their values alternately, encoded as by :func:`_measured`.
+
+    :param before: texts that come before them
+    """
+    pieces = _pieces(tuple(names), before).copy()
+    pieces[3::3] = values
+    try:
+        pieces[2::3] = [_MEASURES[len(value)] for value in values]
+        return "".join(pieces).encode("ascii")  # Then a length in characters is one in bytes.
+    except (IndexError, UnicodeEncodeError):
+        return _measured([*before, *chain.from_iterable(zip(names, values, strict=True))])
 
 
-def _measured_pairs(names: Collection[str], values: Collection[str]) -> bytes:
-    """Names of parameters and their values alternately, encoded as by :func:`_measured`."""
-    with suppress(IndexError):
-        pairs = zip(names, values, strict=True)
-        measured = "".join([f"{_MEASURED_NAMES[name]}{_MEASURES[len(value)]}{value}" for name, value in pairs])
-        if measured.isascii():  # Nearly all are, and a length in characters is then one in bytes.
-            return measured.encode("ascii")
-    return _measured([*chain.from_iterable(zip(names, values, strict=True))])
+@lru_cache(maxsize=256)
+def _pieces(names: Sequence[str], before: Sequence[str]) -> list[str]:
+    """The texts before, then for each name its length and itself, and two places: for the value's length, and for the
+    value.
+    """
+    measured = [(f"{len(name)}:{name}", "", "") for name in names]
+    return ["".join([f"{len(text)}:{text}" for text in before]), *chain.from_iterable(measured)]

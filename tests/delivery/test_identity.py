@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.identity import identify
+from airflow_provider_impactcall.delivery.identity import digest, identify
 from airflow_provider_impactcall.delivery.outcome import RowOutcome
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord
@@ -48,6 +48,21 @@ def test_values_never_run_into_each_other(pairs: list[tuple[str, str]]) -> None:
         call = but(SubId1=first, SubId2=second)
         assert state_of(claims, call) is (RowOutcome.DUPLICATE if (first, second) in seen else None)
         seen.add((first, second))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["City", "Region", "SubId1", "UserAgent"]), st.text(min_size=1), min_size=1),
+    st.sampled_from(["https://calls.example.com", "https://é.example"]),
+    st.sampled_from(["", "x" * 1023, "x" * 1024, "é" * 1024]),
+)
+def test_key_and_fingerprint_are_digests_of_names_and_values(
+    values: dict[str, str], namespace: str, longer: str
+) -> None:
+    call = CallRecord.of_texts({**values, "CallSessionId": f"pinned{longer}"}, {})
+    claim = identify(namespace, ["CallSessionId"], call)
+    alternately = [text for pair in call.sent.items() for text in pair]
+    assert claim.key == digest([namespace, "CallSessionId", f"pinned{longer}"], 16).hex()
+    assert claim.fingerprint == int.from_bytes(digest(alternately, 2))
 
 
 def test_absent_and_empty_differ_in_content() -> None:
