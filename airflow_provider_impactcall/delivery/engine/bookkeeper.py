@@ -112,15 +112,14 @@ class Bookkeeper:
             return []
         if self._room.due < math.inf:
             self._room.wake(_now())
-        pending: list[Pending] = []
-        for _ in range(min(len(self._room), self._most - self._pacing.in_flight + self._admitted)):
-            if self._admitted:
-                self._admitted -= 1
-            elif self._held_up.is_set() or not self._pacing.admit_at_once():
-                self._held_up.set()
-                break
-            pending.append(self._room.next())
-        return pending
+        wanted = min(len(self._room), self._most - self._pacing.in_flight + self._admitted)
+        admitted = min(wanted, self._admitted)
+        self._admitted -= admitted
+        if not self._held_up.is_set():
+            admitted += self._pacing.admit_at_once(wanted - admitted)
+        if admitted < wanted:
+            self._held_up.set()
+        return self._room.take(admitted)
 
     async def _record(
         self, ledger: RunLedger, pending: Sequence[Pending], settling: Sequence[Settling]

@@ -23,6 +23,11 @@ class CircuitBreaker:
         self._forbidden = 0
         self._blamed: Attempt | None = None
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether a call was delivered, and no refusal is held back. Another delivery then changes nothing."""
+        return self._delivered and not self._held
+
     def judge(self, call: Claimed, attempt: Attempt) -> list[tuple[Claimed, Attempt]]:
         """The calls that can be settled now, each with its attempt's result; ABORT if the set-up is to blame."""
         if attempt.result is AttemptResult.DELIVERED:

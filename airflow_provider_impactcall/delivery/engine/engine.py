@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine.attempts import Attempts
@@ -147,16 +147,27 @@ class Engine:
 
     # Into the waiting room, and out of it.
 
-    async def _take_up(self, calls: Iterable[Pending]) -> None:
-        for pending in calls:
-            if self._is_crowded():
+    async def _take_up(self, calls: Sequence[Pending]) -> None:
+        """Let untried calls wait for their turn, as many at a time as there is room for."""
+        taken = 0
+        while taken < len(calls):
+            if not self._places:
                 await self._until(self._is_roomy)
-            self._pacing.take_up()
-            self._enter(pending)
+            group = calls[taken : taken + self._places]
+            taken += len(group)
+            self._pacing.take_up(len(group))
+            if self.stopped:
+                for pending in group:
+                    self._enter(pending)
+            else:
+                self._room.enter_untried(group)
+                self._books.look_again()
 
-    def _is_crowded(self) -> bool:
-        too_many = self._pacing.in_hand >= self.concurrency * _IN_HAND
-        return too_many or self._room.untried >= self.concurrency * _UNTRIED
+    @property
+    def _places(self) -> int:
+        """How many untried calls there is room for."""
+        in_hand, untried = self._pacing.in_hand, self._room.untried
+        return max(0, min(self.concurrency * _IN_HAND - in_hand, self.concurrency * _UNTRIED - untried))
 
     def _is_roomy(self) -> bool:
         # Wait until half of the untried calls are gone: to wake up for each single one costs more than to add one.
@@ -201,7 +212,7 @@ class Engine:
             else:
                 self._wait_for_other_run(pending, decision)
         self._senders.hand(claimed)
-        if self.stopped or self._pacing.holds_up:
+        if self._pacing.holds_up:
             self._senders.give_back()
         self._tell()
 
@@ -223,7 +234,7 @@ class Engine:
         self._books.note(self._verdicts.of(claimed, attempt))
         if (abort := self._verdicts.abort) is not None:
             self._pacing.stop(Stop(abort.code, abort.reason))
-        if self.stopped or self._pacing.holds_up:
+        if self._pacing.holds_up:
             self._senders.give_back()
 
     def _stayed(self, claimed: Claimed) -> None:
@@ -238,7 +249,8 @@ class Engine:
     # Recorded.
 
     def _recorded(self, settled: Sequence[Settling], states: Sequence[CallState | None]) -> None:
-        resend = self._ledger.resend
+        resend, settle = self._ledger.resend, self._tally.settle
+        left = sent = confirmed = 0
         for settling, state in zip(settled, states, strict=True):
             if settling.then is Then.HOLD_BACK:
                 self._pacing.put_down()
@@ -247,11 +259,17 @@ class Engine:
             if ending is None:
                 self._go_on(settling)
                 continue
-            self.report.given_up += ending.left
-            self.report.sent += not ending.left
-            self._tally.settle(settling.claimed.pending.call, ending.outcome)
-            if settling.then is not Then.CONFIRM:
-                self._pacing.put_down()
+            if ending.left:
+                left += 1
+            else:
+                sent += 1
+            settle(settling.claimed.pending.call, ending.outcome)
+            if settling.then is Then.CONFIRM:
+                confirmed += 1  # Put down when it was held back.
+        self.report.given_up += left
+        self.report.sent += sent
+        if left + sent > confirmed:
+            self._pacing.put_down(left + sent - confirmed)
         self._tell()
 
     def _go_on(self, settling: Settling) -> None:

@@ -98,24 +98,33 @@ class Pacing:
         """Requests that were admitted, and have not ended or been withdrawn yet."""
         return self._in_flight
 
-    def take_up(self) -> None:
-        """Take a call in hand, until it is put down. Time without any call in hand does not count towards max_wait."""
+    def take_up(self, calls: int = 1) -> None:
+        """Take calls in hand, until they are put down. Time without any call in hand does not count towards max_wait.
+
+        :param calls: how many
+        """
         if not self._in_hand and self._stuck_since is not None:
             self._stuck_since += _now() - self._idle_since
-        self._in_hand += 1
+        self._in_hand += calls
 
-    def put_down(self) -> None:
-        """Put down a settled call."""
-        self._in_hand -= 1
+    def put_down(self, calls: int = 1) -> None:
+        """Put down settled calls, so many."""
+        self._in_hand -= calls
         if not self._in_hand:
             self._idle_since = _now()
 
-    def admit_at_once(self) -> bool:
-        """Admit one request, if it may leave now. False if it has to wait, or if the run has stopped."""
+    def admit_at_once(self, most: int) -> int:
+        """Admit the requests that may leave now, at most so many. The others have to wait, or the run has stopped.
+
+        :return: how many were admitted
+        """
         if self._at_ease:
-            self._in_flight += 1
-            return True
-        return self.stopped is None and self._ask() is None
+            self._in_flight += most
+            return most
+        admitted = 0
+        while admitted < most and self.stopped is None and self._ask() is None:
+            admitted += 1
+        return admitted
 
     async def admit(self) -> bool:
         """Wait until one request may leave. False means that the run has stopped: no request may leave any more."""
@@ -153,24 +162,28 @@ class Pacing:
 
     @property
     def holds_up(self) -> bool:
-        """Whether a wait began after a request was admitted: then the request stays, and has to be admitted again."""
+        """Whether an admitted request stays: the run has stopped, or a wait began, and the request has to be admitted
+        again.
+        """
         if self._at_ease:
             return False
         begun = max(self._asked_until, self._resume_at) > _now()
-        return begun or (self._one_at_a_time and self._in_flight > 1)
+        return self.stopped is not None or begun or (self._one_at_a_time and self._in_flight > 1)
 
     def lets_leave(self) -> bool:
         """Whether an admitted request may still leave; if not, withdraw it."""
         if self._at_ease:
             return True
         self._stop_if_stuck(_now())
-        return self.stopped is None and not self.holds_up
+        return not self.holds_up
 
     def observe(self, attempt: Attempt) -> None:
         """Take note of the attempt of an admitted request."""
         self._in_flight -= 1
         if self._limiter is not None:
             self._limiter.end(_now())
+        if self._at_ease and attempt.result is AttemptResult.DELIVERED:
+            return  # Nobody waits, and nothing was in trouble.
         if attempt.result in (AttemptResult.AGAIN, AttemptResult.NOT_SENT):
             self._back_off(attempt, _now())
         elif attempt.result is AttemptResult.UNKNOWN:

@@ -90,7 +90,7 @@ class Senders:
 
     async def _work(self) -> None:
         self._coming -= 1
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+        task, now = cast("asyncio.Task[None]", asyncio.current_task()), self._loop.time
         while True:
             while not self._claimed:
                 if self._closed:
@@ -101,35 +101,39 @@ class Senders:
                 self._coming -= 1
             claimed = self._claimed.popleft()
             # Check again: recording the intent and waiting for a sender took time, and the run may have stopped.
-            if self._may_leave():
-                self._attempted(claimed, await self._attempt(task, claimed.pending.call.record))
-            else:
+            if not self._may_leave():
                 self._stayed(claimed)
+                continue
+            # Here and not in a coroutine of its own, which would cost time with each step of each request.
+            sending: Awaitable[Attempt] | None = None
+            self._in_flight.add(task)
+            began = now()
+            try:
+                sending = self._send(claimed.pending.call.record)
+                attempt = await sending
+                self._attempts.note(now() - began)
+            except asyncio.CancelledError as cancelled:
+                if not self._cut:
+                    raise
+                task.uncancel()
+                attempt = _cut_off(cancelled)
+            except Exception as error:
+                attempt = _failed(error, left=sending is not None)
+            finally:
+                self._in_flight.discard(task)
+            self._attempted(claimed, attempt)
 
-    async def _attempt(self, task: asyncio.Task[None], call: CallRecord) -> Attempt:
-        self._in_flight.add(task)
-        began = self._loop.time()
-        sending: Awaitable[Attempt] | None = None
-        try:
-            sending = self._send(call)
-            attempt = await sending
-            self._attempts.note(self._loop.time() - began)
-            return attempt
-        except asyncio.CancelledError as cancelled:
-            if not self._cut:
-                raise
-            task.uncancel()
-            if isinstance(cancelled, NothingLeft):
-                reason = "the run was stopped before it left"
-                return Attempt(AttemptResult.NOT_SENT, ReasonCode.RUN_STOPPED, reason)
-            reason = "the run was stopped before an answer came"
-            return Attempt(AttemptResult.UNKNOWN, ReasonCode.RUN_STOPPED, reason)
-        except Exception as error:
-            # `send` must not raise. If it does, fail only this call; do not cancel the other requests in flight.
-            if sending is None:
-                reason = f"no request could be made of it ({type(error).__name__})"
-                return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, reason)
-            reason = f"no complete answer ({type(error).__name__})"
-            return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, reason)
-        finally:
-            self._in_flight.discard(task)
+
+def _cut_off(cancelled: asyncio.CancelledError) -> Attempt:
+    if isinstance(cancelled, NothingLeft):
+        reason = "the run was stopped before it left"
+        return Attempt(AttemptResult.NOT_SENT, ReasonCode.RUN_STOPPED, reason)
+    return Attempt(AttemptResult.UNKNOWN, ReasonCode.RUN_STOPPED, "the run was stopped before an answer came")
+
+
+def _failed(error: Exception, *, left: bool) -> Attempt:
+    """`send` must not raise. If it does, this fails only its call; the other requests in flight are not cancelled."""
+    if not left:
+        reason = f"no request could be made of it ({type(error).__name__})"
+        return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, reason)
+    return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, f"no complete answer ({type(error).__name__})")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from airflow_provider_impactcall.delivery.engine.circuit_breaker import CircuitBreaker
 from airflow_provider_impactcall.delivery.engine.stages import Claimed, Settling, Then
-from airflow_provider_impactcall.delivery.engine.tally import outcome_of
 from airflow_provider_impactcall.delivery.outcome import (
     Attempt,
     AttemptResult,
@@ -33,6 +33,8 @@ class Verdicts:
 
     def of(self, claimed: Claimed, attempt: Attempt) -> Sequence[Settling]:
         """The records to make after one attempt: of its call, and of earlier calls whose verdict it decides."""
+        if attempt.result is AttemptResult.DELIVERED and self._breaker.is_closed:  # nearly all attempts
+            return (Settling(claimed, attempt, Then.END),)
         doubtful = attempt.result is AttemptResult.UNKNOWN
         if doubtful and not claimed.uncertain:
             claimed = claimed._replace(uncertain=True)
@@ -76,9 +78,11 @@ def ending_of(settling: Settling, state: CallState | None, *, resend: bool) -> E
     :param resend: whether calls of unknown fate are sent again
     """
     (_, _, uncertain), attempt, then = settling
+    if attempt.result is AttemptResult.DELIVERED and state is CallState.DELIVERED:  # nearly all of them
+        return _end(attempt.result, attempt.code, attempt.reason, attempt.status)
     if then is Then.RETURN:
         return _unrecorded(attempt, resend) if state is None else None
-    if state is CallState.DELIVERED and attempt.result is not AttemptResult.DELIVERED:
+    if state is CallState.DELIVERED:
         return Ending(_DELIVERED_ELSEWHERE)
     if state is CallState.UNKNOWN and attempt.result is AttemptResult.REJECTED:
         return Ending(Outcome(RowOutcome.UNKNOWN, ReasonCode.IN_DOUBT, attempt.reason, attempt.status))
@@ -89,7 +93,13 @@ def ending_of(settling: Settling, state: CallState | None, *, resend: bool) -> E
     # If the confirmation was not recorded, the ledger still holds the refusal as not sent.
     if state is None or attempt.result is AttemptResult.NOT_SENT:
         return Ending(Outcome.given_up(uncertain, attempt.code, attempt.reason), left=True)
-    return Ending(outcome_of(_ENDS[attempt.result], attempt.code, attempt.reason, attempt.status))
+    return _end(attempt.result, attempt.code, attempt.reason, attempt.status)
+
+
+@lru_cache(maxsize=256)
+def _end(result: AttemptResult, code: ReasonCode, reason: str, status: int | None) -> Ending:
+    """The end of a call that its attempt settles; calls that end alike share one object."""
+    return Ending(Outcome(_ENDS[result], code, reason, status))
 
 
 def _unrecorded(attempt: Attempt, resend: bool) -> Ending:

@@ -20,7 +20,7 @@ class Pending(NamedTuple):
 
     call: Call
     claim: Claim
-    uncertain: bool
+    uncertain: bool = False
     attempts: int = 0
     waited: float = 0.0
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from airflow_provider_impactcall.delivery.items import Item, Listener
-from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, ReasonCode, RowOutcome
+from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, ReasonCode
 
 
 class Tally:
@@ -31,9 +29,3 @@ class Tally:
         """
         self.report.given_up += 1
         self.settle(row, Outcome.given_up(uncertain, code, reason))
-
-
-@lru_cache(maxsize=256)
-def outcome_of(state: RowOutcome, code: ReasonCode, reason: str, status: int | None = None) -> Outcome:
-    """An outcome; rows that end alike share one object."""
-    return Outcome(state, code, reason, status)

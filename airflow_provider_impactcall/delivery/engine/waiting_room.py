@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
+from collections.abc import Iterable
 from itertools import count
 
 from airflow_provider_impactcall.delivery.engine.stages import Pending
@@ -42,6 +43,10 @@ class WaitingRoom:
         else:
             self._untried.append(pending)
 
+    def enter_untried(self, calls: Iterable[Pending]) -> None:
+        """Let calls that were not tried yet wait for their turn."""
+        self._untried.extend(calls)
+
     def rest(self, pending: Pending, until: float) -> None:
         """Let a call rest until a moment, and then wait for its turn."""
         heapq.heappush(self._resting, (until, pending.attempts, next(self._order), pending))
@@ -52,16 +57,14 @@ class WaitingRoom:
             *_, pending = heapq.heappop(self._resting)
             self.enter(pending)
 
-    def next(self) -> Pending:
-        """Take out the next call."""
-        if self._untried:
-            return self._untried.popleft()
-        *_, pending = heapq.heappop(self._tried)
-        return pending
+    def take(self, count: int) -> list[Pending]:
+        """Take out the next calls, so many."""
+        untried, tried = self._untried, self._tried
+        return [untried.popleft() if untried else heapq.heappop(tried)[-1] for _ in range(count)]
 
     def clear(self) -> list[Pending]:
         """Take out all calls, those that rest too."""
         resting = sorted(self._resting)
-        left = [self.next() for _ in range(len(self))] + [pending for *_, pending in resting]
+        left = self.take(len(self)) + [pending for *_, pending in resting]
         self._resting.clear()
         return left

@@ -145,6 +145,8 @@ class RowWriter:
 
     def note(self, row: Item, outcome: Outcome) -> None:
         """Take note of how a row ended. Quick, and never waits."""
+        if outcome.state is RowOutcome.DELIVERED and not (self._has_letters or self._has_marks):
+            return  # First, and not among the cases below, as nearly all rows end so.
         match outcome.state:
             case RowOutcome.REJECTED if outcome.code in _INVALID:
                 self._note_invalid(row, outcome)

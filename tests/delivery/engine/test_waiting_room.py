@@ -15,7 +15,7 @@ def pending(number: int, attempts: int = 0) -> Pending:
 
 
 def in_turn(room: WaitingRoom) -> list[int]:
-    return [room.next().call.row for _ in range(len(room))]
+    return [pending.call.row for pending in room.take(len(room))]
 
 
 def test_whoever_was_tried_least_often_is_next_and_among_equals_who_came_first() -> None:
@@ -24,6 +24,17 @@ def test_whoever_was_tried_least_often_is_next_and_among_equals_who_came_first()
         room.enter(pending(number, attempts))
     assert (len(room), room.untried) == (5, 2)
     assert in_turn(room) == [2, 4, 3, 5, 1]
+
+
+def test_several_that_come_or_go_at_once_keep_their_order() -> None:
+    room = WaitingRoom()
+    room.enter(pending(1, attempts=1))
+    room.enter_untried([pending(number) for number in (2, 3, 4)])
+    assert (len(room), room.untried) == (4, 3)
+    assert [each.call.row for each in room.take(2)] == [2, 3]
+    room.enter_untried([pending(5)])
+    assert room.take(0) == []
+    assert in_turn(room) == [4, 5, 1]
 
 
 def test_who_rests_is_not_next_until_the_moment_has_come() -> None:
