@@ -200,6 +200,23 @@ def test_four_failures_of_single_calls_slow_nobody_down_and_five_do() -> None:
     assert virtual_time.run(main()) == [False] * 4 + [True]
 
 
+def test_as_many_are_admitted_at_once_as_may_leave() -> None:
+    async def main() -> list[int]:
+        pacing = Pacing(max_wait=1e6, random=_Longest())
+        admitted = [pacing.admit_at_once(5)]
+        for _ in range(5):
+            pacing.observe(NO_CONNECTION)
+        admitted.append(pacing.admit_at_once(5))
+        await asyncio.sleep(60.0)
+        admitted += [pacing.admit_at_once(5), pacing.admit_at_once(5)]
+        pacing.observe(OK)
+        admitted.append(pacing.admit_at_once(5))
+        pacing.stop(Stop(ReasonCode.RUN_STOPPED, "the task was asked to stop"))
+        return [*admitted, pacing.admit_at_once(5), pacing.in_flight]
+
+    assert virtual_time.run(main()) == [5, 0, 1, 0, 5, 0, 5], "one at a time, until one is answered"
+
+
 def test_permits_are_asked_for_calls_that_follow_and_not_for_those_in_flight() -> None:
     async def main() -> Sequence[int]:
         pacing = Pacing(max_wait=1e6)
