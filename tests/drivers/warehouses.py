@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -40,6 +40,19 @@ class Tables:
         with self._one_at_a_time:
             found = self._duckdb.sql(sql, params=parameters)
             return None if found is None else found.to_arrow_table()
+
+
+@contextmanager
+def _serving(server: HTTPServer) -> Iterator[str]:
+    """Within this context, a server answers in a thread of its own, by its scheme, address and port."""
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 class BigQueryServer:
@@ -83,16 +96,9 @@ class BigQueryServer:
             def log_message(self, *_: Any) -> None:
                 """Nothing: pytest shows what a server writes."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{server.server_address[1]}/"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
+        with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as origin:
+            self.url = f"{origin}/"
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
     def _answered(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         split = urlsplit(path)
@@ -210,17 +216,11 @@ class DatabricksServer:
         from thrift.protocol.TBinaryProtocol import TBinaryProtocolFactory
         from thrift.server.THttpServer import THttpServer
 
-        # Its own shutdown leaves what serves running.
-        server = THttpServer(TCLIService.Processor(self), ("127.0.0.1", 0), TBinaryProtocolFactory()).httpd
-        self.url = f"http://127.0.0.1:{server.server_address[1]}/sql"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
+        thrift = THttpServer(TCLIService.Processor(self), ("127.0.0.1", 0), TBinaryProtocolFactory())
+        # THttpServer's own shutdown leaves this server running.
+        with _serving(thrift.httpd) as origin:
+            self.url = f"{origin}/sql"
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
     def OpenSession(self, request: Any) -> Any:
         t = _thrift()
