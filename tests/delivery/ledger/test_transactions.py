@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,12 +17,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.clock import SystemClock
-from airflow_provider_impactcall.delivery.identity import Claim
-from airflow_provider_impactcall.delivery.ledger.rules import Recorded, Settlement
+from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.ledger.rules import Recorded, Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.transactions import is_collision
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
+from airflow_provider_impactcall.records import CallRecord
+from tests import examples
 
 NAMESPACE = "https://calls.example.com"
 
@@ -47,6 +50,28 @@ def test_a_deadlock_is_known_as_one(ledger_url: str) -> None:
         with ThreadPoolExecutor(2) as threads:
             raised = [error for error in threads.map(change, (one, other), (other, one)) if error is not None]
     assert [is_collision(error) for error in raised] == [True]
+
+
+def test_two_runs_that_look_for_calls_that_are_not_there_both_open_theirs(ledger_url: str) -> None:
+    """In MySQL's default isolation, each run locks the gap that the other run inserts into: a deadlock."""
+    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
+        if ledger.engine.dialect.name == "sqlite":
+            pytest.skip("it has one writer at a time")
+        ledger.prepare()
+        both = Barrier(2, timeout=30)
+
+        def wait(_: Any, __: Any, statement: str, *___: Any) -> None:
+            if statement.endswith("FOR UPDATE"):
+                both.wait()
+
+        def open_one(session_id: str) -> list[Any] | None:
+            claim = identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call(session_id)))
+            # Known: so the run looks for the call before it inserts the call.
+            return ledger.record(ledger.start("test", ""), [claim._replace(is_known=True)], [], resend=False)[0]
+
+        sa.event.listen(ledger.engine, "after_cursor_execute", wait)
+        with ThreadPoolExecutor(2) as threads:
+            assert list(threads.map(open_one, ["A-1", "A-2"])) == [[Send(1)], [Send(1)]]
 
 
 class OfPostgresql(Exception):
