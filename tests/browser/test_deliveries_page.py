@@ -687,6 +687,16 @@ def test_an_empty_ledger_says_what_will_be_there(bare: Page, tmp_path: Path) -> 
     loaded_page.screenshot(path=tmp_path / "empty.png")
 
 
+def test_the_charts_scales_have_whole_numbers(bare: Page) -> None:
+    for most, scale in {1: ["0", "2", "4"], 5: ["0", "3", "6"], 7: ["0", "5", "10"], 50: ["0", "25", "50"]}.items():
+        none = dict.fromkeys(("invalid", "unknown", "not_sent"), 0)
+        step = {"at": "2026-09-10T00:00:00Z", "delivered": most, "rejected": most, **none}
+        answers(bare, "over-time", 200, {"step": "day", "steps": [step]})
+        opened(bare)
+        assert part(bare, "over-time").locator(".axis[text-anchor=end]").all_text_contents() == 2 * scale
+        bare.unroute_all()
+
+
 def test_a_namespace_without_calls_says_so_in_each_part(bare: Page) -> None:
     opened(bare, "#namespace=https://nowhere.example.com")
     expect(part(bare, "answer")).to_contain_text("No call changed in the last 7 days.")

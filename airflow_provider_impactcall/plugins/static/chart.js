@@ -19,11 +19,12 @@ const LEAST = 2;
 
 const sum = (step, states) => states.reduce((total, state) => total + step[state], 0);
 
-// The next round number above, and a whole one: there are no half calls.
+// The next round number above, and an even one: the axis shows its half too, and there are no half calls.
 function roundUp(value) {
   if (value <= 4) return 4;
   const magnitude = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 5, 10].map((factor) => factor * magnitude).find((round) => round >= value);
+  const rounds = [1, 2, 4, 5, 6, 10].map((factor) => factor * magnitude);
+  return rounds.find((round) => round >= value && round % 2 === 0);
 }
 
 // Lines and dots, to tell the outcomes apart without colours.
