@@ -7,11 +7,10 @@ Only the API server imports this module: it needs FastAPI, which Airflow 2 does 
 from __future__ import annotations
 
 import logging
-import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.resources import files
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -32,6 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from airflow_provider_impactcall.delivery.csv_cells import csv_lines
 from airflow_provider_impactcall.delivery.ledger.selection import status_of
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
+from airflow_provider_impactcall.pages import page_files
 from airflow_provider_impactcall.plugins.answers import COLUMNS, DEFAULT_CALLS, Answers, Asked
 from airflow_provider_impactcall.plugins.shared_ledger import SharedLedger
 from airflow_provider_impactcall.plugins.urls import NAME, commands, login_url, page_url
@@ -52,10 +52,7 @@ HEADERS = {
 
 CORRECTIONS = "impactcall_corrections"
 
-_FILES = files("airflow_provider_impactcall.plugins") / "static"
-_FILE_NAME = re.compile(r"[a-zA-Z0-9_-]+(\.[a-z]+)")
-# Not from the machine's MIME table: a browser does not run a script of any other type.
-_KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_FILES = page_files(Path(__file__).with_name("static"))
 
 
 class _Guarded:
@@ -252,10 +249,10 @@ def _page(user: GetUserDep) -> Response:
 
 
 def _file(name: str) -> Response:
-    file, known = _FILES / name, _FILE_NAME.fullmatch(name)
-    if known is None or known.group(1) not in _KINDS or not file.is_file():
+    if name not in _FILES:
         raise HTTPException(404, "There is no such file.")
-    return Response(file.read_bytes(), media_type=f"{_KINDS[known.group(1)]}; charset=utf-8")
+    body, content_type = _FILES[name]
+    return Response(body, media_type=f"{content_type}; charset=utf-8")
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.pages import page_files
 from airflow_provider_impactcall.sandbox import guard, views
 from airflow_provider_impactcall.sandbox.credentials import read_basic
 from airflow_provider_impactcall.sandbox.faults import FAULTS
@@ -24,7 +25,6 @@ from airflow_provider_impactcall.sandbox.recent import KEPT
 
 MOST_FOUND = 50
 
-_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -261,8 +261,7 @@ def _event(kind: str, data: Mapping[str, Any]) -> bytes:
 
 @cache
 def _files() -> Mapping[str, tuple[bytes, str]]:
-    folder = Path(__file__).with_name("static")
-    return {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in folder.iterdir() if file.suffix in _TYPES}
+    return page_files(Path(__file__).with_name("static"))
 
 
 def _static(name: str) -> web.Response:

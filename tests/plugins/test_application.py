@@ -227,11 +227,15 @@ def test_errors_are_a_sentence_and_have_the_headers(viewer: TestClient, ledger: 
 
 def test_its_files_are_what_a_browser_takes_them_for(viewer: TestClient) -> None:
     kinds = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-    names = [file.name for file in (files("airflow_provider_impactcall.plugins") / "static").iterdir()]
+    rooms = ("airflow_provider_impactcall.pages", "airflow_provider_impactcall.plugins")
+    names = [file.name for room in rooms for file in (files(room) / "static").iterdir()]
+    assert "base.css" in names
+    assert len(names) == len(set(names)), "no file of the page hides a shared one"
     for name in names:
         answer = viewer.get(f"/impactcall/static/{name}")
         assert answer.status_code == 200, name
         assert answer.headers["Content-Type"] == f"{kinds[Path(name).suffix]}; charset=utf-8"
+        assert {each: answer.headers[each] for each in HEADERS} == HEADERS, name
     page = viewer.get("/impactcall/").text
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=|javascript:", page), "nothing inline"
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from airflow_provider_impactcall import pages
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.sandbox import FAULTS, Sandbox, page, recent
 from airflow_provider_impactcall.sandbox.application import CallDataApplication
@@ -29,6 +30,7 @@ CALLER = CALL["CallerId"]
 RECORDING = "https://recordings.example.com/1.mp3"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 STATIC = Path(page.__file__).with_name("static")
+SHARED = Path(pages.__file__).with_name("static")
 
 
 def look(path: str, **headers: str | None) -> Ask:
@@ -97,8 +99,9 @@ async def test_a_browser_gets_the_page_and_a_script_the_text() -> None:
 
 
 async def test_every_file_comes_with_its_type_and_its_headers() -> None:
-    files = {file.name for file in STATIC.iterdir()}
-    assert {"index.html", "page.css", "page.js", "icon.svg"} <= files
+    files = [file.name for folder in (SHARED, STATIC) for file in folder.iterdir()]
+    assert {"base.css", "index.html", "page.css", "page.js", "icon.svg"} <= set(files)
+    assert len(files) == len(set(files)), "no file of the page hides a shared one"
     types = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
     async with Sandbox() as sandbox:
         for name in files:
@@ -106,6 +109,7 @@ async def test_every_file_comes_with_its_type_and_its_headers() -> None:
             assert reply.status == 200
             assert reply.headers["content-type"] == f"{types[Path(name).suffix]}; charset=utf-8"
             assert reply.headers["x-content-type-options"] == "nosniff"
+            assert reply.headers["cache-control"] == "no-store"
             assert reply.headers["content-security-policy"] == (
                 "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
                 "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -130,7 +134,7 @@ def test_the_files_keep_to_their_own_policy() -> None:
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|\.style\b", text), script
         assert not re.search(r"""["'`](/|https?://)""", text), script
         assert all((STATIC / name).is_file() for name in re.findall(r'from "\./([^"]+)"', text))
-    assert "url(" not in (STATIC / "page.css").read_text()
+    assert not [file for folder in (SHARED, STATIC) for file in folder.glob("*.css") if "url(" in file.read_text()]
     identifiers = re.findall(r'\sid="([^"]+)"', html)
     assert len(identifiers) == len(set(identifiers))
     asked = {name for script in STATIC.glob("*.js") for name in re.findall(r'byId\("([^"]+)"\)', script.read_text())}
