@@ -238,6 +238,7 @@ def test_its_files_are_what_a_browser_takes_them_for(viewer: TestClient) -> None
         assert {each: answer.headers[each] for each in HEADERS} == HEADERS, name
     page = viewer.get("/impactcall/").text
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=|javascript:", page), "nothing inline"
+    assert re.findall(r'<link rel="stylesheet" href="([^"]+)"', page) == ["static/base.css", "static/page.css"]
 
 
 def test_where_there_is_no_ledger_yet_the_page_is_empty_and_makes_none(

@@ -124,6 +124,7 @@ def test_the_files_keep_to_their_own_policy() -> None:
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:", html)
     assert re.findall(r'(?:src|href)="(?!#)([^"]+)"', html) == [
         "page/icon.svg",
+        "page/base.css",
         "page/page.css",
         "page/page.js",
         "calls",

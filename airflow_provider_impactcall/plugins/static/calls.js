@@ -56,7 +56,7 @@ export function calls({ calls: found, more: thereAreMore }, more) {
   if (thereAreMore) {
     rest = make(
       "p",
-      { class: "rest" },
+      { class: "rest row" },
       make("span", { class: "muted" }, `The ${number(found.length)} that changed last are shown. The CSV has all.`),
       found.length < MOST ? make("button", { type: "button", click: more }, "Show more") : null,
     );

@@ -110,7 +110,7 @@ const inWords = (step, size) =>
 function legend(steps) {
   return make(
     "ul",
-    { class: "legend" },
+    { class: "legend row" },
     SHOWN.map((state) =>
       make(
         "li",

@@ -145,7 +145,7 @@ export function glance(overview, period) {
         ? null
         : make(
             "ul",
-            { class: "asides" },
+            { class: "asides row" },
             make("li", { class: "muted" }, "and"),
             asides.map((state) => aside(state, states[state])),
           ),

@@ -19,8 +19,8 @@ function rowVerdict(row) {
   };
   return make(
     "div",
-    { class: "verdict invalid" },
-    make("p", { class: "verdict-line" }, badge("invalid"), make("strong", {}, meaning("invalid"))),
+    { class: "verdict message invalid" },
+    make("p", { class: "verdict-line row" }, badge("invalid"), make("strong", {}, meaning("invalid"))),
     make("p", {}, "Reason: ", make("q", {}, row.reason)),
     make(
       "ul",
@@ -65,8 +65,8 @@ function verdict(call) {
   const facts = FACTS.map((name) => make("div", {}, make("dt", {}, name), make("dd", {}, call[name] || "–")));
   return make(
     "div",
-    { class: `verdict ${call.state}` },
-    make("p", { class: "verdict-line" }, badge(call.state), make("strong", {}, meaning(call.state))),
+    { class: `verdict message ${call.state}` },
+    make("p", { class: "verdict-line row" }, badge(call.state), make("strong", {}, meaning(call.state))),
     cameAgain(call),
     call.reason ? make("p", {}, "Reason: ", make("q", {}, call.reason)) : null,
     make(
@@ -106,7 +106,7 @@ function event(each, before) {
       moment(each.at),
       since === null ? null : make("span", { class: "muted" }, ` +${duration(since)}`),
     ),
-    make("div", { class: "event-what" }, badge(each.state), make("span", {}, what(each)), run),
+    make("div", { class: "event-what row" }, badge(each.state), make("span", {}, what(each)), run),
   );
 }
 
@@ -144,7 +144,12 @@ function others(namespaces) {
  * @param id the CallSessionId that was asked for
  */
 export function history({ calls: found, history: happened, elsewhere }, id) {
-  const title = make("p", { class: "id-line" }, make("code", { class: "id" }, id), copyButton(id, "the CallSessionId"));
+  const title = make(
+    "p",
+    { class: "heading row tight" },
+    make("code", { class: "id" }, id),
+    copyButton(id, "the CallSessionId"),
+  );
   if (found.length === 0) {
     return make(
       "div",
@@ -164,7 +169,7 @@ export function history({ calls: found, history: happened, elsewhere }, id) {
       others(elsewhere),
       make(
         "ul",
-        { class: "hints" },
+        { class: "hints muted" },
         make("li", {}, "Ids are compared whole, and in their exact case."),
         make("li", {}, "Perhaps no run has read its row yet, or the query leaves the row out."),
         make(

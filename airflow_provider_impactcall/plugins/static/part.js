@@ -61,7 +61,7 @@ export class Part {
   #apology(error, again) {
     return make(
       "div",
-      { class: "apology", role: "alert" },
+      { class: "apology message row between", role: "alert" },
       make("p", {}, make("strong", {}, "This part could not be read. "), error.message),
       make("button", { type: "button", click: again }, "Try again"),
     );
@@ -70,5 +70,5 @@ export class Part {
 
 /** What a part shows if there is no data. */
 export function nothing(text) {
-  return make("p", { class: "muted nothing" }, text);
+  return make("p", { class: "muted" }, text);
 }

@@ -56,7 +56,7 @@ function item(state, found) {
       icon(state),
       make(
         "div",
-        {},
+        { class: "row" },
         make("h3", {}, title),
         make("span", { class: "muted" }, `${amount(found)}, ${shown === 1 ? "" : "the latest "}${ago(lastAt)}`),
       ),

@@ -28,7 +28,7 @@ function counts(run) {
   if (ends.length === 0) return make("span", { class: "muted" }, run.ended_at ? "none" : "not counted");
   return make(
     "ul",
-    { class: "counts" },
+    { class: "counts row" },
     ends.map((end) => make("li", {}, icon(end), `${number(run[end])} ${stateName(end).toLowerCase()}`)),
   );
 }
@@ -92,6 +92,6 @@ export function runs(found) {
     "div",
     { class: "cards" },
     table("Runs, the last first", COLUMNS, found),
-    found.length < MOST ? null : make("p", { class: "rest" }, make("span", { class: "muted" }, rest)),
+    found.length < MOST ? null : make("p", { class: "rest row" }, make("span", { class: "muted" }, rest)),
   );
 }

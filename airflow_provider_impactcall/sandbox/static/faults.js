@@ -75,7 +75,7 @@ export class Faults {
       {},
       element("label", { class: "switch" }, on, element("code", {}, name)),
       element("span", { class: "unit" }, rate, " %"),
-      element("p", { id: does }, sentence),
+      element("p", { class: "note", id: does }, sentence),
       given,
     );
     return { item, on, rate, given };

@@ -139,9 +139,9 @@ export class Requests {
     return element(
       "li",
       { "data-looks": looks },
-      element("time", { datetime: request.at }, at(request)),
-      element("button", { type: "button", class: "id", onclick: () => this.#open(request.path) }, id),
-      element("span", { class: "caller" }, request.CallerId ?? "–"),
+      element("time", { class: "note", datetime: request.at }, at(request)),
+      element("button", { type: "button", class: "link id", onclick: () => this.#open(request.path) }, id),
+      element("span", { class: "mono caller" }, request.CallerId ?? "–"),
       element("span", { class: "badge" }, answer(request)),
       element("span", { class: "outcome" }, words),
     );
@@ -236,7 +236,7 @@ export class Requests {
     try {
       content = details(await ask(`page/${path}${this.#suffix("?")}`));
     } catch (error) {
-      content = [element("p", { class: "error" }, error.message)];
+      content = [element("p", { class: "message error" }, error.message)];
     }
     if (turn === this.#opened && this.#shown === path) byId("detail-body").replaceChildren(...content);
   }
@@ -275,8 +275,8 @@ function details(request) {
       ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
     ),
     request.problems.length ? problems(request) : null,
-    request.too_long ? element("p", { class: "about" }, "The request was too long to keep its parameters.") : null,
-    request.parameters.length ? parameters(request, wrong) : element("p", { class: "about" }, "No parameters."),
+    request.too_long ? element("p", { class: "about note" }, "The request was too long to keep its parameters.") : null,
+    request.parameters.length ? parameters(request, wrong) : element("p", { class: "about note" }, "No parameters."),
   ].filter((part) => part !== null);
 }
 
@@ -284,7 +284,7 @@ function problems({ wrong, problems }) {
   const more = wrong - problems.length;
   return element(
     "section",
-    { class: "problems", "aria-labelledby": "problems-title" },
+    { class: "message problems", "aria-labelledby": "problems-title" },
     element("h3", { id: "problems-title" }, `What was wrong: ${plural(wrong, "problem")}`),
     element(
       "ul",
@@ -303,8 +303,8 @@ function parameters({ parameters }, wrong) {
       element("th", { scope: "row" }, name, wrong.has(name) ? element("span", { class: "unseen" }, " (wrong)") : null),
       element(
         "td",
-        {},
-        value === "" ? element("em", {}, "empty") : value,
+        { class: "mono" },
+        value === "" ? element("em", { class: "muted" }, "empty") : value,
         hidden ? element("span", { class: "unseen" }, " (masked)") : null,
       ),
     ),
