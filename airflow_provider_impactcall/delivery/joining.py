@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from functools import partial
-from itertools import groupby
+from functools import cache
+from itertools import compress, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_impactcall.delivery.items import Skipped
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import Problem, ProblemCode
-from airflow_provider_impactcall.records.columns import OpenedRow, Row
+from airflow_provider_impactcall.records.columns import FromValues, OpenedRow, Row
 from airflow_provider_impactcall.records.vendors import Join, VendorPreset
 
 # In a temporary file without a name: after a crash nobody can read it, so it need not be durable.
@@ -31,6 +33,9 @@ _SEVERAL = """
 _OF_SEVERAL = """
     SELECT first, number FROM several CROSS JOIN rows ON rows.call = several.call ORDER BY first, number
 """
+
+# So many calls are looked at together to find those that come again.
+_MOST_AT_ONCE = 250_000
 
 
 class Unjoined(NamedTuple):
@@ -50,15 +55,16 @@ class Opener(Protocol):
     def opened(self, row: Row) -> Row:
         """A row with the call's own columns in it."""
 
-    def opens(self, columns: tuple[Any, ...]) -> bool:
-        """Whether opening may change a row with these columns."""
+    def call_from(self, columns: tuple[Any, ...]) -> FromValues[str] | None:
+        """Gives the call of rows with these columns; None if a row has to be opened."""
 
-    def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
-        """A function from the values of a row with these columns to its call; None if the row has to be opened."""
+
+Ways = Callable[[tuple[Any, ...]], FromValues[Any] | None]
+"""Says how rows with these columns are read from their values; None if they are not."""
 
 
 def joined(
-    rows: Iterable[Any], preset: VendorPreset, join: Join, opener: Opener | None = None
+    rows: Iterable[Any], preset: VendorPreset, join: Join, opener: Opener | None = None, ways: Ways | None = None
 ) -> Iterator[tuple[int, Any]]:
     """The rows with their numbers in the input. Rows of one call come together, joined by the vendor's preset.
 
@@ -66,7 +72,9 @@ def joined(
     file, and is read twice instead.
 
     :param opener: opens the rows; the preset if None
-    :return: each row; or in its place a :class:`.Skipped` if another row stands for it, or an :class:`Unjoined`
+    :param ways: see :func:`each_read`
+    :return: each row, or what it was read as; or in its place a :class:`.Skipped` if another row stands for it, or an
+        :class:`Unjoined`
     """
     opener = opener or preset
     with ExitStack() as stack:
@@ -75,52 +83,84 @@ def joined(
         else:
             spool = stack.enter_context(Spool())
             spool.add(rows)
+        doubtful = _perhaps_repeated(_calls(spool, preset, opener))
+        if not any(doubtful):
+            yield from enumerate(each_read(spool, opener, ways), start=1)
+            return
         index = stack.enter_context(closing(sqlite3.connect("")))
         index.executescript(_TABLE)
-        index.executemany("INSERT INTO rows VALUES (?, ?)", _calls(spool, preset, opener))
+        calls = compress(enumerate(_calls(spool, preset, opener), start=1), doubtful)
+        index.executemany("INSERT INTO rows VALUES (?, ?)", (each for each in calls if each[1] is not None))
         index.executescript(_SEVERAL)
-        if index.execute("SELECT 1 FROM several LIMIT 1").fetchone() is None:
-            yield from enumerate(_opened(spool, opener), start=1)
+        yield from _together(spool, opener, index, preset, join, ways)
+
+
+def each_read(
+    spool: Spool, opener: Opener | None, ways: Ways | None = None, left_out: Sequence[int] | None = None
+) -> Iterator[Any]:
+    """The rows of a spool; in place of an ordinary row, what it was read as.
+
+    :param opener: opens the other rows; None to leave them as they are
+    :param ways: how ordinary rows are read; None to read none
+    :param left_out: for each row, 1 if only None is needed in its place; None if there is no such row
+    """
+    way_of, first = cache(ways or _no_way), 0
+    left_out = left_out or bytes(len(spool))
+    for block in spool.blocks():
+        way = None if block.columns is None else way_of(block.columns)
+        if way is None:
+            for row in block:
+                yield row if opener is None else _open(row, opener)
         else:
-            yield from _together(spool, opener, index, preset, join)
+            read = way.read
+            for number, values in enumerate(block.values(way.places), start=first):
+                found = None
+                if not left_out[number]:
+                    found = read(values)
+                    if found is None:
+                        row = block.row(number - first)
+                        found = row if opener is None else _open(row, opener)
+                yield found
+        first += len(block)
 
 
-def _calls(spool: Spool, preset: VendorPreset, opener: Opener) -> Iterator[tuple[int, str]]:
-    """The number and the call of each row whose call is known."""
-    first = 1
-    for columns, rows in spool.blocks():
-        call_of = None if columns is None else opener.call_from(columns)
-        if call_of is None:
-            call_of = partial(_call_of, columns, preset=preset, opener=opener)
-        for number, row in enumerate(rows, first):
-            call = call_of(row)
-            if call is not None:
-                yield number, call
-        first += len(rows)
+def _no_way(_: tuple[Any, ...]) -> None:
+    """Says that no rows are read from their values."""
 
 
-def _call_of(columns: Sequence[Any] | None, row: Any, preset: VendorPreset, opener: Opener) -> str | None:
-    if columns is not None:
-        row = dict(zip(columns, row))  # noqa: B905 - see Spool.blocks
+def _perhaps_repeated(calls: Iterable[str | None]) -> bytearray:
+    """For each row, 1 if another row may be of its call, else 0. Takes nine bytes a row."""
+    hashes = array("q", map(hash, calls))
+    found = bytearray(len(hashes))
+    parts = len(hashes) // _MOST_AT_ONCE + 1
+    for part in range(parts):
+        some = [each for each in hashes if each % parts == part]
+        if len(set(some)) < len(some):
+            repeated = {each for each, count in Counter(some).items() if count > 1}
+            for place, each in enumerate(hashes):
+                if each in repeated:
+                    found[place] = 1
+    return found
+
+
+def _calls(spool: Spool, preset: VendorPreset, opener: Opener) -> Iterator[str | None]:
+    """The call of each row; None if it is not known."""
+    for block in spool.blocks():
+        way = None if block.columns is None else opener.call_from(block.columns)
+        if way is not None:
+            yield from map(way.read, block.values(way.places))
+        else:
+            for row in block:
+                yield _call_of(row, preset, opener)
+
+
+def _call_of(row: Any, preset: VendorPreset, opener: Opener) -> str | None:
     if type(row) is not dict:
         return None
     try:
         return preset.call_of(opener.opened(row))
     except Exception:
         return None  # Its problem is reported when the row is read.
-
-
-def _opened(spool: Spool, opener: Opener) -> Iterator[Any]:
-    for columns, rows in spool.blocks():
-        if columns is None:
-            for row in rows:
-                yield _open(row, opener)
-        elif opener.opens(columns):
-            for values in rows:
-                yield _open(dict(zip(columns, values)), opener)  # noqa: B905 - see Spool.blocks
-        else:
-            for values in rows:
-                yield dict(zip(columns, values))  # noqa: B905 - see Spool.blocks
 
 
 def _open(row: Any, opener: Opener) -> Any:
@@ -133,21 +173,21 @@ def _open(row: Any, opener: Opener) -> Any:
 
 
 def _together(
-    spool: Spool, opener: Opener, index: sqlite3.Connection, preset: VendorPreset, join: Join
+    spool: Spool, opener: Opener, index: sqlite3.Connection, preset: VendorPreset, join: Join, ways: Ways | None
 ) -> Iterator[tuple[int, Any]]:
     """The rows. Later rows of a call follow directly after the first row of the call."""
-    is_later = bytearray(len(spool) + 1)
-    for first, number in index.execute(_OF_SEVERAL):
-        is_later[number] = first != number
+    is_one_of_several = bytearray(len(spool))
+    for _, number in index.execute(_OF_SEVERAL):
+        is_one_of_several[number - 1] = 1
     groups = ([number for _, number in members] for _, members in groupby(index.execute(_OF_SEVERAL), itemgetter(0)))
-    numbers, row_at = next(groups), spool.by_place()
-    for number, row in enumerate(_opened(spool, opener), start=1):
+    numbers, row_at = next(groups, [0]), spool.by_place()
+    for number, row in enumerate(each_read(spool, opener, ways, is_one_of_several), start=1):
         if number == numbers[0]:
-            others = (_open(row_at(other - 1), opener) for other in numbers[1:])
-            together = [each if isinstance(each, OpenedRow) else OpenedRow(each, {}) for each in (row, *others)]
+            members = (_open(row_at(each - 1), opener) for each in numbers)
+            together = [each if isinstance(each, OpenedRow) else OpenedRow(each, {}) for each in members]
             yield from zip(numbers, _one_call(numbers, together, preset, join), strict=True)
             numbers = next(groups, [0])
-        elif not is_later[number]:
+        elif not is_one_of_several[number - 1]:
             yield number, row
 
 

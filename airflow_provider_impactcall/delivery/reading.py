@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, Claim, digest
 from airflow_provider_impactcall.delivery.items import MOST_DEAD_LETTERS, Call, Item, Rejected, Skipped, Traces
-from airflow_provider_impactcall.delivery.joining import Unjoined, joined
+from airflow_provider_impactcall.delivery.joining import Unjoined, each_read, joined
 from airflow_provider_impactcall.delivery.shapes import flattened, iterable, with_names
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall, Problem
@@ -42,10 +42,13 @@ def read(
     :raises InvalidOption: at once, if ``rows`` does not hold rows, or holds something else in their place
     """
     each = with_names(rows if isinstance(rows, Spool) else flattened(iterable(rows)), mapping)
+    ways = mapping.record_from if watch is None else None
     join = None if mapping.preset is None else mapping.preset.join
-    if mapping.preset is None or join is None:
-        return mapped(enumerate(each, start=1), mapping, watch, key, identify)
-    return mapped(joined(each, mapping.preset, join, mapping), mapping, watch, key, identify)
+    if mapping.preset is not None and join is not None:
+        return mapped(joined(each, mapping.preset, join, mapping, ways), mapping, watch, key, identify)
+    if isinstance(each, Spool):
+        each = each_read(each, None, ways)
+    return mapped(enumerate(each, start=1), mapping, watch, key, identify)
 
 
 def mapped(

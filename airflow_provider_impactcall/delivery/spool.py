@@ -8,8 +8,10 @@ import tempfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from io import BytesIO
-from itertools import islice
+from itertools import accumulate, islice, repeat
+from struct import Struct
 from types import TracebackType
 from typing import Any
 
@@ -19,18 +21,60 @@ from airflow_provider_impactcall.records.unreadable import UnreadableValue
 _Entry = tuple[int | None, Any]
 """The number of a row's shape and the row's values; or None and the item itself."""
 
-_Block = tuple[int, list[Any]]
-"""Rows as they are written: the number of their shape and the values of each row; or ``_MIXED`` or ``_APART``, and
-entries.
-"""
+_Group = tuple[int, Sequence[Any]]
+"""Rows that become a block: the number of their shape and the values of each row; or ``_MIXED``, and entries."""
 
 # Small blocks make it cheap to read one row by its place. Large blocks share the fixed cost among more rows. What is
 # written at once stays in the processor's cache.
-_ROWS_A_BLOCK = 16
-_BLOCKS_A_WRITE = 8
+_ROWS_A_BLOCK = 64
+_BLOCKS_A_WRITE = 2
 _MOST_SHAPES = 1024
-# The block holds entries; or it holds entries that are each pickled separately.
+# In place of a shape's number: the block holds entries; or it holds entries that are each pickled separately.
 _MIXED, _APART = -1, -2
+_offset = Struct("<Q")
+
+
+class Block:
+    """Neighbouring rows of a spool.
+
+    :param columns: the columns that all these rows have; None if they differ, or if some are not rows
+    :param count: how many rows these are
+    :param written: the pickled columns
+    :param items: without ``columns``, the rows
+    """
+
+    def __init__(
+        self, columns: tuple[Any, ...] | None, count: int, written: bytes = b"", items: Sequence[Any] = ()
+    ) -> None:
+        self.columns = columns
+        self._count = count
+        self._written = written
+        self._items = items
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        columns = self.columns
+        return iter(self.rows) if columns is None else (dict(zip(columns, row)) for row in self.rows)  # noqa: B905
+
+    @cached_property
+    def rows(self) -> Sequence[Any]:
+        """The values of each row; without ``columns``, the rows."""
+        return self._items if self.columns is None else [*self.values(range(len(self.columns)))]
+
+    def values(self, places: Iterable[int]) -> Iterable[tuple[Any, ...]]:
+        """Of each row, the values of these columns alone: the others are not unpickled.
+
+        :param places: of the columns, from 0
+        """
+        columns = _unpickled(self._written, places)
+        return zip(*columns, strict=True) if columns else repeat((), self._count)
+
+    def row(self, place: int) -> Any:
+        """A whole row, by its place in this block, from 0."""
+        row = self.rows[place]
+        return row if self.columns is None else dict(zip(self.columns, row))  # noqa: B905 - see Spool.write
 
 
 class Spool:
@@ -51,6 +95,8 @@ class Spool:
         # that would come next.
         self._firsts = array("Q", [0])
         self._begins = array("Q", [0])
+        # For each block, the number of its rows' shape, or _MIXED or _APART.
+        self._kinds = array("i")
         self._shapes: list[tuple[Any, ...]] = []
         self._numbers: dict[tuple[Any, ...], int] = {}
 
@@ -65,19 +111,19 @@ class Spool:
             number = self._new_shape(columns)
         each, fitting = iter(rows), {len(columns)}
 
-        def blocks() -> Iterator[_Block]:
+        def groups() -> Iterator[_Group]:
             while block := [*map(tuple, islice(each, _ROWS_A_BLOCK))]:
                 if not fitting.issuperset(map(len, block)):
                     raise ValueError(next(len(values) for values in block if len(values) not in fitting), *fitting)
                 yield number, block
 
-        self._store(blocks())
+        self._store(groups())
 
     def add(self, rows: Iterable[Any]) -> None:
         """Add rows of any type, and items that stand for rows."""
         entries = map(self._entry, rows)
 
-        def blocks() -> Iterator[_Block]:
+        def groups() -> Iterator[_Group]:
             while block := [*islice(entries, _ROWS_A_BLOCK)]:
                 number = block[0][0]
                 if number is None or any(other != number for other, _ in block):
@@ -85,29 +131,18 @@ class Spool:
                 else:
                     yield number, [values for _, values in block]
 
-        self._store(blocks())
+        self._store(groups())
 
     def __len__(self) -> int:
         return self._firsts[-1]
 
     def __iter__(self) -> Iterator[Any]:
-        for columns, rows in self.blocks():
-            if columns is None:
-                yield from rows
-            else:
-                for values in rows:
-                    yield dict(zip(columns, values))  # noqa: B905 - see write
+        for block in self.blocks():
+            yield from block
 
-    def blocks(self) -> Iterator[tuple[tuple[Any, ...] | None, Sequence[Any]]]:
-        """All rows in their order, in blocks: the columns that all rows of the block have, and the values of each row;
-        or None, and the rows.
-        """
-        for block in range(len(self._firsts) - 1):
-            number, rows = self._read(block)
-            if number < 0:
-                yield None, [self._row(*entry) for entry in rows]
-            else:
-                yield self._shapes[number], rows
+    def blocks(self) -> Iterator[Block]:
+        """All rows in their order."""
+        return map(self._read, range(len(self._kinds)))
 
     def by_place(self) -> Callable[[int], Any]:
         """A function that gives a row by its place, from 0, any number of times. Rows near the last one cost less, as
@@ -116,18 +151,16 @@ class Spool:
         Called twice for one row, it may give the same value objects, not copies. It raises an :class:`IndexError` if
         there is no such row.
         """
-        held, number, rows = -1, 0, list[Any]()
+        held, block = -1, Block((), 0)
 
         def row(place: int) -> Any:
-            nonlocal held, number, rows
+            nonlocal held, block
             if not 0 <= place < len(self):
                 raise IndexError(place)
-            block = bisect_right(self._firsts, place) - 1
-            if block != held:
-                number, rows = self._read(block)
-                held = block
-            found = rows[place - self._firsts[block]]
-            return self._row(*found) if number < 0 else self._row(number, found)
+            number = bisect_right(self._firsts, place) - 1
+            if number != held:
+                held, block = number, self._read(number)
+            return block.row(place - self._firsts[number])
 
         return row
 
@@ -165,38 +198,67 @@ class Spool:
     def _row(self, number: int | None, content: Any) -> Any:
         return content if number is None else dict(zip(self._shapes[number], content))  # noqa: B905 - see write
 
-    def _read(self, block: int) -> _Block:
-        begin = self._begins[block]
-        written = os.pread(self._file.fileno(), self._begins[block + 1] - begin, begin)
-        number, rows = pickle.loads(written)  # noqa: S301 - written below, to a file that nobody else can open
-        if number == _APART:
-            rows = [pickle.loads(entry) for entry in rows]  # noqa: S301 - as above
-        return number, rows
+    def _read(self, number: int) -> Block:
+        begin, kind = self._begins[number], self._kinds[number]
+        count = self._firsts[number + 1] - self._firsts[number]
+        written = os.pread(self._file.fileno(), self._begins[number + 1] - begin, begin)
+        if kind >= 0:
+            return Block(self._shapes[kind], count, written)
+        if kind == _MIXED:
+            [entries] = _unpickled(written, [0])
+        else:
+            entries = _unpickled(written, range(count))
+        return Block(None, count, items=[self._row(*entry) for entry in entries])
 
-    def _store(self, blocks: Iterator[_Block]) -> None:
-        while some := [*islice(blocks, _BLOCKS_A_WRITE)]:
+    def _store(self, groups: Iterator[_Group]) -> None:
+        while some := [*islice(groups, _BLOCKS_A_WRITE)]:
             written = [*map(_written, some)]
             self._file.seek(self._begins[-1])
-            self._file.write(b"".join(written))
+            self._file.write(b"".join([text for _, text in written]))
             self._file.flush()
-            for (_, rows), text in zip(some, written, strict=True):
+            for (_, rows), (kind, text) in zip(some, written, strict=True):
                 self._firsts.append(self._firsts[-1] + len(rows))
                 self._begins.append(self._begins[-1] + len(text))
+                self._kinds.append(kind)
 
 
-def _written(block: _Block) -> bytes:
-    stream = BytesIO()
+def _written(group: _Group) -> tuple[int, bytes]:
+    """What kind of block a group becomes, and its bytes."""
+    number, rows = group
+    try:
+        # By column, as few columns of a row are ever read.
+        return number, _with_offsets(_pickled([rows] if number == _MIXED else zip(*rows, strict=True)))
+    except Exception:
+        # Drivers have types of their own, for which pickle may raise any exception.
+        entries = rows if number == _MIXED else [(number, values) for values in rows]
+        return _APART, _with_offsets([*map(_with_care, entries)])
+
+
+def _pickled(parts: Iterable[Any]) -> list[bytes]:
+    """Parts that are each pickled separately."""
+    stream, pickled = BytesIO(), []
     pickler = pickle.Pickler(stream, pickle.HIGHEST_PROTOCOL)
     # Fast mode does not look for objects that rows hold twice. Writing and reading then take half the time.
     pickler.fast = True
-    try:
-        pickler.dump(block)
-    except Exception:
-        # Drivers have types of their own, for which pickle may raise any exception.
-        number, rows = block
-        entries = rows if number == _MIXED else [(number, values) for values in rows]
-        return pickle.dumps((_APART, [*map(_with_care, entries)]), pickle.HIGHEST_PROTOCOL)
-    return stream.getvalue()
+    for part in parts:
+        pickler.dump(part)
+        pickled.append(stream.getvalue())
+        stream.seek(0)
+        stream.truncate()
+    return pickled
+
+
+def _with_offsets(pickled: Sequence[bytes]) -> bytes:
+    """Where each part begins, and the parts."""
+    offsets = accumulate(map(len, pickled), initial=len(pickled) * _offset.size)
+    return b"".join([*map(_offset.pack, islice(offsets, len(pickled))), *pickled])
+
+
+def _unpickled(written: bytes, places: Iterable[int]) -> list[Any]:
+    """Some of the parts that :func:`_with_offsets` joined."""
+    each = memoryview(written)
+    offsets = [_offset.unpack_from(each, place * _offset.size)[0] for place in places]
+    return [pickle.loads(each[offset:]) for offset in offsets]  # noqa: S301 - from a file that nobody else can open
 
 
 def _with_care(entry: _Entry) -> bytes:

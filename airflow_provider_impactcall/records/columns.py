@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import normalize
@@ -18,6 +18,8 @@ from airflow_provider_impactcall.records.column_names import in_their_style, may
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 Row = Mapping[str, Any]
+
+_T = TypeVar("_T")
 
 ABSENT = object()
 """The value of a column that a row does not have."""
@@ -44,6 +46,17 @@ class OpenedRow(dict[str, Any]):
         super().__init__(row)
         self.aliases = aliases
         self.within = within
+
+
+class FromValues(NamedTuple, Generic[_T]):
+    """Reads rows of one shape (the same columns) from the values of a few columns, so that no dict has to be made.
+
+    :param places: the places of these columns in a row
+    :param read: takes the values of these columns, in this order; gives None if it needs the whole row
+    """
+
+    places: Sequence[int]
+    read: Callable[[Sequence[Any]], _T | None]
 
 
 class Found(NamedTuple):

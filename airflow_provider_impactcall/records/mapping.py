@@ -15,6 +15,7 @@ from airflow_provider_impactcall.records.by_name import columns_by_parameter, re
 from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions
 from airflow_provider_impactcall.records.column_names import may_be_shown
 from airflow_provider_impactcall.records.columns import (
+    FromValues,
     OpenedRow,
     Row,
     but_nulls,
@@ -29,6 +30,7 @@ from airflow_provider_impactcall.records.columns import (
 from airflow_provider_impactcall.records.kinds import COUNTRY_OF, readable_id
 from airflow_provider_impactcall.records.normalize import CallerIdFormat
 from airflow_provider_impactcall.records.options import misnamed, nulls_of, passed_of, refuse_large, zone
+from airflow_provider_impactcall.records.placing import from_values
 from airflow_provider_impactcall.records.plans import Plan, Reading, Sources, as_written, compiled, left_of
 from airflow_provider_impactcall.records.readers import Reader
 from airflow_provider_impactcall.records.sources import Source, adds, derives, names_in, reader_of, tells_columns
@@ -187,8 +189,24 @@ class CallMapping:
         """Whether opening a row with these columns may change it."""
         return bool(self._nulls) or (self.preset is not None and self.preset.opens(columns))
 
-    def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
-        """A function from the values of a row with these columns to its call's id; None if rows need opening first."""
+    def record_from(self, columns: tuple[Any, ...]) -> FromValues[CallRecord] | None:
+        """Reads ordinary rows with these columns from their values; None if each row has to be a dict. To be asked once
+        for many rows.
+        """
+        named = _NOTHING if self.preset is None else self.preset.names_of(columns)
+        if self._nulls or named is None:
+            return None
+        places = {column: place for place, column in enumerate(columns)}
+        places |= {name: places[column] for name, column in named.items()}
+        plan = self._plans.get(names := (*places,)) or self._planned(OpenedRow({}, named), names)
+        if plan.straight is None:
+            return None
+        places |= {name: places[column] for name, column in plan.aliases.items()}
+        are_kept = self.preset.are_kept if self.preset is not None and self.preset.blanks else None
+        return from_values(plan.left, self.conventions, places, are_kept)
+
+    def call_from(self, columns: tuple[Any, ...]) -> FromValues[str] | None:
+        """Gives the call's id of rows with these columns; None if rows need opening first."""
         return None if self._nulls or self.preset is None else self.preset.call_from(columns)
 
     def values_of(self, row: Row, watch: Callable[[Row], Row] | None = None) -> Mapping[str, Any]:
@@ -307,7 +325,7 @@ class CallMapping:
         left = left_of(self._sources, held, by_name, defaults)
         way = None if problems else straight(left, self.conventions)
         written = as_written(self._sources, held, by_name, defaults)
-        plan = Plan(found.aliases, problems, self.opens(columns), unopened, written, compiled(left), way)
+        plan = Plan(found.aliases, problems, self.opens(columns), unopened, written, compiled(left), left, way)
         if is_short(columns):
             self._plans[columns] = plan
         return plan

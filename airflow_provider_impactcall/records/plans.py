@@ -48,6 +48,7 @@ class Plan(NamedTuple):
     :param unopened: says whether opening a given row would change nothing; None if that is unknown
     :param written: how to read a row of any type: it asks for every column in the mapping
     :param compiled: how to read a dict: it asks only for the columns that exist
+    :param left: the same sources as ``compiled``
     :param straight: the fast path for an ordinary dict; None if there is none
     """
 
@@ -57,6 +58,7 @@ class Plan(NamedTuple):
     unopened: Callable[[Row], bool] | None
     written: Reading
     compiled: Reading
+    left: Left
     straight: Straight | None
 
 

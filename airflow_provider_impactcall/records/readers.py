@@ -92,6 +92,50 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A column by its place. It reads the values of rows, not rows."""
+
+    place: int
+
+    @cached_property
+    def read(self) -> Callable[[Any], Any]:
+        """Gives the column's value."""
+        return itemgetter(self.place)
+
+    def columns(self) -> Iterator[str]:
+        """No columns: names are gone."""
+        yield from ()
+
+    def within(self, columns: Collection[str]) -> Reader:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True)
+class OfRow:
+    """A reader that needs a row, which comes last among the values.
+
+    :param reader: reads the row
+    """
+
+    reader: Reader
+
+    @cached_property
+    def read(self) -> Callable[[Any], Any]:
+        """Gives the reader's value."""
+        read = self.reader.read
+        return lambda values: read(values[-1])
+
+    def columns(self) -> Iterator[str]:
+        """No columns."""
+        yield from ()
+
+    def within(self, columns: Collection[str]) -> Reader:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True)
 class Path:
     """The value that steps lead to in a column of JSON.
 

@@ -14,7 +14,7 @@ from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.call_record import PARAMETERS, CallRecord, Conventions, fields_of
 from airflow_provider_impactcall.records.kinds import COUNTRY_OF, TEXT, ZIP, Beside, Kind, nanp_called
 from airflow_provider_impactcall.records.parameters import Field, is_absent
-from airflow_provider_impactcall.records.readers import Held, OfValue, Reader
+from airflow_provider_impactcall.records.readers import Held, OfRow, OfValue, Placed, Reader
 from airflow_provider_impactcall.records.wording import may_be_kept
 
 # For speed: this skips the Python-level __new__ of a named tuple.
@@ -27,7 +27,10 @@ _NOTHING_GIVEN: Mapping[str, str] = {}
 
 _Read = Callable[[Any], Any]
 # A plain tuple, for the same reason as Field.
-_Entry = tuple[str, str | None, _Read | None, Callable[..., Any], str | None, Kind[Any]]
+_Place = str | int | None
+"""The column that gives a value: its name in a row that is a dict, or its place among values; None for the row itself.
+"""
+_Entry = tuple[str, _Place, _Read | None, Callable[..., Any], str | None, Kind[Any]]
 """A parameter; the column that gives it, or None; the function that turns this column's value (or, without a column,
 the row) into a value, or None; and three items of the parameter's
 :data:`~airflow_provider_impactcall.records.parameters.Field`: its reader, the problem if it is missing, its kind."""
@@ -53,21 +56,21 @@ class Straight(NamedTuple):
 
     same: dict[str, str]
     same_given: Mapping[str, str]
-    filters: Sequence[tuple[str | None, _Read, _Read, dict[str | bool, bool]]]
+    filters: Sequence[tuple[_Place, _Read, _Read, dict[str | bool, bool]]]
     guards: Sequence[Sequence[_Read]]
-    countries: Sequence[tuple[str, str | None, _Read | None]]
+    countries: Sequence[tuple[str, _Place, _Read | None]]
     given_countries: dict[str, Any]
-    texts: Sequence[tuple[str, str]]
+    texts: Sequence[tuple[str, str | int]]
     alone: Sequence[_Entry]
     ids: Collection[str]
-    numbers: Sequence[tuple[str, str | None, _Read | None, _Read, str, str, Field, Field]]
+    numbers: Sequence[tuple[str, _Place, _Read | None, _Read, str, str, Field, Field]]
     others: Sequence[_Entry]
     instead: Mapping[str, str]
 
-    def record(self, row: Mapping[str, Any], conventions: Conventions) -> CallRecord | None:
+    def record(self, row: Any, conventions: Conventions) -> CallRecord | None:
         """The call of a row; None if the row needs the full path.
 
-        :param row: a dict with the columns of this shape
+        :param row: a dict with the columns of this shape; or values, if the columns are places
         """
         try:
             value: Any
@@ -196,7 +199,7 @@ def _straight(left: Left, conventions: Conventions) -> Straight | None:
     fixed = {**instead, **{name: value for name, value in left.fixed.items() if not _is_default(name, value, instead)}}
     same: dict[str, str] = {}
     same_given: dict[str, str] = {}
-    texts: dict[str, str] = {}
+    texts: dict[str, str | int] = {}
     alone: list[_Entry] = []
     others: list[_Entry] = []
     for name, (_, read, needs_others, lacking, kind) in fields.items():
@@ -255,22 +258,29 @@ def _is_default(name: str, value: Any, defaults: Mapping[str, Any]) -> bool:
     return name in defaults and normalize.is_absent(value)
 
 
-def _entry(reader: Reader) -> tuple[str | None, _Read | None]:
+def _entry(reader: Reader) -> tuple[_Place, _Read | None]:
     """The column and the function of a reader, as :data:`_Entry` has them."""
-    if isinstance(reader, Held):
-        return reader.name, None
-    if isinstance(reader, OfValue) and isinstance(reader.reader, Held):
-        return reader.reader.name, reader.function
-    return None, reader.read
+    match reader:
+        case Held():
+            return reader.name, None
+        case Placed():
+            return reader.place, None
+        case OfRow():
+            return -1, reader.reader.read
+        case OfValue(function, Held() | Placed() as column):
+            return _entry(column)[0], function
+        case _:
+            return None, reader.read
 
 
 def _always(value: Any) -> _Read:
     return lambda row: value
 
 
-def _filter(marks: _Read, reader: Reader) -> tuple[str | None, _Read, _Read, dict[str | bool, bool]]:
+def _filter(marks: _Read, reader: Reader) -> tuple[_Place, _Read, _Read, dict[str | bool, bool]]:
     column, told = _entry(reader)
-    if column is None or told is normalize.is_anonymous:  # No caller's number may stay in memory.
+    # Only words of a column are remembered, and no caller's number may stay in memory.
+    if column is None or isinstance(reader, OfRow) or told is normalize.is_anonymous:
         return None, reader.read, marks, {}
     return column, reader.read, marks if told is None else lambda value: marks(told(value)), {}
 

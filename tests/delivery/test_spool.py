@@ -132,10 +132,10 @@ def test_rows_are_read_as_they_lie(other: dict[str, Any]) -> None:
     with Spool() as spool:
         spool.add(rows)
         found: list[Any] = []
-        for columns, some in spool.blocks():
-            found += some if columns is None else [dict(zip(columns, values, strict=True)) for values in some]
+        for block in spool.blocks():
+            found += [*block]
         assert found == [*spool]
-        assert next(columns for columns, _ in spool.blocks()) == ("a",)
+        assert next(spool.blocks()).columns == ("a",)
     assert found[:100] == rows[:100]
     assert found[-1] == "text"
 
@@ -227,3 +227,16 @@ def test_readers_do_not_disturb_each_other() -> None:
         for number, (one, other) in enumerate(zip(spool, spool, strict=True)):
             assert one == other == spool.by_place()(number) == {"a": number}
             assert spool.by_place()(499 - number) == {"a": 499 - number}
+
+
+def test_few_columns_of_a_block_are_read() -> None:
+    rows: list[Any] = [*({"a": number, "b": str(number), "c": [number]} for number in range(300)), {}, {}, "text"]
+    with Spool() as spool:
+        spool.add(rows)
+        blocks = [*spool.blocks()]
+    known = [block for block in blocks if block.columns == ("a", "b", "c")]
+    few = [values for block in known for values in block.values([2, 0])]
+    assert few[:250] == [([number], number) for number in range(250)]
+    assert all([*block.values([])] == [()] * len(block) for block in blocks if block.columns is not None)
+    assert [row for block in blocks for row in block] == rows
+    assert [block.row(place) for block in blocks for place in range(len(block))] == rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
 
@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from airflow_provider_impactcall.records import CallMapping, CallRecord, normalize
+from airflow_provider_impactcall.records.columns import Row
+from airflow_provider_impactcall.records.vendors import reads
 from tests.effort import scaled
 from tests.records.rows import good_row
 from tests.records.test_any_rows import values
@@ -62,19 +64,28 @@ def outcome(mapping: CallMapping, row: Any, watched: bool = False) -> Any:
     return record.parameters(), record.as_given
 
 
+def from_values(mapping: CallMapping, row: dict[str, Any]) -> Any:
+    """All that comes of a row that is read from its values; None if it has to be a dict."""
+    way, values = mapping.record_from(tuple(row)), [*row.values()]
+    record = None if way is None else way.read(tuple(values[place] for place in way.places))
+    return None if record is None else (record.parameters(), record.as_given)
+
+
 def assert_alike(mapping: CallMapping, row: dict[str, Any]) -> None:
     expected = outcome(mapping, row)
     assert outcome(mapping, Foreign(row)) == expected
     assert outcome(mapping, row, watched=True) == expected
+    assert from_values(mapping, row) in (None, expected)
 
 
 some_values = st.one_of(values, vendor_texts, st.sampled_from(["", "5", '{"city": "Denver", "area": 5}', {"sub": "x"}]))
 
 
 @settings(max_examples=scaled(600), deadline=None)
-@given(st.dictionaries(st.sampled_from(OWN), some_values, max_size=6), st.booleans())
-def test_sources_of_every_kind(columns: dict[str, Any], lacks_defaults: bool) -> None:
-    mapping = CallMapping(SOURCES, defaults=None if lacks_defaults else DEFAULTS)
+@given(st.dictionaries(st.sampled_from(OWN), some_values, max_size=6), st.booleans(), st.booleans())
+def test_sources_of_every_kind(columns: dict[str, Any], lacks_defaults: bool, has_function: bool) -> None:
+    sources = {name: source for name, source in SOURCES.items() if has_function or not callable(source)}
+    mapping = CallMapping(sources, defaults=None if lacks_defaults else DEFAULTS)
     row = good_row(columns)
     del row["CampaignId"]
     assert_alike(mapping, row)
@@ -84,10 +95,37 @@ def test_sources_of_every_kind(columns: dict[str, Any], lacks_defaults: bool) ->
 def test_each_vendor_s_rows_with_and_without_each_column(vendor: str) -> None:
     payload = load(PAYLOADS[vendor])
     mapping = CallMapping({"MediaId": {"constant": 10000}}, vendor=vendor, defaults=DEFAULTS)
-    for row in (payload, as_csv(payload), {**payload, "direction": "inbound"}):
+    renamed = {name.upper(): value for name, value in payload.items()}
+    for row in (payload, as_csv(payload), {**payload, "direction": "inbound"}, renamed):
         for name in row:
             assert_alike(mapping, {other: value for other, value in row.items() if other != name})
             assert_alike(mapping, {**row, name: None})
+
+
+@pytest.mark.parametrize("vendor", PAYLOADS)
+@pytest.mark.parametrize("named", [str, str.upper])
+def test_a_vendor_s_rows_are_read_from_a_few_values(vendor: str, named: Callable[[str], str]) -> None:
+    payload = {**load(PAYLOADS[vendor]), "direction": "inbound", "parent_call_sid": None, "of the user": "x"}
+    row = {named(name): value for name, value in payload.items()}
+    mapping = CallMapping({"MediaId": {"constant": 10000}}, vendor=vendor, defaults=DEFAULTS)
+    way = mapping.record_from(tuple(row))
+    assert way is not None
+    assert len(row) - 1 not in way.places
+    assert from_values(mapping, row) == outcome(mapping, row)
+
+
+def test_a_function_of_the_user_s_is_given_the_whole_row() -> None:
+    """It may read more columns than it names, and so may a preset's of somebody else."""
+
+    @reads("town")
+    def town_and_area(row: Row) -> Any:
+        return f"{row['town']} {row['area']}"
+
+    row = good_row({"town": "Oslo", "area": 5})
+    for function in (town_and_area, lambda row: town_and_area(row)):
+        mapping = CallMapping({"City": function})
+        assert mapping.record_from(tuple(row)) is None
+        assert mapping.record(row).City == "Oslo 5"
 
 
 def test_more_shapes_than_are_remembered() -> None:

@@ -14,6 +14,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.columns import (
     Found,
+    FromValues,
     OpenedRow,
     Row,
     but_nulls,
@@ -157,10 +158,22 @@ class VendorPreset:
             return None
         if not all(map(tells_columns, sources)):
             return None
-        values_of, blanks = itemgetter(*names), tuple(self.blanks)
+        values_of, are_kept = itemgetter(*names), self.are_kept
+        return lambda row: are_kept(values_of(row))
 
-        def is_unchanged(row: Row) -> bool:
-            values = values_of(row)
+    def names_of(self, columns: tuple[Any, ...]) -> Mapping[str, str] | None:
+        """The real column, by each name in the preset that differs from it, in rows with these columns; None if only
+        opening such a row can show that.
+        """
+        shape = self._shape(columns)
+        return shape.aliases if shape.known and not shape.problems else None
+
+    @cached_property
+    def are_kept(self) -> Callable[[Sequence[Any]], bool]:
+        """Says whether opening a row surely leaves these values of it unchanged, as none is a word in ``blanks``."""
+        blanks = tuple(self.blanks)
+
+        def are_kept(values: Sequence[Any]) -> bool:
             if not _KNOWN_TYPES.issuperset(map(type, values)):
                 return False
             written = "\0".join([value for value in values if type(value) is str])
@@ -169,7 +182,7 @@ class VendorPreset:
                     return False
             return True
 
-        return is_unchanged
+        return are_kept
 
     def missing_guards(self, columns: Collection[str], passed: Collection[str] = ()) -> list[str]:
         """The problem of each guard whose columns are missing, to be read after ``row``.
@@ -223,9 +236,9 @@ class VendorPreset:
             # The problem is reported when the row is read.
             return None
 
-    def call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
-        """A function from the values of an unopened row with these columns to the result of :meth:`call_of`; None if
-        the row must be opened first.
+    def call_from(self, columns: tuple[Any, ...]) -> FromValues[str] | None:
+        """Gives the result of :meth:`call_of` for unopened rows with these columns; None if a row must be opened
+        first.
         """
         if columns not in self._calls_from:
             if len(self._calls_from) >= _MOST_SHAPES:
@@ -236,7 +249,7 @@ class VendorPreset:
             self._calls_from[columns] = found
         return self._calls_from[columns]
 
-    def _new_call_from(self, columns: tuple[Any, ...]) -> Callable[[Sequence[Any]], str | None] | None:
+    def _new_call_from(self, columns: tuple[Any, ...]) -> FromValues[str] | None:
         shape = self._shape(columns)
         if not shape.known or shape.problems or not tells_columns(self._call_source):
             return None
@@ -246,11 +259,15 @@ class VendorPreset:
         left, identifier, blanks = self._call.within(places), normalize.identifier, self.blanks
 
         def read_of_few(values: Sequence[Any]) -> Any:
-            row = {name: values[place] for name, place in places.items()}
+            row = dict(zip(places, values, strict=True))
             return left.read({name: but_nulls(value, blanks) for name, value in row.items()} if blanks else row)
 
         # The common case is one column, for speed.
-        read = itemgetter(places[left.name]) if isinstance(left, Held) and not blanks else read_of_few
+        if isinstance(left, Held) and not blanks:
+            places = {left.name: places[left.name]}
+            read: Callable[[Sequence[Any]], Any] = itemgetter(0)
+        else:
+            read = read_of_few
 
         def call_from(values: Sequence[Any]) -> str | None:
             try:
@@ -258,10 +275,10 @@ class VendorPreset:
             except Exception:
                 return None  # As call_of does.
 
-        return call_from
+        return FromValues([*places.values()], call_from)
 
     @cached_property
-    def _calls_from(self) -> dict[tuple[Any, ...], Callable[[Sequence[Any]], str | None] | None]:
+    def _calls_from(self) -> dict[tuple[Any, ...], FromValues[str] | None]:
         return {}
 
     def _shape(self, columns: tuple[Any, ...], others: tuple[Any, ...] = ()) -> _Shape:
