@@ -112,15 +112,16 @@ def each_read(
             for row in block:
                 yield row if opener is None else _open(row, opener)
         else:
-            read = way.read
-            for number, values in enumerate(block.values(way.places), start=first):
-                found = None
-                if not left_out[number]:
-                    found = read(values)
-                    if found is None:
-                        row = block.row(number - first)
-                        found = row if opener is None else _open(row, opener)
-                yield found
+            out, each = left_out[first : first + len(block)], block.values(way.places)
+            found: Iterator[Any] = map(way.read, each)
+            if any(out):
+                found = (None if is_out else way.read(values) for is_out, values in zip(out, each, strict=True))
+            for place, read in enumerate(found):
+                if read is not None or out[place]:
+                    yield read
+                else:
+                    row = block.row(place)
+                    yield row if opener is None else _open(row, opener)
         first += len(block)
 
 

@@ -68,6 +68,9 @@ def mapped(
     traced = () if key is None else tuple(dict.fromkeys((*key, *TRACED)))
     to_trace = MOST_DEAD_LETTERS if traced else 0
     for number, row in rows:
+        if type(row) is CallRecord:  # the common case first, for speed: it was read from its values
+            yield Call(number, row, None if identify is None else identify(row))
+            continue
         if isinstance(row, Skipped):
             yield row
             continue

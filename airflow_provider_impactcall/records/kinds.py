@@ -104,9 +104,7 @@ def _identifier(longest: int, why: str) -> Callable[[Any], str]:
     """
 
     def read(value: Any) -> str:
-        # the common case, for speed
-        is_bare = type(value) is str and value.isalnum() and value.isascii()
-        spelled = value if is_bare else normalize.identifier(value)
+        spelled = normalize.identifier(value)
         if 0 < len(spelled) <= longest:
             return spelled
         if spelled:

@@ -104,10 +104,11 @@ class Straight(NamedTuple):
                 value = row if place is None else row[place]
                 if told is not None:
                     value = told(value)
-                if value is None or (type(value) is str and not value and not kind.may_be_empty):
-                    absent = True
+                of = type(value)
+                if of is str:  # the common types come first, for speed
+                    absent = not value and not kind.may_be_empty
                 else:
-                    absent = type(value) is not str and type(value) is not int and is_absent(value, kind)
+                    absent = of is not int and (value is None or is_absent(value, kind))
                 if absent:
                     if name in instead:
                         sent[name] = instead[name]

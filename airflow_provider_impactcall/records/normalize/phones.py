@@ -260,11 +260,16 @@ def nanp(written: str) -> tuple[str, str] | None:
     It gives the results of :func:`phone_number` and :func:`country_of` in one step.
     """
     usual = _USUAL_NANP.fullmatch(written)
-    national = None if usual is None else usual[1] or _nanp(written)
-    if national is None or national[0] in "01":
+    if usual is None:
         return None
-    country = _nanp_regions().match(national)
-    return None if country is None or country.lastgroup is None else (national, country.lastgroup)
+    national = usual[1]  # the common case, for speed; its pattern has no area code with 0 or 1
+    if national is None:
+        national = usual[2] or f"{usual[3]}{usual[4]}{usual[5]}"
+        if national[0] in "01":
+            return None
+    found = _nanp_regions().match(national)
+    country = None if found is None else found.lastgroup
+    return None if country is None else (national, country)
 
 
 @lru_cache(maxsize=1)
