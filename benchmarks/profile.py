@@ -20,12 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 from unittest.mock import patch
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import identify
-from airflow_provider_impactcall.delivery.joining import joined
+from airflow_provider_impactcall.delivery.items import Call
+from airflow_provider_impactcall.delivery.reading import read
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.records import CallMapping
@@ -110,7 +111,7 @@ def measure(shared: Stage, calls: int) -> Profile:
     threads, logs, places = min(deliveries, key=lambda each: sum(each[0].values()))
     alone = {name: min(each.seconds[name] for each in tries) for name in tries[0].seconds}
     rooms: dict[str, dict[str, float]] = {READING: {}, LEDGER: {}, LOOP: {}, OTHERS: {}}
-    for name in (_READ, _BACK, _MAP):
+    for name in (_READ, _MAP):
         rooms[READING][name] = alone[name]
     for name in (_IDENTIFY, _ENCODE):
         rooms[places.get(name, LOOP)][name] = alone[name]
@@ -125,8 +126,7 @@ def rows_of(calls: int) -> int:
 
 
 _READ = "reading from SQL, spooling to disk"
-_BACK = "rows back from disk, those of a call together"
-_MAP = "mapping and validation"
+_MAP = "rows back from disk, those of a call together; mapping and validation"
 _IDENTIFY = "identity: key and fingerprint"
 _ENCODE = "encoding the request"
 _EXCHANGE = "event loop and sockets: bytes to and fro"
@@ -157,8 +157,8 @@ class Alone:
         mapping, endpoint = CallMapping(**shared.rows.options), Endpoint(job.origin, LOGIN, PASSWORD)
         with ExitStack() as stack:
             spool = took(_READ, lambda: stack.enter_context(_drained(job, first)))
-            rows: list[Any] = took(_BACK, lambda: _back(spool, mapping))
-        records = took(_MAP, lambda: [mapping.record(row) for row in rows])
+            items = took(_MAP, lambda: [*read(spool, mapping)])
+        records = [item.record for item in items if isinstance(item, Call)]
         took(_IDENTIFY, lambda: [identify(job.origin, DEFAULT_KEY, record) for record in records])
         took(_ENCODE, lambda: wire.encoded(endpoint, records))
         took(_EXCHANGE, lambda: asyncio.run(wire.exchange(job.origin, records, job.concurrency)))
@@ -234,14 +234,6 @@ def _drained(job: Job, first: int) -> AbstractContextManager[Spool]:
     from airflow_provider_impactcall.integration.sql import drained
 
     return drained(WAREHOUSE, _SQL, (job.calls, first))
-
-
-def _back(spool: Spool, mapping: CallMapping) -> list[Any]:
-    """The rows in the form in which they are mapped."""
-    preset = mapping.preset
-    if preset is None or preset.join is None:
-        return list(spool)
-    return [row for _, row in joined(spool, preset, preset.join, mapping)]
 
 
 def main() -> None:

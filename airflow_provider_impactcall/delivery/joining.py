@@ -181,11 +181,14 @@ def _together(
     for _, number in index.execute(_OF_SEVERAL):
         is_one_of_several[number - 1] = 1
     groups = ([number for _, number in members] for _, members in groupby(index.execute(_OF_SEVERAL), itemgetter(0)))
-    numbers, row_at = next(groups, [0]), spool.by_place()
+    numbers = next(groups, [0])
+    # Each holds the block of its last row: first rows are near each other, and so are most others.
+    first_at, other_at = spool.by_place(), spool.by_place()
     for number, row in enumerate(each_read(spool, opener, ways, is_one_of_several), start=1):
         if number == numbers[0]:
-            members = (_open(row_at(each - 1), opener) for each in numbers)
-            together = [each if isinstance(each, OpenedRow) else OpenedRow(each, {}) for each in members]
+            members = [first_at(number - 1), *(other_at(other - 1) for other in numbers[1:])]
+            opened = (_open(member, opener) for member in members)
+            together = [each if isinstance(each, OpenedRow) else OpenedRow(each, {}) for each in opened]
             yield from zip(numbers, _one_call(numbers, together, preset, join), strict=True)
             numbers = next(groups, [0])
         elif not is_one_of_several[number - 1]:
