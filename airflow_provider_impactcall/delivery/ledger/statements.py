@@ -186,6 +186,8 @@ class Statements:
 
 _MOST_AT_ONCE = 64
 """The most rows of a statement: SQLite before 3.32 takes at most 999 parameters."""
+_PLACES = 4
+"""A statement has places for a multiple of so many rows."""
 
 
 class _OfSqlite(Statements):
@@ -199,12 +201,12 @@ class _OfSqlite(Statements):
     def insert(self, connection: Connection, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
         """As :meth:`Statements.insert` says.
 
-        The statements have few different texts, which the driver keeps compiled: with places for one row, for two, for
-        four and so on. Unused places are NULL, and are not inserted.
+        The statements have few different texts, which the driver keeps compiled: with places for four rows, for eight,
+        for twelve and so on. Unused places are NULL, and are not inserted.
         """
         for start in range(0, len(rows), _MOST_AT_ONCE):
             part = rows[start : start + _MOST_AT_ONCE]
-            places = 1 << (len(part) - 1).bit_length()
+            places = -(-len(part) // _PLACES) * _PLACES
             varying = len(columns) - len(common)
             nothing = (None,) * (varying * (places - len(part)))
             statement = _insertion_of_places(columns, varying, places, self._dialect)
