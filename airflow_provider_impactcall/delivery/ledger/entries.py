@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -21,6 +22,8 @@ ALIVE = sa.func.coalesce(runs.c.lease_until, 0.0) > Now()
 WITH_RUNS = calls.outerjoin(runs, runs.c.run_id == calls.c.run_id)
 
 _SHOWN = ("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate")
+# Every call has these parameters.
+_shown = itemgetter(*_SHOWN)
 _WITHOUT_EVENTS = calls.c.first_answer.is_not(None)
 _FIRST_INTENT = sa.select(
     calls.c.key,
@@ -257,6 +260,6 @@ def _new(
     answer: int | None,
 ) -> NewCalls:
     # Sorted, so that two runs with the same new calls wait for each other and do not deadlock.
-    rows = sorted((claim.key, *claim.call.key(_SHOWN), claim.fingerprint) for claim in claims)
+    rows = sorted([(key, *_shown(call.sent), fingerprint) for key, fingerprint, _, call, *_ in claims])
     common = (namespace, state, code, None, reason, False, attempts, 0, fence, run_id, answer)
     return NewCalls(_CALL, rows, common)

@@ -62,7 +62,9 @@ class Wait:
 Decision = Send | Settled | Wait
 """A run's next step with a call."""
 
-_FIRST = Send(1)
+FIRST = Send(1)
+"""The decision on a call that the ledger has never seen."""
+
 _KNOWN = Settled(
     Outcome(RowOutcome.ALREADY_DELIVERED, ReasonCode.DELIVERED_BEFORE, "delivered by an earlier run"),
 )
@@ -91,7 +93,7 @@ Recorded = tuple[list[Decision] | None, list[CallState]]
 def decide(entry: Entry | None, claim: Claim, run_id: str, *, resend: bool) -> Decision:
     """Decide what a run may do with a call, given the call's entry in the ledger."""
     if entry is None:
-        return _FIRST
+        return FIRST
     same = entry.fingerprint == claim.fingerprint
     match entry.state:
         case CallState.DELIVERED:

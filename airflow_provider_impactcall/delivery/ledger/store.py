@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from operator import attrgetter
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -16,7 +17,7 @@ from airflow_provider_impactcall.delivery.ledger.migrations import MIGRATIONS, M
 from airflow_provider_impactcall.delivery.ledger.mysql import never_ping, settle_sessions
 from airflow_provider_impactcall.delivery.ledger.namesakes import NEWEST, alike, namesakes
 from airflow_provider_impactcall.delivery.ledger.postgresql import never_prepare, refuse_other_encodings
-from airflow_provider_impactcall.delivery.ledger.rules import DIED, Decision, Send, Settlement, decide
+from airflow_provider_impactcall.delivery.ledger.rules import DIED, FIRST, Decision, Send, Settlement, decide
 from airflow_provider_impactcall.delivery.ledger.schema import (
     LONGEST_REASON,
     UNDELIVERED,
@@ -30,6 +31,8 @@ from airflow_provider_impactcall.delivery.ledger.states import PENDING, SETTLED_
 from airflow_provider_impactcall.delivery.ledger.transactions import committing, reading, writing
 from airflow_provider_impactcall.delivery.outcome import ENDS, AttemptResult, CallState, DeliveryReport, ReasonCode
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
+
+_IS_KNOWN = attrgetter("is_known")
 
 
 class _NotAsTrusted(Exception):
@@ -143,25 +146,25 @@ class Ledger:
             settled. And one state per settlement, the call's state from now on: another run may know more of the call
         """
         with suppress(_NotAsTrusted, IntegrityError):
-            if _is_routine(claims, settlements):
-                self._advance(run_id, claims, settlements)
-                decisions = [decide(None, claim, run_id, resend=resend) for claim in claims]
-                return decisions, [CallState.DELIVERED] * len(settlements)
+            # Nearly all groups are calls that were never seen, and first deliveries with one answer.
+            delivered = None if any(map(_IS_KNOWN, claims)) else _delivered_alike(settlements)
+            if delivered is not None:
+                self._advance(run_id, claims, delivered)
+                return [FIRST] * len(claims), [CallState.DELIVERED] * len(settlements)
             with self.writing() as connection:
                 return self._record(connection, run_id, claims, settlements, resend=resend, trusting=True)
         with self.writing() as connection:
             return self._record(connection, run_id, claims, settlements, resend=resend, trusting=False)
 
-    def _advance(self, run_id: str, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> None:
-        """As :meth:`record`, for a group that :func:`_is_routine`, in as few statements as the database allows.
+    def _advance(self, run_id: str, claims: Sequence[Claim], delivered: Delivered) -> None:
+        """As :meth:`record`, for calls that were never seen and first deliveries, in as few statements as the database
+        allows.
 
         :raises _NotAsTrusted: if the run does not hold its lease, or a call is not as this run left it
         :raises IntegrityError: if another run has taken a call
         """
         statements = statements_of(self.engine)
         transaction = committing if statements.advances_at_once else writing
-        answer = next(iter(_answers(settlements)), (None, ""))
-        delivered = Delivered([settlement.key for settlement in settlements], *answer)
         new = new_calls(claims, self.namespace, run_id)
         with transaction(self.engine) as connection:
             if not statements.advance(connection, run_id, self.timings.lease, delivered, new):
@@ -214,14 +217,18 @@ class Ledger:
         return reading(self.engine)
 
 
-def _is_routine(claims: Sequence[Claim], settlements: Sequence[Settlement]) -> bool:
-    """Whether a group is like nearly all groups: calls that were never seen, and first deliveries with one answer."""
-    asks = any(claim.is_known for claim in claims) or not all(each.is_first_delivery for each in settlements)
-    return not asks and len(_answers(settlements)) <= 1
-
-
-def _answers(settlements: Sequence[Settlement]) -> set[tuple[int | None, str]]:
-    return {(settlement.attempt.status, settlement.attempt.reason) for settlement in settlements}
+def _delivered_alike(settlements: Sequence[Settlement]) -> Delivered | None:
+    """The calls, if each was delivered by its very first attempt, and all got the same answer; None if not."""
+    if not settlements:
+        return Delivered((), None, "")
+    answer = settlements[0].attempt
+    status, reason = answer.status, answer.reason
+    for _, fence, attempt in settlements:
+        if fence != 1 or attempt.result is not AttemptResult.DELIVERED:
+            return None
+        if attempt.status != status or attempt.reason != reason:
+            return None
+    return Delivered([key for key, _, _ in settlements], status, reason)
 
 
 def _settle(changes: Changes, entries: dict[str, Entry], settlement: Settlement, *, resend: bool) -> CallState:
