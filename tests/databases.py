@@ -6,10 +6,12 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import sqlalchemy as sa
@@ -92,3 +94,39 @@ def as_connection(url: sa.engine.URL) -> str:
         return json.dumps({**whole, "schema": url.database, "extra": {"client": client}})
     host = url.host or url.query["host"]  # The folder of its socket, if it has no other address.
     return json.dumps({"conn_type": "postgres", "login": url.username, "host": host, "schema": url.database})
+
+
+def listen(engine: sa.engine.Engine, told: Callable[[str, Any, bool], None]) -> Callable[[], None]:
+    """Have a function told of each statement before it is executed, also of those that the ledger has SQLite's driver
+    execute without SQLAlchemy.
+
+    :param engine: of a database that is not in memory
+    :param told: called with the statement, its parameters, and whether it is executed for several rows; what it raises
+        is raised instead of an execution
+    :return: ends it
+    """
+
+    def before(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
+        told(statement, parameters, many)
+
+    class Telling(sqlite3.Connection):
+        def execute(self, statement: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            told(statement, parameters, False)
+            return super().execute(statement, parameters)
+
+    def connect(_: Any, __: Any, ___: Any, options: dict[str, Any]) -> None:
+        options["factory"] = Telling
+
+    events: list[tuple[str, Callable[..., None]]] = [("before_cursor_execute", before)]
+    if engine.dialect.name == "sqlite":
+        events.append(("do_connect", connect))
+
+    def end() -> None:
+        for name, listener in events:
+            sa.event.remove(engine, name, listener)
+        engine.dispose()
+
+    for name, listener in events:
+        sa.event.listen(engine, name, listener)
+    engine.dispose()
+    return end

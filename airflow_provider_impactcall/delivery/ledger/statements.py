@@ -10,13 +10,14 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.types import TypeEngine
 
 from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_REASON, Now, calls, runs
+from airflow_provider_impactcall.delivery.ledger.sqlite import by_driver
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 
 # As a string: in SQLAlchemy 1.4, a column's class takes no type.
@@ -60,6 +61,13 @@ class NewCalls(NamedTuple):
     common: Row
 
 
+class Executing(Protocol):
+    """A connection of SQLAlchemy's, or a driver in its place."""
+
+    def exec_driver_sql(self, statement: str, parameters: Any = ..., /) -> Any:
+        """Execute a statement."""
+
+
 def statements_of(connection: Connection | Engine) -> Statements:
     """The statements for a connection's database."""
     return _of_dialect(connection.dialect)
@@ -92,7 +100,7 @@ class Statements:
         # In SQLAlchemy 1.4, dialects do not have this attribute.
         self._tells_what_it_updated: bool = getattr(dialect, "update_returning", dialect.name == "postgresql")
 
-    def renew(self, connection: Connection, run_id: str, lease: float) -> tuple[bool, float]:
+    def renew(self, connection: Executing, run_id: str, lease: float) -> tuple[bool, float]:
         """Renew the lease of a run, if the run still holds it.
 
         :param lease: in seconds
@@ -100,12 +108,11 @@ class Statements:
         """
         of_run = (lease, run_id)
         if self._tells_what_it_updated:
-            moment: float | None = connection.exec_driver_sql(self._renew_and_tell, of_run).scalar()
-            held = moment is not None
+            told = connection.exec_driver_sql(self._renew_and_tell, of_run).fetchall()
+            held = bool(told)
         else:
-            held, moment = connection.exec_driver_sql(self._renew, of_run).rowcount == 1, None
-        if moment is None:
-            moment = connection.exec_driver_sql(self._ask_the_time).scalar_one()
+            told, held = [], connection.exec_driver_sql(self._renew, of_run).rowcount == 1
+        ((moment,),) = told or connection.exec_driver_sql(self._ask_the_time).fetchall()
         return held, moment
 
     def advance(self, connection: Connection, run_id: str, lease: float, delivered: Delivered, new: NewCalls) -> bool:
@@ -114,6 +121,11 @@ class Statements:
         :return: whether the run holds its lease, and the calls are as it opened them; if not, the transaction must not
             be committed
         """
+        return self._step_by_step(connection, run_id, lease, delivered, new)
+
+    def _step_by_step(
+        self, connection: Executing, run_id: str, lease: float, delivered: Delivered, new: NewCalls
+    ) -> bool:
         held, moment = self.renew(connection, run_id, lease)
         if not held or not self.deliver(connection, run_id, delivered, moment):
             return False
@@ -132,7 +144,7 @@ class Statements:
         statement = f"{_text(query, self._dialect)} WHERE {self._among(len(keys))}{end}"
         return connection.exec_driver_sql(statement, self._parameters(keys)).all()
 
-    def deliver(self, connection: Connection, run_id: str, delivered: Delivered, moment: float) -> bool:
+    def deliver(self, connection: Executing, run_id: str, delivered: Delivered, moment: float) -> bool:
         """Record calls as delivered if they are as the run opened them: sent once, and still without an outcome.
 
         :return: whether all of them were so
@@ -141,14 +153,14 @@ class Statements:
         if not keys:
             return True
         parameters = (*delivered.answer, moment, run_id, *self._parameters(keys))
-        found = connection.exec_driver_sql(self._deliver + self._among(len(keys)), parameters).rowcount
+        found: int = connection.exec_driver_sql(self._deliver + self._among(len(keys)), parameters).rowcount
         return found == len(keys)
 
-    def insert_new(self, connection: Connection, new: NewCalls, moment: float) -> None:
+    def insert_new(self, connection: Executing, new: NewCalls, moment: float) -> None:
         """Insert calls that were never seen."""
         self.insert(connection, new.columns, new.rows, (*new.common, moment, moment))
 
-    def insert(self, connection: Connection, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
+    def insert(self, connection: Executing, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
         """Insert rows into a table.
 
         :param columns: of one table
@@ -198,7 +210,11 @@ class _OfSqlite(Statements):
     mark = "?"
     locks = False
 
-    def insert(self, connection: Connection, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
+    def advance(self, connection: Connection, run_id: str, lease: float, delivered: Delivered, new: NewCalls) -> bool:
+        with by_driver(connection) as driver:
+            return self._step_by_step(driver, run_id, lease, delivered, new)
+
+    def insert(self, connection: Executing, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
         """As :meth:`Statements.insert` says.
 
         The statements have few different texts, which the driver keeps compiled: with places for four rows, for eight,
@@ -243,7 +259,7 @@ class _OfPostgresql(Statements):
         parameters += (*new.common, json.dumps(new.rows))
         return connection.exec_driver_sql(statement, parameters).first() is not None
 
-    def insert(self, connection: Connection, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
+    def insert(self, connection: Executing, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
         if rows:
             connection.exec_driver_sql(self._insertion(columns, len(common)), (*common, json.dumps(rows)))
 
@@ -286,7 +302,7 @@ class _OfMysql(Statements):
             f"{_DELIVERED.format(mark=self.mark)}{now} WHERE {held} AND {_AS_OPENED.format(mark=self.mark)} AND "
         )
 
-    def renew(self, connection: Connection, run_id: str, lease: float) -> tuple[bool, float]:
+    def renew(self, connection: Executing, run_id: str, lease: float) -> tuple[bool, float]:
         renewed = connection.exec_driver_sql(self._renew, (lease, run_id))
         if renewed.rowcount == 1:
             return True, renewed.lastrowid / 1e6
@@ -295,7 +311,7 @@ class _OfMysql(Statements):
     def advance(self, connection: Connection, run_id: str, lease: float, delivered: Delivered, new: NewCalls) -> bool:
         keys = delivered.keys
         if not keys:
-            return super().advance(connection, run_id, lease, delivered, new)
+            return self._step_by_step(connection, run_id, lease, delivered, new)
         parameters = (lease, *delivered.answer, run_id, run_id, *self._parameters(keys))
         done = connection.exec_driver_sql(self._renew_and_deliver + self._among(len(keys)), parameters)
         if done.rowcount != 1 + len(keys):

@@ -84,7 +84,7 @@ def test_delivers_all() -> None:
 def test_a_call_that_is_sent_again_is_not_inserted_again() -> None:
     ledger = in_memory()
     refused: list[object] = []
-    event.listen(ledger.engine, "handle_error", lambda context: refused.append(context.original_exception))
+    event.listen(ledger.engine, "rollback", refused.append)
     endpoint = Endpoint(in_order(ERROR_500, NO_CONNECTION, TOO_MANY))
     run = deliver(endpoint, calls(3), ledger=ledger)
     assert (run.report.delivered, len(endpoint.requests)) == (3, 6)

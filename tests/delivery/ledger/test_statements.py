@@ -22,7 +22,7 @@ from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, CallState, ReasonCode
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
-from tests.databases import empty_database
+from tests.databases import empty_database, listen
 
 NAMESPACE = "https://calls.example.com"
 DELIVERED = Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
@@ -72,15 +72,15 @@ def statements(ledger: Ledger) -> Iterator[list[tuple[str, bool]]]:
     """
     said: list[tuple[str, bool]] = []
 
-    def note(_: Any, __: Any, statement: str, ___: Any, ____: Any, many: bool) -> None:
-        if not statement.startswith("BEGIN"):
+    def note(statement: str, _: Any, many: bool) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA")):
             said.append((statement, many))
 
-    sa.event.listen(ledger.engine, "before_cursor_execute", note)
+    end = listen(ledger.engine, note)
     try:
         yield said
     finally:
-        sa.event.remove(ledger.engine, "before_cursor_execute", note)
+        end()
 
 
 def test_outcomes_and_intents_are_a_statement_each_beside_the_lease_or_all_are_one(ledger: Ledger) -> None:

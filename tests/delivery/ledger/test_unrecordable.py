@@ -32,6 +32,7 @@ from airflow_provider_impactcall.delivery.outcome import (
 )
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
+from tests.databases import listen
 from tests.delivery import canary
 
 NAMESPACE = "https://calls.example.com"
@@ -94,11 +95,11 @@ def ledger(ledger_url: str) -> Iterator[Forgetful]:
                 for statement in (ONLY_ASCII, LOOK):
                     connection.exec_driver_sql(statement)
         else:
-            sa.event.listen(ledger.engine, "before_cursor_execute", encode)
+            listen(ledger.engine, encode)
         yield ledger
 
 
-def encode(_: Any, __: Any, ___: str, parameters: Any, *____: Any) -> None:
+def encode(_: str, parameters: Any, __: bool) -> None:
     for row in parameters if isinstance(parameters, list) else [parameters]:
         for value in row:
             if isinstance(value, str):
@@ -192,7 +193,7 @@ def test_a_value_of_no_call_stops_the_run_at_once(ledger: Forgetful, no_canary_i
                 with ledger.writing() as connection:
                     connection.exec_driver_sql("ALTER TABLE impactcall_call ALTER state TYPE varchar(4)")
             else:
-                sa.event.listen(ledger.engine, "before_cursor_execute", refuse)
+                listen(ledger.engine, refuse)
             with pytest.raises(LedgerUnusable, match=r"\b(DataError|UnicodeEncodeError)\b"):
                 await writer.record([], [settled(GOOD[0], DELIVERED)])
             assert not writer.may_send
@@ -202,7 +203,7 @@ def test_a_value_of_no_call_stops_the_run_at_once(ledger: Forgetful, no_canary_i
     assert states(ledger)[0] is CallState.OPEN
 
 
-def refuse(_: Any, __: Any, statement: str, *___: Any) -> None:
+def refuse(statement: str, *_: Any) -> None:
     if statement.startswith("UPDATE ") and "impactcall_call " in statement:
         PHONE.encode("ascii")
 
