@@ -33,6 +33,7 @@ from airflow_provider_impactcall.sandbox import Sandbox
 from tests.chaos.deliver import NAMESPACE, Delivery, deliver
 from tests.chaos.faulty_databases import Altered, Crashed, Fault, Locked, Pragma, admin
 from tests.chaos.story import Story, expire_leases
+from tests.databases import listen
 from tests.examples import LOGIN, PASSWORD, call
 
 CALLS = 100
@@ -239,11 +240,11 @@ def test_an_intent_that_took_longer_than_the_lease_is_not_sent(
     taken: list[str] = []
     slow = iter([1.2])
 
-    @event.listens_for(database, "before_cursor_execute")
-    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+    def note(statement: str, *_: Any) -> None:
         if " INTO impactcall_call " in statement:
             taken.append(statement)
 
+    listen(database, note)
     event.listen(database, "commit", lambda _: time.sleep(next(slow, 0.0)) if taken else None)
     run = Run(sandbox, database, timings=leases_of(1.0))
     report = run.report()
