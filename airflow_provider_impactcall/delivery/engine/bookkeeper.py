@@ -14,6 +14,9 @@ from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Dec
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode, Stop
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 
+_MOST_GROUPS = 2
+"""Groups that the ledger has been given, and has not answered."""
+
 
 def open_at_most(concurrency: int) -> int:
     """The most intents that may be open at once, and so the most calls that a kill leaves unknown.
@@ -33,6 +36,9 @@ class Bookkeeper:
     there is room for. The next group follows at once, or as soon as there is something to record. So an outcome is
     recorded before, or together with, the intent that takes its place.
 
+    While no request is in flight, the next group is handed over before the ledger has answered the one before: the
+    ledger then goes on at once, and need not wait for the event loop.
+
     :param room: where calls wait for their turn
     :param pacing: admits the calls that are claimed
     :param most: intents that may be open at once
@@ -47,6 +53,9 @@ class Bookkeeper:
         self._held_up = asyncio.Event()
         self._admitted = 0
         self._ending = False
+        # Groups that the ledger has not answered, and the claims in them.
+        self._groups = 0
+        self._claiming = 0
 
     @property
     def waiting(self) -> int:
@@ -56,11 +65,12 @@ class Bookkeeper:
     def note(self, settling: Sequence[Settling]) -> None:
         """Queue these outcomes for the next group."""
         self._settling.extend(settling)
-        self._woken.set()
+        self.look_again()
 
     def look_again(self) -> None:
         """Wake up: a new call may be there to claim."""
-        self._woken.set()
+        if self._may_hand_over:
+            self._woken.set()
 
     def end(self) -> None:
         """Let :meth:`keep` return as soon as everything is recorded."""
@@ -79,19 +89,48 @@ class Bookkeeper:
         :param recorded: told the state of each call in the ledger from now on; None if its outcome could not be
             recorded
         """
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_MOST_GROUPS):
+                group.create_task(self._keep(ledger, decided, recorded))
+
+    async def _keep(
+        self,
+        ledger: RunLedger,
+        decided: Callable[[Sequence[Pending], Sequence[Decision]], None],
+        recorded: Callable[[Sequence[Settling], Sequence[CallState | None]], None],
+    ) -> None:
         while True:
+            if not self._may_hand_over:
+                # Without an alarm for a call that is due: the other task looks for it after its group.
+                await self._woken.wait()
+                self._woken.clear()
+                continue
             settling, self._settling = self._settling, []
             pending = self._next()
             if settling or pending:
-                decisions, states = await self._record(ledger, pending, settling)
+                self._groups += 1
+                self._claiming += len(pending)
+                try:
+                    decisions, states = await self._record(ledger, pending, settling)
+                finally:
+                    self._groups -= 1
+                    self._claiming -= len(pending)
                 if pending:
                     decided(pending, decisions)
                 if settling:
                     recorded(settling, states)
-            elif self._ending:
+            elif self._ending and not self._groups:
+                self._woken.set()  # The other task may be asleep.
                 return
             else:
                 await self._sleep()
+
+    @property
+    def _may_hand_over(self) -> bool:
+        """Whether a group may be handed to the ledger now: no other group is there, or one, and nothing is in flight
+        but what it claims.
+        """
+        return not self._groups or (self._groups < _MOST_GROUPS and self._pacing.in_flight == self._claiming)
 
     async def admit(self) -> None:
         """Wait for the admission of calls that must wait, one after the other, until the run stops."""
