@@ -20,8 +20,10 @@ from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine.bookkeeper import open_at_most
 from airflow_provider_impactcall.delivery.engine.engine import Engine
 from airflow_provider_impactcall.delivery.engine.pacing import Pacing
+from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.items import Call, Rejected
 from airflow_provider_impactcall.delivery.ledger.entries import HISTORY
+from airflow_provider_impactcall.delivery.ledger.rules import Recorded, Settlement
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
 from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, DeliveryReport, ReasonCode
@@ -303,3 +305,45 @@ def test_what_was_admitted_before_a_wait_was_asked_for_does_not_leave_in_it() ->
     (_, first), *later = left
     assert sorted(call for call, _ in later) == ["1", "2"]
     assert all(moment >= first + 20 for _, moment in later)
+
+
+def test_the_next_group_waits_at_the_ledger_only_while_nothing_is_in_flight() -> None:
+    loop = VirtualTimeLoop()
+    in_flight = 0
+    # Of each group: how many the ledger had not answered, and the requests in flight.
+    beside: list[tuple[int, int]] = []
+
+    class Watched(VirtualWriter):
+        unanswered = 0
+
+        async def record(self, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Recorded:
+            beside.append((self.unanswered, in_flight))
+            self.unanswered += 1
+            try:
+                return await super().record(claims, settlements)
+            finally:
+                self.unanswered -= 1
+
+    async def send(call: Any) -> Attempt:
+        nonlocal in_flight
+        in_flight += 1
+        await asyncio.sleep(0.001)
+        in_flight -= 1
+        return OK
+
+    async def batches() -> AsyncIterator[Sequence[Call | Rejected]]:
+        yield calls(100)
+
+    async def main() -> DeliveryReport:
+        pacing = Pacing(clock=LoopClock(loop))
+        engine = Engine(duplicates=Duplicates(), pacing=pacing, on_settled=lambda *_: None, timings=PUNCTUAL)
+        async with writer:
+            return await engine.run(send, writer, batches())
+
+    writer = Watched(VirtualLedger(loop), commit=(0.02, 0.0))
+    report = loop.run_until_complete(main())
+    loop.close()
+    assert report.delivered == 100
+    assert {unanswered for unanswered, _ in beside} == {0, 1}, "at most two groups at once"
+    assert {requests for unanswered, requests in beside if unanswered} == {0}
+    assert writer.open_at_once <= open_at_most(8)
