@@ -14,7 +14,7 @@ from airflow_provider_impactcall.delivery.ledger.rules import LEASE_RAN_OUT, Dec
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode, Stop
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 
-_MOST_GROUPS = 2
+MOST_GROUPS = 2
 """Groups that the ledger has been given, and has not answered."""
 
 
@@ -83,22 +83,12 @@ class Bookkeeper:
         decided: Callable[[Sequence[Pending], Sequence[Decision]], None],
         recorded: Callable[[Sequence[Settling], Sequence[CallState | None]], None],
     ) -> None:
-        """Record until the end.
+        """Record until the end. Run this in :data:`MOST_GROUPS` tasks: each waits for one group at a time.
 
         :param decided: told what may be done with each claimed call
         :param recorded: told the state of each call in the ledger from now on; None if its outcome could not be
             recorded
         """
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_MOST_GROUPS):
-                group.create_task(self._keep(ledger, decided, recorded))
-
-    async def _keep(
-        self,
-        ledger: RunLedger,
-        decided: Callable[[Sequence[Pending], Sequence[Decision]], None],
-        recorded: Callable[[Sequence[Settling], Sequence[CallState | None]], None],
-    ) -> None:
         while True:
             if not self._may_hand_over:
                 # Without an alarm for a call that is due: the other task looks for it after its group.
@@ -130,7 +120,7 @@ class Bookkeeper:
         """Whether a group may be handed to the ledger now: no other group is there, or one, and nothing is in flight
         but what it claims.
         """
-        return not self._groups or (self._groups < _MOST_GROUPS and self._pacing.in_flight == self._claiming)
+        return not self._groups or (self._groups < MOST_GROUPS and self._pacing.in_flight == self._claiming)
 
     async def admit(self) -> None:
         """Wait for the admission of calls that must wait, one after the other, until the run stops."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine.attempts import Attempts
-from airflow_provider_impactcall.delivery.engine.bookkeeper import Bookkeeper, open_at_most
+from airflow_provider_impactcall.delivery.engine.bookkeeper import MOST_GROUPS, Bookkeeper, open_at_most
 from airflow_provider_impactcall.delivery.engine.intake import Intake
 from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.engine.run_ledger import RunLedger
@@ -120,7 +120,8 @@ class Engine:
                     stayed=self._stayed,
                     attempts=attempts or Attempts(),
                 )
-                group.create_task(self._books.keep(ledger, self._decided, self._recorded))
+                for _ in range(MOST_GROUPS):
+                    group.create_task(self._books.keep(ledger, self._decided, self._recorded))
                 beside = [
                     group.create_task(work)
                     for work in (
