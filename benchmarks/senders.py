@@ -165,7 +165,7 @@ def dlt_destination(job: Job) -> Send:
 
     # dlt's own columns are not sent. Parameters keep their names and texts, as dlt would write times in its own form.
     @dlt.destination(batch_size=100, naming_convention="direct", skip_dlt_columns_and_tables=True)
-    def impactcall(items: list[dict[str, str]], table: Any) -> None:
+    def impactcall(items: Any, table: Any) -> None:
         for parameters in items:
             response = session.post(url, params=parameters)
             _expect_ok(response.status_code, response.json())

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 import requests
 from playwright.sync_api import BrowserContext, Page, expect
+from requests.auth import HTTPBasicAuth
 
 from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.sandbox import Sandbox
@@ -191,7 +192,7 @@ def actions_of(sandbox: Sandbox) -> list[dict[str, Any]]:
         answer = requests.get(
             f"{sandbox.url}/Advertisers/{ACCOUNT_SID}/Actions",
             params={"CampaignId": campaign},
-            auth=(ACCOUNT_SID.encode(), PASSWORD.encode()),
+            auth=HTTPBasicAuth(ACCOUNT_SID.encode(), PASSWORD.encode()),
             headers={"Accept": "application/json"},
             timeout=60,
         )
