@@ -233,21 +233,58 @@ def test_a_preset_of_ones_own_goes_before_one_that_is_known() -> None:
     assert presets.find("ringba") is vendors.preset("ringba")
 
 
-def test_a_preset_of_an_installed_package_is_known(tmp_path: Path) -> None:
-    installed = tmp_path / "acme_calls-1.0.dist-info"
+def install(folder: Path, points: str, module: str) -> None:
+    """Installs the package ``acme-calls`` with these entry points and its module ``acme_calls``."""
+    installed = folder / "acme_calls-1.0.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-calls\nVersion: 1.0\n")
-    (installed / "entry_points.txt").write_text(f"[{vendors.ENTRY_POINTS}]\nacme = acme_calls:PRESET\n")
-    preset = "replace(preset('ringba'), name='acme', title='Ours')"
-    (tmp_path / "acme_calls.py").write_text(
+    (installed / "entry_points.txt").write_text(f"[{vendors.ENTRY_POINTS}]\n{points}")
+    (folder / "acme_calls.py").write_text(module)
+
+
+def asked(folder: Path, code: str) -> str:
+    """What code prints in a process that has a folder's packages too."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+    return subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+
+
+def test_a_preset_of_an_installed_package_is_known(tmp_path: Path) -> None:
+    module = (
         "from dataclasses import replace\n"
         "from airflow_provider_impactcall.records.vendors import preset\n"
-        f"PRESET = {preset}\n"
+        "PRESET = replace(preset('ringba'), name='another', title='Ours')\n"
     )
-    asked = "from airflow_provider_impactcall.records.vendors import preset; print(preset('Acme').title)"
-    paths = os.pathsep.join([str(tmp_path), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": paths}
-    assert subprocess.check_output([sys.executable, "-c", asked], env=environment, text=True) == "Ours\n"
+    install(tmp_path, "acme = acme_calls:PRESET\n", module)
+    code = "from airflow_provider_impactcall.records.vendors import preset; print(preset('Acme').title)"
+    assert asked(tmp_path, code) == "Ours\n"
+
+
+def test_an_entry_point_that_gives_no_preset_is_named(tmp_path: Path) -> None:
+    places = {
+        "misspelled": ("acme_calls:PRESETT", "AttributeError"),
+        "elsewhere": ("acme_call:PRESET", "ModuleNotFoundError"),
+        "incomplete": ("acme_calls", "type module"),
+        "another": ("acme_calls:NAME", "text of 4 characters"),
+    }
+    install(
+        tmp_path,
+        "".join(f"{name} = {place}\n" for name, (place, _) in places.items()),
+        "NAME = 'acme'\n",
+    )
+    code = (
+        "from airflow_provider_impactcall.exceptions import InvalidOption\n"
+        "from airflow_provider_impactcall.records import CallMapping\n"
+        f"for name in {[*places]}:\n"
+        "    try:\n"
+        "        CallMapping(vendor=name)\n"
+        "    except InvalidOption as error:\n"
+        "        print(error)\n"
+    )
+    said = asked(tmp_path, code).splitlines()
+    assert len(said) == len(places)
+    for line, (name, (place, why)) in zip(said, places.items(), strict=True):
+        wanted = ["vendor", repr(name), "acme-calls", repr(place), why]
+        assert [each for each in wanted if each not in line] == []
 
 
 def test_what_is_no_preset_is_refused() -> None:

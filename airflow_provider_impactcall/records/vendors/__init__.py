@@ -76,7 +76,7 @@ class Presets:
         if wanted in self._registered:
             return self._registered[wanted]
         if wanted in self._installed:
-            return preset_of(self._installed[wanted].load())
+            return _preset_at(self._installed[wanted])
         if wanted in VENDORS:
             return preset_of(import_module(f"{__name__}.{wanted}").PRESET)
         known = sorted({*VENDORS, *self._installed, *self._registered})
@@ -88,6 +88,18 @@ class Presets:
     def _installed(self) -> Mapping[str, EntryPoint]:
         """Searched once per process: beside Airflow the search takes 15 to 45 ms, and a DAG may ask for each task."""
         return {point.name.casefold(): point for point in self._find_installed()}
+
+
+def _preset_at(point: EntryPoint) -> VendorPreset:
+    of_package = "" if point.dist is None else f" of the package {point.dist.name}"
+    said = f"vendor: the entry point {point.name!r}{of_package} leads to {point.value!r}"
+    try:
+        found = point.load()
+    except Exception as error:
+        raise InvalidOption(f"{said}, which cannot be loaded ({type(error).__name__})") from error
+    if not isinstance(found, VendorPreset):
+        raise InvalidOption(f"{said}, which must be a VendorPreset, and is {normalize.described(found)}")
+    return found
 
 
 _presets = Presets(lambda: entry_points(group=ENTRY_POINTS))
@@ -109,6 +121,6 @@ def preset(name: str) -> VendorPreset:
     """The preset of a vendor.
 
     :param name: in upper or lower case
-    :raises InvalidOption: if there is no preset of that name
+    :raises InvalidOption: if there is no preset of that name, or if its entry point does not give one
     """
     return _presets.find(name)
