@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from airflow_provider_impactcall.delivery.items import Skipped
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import Problem, ProblemCode
-from airflow_provider_impactcall.records.columns import FromValues, OpenedRow, Row
+from airflow_provider_impactcall.records.columns import FromValues, OpenedRow, Row, hint
 from airflow_provider_impactcall.records.vendors import Join, VendorPreset
 
 # In a temporary file without a name: after a crash nobody can read it, so it need not be durable.
@@ -203,6 +203,8 @@ def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset,
     except Exception as error:
         # Only the type: the error's text may quote the rows.
         message = f"could not be joined with the others of its call: {type(error).__name__}"
+        if column := _missing_column(error, rows, preset):
+            message = f"{message}; a row of the call has no column {column}"
         problem = Problem("row", ProblemCode.MAPPING_FAILED, message)
         results = [Unjoined(row, call, problem) for row in rows]
     aliases = {name: column for row in rows for name, column in row.aliases.items()}
@@ -213,6 +215,17 @@ def _one_call(numbers: Sequence[int], rows: Sequence[Any], preset: VendorPreset,
             yield result
         else:
             yield OpenedRow(result, aliases)
+
+
+def _missing_column(error: Exception, rows: Sequence[Any], preset: VendorPreset) -> str | None:
+    """The column that a join looked for in vain. None if this was another error, or if the preset does not name the
+    column: the key of a ``KeyError`` may be a value of the row.
+    """
+    wanted = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if not isinstance(wanted, str) or wanted not in preset.names_with(preset.mapping.values()):
+        return None
+    lacking = next((row for row in rows if wanted not in row), None)
+    return None if lacking is None else f"{wanted!r}{hint(wanted, lacking)}"
 
 
 def _joined(rows: Sequence[Any], preset: VendorPreset, join: Join) -> Sequence[Any]:

@@ -137,6 +137,30 @@ def test_a_join_that_fails_rejects_its_rows_and_no_other() -> None:
     assert all("KeyError" in problem.message for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("looked_for", "shown"),
+    [
+        ("updated_at", "'updated_at' (did you mean 'updated'?)"),
+        ("Jane Doe", None),
+        ("City", None),
+        (examples.CALLER, None),
+        (("updated_at",), None),
+    ],
+    ids=["missing", "value", "there", "number", "unusual"],
+)
+def test_a_column_that_a_join_misses_is_named_if_the_join_says_that_it_reads_it(
+    looked_for: Any, shown: str | None
+) -> None:
+    @reads("updated_at", "City")
+    def failing(rows: Sequence[Row]) -> Sequence[Row | str]:
+        raise KeyError(looked_for)
+
+    found = items([examples.call("a", City="x", updated=1), examples.call("a", City="y")], failing)
+    problems = [problem.message for item in found if isinstance(item, Rejected) for problem in item.problems]
+    said = "could not be joined with the others of its call: KeyError"
+    assert problems == [f"{said}; a row of the call has no column {shown}" if shown else said] * 2
+
+
 def test_rows_that_a_join_fails_for_are_known_by_what_they_hold() -> None:
     mapping = CallMapping(vendor=preset(lambda _: []))
     traces = [
