@@ -28,7 +28,7 @@ SECTIONS = {
     for code, section in re.findall(r"^### `(\w+)`\n\n(?=[^|])(.+?)(?=^#)", TEXT, re.MULTILINE | re.DOTALL)
 }
 # Made of a count and of the names of options.
-PUT_TOGETHER = re.compile(r"(.+) rows are (rejected|unknown), and max_(rejected|unknown) is .*")
+PUT_TOGETHER = re.compile(r"… rows are (rejected|unknown|changed), and max_\1 is …\. rows=… …")
 
 
 # An answer's reason begins with its status.
