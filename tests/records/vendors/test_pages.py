@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
+from airflow_provider_impactcall.records import vendors
 from airflow_provider_impactcall.records.vendors import VENDORS, Filter, VendorPreset, preset
 from airflow_provider_impactcall.records.vendors.page import page
 from tests.documentation import ROOT
@@ -28,6 +30,17 @@ def test_the_index_leads_to_each_page() -> None:
     linked = re.findall(r"\]\(([a-z]+)\.md\) \| `([a-z]+)`", (FOLDER / "README.md").read_text(encoding="utf-8"))
     assert linked == [(vendor, vendor) for vendor in VENDORS]
     assert {path.stem for path in FOLDER.glob("*.md")} == {*VENDORS, "README"}
+
+
+def test_the_index_explains_each_part_of_a_preset() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+
+    def explained(head: str) -> list[str]:
+        return re.findall(r"^\| `(\w+)", text.partition(f"\n| {head} |")[2].partition("\n\n")[0], re.MULTILINE)
+
+    assert explained("part of a preset") == [part.name for part in fields(VendorPreset)]
+    assert explained("part of a `Filter`") == [part.name for part in fields(Filter)]
+    assert sorted(explained("helper")) == [name for name in vendors.__all__ if name.islower()]
 
 
 def test_all_of_a_preset_is_on_its_page() -> None:
