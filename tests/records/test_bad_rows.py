@@ -543,7 +543,7 @@ NO_ROWS = [
     (CALLER, "text of 12 characters"),
     ([good_row()], "a value of type list"),
     (tuple(good_row().values()), "a value of type tuple"),
-    (None, "a value of type NoneType"),
+    (None, "nothing"),
     (1000, "a value of type int"),
 ]
 

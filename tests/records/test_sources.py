@@ -244,7 +244,7 @@ class TestValuesOfAPreset:
 
     @pytest.mark.parametrize(
         ("word", "kind"),
-        [(None, "NoneType"), (b"x", "bytes")],
+        [(None, "nothing"), (b"x", "bytes")],
     )
     def test_a_key_that_is_no_word_is_refused(self, word: Any, kind: str) -> None:
         with pytest.raises(InvalidOption) as raised:
@@ -380,7 +380,7 @@ class TestRefusedBeforeTheFirstRow:
         ("source", "message"),
         [
             ("", "must not be empty"),
-            (None, NONE + "a value of type NoneType"),
+            (None, NONE + "nothing"),
             (3, NONE + "a value of type int"),
             (["from_number"], NONE + "a value of type list"),
             ({}, f"has keys that do not go together {FORMS}"),
@@ -400,17 +400,14 @@ class TestRefusedBeforeTheFirstRow:
             ({"first_of": []}, "first_of must be a list of sources, and is a value of type list"),
             ({"first_of": "a, b"}, "first_of must be a list of sources, and is text of 4 characters"),
             ({"first_of": {"a", "b"}}, "first_of must be a list of sources, and is a value of type set"),
-            ({"first_of": ["a", "", None]}, f"first_of: source 2 must not be empty, first_of: source 3 {NONE}"
-                "a value of type NoneType"),
+            ({"first_of": ["a", "", None]}, f"first_of: source 2 must not be empty, first_of: source 3 {NONE}nothing"),
             ({"from": "a", "values": {}}, f"values {NO_TABLE}has none"),
             ({"from": "a", "values": ["b"]}, f"values {NO_TABLE}is a value of type list"),
-            ({"from": "a", "lookup": None}, f"lookup {NO_TABLE}is a value of type NoneType"),
+            ({"from": "a", "lookup": None}, f"lookup {NO_TABLE}is nothing"),
             ({"from": "a", "lookup": CALLER}, f"lookup {NO_TABLE}is text of 12 characters"),
             ({"from": "", "lookup": {}}, f"from must not be empty, lookup {NO_TABLE}has none"),
             ({"from": {"from": 7, "values": {"a": 1}}, "lookup": {"a": 1}}, f"from from {NONE}a value of type int"),
-            ({"from": "a", "lookup": {None: 1}}, (
-                "has a key in its lookup that must be text, and is a value of type NoneType"
-            )),
+            ({"from": "a", "lookup": {None: 1}}, "has a key in its lookup that must be text, and is nothing"),
             ({"from": "a", "lookup": {True: 1}}, (
                 "has a key in its lookup that must be text, and is a value of type bool; map it to the words that you "
                 "want sent"

@@ -55,7 +55,8 @@ class Example:
 
     :param row: its number in the input, from 1
     :param call_session_id: the call's id, if it has a readable one
-    :param shape: what the wrong value looks like, with 9 for each digit and ``a`` or ``A`` for each letter
+    :param shape: what the wrong value looks like, with 9 for each digit and ``a`` or ``A`` for each letter; None if
+        there is no value
     """
 
     row: int
@@ -265,7 +266,8 @@ class DryRun:
             values = self._mapping.values_of(self._row) if self._room_for(row) else {}
             for problem in row.problems:
                 value = values.get(problem.parameter, _NOT_HAD)
-                shape = None if type(value) is UnreadableValue else shape_of(value)
+                shown = type(value) is not UnreadableValue and not normalize.is_absent(value)
+                shape = shape_of(value) if shown else None
                 self._explain((outcome.state, problem.code, str(problem)), Example(row.row, row.call_session_id, shape))
         else:
             session_id = row.record.CallSessionId if isinstance(row, Call) else row.call_session_id

@@ -151,7 +151,9 @@ def unescaped(value: str) -> str:
 
 
 def described(value: Any) -> str:
-    """A value in a message: its type, and its length if it is text."""
+    """A value in a message: its type, and its length if it is text; ``nothing`` for None."""
+    if value is None:
+        return "nothing"
     if isinstance(value, str):
         return f"text of {str.__len__(value)} characters"
     return f"a value of type {type(value).__name__}"

@@ -152,6 +152,12 @@ def test_a_value_that_could_not_be_read_has_no_shape() -> None:
     assert reason.examples[0].shape is None
 
 
+def test_a_missing_value_has_no_shape() -> None:
+    for missing in (None, "", float("nan")):
+        (reason,) = check([call("a", MediaId=missing)]).reasons
+        assert (reason.reason_code, reason.examples[0].shape) == ("missing", None)
+
+
 def test_columns_that_nothing_reads_are_named_and_those_of_functions_are_not() -> None:
     rows = [call("a", talk=3, agent="x", notes="y")]
     del rows[0]["TalkDuration"]
