@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -114,10 +115,18 @@ def test_readme(endpoint: Sandbox, impactcall: Command, monkeypatch: pytest.Monk
         "AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(Path("warehouse.db").resolve())})
     )
     Path("finished_calls.sql").write_text("SELECT * FROM finished_calls")
+    (mapping,) = [shown for words, shown in sessions(README) if words == ["cat", "map.yaml"]]
+    Path("map.yaml").write_text("\n".join(mapping))
+    column_of = dict(line.split(": ") for line in mapping)
+    row = {**examples.call("CA200"), "EventDate": "2026-09-10 22:55:32"}
+    with Path("calls.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([[column_of.get(name, name) for name in row], row.values()])
     shown = commands(README, "airflow", "impactcall")
     done = {arguments[0]: impactcall(*arguments, stdin="y\n") for arguments in shown}
     assert {name: (each.status, each.err.count("Go on?")) for name, each in done.items()} == {
+        "check": (0, 0),
         "list": (0, 0),
+        "history": (0, 0),
         "reconcile": (0, 0),
         "resolve": (0, 1),
         "requeue": (0, 1),

@@ -44,6 +44,7 @@ DOCSTRING_BLOCKS = [
     for number, block in enumerate(block for text in docstrings(path) for block in literal_blocks(text))
 ]
 PROGRAMS = [
+    ("cat", "map.yaml"),
     ("make",),
     ("pip", "install"),
     ("airflow", "connections"),
