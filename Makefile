@@ -141,6 +141,7 @@ lint-python: $(INSTALLED)
 # .ci/prose.json says how often each rule may be broken.
 lint-prose: $(INSTALLED)
 	$(BIN)/python .ci/prose.py
+	$(BIN)/codespell
 
 lint-web: $(WEB_INSTALLED)
 	@PATH="$(WEB_PATH)" node_modules/.bin/biome check --error-on-warnings
