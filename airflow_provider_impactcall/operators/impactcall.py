@@ -328,10 +328,12 @@ class DeliverCallsOperator(BaseOperator):
         ]
         if excess:
             return AirflowFailException(f"{'; '.join(excess)}. {report}")
-        if not report.rows and self.on_empty == "fail":
-            return AirflowFailException("There were no rows.")
-        if not report.rows and self.on_empty == "skip":
-            return AirflowSkipException("There were no rows.")
+        # An input that is empty only after a wait had rows before it.
+        if not report.rows and not self._progress.rows:
+            if self.on_empty == "fail":
+                return AirflowFailException("There were no rows.")
+            if self.on_empty == "skip":
+                return AirflowSkipException("There were no rows.")
         return None
 
 

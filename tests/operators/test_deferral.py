@@ -359,6 +359,16 @@ def test_rows_that_are_gone_are_told_of(sandbox: Sandbox, caplog: pytest.LogCapt
     assert re.search(r"\b5 rows before the wait\b.*\b3\b", caplog.text)
 
 
+@pytest.mark.parametrize("on_empty", ["skip", "fail"])
+def test_rows_that_are_all_gone_after_a_wait_are_not_an_empty_input(sandbox: Sandbox, on_empty: str) -> None:
+    rows = calls(2)
+    a_try = Try(of_calls(rows, on_empty=on_empty))
+    sandbox.script = ["ok", WAIT]
+    a_try.run_until_it_waits()
+    rows.clear()
+    assert counts(a_try.run_to_the_end()).get("rows", 0) == 0
+
+
 def test_airflow_s_own_setting_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ImpactCallOperator(task_id="deliver", calls=[]).deferrable is False
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
