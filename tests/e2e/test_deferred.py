@@ -19,7 +19,7 @@ from tests.privacy.test_canary import found_in
 pytestmark = pytest.mark.e2e
 
 # More than max_wait. The triggerer is dead for a part of it: Airflow takes 30 s to see that.
-LONG = Measures(minutes=65)
+LONG = Measures(minutes=120)
 
 
 def test_it_waits_without_a_worker_and_though_the_triggerer_is_killed(running: Standalone) -> None:
