@@ -113,8 +113,8 @@ class Run:
 
     @contextmanager
     def nothing_leaves(self) -> Iterator[None]:
-        """Nothing but what has its intent already, and that within an instant."""
-        time.sleep(0.3)
+        """Nothing but calls that have their intent: what is next leaves once a request in flight is answered."""
+        time.sleep(2 * self.sandbox.latency)
         before = self.sandbox.counts["requests"]
         yield
         assert self.sandbox.counts["requests"] == before
