@@ -280,6 +280,16 @@ def test_a_dead_run_s_call_keeps_its_code_where_nothing_may_be_sent() -> None:
     ]
 
 
+def test_a_dead_run_s_call_stays_in_doubt_where_the_run_has_stopped() -> None:
+    async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
+        yield [a_call(2)]
+        await asyncio.sleep(5.0)
+        yield [a_call(1)]
+
+    run = deliver(Endpoint(always(too_many(1000.0))), rows(), ledger=with_a_dead_run())
+    assert run.states(1, 2) == [RowOutcome.UNKNOWN, RowOutcome.NOT_SENT]
+
+
 def test_what_is_left_out_is_filtered_and_takes_no_key() -> None:
     endpoint = Endpoint(always(OK))
     run = deliver(endpoint, [Skipped(1, "a", "an outbound call"), a_call(2, "a")])

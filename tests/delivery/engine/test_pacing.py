@@ -229,6 +229,32 @@ def test_permits_are_asked_for_calls_that_follow_and_not_for_those_in_flight() -
     assert virtual_time.run(main()) == (0, 1), "of three in hand two are in flight"
 
 
+def test_permits_are_asked_for_calls_that_wait_once() -> None:
+    async def main() -> Sequence[int]:
+        pacing = Pacing(max_wait=1e6)
+        pacing.take_up(5)
+        assert pacing.admit_at_once(2) == 2
+        async with pacing.open(lambda: 3):
+            return pacing.demand()
+
+    assert virtual_time.run(main()) == (3, 3), "of five in hand two are in flight, and three wait"
+
+
+def test_a_request_that_need_not_wait_leaves_until_max_wait_is_over() -> None:
+    async def main() -> list[int]:
+        pacing = Pacing(max_wait=60)
+        pacing.take_up()
+        admitted = [pacing.admit_at_once(1)]
+        pacing.observe(NO_ANSWER)
+        await asyncio.sleep(59.5)
+        admitted.append(pacing.admit_at_once(1))
+        pacing.observe(NO_ANSWER)
+        await asyncio.sleep(1.0)
+        return [*admitted, pacing.admit_at_once(1)]
+
+    assert virtual_time.run(main()) == [1, 1, 0]
+
+
 def test_back_off_has_full_jitter() -> None:
     async def wait(seed: int) -> float:
         pacing = Pacing(max_wait=1e6, random=Random(seed))
