@@ -223,10 +223,9 @@ def _delivered_alike(settlements: Sequence[Settlement]) -> Delivered | None:
         return Delivered((), None, "")
     answer = settlements[0].attempt
     status, reason = answer.status, answer.reason
-    for _, fence, attempt in settlements:
-        if fence != 1 or attempt.result is not AttemptResult.DELIVERED:
-            return None
-        if attempt.status != status or attempt.reason != reason:
+    for settlement in settlements:
+        attempt = settlement.attempt
+        if not settlement.is_first_delivery or attempt.status != status or attempt.reason != reason:
             return None
     return Delivered([key for key, _, _ in settlements], status, reason)
 
