@@ -47,7 +47,8 @@ def identify(namespace: str, key: Sequence[str], call: CallRecord) -> Claim:
     names = _in_order(tuple(key))
     parameters = call.sent
     parts = bare = call.key(names)
-    if not "".join(parts).isalnum():
+    together = "".join(parts)
+    if not (together.isascii() and together.isalnum()):  # Letters that are shown as blanks are alphanumeric too.
         bare = tuple(map(normalize.bare, parts))
     content = _measured_pairs(parameters, parameters.values())
     claim = Claim(_key(namespace, names, bare), _fingerprint(content), hash(content), call)

@@ -84,7 +84,7 @@ class Straight(NamedTuple):
             for reads in self.guards:
                 for read in reads:
                     value = read(row)
-                    if value is True or value is False or (type(value) is str and value.isalnum()):
+                    if value is True or value is False or (type(value) is str and value.isascii() and value.isalnum()):
                         break
                     if not normalize.is_blank(value):
                         break
@@ -249,7 +249,9 @@ def _straight(left: Left, conventions: Conventions) -> Straight | None:
         {
             name: str(text)
             for name, value in instead.items()
-            if name in entries and (text := fields[name][1](value)) is not None
+            if name in left.readers
+            and not is_absent(value, fields[name][4])
+            and (text := fields[name][1](value)) is not None
         },
     )
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.identity import digest, identify
+from airflow_provider_impactcall.delivery.identity import digest, identify, key_of
 from airflow_provider_impactcall.delivery.outcome import RowOutcome
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.records import CallRecord
+from airflow_provider_impactcall.records import CallRecord, normalize
 from tests import examples
 from tests.delivery import canary
 
@@ -75,6 +75,16 @@ def test_absent_and_empty_differ_in_content() -> None:
 def test_a_key_that_tells_nothing_apart(key: Any) -> None:
     with pytest.raises(InvalidOption, match=r"^key\b"):
         Duplicates(key)
+
+
+def test_blanks_around_the_values_of_a_key_tell_nothing_apart() -> None:
+    """Some of them are letters that are shown as blanks: Hangul fillers."""
+    for blank in normalize.BLANKS:
+        given = CallRecord.of({**BASE.parameters(), "ClickId": f"abc{blank}"})
+        claim = identify("https://calls.example.com", ["ClickId"], given)
+        assert claim.key == identify("https://calls.example.com", ["ClickId"], but(ClickId="abc")).key, ascii(blank)
+        assert claim.key == key_of("https://calls.example.com", ["ClickId"], given.sent), ascii(blank)
+        assert claim.as_given is not None, ascii(blank)
 
 
 def test_a_call_is_known_again_by_later_versions() -> None:
