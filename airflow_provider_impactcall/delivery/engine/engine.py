@@ -81,6 +81,8 @@ class Engine:
         self.report = self._tally.report
         self._intake = Intake(duplicates, self._tally, limit, frozenset(continues))
         self._room = WaitingRoom()
+        # The keys of calls that were to be held back, and that the ledger still has as open.
+        self._not_held_back: set[str] = set()
         self._books = Bookkeeper(self._room, pacing, open_at_most(concurrency))
         self._awaited: Callable[[], bool] | None = None
         self._came = asyncio.Event()
@@ -255,8 +257,11 @@ class Engine:
         for settling, state in zip(settled, states, strict=True):
             if settling.then is Then.HOLD_BACK:
                 self._pacing.put_down()
+                if state is None:
+                    self._not_held_back.add(settling.claimed.pending.claim.key)
                 continue
-            ending = ending_of(settling, state, resend=resend)
+            held_back = settling.then is Then.CONFIRM and settling.claimed.pending.claim.key not in self._not_held_back
+            ending = ending_of(settling, state, resend=resend, held_back=held_back)
             if ending is None:
                 self._go_on(settling)
                 continue

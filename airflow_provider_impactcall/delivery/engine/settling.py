@@ -70,12 +70,13 @@ class Ending(NamedTuple):
     left: bool = False
 
 
-def ending_of(settling: Settling, state: CallState | None, *, resend: bool) -> Ending | None:
+def ending_of(settling: Settling, state: CallState | None, *, resend: bool, held_back: bool = False) -> Ending | None:
     """How the row of a call ends, or None if the call goes on.
 
     :param state: the call's state in the ledger from now on, as another run may know more of it; None if the attempt
         could not be recorded
     :param resend: whether calls of unknown fate are sent again
+    :param held_back: whether the ledger has recorded the attempt as not sent until it is confirmed
     """
     (_, _, uncertain), attempt, then = settling
     if attempt.result is AttemptResult.DELIVERED and state is CallState.DELIVERED:  # nearly all of them
@@ -86,11 +87,10 @@ def ending_of(settling: Settling, state: CallState | None, *, resend: bool) -> E
         return Ending(_DELIVERED_ELSEWHERE)
     if state is CallState.UNKNOWN and attempt.result is AttemptResult.REJECTED:
         return Ending(Outcome(RowOutcome.UNKNOWN, ReasonCode.IN_DOUBT, attempt.reason, attempt.status))
-    if state is None and then is not Then.CONFIRM:
+    if state is None and not held_back:
         return _unrecorded(attempt, resend)
     if then is Then.AGAIN:
         return None
-    # If the confirmation was not recorded, the ledger still holds the refusal as not sent.
     if state is None or attempt.result is AttemptResult.NOT_SENT:
         return Ending(Outcome.given_up(uncertain, attempt.code, attempt.reason), left=True)
     return _end(attempt.result, attempt.code, attempt.reason, attempt.status)

@@ -833,6 +833,29 @@ def test_without_its_ledger_a_run_asks_it_no_more(attempt: Attempt, resend: bool
     assert report.given_up == 8 + (resend and attempt is not OK)
 
 
+@pytest.mark.parametrize("resend", [False, True])
+def test_a_refusal_that_the_ledger_never_recorded_is_unknown(resend: bool) -> None:
+    """It was to be held back until other attempts show whose fault it is. The ledger still has the call as open."""
+    settled: dict[int, Outcome] = {}
+    writer = FailingWriter(1, resend=resend)
+    engine = Engine(
+        duplicates=Duplicates(),
+        pacing=Pacing(),
+        on_settled=lambda row, outcome: settled.update({row.row: outcome}),
+    )
+
+    async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
+        yield calls(3)
+
+    async def main() -> DeliveryReport:
+        return await engine.run(Endpoint(always(REFUSED)).send, writer, rows())
+
+    report = virtual_time.run(main())
+    assert (report.unknown, report.not_sent, report.rejected) == (3, 0, 0)
+    assert {outcome.code for outcome in settled.values()} == {ReasonCode.NOT_RECORDED}
+    assert report.given_up == (3 if resend else 0), "with resend, the next try sends them"
+
+
 class UnwritableWriter(DirectWriter):
     """A ledger that answers, and takes nothing."""
 
