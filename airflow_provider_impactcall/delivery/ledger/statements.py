@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.types import TypeEngine
 
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import KEYS_A_QUERY, in_parts
 from airflow_provider_impactcall.delivery.ledger.schema import LONGEST_REASON, Now, calls, runs
 from airflow_provider_impactcall.delivery.ledger.sqlite import by_driver
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
@@ -213,6 +214,13 @@ class _OfSqlite(Statements):
     def advance(self, connection: Connection, run_id: str, lease: float, delivered: Delivered, new: NewCalls) -> bool:
         with by_driver(connection) as driver:
             return self._step_by_step(driver, run_id, lease, delivered, new)
+
+    def deliver(self, connection: Executing, run_id: str, delivered: Delivered, moment: float) -> bool:
+        if len(delivered.keys) <= KEYS_A_QUERY:
+            return super().deliver(connection, run_id, delivered, moment)
+        # Each part checks its own calls; unless all are as opened, the transaction is not committed.
+        parts = [delivered._replace(keys=keys) for keys in in_parts(delivered.keys)]
+        return all(super(_OfSqlite, self).deliver(connection, run_id, part, moment) for part in parts)
 
     def insert(self, connection: Executing, columns: Columns, rows: Sequence[Row], common: Row = ()) -> None:
         """As :meth:`Statements.insert` says.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from sqlalchemy.pool import StaticPool
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
@@ -152,6 +154,24 @@ def test_calls_of_a_group_are_as_they_were_given_however_many_they_are(ledger: L
         )
         for claim in claims
     }
+
+
+@pytest.mark.parametrize("lost", [None, 0, 999])
+def test_a_group_may_have_more_calls_than_a_statement_of_an_old_sqlite_has_parameters(lost: int | None) -> None:
+    ledger = Ledger(sa.create_engine("sqlite://", poolclass=StaticPool), NAMESPACE)
+    ledger.prepare()
+    with ledger.engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+    run_id = ledger.start("test", "")
+    claims = claims_of(*(f"call {number}" for number in range(1000)))
+    ledger.record(run_id, claims, [], resend=False)
+    if lost is not None:
+        with ledger.writing() as connection:
+            connection.execute(sa.update(calls).where(calls.c.key == claims[lost].key).values(run_id="another"))
+    _, states = ledger.record(run_id, [], settled(claims, DELIVERED), resend=False)
+    assert states == [CallState.DELIVERED] * 1000
+    ledger.close()
 
 
 @pytest.mark.parametrize("taken", [0, 11, 16, 18])
