@@ -8,12 +8,15 @@ import tempfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 from functools import cached_property
 from io import BytesIO
 from itertools import accumulate, islice, repeat
 from struct import Struct
 from types import TracebackType
 from typing import Any
+from uuid import UUID
 
 from airflow_provider_impactcall.records.columns import is_short
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
@@ -32,6 +35,9 @@ _MOST_SHAPES = 1024
 # In place of a shape's number: the block holds entries; or it holds entries that are each pickled separately.
 _MIXED, _APART = -1, -2
 _offset = Struct("<Q")
+# The opcode that names a class, and types whose values can always be read back. A datetime may have any time zone.
+_CLASS = b"\x93"
+_READABLE = frozenset((str, int, float, bool, type(None), bytes, date, timedelta, Decimal, UUID))
 
 
 class Block:
@@ -235,14 +241,19 @@ def _written(group: _Group) -> tuple[int, bytes]:
 
 
 def _pickled(parts: Iterable[Any]) -> list[bytes]:
-    """Parts that are each pickled separately."""
+    """Parts that are each pickled separately.
+
+    :raises Exception: if a value cannot be written, or cannot be read back
+    """
     stream, pickled = BytesIO(), []
     pickler = pickle.Pickler(stream, pickle.HIGHEST_PROTOCOL)
     # Fast mode does not look for objects that rows hold twice. Writing and reading then take half the time.
     pickler.fast = True
     for part in parts:
         pickler.dump(part)
-        pickled.append(stream.getvalue())
+        pickled.append(text := stream.getvalue())
+        if _CLASS in text and not _READABLE.issuperset(map(type, part)):
+            pickle.loads(text)  # noqa: S301 - what was just written
         stream.seek(0)
         stream.truncate()
     return pickled
@@ -263,13 +274,13 @@ def _unpickled(written: bytes, places: Iterable[int]) -> list[Any]:
 
 def _with_care(entry: _Entry) -> bytes:
     """Pickle one entry of a block that could not be written as a whole: some entry of it has a value that contains
-    itself, or that cannot be pickled.
+    itself, or that cannot be pickled and read back.
     """
     number, content = entry
     if number is not None:
         content = tuple(bytes(value) if isinstance(value, memoryview) else value for value in content)
     try:
-        return pickle.dumps((number, content), pickle.HIGHEST_PROTOCOL)
+        return _checked((number, content))
     except Exception:
         if number is not None:
             content = tuple(map(_storable, content))
@@ -278,10 +289,18 @@ def _with_care(entry: _Entry) -> bytes:
     return pickle.dumps((number, _storable(content)), pickle.HIGHEST_PROTOCOL)
 
 
+def _checked(value: Any) -> bytes:
+    text = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    pickle.loads(text)  # noqa: S301 - what was just written
+    return text
+
+
 def _storable(value: Any) -> Any:
-    """The value, or an :class:`.UnreadableValue` if it cannot be written to disk; a call that needs it is invalid."""
+    """The value, or an :class:`.UnreadableValue` if it cannot be written to disk and read back; a call that needs it is
+    invalid.
+    """
     try:
-        pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        _checked(value)
     except Exception:
         return UnreadableValue(f"is of a type that cannot be written to disk ({type(value).__name__})")
     return value

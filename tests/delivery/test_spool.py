@@ -4,7 +4,7 @@ import threading
 import tracemalloc
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -47,6 +47,34 @@ class Unpicklable:
         raise RuntimeError(canary.WORD)
 
 
+class Unread(Exception):
+    """An error as many are written: it is pickled, and then not made again."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+
+
+class Zone(tzinfo):
+    """A time zone that needs its name to be made again."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        return timedelta(0)
+
+    dst = utcoffset
+
+    def tzname(self, _: datetime | None) -> str:
+        return self._name
+
+
+UNSTORABLE = [
+    *(Unpicklable(), threading.Lock(), lambda: None),
+    *(Unread("a", canary.WORD), [Unread("a", canary.WORD)], datetime(2026, 9, 10, tzinfo=Zone("UTC"))),
+]
+
+
 class Failing(Mapping[str, Any]):
     """A row that fetches its values, and fails at that."""
 
@@ -60,7 +88,7 @@ class Failing(Mapping[str, Any]):
         return 1
 
 
-@pytest.mark.parametrize("value", [Unpicklable(), threading.Lock(), lambda: None])
+@pytest.mark.parametrize("value", UNSTORABLE)
 def test_a_value_that_cannot_be_stored_costs_only_the_calls_that_need_it(value: Any) -> None:
     good, bad, ignored = canary.row(1), canary.row(2), canary.row(3)
     columns = [*good, "Other"]
@@ -79,7 +107,7 @@ def test_a_value_that_cannot_be_stored_costs_only_the_calls_that_need_it(value: 
     assert [type(item).__name__ for item in items] == ["Call", "Rejected", "Call"]
 
 
-@pytest.mark.parametrize("value", [Unpicklable(), threading.Lock(), lambda: None])
+@pytest.mark.parametrize("value", UNSTORABLE)
 def test_what_is_no_row_may_be_impossible_to_store(value: Any) -> None:
     with Spool() as spool:
         spool.add([value, "text", None])
