@@ -60,7 +60,7 @@ def flattened(rows: Iterable[Any]) -> Iterator[Any]:
 
 def names_values(row: Any) -> bool:
     """Whether it is one row whose values have names, such as a database client's row or a named tuple."""
-    return any(callable(getattr(row, method, None)) for method in ("keys", "_asdict")) and not isinstance(row, type)
+    return any(callable(_attribute(row, method)) for method in ("keys", "_asdict")) and not isinstance(row, type)
 
 
 def iterable(rows: Any) -> Iterable[Any]:
@@ -175,17 +175,25 @@ def _problems(row: Any, mapping: CallMapping) -> Set[str]:
 
 def _of_a_table(value: Any) -> str | None:
     """Says of a table of pandas, Polars or Arrow what to pass instead; None if it is not a table."""
-    if isinstance(value, type) or not hasattr(value, "columns"):
+    if isinstance(value, type) or _attribute(value, "columns") is None:
         return None
     for method, instead in (("to_dicts", "df.to_dicts()"), ("to_pylist", "table.to_pylist()")):
-        if hasattr(value, method):
+        if _attribute(value, method) is not None:
             return f"is a table of many rows; pass its rows: {instead}"
-    return "is a DataFrame; pass its rows: df.to_dict('records')" if hasattr(value, "to_dict") else None
+    return "is a DataFrame; pass its rows: df.to_dict('records')" if _attribute(value, "to_dict") is not None else None
+
+
+def _attribute(value: Any, name: str) -> Any:
+    """An attribute; None if there is none. A row that looks its attributes up among its values may raise any error."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
 
 
 def _as_dict(row: Any) -> Any:
     try:
-        return row._asdict() if callable(getattr(row, "_asdict", None)) else dict(row)
+        return row._asdict() if callable(_attribute(row, "_asdict")) else dict(row)
     except Exception as error:
         # Only the type: the error's text may quote the row's values.
         return UnreadableRow(f"cannot be read: {type(error).__name__}", ProblemCode.UNREADABLE)
@@ -193,8 +201,8 @@ def _as_dict(row: Any) -> Any:
 
 def _without_names(row: Iterable[Any]) -> int | None:
     """The number of values of a row without names; None if the items are rows themselves."""
-    if getattr(row, "ndim", None) == 1 and hasattr(row, "tolist"):  # of numpy
-        row = row.tolist()
+    if _attribute(row, "ndim") == 1 and (listed := _attribute(row, "tolist")) is not None:  # of numpy
+        row = listed()
     if not isinstance(row, (list, tuple)) or not row or row[0] is None or not isinstance(row[0], _CELLS):
         return None
     named = sum(isinstance(value, (Mapping, CallRecord)) or names_values(value) for value in row)

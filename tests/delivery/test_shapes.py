@@ -149,6 +149,14 @@ def test_a_row_that_fails_as_its_names_are_read_costs_itself() -> None:
     assert canary.found_in(bad.problems[0].message) == []
 
 
+def test_a_row_may_look_its_attributes_up_among_its_values() -> None:
+    class Attributes(Keyed):
+        def __getattr__(self, name: str) -> Any:
+            return self[name]
+
+    assert [type(item) for item in items([GOOD, Attributes(GOOD)])] == [Call, Call]
+
+
 WITHOUT_NAMES: dict[str, Any] = {
     "lists": [["CA1", 10000, "2026-11-20T10:00:00Z", "2125550123"], ["CA2", 10000, "2026-11-20T10:01:00Z", "1"]],
     "tuples of fetchall": [CELLS, CELLS],
