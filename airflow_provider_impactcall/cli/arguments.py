@@ -18,6 +18,10 @@ _LONGEST_AGE = 36_500
 
 
 def moment(text: str) -> datetime:
+    """The moment of a date or time in ISO 8601, with its offset; UTC if the text has none.
+
+    :raises ArgumentTypeError: if it is neither
+    """
     try:
         given = datetime.fromisoformat(text)
         # Near the first and the last year, a time may have no equal in UTC.
@@ -27,6 +31,10 @@ def moment(text: str) -> datetime:
 
 
 def not_empty(text: str) -> str:
+    """The text.
+
+    :raises ArgumentTypeError: if it has nothing but blanks
+    """
     # An unset variable of a shell script must not select every call.
     if not text.strip():
         raise ArgumentTypeError("must not be empty")
@@ -49,6 +57,10 @@ def _mapping(text: str) -> dict[str, Any] | str:
 
 
 def age_in_days(text: str) -> float:
+    """A number of days, above 0 and at most 36,500.
+
+    :raises ArgumentTypeError: if it is anything else
+    """
     try:
         days = float(text)
     except ValueError:
@@ -62,6 +74,7 @@ positive = positive_int(allow_zero=False)  # type: ignore[no-untyped-call]
 
 
 def argument(*flags: str, **meaning: Any) -> Arg:
+    """An argument, from what ``ArgumentParser.add_argument`` takes."""
     return Arg(flags, **meaning)  # type: ignore[no-untyped-call]
 
 

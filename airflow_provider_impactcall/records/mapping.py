@@ -315,7 +315,7 @@ class CallMapping:
             self._plans.clear()
         unopened = None
         if self.preset is not None and not self._nulls and all(map(tells_columns, self._own_sources)):
-            unopened = self.preset.unopened(columns, self.asked_for)
+            unopened = self.preset.unopened(columns, self.asked_for.union(found.aliases.values()))
         # A default must not hide a misspelled column: the call would be credited to another program.
         defaults = [
             (name, default)

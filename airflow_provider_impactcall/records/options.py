@@ -77,10 +77,16 @@ def nulls_of(nulls: Any) -> tuple[Collection[str], list[str]]:
 
 
 def misnamed(option: str, names: Iterable[str]) -> list[str]:
+    """The problems of an option that has parameters as its keys: one for each key that is not a parameter."""
     return [f"{option}: {name!r} {no_parameter(str(name))}" for name in names if name not in PARAMETERS]
 
 
 def zone(timezone: str | tzinfo | None) -> tzinfo | None:
+    """The time zone of times without an offset; None if none is given.
+
+    :param timezone: an IANA name such as ``America/New_York``, or a time zone
+    :raises InvalidOption: if it is another type, or this machine has no such zone
+    """
     if timezone is None or isinstance(timezone, tzinfo):
         return timezone
     if not isinstance(timezone, str):

@@ -73,6 +73,7 @@ class _Placing:
         self.places: dict[int, int] = {}
         self._columns = columns
         self._in_row: dict[str, int] = {}
+        self._asks_for_row = False
 
     def left(self, left: Left) -> Left:
         """The sources, each reading values.
@@ -88,8 +89,10 @@ class _Placing:
     def row_of(self) -> Callable[[Sequence[Any]], Mapping[str, Any]] | None:
         """Makes the dict of the columns that readers need in a row; None if no reader needs one."""
         names, places = (*self._in_row,), [*self._in_row.values()]
-        if not names:
+        if not self._asks_for_row:
             return None
+        if not names:
+            return lambda values: {}
         if len(names) == 1:
             return lambda values: {names[0]: values[places[0]]}
         values_of = itemgetter(*places)
@@ -116,10 +119,11 @@ class _Placing:
             case Path():
                 self._need([reader.head])
             # A function of somebody else may read more columns than it names.
-            case Computed() if reader.function.__module__.startswith(_OURS):
+            case Computed() if (getattr(reader.function, "__module__", None) or "").startswith(_OURS):
                 self._need(with_heads(names_in(reader.function)))
             case _:
                 raise _Unplaced
+        self._asks_for_row = True
         return OfRow(reader)
 
     def _place(self, name: str) -> int:

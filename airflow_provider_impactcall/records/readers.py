@@ -216,8 +216,12 @@ class FirstOf:
 
     def within(self, columns: Collection[str]) -> Reader:
         """The readers that may give a value; if only one is left, that reader itself."""
-        left = [each for reader in self.readers if (each := reader.within(columns)) is not NOTHING]
+        left = [each for reader in self.readers if not _gives_nothing(each := reader.within(columns))]
         return NOTHING if not left else left[0] if len(left) == 1 else FirstOf(left)
+
+
+def _gives_nothing(reader: Reader) -> bool:
+    return isinstance(reader, Constant) and normalize.is_absent(reader.value)
 
 
 @dataclass(frozen=True)

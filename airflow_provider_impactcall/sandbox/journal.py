@@ -101,6 +101,7 @@ class Journal:
         }
 
     def arrive(self, request: web.Request) -> tuple[ReceivedRequest, Passage]:
+        """Count a request whose headers are complete."""
         self._received += 1
         self._in_flight += 1
         received = ReceivedRequest(
@@ -116,6 +117,7 @@ class Journal:
         return received, self.recent.arrive(request)
 
     def leave(self, passage: Passage) -> None:
+        """Note that a request is no longer in flight."""
         self._in_flight -= 1
         passage.over = True
         self.recent.changed(passage)
@@ -130,11 +132,17 @@ class Journal:
         return len(self.calls) - 1
 
     def refuse(self, status: int) -> None:
+        """Count a request that the sandbox refuses by its own rules, rather than by a fault."""
         self.refused[str(status)] += 1
 
     def strike(self, kind: str) -> None:
+        """Count a fault of this kind."""
         self._faults[kind] += 1
 
     def answer(self, status: int, *, says_ok: bool) -> None:
+        """Count a complete answer to a caller that was still connected.
+
+        :param says_ok: whether its Status is OK
+        """
         self._answered[str(status)] += 1
         self._answered_ok += says_ok

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +116,25 @@ def test_times_of_a_change_sort_as_times() -> None:
 
 def test_the_same_row_twice_is_left_to_be_a_duplicate() -> None:
     assert [type(item) for item in items([examples.call("a"), examples.call("a")])] == [Call, Call]
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("is_spooled", [False, True])
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [(float("nan"), Call), (pd.NaT, Call), (numpy.array(["a", "b"]), Skipped), ([float("nan")], Call)],
+)
+def test_versions_with_values_that_are_not_equal_to_themselves(
+    value: Any, same: type[Item], is_spooled: bool, again: bool
+) -> None:
+    earlier, later = (examples.call("a", City=city, tags=value) for city in ("first", "second"))
+    rows = [later if again else earlier, {**later, "tags": copy(value)}]
+    with Spool() as spool:
+        spool.add(rows)
+        found = items(spool if is_spooled else rows)
+    assert [type(item) for item in found] == [same if again else Skipped, Call]
+    assert isinstance(found[1], Call)
+    assert found[1].record.City == "second"
 
 
 def test_a_row_without_an_id_is_alone() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_impactcall.exceptions import CallLeftOut, InvalidCall
 from airflow_provider_impactcall.records import CallMapping, CallRecord, normalize
 from airflow_provider_impactcall.records.columns import Row
-from airflow_provider_impactcall.records.vendors import reads
+from airflow_provider_impactcall.records.vendors import Filter, VendorPreset, reads, retreaver
 from tests.effort import scaled
 from tests.records.rows import good_row
 from tests.records.test_any_rows import values
@@ -237,3 +238,96 @@ def test_keypresses_that_a_constant_or_a_default_gives(written: str, sent: str |
             assert mapping.record(row).parameters().get("Keypresses") == sent
     assert CallRecord(**good_row(given_keys)).Keypresses == sent
     assert CallRecord.legible(given_keys, ["Keypresses"], {}) == {"Keypresses": sent or ""}
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [
+        {"TalkDuration": 0},
+        {"CallerId": "2125550142"},
+        {"CalledPhoneNumber": "3035550191"},
+        {"EventDate": "2026-09-10T22:55:32Z"},
+        {"Zip": ""},
+        {"City": None},
+        {"Keypresses": [None]},
+        {"PhoneType": ""},
+    ],
+)
+def test_a_default_of_any_parameter(defaults: dict[str, Any]) -> None:
+    (name,) = defaults
+    row = good_row({name: "5"} if name in ("Zip", "City", "Keypresses") else {})
+    mapping = CallMapping(defaults=defaults)
+    for given_row in (row, {**row, name: None}, {other: value for other, value in row.items() if other != name}):
+        assert_alike(mapping, given_row)
+
+
+@pytest.mark.parametrize("columns", [{}, {"kind": None}, {"kind": ""}, {"kind": "Mobile"}])
+def test_a_constant_that_is_nothing_comes_last_of_several(columns: dict[str, Any]) -> None:
+    mapping = CallMapping({"PhoneType": {"first_of": ["kind", {"constant": ""}]}})
+    row = good_row(columns)
+    assert_alike(mapping, row)
+    assert mapping.record(row).parameters().get("PhoneType") == (columns.get("kind") or None)
+
+
+def test_a_guard_s_column_may_hold_anything_that_is_shown_as_a_blank() -> None:
+    mapping = CallMapping({"MediaId": {"constant": 10000}}, vendor="callrail", defaults=DEFAULTS)
+    for blank in normalize.BLANKS:
+        row = {**load(PAYLOADS["callrail"]), "direction": blank}
+        assert_alike(mapping, row)
+        with pytest.raises(InvalidCall, match="direction"):
+            mapping.record(row)
+
+
+def test_a_method_of_any_object_is_a_source() -> None:
+    mapping = CallMapping({"City": "{town}, {state}".format_map})
+    row = good_row({"town": "Oslo", "state": "NO"})
+    assert_alike(mapping, row)
+    assert mapping.record(row).City == "Oslo, NO"
+
+
+class RowLike(str):
+    """Text that looks like a row to a function."""
+
+    def get(self, column: str) -> Any:
+        return "ringing" if column == "status" else None
+
+
+def test_a_function_whose_columns_are_missing_is_given_no_other_column() -> None:
+    """It would take the last column that is read for the row."""
+    row = good_row({"spam": RowLike("no")})
+    preset = VendorPreset(
+        name="example",
+        title="Example",
+        facts=(),
+        mapping={**{name: name for name in row if name != "spam"}, "SubId1": retreaver.status},
+        known_by=("CallSessionId",),
+        filters=(Filter("spam", "spam", ("yes",)),),
+    )
+    mapping = CallMapping(vendor=preset)
+    assert mapping.record(row).SubId1 is None
+    assert_alike(mapping, row)
+    assert from_values(mapping, row) is not None
+
+
+def test_a_word_of_a_vendor_s_for_nothing_is_nothing_in_each_row_of_a_shape() -> None:
+    mapping = CallMapping({"MediaId": {"constant": 10000}, "SubId1": "mytag"}, vendor="ringba", defaults=DEFAULTS)
+    row = {**load(PAYLOADS["ringba"]), "MyTag": "-no value-"}
+    for _ in range(3):
+        assert mapping.record(row).SubId1 is None
+    assert_alike(mapping, row)
+
+
+@pytest.mark.parametrize("vendor", [None, *PAYLOADS])
+def test_a_time_that_is_none_is_the_id_of_no_row(vendor: str | None) -> None:
+    row = good_row() if vendor is None else {**load(PAYLOADS[vendor]), "direction": "inbound"}
+    mapping = CallMapping({} if vendor is None else {"MediaId": {"constant": 10000}}, vendor=vendor, defaults=DEFAULTS)
+    for name in row:
+        unset = {**row, name: pd.NaT}
+        assert "NaT" not in str(outcome(mapping, unset)), name
+        assert_alike(mapping, unset)
+        if mapping.preset is not None:
+            told = mapping.call_from(tuple(unset))
+            values = [*unset.values()]
+            opened = mapping.opened(unset)
+            assert mapping.preset.call_of(opened) != "NaT"
+            assert told is None or told.read([values[place] for place in told.places]) == mapping.preset.call_of(opened)

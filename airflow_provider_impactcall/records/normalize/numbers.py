@@ -178,6 +178,7 @@ def _digits(value: Any) -> re.Match[str] | None:
 
 
 def is_number(value: Any) -> bool:
+    """Whether a value is a number of any type, numpy's included; a bool is one. Text is not."""
     if type(value) is int:  # the common case, for speed
         return True
     # numpy registers timedelta64 as an integer, but its unit is unknown here.
@@ -201,6 +202,10 @@ def whole_number(value: Any) -> int | None:
 
 
 def decimal(value: Any) -> Decimal:
+    """The exact value of a number, as its shortest text shows it.
+
+    :raises UnfitValue: if it is infinite, NaN, or has more digits than ``LONGEST_NUMBER``
+    """
     if isinstance(value, Decimal):
         exact = value
     elif isinstance(value, float):

@@ -93,7 +93,7 @@ def _text(value: Any) -> str:
     elif is_number(value):
         whole = None if isinstance(value, Decimal) else whole_number(value)
         spelled = format(decimal(value), "f") if whole is None else str(whole)
-    elif isinstance(value, (date, datetime)):
+    elif isinstance(value, (date, datetime)) and not is_absent(value):
         spelled = plain(value.isoformat())
     elif isinstance(value, UUID):
         spelled = plain(str(value))

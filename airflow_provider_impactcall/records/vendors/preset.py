@@ -268,13 +268,27 @@ def latest(updated_at: Source | None = None) -> Join:
     def join(rows: Sequence[Row]) -> Sequence[Row | str]:
         last = max(range(len(rows)), key=lambda place: (_sortable(reader, rows[place]), place))
         return [
-            row if place == last or row == rows[last] else "a call with a later version in this input"
+            row if place == last or _are_same(row, rows[last]) else "a call with a later version in this input"
             for place, row in enumerate(rows)
         ]
 
     by = "that comes last in the input" if updated_at is None else f"with the latest {in_words(updated_at)}"
     join.__doc__ = f"If a call comes more than once, the version {by} counts; the others are left out."
     return join
+
+
+def _are_same(one: Row, other: Row) -> bool:
+    """Whether two rows have the same columns and values. Values that cannot be compared count as different."""
+    try:
+        others = dict(other)
+        return one.keys() == others.keys() and all(_are_equal(value, others[column]) for column, value in one.items())
+    except Exception:
+        return False
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    # NaN is not equal to itself, and rows that were read from disk hold copies of it.
+    return one is other or bool(one == other) or (normalize.is_absent(one) and normalize.is_absent(other))
 
 
 def _sortable(reader: Reader | None, row: Row) -> tuple[float, str]:
