@@ -174,7 +174,7 @@ class DeliverCallsOperator(BaseOperator):
             something, or more rows were rejected, unknown or changed than the task tolerates
         :raises CallsNotSent: (an AirflowException) a later try may send the calls that were not sent, or were not
             confirmed under ``resend``; the exception says when to try again
-        :raises AirflowException: the ledger cannot be reached
+        :raises AirflowException: the ledger cannot be reached or is of a later version, or a connection is not defined
         :raises AirflowSkipException: there were no rows, and ``on_empty`` says so
         :raises TaskDeferred: in place of CallsNotSent, where the task is deferrable and waits without a worker
         """

@@ -20,7 +20,12 @@ _OPERATORS = {
         "DismissRowsOperator",
     ),
     "operators.impactcall": ("ImpactCallOperator",),
-    "operators.ledger": ("AdoptCallsOperator", "ReconcileCallsOperator", "PurgeLedgerOperator"),
+    "operators.ledger": (
+        "AdoptCallsOperator",
+        "ReconcileCallsOperator",
+        "FollowActionsOperator",
+        "PurgeLedgerOperator",
+    ),
     "transfers.sql_to_impactcall": ("SqlToImpactCallOperator",),
     "decorators.impactcall": ("ImpactCallDecoratedOperator",),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import pkgutil
 import subprocess
 import sys
 from importlib import import_module
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from airflow import __version__ as airflow_version
 from airflow import plugins_manager
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_impactcall.plugins.impactcall import ImpactCallPlugin
 from airflow_provider_impactcall.plugins.links import LedgerLink
@@ -93,7 +96,7 @@ def test_a_base_path_is_part_of_every_link(monkeypatch: pytest.MonkeyPatch, base
 @only_with_a_page
 def test_every_operator_of_ours_has_the_link_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """By Airflow's own serialization, which matches operators by their names."""
-    from airflow.providers.common.compat.sdk import DAG, BaseOperator
+    from airflow.providers.common.compat.sdk import DAG
 
     from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
     from airflow_provider_impactcall.operators.ledger import PurgeLedgerOperator
@@ -109,6 +112,23 @@ def test_every_operator_of_ours_has_the_link_and_no_other(monkeypatch: pytest.Mo
     links = {task_id: list(task.extra_links) for task_id, task in _round_trip(dag).task_dict.items()}
     ours = [LedgerLink.name]
     assert links == {"plain": ours, "mapped": ours, "sql": ours, "purge": ours, "decorated": ours, "another": []}
+
+
+def test_every_operator_whose_runs_are_in_the_ledger_has_the_link() -> None:
+    """Exporting and migrating make no run."""
+    linked = {(operator.__module__, operator.__name__) for operator in LedgerLink.operators}
+    found = {each for name in ("operators", "transfers", "decorators") for each in _operators_of(name)}
+    bases = {base for each in found for base in each.__mro__[1:]}
+    ours = {(each.__module__, each.__name__) for each in found - bases}
+    assert {name for _, name in ours - linked} == {"ExportLedgerOperator", "MigrateLedgerOperator"}
+    assert not linked - ours
+
+
+def _operators_of(name: str) -> list[type]:
+    package = import_module(f"airflow_provider_impactcall.{name}")
+    modules = [import_module(each.name) for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
+    classes = [each for module in modules for each in vars(module).values() if inspect.isclass(each)]
+    return [each for each in classes if issubclass(each, BaseOperator) and each.__module__.startswith(package.__name__)]
 
 
 def _decorated() -> Any:
