@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.duplicates import Duplicates
-from airflow_provider_impactcall.delivery.identity import digest, identify, key_of
+from airflow_provider_impactcall.delivery.identity import DIGEST_BYTES, digest, identify, key_of
 from airflow_provider_impactcall.delivery.outcome import RowOutcome
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallRecord, normalize
@@ -91,5 +91,7 @@ def test_a_call_is_known_again_by_later_versions() -> None:
     """What ledgers hold of calls stays: another key would send all of them again, another fingerprint the rejected."""
     claim = identify("https://calls.example.com", DEFAULT_KEY, CallRecord.of(examples.call("pinned", City="Zürich")))
     assert (claim.key, claim.fingerprint) == ("3d893c8c879e5ac9778d759ec1808ed6", 2461)
+    # By this, rows that are not valid calls are known again.
+    assert digest(["a", "é"], DIGEST_BYTES).hex() == "5f601e7e065687a23d108a59d934090d"
     order = ["CallSessionId", "CallProvider", "ActionTrackerId", "CampaignId", "CallSessionId"]
     assert identify("https://calls.example.com", order, claim.call).key == claim.key

@@ -123,6 +123,13 @@ class TestColumnsAndPaths:
         found = problems_of(good_row({"caller": {}}), mapping={"CampaignId": "caller.id"})
         assert said_of(found, "'caller'", "'caller.id'") == [("CampaignId",)]
 
+    def test_columns_without_a_required_parameter_s_name_say_so_before_any_row(self) -> None:
+        columns = [*(name for name in good_row() if name != "MediaId"), "Media Ident", "of another kind"]
+        (problem,) = CallMapping().problems_with(columns)
+        assert named(problem, "MediaId", "'Media Ident'", "'of another kind'") == ["MediaId", "'Media Ident'"]
+        (problem,) = CallMapping().problems_with([name for name in columns if name != "Media Ident"])
+        assert named(problem, "MediaId", "None", "'of another kind'") == ["MediaId"]
+
 
 class TestConstantsAndFirstOf:
     @pytest.mark.parametrize("value", [4000, "", None, [], {"from": "status"}, "from_number"])

@@ -272,6 +272,31 @@ def with_a_dead_run() -> Ledger:
     return ledger
 
 
+class LateWriter(DirectWriter):
+    """A ledger that has a call only after it was looked up, as another run opens it in between, and dies."""
+
+    async def look_up(self, keys: Sequence[str]) -> Mapping[str, Entry]:
+        return {}
+
+
+def test_a_call_that_another_run_died_over_after_the_look_up_is_in_doubt() -> None:
+    settled: dict[int, RowOutcome] = {}
+    engine = Engine(
+        duplicates=Duplicates(),
+        pacing=Pacing(max_wait=10),
+        on_settled=lambda row, outcome: settled.update({row.row: outcome.state}),
+    )
+
+    async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
+        yield calls(2)
+
+    async def main() -> None:
+        await engine.run(Endpoint(always(too_many(1000))).send, LateWriter(with_a_dead_run(), resend=True), rows())
+
+    virtual_time.run(main())
+    assert settled == {1: RowOutcome.UNKNOWN, 2: RowOutcome.NOT_SENT}
+
+
 def test_a_dead_run_s_call_keeps_its_code_where_nothing_may_be_sent() -> None:
     run = deliver(Endpoint(always(OK)), calls(2), limit=0, ledger=with_a_dead_run())
     assert [(run.settled[row].state, run.settled[row].code) for row in (1, 2)] == [
