@@ -70,6 +70,11 @@ def test_nothing_but_blanks_is_nothing(name: str, blank: str) -> None:
         assert name not in wire_text(good_row({name: blank}))
 
 
+@pytest.mark.parametrize("name", STAY)
+def test_text_of_nothing_but_blanks_stays(name: str) -> None:
+    assert wire_text(good_row({name: "  "}))[name] == "  "
+
+
 def test_a_column_of_a_fixed_width_is_an_unknown_type_of_phone() -> None:
     assert wire_text(good_row({"PhoneType": "        "}))["PhoneType"] == ""
 

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_impactcall.exceptions import ProblemCode
 from airflow_provider_impactcall.records import normalize
 from airflow_provider_impactcall.records.vendors import click_id
 from tests.effort import scaled
@@ -170,3 +171,9 @@ def test_a_click_id_is_read_as_parse_qs_reads_it(parts: list[str]) -> None:
     url = f"https://example.com/?{''.join(parts)}"
     expected = parse_qs(urlsplit(url).query).get("irclickid", [None])[0]
     assert click_id("url")({"url": url}) == expected
+
+
+def test_a_local_time_that_is_in_no_year_of_utc() -> None:
+    with pytest.raises(normalize.UnfitValue) as raised:
+        normalize.event_date("0001-01-01T00:00:00", ZoneInfo("Asia/Tokyo"))
+    assert raised.value.code is ProblemCode.OUT_OF_RANGE

@@ -116,6 +116,14 @@ class TestColumnsAndPaths:
             "Springfield"
         )
 
+    def test_a_path_begins_at_a_column_in_any_case_unless_a_column_has_the_whole_name(self) -> None:
+        row = good_row({"GEO": {"city": "Oslo"}})
+        assert wire_text(row, mapping={"City": "geo.City"})["City"] == "Oslo"
+        assert wire_text({**row, "Geo.City": "Bergen"}, mapping={"City": "geo.City"})["City"] == "Bergen"
+
+    def test_a_step_is_found_in_another_style_beside_a_key_that_is_no_text(self) -> None:
+        assert read("geo.city", {"geo": {5: "Oslo", "City": "Bergen"}}) == "Bergen"
+
     def test_a_row_without_the_column_says_so(self) -> None:
         facts = ("'campaing'", "'CampaignId'")
         found = problems_of(good_row({"CampaignId": None}), mapping={"CampaignId": "campaing"})
@@ -408,6 +416,10 @@ class TestRefusedBeforeTheFirstRow:
             ({"first_of": "a, b"}, "first_of must be a list of sources, and is text of 4 characters"),
             ({"first_of": {"a", "b"}}, "first_of must be a list of sources, and is a value of type set"),
             ({"first_of": ["a", "", None]}, f"first_of: source 2 must not be empty, first_of: source 3 {NONE}nothing"),
+            ({"rounded_down": ""}, "rounded_down must not be empty"),
+            ({"derived_else": "Nowhere"}, (
+                "derived_else must be a country such as US, USA or United States, and is text of 7 characters"
+            )),
             ({"from": "a", "values": {}}, f"values {NO_TABLE}has none"),
             ({"from": "a", "values": ["b"]}, f"values {NO_TABLE}is a value of type list"),
             ({"from": "a", "lookup": None}, f"lookup {NO_TABLE}is nothing"),
