@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -72,7 +73,8 @@ def test_nothing_but_blanks_is_nothing(name: str, blank: str) -> None:
 
 @pytest.mark.parametrize("name", STAY)
 def test_text_of_nothing_but_blanks_stays(name: str) -> None:
-    assert wire_text(good_row({name: "  "}))[name] == "  "
+    row = good_row({name: "  "})
+    assert wire_text(row)[name] == wire_text(MappingProxyType(row))[name] == "  "
 
 
 def test_a_column_of_a_fixed_width_is_an_unknown_type_of_phone() -> None:
