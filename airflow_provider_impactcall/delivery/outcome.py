@@ -228,6 +228,10 @@ class NothingLeft(asyncio.CancelledError):
     """A request was cancelled before any byte of it can have left."""
 
 
+class HeldBack(Exception):
+    """Once there was a connection, the request might no longer leave. No byte of it has left."""
+
+
 @dataclass(frozen=True)
 class Stop:
     """Why a run ended before every row was sent.

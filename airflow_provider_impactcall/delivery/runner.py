@@ -169,8 +169,12 @@ async def _deliver(
 ) -> DeliveryReport:
     try:
         async with endpoint.connections(engine.concurrency) as connections, writer:
+            may_leave = engine.may_leave
             return await engine.run(
-                lambda call: connections.send(endpoint.request(call)), writer, handover.batches(), attempts=attempts
+                lambda call: connections.send(endpoint.request(call), may_leave),
+                writer,
+                handover.batches(),
+                attempts=attempts,
             )
     finally:
         handover.end()  # After a failure, batches() may still wait for rows, and the event loop would wait for it.

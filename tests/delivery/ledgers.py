@@ -19,7 +19,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import runs
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import CallState
-from airflow_provider_impactcall.delivery.timings import Timings
+from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.records import CallRecord
 
 
@@ -41,11 +41,11 @@ def empty(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def in_a_file() -> Ledger:
+def in_a_file(timings: Timings = TIMINGS) -> Ledger:
     """A new ledger in a file, like embedded ledgers; the file goes with the test run."""
     folder = tempfile.mkdtemp(prefix="impactcall-ledger-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    ledger = Ledger(sa.create_engine(f"sqlite:///{folder}/ledger.db"), "https://calls.example.com")
+    ledger = Ledger(sa.create_engine(f"sqlite:///{folder}/ledger.db"), "https://calls.example.com", timings)
     ledger.prepare()
     return ledger
 

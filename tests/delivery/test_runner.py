@@ -406,7 +406,7 @@ def test_an_abort_reads_no_endless_generator_to_its_end() -> None:
 class _SlowConnections(Connections):
     """Takes a millisecond a call, and no socket."""
 
-    async def send(self, request: Request) -> Attempt:
+    async def send(self, request: Request, may_leave: Callable[[], bool] = bool) -> Attempt:
         await asyncio.sleep(0.001)
         return Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
 

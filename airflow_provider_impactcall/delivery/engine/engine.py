@@ -102,7 +102,8 @@ class Engine:
     ) -> DeliveryReport:
         """Settle every row.
 
-        :param send: one attempt to send one call; returns every failure on the wire as an attempt, and never raises it
+        :param send: one attempt to send one call; returns every failure on the wire as an attempt, and never raises it.
+            If it has to wait before the first byte, it asks :meth:`may_leave` again after that wait
         :param ledger: the run's ledger
         :param batches: the rows, as they come
         :param attempts: sums how long the attempts take
@@ -117,7 +118,7 @@ class Engine:
                     group,
                     send,
                     self.concurrency,
-                    may_leave=self._may_leave,
+                    may_leave=self.may_leave,
                     attempted=self._attempted,
                     stayed=self._stayed,
                     attempts=attempts or Attempts(),
@@ -227,7 +228,8 @@ class Engine:
             seconds = self._timings.other_run
             self._enter(pending._replace(waited=pending.waited + seconds), seconds)
 
-    def _may_leave(self) -> bool:
+    def may_leave(self) -> bool:
+        """Whether an admitted request may leave at this moment; if the run has lost its lease, the run stops."""
         if not self._ledger.may_send:
             self._pacing.stop(Stop(ReasonCode.LEASE_LOST, LEASE_RAN_OUT))
         return self._pacing.lets_leave()

@@ -9,12 +9,13 @@ from typing import cast
 
 from airflow_provider_impactcall.delivery.engine.attempts import Attempts
 from airflow_provider_impactcall.delivery.engine.stages import Claimed
-from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, NothingLeft, ReasonCode
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, HeldBack, NothingLeft, ReasonCode
 from airflow_provider_impactcall.records import CallRecord
 
 Send = Callable[[CallRecord], Awaitable[Attempt]]
 """One attempt to send one call. It returns every failure on the wire as an :class:`.Attempt`, and never raises it.
-Nothing leaves before it is awaited.
+Nothing leaves before it is awaited. It raises :class:`.HeldBack` if the call might no longer leave once it had a
+connection.
 """
 
 
@@ -117,6 +118,9 @@ class Senders:
                     raise
                 task.uncancel()
                 attempt = _cut_off(cancelled)
+            except HeldBack:
+                self._stayed(claimed)
+                continue
             except Exception as error:
                 attempt = _failed(error, left=sending is not None)
             finally:

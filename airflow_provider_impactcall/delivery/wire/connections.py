@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, NothingLeft, ReasonCode
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, HeldBack, NothingLeft, ReasonCode
+from airflow_provider_impactcall.delivery.wire.answer import KEPT_FOR
 from airflow_provider_impactcall.delivery.wire.connection import Connection, HungUp
 from airflow_provider_impactcall.delivery.wire.proxy import NoTunnel, UntrustedProxy
 from airflow_provider_impactcall.delivery.wire.request import Request
@@ -53,9 +54,12 @@ class Connections:
         # The connection used last is used next, so that surplus connections expire.
         self._idle: list[Connection] = []
 
-    async def send(self, request: Request) -> Attempt:
+    async def send(self, request: Request, may_leave: Callable[[], bool] = lambda: True) -> Attempt:
         """Send one request once, and return the attempt. A failure on the wire is part of the attempt, never raised.
 
+        :param may_leave: whether the request may still leave. Asked only if a new connection had to be made, as that
+            can take until the timeout; the caller has asked before
+        :raises HeldBack: if it may not; the new connection is kept for another request
         :raises NothingLeft: if cancelled before any byte of the request can have left
         :raises asyncio.CancelledError: if cancelled later; the connection is closed
         :raises RuntimeError: if too many requests are in flight; no byte of this one has left
@@ -77,6 +81,9 @@ class Connections:
                     raise NothingLeft from None
                 except (OSError, ValueError) as error:
                     return _of_no_connection(error)
+                if not may_leave():
+                    self._keep(connection, KEPT_FOR)
+                    raise HeldBack
             try:
                 came = await connection.begin(request.data, deadline)
             except asyncio.CancelledError:

@@ -28,11 +28,13 @@ from airflow_provider_impactcall.delivery.outcome import (
     AttemptResult,
     CallState,
     DeliveryReport,
+    HeldBack,
     NothingLeft,
     Outcome,
     ReasonCode,
     RowOutcome,
 )
+from airflow_provider_impactcall.delivery.rate_limit.permits import RateLimit
 from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 from tests.delivery import virtual_time
@@ -762,6 +764,59 @@ def test_a_run_that_is_cancelled_claims_to_know_nothing_of_what_is_in_flight() -
     assert settled == []
     keys = [writer.identify(a_call(number).record).key for number in (1, 2)]
     assert [ledger.look_up(keys)[key].state for key in keys] == [CallState.OPEN] * 2
+
+
+@pytest.mark.parametrize("asked", [429, None])
+def test_a_call_that_connects_while_a_wait_begins_leaves_after_it(asked: int | None) -> None:
+    """The first call is answered with a wait of 5 s, or finds no connection; the others connect meanwhile."""
+    scripted = Endpoint(lambda session_id, _: OK)
+    engine = Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=4)
+    failures = iter([too_many(5.0) if asked else NO_CONNECTION])
+    held_back: list[str] = []
+
+    async def connecting(record: CallRecord) -> Attempt:
+        if record.CallSessionId.endswith("-1") and (failure := next(failures, None)) is not None:
+            await asyncio.sleep(0.1)
+            return failure
+        connected = virtual_time.now() >= 1.0
+        await asyncio.sleep(0.0 if connected else 0.2)
+        if not connected and not engine.may_leave():
+            held_back.append(record.CallSessionId)
+            raise HeldBack
+        return await scripted.send(record)
+
+    ledger = in_memory()
+
+    async def main() -> None:
+        async def rows() -> AsyncIterator[Sequence[Call | Rejected]]:
+            yield calls(8)
+
+        writer = DirectWriter(ledger)
+        report = await engine.run(connecting, writer, rows())
+        assert (report.delivered, report.rows) == (8, 8)
+        assert writer.open_at_once <= open_at_most(4)
+
+    virtual_time.run(main())
+    assert len(held_back) >= 3
+    assert len(scripted.requests) == 8
+    if asked:
+        assert min(request.began for request in scripted.requests) >= 5.1
+
+
+def test_a_call_that_is_held_back_gives_its_permit_back() -> None:
+    endpoint = Endpoint(always(OK), lambda: (0.0, 0.0))
+    sends, tried = endpoint.send, set[str]()
+
+    async def connecting(record: CallRecord) -> Attempt:
+        if record.CallSessionId not in tried:
+            tried.add(record.CallSessionId)
+            raise HeldBack
+        return await sends(record)
+
+    endpoint.send = connecting  # type: ignore[method-assign]
+    run = deliver(endpoint, calls(30), limits=[RateLimit(10, 1.0)])
+    assert run.report.delivered == 30
+    assert run.ended == pytest.approx(2.0, rel=0.02), "as long as if none had been held back"
 
 
 def test_a_place_that_was_left_is_one_place() -> None:

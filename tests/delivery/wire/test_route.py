@@ -5,19 +5,29 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.outcome import AttemptResult, ReasonCode
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
+from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.outcome import AttemptResult, CallState, HeldBack, ReasonCode
+from airflow_provider_impactcall.delivery.runner import run
+from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.delivery.wire.dialing import Address, Dialler, connected, in_turn
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.wire.proxy import Proxy
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.records import CallMapping
 from tests.certificates import certificate
 from tests.delivery import canary
+from tests.delivery.ledgers import a_run_of, in_a_file
 from tests.delivery.raw_server import OK, RawServer, Talk, answer, endpoint, relay, says, send, tls
 from tests.delivery.wire.test_connections import keeps, request
 
@@ -145,11 +155,12 @@ class TestNames:
         assert b"\r\nHost: [::1]:%d\r\n" % port in heads[0]
 
 
-def tunnel_to(port: int) -> Talk:
-    """What a proxy does that takes every host for one on the loopback."""
+def tunnel_to(port: int, seconds: float = 0.0) -> Talk:
+    """What a proxy does that takes every host for one on the loopback, and so many seconds to get there."""
 
     async def talk(proxy: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         proxy.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        await asyncio.sleep(seconds)
         there, back = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 Connection established\r\nContent-Length: 7\r\n\r\n")
         await relay(reader, writer, there, back)
@@ -260,6 +271,67 @@ class TestProxies:
                 endpoint("https://calls.example.com", verify=known[0] if known else True, proxy=proxy.url)
             )
             assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
+
+
+async def test_a_call_that_may_no_longer_leave_once_it_is_connected_stays(tmp_path: Path) -> None:
+    """The proxy takes its time; meanwhile the run stops. The connection carries the next call that may leave."""
+    files = certificate(tmp_path)
+    async with RawServer(keeps, tls(files)) as server, RawServer(tunnel_to(server.port, 0.3)) as proxy:
+        target = endpoint(server.url, verify=files[0], proxy=proxy.url)
+        async with target.connections(1) as connections:
+            until = asyncio.get_running_loop().time() + 0.1
+            asked: list[bool] = []
+
+            def may_leave() -> bool:
+                asked.append(asyncio.get_running_loop().time() < until)
+                return asked[-1]
+
+            with pytest.raises(HeldBack):
+                await connections.send(request(target, 1), may_leave)
+            assert asked == [False]
+            assert server.heads == []
+            until += 10.0
+            for number in (2, 3):
+                attempt = await connections.send(request(target, number), may_leave)
+                assert attempt.result is AttemptResult.DELIVERED
+            assert asked == [False], "a kept connection takes no time, so nobody is asked again"
+        assert [b"kanarienvogel-2&" in head for head in server.heads] == [True, False]
+        assert (len(server.heads), proxy.connections) == (2, 1)
+
+
+@pytest.mark.parametrize("lost", ["lease", "run"])
+async def test_a_run_sends_nothing_once_it_stopped_while_it_connected(lost: str, tmp_path: Path) -> None:
+    """Its lease ran out, or the task was asked to stop. No call is unknown, and the ledger knows that none left."""
+    files = certificate(tmp_path)
+    ledger = in_a_file(Timings(lease=0.4, lease_margin=0.1, renewal=1e9) if lost == "lease" else Timings())
+    interrupt = threading.Event()
+    async with RawServer(keeps, tls(files)) as server, RawServer(tunnel_to(server.port, 0.8)) as proxy:
+        if lost == "run":
+            asyncio.get_running_loop().call_later(0.3, interrupt.set)
+        report = await asyncio.to_thread(
+            run,
+            Engine(
+                duplicates=Duplicates(),
+                pacing=Pacing(),
+                on_settled=lambda *_: None,
+                concurrency=2,
+                interrupt=interrupt,
+                timings=ledger.timings,
+            ),
+            endpoint(server.url, verify=files[0], proxy=proxy.url),
+            a_run_of(ledger),
+            [canary.row(1), canary.row(2), canary.row(3)],
+            CallMapping(),
+            interrupt,
+        )
+        assert server.heads == []
+        assert proxy.connections == 2
+    assert (report.not_sent, report.unknown, report.given_up) == (3, 0, 3)
+    assert report.stop is not None
+    assert report.stop.code is (ReasonCode.LEASE_LOST if lost == "lease" else ReasonCode.RUN_STOPPED)
+    with ledger.engine.connect() as connection:
+        states = set(connection.scalars(sa.select(ledger_calls.c.state)))
+    assert states == {CallState.NOT_SENT}
 
 
 @pytest.mark.parametrize("origin", ["https://calls.example.com", "http://calls.example.com"])
