@@ -126,8 +126,9 @@ class Connections:
             idle.pop(0).abort()
         while idle:
             connection = idle.pop()
-            # The endpoint may have closed it already, and the event loop may not have read that yet.
-            if connection.untouched:
+            # Each answer grants its own time. The endpoint may also have closed the connection already, and the event
+            # loop may not have read that yet.
+            if connection.idle_until > now and connection.untouched:
                 return connection
             connection.abort()
         return None

@@ -242,6 +242,28 @@ async def test_a_connection_is_kept_no_longer_than_the_server_grants() -> None:
             assert server.connections == 2
 
 
+async def test_each_connection_is_kept_for_the_time_that_its_own_answer_grants() -> None:
+    """The second connection is used last, so it would be used next; but it was granted less time than the first."""
+    used: list[int] = []
+
+    async def talk(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        this = server.connections
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            used.append(this)
+            await asyncio.sleep(0.1 * (this - 1))
+            writer.write(KEPT if this == 1 else answer(b'{"Status": "OK"}', "200 OK", "Keep-Alive: timeout=1"))
+
+    async with RawServer(talk) as server:
+        target = endpoint(server.url)
+        async with target.connections(2) as connections:
+            await asyncio.gather(*(connections.send(request(target, number)) for number in (1, 2)))
+            assert used == [1, 2]
+            await asyncio.sleep(0.8)
+            assert (await connections.send(request(target, 3))).result is AttemptResult.DELIVERED
+        assert used == [1, 2, 1]
+
+
 async def test_a_call_that_is_cut_off_closes_its_connection() -> None:
     """Else its answer would be taken for the next call's."""
     gone = asyncio.Event()
