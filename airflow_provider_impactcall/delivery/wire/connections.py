@@ -79,7 +79,7 @@ class Connections:
                     connection = await self._made(deadline)
                 except asyncio.CancelledError:
                     raise NothingLeft from None
-                except (OSError, ValueError) as error:
+                except Exception as error:  # Whatever failed: no byte of the request was written.
                     return _of_no_connection(error)
                 if not may_leave():
                     self._keep(connection, KEPT_FOR)

@@ -7,7 +7,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from yarl import URL
 
 from airflow_provider_impactcall.exceptions import InvalidOption
@@ -121,6 +121,9 @@ class Tunnel(asyncio.Protocol):
         self._read += len(data)
         try:
             self._parser.feed_data(data)
+        except HttpParserUpgrade:  # After a 101, which nobody asked for.
+            self._end(NoTunnel(self._parser.get_status_code()))
+            return
         except HttpParserError:
             self._surplus = True
         if self._status:

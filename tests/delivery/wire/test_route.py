@@ -6,8 +6,9 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,12 @@ from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_c
 from airflow_provider_impactcall.delivery.outcome import AttemptResult, CallState, HeldBack, ReasonCode
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.timings import Timings
+from airflow_provider_impactcall.delivery.wire.connection import Connection
+from airflow_provider_impactcall.delivery.wire.connections import Connections
 from airflow_provider_impactcall.delivery.wire.dialing import Address, Dialler, connected, in_turn
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.wire.proxy import Proxy
+from airflow_provider_impactcall.delivery.wire.route import Route
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.records import CallMapping
 from tests.certificates import certificate
@@ -263,6 +267,16 @@ class TestProxies:
             assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
             assert "403" in attempt.reason
 
+    async def test_a_proxy_that_switches_to_another_protocol(self, encrypted: bool, tmp_path: Path) -> None:
+        context, known = self.own(encrypted, tmp_path / "proxy")
+        raw = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        async with RawServer(says(raw), context) as proxy:
+            attempt = await send(
+                endpoint("https://calls.example.com", verify=known[0] if known else True, proxy=proxy.url)
+            )
+            assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
+            assert "101" in attempt.reason
+
     async def test_an_endpoint_that_hangs_up_in_the_handshake(self, encrypted: bool, tmp_path: Path) -> None:
         context, known = self.own(encrypted, tmp_path / "proxy")
         raw = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -341,6 +355,23 @@ async def test_a_proxy_that_nobody_trusts(origin: str, tmp_path: Path) -> None:
         assert (attempt.result, attempt.code) == (AttemptResult.ABORT, ReasonCode.CERTIFICATE_REFUSED)
         assert "proxy" in attempt.reason
         assert proxy.heads == []
+
+
+@dataclass(frozen=True)
+class Failing(Route):
+    """A route on which connecting fails with an error that nobody expects."""
+
+    async def connect(self, factory: Callable[[], Connection]) -> Connection:
+        raise RecursionError(canary.WORD)
+
+
+async def test_whatever_fails_before_there_is_a_connection_is_not_sent() -> None:
+    connections = Connections(Failing("127.0.0.1", 9), 1, 10.0, (), ())
+    for number in (1, 2):
+        attempt = await connections.send(request(endpoint("http://127.0.0.1:9"), number))
+        assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
+        assert "RecursionError" in attempt.reason
+        assert not canary.found_in(attempt.reason)
 
 
 async def test_what_comes_before_tls_begins_is_not_the_endpoint_s() -> None:
