@@ -131,7 +131,10 @@ class Endpoint:
 
     @property
     def _credentials(self) -> tuple[str, ...]:
-        return self.login, self.password, self.authorization
+        credentials: tuple[str, ...] = self.login, self.password, self.authorization
+        if self._proxy is not None and self._proxy.authorization is not None:
+            credentials += (*self._proxy.credentials, self._proxy.authorization)
+        return credentials
 
     def _route(self) -> Route:
         url = URL(self.origin)

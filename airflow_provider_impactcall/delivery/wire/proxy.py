@@ -37,12 +37,14 @@ class Proxy:
     :param host: its name or address
     :param tls: whether the proxy itself speaks TLS
     :param authorization: the Proxy-Authorization header's value, or None without credentials
+    :param credentials: its user and password, as far as it has them; their words never appear in a reason
     """
 
     host: str
     port: int
     tls: bool
     authorization: str | None = field(default=None, repr=False)
+    credentials: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, url: str) -> Self:
@@ -54,7 +56,8 @@ class Proxy:
         parts = URL(url)
         if parts.raw_host is None or parts.port is None:
             raise InvalidOption("the proxy's URL has no host")
-        return cls(parts.raw_host, parts.port, parts.scheme == "https", _authorization(parts))
+        credentials = tuple(filter(None, (parts.user, parts.password)))
+        return cls(parts.raw_host, parts.port, parts.scheme == "https", _authorization(parts), credentials)
 
 
 def _authorization(parts: URL) -> str | None:

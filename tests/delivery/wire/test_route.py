@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import socket
 import ssl
 import threading
@@ -250,6 +252,26 @@ class TestProxies:
                 assert b"\r\nHost: calls.example.com:8080\r\n" in head
                 assert b"\r\nProxy-Authorization: Basic bWU6cHc=\r\n" in head
                 assert head.count(b"\r\nAuthorization: ") == 1
+
+    async def test_a_proxy_that_quotes_its_credentials(self, encrypted: bool, tmp_path: Path) -> None:
+        """Neither its user and password, however they are spelt, nor the header stays in what the ledger keeps."""
+        context, known = self.own(encrypted, tmp_path / "proxy")
+        header = Proxy.of("http://zaunkoenig:rot%20kehlchen@proxy").authorization
+        assert header is not None
+        coded = header.removeprefix("Basic ")
+        told = f"Proxy refuses zaunkoenig with rot kehlchen, rot%20kehlchen, {coded}"
+        async with RawServer(says(answer(json.dumps({"Message": told}).encode(), "400 Bad Request")), context) as proxy:
+            attempt = await send(
+                endpoint(
+                    "http://calls.example.com",
+                    verify=known[0] if known else True,
+                    proxy=proxy.url.replace("//", "//zaunkoenig:rot%20kehlchen@"),
+                )
+            )
+        assert attempt.result is AttemptResult.REJECTED
+        assert attempt.reason.startswith("400 Proxy refuses * with")
+        private = ("zaunkoenig", "rot", "kehlchen", *re.findall("[A-Za-z]{4,}", coded))
+        assert [word for word in private if word.casefold() in attempt.reason.casefold()] == []
 
     @pytest.mark.parametrize("origin", ["https://calls.example.com", "http://calls.example.com"])
     async def test_a_proxy_that_refuses_its_credentials(self, origin: str, encrypted: bool, tmp_path: Path) -> None:
