@@ -29,12 +29,14 @@ class Connection(asyncio.Protocol):
     :ivar closed: whether it can no longer be used
     :ivar answered: how many of its requests were answered
     :ivar unheard: whether it broke while a request was in flight, before the first byte of the answer
+    :ivar unsent: whether the last answer came before the whole request had left; the connection is then closed
+    :ivar tls: the version of TLS that it speaks, such as ``TLSv1.3``; None if it speaks none
     :ivar idle_until: until when it may be kept without a request, by the event loop's clock
     """
 
     __slots__ = (
         "_answer", "_deadline", "_last", "_last_bytes", "_loop", "_lost", "_paused", "_poller", "_rest", "_timer",
-        "_transport", "_waiter", "answered", "closed", "idle_until", "unheard",
+        "_transport", "_waiter", "answered", "closed", "idle_until", "tls", "unheard", "unsent",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]) -> None:
@@ -45,6 +47,8 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.answered = 0
         self.unheard = False
+        self.unsent = False
+        self.tls: str | None = None
         self.idle_until = 0.0
         self._loop = loop
         self._lost = lost
@@ -97,6 +101,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        secured = transport.get_extra_info("ssl_object")
+        if secured is not None:
+            self.tls = secured.version()
         socket = transport.get_extra_info("socket")
         if socket is not None:
             self._poller = select.poll()
@@ -186,8 +193,10 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self.answered += 1
-            # An answer may come before the whole request has left.
-            if not outcome.kept_for or self._rest is not None or self._transport.get_write_buffer_size():
+            if self._rest is not None or self._transport.get_write_buffer_size():
+                self.unsent = True
+                self.abort()
+            elif not outcome.kept_for:
                 self.abort()
         if waiter is not None and not waiter.done():
             waiter.set_result(outcome)

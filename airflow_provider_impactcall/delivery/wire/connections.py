@@ -84,6 +84,11 @@ class Connections:
                 if not may_leave():
                     self._keep(connection, KEPT_FOR)
                     raise HeldBack
+                # Only what follows a request can be its answer. Over TLS, bytes of TLS itself may have come.
+                if connection.tls is None and not connection.untouched:
+                    connection.abort()
+                    reason = "the other end wrote or hung up before the request"
+                    return Attempt(AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION, reason)
             try:
                 came = await connection.begin(request.data, deadline)
             except asyncio.CancelledError:
@@ -97,8 +102,8 @@ class Connections:
             return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, f"no complete answer ({type(came).__name__})")
         if not connection.closed:
             self._keep(connection, came.kept_for)
-        if came.verdict is not None:
-            return came.verdict
+            if came.verdict is not None:
+                return came.verdict
         attempt = attempt_of(
             came.status,
             came.headers,
@@ -107,6 +112,9 @@ class Connections:
             private=self._private(request.record),
         )
         if attempt.result is AttemptResult.DELIVERED:
+            if connection.unsent:
+                reason = f"{attempt.reason} before the whole request had left"
+                return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_VERDICT, reason, attempt.status)
             came.verdict = attempt  # The same for every call, as it holds no words of the answer.
         return attempt
 

@@ -44,15 +44,19 @@ class Apart:
     """A server in a thread: what it does reaches the system's buffers while this thread's event loop stands still.
 
     :param talk: what it does with each connection, one after the other
+    :param segment: bytes of a packet; if they are few, the system's buffers on the loopback do not hold a long call
     """
 
     talk: Callable[[Apart, socket.socket], None]
+    segment: int | None = None
     accepted: int = 0
     done: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     @contextmanager
     def running(self) -> Iterator[str]:
         with socket.create_server(("127.0.0.1", 0)) as listening:
+            if self.segment is not None:
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, self.segment)
             thread = threading.Thread(target=self._serve, args=(listening,), daemon=True)
             thread.start()
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -360,6 +364,49 @@ async def test_a_refusal_before_a_long_call_has_left_counts() -> None:
         async with target.connections(1) as connections:
             refused = await connections.send(request(target, UserAgent="x" * 1_000_000))
             assert (refused.result, refused.status) == (AttemptResult.REJECTED, 413)
+
+
+async def test_an_ok_before_a_long_call_has_left_does_not_deliver_it() -> None:
+    """Whatever it is about, it is not about the whole call. The same answer did deliver the call before."""
+
+    def talk(server: Apart, accepted: socket.socket) -> None:
+        heard(accepted)
+        accepted.sendall(KEPT)
+        heard(accepted)
+        accepted.sendall(KEPT)
+        answered.acquire(timeout=10)
+
+    answered = threading.Semaphore(0)
+    server = Apart(talk, segment=536)
+    with server.running() as origin:
+        target = endpoint(origin, parameters_in="form")
+        async with target.connections(1) as connections:
+            brief = await connections.send(request(endpoint(origin), 1))
+            assert brief.result is AttemptResult.DELIVERED
+            attempt = await connections.send(request(target, 2, UserAgent="x" * 1_000_000))
+            answered.release()
+        assert server.accepted == 1
+    assert (attempt.result, attempt.code, attempt.status) == (AttemptResult.UNKNOWN, ReasonCode.NO_VERDICT, 200)
+
+
+@pytest.mark.parametrize("does", ["answers", "hangs up"])
+async def test_what_a_server_does_before_the_request_is_no_answer_to_it(does: str) -> None:
+    did = threading.Semaphore(0)
+
+    def talk(server: Apart, accepted: socket.socket) -> None:
+        if does == "answers":
+            accepted.sendall(KEPT)
+        else:
+            accepted.shutdown(socket.SHUT_WR)
+        did.release()
+        accepted.recv(65_536)
+
+    with Apart(talk).running() as origin:
+        target = endpoint(origin)
+        async with target.connections(1) as connections:
+            for number in range(3):
+                attempt = await connections.send(request(target, number), did.acquire)
+                assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
 
 
 async def test_a_long_call_to_a_slow_reader_arrives_whole() -> None:
