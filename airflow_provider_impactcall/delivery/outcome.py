@@ -117,7 +117,7 @@ class ReasonCode(StrEnum):
     SETUP_REFUSED = "setup_refused"
     """401, 402, 404, 405, 407, 415, or a redirect: no call can be delivered with this set-up."""
     CERTIFICATE_REFUSED = "certificate_refused"
-    """The endpoint's certificate is not trusted."""
+    """The certificate of the endpoint or of the proxy is not trusted, or one of them refuses the client certificate."""
     FORBIDDEN = "forbidden"
     """403 before any delivery, or five in a row: the account may not send these calls."""
     ALL_REFUSED = "all_refused"

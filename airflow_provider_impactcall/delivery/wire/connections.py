@@ -99,6 +99,10 @@ class Connections:
         if isinstance(came, Exception):
             if connection.unheard and connection.answered and not isinstance(came, TimeoutError):
                 self._use_once()
+            elif connection.unheard and connection.tls == "TLSv1.3" and _refuses_ours(came):
+                # With TLS 1.3, the client writes before the server has judged its certificate. A server that refuses
+                # it has passed nothing on. Before TLS 1.3, it may ask for the certificate once it read a request.
+                return _OURS_REFUSED
             return Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, f"no complete answer ({type(came).__name__})")
         if not connection.closed:
             self._keep(connection, came.kept_for)
@@ -178,11 +182,36 @@ class Connections:
         yield from self._credentials
 
 
+_OURS_REFUSED = Attempt(
+    AttemptResult.ABORT, ReasonCode.CERTIFICATE_REFUSED, "the client certificate is refused, or there is none"
+)
+# The alerts of TLS about the certificate of the end that receives them, as OpenSSL calls them.
+_ALERTS = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "TLSV1_ALERT_UNKNOWN_CA",
+        "TLSV1_ALERT_ACCESS_DENIED",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    }
+)
+
+
+def _refuses_ours(error: Exception) -> bool:
+    """Whether the other end refuses the client certificate."""
+    return isinstance(error, ssl.SSLError) and error.reason in _ALERTS
+
+
 def _of_no_connection(error: Exception) -> Attempt:
     """What a request without a connection proves. Names only the error's type: its text may hold the address."""
     if isinstance(error, ssl.SSLCertVerificationError | UntrustedProxy):
         whose = "proxy" if isinstance(error, UntrustedProxy) else "endpoint"
         return Attempt(AttemptResult.ABORT, ReasonCode.CERTIFICATE_REFUSED, f"the {whose}'s certificate is refused")
+    if _refuses_ours(error):
+        return _OURS_REFUSED
     if isinstance(error, NoTunnel) and error.status is not None:
         if error.status == 407:
             return Attempt(AttemptResult.ABORT, ReasonCode.SETUP_REFUSED, "the proxy refuses its credentials")

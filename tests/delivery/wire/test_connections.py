@@ -14,13 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from airflow_provider_impactcall.delivery.outcome import AttemptResult, NothingLeft, ReasonCode
+from airflow_provider_impactcall.delivery.duplicates import Duplicates
+from airflow_provider_impactcall.delivery.engine.engine import Engine
+from airflow_provider_impactcall.delivery.engine.pacing import Pacing
+from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
+from airflow_provider_impactcall.delivery.outcome import AttemptResult, CallState, NothingLeft, ReasonCode
+from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
 from airflow_provider_impactcall.delivery.wire.request import Request
-from airflow_provider_impactcall.records import CallRecord
+from airflow_provider_impactcall.exceptions import DeliveryAborted
+from airflow_provider_impactcall.records import CallMapping, CallRecord
 from tests.certificates import certificate
 from tests.delivery import canary
+from tests.delivery.ledgers import a_run_of, in_a_file
 from tests.delivery.raw_server import RawServer, answer, endpoint, never_answers, says, send, tls
 
 KEPT = answer(b'{"Status": "OK"}')
@@ -72,6 +80,26 @@ class Apart:
                     accepted.settimeout(10)
                     self.talk(self, accepted)
                 self.done.release()
+
+
+def demands_a_certificate(context: ssl.SSLContext) -> Callable[[Apart, socket.socket], None]:
+    """Shakes hands, reads a request and answers it. If it refuses the client's certificate, it waits until its alert
+    has arrived; a server of asyncio's drops its alert.
+    """
+
+    def talk(_: Apart, accepted: socket.socket) -> None:
+        with context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False) as secured:
+            try:
+                secured.do_handshake()
+            except ssl.SSLError:
+                with socket.socket(fileno=secured.detach()) as left:
+                    while left.recv(65_536):
+                        pass
+                return
+            while secured.recv(65_536):
+                secured.sendall(KEPT)
+
+    return talk
 
 
 def heard(accepted: socket.socket) -> None:
@@ -473,6 +501,64 @@ class TestTLS:
         async with RawServer(never_answers) as server:
             attempt = await send(endpoint(server.url.replace("http:", "https:"), timeout=0.3))
         assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+class TestClientCertificates:
+    """With TLS 1.3, the client has shaken hands, and writes its request, before the server judges its certificate."""
+
+    def demanding(self, version: ssl.TLSVersion, tmp_path: Path) -> tuple[Apart, tuple[str, str]]:
+        files = certificate(tmp_path)
+        context = tls(files)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(files[0])
+        context.minimum_version = context.maximum_version = version
+        return Apart(demands_a_certificate(context)), files
+
+    @pytest.mark.parametrize("whose", ["nobody's", "another"])
+    async def test_one_that_is_missing_or_refused(self, version: ssl.TLSVersion, whose: str, tmp_path: Path) -> None:
+        server, files = self.demanding(version, tmp_path)
+        (other := tmp_path / "other").mkdir()
+        cert = certificate(other) if whose == "another" else None
+        with server.running() as origin:
+            attempt = await send(endpoint(origin.replace("http:", "https:"), verify=files[0], cert=cert))
+        if version is ssl.TLSVersion.TLSv1_2 and cert is None:
+            # The alert is the one for any handshake that fails.
+            assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
+        else:
+            assert (attempt.result, attempt.code) == (AttemptResult.ABORT, ReasonCode.CERTIFICATE_REFUSED)
+            assert "client" in attempt.reason
+
+    async def test_one_that_is_trusted(self, version: ssl.TLSVersion, tmp_path: Path) -> None:
+        server, files = self.demanding(version, tmp_path)
+        with server.running() as origin:
+            target = endpoint(origin.replace("http:", "https:"), verify=files[0], cert=files)
+            async with target.connections(1) as connections:
+                for number in range(3):
+                    assert (await connections.send(request(target, number))).result is AttemptResult.DELIVERED
+        assert server.accepted == 1
+
+
+async def test_a_refused_client_certificate_costs_no_call(tmp_path: Path) -> None:
+    """The run aborts, and the ledger knows that no call left."""
+    files = certificate(tmp_path)
+    context = tls(files)
+    context.verify_mode = ssl.CERT_REQUIRED
+    ledger = in_a_file()
+    with Apart(demands_a_certificate(context)).running() as origin, pytest.raises(DeliveryAborted) as raised:
+        await asyncio.to_thread(
+            run,
+            Engine(duplicates=Duplicates(), pacing=Pacing(), on_settled=lambda *_: None, concurrency=1),
+            endpoint(origin.replace("http:", "https:"), verify=files[0]),
+            a_run_of(ledger),
+            [canary.row(number) for number in range(20)],
+            CallMapping(),
+            threading.Event(),
+        )
+    assert raised.value.code == ReasonCode.CERTIFICATE_REFUSED
+    assert (raised.value.report.not_sent, raised.value.report.unknown) == (20, 0)
+    with ledger.engine.connect() as connection:
+        assert set(connection.scalars(sa.select(ledger_calls.c.state))) == {CallState.NOT_SENT}
 
 
 def test_a_request_is_made_without_an_event_loop_and_says_where_it_goes() -> None:
