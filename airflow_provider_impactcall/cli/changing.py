@@ -15,8 +15,8 @@ from airflow_provider_impactcall.cli.messages import agreed, say
 from airflow_provider_impactcall.cli.running import Failed, WrongUsage, command, hook_of, selection_of, show
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
-from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.purge import purge, purgeable
+from airflow_provider_impactcall.delivery.ledger.seen import Seen
 from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, LISTED, Selection
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, Cause, correctable
 from airflow_provider_impactcall.exceptions import InvalidOption
@@ -32,10 +32,12 @@ def requeue_calls(args: Namespace, results: TextIO) -> None:
         _author(args),
     )
     with hook_of(args).ledger() as ledger:
-        counts = Listing(ledger).count(selection)
-        risk = "The unknown ones may have been processed, and may then arrive twice." if counts["unknown"] else ""
-        if _confirmed(args, counts, "requeue", risk, results):
-            _changed(Corrections(ledger).requeue(selection, author), counts, "requeued", results)
+        corrections = Corrections(ledger)
+        seen = corrections.look(selection)
+        unknown = seen.counts["unknown"]
+        risk = "The unknown ones may have been processed, and may then arrive twice." if unknown else ""
+        if _confirmed(args, seen.counts, "requeue", risk, results):
+            _changed(corrections.requeue(seen, author), seen.counts, "requeued", results)
 
 
 @command
@@ -50,10 +52,11 @@ def resolve_calls(args: Namespace, results: TextIO) -> None:
         else "The next run that reads them sends them: if impact.com has one of them, it then has it twice."
     )
     with hook_of(args).ledger() as ledger:
-        counts = Listing(ledger).count(selection)
-        if _confirmed(args, counts, f"resolve as {args.resolution}", risk, results):
-            count = Corrections(ledger).resolve(selection, author, delivered=delivered)
-            _changed(count, counts, f"resolved as {args.resolution}", results)
+        corrections = Corrections(ledger)
+        seen = corrections.look(selection)
+        if _confirmed(args, seen.counts, f"resolve as {args.resolution}", risk, results):
+            count = corrections.resolve(seen, author, delivered=delivered)
+            _changed(count, seen.counts, f"resolved as {args.resolution}", results)
 
 
 @command
@@ -146,7 +149,7 @@ def migrate(args: Namespace, results: TextIO) -> None:
 def _settle(
     args: Namespace,
     listed: str,
-    settle: Callable[[Corrections, Selection, Author], int],
+    settle: Callable[[Corrections, Seen, Author], int],
     what: str,
     how: str,
     results: TextIO,
@@ -154,9 +157,10 @@ def _settle(
     """Settle changed calls, or invalid rows, that a person has seen."""
     selection, author = _selection_to_change(args, (listed,), (listed,)), _author(args)
     with hook_of(args).ledger() as ledger:
-        counts = Listing(ledger).count(selection)
-        if _confirmed(args, counts, what, "", results):
-            _changed(settle(Corrections(ledger), selection, author), counts, how, results)
+        corrections = Corrections(ledger)
+        seen = corrections.look(selection)
+        if _confirmed(args, seen.counts, what, "", results):
+            _changed(settle(corrections, seen, author), seen.counts, how, results)
 
 
 def _selection_to_change(args: Namespace, usual: Sequence[str], allowed: Collection[str]) -> Selection:
@@ -201,4 +205,7 @@ def _changed(count: int, counts: Counter[str], how: str, results: TextIO) -> Non
     print(f"Calls {how}: {count}", file=results)
     left = counts.total() - count
     if left > 0:
-        say(f"calls left alone, as they are of another state by now, or impact.com answered OK to them: {left}")
+        if counts["delivered"]:
+            say(f"left alone, as they changed after they were counted, or impact.com answered OK to them: {left}")
+        else:
+            say(f"left alone, as they changed after they were counted: {left}")

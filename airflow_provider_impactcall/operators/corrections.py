@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -23,6 +23,7 @@ from airflow_provider_impactcall.operators.signature import names_options_of
 if TYPE_CHECKING:
     from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
     from airflow_provider_impactcall.delivery.ledger.edits import Author
+    from airflow_provider_impactcall.delivery.ledger.seen import Seen
     from airflow_provider_impactcall.delivery.ledger.selection import Selection
     from airflow_provider_impactcall.integration.selections import Several
 
@@ -32,9 +33,7 @@ log = logging.getLogger(__name__)
 class Change(Protocol):
     """A method of :class:`.Corrections`."""
 
-    def __call__(
-        self, corrections: Corrections, selection: Selection, author: Author, /, *, at_most: int | None
-    ) -> int: ...
+    def __call__(self, corrections: Corrections, selected: Seen, author: Author, /, *, at_most: int | None) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,11 @@ class Correction:
         """
         return selection.limited_to(self.allowed, self.usual)
 
-    def allowed_of(self, selection: Selection, selected: Mapping[str, int]) -> Selection:
-        """The part of a selection that may be changed.
+    def refuse_doubtful(self, selected: Mapping[str, int]) -> None:
+        """Refuse a selection with calls that need a permission which was not given.
 
         :param selected: how many are selected, by state
-        :raises InvalidOption: if calls are selected that need a permission which was not given
+        :raises InvalidOption: if it has such calls
         """
         doubtful = self.doubtful(selected)
         if doubtful:
@@ -71,8 +70,6 @@ class Correction:
                 f"{doubtful} of the calls may have arrived, and would be sent once more: give may_arrive_twice=True, "
                 "or select rejected ones alone"
             )
-        # A call may have become unknown since they were counted.
-        return replace(selection, states=[state for state in selection.states if state not in self.withheld])
 
     def doubtful(self, selected: Mapping[str, int]) -> int:
         """How many selected calls need a permission which was not given."""
@@ -151,7 +148,7 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
         """Correct what is selected.
 
         :return: ``selected``, the same by state (``selected_rejected``, ...), and ``changed``. A selected call is not
-            changed if it has another state by then, or if an answer proved it
+            changed if it changes after it was counted, or if an answer proved it
         :raises AirflowFailException: an option is wrong, no condition is given, or more than ``at_most`` are selected;
             nothing was changed
         :raises AirflowException: the ledger cannot be reached
@@ -168,7 +165,6 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
 
     def _correct(self, context: Context) -> dict[str, int]:
         from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
-        from airflow_provider_impactcall.delivery.ledger.listing import Listing
         from airflow_provider_impactcall.integration.selections import selection_of
 
         problems = Problems()
@@ -196,12 +192,13 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
             )
         problems.refuse()
         with self.hook().ledger() as ledger:
-            counts = Listing(ledger).count(selection)
-            selected = {state: counts[state] for state in selection.states if counts[state]}
+            corrections = Corrections(ledger)
+            seen = corrections.look(selection)
+            selected = {state: seen.counts[state] for state in selection.states if seen.counts[state]}
             changed = 0
             if selected and not dry_run:
-                may_be = correction.allowed_of(selection, selected)
-                changed = correction.change(Corrections(ledger), may_be, author, at_most=at_most)
+                correction.refuse_doubtful(selected)
+                changed = correction.change(corrections, seen, author, at_most=at_most)
         _log(selected, changed, author.actor, correction.doubtful(selected), dry_run=dry_run)
         by_state = {f"selected_{state}": number for state, number in selected.items()}
         return {"selected": sum(selected.values()), **by_state, "changed": changed}
@@ -290,6 +287,8 @@ def _log(selected: Mapping[str, int], changed: int, actor: str, doubtful: int, *
     shown = ", ".join(f"{number} {state}" for state, number in selected.items()) or "none"
     if not dry_run:
         log.info("Selected: %s. Changed: %d, by %s", shown, changed, actor)
+        if left := sum(selected.values()) - changed:
+            log.warning("Left alone, as they changed after they were counted, or an answer proved them: %d", left)
         return
     log.info("A dry run, nothing was changed. Selected: %s; at_most=%d is their number", shown, sum(selected.values()))
     if doubtful:

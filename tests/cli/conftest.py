@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -55,17 +55,17 @@ Command = Callable[..., Done]
 def impactcall(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Command]:
-    """Runs a command; ``stdin`` is the typed or piped input. No caller's number may be in the output."""
+    """Runs a command; ``stdin`` is the typed or piped input, or a stream. No caller's number may be in the output."""
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")  # Commands set it for their whole process.
     printed: list[str] = []
 
-    def run(*arguments: str, stdin: str = "") -> Done:
+    def run(*arguments: str, stdin: str | TextIO = "") -> Done:
         typed = tmp_path / "stdin"
-        typed.write_text(stdin)
+        typed.write_text(stdin if isinstance(stdin, str) else "")
         status: Any = 0
         capsys.readouterr()
         with typed.open() as stream, monkeypatch.context() as patched:
-            patched.setattr("sys.stdin", stream)
+            patched.setattr("sys.stdin", stream if isinstance(stdin, str) else stdin)
             try:
                 main(arguments)
             except SystemExit as ended:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 from tests.cli.conftest import SCRIPT, WHY, Command, numbers, states
@@ -91,6 +96,56 @@ def test_a_change_needs_a_reason_and_keeps_who_made_it(
     assert impactcall("requeue", "--state", "unknown", "--why", "ticket 4711", "-y").status == 0
     (row,) = impactcall("list", "--call-session-id", "unknown", "-o", "json").rows
     assert re.findall("mallory|ticket 4711", row["reason"]) == ["mallory", "ticket 4711"]
+
+
+class Hesitating(io.StringIO):
+    """A person who answers y, and what happens before that."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        super().__init__("y\n")
+        self.happens = happens
+
+    def readline(self, *size: int) -> str:  # type: ignore[override]
+        self.happens()
+        return super().readline(*size)
+
+
+@pytest.mark.parametrize(
+    ("command", "shown", "after"),
+    [
+        (("requeue",), ["1 rejected", "1 unknown"], {"rejected": "not_sent", "unknown": "unknown"}),
+        (("resolve", "--as", "delivered"), ["1 unknown"], {"rejected": "rejected", "unknown": "unknown"}),
+        (("resolve", "--as", "not-delivered"), ["1 unknown"], {"rejected": "rejected", "unknown": "unknown"}),
+    ],
+)
+def test_only_what_was_shown_is_changed_however_long_the_answer_takes(
+    ledger: Sandbox, impactcall: Command, command: tuple[str, ...], shown: list[str], after: dict[str, str]
+) -> None:
+    def calls_get_lost() -> None:
+        # One is new. Somebody else has the other, which was shown, sent again, and it is of the same state again.
+        with ImpactCallLedgerHook().ledger() as books:
+            assert Corrections(books).requeue(Selection(states=["unknown"]), Author("bob", "a test")) == 1
+        ledger.script = ["502-after-processing"] * 2
+        assert ImpactCallHook().deliver([examples.call("unknown"), examples.call("new")]).unknown == 2
+
+    done = impactcall(*command, "--since", "2026-01-01", *WHY, stdin=Hesitating(calls_get_lost))
+    assert done.counts == [shown, [str(len(shown) - 1)]]
+    assert numbers(done.err)[-1] == ["1"], "the call that was left alone"
+    assert states(impactcall) == {"delivered": "delivered", "new": "unknown", **after}
+
+
+def test_rows_and_marks_that_are_new_are_neither_accepted_nor_dismissed(sandbox: Sandbox, impactcall: Command) -> None:
+    def read(seconds: int) -> None:
+        rows = [examples.call(name, CallDuration=seconds) for name in "ab"]
+        ImpactCallHook().deliver([*rows, examples.call("bad", CallDuration="long")])
+
+    read(500)
+    read(600)
+    for command, shown in (("accept", "2 changed"), ("dismiss", "1 invalid")):
+        done = impactcall(command, "--since", "2026-01-01", *WHY, stdin=Hesitating(lambda: read(700)))
+        assert done.counts == [[shown], ["0"]]
+        assert numbers(done.err)[-1] == [shown.split()[0]], "what was left alone"
+    assert impactcall("accept", "--state", "changed", *WHY, stdin="y\n").counts == [["2 changed"], ["2"]]
 
 
 def test_a_state_that_cannot_be_changed_so_is_an_error_before_anyone_is_asked(

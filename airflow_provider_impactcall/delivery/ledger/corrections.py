@@ -7,8 +7,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
+from typing import TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -22,8 +24,6 @@ from airflow_provider_impactcall.delivery.ledger.entries import (
     Entry,
     locked,
 )
-from airflow_provider_impactcall.delivery.ledger.letter_queries import LetterQueries, letter_conditions
-from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
     call_actions,
@@ -32,6 +32,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     dead_letters,
     events,
 )
+from airflow_provider_impactcall.delivery.ledger.seen import Seen, look
 from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, Selection
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, TRANSITIONS, Cause, correctable
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
@@ -53,24 +54,34 @@ _CODES = {
 # Only the fingerprint: the call's other columns tell its history.
 _ACCEPT = sa.update(calls).where(calls.c.key == sa.bindparam("of_key")).values(fingerprint=sa.bindparam("came"))
 
-_Change = Callable[[Edit, str, Sequence[str], Connection], Counter[str]]
+_Page: TypeAlias = Mapping[str, float | None]
+"""The keys of what is to be changed, and the version that was seen of each; None for whatever version it has."""
+
+_Change = Callable[[Edit, str, _Page, Connection], Counter[str]]
 
 
 class Corrections:
     """What people may change of the calls and the dead letters of a ledger's namespace.
 
     Every change is a run of its own in the ledger, with who and why. Calls that a live run has in flight are left
-    alone. If more than ``at_most`` are selected, nothing is changed.
+    alone. So is each call, mark and dead letter that has changed since it was selected: the person who decided saw
+    another state of it. To ask a person first, :meth:`look`, show the counts, and correct what was seen. If more than
+    ``at_most`` are selected, nothing is changed.
 
     :param batch_sizes: how much is read at once
     """
 
     def __init__(self, ledger: Ledger, batch_sizes: BatchSizes = BATCH_SIZES) -> None:
         self._ledger = ledger
-        self._queries = CallQueries(ledger, batch_sizes)
-        self._letters = LetterQueries(ledger, batch_sizes)
+        self._sizes = batch_sizes
 
-    def requeue(self, selection: Selection, author: Author, *, at_most: int | None = None) -> int:
+    def look(self, selection: Selection) -> Seen:
+        """The selected calls and dead letters as they are now. A correction of them leaves alone each one that changes
+        from now on.
+        """
+        return look(self._ledger, selection, self._sizes)
+
+    def requeue(self, selected: Selection | Seen, author: Author, *, at_most: int | None = None) -> int:
         """Have the next run that reads these calls send them: rejected calls again; and unknown calls too, although
         they may have been processed, and may arrive twice.
 
@@ -79,10 +90,12 @@ class Corrections:
         :raises InvalidOption: if the selection names a state that cannot be requeued, or selects more than ``at_most``
         """
         allowed = correctable(Cause.REQUEUE)
-        keys = _bounded(self._keys(selection, allowed, allowed, "be requeued"), at_most)
-        return self._amend("requeue", Cause.REQUEUE, selection.states or allowed, keys, author)
+        seen = self._seen(selected, allowed, allowed, "be requeued", at_most)
+        return self._amend("requeue", Cause.REQUEUE, seen.selection.states, seen.pages(), author)
 
-    def resolve(self, selection: Selection, author: Author, *, delivered: bool, at_most: int | None = None) -> int:
+    def resolve(
+        self, selected: Selection | Seen, author: Author, *, delivered: bool, at_most: int | None = None
+    ) -> int:
         """Record what someone learnt from impact.com about calls of unknown fate.
 
         :param delivered: whether impact.com has them. If not, the next run that reads them sends them. A delivery that
@@ -95,10 +108,10 @@ class Corrections:
         """
         cause = Cause.RESOLVE_AS_DELIVERED if delivered else Cause.RESOLVE_AS_NOT_DELIVERED
         what = f"be resolved as {'' if delivered else 'not '}delivered"
-        keys = _bounded(self._keys(selection, IN_DOUBT, correctable(cause), what), at_most)
-        return self._amend("resolve", cause, selection.states or IN_DOUBT, keys, author)
+        seen = self._seen(selected, correctable(cause), IN_DOUBT, what, at_most)
+        return self._amend("resolve", cause, seen.selection.states, seen.pages(), author)
 
-    def accept(self, selection: Selection, author: Author, *, at_most: int | None = None) -> int:
+    def accept(self, selected: Selection | Seen, author: Author, *, at_most: int | None = None) -> int:
         """Take the mark off calls that came again with other content. The content that came last is the known one from
         now on: a call is marked again only if it comes with yet other content. Nothing is sent to impact.com.
 
@@ -106,26 +119,27 @@ class Corrections:
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be accepted, or selects more than ``at_most``
         """
-        keys = _bounded(self._keys(selection, (CHANGED,), (CHANGED,), "be accepted"), at_most)
-        return self._in_pages("accept", keys, author, _accept_page)
+        seen = self._seen(selected, (CHANGED,), (CHANGED,), "be accepted", at_most)
+        return self._in_pages("accept", seen.pages(), author, _accept_page)
 
-    def dismiss(self, selection: Selection, author: Author, *, at_most: int | None = None) -> int:
+    def dismiss(self, selected: Selection | Seen, author: Author, *, at_most: int | None = None) -> int:
         """Take dead letters off the list, until the problems of their rows change.
 
         :param at_most: how many may be selected
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be dismissed, or selects more than ``at_most``
         """
-        selection = selection.limited_to((INVALID,), (INVALID,), "be dismissed")
-        keys = _bounded((row["key"] for row in self._letters.newest(selection)), at_most)
-        return self._in_pages("dismiss", keys, author, partial(_dismiss_page, selection))
+        seen = self._seen(selected, (INVALID,), (INVALID,), "be dismissed", at_most)
+        return self._in_pages("dismiss", seen.pages(), author, _dismiss_page)
 
     def prove(self, keys: Iterable[str], author: Author) -> int:
         """Record that calls of unknown fate were found at impact.com.
 
         :return: how many; calls that are no longer of unknown fate are left alone
         """
-        return self._amend("reconcile", Cause.RECONCILE, IN_DOUBT, iter(keys), author)
+        remaining = iter(keys)
+        pages = iter(lambda: dict.fromkeys(islice(remaining, KEYS_A_QUERY)), {})
+        return self._amend("reconcile", Cause.RECONCILE, IN_DOUBT, pages, author)
 
     def adopt(self, claims: Iterable[Claim], author: Author) -> Counter[str]:
         """Record calls as delivered that were sent by other means than this ledger.
@@ -148,41 +162,42 @@ class Corrections:
             )
         return found
 
-    def _keys(self, selection: Selection, usual: Sequence[str], allowed: Sequence[str], what: str) -> Iterator[str]:
-        """The keys of the selected calls; a selection without states selects the usual states."""
-        return (row["key"] for row in self._queries.each(selection.limited_to(allowed, usual, what)))
+    def _seen(
+        self,
+        selected: Selection | Seen,
+        allowed: Collection[str],
+        usual: Collection[str],
+        what: str,
+        at_most: int | None,
+    ) -> Seen:
+        """What is to be changed; a selection without states selects the usual states.
 
-    def _amend(self, kind: str, cause: Cause, states: Collection[str], keys: Iterator[str], author: Author) -> int:
+        :raises InvalidOption: if the selection names a state that is not allowed, or if more than ``at_most`` were seen
+        """
+        if at_most is not None and at_most < 0:
+            raise InvalidOption("at_most must be 0 or more")
+        selection = selected.selection if isinstance(selected, Seen) else selected
+        limited = selection.limited_to(allowed, usual, what)
+        seen = replace(selected, selection=limited) if isinstance(selected, Seen) else self.look(limited)
+        if at_most is not None and seen.counts.total() > at_most:
+            raise InvalidOption(f"at_most is {at_most}, and more are selected: nothing was changed")
+        return seen
+
+    def _amend(self, kind: str, cause: Cause, states: Collection[str], pages: Iterator[_Page], author: Author) -> int:
         """Bring calls into the state that follows theirs; calls that are in another state by now are left alone.
 
         :param states: in which the calls were selected
         """
-        return self._in_pages(kind, keys, author, partial(_amend_page, kind, cause, states))
+        return self._in_pages(kind, pages, author, partial(_amend_page, kind, cause, states))
 
-    def _in_pages(self, kind: str, keys: Iterator[str], author: Author, change: _Change) -> int:
-        """Change the calls or dead letters with these keys, page by page, in a run of its own."""
+    def _in_pages(self, kind: str, pages: Iterator[_Page], author: Author, change: _Change) -> int:
+        """Change calls or dead letters, page by page, in a run of its own."""
         ends: Counter[str] = Counter()
         edit = Edit(self._ledger, author)
         with edit.run(kind, ends) as run_id:
-            while page := sorted(islice(keys, KEYS_A_QUERY)):
+            for page in pages:
                 ends.update(edit.repeatedly(partial(change, edit, run_id, page)))
         return ends.total()
-
-
-def _bounded(keys: Iterator[str], at_most: int | None) -> Iterator[str]:
-    """The same keys, if they are not too many.
-
-    :raises InvalidOption: if they are more than ``at_most``
-    """
-    if at_most is None:
-        return keys
-    if at_most < 0:
-        raise InvalidOption("at_most must be 0 or more")
-    # Keep these keys: a second query, a moment later, may select more.
-    few = list(islice(keys, at_most + 1))
-    if len(few) > at_most:
-        raise InvalidOption(f"at_most is {at_most}, and more are selected: nothing was changed")
-    return iter(few)
 
 
 def _amend_page(
@@ -191,19 +206,20 @@ def _amend_page(
     states: Collection[str],
     edit: Edit,
     run_id: str,
-    page: Sequence[str],
+    page: _Page,
     connection: Connection,
 ) -> Counter[str]:
     ends: Counter[str] = Counter()
     entries = locked(connection, page, run_id)
     changes = edit.changes(connection, run_id)
-    proven = _proven_by_answers(connection, page, entries)
+    proven = _proven_by_answers(connection, [*page], entries)
     taken_back: list[str] = []
     delivered: list[str] = []
     for key, entry in entries.items():
         state = _state_of(entry)
         target = TRANSITIONS[cause].get(state)
-        if target is not None and state in states and key not in proven:
+        as_seen = page[key] in (None, entry.changed_at)
+        if target is not None and state in states and as_seen and key not in proven:
             _change(changes, key, entry, edit.author, kind, cause, target)
             ends[target] += 1
             if state is CallState.DELIVERED:
@@ -217,10 +233,13 @@ def _amend_page(
     return ends
 
 
-def _accept_page(edit: Edit, run_id: str, page: Sequence[str], connection: Connection) -> Counter[str]:
+def _accept_page(edit: Edit, run_id: str, page: _Page, connection: Connection) -> Counter[str]:
     entries = locked(connection, page, run_id)
-    of_page = sa.select(changed_calls.c.key, changed_calls.c.fingerprint).where(changed_calls.c.key.in_(page))
-    marks = dict(connection.execute(of_page.order_by(changed_calls.c.key).with_for_update()).all())
+    columns = (changed_calls.c.key, changed_calls.c.fingerprint, changed_calls.c.last_at)
+    of_page = sa.select(*columns).where(changed_calls.c.key.in_([*page])).order_by(changed_calls.c.key)
+    rows = connection.execute(of_page.with_for_update())
+    # With yet other content since, the mark says what nobody has seen.
+    marks = {key: fingerprint for key, fingerprint, last_at in rows if last_at == page[key]}
     changes = edit.changes(connection, run_id)
     accepted = []
     for key, entry in entries.items():
@@ -234,13 +253,11 @@ def _accept_page(edit: Edit, run_id: str, page: Sequence[str], connection: Conne
     return Counter({RowOutcome.CHANGED.value: len(accepted)})
 
 
-def _dismiss_page(
-    selection: Selection, edit: Edit, run_id: str, page: Sequence[str], connection: Connection
-) -> Counter[str]:
-    # Selected again: a row that was read meanwhile may have other problems.
-    selected = (dead_letters.c.key.in_(page), *letter_conditions(selection))
-    letters = sa.select(dead_letters.c.key).where(*selected).order_by(dead_letters.c.key)
-    keys = list(connection.execute(letters.with_for_update()).scalars())
+def _dismiss_page(edit: Edit, run_id: str, page: _Page, connection: Connection) -> Counter[str]:
+    listed = (dead_letters.c.key.in_([*page]), dead_letters.c.dismissed_at.is_(None))
+    letters = sa.select(dead_letters.c.key, dead_letters.c.last_at).where(*listed).order_by(dead_letters.c.key)
+    # A row that was read since may have other problems.
+    keys = [key for key, last_at in connection.execute(letters.with_for_update()) if last_at == page[key]]
     connection.execute(sa.update(dead_letters).where(dead_letters.c.key.in_(keys)).values(dismissed_at=Now()))
     return Counter({INVALID: len(keys)})
 

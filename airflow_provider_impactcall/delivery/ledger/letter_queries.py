@@ -61,6 +61,16 @@ class LetterQueries:
             query = self._query(selection)
             yield from map(_shown, newest_first(self._ledger, query, *order, now(self._ledger), self._sizes.fetched))
 
+    def versions(self, selection: Selection) -> Iterator[tuple[str, float]]:
+        """Key and version of all dead letters, as :meth:`newest` gives them. The version is the time when the row was
+        read last, in seconds since 1970.
+        """
+        if selection.includes(INVALID):
+            order = (dead_letters.c.last_at, dead_letters.c.key)
+            query = sa.select(dead_letters.c.key, dead_letters.c.last_at).where(*self._conditions(selection))
+            for row in newest_first(self._ledger, query, *order, now(self._ledger), self._sizes.fetched):
+                yield row["key"], row["last_at"]
+
     def count(self, selection: Selection) -> int:
         """How many dead letters are selected."""
         if not selection.includes(INVALID):

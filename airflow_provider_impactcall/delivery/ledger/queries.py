@@ -94,6 +94,18 @@ class CallQueries:
                     page = [readable(row) for row in connection.execute(part.some(of_keys)).mappings()]
                 yield from page
 
+    def versions(self, selection: Selection) -> Iterator[tuple[str, str, float]]:
+        """Key, state and version of all the calls, as :meth:`each` gives them. The version is the time of the call's
+        last change, in seconds since 1970; for ``changed``, the time when the call came again last.
+        """
+        for part in self._parts(selection):
+            state = sa.literal(CHANGED) if part.source is MARKED else STATE
+            for of_keys in self._pages(part):
+                query = part.some(of_keys).with_only_columns(part.key, state, part.moment)
+                with self._ledger.reading() as connection:
+                    page = connection.execute(query).all()
+                yield from ((key, str(state), moment) for key, state, moment in page)
+
     def newest(self, selection: Selection) -> Iterator[dict[str, Any]]:
         """All the calls as they were when this began: state by state, in each state the newest first, in short
         transactions and little memory. A call that changes meanwhile may be left out; no call comes twice.

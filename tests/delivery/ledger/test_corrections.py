@@ -27,6 +27,7 @@ from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.rules import Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
+from airflow_provider_impactcall.delivery.ledger.seen import Seen
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, RowOutcome
@@ -312,6 +313,40 @@ def test_a_call_that_is_in_another_state_since_it_was_selected_is_left_alone(
     key = claim_of("a").key
     assert change(Corrections(Interposed(ledger, lambda: meanwhile(Corrections(ledger), key)))) == 0
     assert states(ledger) == {"a": stays}
+
+
+def sent_again(ledger: Ledger, session_id: str, attempt: Attempt) -> None:
+    """A call that somebody requeues, and that a run sends again."""
+    assert Corrections(ledger).requeue(Selection(call_session_ids=[session_id]), Author("bob", "a test")) == 1
+    assert what_a_run_does(ledger, session_id, attempt) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda of, seen: of.requeue(seen, ALICE),
+        lambda of, seen: of.resolve(seen, ALICE, delivered=True),
+        lambda of, seen: of.resolve(seen, ALICE, delivered=False),
+    ],
+    ids=["requeue", "resolve as delivered", "resolve as not delivered"],
+)
+def test_only_what_was_seen_is_changed_and_only_if_it_is_still_the_same(
+    ledger: Ledger, change: Callable[[Corrections, Seen], int]
+) -> None:
+    attempted(ledger, NO_ANSWER, "same", "sent again")
+    expire(ledger, attempted(ledger, None, "died"))
+    live = attempted(ledger, None, "died later")
+    corrections = Corrections(ledger)
+    seen = corrections.look(Selection(states=["unknown"]))
+    assert seen.counts == {"unknown": 3}
+    attempted(ledger, NO_ANSWER, "new")
+    sent_again(ledger, "sent again", NO_ANSWER)
+    expire(ledger, live)
+    before = states(ledger)
+    assert change(corrections, seen) == 2
+    after = states(ledger)
+    assert {name for name, state in after.items() if state != before[name]} == {"same", "died"}
+    assert change(corrections, seen) == 0, "it was about the earlier attempts"
 
 
 @pytest.mark.parametrize(
