@@ -158,6 +158,20 @@ class LedgerOutdated(LedgerUnfit):
     """
 
 
+class CorrectionUnfinished(LedgerUnusable):
+    """The ledger's database failed in the middle of a person's correction. The changes made by then stay.
+
+    :param reason: says how many were changed
+    :param changed: how many calls or rows were changed
+    :param doubtful: how many more may have been changed: the database failed when it was to keep that change
+    """
+
+    def __init__(self, reason: str, changed: int, doubtful: int) -> None:
+        super().__init__(reason)
+        self.changed = changed
+        self.doubtful = doubtful
+
+
 class ReadBackFailed(ImpactCallError):
     """impact.com's list of actions could not be read. This proves nothing about any call.
 

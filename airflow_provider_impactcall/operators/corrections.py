@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from airflow.providers.common.compat.sdk import Context
+from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
-from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.exceptions import CorrectionUnfinished, InvalidOption
 from airflow_provider_impactcall.integration.options import Problems
 from airflow_provider_impactcall.operators.correcting import CorrectLedgerOperator, as_airflow_says_it
 from airflow_provider_impactcall.operators.rendered import count, flag
@@ -148,13 +148,18 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
         """Correct what is selected.
 
         :return: ``selected``, the same by state (``selected_rejected``, ...), and ``changed``. A selected call is not
-            changed if it changes after it was counted, or if an answer proved it
-        :raises AirflowFailException: an option is wrong, no condition is given, or more than ``at_most`` are selected;
-            nothing was changed
-        :raises AirflowException: the ledger cannot be reached
+            changed if it changes after it was counted, or if an answer proved it. A later try of the same task counts
+            only what has not changed since the first try began
+        :raises AirflowFailException: an option is wrong, no condition is given, or more than ``at_most`` are selected:
+            nothing was changed. Or the ledger's database failed after a part was changed: a retry could apply the
+            decision to calls that were sent again since
+        :raises AirflowException: the ledger cannot be reached; nothing was changed
         """
         with as_airflow_says_it():
-            return self._correct(context)
+            try:
+                return self._correct(context)
+            except CorrectionUnfinished as error:
+                raise AirflowFailException(str(error)) from None
 
     def correction(self, problems: Problems) -> Correction:
         """What this operator does to the selected calls or rows.
@@ -165,6 +170,7 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
 
     def _correct(self, context: Context) -> dict[str, int]:
         from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+        from airflow_provider_impactcall.delivery.ledger.edits import first_began
         from airflow_provider_impactcall.integration.selections import selection_of
 
         problems = Problems()
@@ -193,6 +199,11 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
         problems.refuse()
         with self.hook().ledger() as ledger:
             corrections = Corrections(ledger)
+            earlier = _earlier_tries(author.source)
+            if earlier and (began := first_began(ledger, earlier)) is not None:
+                # The decision was made before that: it is not about calls that were sent again since.
+                selection = replace(selection, as_of=began)
+                log.warning("An earlier try began at %s: what changed after that is left alone", _utc(began))
             seen = corrections.look(selection)
             selected = {state: seen.counts[state] for state in selection.states if seen.counts[state]}
             changed = 0
@@ -293,3 +304,17 @@ def _log(selected: Mapping[str, int], changed: int, actor: str, doubtful: int, *
     log.info("A dry run, nothing was changed. Selected: %s; at_most=%d is their number", shown, sum(selected.values()))
     if doubtful:
         log.warning("%d of the calls may have arrived: to requeue them takes may_arrive_twice=True", doubtful)
+
+
+def _earlier_tries(source: str | None) -> list[str]:
+    """The sources of a task's earlier tries, from the source of this try. Outside a task, there are none."""
+    from airflow_provider_impactcall.integration.source import TaskInstance
+
+    if source is None or TaskInstance.of(source) is None:
+        return []
+    instance, _, number = source.rpartition("/")
+    return [f"{instance}/{earlier}" for earlier in range(1, int(number))]
+
+
+def _utc(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

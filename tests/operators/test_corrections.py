@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+import sqlalchemy as sa
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException
+from sqlalchemy.exc import DatabaseError
 
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import KEYS_A_QUERY
 from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
@@ -28,7 +31,7 @@ from airflow_provider_impactcall.operators.ledger import (
 )
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
-from tests.delivery.mixed import NAMESPACE, NO_ANSWER, attempted, fill
+from tests.delivery.mixed import NAMESPACE, NO_ANSWER, REFUSED, attempted, fill
 
 OPERATORS = [RequeueCallsOperator, ResolveCallsOperator, AcceptChangesOperator, DismissRowsOperator]
 ALICE: Any = {"dag_run": SimpleNamespace(triggering_user_name="alice")}
@@ -180,6 +183,73 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_a_state_that_cannot_be_corrected_so(dry_run: bool) -> None:
     refused(requeue, state="delivered", dry_run=dry_run)
     refused(resolve, outcome="not_delivered", state="rejected", dry_run=dry_run)
+
+
+@pytest.fixture
+def failing() -> Iterator[Callable[[str, int], None]]:
+    """Has the database fail for good, once so many transactions with a statement that begins so have been committed."""
+    begins, left = "", 0
+    told = False
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        nonlocal told
+        if begins and not left:
+            raise DatabaseError(statement, None, Exception("the server is gone"))
+        told = told or bool(begins and statement.startswith(begins))
+
+    def count(_: Any) -> None:
+        nonlocal told, left
+        left -= told
+        told = False
+
+    def fail(statement: str, commits: int) -> None:
+        nonlocal begins, left
+        begins, left = statement, commits
+
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", note)
+    sa.event.listen(sa.engine.Engine, "commit", count)
+    yield fail
+    sa.event.remove(sa.engine.Engine, "before_cursor_execute", note)
+    sa.event.remove(sa.engine.Engine, "commit", count)
+
+
+def test_a_task_that_changed_a_part_is_not_retried(ledger: Ledger, failing: Callable[[str, int], None]) -> None:
+    attempted(ledger, REFUSED, *(f"call-{number}" for number in range(KEYS_A_QUERY + 1)))
+    failing("UPDATE impactcall_call ", 1)
+    said = refused(requeue, state="rejected")
+    failing("", 0)
+    changed = CallQueries(ledger).count(Selection(run_id=last_runs(ledger, 1)[0]["run_id"]))
+    assert changed == {"not_sent": KEYS_A_QUERY}
+    assert f": {KEYS_A_QUERY} calls or rows were changed, and 0 more" in said
+
+
+def test_a_task_that_changed_nothing_is_retried(ledger: Ledger, failing: Callable[[str, int], None]) -> None:
+    before = states(ledger)
+    failing("INSERT INTO impactcall_run ", 1)
+    with pytest.raises(AirflowException) as error:
+        requeue(state="rejected")
+    failing("", 0)
+    assert not isinstance(error.value, AirflowFailException)
+    assert states(ledger) == before
+
+
+def test_a_second_try_leaves_alone_what_was_sent_again_since_the_first(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first was killed after it had changed something; Airflow does not ask why, and retries it."""
+
+    def attempt(number: int, run_id: str = "manual__1") -> dict[str, int]:
+        for name, value in {"DAG_ID": "d", "TASK_ID": "t", "DAG_RUN_ID": run_id, "TRY_NUMBER": str(number)}.items():
+            monkeypatch.setenv(f"AIRFLOW_CTX_{name}", value)
+        return resolve(outcome="not_delivered", call_session_ids="unknown,died")
+
+    assert attempt(1)["changed"] == 2
+    attempted(ledger, NO_ANSWER, "unknown", CampaignId=2000)
+    assert states(ledger)["unknown"] == "unknown", "it was sent once more"
+    assert attempt(2) == {"selected": 0, "changed": 0}
+    assert states(ledger)["unknown"] == "unknown"
+    assert "An earlier try began at 20" in caplog.text
+    assert attempt(1, "manual__2")["changed"] == 1, "another run of the DAG is another decision"
 
 
 def test_a_changed_call_is_accepted_until_it_changes_again(sandbox: Sandbox) -> None:

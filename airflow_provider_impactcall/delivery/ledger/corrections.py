@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.identity import Claim
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, KEYS_A_QUERY, BatchSizes
@@ -38,7 +39,7 @@ from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, TRANSIT
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.unrecordable import Unrecordable
 from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode, RowOutcome
-from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.exceptions import CorrectionUnfinished, InvalidOption
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,9 @@ class Corrections:
     another state of it. To ask a person first, :meth:`look`, show the counts, and correct what was seen. If more than
     ``at_most`` are selected, nothing is changed.
 
+    If the database fails in the middle, the changes made by then stay. Look again before you repeat such a correction:
+    a call may have been sent again since, and the decision was about its earlier attempt.
+
     :param batch_sizes: how much is read at once
     """
 
@@ -88,6 +92,7 @@ class Corrections:
         :param at_most: how many may be selected
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be requeued, or selects more than ``at_most``
+        :raises CorrectionUnfinished: if the database failed after a part of the calls was changed
         """
         allowed = correctable(Cause.REQUEUE)
         seen = self._seen(selected, allowed, allowed, "be requeued", at_most)
@@ -105,6 +110,7 @@ class Corrections:
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be resolved so, or selects more than
             ``at_most``
+        :raises CorrectionUnfinished: if the database failed after a part of the calls was changed
         """
         cause = Cause.RESOLVE_AS_DELIVERED if delivered else Cause.RESOLVE_AS_NOT_DELIVERED
         what = f"be resolved as {'' if delivered else 'not '}delivered"
@@ -118,6 +124,7 @@ class Corrections:
         :param at_most: how many may be selected
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be accepted, or selects more than ``at_most``
+        :raises CorrectionUnfinished: if the database failed after a part of the marks was taken off
         """
         seen = self._seen(selected, (CHANGED,), (CHANGED,), "be accepted", at_most)
         return self._in_pages("accept", seen.pages(), author, _accept_page)
@@ -128,6 +135,7 @@ class Corrections:
         :param at_most: how many may be selected
         :return: how many
         :raises InvalidOption: if the selection names a state that cannot be dismissed, or selects more than ``at_most``
+        :raises CorrectionUnfinished: if the database failed after a part of the dead letters was dismissed
         """
         seen = self._seen(selected, (INVALID,), (INVALID,), "be dismissed", at_most)
         return self._in_pages("dismiss", seen.pages(), author, _dismiss_page)
@@ -136,6 +144,7 @@ class Corrections:
         """Record that calls of unknown fate were found at impact.com.
 
         :return: how many; calls that are no longer of unknown fate are left alone
+        :raises CorrectionUnfinished: if the database failed after a part of the calls was changed
         """
         remaining = iter(keys)
         pages = iter(lambda: dict.fromkeys(islice(remaining, KEYS_A_QUERY)), {})
@@ -191,12 +200,39 @@ class Corrections:
         return self._in_pages(kind, pages, author, partial(_amend_page, kind, cause, states))
 
     def _in_pages(self, kind: str, pages: Iterator[_Page], author: Author, change: _Change) -> int:
-        """Change calls or dead letters, page by page, in a run of its own."""
+        """Change calls or dead letters, page by page, in a run of its own.
+
+        :raises CorrectionUnfinished: if the database failed after a part of them was changed
+        """
         ends: Counter[str] = Counter()
         edit = Edit(self._ledger, author)
         with edit.run(kind, ends) as run_id:
-            for page in pages:
-                ends.update(edit.repeatedly(partial(change, edit, run_id, page)))
+            # A page that is being committed when the database fails may be committed.
+            doubtful = 0
+
+            def change_page(page: _Page, connection: Connection) -> Counter[str]:
+                nonlocal doubtful
+                of_page = change(edit, run_id, page, connection)
+                doubtful = max(doubtful, of_page.total())
+                return of_page
+
+            try:
+                for page in pages:
+                    ends.update(edit.repeatedly(partial(change_page, page)))
+                    doubtful = 0
+            except SQLAlchemyError as error:
+                if not (ends.total() or doubtful):
+                    raise
+                changed = ends.total()
+                raise CorrectionUnfinished(
+                    f"the ledger failed in the middle of the correction ({type(error).__name__}): {changed} calls or "
+                    f"rows were changed, and {doubtful} more may have been; look at the others, and decide again",
+                    changed,
+                    doubtful,
+                ) from None
+            except BaseException as error:
+                error.add_note(f"changed so far: {ends.total()} calls or rows")
+                raise
         return ends.total()
 
 
@@ -216,6 +252,10 @@ def _amend_page(
     taken_back: list[str] = []
     delivered: list[str] = []
     for key, entry in entries.items():
+        if entry.run_id == run_id:
+            # A repetition: the first transaction was committed after all.
+            ends[entry.state] += 1
+            continue
         state = _state_of(entry)
         target = TRANSITIONS[cause].get(state)
         as_seen = page[key] in (None, entry.changed_at)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.ledger.entries import (
     Changes,
@@ -26,6 +29,11 @@ from airflow_provider_impactcall.delivery.ledger.transactions import repeatedly
 from airflow_provider_impactcall.delivery.ledger.unrecordable import values_told_of
 from airflow_provider_impactcall.delivery.outcome import ENDS, CallState
 from airflow_provider_impactcall.exceptions import InvalidOption
+
+LONGEST_SOURCE = 500
+"""Of the characters of a source; a longer one is cut."""
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -48,6 +56,14 @@ class Author:
                 raise InvalidOption(f"{name} must be given, in at most {longest} characters")
 
 
+def first_began(ledger: Ledger, sources: Collection[str]) -> float | None:
+    """When the first run of these sources began, in seconds since 1970 by the ledger's clock; None if none did."""
+    of_sources = (runs.c.namespace == ledger.namespace, runs.c.source.in_([each[:LONGEST_SOURCE] for each in sources]))
+    with ledger.reading() as connection:
+        began: float | None = connection.execute(sa.select(sa.func.min(runs.c.started_at)).where(*of_sources)).scalar()
+    return began
+
+
 class Edit:
     """How a person changes the ledger: in short transactions, which give way to the transactions of live runs.
 
@@ -61,7 +77,7 @@ class Edit:
 
     @contextmanager
     def run(self, kind: str, ends: Mapping[str, int]) -> Iterator[str]:
-        """A run that is not a delivery.
+        """A run that is not a delivery. If the ledger cannot keep its counts and its end, that is logged.
 
         :param ends: how many calls ended in each state, and how many dead letters as ``invalid``; read when the context
             ends
@@ -73,7 +89,7 @@ class Edit:
                 sa.insert(runs).values(
                     run_id=run_id,
                     namespace=self._ledger.namespace,
-                    source=(self.author.source or kind)[:500],
+                    source=(self.author.source or kind)[:LONGEST_SOURCE],
                     config="",
                     lease_until=0.0,
                     started_at=Now(),
@@ -89,8 +105,13 @@ class Edit:
             counts["unknown_rows"] += ends.get(CallState.REQUEUED, 0)
             # A delivery counts invalid rows as rejected, too.
             counts["rejected_rows"] += ends.get(INVALID, 0)
-            with self._ledger.writing() as connection:
-                connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts))
+            end = sa.update(runs).where(runs.c.run_id == run_id).values(ended_at=Now(), **counts)
+            try:
+                self.repeatedly(partial(_execute, end))
+            except SQLAlchemyError as error:
+                # The changes are kept. If this failed the task, a retry would make them again, also to calls that were
+                # sent again since.
+                log.error("The ledger could not keep this run's counts (%s)", type(error).__name__)
 
     def repeatedly(self, act: Callable[[Connection], _T]) -> _T:
         """Do it in a transaction; repeat it if it collides with a live run's transaction.
@@ -108,3 +129,7 @@ class Edit:
         """Collects what one transaction of this edit does to the calls."""
         moment = connection.execute(sa.select(Now())).scalar_one()
         return Changes(run_id, self._ledger.namespace, moment, self.author.actor)
+
+
+def _execute(statement: sa.Update, connection: Connection) -> None:
+    connection.execute(statement)

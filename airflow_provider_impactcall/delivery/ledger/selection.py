@@ -115,6 +115,8 @@ class Selection:
     :param reason_code: a :class:`.ReasonCode`, or the :class:`.ProblemCode` of a dead letter's first problem
     :param status: the HTTP status of the answer that decided it; 0 if no answer did
     :param actions: what became of a delivered call at impact.com, any of :data:`ACTIONS`; empty for all calls
+    :param as_of: not changed, and not left open by a run that died, after this time, in seconds since 1970 by the
+        ledger's clock; for ``changed`` and for a dead letter, not come again after it
     :raises InvalidOption: for an unknown state, action or code, a wrong status, or a time without an offset from UTC
     """
 
@@ -129,6 +131,7 @@ class Selection:
     reason_code: str | None = None
     status: int | None = None
     actions: Collection[str] = ()
+    as_of: float | None = None
 
     def __post_init__(self) -> None:
         # As plain str: a driver may convert a value by the name of its class.
@@ -183,6 +186,8 @@ class Selection:
         """
         if settled:
             yield calls.c.state != CallState.OPEN.value
+        elif self.as_of is not None:
+            yield sa.or_(calls.c.state != CallState.OPEN.value, _ended_by(self.as_of))
         if self.states and not self.call_states:
             yield sa.false()
         elif self.states:
@@ -223,7 +228,7 @@ class Selection:
 
     def of_marks(self, namespace: str) -> Iterator[ColumnElement[bool]]:
         """The conditions for the marked calls that ``changed`` selects, beside the calls that other states select."""
-        of_calls = replace(self, states=(CallState.DELIVERED,), since=None, until=None)
+        of_calls = replace(self, states=(CallState.DELIVERED,), since=None, until=None, as_of=None)
         yield calls.c.namespace == namespace
         yield from of_calls.conditions(settled=True)
         yield from self.period_of(changed_calls.c.last_at)
@@ -242,6 +247,14 @@ class Selection:
             yield moment >= self.since.timestamp()
         if self.until is not None:
             yield moment < self.until.timestamp()
+        if self.as_of is not None:
+            yield moment <= self.as_of
+
+
+def _ended_by(moment: float) -> ColumnElement[bool]:
+    """The condition for the calls whose run was over at that time."""
+    lease, ended = (sa.func.coalesce(column, 0.0) <= moment for column in (runs.c.lease_until, runs.c.ended_at))
+    return sa.and_(lease, ended)
 
 
 def _became(action: str) -> ColumnElement[bool]:

@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import sleep
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError, SQLAlchemyError
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
@@ -26,13 +28,13 @@ from airflow_provider_impactcall.delivery.ledger.purge import purge
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.rules import Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
-from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
+from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, runs
 from airflow_provider_impactcall.delivery.ledger.seen import Seen
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, RowOutcome
+from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, DeliveryReport, RowOutcome
 from airflow_provider_impactcall.delivery.timings import Timings
-from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.exceptions import CorrectionUnfinished, InvalidOption
 from airflow_provider_impactcall.records import CallRecord
 from tests import examples
 from tests.delivery.decisions import end_of, fence_of
@@ -347,6 +349,94 @@ def test_only_what_was_seen_is_changed_and_only_if_it_is_still_the_same(
     after = states(ledger)
     assert {name for name, state in after.items() if state != before[name]} == {"same", "died"}
     assert change(corrections, seen) == 0, "it was about the earlier attempts"
+
+
+def test_a_time_selects_what_was_so_then(ledger: Ledger) -> None:
+    attempted(ledger, NO_ANSWER, "same", "sent again")
+    expire(ledger, attempted(ledger, None, "died"))
+    live, ended = attempted(ledger, None, "died later"), attempted(ledger, None, "ended later")
+    with ledger.writing() as connection:
+        # A lease of which little was left.
+        connection.execute(sa.update(runs).where(runs.c.run_id == live).values(lease_until=Now() + 0.05))
+        then = connection.execute(sa.select(Now())).scalar_one()
+    sleep(0.1)
+    ledger.end(ended, DeliveryReport())
+    sent_again(ledger, "sent again", NO_ANSWER)
+    attempted(ledger, NO_ANSWER, "new")
+    selection = Selection(states=["unknown"])
+    assert CallQueries(ledger).count(selection).total() == 6
+    of_then = replace(selection, as_of=then)
+    assert CallQueries(ledger).count(of_then).total() == 2
+    assert {row["CallSessionId"] for row in CallQueries(ledger).each(of_then)} == {"same", "died"}
+
+
+class Lost:
+    """A database whose connection is lost at a commit, after the database has committed and before it says so.
+
+    :param statement: how a statement begins; the first transaction that has it is the one
+    :param for_good: whether no statement succeeds from then on
+    """
+
+    def __init__(self, engine: sa.Engine, statement: str, *, for_good: bool = False) -> None:
+        self._statement, self._for_good = statement, for_good
+        self._told = self.lost = False
+        sa.event.listen(engine, "before_cursor_execute", self._note)
+        sa.event.listen(engine, "commit", self._commit)
+
+    def _note(self, _: Any, __: Any, statement: str, *___: Any) -> None:
+        self._told = self._told or statement.lstrip().startswith(self._statement)
+        if self.lost and self._for_good:
+            raise DatabaseError(statement, None, Exception("the server is gone"))
+
+    def _commit(self, connection: Connection) -> None:
+        if self._told and not self.lost:
+            self.lost = True
+            connection.connection.commit()
+            raise OperationalError("COMMIT", None, Exception("the connection is lost"))
+
+
+def test_what_was_committed_though_nobody_said_so_counts_as_changed(ledger: Ledger) -> None:
+    attempted(ledger, NO_ANSWER, "a", "b")
+    database = Lost(ledger.engine, "UPDATE impactcall_call ")
+    assert Corrections(ledger).resolve(Selection(), ALICE, delivered=False) == 2
+    assert database.lost
+    assert states(ledger) == {"a": "not_sent", "b": "not_sent"}
+    assert [(row["kind"], row["not_sent_rows"]) for row in last_runs(ledger, 1)] == [("resolve", 2)]
+
+
+def test_a_correction_that_may_be_kept_is_told_of(ledger: Ledger) -> None:
+    attempted(ledger, NO_ANSWER, "a", "b")
+    Lost(ledger.engine, "UPDATE impactcall_call ", for_good=True)
+    with pytest.raises(CorrectionUnfinished) as error:
+        Corrections(ledger).resolve(Selection(), ALICE, delivered=False)
+    assert (error.value.changed, error.value.doubtful) == (0, 2)
+
+
+def test_a_correction_without_any_change_fails_as_the_database_does(ledger: Ledger) -> None:
+    attempted(ledger, NO_ANSWER, "a")
+    Lost(ledger.engine, "INSERT INTO impactcall_run ", for_good=True)
+    with pytest.raises(SQLAlchemyError):
+        Corrections(ledger).resolve(Selection(), ALICE, delivered=False)
+
+
+def test_a_correction_is_done_though_its_run_cannot_keep_that(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    attempted(ledger, NO_ANSWER, "a", "b")
+    failures: list[type[DatabaseError]] = [OperationalError, OperationalError]
+
+    def fail(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("UPDATE impactcall_run SET ended_at") and failures:
+            raise failures.pop()(statement, None, Exception("secret"))
+
+    sa.event.listen(ledger.engine, "before_cursor_execute", fail)
+    assert Corrections(ledger).resolve(Selection(call_session_ids=["a"]), ALICE, delivered=True) == 1
+    assert (failures, caplog.records, last_runs(ledger, 1)[0]["delivered_rows"]) == ([], [], 1), "repeated"
+    failures.append(DatabaseError)
+    assert Corrections(ledger).resolve(Selection(call_session_ids=["b"]), ALICE, delivered=True) == 1
+    assert [(record.levelname, "DatabaseError" in record.getMessage()) for record in caplog.records] == [
+        ("ERROR", True)
+    ]
+    assert "secret" not in caplog.text
+    assert last_runs(ledger, 1)[0]["ended_at"] is None
 
 
 @pytest.mark.parametrize(
