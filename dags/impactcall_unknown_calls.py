@@ -4,7 +4,9 @@ A call is *unknown* if it was sent and no answer says what became of it. The fir
 and look for them among impact.com's actions, if there is a connection for that. Airflow asks a person about at most
 twenty of the remaining calls: each call is a *required action*, which a person answers with *delivered*, *not
 delivered* or *leave*. As soon as a person answers, the ledger keeps the answer, with the person's name. If the answer
-is *not delivered*, the next run of the delivering DAG that reads the call sends it.
+is *not delivered*, the next run of the delivering DAG that reads the call sends it. An answer is about the attempt that
+the question names: if the call changed in the meantime, the answer changes nothing. If the call is then unknown, it is
+asked about again the next morning.
 
 Airflow 3.1 and newer can ask people. With an older Airflow, this DAG has one task, which fails and says so.
 
@@ -52,6 +54,9 @@ LOOK_BACK = timedelta(days=45)
 TIME_TO_ANSWER = timedelta(hours=20)
 MOST = 20
 
+# The times of calls are shown with so many digits.
+SHOWN_TO = timedelta(milliseconds=1)
+
 DELIVERED, NOT_DELIVERED, LEAVE = "delivered", "not delivered", "leave"
 OUTCOMES = {DELIVERED: "delivered", NOT_DELIVERED: "not_delivered"}
 
@@ -96,6 +101,7 @@ def still_unknown() -> list[dict[str, str]]:
 @task
 def question(call: Any) -> dict[str, Any]:
     session_id = call["CallSessionId"].replace("`", "'")
+    changed_at = datetime.fromisoformat(call["changed_at"])
     return {
         "subject": f"Does impact.com have the call {session_id}?",
         "body": f"- CallSessionId: `{session_id}`\n"
@@ -107,6 +113,9 @@ def question(call: Any) -> dict[str, Any]:
         f"*{LEAVE}*: nobody knows yet.",
         "call_session_ids": [call["CallSessionId"]],
         "campaign_ids": [call["CampaignId"]],
+        # The answer may come many hours later, when the call was sent once more and is unknown again.
+        "since": (changed_at - SHOWN_TO).isoformat(),
+        "until": (changed_at + SHOWN_TO).isoformat(),
     }
 
 
@@ -134,6 +143,8 @@ def settle(call: Any) -> None:
         task_id="resolve",
         call_session_ids=about["call_session_ids"],
         campaign_ids=about["campaign_ids"],
+        since=about["since"],
+        until=about["until"],
         state="unknown",
         outcome=answer["outcome"],
         actor=answer["actor"],
