@@ -79,8 +79,8 @@ class Edit:
     def run(self, kind: str, ends: Mapping[str, int]) -> Iterator[str]:
         """A run that is not a delivery. If the ledger cannot keep its counts and its end, that is logged.
 
-        :param ends: how many calls ended in each state, and how many dead letters as ``invalid``; read when the context
-            ends
+        :param ends: how many calls ended in each state, or are in it and were looked for or forgotten; and how many
+            dead letters, as ``invalid``. Read when the context ends
         :raises Unrecordable: if the ledger cannot hold ``actor``, ``why`` or ``source`` of the author
         """
         run_id = uuid.uuid4().hex

@@ -39,6 +39,9 @@ BREAKDOWN = ("delivered", "rejected", "unknown", "not_sent")
 
 _SETTLED_UNDELIVERED = ("rejected", "unknown", "not_sent", "requeued")
 
+# A delivery has no kind. The other runs that count delivered calls only looked them up or forgot them: follow, purge.
+_DELIVERS = sa.or_(runs.c.kind.is_(None), runs.c.kind.in_(("adopt", "resolve", "reconcile")))
+
 _MOST_GROUPS = 200
 
 _MOST_REASONS = 100
@@ -272,10 +275,13 @@ class Overview:
         return counts
 
     def _delivered_by_runs(self, connection: Connection, period: Period, seconds: int) -> dict[int, int]:
-        """What the runs counted as delivered, by the hour or day since 1970 in which they began."""
+        """How many calls the runs delivered, or recorded as delivered, by the hour or day since 1970 in which they
+        began.
+        """
         which = _Since1970(runs.c.started_at, sa.literal_column(str(seconds))).label("value")
         of_period = (runs.c.namespace == self._ledger.namespace, *period.has(runs.c.started_at))
-        query = sa.select(which, sa.func.sum(runs.c.delivered_rows)).where(*of_period, runs.c.delivered_rows > 0)
+        delivering = (_DELIVERS, runs.c.delivered_rows > 0)
+        query = sa.select(which, sa.func.sum(runs.c.delivered_rows)).where(*of_period, *delivering)
         return {int(number): int(total) for number, total in connection.execute(query.group_by("value"))}
 
     def _by(

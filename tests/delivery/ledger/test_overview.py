@@ -15,13 +15,17 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_impactcall.cli.definition import COMMANDS
+from airflow_provider_impactcall.defaults import DEFAULT_KEY
+from airflow_provider_impactcall.delivery.identity import Claim, identify
 from airflow_provider_impactcall.delivery.ledger import remedies
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BatchSizes
+from airflow_provider_impactcall.delivery.ledger.call_actions import CallActions
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.overview import Overview
 from airflow_provider_impactcall.delivery.ledger.periods import Period
+from airflow_provider_impactcall.delivery.ledger.purge import purge
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.row_overview import RowOverview
 from airflow_provider_impactcall.delivery.ledger.rules import DIED
@@ -35,8 +39,11 @@ from airflow_provider_impactcall.delivery.ledger.run_queries import (
 from airflow_provider_impactcall.delivery.ledger.schema import calls, runs
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.matching import Match
 from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, ReasonCode
 from airflow_provider_impactcall.exceptions import InvalidOption, ProblemCode
+from airflow_provider_impactcall.records import CallRecord
+from tests import examples
 from tests.delivery.mixed import NAMESPACE, NO_ANSWER, OK, SCRIPT, TASK, attempted, fill, fill_rows, move
 
 DAY = 86_400
@@ -51,6 +58,10 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
         yield ledger
 
 
+def claim_of(session_id: str) -> Claim:
+    return identify(NAMESPACE, DEFAULT_KEY, CallRecord.of(examples.call(session_id)))
+
+
 def last(days: float, until: float = 0.0) -> Period:
     # Clocks of the database and of this machine are the same; their fractions of a millisecond are not.
     now = datetime.now(UTC) + timedelta(seconds=1) - timedelta(days=until)
@@ -62,6 +73,28 @@ def test_all_calls_of_a_period_are_counted_by_state(ledger: Ledger, days: int) -
     fill(ledger)
     assert Overview(ledger).states(last(days)) == EACH
     assert Overview(ledger).states(last(days, until=1)) == dict.fromkeys(EACH, 0)
+
+
+@pytest.mark.parametrize("days", [31, 400])
+def test_calls_that_were_followed_or_purged_are_not_delivered_once_more(ledger: Ledger, days: int) -> None:
+    attempted(ledger, OK, "sent", "old")
+    attempted(ledger, NO_ANSWER, "resolved", "proven")
+    author, corrections = Author("alice", "nightly"), Corrections(ledger)
+    corrections.resolve(Selection(call_session_ids=["resolved"]), author, delivered=True)
+    assert corrections.prove([claim_of("proven").key], author) == 1
+    assert corrections.adopt([claim_of("adopted")], author) == {"new": 1}
+    actions = CallActions(ledger, author, keep_amounts=False)
+    for _ in range(3):
+        with actions.run():
+            actions.record([Match(claim_of("sent").key, False, False, None, False)])
+    with ledger.writing() as connection:
+        of_old = calls.c.CallSessionId == "old"
+        connection.execute(sa.update(calls).where(of_old).values(changed_at=calls.c.changed_at - 500 * DAY))
+    assert purge(ledger, datetime.now(UTC) - timedelta(days=450), author)["delivered"] == 1
+    period = last(days)
+    delivered = 4 if period.countable else 5  # A run's own count keeps the call that was forgotten.
+    assert Overview(ledger).states(period)["delivered"] == delivered
+    assert sum(step["delivered"] for step in Overview(ledger).over_time(period)["steps"]) == delivered
 
 
 @pytest.mark.parametrize(
