@@ -60,7 +60,8 @@ class TableExport:
             # The table cannot have a call that is newer than its newest moment: skip the look-up.
             self._write(page, look=bool(self._states) or page[0]["updated_at"] <= newest)
         for page in self._unmarked(end):
-            self._write(page, look=True)
+            # The table has all of them, some of the same moment: a mark may be older than its call's delivery.
+            self._write(page, look=False)
 
     def _unmarked(self, end: float) -> Iterator[list[dict[str, Any]]]:
         """Pages of calls that are marked in the table, but no longer in the ledger: a person accepted the change.

@@ -252,6 +252,19 @@ def test_a_mark_is_a_change_and_so_is_its_end(ledger: Ledger, warehouse: sa.engi
     assert export(ledger, warehouse) == {}
 
 
+def test_a_mark_from_before_the_delivery_ends_too(ledger: Ledger, warehouse: sa.engine.Engine) -> None:
+    """A second row of the same input is marked while the first waits to be sent."""
+    [key] = sent(ledger, "a")
+    came_again(ledger, key, ago=3600)
+    assert export(ledger, warehouse) == {"delivered": 1, "changed": 1}
+    row = held(warehouse)["a"]
+    assert row["came_again_at"] < row["changed_at"] == row["updated_at"]
+    Corrections(ledger).accept(Selection(call_session_ids=["a"]), Author("alice", "seen"))
+    assert export(ledger, warehouse) == {"delivered": 1}
+    assert held(warehouse)["a"]["came_again_at"] is None
+    assert export(ledger, warehouse) == {}
+
+
 @pytest.mark.parametrize("ended", [False, True], ids=["its lease ran out", "it ended"])
 def test_a_call_whose_run_died_becomes_unknown(ledger: Ledger, warehouse: sa.engine.Engine, ended: bool) -> None:
     [key] = sent(ledger, "a", attempt=None)
