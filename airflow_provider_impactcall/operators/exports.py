@@ -28,7 +28,8 @@ class ExportLedgerOperator(BaseOperator):
     A **table** is made if it is missing, and written by key. Each run writes the calls that were updated since the
     newest moment that the table has of the namespace (``updated_at``). It writes the oldest first, page by page: after
     an interruption, the next run continues where this one stopped. A table has only calls, without the rows that were
-    rejected here (*invalid*).
+    rejected here (*invalid*). Ledgers may share a table only if their namespaces differ: by default, all that send to
+    impact.com have the same namespace.
 
     A **file** is written anew each time, with everything that is selected. The file is complete or absent.
 

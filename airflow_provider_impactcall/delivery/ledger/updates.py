@@ -76,7 +76,9 @@ class CallUpdates:
 
         A moment is taken within the transaction that writes it; others see the change only after the commit. A run
         whose transaction takes longer than the lease has lost the lease. A run whose database fails for longer than its
-        patience has ended. So nothing is committed later than lease and patience together.
+        patience has ended. So nothing is committed later than lease and patience together, as long as the process runs.
+        A process that is frozen between a statement and its commit may commit later: then read again from an earlier
+        moment.
         """
         return self._ledger.timings.lease + self._ledger.timings.patience
 
