@@ -34,6 +34,8 @@ _COLUMNS = (
     _UPDATED_AT.label("updated_at"),
 )
 
+_CAUSED_AT = "caused_at"
+
 
 @dataclass(frozen=True)
 class _Cause:
@@ -105,7 +107,9 @@ class CallUpdates:
             yield from map(_plain, page)
 
     def _of_cause(self, cause: _Cause, since: float, until: float) -> Iterator[dict[str, Any]]:
-        known = sa.select(*_COLUMNS).select_from(cause.source).where(calls.c.namespace == self._ledger.namespace)
+        # Not updated_at: the clock moves on, and that may be the moment of another cause than the one that orders them.
+        columns = (*_COLUMNS, cause.at.label(_CAUSED_AT))
+        known = sa.select(*columns).select_from(cause.source).where(calls.c.namespace == self._ledger.namespace)
         known = known.where(*cause.holds, cause.at < until).order_by(cause.at, calls.c.key).limit(self._sizes.exported)
         last_at, last = since, ""
         while True:
@@ -114,10 +118,10 @@ class CallUpdates:
                 page = connection.execute(known.where(*after)).mappings().all()
             if not page:
                 return
-            last_at, last = page[-1]["updated_at"], page[-1]["key"]
+            last_at, last = page[-1][_CAUSED_AT], page[-1]["key"]
             yield from map(_plain, page)
 
 
 def _plain(row: Any) -> dict[str, Any]:
     # As plain str: SQLAlchemy's column names are a subclass of str.
-    return {str(name): value for name, value in row.items()}
+    return {str(name): value for name, value in row.items() if name != _CAUSED_AT}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -88,3 +89,46 @@ def test_a_call_of_a_live_run_is_open(ledger: Ledger) -> None:
     changed(ledger, [10], answered=False)
     [row] = CallUpdates(ledger).oldest_first(0.0, now(ledger))
     assert (row["state"], row["updated_at"]) == ("open", row["changed_at"])
+
+
+def test_no_call_is_skipped_where_a_lease_runs_out_while_calls_are_read(tmp_path: Path) -> None:
+    """The database's clock moves on within a statement, also between its conditions and the columns that it returns."""
+    clock = _Clock()
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/own.db")
+    sa.event.listen(engine, "connect", lambda connection, _: connection.create_function("julianday", 1, clock.days))
+    with closing(Ledger(engine, "https://calls.example.com")) as ledger:
+        ledger.prepare()
+        changed(ledger, [90], answered=False)
+        delivered = set(changed(ledger, [80, 70, 60]))
+        with ledger.writing() as connection:
+            in_flight = sa.select(calls.c.run_id).where(calls.c.state == "open")
+            lease = {"lease_until": clock.moment + 5}
+            connection.execute(sa.update(runs).where(runs.c.run_id.in_(in_flight)).values(**lease))
+        until, asked = clock.moment, 1
+        while asked:
+            clock.leap(60.0, after=asked)
+            found = {row["key"] for row in CallUpdates(ledger, BatchSizes(exported=1)).oldest_first(0.0, until)}
+            assert delivered <= found, f"the lease ran out after the clock was asked {asked - 1} times"
+            asked = asked + 1 if clock.leapt else 0
+        assert clock.asked > 5
+
+
+class _Clock:
+    """A clock of a database that stands still, and leaps once."""
+
+    def __init__(self) -> None:
+        self.moment = 1_800_000_000.0
+        self.leap(0.0, after=0)
+
+    def leap(self, seconds: float, after: int) -> None:
+        """Leap when it is asked for the time once more than so often."""
+        self.asked, self._seconds, self._after = 0, seconds, after
+
+    @property
+    def leapt(self) -> bool:
+        return self.asked >= self._after
+
+    def days(self, _: str) -> float:
+        self.asked += 1
+        moment = self.moment + (self._seconds if self.leapt else 0.0)
+        return 2440587.5 + moment / 86_400
