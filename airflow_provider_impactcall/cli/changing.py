@@ -6,7 +6,7 @@ import getpass
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TextIO
 
 from airflow_provider_impactcall.cli.arguments import SELECTION
@@ -15,7 +15,7 @@ from airflow_provider_impactcall.cli.messages import agreed, say
 from airflow_provider_impactcall.cli.running import Failed, WrongUsage, command, hook_of, selection_of, show
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
-from airflow_provider_impactcall.delivery.ledger.purge import purge, purgeable
+from airflow_provider_impactcall.delivery.ledger.purge import KEPT, purge, purgeable, so_long_ago
 from airflow_provider_impactcall.delivery.ledger.seen import Seen
 from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, LISTED, Selection
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT, Cause, correctable
@@ -113,13 +113,15 @@ def follow_calls(args: Namespace, results: TextIO) -> None:
 def purge_calls(args: Namespace, results: TextIO) -> None:
     """Forget old calls, and rows that were rejected here long ago."""
     author = _author(args)
-    before = datetime.now(UTC) - timedelta(days=args.older_than)
     risk = "A delivered call that is forgotten and read again is sent again."
     with hook_of(args).ledger() as ledger:
+        before = so_long_ago(ledger, timedelta(days=args.older_than))
         counts = purgeable(ledger, before)
+        if kept := counts.pop(KEPT, 0):
+            say(f"calls of that age that are kept, as they were read since: {kept}")
         if _confirmed(args, counts, "forget", risk, results):
             purged = purge(ledger, before, author)
-            runs, rows = purged.pop("runs", 0), purged.pop(INVALID, 0)
+            runs, rows, _ = purged.pop("runs", 0), purged.pop(INVALID, 0), purged.pop(KEPT, 0)
             others = f"invalid rows: {rows}, and runs: {runs}" if rows else f"and runs: {runs}"
             print(f"Calls forgotten: {purged.total()}, {others}", file=results)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -277,9 +277,10 @@ class PurgeLedgerOperator(CorrectLedgerOperator):
     """Forgets calls that were settled long ago, with their history, and invalid rows that were read long ago. Calls of
     unknown fate are never forgotten.
 
-    A delivered call that is forgotten and read again is sent again: keep calls for longer than any query reads back.
+    A delivered call that is forgotten and read again is sent again: keep calls for longer than any query reads back. A
+    call of that age is kept if the ledger knows that it was read since: it came again with other content.
 
-    :param older_than: a ``timedelta``, or days (templated)
+    :param older_than: a ``timedelta``, or days, by the clock of the ledger's database (templated)
     """
 
     template_fields: Sequence[str] = ("older_than", *CorrectLedgerOperator.template_fields)
@@ -292,15 +293,16 @@ class PurgeLedgerOperator(CorrectLedgerOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Purge the ledger.
 
-        :return: how many calls were forgotten, by state, ``invalid`` rows if there were any, and ``runs``
+        :return: how many calls were forgotten, by state, and ``runs``; if there were any, ``invalid`` rows that were
+            forgotten, and calls of that age that were ``kept``
         """
         # Not at the top: every parse of a DAG file would wait for SQLAlchemy.
-        from airflow_provider_impactcall.delivery.ledger.purge import purge
+        from airflow_provider_impactcall.delivery.ledger.purge import purge, so_long_ago
 
         def forget(hook: ImpactCallLedgerHook, author: Author) -> dict[str, int]:
-            before = datetime.now(UTC) - _age(self.older_than)
+            age = _age(self.older_than)
             with hook.ledger() as ledger:
-                return dict(purge(ledger, before, author))
+                return dict(purge(ledger, so_long_ago(ledger, age), author))
 
         purged = self.correct(context, forget)
         log.info("Purged: %s", purged)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.schema import calls
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
@@ -411,6 +413,16 @@ def test_a_purge_forgets_what_is_settled_and_says_so_first(ledger: Sandbox, impa
     assert states(impactcall) == {"unknown": "unknown"}
     for days in ("0", "-1", "nan", "inf", "a week", "1e9"):
         assert impactcall("purge", "--older-than", days, *WHY, "-y").status == 2
+
+
+def test_a_purge_keeps_a_call_that_came_again_and_says_so(ledger: Sandbox, impactcall: Command) -> None:
+    with ImpactCallLedgerHook().ledger() as held, held.writing() as connection:
+        connection.execute(sa.update(calls).values(changed_at=calls.c.changed_at - 10 * 86_400))
+    ImpactCallHook().deliver([examples.call("delivered", TalkDuration=1)])
+    done = impactcall("purge", "--older-than", "5", *WHY, "-y")
+    assert done.counts == [["1 rejected"], ["1", "0"]]
+    assert numbers(done.err.splitlines()[0]) == [["1"]]
+    assert states(impactcall).keys() == {"delivered", "unknown"}
 
 
 def test_a_ledger_that_cannot_be_reached_is_one_line(

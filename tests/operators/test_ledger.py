@@ -6,12 +6,16 @@ import inspect
 import json
 import logging
 import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
@@ -128,6 +132,30 @@ def test_old_calls_are_purged(warehouse: sqlite3.Connection) -> None:
     assert states() == {"a": "delivered"}
     with ImpactCallLedgerHook().ledger() as ledger:
         assert CallQueries(ledger).count(Selection(until=datetime.now(UTC) + timedelta(seconds=5))) == {"delivered": 1}
+
+
+def test_the_age_of_a_call_is_no_matter_of_the_workers_clock(warehouse: sqlite3.Connection) -> None:
+    """As if the date of this machine was two years ahead."""
+    two_years = 730.0
+    with _clocks_of_databases(lambda: time.time() / 86_400 - two_years):
+        add(warehouse, "a")
+        deliver()
+        assert PurgeLedgerOperator(task_id="purge", older_than=400).execute({}) == {"runs": 0}
+    assert PurgeLedgerOperator(task_id="purge", older_than=400).execute({})["delivered"] == 1
+
+
+@contextmanager
+def _clocks_of_databases(days: Callable[[], float]) -> Iterator[None]:
+    """Within the context, each new connection to SQLite has this clock, in days since 1970."""
+
+    def with_clock(connection: Any, _: Any) -> None:
+        connection.create_function("julianday", 1, lambda _: days() + 2440587.5)
+
+    sa.event.listen(sa.pool.Pool, "connect", with_clock)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.pool.Pool, "connect", with_clock)
 
 
 @pytest.mark.parametrize("older_than", [0, -1, "a year", None, float("nan"), 1e300])

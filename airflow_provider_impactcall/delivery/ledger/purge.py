@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,6 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from airflow_provider_impactcall.delivery.clock import SYSTEM_CLOCK
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BATCH_SIZES, BatchSizes, in_parts
 from airflow_provider_impactcall.delivery.ledger.edits import Author, Edit
+from airflow_provider_impactcall.delivery.ledger.paging import now
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.schema import (
     Now,
@@ -28,17 +30,38 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
 from airflow_provider_impactcall.delivery.ledger.selection import INVALID, Selection
 from airflow_provider_impactcall.delivery.ledger.states import PURGEABLE
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
+from airflow_provider_impactcall.delivery.outcome import ReasonCode
+
+KEPT = "kept"
+"""What counts call the calls of that age that a purge keeps, as a query still reads them."""
 
 _PURGEABLE = [state.value for state in PURGEABLE]
 
 
-def purgeable(ledger: Ledger, before: datetime) -> Counter[str]:
-    """How many :func:`purge` would forget: calls by state, and dead letters as ``invalid``.
+def so_long_ago(ledger: Ledger, age: timedelta) -> datetime:
+    """The moment so long ago, in UTC, by the clock of the ledger's database, which also told when calls changed. By the
+    clock of a worker with a wrong date, calls would be forgotten that are not of that age.
 
-    :param before: with an offset from UTC
+    :return: 1970 at the earliest
+    """
+    return datetime.fromtimestamp(max(0.0, now(ledger) - age.total_seconds()), UTC)
+
+
+def purgeable(ledger: Ledger, before: datetime) -> Counter[str]:
+    """How many :func:`purge` would forget: calls by state, and dead letters as ``invalid``; and, if there are any, the
+    calls that it would keep, as ``kept``.
+
+    :param before: with an offset from UTC; :func:`so_long_ago` gives it
     """
     counts = CallQueries(ledger).count(Selection(states=_PURGEABLE, until=before))
     with ledger.reading() as connection:
+        came_again = calls.c.key.in_(sa.union(*_came_again(before)))
+        aged_calls = (*CallQueries(ledger).conditions(Selection(until=before)), calls.c.state.in_(_PURGEABLE))
+        query = sa.select(calls.c.state, sa.func.count()).where(*aged_calls, came_again).group_by(calls.c.state)
+        kept: Counter[str] = Counter(dict(connection.execute(query).all()))
+        counts -= kept
+        if kept:
+            counts[KEPT] = kept.total()
         aged = sa.select(sa.func.count()).select_from(dead_letters).where(*_aged_letters(ledger, before))
         if letters := connection.execute(aged).scalar_one():
             counts[INVALID] = letters
@@ -51,13 +74,15 @@ def purge(ledger: Ledger, before: datetime, author: Author, batch_sizes: BatchSi
 
     With a call, its history, its mark and what became of it at impact.com are forgotten; with a run, its counts. Dead
     letters are forgotten even if nobody has dismissed them. A delivered call that is forgotten and read again is sent
-    again. Calls of unknown fate are never forgotten.
+    again. So a call is kept if the ledger knows that it was read since that time: it was marked *changed* since, or a
+    person accepted its mark since. Calls of unknown fate are never forgotten.
 
     The purge works in short transactions, and live runs can write between them. If the purge is stopped, all that was
     forgotten by then stays forgotten, and the exception gets a note with the counts. The next purge goes on from there.
 
-    :param before: with an offset from UTC
-    :return: how many calls, by state; dead letters, as ``invalid``, if there were any; and ``runs``
+    :param before: with an offset from UTC; :func:`so_long_ago` gives it
+    :return: how many calls, by state; dead letters, as ``invalid``, and calls that were ``kept`` although they are of
+        that age, if there were any; and ``runs``
     """
     purged: Counter[str] = Counter()
     edit = Edit(ledger, author)
@@ -73,8 +98,8 @@ def purge(ledger: Ledger, before: datetime, author: Author, batch_sizes: BatchSi
             for run_ids in _idle_runs(ledger, before, run_id):
                 purged["runs"] += edit.repeatedly(partial(_purge_runs, run_ids))
         except BaseException as error:
-            done, rows = purged["runs"], purged[INVALID]
-            error.add_note(f"forgotten so far: {purged.total() - done - rows} calls, {rows} invalid rows, {done} runs")
+            done, rows, of_calls = purged["runs"], purged[INVALID], sum(purged[state] for state in _PURGEABLE)
+            error.add_note(f"forgotten so far: {of_calls} calls, {rows} invalid rows, {done} runs")
             raise
     return purged
 
@@ -112,10 +137,30 @@ def _purge_calls(keys: Sequence[str], before: datetime, connection: Connection) 
     )
     locking = sa.select(calls.c.key, calls.c.state).where(aged).order_by(calls.c.key).with_for_update()
     states = dict(connection.execute(locking).all())
+    kept: set[str] = set()
+    for query in _came_again(before, list(states)):
+        kept.update(connection.execute(query).scalars())
+    for key in kept:
+        del states[key]
     for of_calls in (events, changed_calls, call_actions):
         connection.execute(sa.delete(of_calls).where(of_calls.c.key.in_(list(states))))
     connection.execute(sa.delete(calls).where(calls.c.key.in_(list(states))))
-    return Counter(states.values())
+    return Counter(states.values()) + Counter({KEPT: len(kept)})
+
+
+def _came_again(before: datetime, keys: Collection[str] | None = None) -> list[Any]:
+    """Statements for the keys of calls that were read since, as far as the ledger knows.
+
+    :param keys: only of these; None for all
+    """
+    since = before.timestamp()
+    accepted = events.c.reason_code == ReasonCode.ACCEPTED.value
+    found = [
+        sa.select(changed_calls.c.key).where(changed_calls.c.last_at >= since),
+        # The mark is gone once a person has accepted it.
+        sa.select(events.c.key).where(events.c.at >= since, accepted),
+    ]
+    return found if keys is None else [query.where(query.selected_columns["key"].in_(keys)) for query in found]
 
 
 def _aged_letters(ledger: Ledger, before: datetime) -> tuple[ColumnElement[bool], ...]:
