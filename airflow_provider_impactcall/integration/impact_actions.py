@@ -100,7 +100,7 @@ def read_updates(reader: ReadBack, actions: CallActions, campaign_ids: Collectio
     """Keep what changed of campaigns' known actions since their updates were read last, whenever the calls took place.
     If a campaign's updates were never read, there is nothing to read: its actions are as they were listed.
 
-    :param until: when this run began to read
+    :param until: when this run began to read, by this machine's clock
     :return: how many actions changed
     :raises ReadBackFailed: if a list cannot be read to its end; the next run reads it from where the last one ended
     """
@@ -108,7 +108,8 @@ def read_updates(reader: ReadBack, actions: CallActions, campaign_ids: Collectio
     for campaign_id in sorted(campaign_ids):
         read = actions.updates_until(campaign_id)
         if read is not None:
-            since = max(until - _LONGEST_AGO, min(datetime.fromtimestamp(read, UTC) - MARGIN, until))
+            # By a clock that was wrong once, the last reading may be in the future.
+            since = max(until - _LONGEST_AGO, min(datetime.fromtimestamp(read, UTC), until) - MARGIN)
             changed += actions.update(reader.updates(campaign_id, since, until))
         actions.note_updates_until(campaign_id, until.timestamp())
     return changed

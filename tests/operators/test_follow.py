@@ -13,12 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from requests.auth import HTTPBasicAuth
 
 from airflow_provider_impactcall.delivery.ledger.action_queries import ActionQueries
 from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
+from airflow_provider_impactcall.delivery.ledger.schema import action_readings
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.operators.ledger import FollowActionsOperator, ReconcileCallsOperator
@@ -121,6 +123,25 @@ def test_changes_of_calls_that_are_not_asked_for_any_more_come_by_when_they_chan
     assert follow(since=NOW - 2 * DAY) == counted(rows=3, delivered=1, pending=1, updated=2)
     assert states() == {"old-1": "approved", "old-2": "reversed", "new": "pending"}
     assert follow(since=NOW - 2 * DAY)["updated"] == 0
+
+
+def test_changes_are_read_after_a_reading_that_was_noted_for_the_future(
+    warehouse: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The clock of a worker was wrong once."""
+    add(warehouse, "a")
+    deliver()
+    follow()
+    with ImpactCallLedgerHook().ledger() as ledger, ledger.writing() as connection:
+        connection.execute(sa.update(action_readings).values(updates_until=(NOW + 100 * DAY).timestamp()))
+    caplog.set_level(logging.DEBUG, logger="urllib3")
+    follow()
+    asked = [_asked(record.getMessage()) for record in caplog.records if "Actions?" in record.getMessage()]
+    (query,) = [query for query in asked if "StartDate" in query]
+    assert datetime.fromisoformat(query["StartDate"]) <= datetime.now(UTC) - DAY
+    with ImpactCallLedgerHook().ledger() as ledger, ledger.reading() as connection:
+        noted = connection.execute(sa.select(action_readings.c.updates_until)).scalar_one()
+    assert noted <= datetime.now(UTC).timestamp(), "so this is mended"
 
 
 def test_the_list_is_asked_for_by_event_and_in_windows_of_at_most_45_days(

@@ -102,13 +102,16 @@ class CallActions:
         return moment
 
     def note_updates_until(self, campaign_id: str, moment: float) -> None:
-        """Keep until when the updates of a campaign's actions were read."""
+        """Keep until when the updates of a campaign's actions were read; at most now by the database's clock: if the
+        reader's clock is ahead, the updates from now on are not read yet.
+        """
 
         def note(connection: Connection) -> None:
-            later = sa.update(action_readings).where(*self._of_campaign(campaign_id)).values(updates_until=moment)
+            until = min(moment, connection.execute(sa.select(Now())).scalar_one())
+            later = sa.update(action_readings).where(*self._of_campaign(campaign_id)).values(updates_until=until)
             if connection.execute(later).rowcount == 0:
                 of_campaign = {"namespace": self._ledger.namespace, "CampaignId": campaign_id}
-                connection.execute(sa.insert(action_readings).values(**of_campaign, updates_until=moment))
+                connection.execute(sa.insert(action_readings).values(**of_campaign, updates_until=until))
 
         self._edit.repeatedly(note)
 

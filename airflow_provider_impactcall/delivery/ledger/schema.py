@@ -197,7 +197,8 @@ action_readings = _table(
     sa.Column("CampaignId", sa.String(64), primary_key=True),
     sa.Column("updates_until", _moment, nullable=False),
 )
-"""One row per campaign whose actions are followed: until when their updates were read, by the reader's clock."""
+"""One row per campaign whose actions are followed: until when their updates were read, by the reader's clock,
+or by the database's if that is earlier."""
 
 run_rows = _table(
     "impactcall_run_row",

@@ -202,6 +202,9 @@ def test_until_when_updates_were_read_is_kept_by_campaign(ledger: Ledger) -> Non
         actions.note_updates_until("1000", moment)
         assert actions.updates_until("1000") == moment
     assert actions.updates_until("2000") is None
+    actions.note_updates_until("3000", (datetime.now(UTC) + timedelta(days=9)).timestamp())
+    known = datetime.fromtimestamp(actions.updates_until("3000") or 0.0, UTC)
+    assert abs(known - datetime.now(UTC)) < timedelta(minutes=5), "of a reader whose clock is wrong"
     other = CallActions(Ledger(ledger.engine, "https://other.example.com"), ALICE, keep_amounts=False)
     assert other.updates_until("1000") is None
 
