@@ -57,7 +57,9 @@ class Listing:
         yield from self._in_columns(self._letters.newest(selection))
 
     def count(self, selection: Selection) -> Counter[str]:
-        """How many, by state, ``invalid`` and ``changed``. A changed call is counted as delivered, too."""
+        """How many, by state, ``invalid`` and ``changed``. A changed call is counted as delivered, too, if it was
+        delivered in the selected period.
+        """
         counts = self._calls.count(selection)
         if not selection.states:
             counts.update(self._calls.count(replace(selection, states=(CHANGED,))))

@@ -62,7 +62,8 @@ class _Part(NamedTuple):
 
 class CallQueries:
     """The calls of a ledger's namespace, as people see them. A selection's states may be states of calls, and
-    ``changed``; :class:`.Listing` has dead letters as well.
+    ``changed``; without states, a period has the calls that changed in it, and those that came again in it.
+    :class:`.Listing` has dead letters as well.
 
     :param batch_sizes: how much is read at once
     """
@@ -130,7 +131,7 @@ class CallQueries:
     def total(self, selection: Selection) -> int:
         """How many calls; a call in two of the counts is counted once."""
         counts = self.count(selection)
-        if CHANGED in selection.states and CallState.DELIVERED in selection.states:
+        if _marks_select(selection) and selection.includes(CallState.DELIVERED):
             found_by = self._found_by(selection)
             marked = sa.select(sa.func.count()).select_from(MARKED).where(*self._of_marks(selection), *found_by)
             with self._ledger.reading() as connection:
@@ -197,7 +198,7 @@ class CallQueries:
             states = sorted(selection.stored_states) if by_state else []
             for of_state in [[calls.c.state == state] for state in states] or [[]]:
                 yield _Part(WITH_MARKS, calls.c.changed_at, calls.c.key, [*of_calls, *of_state], [])
-        if CHANGED in selection.states:
+        if _marks_select(selection):
             of_marks, found_by = [*self._of_marks(selection)], self._found_by(selection)
             yield _Part(MARKED, changed_calls.c.last_at, changed_calls.c.key, of_marks, found_by)
 
@@ -208,7 +209,7 @@ class CallQueries:
     def _of_marks(self, selection: Selection) -> Iterator[ColumnElement[bool]]:
         """The conditions for the calls that only ``changed`` selects."""
         yield from selection.of_marks(self._ledger.namespace)
-        if CallState.DELIVERED in selection.states:
+        if selection.includes(CallState.DELIVERED):
             yield sa.not_(sa.and_(sa.true(), *selection.period_of(calls.c.changed_at)))
 
     def _pages(self, part: _Part) -> Iterator[ColumnElement[bool]]:
@@ -237,6 +238,12 @@ class CallQueries:
     def conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
         """The conditions for the calls of the ledger's namespace that a selection selects by states of calls."""
         return [calls.c.namespace == self._ledger.namespace, *selection.conditions()]
+
+
+def _marks_select(selection: Selection) -> bool:
+    """Whether calls are selected by their marks, too: all calls include these, unless a time limits them."""
+    in_period = selection.since is not None or selection.until is not None
+    return CHANGED in selection.states or (in_period and not selection.states)
 
 
 def readable(row: Any) -> dict[str, Any]:

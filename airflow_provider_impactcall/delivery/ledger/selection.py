@@ -107,7 +107,8 @@ class Selection:
     :param states: any of :data:`LISTED`; empty for all
     :param reason: a part of the reason, in any case
     :param run_id: the run that changed the call last, or that read the dead letter last
-    :param since: changed at this time or later; for ``changed``, came again then; for a dead letter, was read last then
+    :param since: changed at this time or later; for ``changed``, came again then; for a dead letter, was read last
+        then. Without states, each of these
     :param until: the same, before this time
     :param call_session_ids: any of these; empty for all
     :param media_ids: any of these partners; empty for all
