@@ -8,9 +8,14 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+# What is written between the digits of a number.
+_MARKS = r"()\[\]./ \-\u2010-\u2015"
 _WRITTEN = re.compile(
-    r"(?:tel:|sip:|callto:)?\+?[0-9()\[\]./ \-\u2010-\u2015]{7,25}(?:(?:x|ext\.?|#) ?[0-9]{1,6})?", re.IGNORECASE
+    rf"(?:tel:|sip:|callto:)?\+?[0-9{_MARKS}]{{7,25}}(?:(?:x|ext\.?|#) ?[0-9]{{1,6}})?", re.IGNORECASE
 )
+# Within a longer text, also between marks that are seldom written, and characters that are not seen.
+_HELD = re.compile(rf"\d(?:[{_MARKS}_\t\u00ad\u00b7\u200b-\u200f\u2027\u2044\u2060\u2212\u2215\ufeff]{{0,4}}\d){{6}}")
+_DATE = re.compile(r"\b(?:19|20)[0-9]{2}([-/])(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])\b")
 # Separators of several numbers in one text, as in an array or IN; and what LIKE or quotes put around a number.
 _BETWEEN = re.compile(r"[,;|\r\n]")
 _AROUND = " \t%_*'\"{}"
@@ -49,6 +54,13 @@ def _is_one(text: str) -> bool:
     if bare and len(digits) in _EPOCH_DIGITS and digits.startswith("1"):
         return False  # No area code of North America begins with 1.
     return (_LEAST_BARE_DIGITS if bare else _LEAST_DIGITS) <= len(digits) <= _MOST_DIGITS
+
+
+def holds_phone_number(text: str) -> bool:
+    """Whether a text, such as a message or a query, has what may be a phone number: seven digits, in any script, with
+    few marks between them. A date is not taken for one; 1000000 and an IP address are.
+    """
+    return _HELD.search(_DATE.sub("", unicodedata.normalize("NFKC", text))) is not None
 
 
 def names_of_phone_numbers(parameters: Any) -> Iterator[str]:

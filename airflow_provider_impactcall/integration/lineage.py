@@ -18,7 +18,7 @@ from airflow_provider_impactcall.delivery.dry_run.report import DryRunReport
 from airflow_provider_impactcall.delivery.items import Call, Item, Listener
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, RowOutcome
 from airflow_provider_impactcall.integration.connection import account, connection_of
-from airflow_provider_impactcall.integration.sql import may_quote_a_value
+from airflow_provider_impactcall.integration.driver_errors import may_quote_a_value
 from airflow_provider_impactcall.integration.sql_hooks import hook_of
 
 if TYPE_CHECKING:

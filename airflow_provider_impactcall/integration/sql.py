@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,40 +14,22 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.integration.driver_errors import is_of_a_value, may_be_shown
 from airflow_provider_impactcall.integration.drivers import (
     columns_named,
     fetched_of_sqlite,
     lenient,
-    number_of_mysql,
     with_plain_lists,
 )
 from airflow_provider_impactcall.integration.query_parameters import parameters_explained
 from airflow_provider_impactcall.integration.sql_hooks import sql_hook
-from airflow_provider_impactcall.records.column_names import may_be_shown
+from airflow_provider_impactcall.records import column_names
 
 log = logging.getLogger(__name__)
 
 _ROWS_A_FETCH = 1000
 # For SQLite, whose fetch does not go to a server: few enough to stay in the processor's cache until they are written.
 _ROWS_A_FETCH_OF_A_FILE = 128
-# DB-API 2.0's errors about values. In the text of any other error, such as an unknown column, a phone number or a URL
-# is a value.
-_OF_VALUES = frozenset({"DataError", "IntegrityError", "InternalError"})
-# The classes of SQLSTATE for errors about values, in standard SQL. Snowflake raises a ProgrammingError for these.
-_STATES_OF_VALUES = ("22", "23")
-# MySQL's error numbers about a query's text, rights, or the server itself. Any other error may be about a value,
-# whatever its class: a stored function's error is an OperationalError, and can come before any row.
-_OF_NO_VALUE = frozenset(
-    {
-        *(1040, 1041, 1044, 1045, 1046, 1049, 1052, 1053, 1054, 1055, 1064, 1065, 1066, 1109, 1111, 1140, 1142, 1143),
-        *(1146, 1149, 1176, 1205, 1213, 1221, 1222, 1227, 1235, 1241, 1242, 1247, 1248, 1267, 1271, 1305, 1317, 1318),
-        *(1356, 1370, 1582, 1583, 1584, 1630, 1969, 3024),
-    }
-)
-_OF_MYSQLS_CLIENT = range(2000, 3000)
-# Digits that are not a value: a date, and the prefix of each message of Connector/Python.
-_NO_VALUE = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b|^[0-9]{4} \([0-9A-Z]{5}\): ")
-_VALUE = re.compile(r"[0-9]([_. ()-]{0,2}[0-9]){6}|://")
 
 
 @contextmanager
@@ -65,8 +46,9 @@ def drained(
     :param hook_params: further parameters of the hook's constructor
     :raises InvalidOption: if the query does not return rows, or returns two columns of one name, or a value at which
         its driver fails; or if its parameters are in another style than the driver's
-    :raises AirflowException: if the query fails because of a value, or while rows are fetched. The message leaves out
-        the driver's text, which may quote a value. Any other error of the query is raised as the driver raises it
+    :raises AirflowException: if the query fails because of a value, or while rows are fetched, or with a text that may
+        quote a value. The message leaves out the driver's text. Any other error of the query is raised as the driver
+        raises it
     """
     hook = sql_hook("sql_conn_id", sql_conn_id, hook_params)
     with _open(hook.get_conn()) as connection:
@@ -92,8 +74,8 @@ def _executed(connection: Any, sql: str, parameters: Any) -> Iterator[Any]:
     with _open(_cursor(connection)) as cursor:
         lenient(connection, cursor)
         with (
-            _values_unquoted(_is_of_a_value),
-            _query_unquoted(),
+            _values_unquoted(is_of_a_value),
+            _query_unquoted(sql),
             parameters_explained(connection, sql, parameters),
         ):
             # Not DbApiHook.run: it holds the whole result in memory, and logs the parameters.
@@ -117,11 +99,6 @@ def fetched(cursor: Any) -> Spool:
             spool.write(_values(rows, columns))
             rows = _fetched(cursor)
         return spool
-
-
-def may_quote_a_value(text: str) -> bool:
-    """Whether a query's text, or an error about it, has what may be a phone number or a URL."""
-    return _VALUE.search(_NO_VALUE.sub("", text)) is not None
 
 
 @contextmanager
@@ -153,23 +130,15 @@ def _values_unquoted(is_about_a_value: Callable[[Exception], bool] = lambda _: T
         raise AirflowException(problem) from None
 
 
-def _is_of_a_value(error: Exception) -> bool:
-    """Whether an error of a query that has given no row yet is about a value, and not about the query's text."""
-    if any(kind.__name__ in _OF_VALUES for kind in type(error).__mro__):
-        return True
-    if str(getattr(error, "sqlstate", None)).startswith(_STATES_OF_VALUES):
-        return True
-    number = number_of_mysql(error)
-    return number is not None and number not in _OF_NO_VALUE and number not in _OF_MYSQLS_CLIENT
-
-
 @contextmanager
-def _query_unquoted() -> Iterator[None]:
-    """Within this context, an error about a query's text is raised by its class name alone if it may quote a value."""
+def _query_unquoted(sql: str) -> Iterator[None]:
+    """Within this context, a driver's error is raised by its class name alone if its text may quote a value."""
     try:
         yield
+    except InvalidOption:
+        raise
     except Exception as error:
-        if _is_of_a_value(error) or not may_quote_a_value(str(error)):
+        if is_of_a_value(error) or may_be_shown(error, sql):
             raise
         raise AirflowException(f"the query failed ({type(error).__name__}); its own client says why") from None
 
@@ -208,7 +177,7 @@ def _columns(cursor: Any) -> list[str]:
         raise InvalidOption("sql is not a query: it returns no rows")
     columns = [column[0] for column in cursor.description]
     repeated = [name for name, count in Counter(columns).items() if count > 1]
-    if repeated and may_be_shown(columns):
+    if repeated and column_names.may_be_shown(columns):
         raise InvalidOption(f"sql has two columns named {', '.join(map(repr, repeated))}; name them apart with AS")
     if repeated:
         # An expression without AS is named by its text, which may quote a value.

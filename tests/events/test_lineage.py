@@ -129,7 +129,11 @@ def test_a_query_that_is_none(warehouse: Callable[..., None], sandbox: Sandbox) 
 
 
 @pytest.mark.parametrize(
-    "condition", [canary.CALLER, f"'{canary.CALLER}'", f"'+1 ({canary.CALLER[:3]}) 555-0142'", f"'{canary.RECORDING}'"]
+    "condition",
+    [
+        *(canary.CALLER, f"'{canary.CALLER}'", f"'+1 ({canary.CALLER[:3]}) 555-0142'", f"'{canary.RECORDING}'"),
+        *("'212/555/0142'", "'030/901820'", "'212 - 555 - 0142'", "'212\u2010555\u20100142'"),
+    ],
 )
 def test_a_query_with_a_value_in_its_text_is_not_told(
     condition: str,

@@ -17,6 +17,8 @@ GUARANTEES: Mapping[str, Sequence[str]] = {
         "tests/delivery/wire/test_response.py::test_no_word_of_a_private_value_survives",
         f"{INPUTS}::test_no_driver_quotes_a_value",
         f"{INPUTS}::test_nor_does_mysqls",
+        f"{INPUTS}::test_nor_does_sqlite_before_any_row",
+        f"{INPUTS}::test_nor_a_function_of_postgresql_that_fails_as_the_query_is_planned",
         "tests/integration/test_files.py::test_no_password_of_a_url_is_repeated",
     ],
     "None is in XCom, a rendered template or a serialized DAG by this package's doing.": [

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,125 @@ def test_no_driver_quotes_a_value(warehouse: str, sandbox: Sandbox, no_canary_in
         assert canary.found_in(said) == [], query
 
 
+TOWN = "Santa Barbara"
+SPELLINGS = [
+    "2125550101",
+    "212/555/0101",
+    "030/901820",
+    "212\u2010555\u20100101",
+    "212\u2011555\u20110101",
+    "212\u00a0555\u00a00101",
+    "212\u202f555\u202f0101",
+    "212 - 555 - 0101",
+    "(212) - 555 - 0101",
+    "[212] 555.0101",
+    "212\u00b7555\u00b70101",
+    "212\u200b555\u200b0101",
+    "\uff12\uff11\uff12\uff15\uff15\uff15\uff10\uff11\uff10\uff11",
+    "\u0662\u0661\u0662\u0665\u0665\u0665\u0660\u0661\u0660\u0661",
+    TOWN,
+    "O'Brien",
+]
+
+
+@pytest.fixture
+def values_in_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a value into the warehouse's only row, and into its search index."""
+    file = tmp_path / "warehouse.db"
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(file)}))
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE calls (id INTEGER, held TEXT)")
+        database.execute("INSERT INTO calls VALUES (1, '')")
+        database.execute("CREATE VIRTUAL TABLE found USING fts5(held)")
+        database.commit()
+
+    def put(value: str) -> None:
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("UPDATE calls SET held = ?", (value,))
+            database.commit()
+
+    return put
+
+
+@pytest.mark.parametrize("value", SPELLINGS)
+def test_nor_does_sqlite_before_any_row(
+    value: str, values_in_sqlite: Callable[[str], None], sandbox: Sandbox, no_canary_in_logs: list[str]
+) -> None:
+    """Of most errors, SQLite says by no class and no code that they are about a value."""
+    values_in_sqlite(value)
+    for query in (
+        "SELECT json_extract('{}', held) FROM calls",
+        "SELECT calls.id FROM calls, found WHERE found MATCH calls.held || ':x'",
+    ):
+        said = failure_of(query)
+        assert named(said.splitlines()[-1], "OperationalError"), query
+        parts = {value, *re.findall(r"[^\W\d]{4,}", value)}
+        assert [each for each in (said, *no_canary_in_logs) for part in parts if part in each] == [], query
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT nothing FROM calls",
+        "SELECT id FROM nothing",
+        "SELECT nothing(id) FROM calls",
+        "SELECT id FROM calls AS nothing nothing",
+        "SELECT id AS nothing, held AS 'nothing FROM calls",
+        "SELECT id FROM calls, calls AS other WHERE nothing = 1",
+    ],
+)
+def test_and_what_sqlite_says_of_a_querys_text_is_said(
+    query: str, values_in_sqlite: Callable[[str], None], sandbox: Sandbox
+) -> None:
+    assert named(failure_of(query).splitlines()[-1], "sqlite3.OperationalError", "nothing") != []
+
+
+def test_nor_a_function_of_postgresql_that_fails_as_the_query_is_planned(
+    postgres: sa.URL, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """psycopg calls it a ProgrammingError, as it calls an unknown column."""
+    url = empty_database(postgres)
+    engine = sa.create_engine(url)
+    with engine.begin() as database:
+        database.execute(sa.text(CREATE))
+        database.execute(sa.text(f"INSERT INTO calls VALUES (1, '{TOWN}')"))
+        database.execute(
+            sa.text(
+                "CREATE FUNCTION first_caller() RETURNS TEXT IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN"
+                " RAISE EXCEPTION 'no such caller %', (SELECT caller FROM calls); END $$"
+            )
+        )
+    engine.dispose()
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", as_connection(url))
+    said = failure_of("SELECT * FROM calls WHERE caller = first_caller()")
+    assert named(said.splitlines()[-1], "RaiseException")
+    assert TOWN not in said
+
+
+def test_nor_does_duckdbs_driver_but_what_it_says_of_a_querys_text(
+    fail: Callable[..., str], no_canary_in_logs: list[str]
+) -> None:
+    """Its words, as DuckDB 2.0 says them: all three are a ProgrammingError."""
+
+    class ProgrammingError(Exception):
+        pass
+
+    class InvalidInputException(ProgrammingError):
+        pass
+
+    class BinderException(ProgrammingError):
+        pass
+
+    for text in (f'Invalid Input Error: Could not parse string "{TOWN}"', f"Invalid Input Error: missing ): {TOWN}("):
+        said = fail(InvalidInputException(text), "execute")
+        assert named(said.splitlines()[-1], "InvalidInputException")
+        assert TOWN not in said
+    text = 'Binder Error: Referenced column "nothing" not found in FROM clause!\nCandidate bindings: "city"'
+    assert text in fail(BinderException(text), "execute")
+
+
 def test_and_what_is_wrong_with_a_query_is_said(warehouse: str, sandbox: Sandbox) -> None:
-    said = failure_of("SELECT nothing FROM calls WHERE caller > '2026-09-10'")
+    said = failure_of("SELECT nothing FROM calls WHERE caller > '2026-09-10' AND caller < '2026/09/11'")
     assert "nothing" in said
     with pytest.raises(AirflowException, match=r"\bsql\b.*\b1\b.*\b2\b.*\bAS\b"):
         SqlToImpactCallOperator(task_id="deliver", sql=_twice(warehouse), sql_conn_id="warehouse").execute({})
