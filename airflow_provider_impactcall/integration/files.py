@@ -183,6 +183,9 @@ def _contents(path: Any, csv_format: CsvFormat, otherwise: Reader | None = None)
         with _stream(path, name) as stream:
             if name.lower().endswith(".gz"):
                 with gzip.open(stream) as unzipped:
+                    # gzip reads a file of no bytes as one of no text, which a gzip file with a header may hold.
+                    if not unzipped.peek(1) and unzipped.mtime is None:
+                        raise EOFError
                     yield reader(cast("IO[bytes]", unzipped), name)
             elif reader is parquet and not isinstance(stream, BufferedReader):
                 # Parquet's columns lie apart: an object store would be asked for the same blocks many times.

@@ -258,10 +258,10 @@ class TestDelivered:
 
     @pytest.mark.parametrize("name", NAMES[:-1])
     def test_nothing_of_an_empty_file(self, name: str, sandbox: Sandbox, tmp_path: Path) -> None:
-        (tmp_path / name).write_bytes(b"")
-        assert ImpactCallHook().deliver(str(tmp_path / name), mapping={"City": "town"}).rows == 0
-        (tmp_path / name).write_bytes(gzip.compress(b"") if name.lower().endswith("gz") else b"\n\n")
-        assert ImpactCallHook().deliver(str(tmp_path / name)).rows == 0
+        zipped = name.lower().endswith("gz")
+        for written in (b"", b"\n\n"):
+            (tmp_path / name).write_bytes(gzip.compress(written) if zipped else written)
+            assert ImpactCallHook().deliver(str(tmp_path / name), mapping={"City": "town"}).rows == 0
 
     def test_nothing_of_a_header_alone(self, sandbox: Sandbox, tmp_path: Path) -> None:
         path = tmp_path / "calls.parquet"
@@ -390,6 +390,8 @@ def broken(tmp_path: Path) -> Mapping[str, tuple[bytes, list[object]]]:
         "cut.jsonl.gz": (gzip.compress(lines)[:-4], ["gzip"]),
         "garbled.csv.gz": (gzip.compress(plain)[:2000] + b"\x00" * 3000, ["gzip"]),
         "not.csv.gz": (plain, ["gzip"]),
+        "nothing.csv.gz": (b"", ["gzip"]),
+        "nothing.jsonl.gz": (b"", ["gzip"]),
         "cut.parquet": (whole[:-3000], ["ArrowInvalid"]),
         "empty.parquet": (b"", ["ArrowInvalid"]),
         "corrupt.parquet": (bytes(corrupt), ["OSError"]),
