@@ -166,9 +166,11 @@ class DryRun:
                         settle(call, outcome)
                     case Wait(code, reason):
                         settle(call, Outcome(RowOutcome.NOT_SENT, code, reason))
-                    case Send():
-                        settle(call, Outcome(RowOutcome.NOT_SENT, ReasonCode.DRY_RUN, "would be sent"))
-                        waiting.append(call.record)
+                    case Send(_, uncertain):
+                        outcome = self._sent(call.record, uncertain)
+                        settle(call, outcome)
+                        if outcome.code is ReasonCode.DRY_RUN:
+                            waiting.append(call.record)
             if waiting and not self.would_send:
                 self._warnings.ask(ledger, waiting)
             self.would_send += len(waiting)
@@ -246,6 +248,14 @@ class DryRun:
                 settle(row, claimed)
             else:
                 yield claimed
+
+    def _sent(self, record: CallRecord, uncertain: bool) -> Outcome:
+        """The outcome of a call that may be sent: a request can be too long."""
+        refused = self.endpoint.request(record).refused
+        if refused is None:
+            return Outcome(RowOutcome.NOT_SENT, ReasonCode.DRY_RUN, "would be sent")
+        proven = refused.proves(beside_doubt=uncertain)
+        return Outcome(RowOutcome.UNKNOWN if uncertain else RowOutcome.REJECTED, proven.code, proven.reason)
 
     def _note_left_out(self) -> None:
         """Read from a row that is left out the columns that would have been read, had it not been left out."""

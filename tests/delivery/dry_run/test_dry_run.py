@@ -128,6 +128,27 @@ def test_the_ledger_stays_as_it_is() -> None:
     assert len(last_runs(ledger, 10)) == 1
 
 
+def test_a_request_that_is_too_long_would_be_rejected() -> None:
+    """As the delivery rejects it, which asks the endpoint for the request first."""
+    long = call("long", UserAgent="a" * 70_000)
+    findings = check([call("new"), long])
+    assert (findings.would_send, findings.report.rejected, len(findings.requests)) == (1, 1, 1)
+    request = findings.endpoint.request(CallMapping().record(long))
+    assert request.refused is not None
+    assert [(each.outcome, each.reason_code, each.reason) for each in findings.reasons] == [
+        ("rejected", request.refused.code, request.refused.reason)
+    ]
+    assert request.refused.code is ReasonCode.TOO_LONG
+
+
+def test_and_stays_unknown_after_an_attempt_of_unknown_fate() -> None:
+    ledger = in_memory()
+    in_state(CallState.UNKNOWN, "lost", ledger)
+    findings = check([call("lost", UserAgent="a" * 70_000)], ledger, resend=True)
+    assert (findings.would_send, findings.report.unknown) == (0, 1)
+    assert [each.reason_code for each in findings.reasons] == [ReasonCode.IN_DOUBT]
+
+
 def test_with_resend_calls_of_unknown_fate_would_be_sent() -> None:
     ledger = in_memory()
     in_state(CallState.UNKNOWN, "lost", ledger)
