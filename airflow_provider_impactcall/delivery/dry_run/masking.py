@@ -10,6 +10,10 @@ from urllib.parse import unquote, urlsplit
 _LOCAL_DIGITS = 7
 _SHOWN_DIGITS = 2
 _BETWEEN = r"(?:%[0-9A-Fa-f]{2}|&#?[0-9A-Za-z]{1,8};|[^0-9A-Za-z%]){0,4}"
+# What countries write before a national number. Germany writes it within an international one too: +49 (0)30.
+_TRUNK = f"(?:[01]{_BETWEEN})?"
+# Digits right before a number are taken for a part of it, such as a country code.
+_BEFORE = r"\+?[0-9]{0,15}"
 _LEAST_PATH = 4
 
 
@@ -21,10 +25,8 @@ class Private:
     """
 
     def __init__(self, caller: str, recording: str | None) -> None:
-        digits = re.sub("[^0-9]", "", caller)[-10:]
-        area, local = digits[:-_LOCAL_DIGITS], digits[-_LOCAL_DIGITS:]
-        optional = f"(?:{_BETWEEN.join(area)}{_BETWEEN})?" if area else ""
-        self._number = re.compile(optional + _BETWEEN.join(local))
+        digits = re.sub("[^0-9]", "", caller)
+        self._number = re.compile(_BEFORE + _pattern(digits))
         self._hidden = "*" * (len(digits) - _SHOWN_DIGITS) + digits[-_SHOWN_DIGITS:]
         self._url = recording or ""
         self._marks = _marks(self._url)
@@ -43,16 +45,25 @@ class Private:
         return "".join([*shown, value[end:]])
 
 
+def _pattern(digits: str) -> str:
+    """Finds a number by its last digits, and by as many of the others as are there."""
+    others = ""
+    for digit in digits[:-_LOCAL_DIGITS]:
+        others = f"(?:{others}{_TRUNK}{digit}{_BETWEEN})?"
+    return others + _BETWEEN.join(digits[-_LOCAL_DIGITS:])
+
+
 def _marks(recording: str) -> list[str]:
-    bare = recording.partition("://")[2] or recording
+    bare = (recording.partition("://")[2] or recording).lstrip("/")
     try:
         parts = urlsplit(f"//{bare}")
         host, path = parts.hostname or "", parts.path.strip("/")
     except ValueError:
         host, path = "", ""
     # A path of one part without a file extension is usually an id, which other columns may hold for its own sake.
-    telling = (host, path if "/" in path or "." in path else "")
-    marks = [bare.casefold(), *(mark.casefold() for mark in telling if len(mark) >= _LEAST_PATH and "." in host)]
+    # A host without a dot, such as "pbx" or a bucket, may be a word of other columns.
+    telling = (host if "." in host else "", path if "/" in path or "." in path else "")
+    marks = [bare.casefold(), *(mark.casefold() for mark in telling if len(mark) >= _LEAST_PATH)]
     return [mark for mark in dict.fromkeys(marks) if mark]
 
 

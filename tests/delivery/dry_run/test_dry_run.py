@@ -266,7 +266,7 @@ def test_the_first_requests_are_shown_without_the_caller_and_the_recording() -> 
 
 def test_the_caller_is_masked_in_its_other_form_too() -> None:
     (request,) = check([call("a", SubId1=examples.CALLER)], caller_id_format="e164").requests
-    assert (request["CallerId"], request["SubId1"]) == ("+1********77", "********77")
+    assert (request["CallerId"], request["SubId1"]) == ("*********77", "*********77")
 
 
 @pytest.mark.parametrize(
