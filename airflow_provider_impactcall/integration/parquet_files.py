@@ -11,6 +11,8 @@ from airflow_provider_impactcall.integration.text_files import ROWS_A_CHUNK, Con
 from airflow_provider_impactcall.records.unreadable import UnreadableValue
 
 _BUFFER = 64 * 1024
+# pyarrow raises a KeyError of pytz or zoneinfo for a time whose zone is unknown here, such as GMT+5.
+_NOT_OF_PYTHON = (ValueError, OverflowError, LookupError)
 
 
 def parquet(stream: IO[bytes], name: str) -> Contents:
@@ -69,7 +71,7 @@ def _rows_of_table(table: Any) -> Iterator[FileRow]:
     try:
         yield from table.to_pylist()
         return
-    except (ValueError, OverflowError):
+    except _NOT_OF_PYTHON:
         pass
     columns = [[_readable(value) for value in table.column(place)] for place in range(table.num_columns)]
     for values in zip(*columns, strict=True):
@@ -79,5 +81,5 @@ def _rows_of_table(table: Any) -> Iterator[FileRow]:
 def _readable(value: Any) -> Any:
     try:
         return value.as_py()
-    except (ValueError, OverflowError) as error:
+    except _NOT_OF_PYTHON as error:
         return UnreadableValue(f"cannot be read from the file ({type(error).__name__})")

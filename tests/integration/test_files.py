@@ -361,6 +361,29 @@ class TestBadLines:
         ((row, reason),) = lines
         assert (row, reason.split()[0], named(reason, "OverflowError")) == (1201, "EventDate", ["OverflowError"])
 
+    @pytest.mark.parametrize("zone", ["Foo/Bar", "GMT+5", "+99:00", "America"])
+    def test_of_parquet_in_an_unknown_zone(self, zone: str, sandbox: Sandbox, tmp_path: Path) -> None:
+        """Only a time that a call needs costs the call."""
+        at, later = (datetime(2026, 9, 10, hour, tzinfo=UTC) for hour in (12, 13))
+        columns = {name: [value] * 2 for name, value in canary.row(1).items()} | {
+            "CallSessionId": ["a", "b"],
+            "EventDate": [at.isoformat()] * 2,
+            "created": pa.array([at, later], pa.timestamp("ns", zone)),
+            "day": pa.array([at, None], pa.timestamp("us", zone)),
+        }
+        path = tmp_path / "c.parquet"
+        parquet.write_table(pa.table(columns), path)
+        assert ImpactCallHook().deliver(path).delivered == 2
+        mapping = {"EventDate": {"first_of": ["day", "EventDate"]}}
+        found, lines = self.reasons(str(path), tmp_path / "rejects.jsonl", dry_run=True, mapping=mapping)
+        assert found["rejected"] == 1
+        ((row, reason),) = lines
+        assert (row, reason.split()[0], named(reason, "UnknownTimeZoneError")) == (
+            1,
+            "EventDate",
+            ["UnknownTimeZoneError"],
+        )
+
 
 def broken(tmp_path: Path) -> Mapping[str, tuple[bytes, list[object]]]:
     """Files that are broken after 2,000 good rows, and what each complaint names beside the file."""
