@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -88,17 +89,33 @@ def fetched(cursor: Any) -> Spool:
 
     :raises InvalidOption: if the query does not return rows, or returns two columns of one name, or a value at which
         its driver fails
-    :raises AirflowException: if the query fails, without the driver's text
+    :raises AirflowException: if the query fails, without the driver's text; or if the rows cannot be written to disk
     """
     with _values_unquoted():
         # psycopg2 knows the columns of a server-side cursor only once rows were fetched.
         rows = _fetched(cursor) if cursor.description is not None or _is_named(cursor) else []
         columns = _columns(cursor)
-        spool = Spool(columns)
+        with _on_disk():
+            spool = Spool(columns)
         while rows:
-            spool.write(_values(rows, columns))
+            with _on_disk():
+                spool.write(_values(rows, columns))
             rows = _fetched(cursor)
         return spool
+
+
+class _NotOnDisk(AirflowException):
+    """The rows cannot be written to disk. The query is right."""
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """Within this context, an error of the disk, such as a full one, is raised as what it is."""
+    try:
+        yield
+    except OSError as error:
+        why = type(error).__name__ if error.errno is None else os.strerror(error.errno)
+        raise _NotOnDisk(f"the rows cannot be written to disk ({why}); TMPDIR names another folder") from None
 
 
 @contextmanager
@@ -121,7 +138,7 @@ def _values_unquoted(is_about_a_value: Callable[[Exception], bool] = lambda _: T
     """Within this context, a driver's error about a value is raised by its class name alone, as its text quotes it."""
     try:
         yield
-    except InvalidOption:
+    except (InvalidOption, _NotOnDisk):
         raise
     except Exception as error:
         if not is_about_a_value(error):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
 import sqlite3
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +321,49 @@ def test_lists_are_those_of_python(module: str, given: Any, expected: Any, monke
     monkeypatch.setattr(OfAnother, "__module__", module)
     rows: Any = with_plain_lists(OfAnother(), [(given, "text", None)])
     assert [list(row) for row in rows] == [[expected, "text", None]]
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """No file can grow beyond 16 kB, as if the disk were full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_as_what_it_is() -> None:
+    """And not as a value at which the query fails: nothing about the query would help."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000)"
+        cursor = database.execute(f"{many} SELECT i, '{canary.WORD}' FROM n")
+        with no_room(), pytest.raises(AirflowException, match=r"\bdisk\b.*\bTMPDIR\b") as raised:
+            fetched(cursor)
+    said = "".join(traceback.format_exception(raised.value))
+    assert named(said, os.strerror(errno.EFBIG)) != []
+    assert canary.found_in(said) == []
+
+
+def test_and_so_is_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with (
+        closing(sqlite3.connect(":memory:")) as database,
+        pytest.raises(AirflowException, match=r"\bdisk\b.*\bTMPDIR\b") as raised,
+    ):
+        fetched(database.execute("SELECT 1 AS id"))
+    assert named(str(raised.value), os.strerror(errno.ENOENT)) != []
+
+
+def test_but_an_error_of_a_driver_is_none_of_the_disk() -> None:
+    class Lost(sqlite3.Cursor):
+        def fetchmany(self, size: int | None = 1) -> list[Any]:
+            raise ConnectionResetError(errno.ECONNRESET, canary.WORD)
+
+    with closing(sqlite3.connect(":memory:")) as database:
+        cursor = database.cursor(Lost)
+        cursor.execute("SELECT 1 AS id")
+        with pytest.raises(AirflowException) as raised:
+            fetched(cursor)
+    assert named(str(raised.value), "ConnectionResetError", "disk", canary.WORD) == ["ConnectionResetError"]
