@@ -38,7 +38,7 @@ from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration import metrics
 from airflow_provider_impactcall.integration.connection import account, connection_of, unsafe
 from airflow_provider_impactcall.integration.files import opened
-from airflow_provider_impactcall.integration.ledger import open_ledger, reachable
+from airflow_provider_impactcall.integration.ledger import open_ledger, reachable, warn_of_new
 from airflow_provider_impactcall.integration.mapping_files import mapping_of
 from airflow_provider_impactcall.integration.options import DeliveryOptions, RowOptions, whole
 from airflow_provider_impactcall.integration.paths import shown
@@ -135,6 +135,7 @@ class Delivery:
     def _send(self, rows: Any) -> DeliveryReport:
         prepared = self._prepared(rows)
         with ExitStack() as stack:
+            warn_of_new(self._options.ledger_conn_id)
             ledger = stack.enter_context(closing(self._ledger(prepared)))
             # The last one opened is closed first: a run ends after the file of rejects is complete, and before the
             # ledger is closed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -20,6 +21,8 @@ from airflow_provider_impactcall.delivery.private_files import make
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerOutdated, LedgerUnusable
 from airflow_provider_impactcall.integration.ledger_database import ledger_engine
 
+log = logging.getLogger(__name__)
+
 EMBEDDED = "embedded"
 _LONGEST_NAMESPACE = 255
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
@@ -29,7 +32,7 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
     """Open the ledger. An empty database gets its tables, and the embedded file is migrated to this version.
 
     :param ledger_conn_id: a SQL connection, or ``embedded``: a SQLite file in the Airflow home. None takes
-        ``[impactcall] ledger_conn_id``, or ``embedded`` where all workers share one machine
+        ``[impactcall] ledger_conn_id``, or ``embedded`` if the executor runs tasks on its own machine
     :raises InvalidOption: if none is configured and workers on several machines could not share one; or the connection
         cannot have a ledger, see :func:`.ledger_engine`
     :raises LedgerOutdated: if an earlier version of this package made it, and it is not the embedded file
@@ -59,6 +62,20 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
         ledger.close()
         raise
     return ledger
+
+
+def warn_of_new(ledger_conn_id: str | None) -> None:
+    """Log a warning if a delivery is about to make the embedded file, and nobody chose it: its calls may have been sent
+    from another machine.
+
+    :param ledger_conn_id: as for :func:`open_ledger`
+    :raises InvalidOption: likewise
+    """
+    if not (ledger_conn_id or _chosen()) and _default() == EMBEDDED and not _embedded_file().exists():
+        log.warning(
+            "The ledger is a new, empty file: it knows no call that was sent before. If several machines or pods run "
+            "tasks, or the Airflow home is not kept, calls are sent twice: set [impactcall] ledger_conn_id"
+        )
 
 
 @dataclass(frozen=True)
@@ -154,7 +171,11 @@ def configured() -> str:
 
     :raises InvalidOption: if none is configured and workers on several machines could not share one
     """
-    conn_id: str = conf.get("impactcall", "ledger_conn_id", fallback="") or _default()
+    return _chosen() or _default()
+
+
+def _chosen() -> str:
+    conn_id: str = conf.get("impactcall", "ledger_conn_id", fallback="")
     return conn_id
 
 
