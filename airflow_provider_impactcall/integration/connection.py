@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from yarl import URL
 
 from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN
 from airflow_provider_impactcall.delivery.wire.endpoint import PATH, Endpoint, ParametersIn
@@ -153,7 +154,7 @@ def account(connection: Any, default_origin: str = DEFAULT_ORIGIN) -> Account:
 
 def unsafe(endpoint: Endpoint) -> list[str]:
     """A sentence for each setting of an endpoint that lets others read credentials and calls on the way."""
-    parts = urlsplit(endpoint.origin)  # Its scheme is in lower case, however it is written.
+    parts = urlsplit(endpoint.origin)
     problems = []
     if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
         problems.append("The connection sends credentials and calls over http://, which everyone on the way can read")
@@ -246,15 +247,32 @@ def _ignored(connection: Any, fields: Mapping[str, Any], origin: str) -> Iterato
 
 
 def _origin(host: str, port: int | None) -> str:
+    """One text for all spellings of an endpoint: it is the ledger's namespace, and so a part of every call's key.
+
+    :raises InvalidOption: if it is not the origin of an HTTP endpoint
+    """
     origin = (host if "://" in host else f"https://{host}").rstrip("/")
     parts = _http_url(origin)
     if parts is None or "@" in parts.netloc or parts.query or parts.fragment:
-        raise InvalidOption("the connection's host must be a name, or http:// or https:// and a name")
+        raise InvalidOption(_NO_HOST)
     if parts.path.endswith(PATH):
         raise InvalidOption(f"the connection's host must go without {PATH}")
     if port is not None and not 0 < port < 65_536:
         raise InvalidOption("the connection's port must be from 1 to 65535")
-    return origin if port is None or parts.port else parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
+    try:
+        # Has scheme and host in lower case, and the host in ASCII.
+        url = URL(origin if port is None or parts.port else parts._replace(netloc=f"{parts.netloc}:{port}").geturl())
+        name = url.raw_host or ""
+        if name.endswith("."):
+            url = url.with_host(name.rstrip("."))
+        if url.is_default_port():
+            url = url.with_port(None)
+    except ValueError:  # Of the host's encoding, too
+        raise InvalidOption(_NO_HOST) from None
+    return str(url).rstrip("/")
+
+
+_NO_HOST = "the connection's host must be a name, or http:// or https:// and a name"
 
 
 def _proxy(url: str | None) -> str | None:

@@ -23,6 +23,7 @@ from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.identity import digest
 from airflow_provider_impactcall.delivery.items import Item, Listener
 from airflow_provider_impactcall.delivery.ledger.row_writer import RowWriter
+from airflow_provider_impactcall.delivery.ledger.run_queries import namespaces
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, RowOutcome
@@ -50,6 +51,8 @@ from airflow_provider_impactcall.records.column_names import LOOK_LIKE_VALUES, m
 from airflow_provider_impactcall.records.printable import printable
 
 log = logging.getLogger(__name__)
+
+_MOST_NAMESPACES = 5
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,15 @@ class Delivery:
         )
 
     def _ledger(self, prepared: _Prepared) -> Ledger:
-        return open_ledger(self._options.ledger_conn_id, self._options.ledger_namespace or prepared.endpoint.origin)
+        namespace = self._options.ledger_namespace or prepared.endpoint.origin
+        ledger = open_ledger(self._options.ledger_conn_id, namespace)
+        try:
+            with reachable():
+                _warn_of_other_namespaces(namespace, namespaces(ledger))
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
 
     def _rejects(self) -> Rejects:
         path = self._options.rejects_path
@@ -269,6 +280,16 @@ class Delivery:
             log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
         if report.stop is not None:
             log.warning("Stopped early: %s: %s", report.stop.code, printable(str(report.stop)))
+
+
+def _warn_of_other_namespaces(namespace: str, known: Sequence[str]) -> None:
+    if known and namespace not in known:
+        log.warning(
+            "The ledger has no run of the namespace %s, and has runs of %s: a call that was delivered under another "
+            "namespace is not known here, and is sent again",
+            printable(namespace),
+            ", ".join(map(printable, known[:_MOST_NAMESPACES])),
+        )
 
 
 def _refuse_lacking_columns(mapping: CallMapping, rows: Spool) -> None:

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_impactcall.defaults import DEFAULT_ORIGIN
 from airflow_provider_impactcall.exceptions import InvalidOption
-from airflow_provider_impactcall.integration.connection import Account, Extra, account
+from airflow_provider_impactcall.integration.connection import Account, Extra, account, connection_of
 from airflow_provider_impactcall.provider_info import CONNECTION_FIELDS
 from tests.delivery import canary
 from tests.facts import named
@@ -58,8 +58,45 @@ def test_host(host: str | None, port: int | None, origin: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("spellings", "origin"),
+    [
+        (
+            [
+                *("twilio.ivr.impactradius.com", "Twilio.IVR.ImpactRadius.com", "HTTPS://twilio.ivr.impactradius.com"),
+                *(
+                    "twilio.ivr.impactradius.com.",
+                    "twilio.ivr.impactradius.com:443",
+                    "https://twilio.ivr.impactradius.com:",
+                ),
+                *("https://TWILIO.ivr.impactradius.com.:443/", ""),
+            ],
+            DEFAULT_ORIGIN,
+        ),
+        (["http://calls.example.com", "HTTP://CALLS.example.com.:80/"], "http://calls.example.com"),
+        (["calls.example.com:80", "CALLS.example.com.:80"], "https://calls.example.com:80"),
+        (["https://calls.example.com:443/Impact/"], "https://calls.example.com/Impact"),
+        (["bücher.example", "BÜCHER.example.", "XN--BCHER-KVA.example:443"], "https://xn--bcher-kva.example"),
+        (["http://[0:0:0:0:0:0:0:1]:80", "http://[::1]"], "http://[::1]"),
+    ],
+)
+def test_each_spelling_of_an_endpoint_is_one_namespace(spellings: list[str], origin: str) -> None:
+    """The namespace is a part of each call's key: under another text, all past calls would be sent again."""
+    assert {spelling: of(host=spelling).endpoint.origin for spelling in spellings} == dict.fromkeys(spellings, origin)
+
+
+def test_the_usual_port_in_its_own_field_makes_no_other_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert DEFAULT_ORIGIN == "https://twilio.ivr.impactradius.com", "the ledgers that exist have this namespace"
+    assert of(host="twilio.ivr.impactradius.com", port=443).endpoint.origin == DEFAULT_ORIGIN
+    monkeypatch.setenv("AIRFLOW_CONN_AS_URI", "impactcall://someone:word@Twilio.ivr.impactradius.com:443/")
+    assert account(connection_of("as_uri")).endpoint.origin == DEFAULT_ORIGIN
+
+
+@pytest.mark.parametrize(
     "host",
     [
+        ".",
+        "https://..",
+        "ü..example.com",
         "ftp://calls.example.com",
         "https://",
         "://x",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnusable
 from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
+from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
 
@@ -137,3 +140,31 @@ def test_the_file_of_rejects_is_complete_when_the_report_is_given(
         ImpactCallHook().deliver(rows, dry_run=dry_run, rejects_path=str(rejects), on_report=count)
     assert lines == [3, 3]
     assert connections == set()
+
+
+def test_a_connection_that_is_spelled_otherwise_sends_no_call_again(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ImpactCallHook().deliver(examples.calls(2)).delivered == 2
+    fields = json.loads(examples.connection(sandbox))
+    host = f"HTTP://{sandbox.host}.:{sandbox.port}/"
+    monkeypatch.setenv("AIRFLOW_CONN_IMPACTCALL_DEFAULT", json.dumps({**fields, "host": host, "port": None}))
+    assert ImpactCallHook().deliver(examples.calls(2)).already_delivered == 2
+    assert ImpactCallLedgerHook().adopt(examples.calls(2), Author("me", "a test")).already_delivered == 2
+    assert len(sandbox.calls) == 2
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_the_first_run_of_a_namespace_warns_if_the_ledger_has_others(
+    sandbox: Sandbox, dry_run: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def warned(namespace: str, *, dry_run: bool = False) -> list[str]:
+        caplog.clear()
+        ImpactCallHook().deliver(examples.calls(1), ledger_namespace=namespace, dry_run=dry_run)
+        return [text for each in caplog.records if "namespace" in (text := each.getMessage()) and "run=" not in text]
+
+    assert warned("first") == []
+    assert warned("first", dry_run=dry_run) == []
+    [warning] = warned("second", dry_run=dry_run)
+    assert "second" in warning
+    assert "first" in warning
