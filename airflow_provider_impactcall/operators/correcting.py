@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
 from airflow_provider_impactcall.exceptions import InvalidOption, LedgerUnfit, LedgerUnusable, ReadBackFailed
+from airflow_provider_impactcall.operators.rendered import refuse_missing
 
 if TYPE_CHECKING:
     from airflow_provider_impactcall.delivery.ledger.edits import Author
@@ -59,7 +60,11 @@ class CorrectLedgerOperator(BaseOperator):
             return act(self.hook(), self.author(context))
 
     def hook(self) -> ImpactCallLedgerHook:
-        """The hook for the ledger that the options name."""
+        """The hook for the ledger that the options name.
+
+        :raises InvalidOption: if a template found no value for ``ledger_namespace``
+        """
+        refuse_missing(self, "ledger_namespace")
         # Not at the top: every parse of a DAG file would pay for it.
         from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 

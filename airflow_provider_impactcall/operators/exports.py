@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.operators.correcting import as_airflow_says_it
+from airflow_provider_impactcall.operators.rendered import refuse_missing
 
 if TYPE_CHECKING:
     from airflow_provider_impactcall.delivery.ledger.selection import Selection
@@ -96,10 +97,11 @@ class ExportLedgerOperator(BaseOperator):
         from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID, STATES
         from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 
-        hook = ImpactCallLedgerHook(self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
+        at = (self.impactcall_conn_id, self.ledger_conn_id or None, self.ledger_namespace or None)
         with as_airflow_says_it():
+            refuse_missing(self, "ledger_namespace")
             selection = self._selection()
-            with hook.ledger() as ledger:
+            with ImpactCallLedgerHook(*at).ledger() as ledger:
                 counts = self._into_file(ledger, selection) if self.path else self._into_table(ledger, selection)
         by_state = {state: counts[state] for state in (*STATES, INVALID)}
         exported = {"exported": sum(by_state.values()), **by_state, CHANGED: counts[CHANGED]}

@@ -24,7 +24,7 @@ from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOptio
 from airflow_provider_impactcall.integration.options import DeliveryOptions, Problems, RowOptions
 from airflow_provider_impactcall.operators.deferral import Progress, can_be_read_once, wait_if_that_helps
 from airflow_provider_impactcall.operators.redaction import redact, reveal
-from airflow_provider_impactcall.operators.rendered import flag, rendered_limit, tolerance
+from airflow_provider_impactcall.operators.rendered import flag, refuse_missing, rendered_limit, tolerance
 from airflow_provider_impactcall.operators.retries import CallsNotSent
 from airflow_provider_impactcall.operators.signature import names_options_of
 
@@ -282,6 +282,8 @@ class DeliverCallsOperator(BaseOperator):
             dry_run = flag("dry_run", self.dry_run_only)
         with problems.noted():
             flag("deferrable", self.deferrable)
+        with problems.noted():
+            refuse_missing(self, "vendor", "constants", "ledger_namespace", "rejects_path")
         with problems.noted():
             row_options = RowOptions(
                 mapping=self.mapping,

@@ -31,6 +31,7 @@ from airflow_provider_impactcall.operators.exports import ExportLedgerOperator
 from airflow_provider_impactcall.operators.migration import MigrateLedgerOperator
 from airflow_provider_impactcall.operators.query_parameters import QueryParameters, warn_of_phone_numbers
 from airflow_provider_impactcall.operators.redaction import reveal
+from airflow_provider_impactcall.operators.rendered import refuse_missing
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
             from airflow_provider_impactcall.integration.sql import drained
 
             # Before the query, which may take long: a wrong option fails at once.
+            refuse_missing(self, "vendor", "constants")
             options = RowOptions(
                 mapping=self.mapping,
                 constants=self.constants,

@@ -228,3 +228,10 @@ def test_the_log_has_counts_and_nothing_private(
 def test_every_option_is_named_and_templated() -> None:
     named = inspect.signature(ExportLedgerOperator).parameters
     assert set(ExportLedgerOperator.template_fields) == named.keys() - {"kwargs"}
+
+
+def test_a_namespace_that_a_template_found_no_value_for_exports_nothing(delivered: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    with pytest.raises(AirflowFailException, match="ledger_namespace is the text None"):
+        export(path=str(file), ledger_namespace="None")
+    assert not file.exists()

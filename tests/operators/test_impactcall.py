@@ -454,3 +454,48 @@ def test_a_task_that_was_asked_to_stop_before_its_rows_were_read_sends_nothing(s
 
 def test_airflows_own_dry_run_still_works() -> None:
     ImpactCallOperator(task_id="deliver", calls=[], dry_run=True).dry_run()
+
+
+MISSING = "{{ params.missing }}"
+
+
+def rendered(operator: Any, **params: Any) -> Any:
+    """The operator as Airflow executes it."""
+    operator.render_template_fields({"params": {"missing": None, **params}})
+    return operator
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("limit", MISSING),
+        ("ledger_namespace", MISSING),
+        ("rejects_path", MISSING),
+        ("vendor", MISSING),
+        ("vendor", "{{ params.missing or '' }}"),
+        ("constants", {"City": "Springfield", "SubId1": MISSING}),
+    ],
+)
+def test_an_option_that_a_template_found_no_value_for_fails_before_anything_is_sent(
+    sandbox: Sandbox, option: str, value: Any
+) -> None:
+    """Or no limit would hold, and a namespace of the name None would have every past call sent again."""
+    options: dict[str, Any] = {option: value}
+    with pytest.raises(AirflowFailException, match=rf"\b{option}\b") as raised:
+        rendered(ImpactCallOperator(task_id="deliver", calls=calls(2), **options)).execute({})
+    assert ("SubId1" in str(raised.value)) is (option == "constants")
+    assert not sandbox.requests
+
+
+def test_everything_that_a_template_found_no_value_for_is_named_at_once(sandbox: Sandbox) -> None:
+    options: Any = dict.fromkeys(["limit", "ledger_namespace", "rejects_path", "vendor"], "None")
+    message, _ = failure_of(calls(2), AirflowFailException, **options, constants={"City": "None"}, max_wait=-1)
+    assert [name for name in [*options, "constants: City", "max_wait"] if name not in message] == []
+
+
+def test_an_option_that_is_not_given_is_none_or_for_some_an_empty_text(sandbox: Sandbox) -> None:
+    nothing: Any = dict.fromkeys(["limit", "ledger_namespace", "rejects_path", "vendor", "constants"])
+    assert deliver(calls(1), **nothing)["delivered"] == 1
+    empty: Any = dict.fromkeys(["ledger_namespace", "rejects_path"], "{{ params.missing or '' }}")
+    operator = rendered(ImpactCallOperator(task_id="deliver", calls=calls(1), **empty))
+    assert operator.execute({})["already_delivered"] == 1

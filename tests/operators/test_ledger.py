@@ -301,3 +301,15 @@ def test_a_ledger_of_an_earlier_version_is_migrated_by_a_task(tmp_path: Path, mo
     assert not any(migrate.execute({}).values())
     with pytest.raises(AirflowFailException):
         MigrateLedgerOperator(task_id="migrate", ledger_conn_id="impactcall_default").execute({})
+
+
+@pytest.mark.parametrize(
+    "given", [{"ledger_namespace": "None"}, {"vendor": "None"}, {"vendor": ""}, {"constants": {"City": "None"}}]
+)
+def test_an_option_that_a_template_found_no_value_for_adopts_nothing(
+    warehouse: sqlite3.Connection, given: dict[str, Any]
+) -> None:
+    [option] = given
+    with pytest.raises(AirflowFailException, match=rf"\b{option}\b"):
+        AdoptCallsOperator(task_id="adopt", why="sent before", **{**OPTIONS, **given}).execute({})
+    assert AdoptCallsOperator(task_id="adopt", why="sent before", **OPTIONS).execute({})["already_delivered"] == 0
