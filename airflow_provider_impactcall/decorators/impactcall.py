@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
-from airflow_provider_impactcall.operators.redaction import redact, reveal
+from airflow_provider_impactcall.operators.redaction import Templates, redact, reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
 
     @op_args.setter
     def op_args(self, arguments: Collection[Any]) -> None:
-        self._op_args = [redact(argument) for argument in arguments]
+        self._op_args = [redact(argument, Templates.ALL) for argument in arguments]
 
     @property
     def op_kwargs(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class ImpactCallDecoratedOperator(DecoratedOperator, DeliverCallsOperator):
 
     @op_kwargs.setter
     def op_kwargs(self, arguments: Mapping[str, Any]) -> None:
-        self._op_kwargs = {name: redact(argument) for name, argument in arguments.items()}
+        self._op_kwargs = {name: redact(argument, Templates.ALL) for name, argument in arguments.items()}
 
     def execute(self, context: Context) -> dict[str, ReportValue]:
         """Call the function, and deliver what it returns. See :meth:`DeliverCallsOperator.deliver`."""

@@ -23,7 +23,7 @@ from airflow_provider_impactcall.defaults import DEFAULT_CONN_ID
 from airflow_provider_impactcall.exceptions import DeliveryAborted, InvalidOption, LedgerUnfit, LedgerUnusable
 from airflow_provider_impactcall.integration.options import DeliveryOptions, Problems, RowOptions
 from airflow_provider_impactcall.operators.deferral import Progress, can_be_read_once, wait_if_that_helps
-from airflow_provider_impactcall.operators.redaction import redact, reveal
+from airflow_provider_impactcall.operators.redaction import HiddenFields, redact, reveal
 from airflow_provider_impactcall.operators.rendered import flag, refuse_missing, rendered_limit, tolerance
 from airflow_provider_impactcall.operators.retries import CallsNotSent
 from airflow_provider_impactcall.operators.signature import names_options_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_impactcall.records.sources import Source
 
 
-class DeliverCallsOperator(BaseOperator):
+class DeliverCallsOperator(HiddenFields, BaseOperator):
     """What every operator of this package shares: the options, and what it returns and raises.
 
     :param impactcall_conn_id: the connection of type ``impactcall`` (templated)
@@ -343,8 +343,8 @@ class ImpactCallOperator(DeliverCallsOperator):
     """Delivers the calls that an upstream task gave.
 
     :param calls: any iterable of dicts, an ``XComArg``, or a mapped upstream's output (flattened); or the path of a
-        file, or paths among these, as :meth:`.ImpactCallHook.deliver` takes them. Templated; shown only if it is one
-        path
+        file, or paths among these, as :meth:`.ImpactCallHook.deliver` takes them. Paths are templated, text in rows is
+        not; shown only if it is one path
     :param kwargs: every option of :class:`DeliverCallsOperator`, and of Airflow's ``BaseOperator``
     """
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from airflow_provider_impactcall.operators.redaction import redact_phone_numbers
+from airflow_provider_impactcall.operators.redaction import HiddenFields, redact_phone_numbers
 from airflow_provider_impactcall.phone_like import names_of_phone_numbers
 
 log = logging.getLogger(__name__)
 
 
-class QueryParameters:
+class QueryParameters(HiddenFields):
     """An operator whose field ``parameters`` Airflow renders, stores and shows."""
 
     _parameters: Any = None

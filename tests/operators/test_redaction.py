@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, AirflowException, ObjectStoragePath, task
 
 from airflow_provider_impactcall.operators.impactcall import ImpactCallOperator
 from airflow_provider_impactcall.operators.redaction import redact, redact_phone_numbers, reveal
@@ -120,3 +122,127 @@ def test_literal_rows_beside_a_reference_are_hidden(around: Any) -> None:
 def test_a_path_is_shown_without_its_password() -> None:
     assert "canary" not in repr(redact("sftp://user:canary-p@host/calls.csv"))
     assert repr(redact(Path("/data/calls.csv"))) == "/data/calls.csv"
+
+
+DAYS = ("2026-09-10", "2026-09-11")
+
+
+def of_days(operator: Any, field: str, names: str = "ds") -> list[Any]:
+    """What two task instances of one process make of a field, each for its day: both begin before one renders."""
+    copies = [operator.prepare_for_execution() for _ in DAYS]
+    for each, day in zip(copies, DAYS, strict=True):
+        each.render_template_fields(cast("Any", {names: day, "params": {names: day}}))
+    return [reveal(getattr(each, field)) for each in copies]
+
+
+@dataclass
+class Feed:
+    """Rows of a day, from an object with a template of its own."""
+
+    template_fields: ClassVar = ("day",)
+
+    day: str
+
+
+@pytest.mark.parametrize(
+    "calls_of",
+    [
+        lambda day: f"s3://bucket/{day}/calls.csv",
+        lambda day: [f"s3://bucket/{day}/calls.csv", "more.csv"],
+        lambda day: (f"s3://bucket/{day}/calls.csv", [f"{day}.csv"]),
+        lambda day: [{"CallSessionId": "a"}, f"{day}.csv"],
+        lambda day: [redact(f"{day}.csv"), {"CallSessionId": "a"}],
+        lambda day: ObjectStoragePath(f"/data/{day}/calls.csv"),
+        lambda day: Feed(day),
+    ],
+)
+def test_each_task_instance_of_a_process_delivers_its_own_input(calls_of: Any) -> None:
+    with DAG("d", schedule=None):
+        operator = ImpactCallOperator(task_id="t", calls=calls_of("{{ ds }}"))
+    assert of_days(operator, "calls") == [reveal(calls_of(day)) for day in DAYS]
+    assert reveal(operator.calls) == reveal(calls_of("{{ ds }}")), "of the DAG itself"
+
+
+def test_each_task_instance_of_a_process_has_its_own_arguments() -> None:
+    with DAG("d", schedule=None):
+
+        @task.impactcall
+        def fetch(first: str, options: Any = None) -> None:
+            return None
+
+        operator = cast("Any", fetch("{{ ds }}", options={"day": ["{{ ds }}", 1]})).operator
+    assert [reveal(each) for [each] in of_days(operator, "op_args")] == list(DAYS)
+    assert of_days(operator, "op_kwargs") == [{"options": {"day": [day, 1]}} for day in DAYS]
+
+
+def test_each_task_instance_of_a_process_has_its_own_parameters() -> None:
+    with DAG("d", schedule=None):
+        given = {"callers": f"{PHONES[0]},{{{{ ds }}}}"}
+        operator = SqlToImpactCallOperator(task_id="t", sql="SELECT 1", sql_conn_id="x", parameters=given)
+    assert of_days(operator, "parameters") == [{"callers": f"{PHONES[0]},{day}"} for day in DAYS]
+
+
+def test_each_task_instance_of_a_process_has_its_own_parameter_of_the_run() -> None:
+    with DAG("d", schedule=None) as dag:
+        operator = ImpactCallOperator(task_id="t", calls=dag.param("path"))
+        within = ImpactCallOperator(task_id="u", calls=[{"CallSessionId": dag.param("path")}])
+    assert of_days(operator, "calls", "path") == list(DAYS)
+    assert of_days(within, "calls", "path") == [[{"CallSessionId": day}] for day in DAYS]
+
+
+def test_what_another_task_gave_is_no_template() -> None:
+    given: list[Any] = ["{{ ds }}.csv", {"City": "{{ ds }}"}]
+    operator = ImpactCallOperator(task_id="t", calls=given)
+    unchanged = operator.render_template(operator.calls, cast("Any", {"ds": DAYS[0]}), seen_oids={id(given)})
+    assert reveal(unchanged) == given
+
+
+IN_ROWS = ["Save {{ pct }} now", "{% 2125550177", "{{ ds }}", "{# a #}", "}}"]
+
+
+@pytest.mark.parametrize("shape", [lambda row: row, lambda row: [row], lambda row: [[row], (row,)]])
+def test_a_row_is_no_template(shape: Any, caplog: pytest.LogCaptureFixture) -> None:
+    rows = shape({**canary.row(), "SubId1": IN_ROWS[0], "more": IN_ROWS})
+    operator = ImpactCallOperator(task_id="t", calls=rows)
+    operator.render_template_fields(cast("Any", {"ds": DAYS[0]}))
+    assert reveal(operator.calls) == rows
+    [warned] = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "sent as they are" in warned
+    assert canary.found_in(caplog.text) == []
+
+
+def test_a_row_beside_a_reference_is_no_template() -> None:
+    @task
+    def upstream() -> str:
+        return "a"
+
+    with DAG("d", schedule=None):
+        row = redact({"SubId1": IN_ROWS[0], "City": upstream()})
+    operator = ImpactCallOperator(task_id="t", calls=[])
+    assert reveal(operator.render_template(row["SubId1"], cast("Any", {}))) == IN_ROWS[0]
+
+
+@pytest.mark.parametrize("broken", ["{% 2125550177", "{{ 2125550177", "{{ nothing.of('2125550177') }}", "{{ 1 / 0 }}"])
+def test_a_template_that_fails_shows_nothing_of_what_is_hidden(broken: str, caplog: pytest.LogCaptureFixture) -> None:
+    with DAG("d", schedule=None):
+
+        @task.impactcall
+        def fetch(rows: Any) -> None:
+            return None
+
+        arguments = cast("Any", fetch([{**canary.row(), "SubId1": broken}])).operator
+        text = ImpactCallOperator(task_id="t", calls=str(canary.row()) + broken)
+    for operator in (arguments, text):
+        with pytest.raises(AirflowException, match=r"its template cannot be rendered \(\w+Error\)") as raised:
+            operator.render_template_fields(cast("Any", {}))
+        said = caplog.text + "".join(traceback.format_exception(raised.value))
+        assert "hidden" in said
+        assert canary.found_in(said) == []
+        assert "2125550177" not in said
+
+
+def test_a_template_of_a_path_that_fails_says_which_path() -> None:
+    operator = ImpactCallOperator(task_id="t", calls="s3://someone:canary-p@bucket/{{ nothing.day }}/calls.csv")
+    with pytest.raises(AirflowException, match=r"s3://\*\*\*@bucket/\{\{ nothing.day \}\}/calls.csv: its") as raised:
+        operator.render_template_fields(cast("Any", {}))
+    assert "canary" not in str(raised.value)
