@@ -29,7 +29,7 @@ from airflow_provider_impactcall.operators.corrections import (
 )
 from airflow_provider_impactcall.operators.exports import ExportLedgerOperator
 from airflow_provider_impactcall.operators.migration import MigrateLedgerOperator
-from airflow_provider_impactcall.operators.query_parameters import QueryParameters, warn_of_phone_numbers
+from airflow_provider_impactcall.operators.query_parameters import QueryParameters, text_of_query, warn_of_phone_numbers
 from airflow_provider_impactcall.operators.redaction import reveal
 from airflow_provider_impactcall.operators.rendered import refuse_missing
 from airflow_provider_impactcall.operators.signature import names_options_of
@@ -146,7 +146,7 @@ class CorrectFromSqlOperator(QueryParameters, CorrectLedgerOperator):
                 nulls=self.nulls,
                 key=self.key,
             )
-            with drained(self.sql_conn_id, self.sql, reveal(self.parameters), self.hook_params) as rows:
+            with drained(self.sql_conn_id, text_of_query(self.sql), reveal(self.parameters), self.hook_params) as rows:
                 return act(hook, rows, author, options)
 
         return self.correct(context, with_rows)

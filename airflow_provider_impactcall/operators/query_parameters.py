@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.operators.redaction import HiddenFields, redact_phone_numbers
 from airflow_provider_impactcall.phone_like import names_of_phone_numbers
 
@@ -24,6 +25,16 @@ class QueryParameters(HiddenFields):
     @parameters.setter
     def parameters(self, parameters: Any) -> None:
         self._parameters = redact_phone_numbers(parameters)
+
+
+def text_of_query(sql: Any) -> str:
+    """The query of an operator.
+
+    :raises InvalidOption: if it is not text, such as a list of queries
+    """
+    if not isinstance(sql, str):
+        raise InvalidOption(f"sql must be one query as text, and is {type(sql).__name__}")
+    return sql
 
 
 def warn_of_phone_numbers(parameters: Any) -> None:

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, Context
 
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.operators.impactcall import DeliverCallsOperator
-from airflow_provider_impactcall.operators.query_parameters import QueryParameters, warn_of_phone_numbers
+from airflow_provider_impactcall.operators.query_parameters import QueryParameters, text_of_query, warn_of_phone_numbers
 from airflow_provider_impactcall.operators.redaction import reveal
 from airflow_provider_impactcall.operators.signature import names_options_of
 
@@ -72,7 +72,7 @@ class SqlToImpactCallOperator(QueryParameters, DeliverCallsOperator):
         from airflow_provider_impactcall.integration.sql import drained
 
         try:
-            with drained(self.sql_conn_id, self.sql, reveal(self.parameters), self.hook_params) as rows:
+            with drained(self.sql_conn_id, text_of_query(self.sql), reveal(self.parameters), self.hook_params) as rows:
                 return self.deliver(rows, context)
         except InvalidOption as error:
             raise AirflowFailException(str(error)) from None

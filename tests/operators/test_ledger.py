@@ -313,3 +313,9 @@ def test_an_option_that_a_template_found_no_value_for_adopts_nothing(
     with pytest.raises(AirflowFailException, match=rf"\b{option}\b"):
         AdoptCallsOperator(task_id="adopt", why="sent before", **{**OPTIONS, **given}).execute({})
     assert AdoptCallsOperator(task_id="adopt", why="sent before", **OPTIONS).execute({})["already_delivered"] == 0
+
+
+def test_a_query_that_is_not_text_adopts_nothing(warehouse: sqlite3.Connection) -> None:
+    sql: Any = ["SELECT 1"]
+    with pytest.raises(AirflowFailException, match="sql must be one query as text, and is list"):
+        AdoptCallsOperator(task_id="adopt", why="sent before", **{**OPTIONS, "sql": sql}).execute({})

@@ -296,3 +296,10 @@ def test_memory_does_not_grow_with_the_result(
     few, many = peak(2_000), peak(200_000)
     print(f"peak for 2,000 rows {few} MB, for 200,000 rows {many} MB")
     assert many - few <= 50
+
+
+@pytest.mark.parametrize("sql", [["SELECT 1", "SELECT 2"], None, 7])
+def test_a_query_that_is_not_text_fails_the_task_for_good(sandbox: Sandbox, warehouse: Path, sql: Any) -> None:
+    with pytest.raises(AirflowFailException, match="sql must be one query as text"):
+        transfer(sql)
+    assert not sandbox.requests
