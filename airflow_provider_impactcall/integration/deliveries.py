@@ -35,7 +35,7 @@ from airflow_provider_impactcall.delivery.rejects import Rejects
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.spool import Spool
 from airflow_provider_impactcall.delivery.wire.endpoint import Endpoint
-from airflow_provider_impactcall.exceptions import InvalidOption
+from airflow_provider_impactcall.exceptions import ImpactCallError, InvalidOption
 from airflow_provider_impactcall.integration import metrics
 from airflow_provider_impactcall.integration.connection import account, connection_of, unsafe
 from airflow_provider_impactcall.integration.files import opened
@@ -338,12 +338,13 @@ def _ended(ledger: Ledger, run_id: str, report: DeliveryReport, *, look: bool) -
     """
     try:
         ledger.end(run_id, report)
-    except SQLAlchemyError as error:
-        # The calls are settled, and the lease ends by itself; only the run's own counts are lost.
+    except (SQLAlchemyError, ImpactCallError) as error:
+        # The calls are settled, and the lease ends by itself; only the run's own counts are lost. A connection that is
+        # opened for this may be refused by this package: it may have come without the TLS that it asks for.
         log.error("The ledger could not keep this run's counts (%s)", type(error).__name__)
     try:
         return ledger.oldest_undelivered() if look else None
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ImpactCallError) as error:
         log.warning("The ledger did not say how old its oldest undelivered call is (%s)", type(error).__name__)
         return None
 

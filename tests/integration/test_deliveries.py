@@ -51,12 +51,12 @@ def connections() -> Iterator[Connections]:
 
 
 @contextmanager
-def failing(beginning: str) -> Iterator[None]:
+def failing(beginning: str, error: Exception | None = None) -> Iterator[None]:
     """A database that refuses the statements that begin so."""
 
     def refuse(_: Any, __: Any, statement: str, *___: Any) -> None:
         if " ".join(statement.split()).startswith(beginning):
-            raise OperationalError(statement, {}, Exception("refused"))
+            raise error or OperationalError(statement, {}, Exception("refused"))
 
     sa.event.listen(sa.engine.Engine, "before_cursor_execute", refuse)
     try:
@@ -168,3 +168,15 @@ def test_the_first_run_of_a_namespace_warns_if_the_ledger_has_others(
     [warning] = warned("second", dry_run=dry_run)
     assert "second" in warning
     assert "first" in warning
+
+
+def test_a_ledger_that_is_refused_at_the_end_costs_no_report(
+    sandbox: Sandbox, connections: Connections, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a connection that is opened again then, and comes without the TLS that it asks for."""
+    reports: list[DeliveryReport] = []
+    with failing("UPDATE impactcall_run SET lease_until=?, ended_at", InvalidOption("asks for TLS")):
+        assert ImpactCallHook().deliver(examples.calls(2), on_report=reports.append).delivered == 2
+    assert [report.delivered for report in reports] == [2]
+    assert "The ledger could not keep this run's counts (InvalidOption)" in caplog.text
+    assert connections == set()
