@@ -273,7 +273,9 @@ class Delivery:
             self._on_report(findings.report)
 
     def _conclude(self, report: DeliveryReport, rejects: Rejects) -> None:
-        path = report.rejects = self._options.rejects_path
+        path = self._options.rejects_path
+        # As text, also of a path object: XCom holds the report.
+        report.rejects = None if path is None else str(path)
         if path and report.rejected:
             log.warning("The rejected rows are listed in %s", shown(path))
         if rejects.failure is not None:
@@ -308,9 +310,9 @@ def _refuse_lacking_columns(mapping: CallMapping, rows: Spool) -> None:
         raise InvalidOption("; ".join(problems))
 
 
-def _file_of_rejects(path: str) -> TextIO:
+def _file_of_rejects(path: str | ObjectStoragePath) -> TextIO:
     try:
-        storage: Any = ObjectStoragePath(path)
+        storage: Any = path if isinstance(path, ObjectStoragePath) else ObjectStoragePath(path)
         if storage.protocol in ("", "file", "local"):
             return open(open_or_create("rejects_path", Path(storage.path)), "w", encoding="utf-8")
         return cast("TextIO", storage.open("w", encoding="utf-8"))

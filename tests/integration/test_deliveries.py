@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from airflow.providers.common.compat.sdk import ObjectStoragePath
 from sqlalchemy.exc import OperationalError
 
 from airflow_provider_impactcall.delivery.ledger.edits import Author
@@ -180,3 +181,11 @@ def test_a_ledger_that_is_refused_at_the_end_costs_no_report(
     assert [report.delivered for report in reports] == [2]
     assert "The ledger could not keep this run's counts (InvalidOption)" in caplog.text
     assert connections == set()
+
+
+@pytest.mark.parametrize("kind", [str, Path, ObjectStoragePath])
+def test_the_report_has_the_path_of_the_rejects_as_text(sandbox: Sandbox, tmp_path: Path, kind: Any) -> None:
+    file = str(tmp_path / "rejects.jsonl")
+    report = ImpactCallHook().deliver([{}], rejects_path=kind(file))
+    assert json.loads(json.dumps(report.as_dict()))["rejects"].removeprefix("file://") == file
+    assert len(Path(file).read_text().splitlines()) == 1
