@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import threading
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
+from airflow.providers.common.compat.sdk import AirflowException, ObjectStoragePath
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_impactcall.delivery.dry_run.dry_run import DryRun
@@ -53,6 +54,12 @@ from airflow_provider_impactcall.records.printable import printable
 log = logging.getLogger(__name__)
 
 _MOST_NAMESPACES = 5
+# What no retry mends: the path, a right, or a provider that is not installed.
+_LASTING = (
+    *(ValueError, TypeError, ImportError, NotImplementedError),
+    *(FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError),
+)
+_LASTING_ERRNOS = (errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -311,6 +318,11 @@ def _refuse_lacking_columns(mapping: CallMapping, rows: Spool) -> None:
 
 
 def _file_of_rejects(path: str | ObjectStoragePath) -> TextIO:
+    """Open the file of rejects, anew.
+
+    :raises InvalidOption: if it can never be written
+    :raises AirflowException: if its store cannot be reached
+    """
     try:
         storage: Any = path if isinstance(path, ObjectStoragePath) else ObjectStoragePath(path)
         if storage.protocol in ("", "file", "local"):
@@ -319,8 +331,10 @@ def _file_of_rejects(path: str | ObjectStoragePath) -> TextIO:
     except InvalidOption:
         raise
     except Exception as error:
-        # Object stores have exceptions of their own.
-        raise InvalidOption(f"rejects_path cannot be written ({type(error).__name__})") from None
+        if isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_ERRNOS:
+            raise InvalidOption(f"rejects_path cannot be written ({type(error).__name__})") from None
+        # Object stores have exceptions of their own, whose text may hold a URL. A retry may reach the store.
+        raise AirflowException(f"rejects_path cannot be reached ({type(error).__name__})") from None
 
 
 def _configuration(rows: RowOptions, options: DeliveryOptions) -> str:

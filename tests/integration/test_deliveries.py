@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
 import sqlalchemy as sa
-from airflow.providers.common.compat.sdk import ObjectStoragePath
+from airflow.providers.common.compat.sdk import AirflowException, ObjectStoragePath
+from fsspec.implementations.memory import MemoryFileSystem
 from sqlalchemy.exc import OperationalError
 
 from airflow_provider_impactcall.delivery.ledger.edits import Author
@@ -21,6 +26,8 @@ from airflow_provider_impactcall.hooks.impactcall import ImpactCallHook
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.sandbox import Sandbox
 from tests import examples
+
+attach = import_module(f"airflow{'' if version('apache-airflow').startswith('2.') else '.sdk'}.io.store").attach
 
 
 class Connections(set[int]):
@@ -189,3 +196,39 @@ def test_the_report_has_the_path_of_the_rejects_as_text(sandbox: Sandbox, tmp_pa
     report = ImpactCallHook().deliver([{}], rejects_path=kind(file))
     assert json.loads(json.dumps(report.as_dict()))["rejects"].removeprefix("file://") == file
     assert len(Path(file).read_text().splitlines()) == 1
+
+
+class Store(MemoryFileSystem):  # type: ignore[misc]
+    """An object store that raises what it is told to."""
+
+    protocol = "rejectsstore"
+    error: ClassVar[Exception]
+
+    def _open(self, *_: Any, **__: Any) -> Any:
+        raise self.error
+
+
+class StoreError(Exception):
+    """As object stores have them: of no type that is known here."""
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        *((kind(examples.PASSWORD), AirflowException) for kind in (StoreError, TimeoutError, ConnectionError, OSError)),
+        *((kind(examples.PASSWORD), InvalidOption) for kind in (PermissionError, FileNotFoundError, ValueError)),
+        (OSError(errno.EROFS, examples.PASSWORD), InvalidOption),
+    ],
+    ids=repr,
+)
+def test_a_store_of_rejects_that_cannot_be_reached_may_be_tried_again(
+    sandbox: Sandbox, error: Exception, raised: type[Exception]
+) -> None:
+    fsspec.register_implementation("rejectsstore", Store, clobber=True)
+    attach(protocol="rejectsstore", alias="rejectsstore", fs=Store())
+    Store.error = error
+    with pytest.raises(raised, match="rejects_path") as caught:
+        ImpactCallHook().deliver(examples.calls(1), rejects_path="rejectsstore://bucket/rejects.jsonl")
+    assert type(caught.value) is raised
+    assert examples.PASSWORD not in str(caught.value)
+    assert sandbox.counts["requests"] == 0
