@@ -340,6 +340,7 @@ def _adopt_page(edit: Edit, run_id: str, page: Mapping[str, Claim], connection: 
         elif target is not None:
             adopted = {"fingerprint": claim.fingerprint}
             _change(changes, key, entry, edit.author, "adopt", Cause.ADOPT, target, **adopted)
+            changes.describe(claim)
         found["new" if state is None else state] += 1
         if state is not CallState.OPEN:
             delivered.append(key)

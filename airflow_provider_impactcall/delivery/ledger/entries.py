@@ -109,6 +109,8 @@ _EVENT = tuple(column for column in events.c if column.name != "event_id")
 _ENTRY = (calls.c.key, *(calls.c[name] for name in Entry._fields if name != "alive"))
 # All but first_at, which never changes.
 _CHANGING = _ENTRY[:-1]
+# A call that is sent with other content, also has other values of its own.
+_CHANGING_WITH_CONTENT = (*_CHANGING, *(calls.c[name] for name in _SHOWN))
 
 _KEPT = sa.select(*_ENTRY)
 _LEASE = sa.select(runs.c.lease_until).where(runs.c.run_id == calls.c.run_id).scalar_subquery()
@@ -175,6 +177,7 @@ class Changes:
         self._adopted: dict[str, list[Claim]] = {}
         self._delivered: dict[tuple[int | None, str], list[str]] = {}
         self._changed: dict[str, Row] = {}
+        self._contents: dict[str, Row] = {}
         self._earlier: list[Row] = []
         self._events: list[Row] = []
 
@@ -204,6 +207,12 @@ class Changes:
         state, *values, _, _ = changed
         self._changed[key] = (key, state.value, *values)
         return changed
+
+    def describe(self, claim: Claim) -> None:
+        """A call that also changes (:meth:`change`) has the claim's content from now on: the ledger shows each call as
+        it was sent last.
+        """
+        self._contents[claim.key] = _shown(claim.call.sent)
 
     def note(
         self,
@@ -237,7 +246,10 @@ class Changes:
             why = (CallState.DELIVERED.value, ReasonCode.ADOPTED.value, reason[:LONGEST_REASON])
             adopted = _new(claims, self._namespace, self.run_id, *why, attempts=0, fence=0, answer=None)
             statements.insert_new(connection, adopted, self._moment)
-        statements.change(connection, _CHANGING, list(self._changed.values()))
+        as_before = [row for key, row in self._changed.items() if key not in self._contents]
+        statements.change(connection, _CHANGING, as_before)
+        anew = [(*self._changed[key], *content) for key, content in self._contents.items()]
+        statements.change(connection, _CHANGING_WITH_CONTENT, anew)
         statements.insert(connection, _EVENT, self._earlier + self._events)
         return True
 

@@ -77,9 +77,9 @@ calls = _table(
     sa.Column("changed_at", _moment, nullable=False),
     sa.Column("first_answer", sa.Integer),
 )
-"""One row per call: what identifies the call, and its state. ``first_answer`` is NULL if the call's events have its
-whole history. If not, the call was sent once, and only this row records that: 0 while it is open, then the answer's
-status.
+"""One row per call: what identifies the call, its own values as they were sent last, and its state. ``first_answer`` is
+NULL if the call's events have its whole history. If not, the call was sent once, and only this row records that: 0
+while it is open, then the answer's status.
 """
 
 events = _table(

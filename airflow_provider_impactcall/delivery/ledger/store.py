@@ -284,4 +284,8 @@ def _take(changes: Changes, entries: Mapping[str, Entry], claim: Claim, *, resen
             run_id=changes.run_id,
             fingerprint=claim.fingerprint,
         )
+        # A run's retries are many, and have one content. Another run's content may differ even if the fingerprints are
+        # equal: these have only 16 bits.
+        if entry.run_id != changes.run_id or entry.fingerprint != claim.fingerprint:
+            changes.describe(claim)
     return decision

@@ -25,13 +25,9 @@ from airflow_provider_impactcall.exceptions import LedgerUnfit
 # characters that its column cannot hold, or too long; three codes are of a text that cannot be converted.
 _OF_VALUES_ON_MYSQL = frozenset({1264, 1265, 1366, 1406, 1977, 3854, 3988})
 
-_UNRECORDABLE = Settled(
-    Outcome(
-        RowOutcome.REJECTED,
-        ReasonCode.UNRECORDABLE,
-        "not sent, as the ledger's database cannot hold one of its values",
-    )
-)
+_NOT_HELD = "not sent, as the ledger's database cannot hold one of its values"
+_UNRECORDABLE = Settled(Outcome(RowOutcome.REJECTED, ReasonCode.UNRECORDABLE, _NOT_HELD))
+_UNRECORDABLE_IN_DOUBT = Settled(Outcome(RowOutcome.UNKNOWN, ReasonCode.UNRECORDABLE, _NOT_HELD))
 
 Record = Callable[[Sequence[Claim], Sequence[Settlement]], Recorded]
 """Records claims and settlements in one transaction, all or nothing."""
@@ -78,7 +74,8 @@ def record_apart(
     Safe to repeat from the beginning, wherever it was cut off.
 
     :param look_up: the ledger's entries of calls, by key
-    :return: as :meth:`.Ledger.record`; a call that cannot be claimed because of a value is rejected
+    :return: as :meth:`.Ledger.record`; a call that cannot be claimed because of a value is rejected, or stays unknown
+        if an earlier attempt is in doubt
     :raises Exception: any error of the database that is not about a value of a call
     """
     decisions, states = _settle(record, settlements)
@@ -113,9 +110,17 @@ def _claim(
     recorded = _unless_over_a_value(record, [claim], ())
     if recorded is not None:
         return recorded[0]
-    if look_up([claim.key]):  # The ledger has its values already, and the call may have been sent.
-        return record([claim], ())[0]
-    return [_UNRECORDABLE]
+    entry = look_up([claim.key]).get(claim.key)
+    if entry is None:
+        return [_UNRECORDABLE]
+    known = claim._replace(is_known=True)
+    if entry.fingerprint == claim.fingerprint:  # The ledger has these values already.
+        return record([known], ())[0]
+    recorded = _unless_over_a_value(record, [known], ())
+    if recorded is not None:
+        return recorded[0]
+    # An attempt with other values may have arrived.
+    return [_UNRECORDABLE_IN_DOUBT if entry.in_doubt or entry.uncertain else _UNRECORDABLE]
 
 
 def _unless_over_a_value(record: Record, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> Recorded | None:

@@ -24,6 +24,7 @@ from airflow_provider_impactcall.delivery.ledger.batch_sizes import BatchSizes
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.entries import HISTORY
+from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.purge import purge
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.rules import Send, Settlement
@@ -122,6 +123,84 @@ def with_one_call_each(ledger: Ledger) -> None:
     expire(ledger, attempted(ledger, None, "died"))
     attempted(ledger, NO_ANSWER, "requeued")
     assert Corrections(ledger).requeue(Selection(call_session_ids=["requeued"]), ALICE) == 1
+
+
+OWN = ("CallSessionId", "CampaignId", "ActionTrackerId", "CallProvider", "MediaId", "EventDate")
+OF_ANOTHER_PARTNER = {"MediaId": 20000, "EventDate": "2026-09-10T22:59:59-08:00"}
+
+
+def shown(ledger: Ledger) -> dict[str, dict[str, str]]:
+    """The own values of each call, as people see them."""
+    rows = CallQueries(ledger).each(Selection())
+    return {row["key"]: {name: row[name] for name in OWN} for row in rows}
+
+
+def own_of(claim: Claim) -> dict[str, str]:
+    return dict(zip(OWN, claim.call.key(OWN), strict=True))
+
+
+@pytest.mark.parametrize("before", ["rejected", "unknown", "not_sent", "requeued", "died"])
+@pytest.mark.parametrize("key", [DEFAULT_KEY, ("SubId1",)], ids=["default", "custom"])
+def test_a_call_that_is_sent_again_with_other_content_is_shown_as_it_was_sent_last(
+    ledger: Ledger, before: str, key: Sequence[str]
+) -> None:
+    """With a key of one's own, whatever is not in it may change."""
+    names = ["it's %s", "bystander", "in-the-group"]
+    rows = [examples.call(name, SubId1=name) for name in names]
+    mended = {**rows[0], **OF_ANOTHER_PARTNER}
+    if key != DEFAULT_KEY:
+        mended |= {"CampaignId": 2000, "ActionTrackerId": 5000, "CallProvider": 'a "b" \\', "CallSessionId": "new"}
+    first, bystander, third = (identify(NAMESPACE, key, CallRecord.of(row)) for row in rows)
+    again = identify(NAMESPACE, key, CallRecord.of(mended))
+    assert (again.key, again.fingerprint != first.fingerprint) == (first.key, True)
+    run_id = ledger.start("test", "")
+    ledger.record(run_id, [first, bystander, third], [], resend=False)
+    attempt = ENDS.get(before, NO_ANSWER)
+    others = [Settlement(bystander.key, 1, NO_ANSWER), Settlement(third.key, 1, ERROR_500)]
+    ended = [] if before == "died" else [Settlement(first.key, 1, attempt)]
+    ledger.record(run_id, [], [*ended, *others], resend=False)
+    expire(ledger, run_id)
+    if before == "requeued":
+        Corrections(ledger).requeue(Selection(call_session_ids=[names[0]]), ALICE)
+    assert shown(ledger)[first.key] == own_of(first)
+
+    run_id, known = ledger.start("test", ""), [again._replace(is_known=True), third._replace(is_known=True)]
+    decisions, _ = ledger.record(run_id, known, [], resend=before in ("unknown", "died"))
+    assert [fence_of(decision) for decision in decisions or []] == [2, 2]
+    expected = {first.key: own_of(again), bystander.key: own_of(bystander), third.key: own_of(third)}
+    assert shown(ledger) == expected, "before the answer: nobody may ever learn of it"
+    ledger.record(run_id, [], [Settlement(claim.key, 2, OK) for claim in known], resend=False)
+    assert shown(ledger) == expected
+    assert Listing(ledger).count(Selection(states=["delivered"], media_ids=["20000"])) == {"delivered": 1}
+
+
+def test_a_call_that_stays_held_is_shown_as_it_was_sent(ledger: Ledger) -> None:
+    """It came again with other content, and a dead run's call is recorded as such, but nothing was sent."""
+    claim, again = claim_of("died"), claim_of("died", **OF_ANOTHER_PARTNER)
+    expire(ledger, attempted(ledger, None, "died"))
+    ledger.record(ledger.start("test", ""), [again._replace(is_known=True)], [], resend=False)
+    assert states(ledger) == {"died": "unknown"}
+    assert shown(ledger) == {claim.key: own_of(claim)}
+
+
+def test_another_run_s_content_is_kept_even_if_the_fingerprint_is_the_same(ledger: Ledger) -> None:
+    """A fingerprint of 16 bits misses one changed call in 65,536."""
+    attempted(ledger, ERROR_500, "a")
+    again = claim_of("a", **OF_ANOTHER_PARTNER)._replace(is_known=True, fingerprint=claim_of("a").fingerprint)
+    ledger.record(ledger.start("test", ""), [again], [], resend=False)
+    assert shown(ledger) == {again.key: own_of(again)}
+
+
+@pytest.mark.parametrize("before", ["rejected", "unknown", "not_sent"])
+def test_a_call_that_is_adopted_is_shown_as_the_other_tool_sent_it(ledger: Ledger, before: str) -> None:
+    attempted(ledger, ENDS[before], "a")
+    attempted(ledger, OK, "delivered")
+    adopted = claim_of("a", **OF_ANOTHER_PARTNER)
+    left_alone = claim_of("delivered", **OF_ANOTHER_PARTNER)
+    found = Corrections(ledger).adopt([adopted, left_alone], ALICE)
+    assert found == {before: 1, "delivered": 1}
+    delivered = claim_of("delivered")
+    assert shown(ledger) == {adopted.key: own_of(adopted), delivered.key: own_of(delivered)}
 
 
 def test_a_call_is_found_by_all_that_it_is_known_by(ledger: Ledger) -> None:

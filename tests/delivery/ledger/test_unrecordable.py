@@ -34,11 +34,14 @@ from airflow_provider_impactcall.exceptions import LedgerUnusable
 from airflow_provider_impactcall.records import CallRecord
 from tests.databases import listen
 from tests.delivery import canary
+from tests.delivery.decisions import end_of
 
 NAMESPACE = "https://calls.example.com"
 PHONE = "\N{TELEPHONE RECEIVER}"
 DELIVERED = Attempt(AttemptResult.DELIVERED, ReasonCode.OK, "200 Status OK", 200)
 REFUSED = Attempt(AttemptResult.REJECTED, ReasonCode.REFUSED, f"400 no such call {PHONE}", 400)
+AGAIN = Attempt(AttemptResult.AGAIN, ReasonCode.RETRY_LATER, "503", 503)
+NO_ANSWER = Attempt(AttemptResult.UNKNOWN, ReasonCode.NO_ANSWER, "no complete answer (TimeoutError)")
 
 # As PostgreSQL refuses a character that its encoding lacks: in one of UTF-8, as no ledger is in another.
 ONLY_ASCII = """
@@ -273,9 +276,42 @@ def test_a_lease_that_runs_out_amid_the_settlements() -> None:
     assert ledger.apart([BAD], answers) == (None, [CallState.DELIVERED, CallState.REJECTED])
 
 
+@pytest.mark.parametrize(
+    ("ended", "row"),
+    [(REFUSED, RowOutcome.REJECTED), (AGAIN, RowOutcome.REJECTED), (NO_ANSWER, RowOutcome.UNKNOWN)],
+)
+def test_a_call_that_comes_again_with_such_a_value_stays_as_it_is(
+    ledger: Forgetful, ended: Attempt, row: RowOutcome
+) -> None:
+    """With a key without CallSessionId. The others of its group are sent."""
+    first, again = (
+        identify(NAMESPACE, ("SubId1",), CallRecord.of({**canary.row(session_id), "SubId1": "one"}))
+        for session_id in ("one", PHONE)
+    )
+    recorded(ledger, ([first], []), ([], [settled(first, ended)]))
+    if ended is NO_ANSWER:
+        Corrections(ledger).requeue(Selection(), Author("ann", "no trace of it"))
+    before = ledger.look_up([first.key])
+    ((decisions, _),), clock = recorded(ledger, ([again._replace(is_known=True), *GOOD], []))
+    assert decisions is not None
+    assert (end_of(decisions[0]), decisions[1:]) == (row, [Send(1)] * len(GOOD))
+    assert (ledger.look_up([first.key]), clock.pauses) == (before, 0)
+
+
+def test_a_call_that_another_run_delivered_meanwhile_is_not_said_to_be_rejected(ledger: Forgetful) -> None:
+    first, again = (
+        identify(NAMESPACE, ("SubId1",), CallRecord.of({**canary.row(session_id), "SubId1": "one"}))
+        for session_id in ("one", PHONE)
+    )
+    recorded(ledger, ([first], []), ([], [settled(first, DELIVERED)]))
+    ((decisions, _),), _ = recorded(ledger, ([again], []))
+    assert [end_of(decision) for decision in decisions or []] == [RowOutcome.CHANGED]
+
+
 def test_a_call_that_the_ledger_has_is_not_said_to_be_rejected() -> None:
-    """It may have been sent: what fails is not a value of its own."""
-    ledger = Scripted(([], []), TOO_LONG, TOO_LONG, known={BAD.key: None})
+    """It may have been sent: what fails is not a value of its own, as the ledger has the same."""
+    entry = Entry(CallState.UNKNOWN, True, None, None, "", 1, 0, 1, "run", BAD.fingerprint, None, 1.0, 1.0, alive=False)
+    ledger = Scripted(([], []), TOO_LONG, TOO_LONG, known={BAD.key: entry})
     with pytest.raises(DataError):
         ledger.apart([BAD], [])
 
