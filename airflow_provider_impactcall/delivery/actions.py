@@ -275,6 +275,12 @@ def _epoch(event_date: str) -> int:
     return int(datetime.fromisoformat(event_date).timestamp())
 
 
+def second_of(event_date: str) -> int | None:
+    """The second of a time with an offset, since 1970-01-01 UTC; None if it cannot be read."""
+    moment = _moment(event_date)
+    return None if moment is None else int(moment)
+
+
 def _next(url: str, following: str) -> str:
     try:
         target = urljoin(url, following)

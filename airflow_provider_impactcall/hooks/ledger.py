@@ -17,8 +17,9 @@ from airflow_provider_impactcall.delivery.actions import CallIdentity
 from airflow_provider_impactcall.delivery.ledger.call_actions import CallActions
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
+from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.matching import Matching
+from airflow_provider_impactcall.delivery.matching import Fate, Matching
 from airflow_provider_impactcall.delivery.outcome import ActionState, CallState
 from airflow_provider_impactcall.integration.connection import Account, account, connection_of
 from airflow_provider_impactcall.integration.files import opened
@@ -70,8 +71,8 @@ class Reconciliation:
     :param rejected: rows that are not valid calls
     :param unknown: calls of unknown fate before
     :param proven: those of them that were found, and are delivered from now on
-    :param ambiguous: unknown calls of which some were found, but not which. They are of one caller and second; or of
-        one second, if the ledger has another call of that second that is not among the rows
+    :param ambiguous: unknown calls that an action may belong to, or to another call. The calls are of one caller and
+        second; or of one second, if the ledger has another call of that second that was not sent as the rows have it
     """
 
     rows: int
@@ -200,11 +201,13 @@ class ImpactCallLedgerHook(BaseHook):
     ) -> Reconciliation:
         """Look for calls of unknown fate among impact.com's actions, and record those that are there as delivered.
 
-        An action proves that a call was delivered if campaign, action tracker, caller and second are the same. A
-        missing action proves nothing: only a call that pays becomes an action.
+        An action proves that a call was delivered if campaign, action tracker, caller and second are the same, and no
+        other call can have made it (:meth:`.Matching.matches`). A missing action proves nothing: only a call that pays
+        becomes an action.
 
         :param rows: every call of the time in question, complete, as it was delivered, in whatever state it is. The
-            ledger keeps no caller: a call that is left out cannot be told from a call that is looked for
+            ledger keeps no caller: a call that is left out, or that has other content than it was sent with, cannot be
+            told from a call that is looked for
         :param api_conn_id: a connection with the account's ordinary API credentials: login is the AccountSID, password
             the AuthToken, host empty for ``https://api.impact.com``
         :param options: every field of :class:`.RowOptions`, by its name
@@ -228,10 +231,9 @@ class ImpactCallLedgerHook(BaseHook):
         spans = EventSpans()
         with list_of_actions(api_conn_id) as reader, self._opened(settings) as ledger, Matching() as matching:
             for claim, entry in given.known(ledger):
-                identity = CallIdentity.of_call(claim.call)
-                in_doubt = entry is not None and entry.in_doubt
-                matching.add(claim.key, identity, in_doubt=in_doubt)
-                if in_doubt:
+                identity, fate = CallIdentity.of_call(claim.call), _fate(entry)
+                matching.add(claim.key, identity, claim.fingerprint, fate)
+                if fate.in_doubt:
                     spans.note(identity)
             given.log_rejects()
             spans.read(reader, matching)
@@ -309,15 +311,13 @@ class ImpactCallLedgerHook(BaseHook):
         began, spans, campaign_ids = datetime.now(UTC), EventSpans(), set()
         with list_of_actions(api_conn_id) as reader, self._opened(settings) as ledger, Matching() as matching:
             for claim, entry in given.known(ledger):
-                identity = CallIdentity.of_call(claim.call)
+                identity, fate = CallIdentity.of_call(claim.call), _fate(entry)
                 campaign_ids.add(identity.campaign_id)
                 if not time.has(identity.at):
                     continue
-                in_doubt = entry is not None and entry.in_doubt
-                arrived = entry is not None and (in_doubt or entry.state is CallState.DELIVERED)
                 # Look only for calls of a time that impact.com lists.
-                if not arrived or spans.note(identity):
-                    matching.add(claim.key, identity, in_doubt=in_doubt)
+                if not fate.arrived or spans.note(identity):
+                    matching.add(claim.key, identity, claim.fingerprint, fate)
             given.log_rejects()
             spans.read(reader, matching)
             note_others(ledger, matching)
@@ -350,6 +350,12 @@ class ImpactCallLedgerHook(BaseHook):
                 yield ledger
         finally:
             ledger.close()
+
+
+def _fate(entry: Entry | None) -> Fate:
+    if entry is None:
+        return Fate()
+    return Fate(entry.in_doubt, entry.state is CallState.DELIVERED, entry.attempts)
 
 
 class _Doubts:

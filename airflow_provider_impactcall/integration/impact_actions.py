@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from airflow_provider_impactcall.delivery.actions import DEFAULT_ORIGIN, CallIdentity, ReadBack
+from airflow_provider_impactcall.delivery.actions import DEFAULT_ORIGIN, CallIdentity, ReadBack, second_of
 from airflow_provider_impactcall.delivery.ledger.call_actions import CallActions
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.matching import Matching
+from airflow_provider_impactcall.delivery.matching import Matching, Other
 from airflow_provider_impactcall.exceptions import InvalidOption
 from airflow_provider_impactcall.integration.connection import account, connection_of, unsafe
 
@@ -116,13 +116,27 @@ def read_updates(reader: ReadBack, actions: CallActions, campaign_ids: Collectio
 
 
 def note_others(ledger: Ledger, matching: Matching) -> None:
-    """Tell the matching which of the ledger's calls are not in the input. An action may belong to one of them: the
-    ledger keeps no caller to tell them apart.
+    """Tell the matching how the ledger's calls were sent. An action may belong to a call that is not in the input, or
+    is there with other content by now: the ledger keeps no caller to tell them apart.
     """
     queries = CallQueries(ledger)
     for campaign_id, *span in matching.spans():
         first, last = (datetime.fromtimestamp(at, UTC).date() for at in span)
         # In its own UTC offset, a call may be of the day before or after.
         others = queries.possibly_arrived(campaign_id, first - MARGIN, last + MARGIN)
-        seconds = ((key, tracker_id, int(datetime.fromisoformat(at).timestamp())) for key, tracker_id, at in others)
-        matching.beside(campaign_id, seconds)
+        matching.beside(campaign_id, _as_sent(campaign_id, others))
+
+
+def _as_sent(campaign_id: str, others: Iterable[tuple[str, str, str, int | None]]) -> Iterator[Other]:
+    unreadable = 0
+    for key, tracker_id, event_date, fingerprint in others:
+        at = second_of(event_date)
+        unreadable += at is None
+        yield Other(key, tracker_id, at, fingerprint)
+    if unreadable:
+        log.warning(
+            "%d calls of campaign %s have a time that cannot be read in the ledger: any action of their action "
+            "trackers may belong to them",
+            unreadable,
+            campaign_id,
+        )

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 
 from airflow_provider_impactcall.delivery.actions import CallIdentity, ReadBack
-from airflow_provider_impactcall.delivery.matching import Matching
+from airflow_provider_impactcall.delivery.matching import Fate, Matching
 
 COUNT, PAGE, FIRST = int(sys.argv[1]), 5_000, 1_789_000_000
 
@@ -70,7 +70,8 @@ since = datetime.fromtimestamp(FIRST, UTC)
 found = 0
 with Matching() as matching:
     for number in range(COUNT):
-        matching.add(f"{number:032}", CallIdentity("1000", "4000", caller(number), FIRST + number), in_doubt=False)
+        identity = CallIdentity("1000", "4000", caller(number), FIRST + number)
+        matching.add(f"{number:032}", identity, 0, Fate(delivered=True, attempts=1))
     matching.listed(reader.actions("1000", since, since + timedelta(days=40)))
     for match in matching.matches():
         found += match.action is not None

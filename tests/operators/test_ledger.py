@@ -18,8 +18,11 @@ import pytest
 import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
+from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
+from airflow_provider_impactcall.delivery.ledger.schema import calls
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.hooks.ledger import ImpactCallLedgerHook
 from airflow_provider_impactcall.operators.ledger import (
@@ -232,6 +235,106 @@ def test_an_action_of_a_call_that_is_not_among_the_rows_proves_nothing(
     found = ReconcileCallsOperator(task_id="reconcile", **only_second).execute({})
     assert (found["unknown"], found["proven"], found["ambiguous"]) == (1, 0, 1)
     assert states() == {"first": "delivered", "second": "unknown"}
+
+
+def reconciled(**options: Any) -> tuple[int, int, int]:
+    """How many calls were unknown, proven and ambiguous."""
+    found = ReconcileCallsOperator(task_id="reconcile", **{**OPTIONS, **options}).execute({})
+    return found["unknown"], found["proven"], found["ambiguous"]
+
+
+def requeue_first() -> None:
+    with ImpactCallLedgerHook().ledger() as ledger:
+        assert Corrections(ledger).requeue(Selection(call_session_ids=["first"]), Author("alice", "once more")) == 1
+
+
+def change(warehouse: sqlite3.Connection, session_id: str, **values: Any) -> None:
+    for name, value in values.items():
+        warehouse.execute(f"UPDATE calls SET {name} = ? WHERE CallSessionId = ?", (value, session_id))
+    warehouse.commit()
+
+
+@pytest.mark.parametrize(
+    "now",
+    [{"EventDate": "2026-09-10T23:59:59-08:00"}, {"CallerId": "2125550188"}],
+    ids=["another time", "another caller"],
+)
+@pytest.mark.parametrize("accepted", [False, True])
+def test_an_action_of_a_call_that_has_changed_since_proves_no_other(
+    warehouse: sqlite3.Connection, sandbox: Sandbox, now: dict[str, str], accepted: bool
+) -> None:
+    """One caller, one second: the first call arrived, and the second did not. The first has other values by now."""
+    add(warehouse, "first")
+    add(warehouse, "second")
+    sandbox.script = ["ok", "reset-before-reading"]
+    deliver(concurrency=1)
+    change(warehouse, "first", **now)
+    if accepted:
+        assert deliver()["changed"] == 1
+        with ImpactCallLedgerHook().ledger() as ledger:
+            assert Corrections(ledger).accept(Selection(), Author("alice", "mended in the warehouse")) == 1
+        assert deliver()["already_delivered"] == 1
+    assert reconciled() == (1, 0, 1)
+    assert states() == {"first": "delivered", "second": "unknown"}
+
+
+def test_an_action_of_a_call_that_was_sent_again_with_another_time_proves_no_other(
+    warehouse: sqlite3.Connection, sandbox: Sandbox
+) -> None:
+    """The ledger knows the time that was sent last."""
+    add(warehouse, "first", "second")
+    sandbox.script = ["400-errors", "reset-before-reading"]
+    deliver(concurrency=1)
+    change(warehouse, "first", EventDate="2026-09-10T22:01:32-08:00")
+    assert deliver()["delivered"] == 1
+    assert reconciled(sql="SELECT * FROM calls WHERE CallSessionId = 'second'") == (1, 0, 1)
+
+
+def test_two_actions_of_one_call_prove_no_other(warehouse: sqlite3.Connection, sandbox: Sandbox) -> None:
+    """One caller, one second: the first call arrived twice, and the second did not."""
+    add(warehouse, "first")
+    add(warehouse, "second")
+    sandbox.script = ["reset-after-processing", "reset-before-reading"]
+    deliver(concurrency=1)
+    requeue_first()
+    sandbox.script = ["reset-after-processing"]
+    deliver()
+    assert examples.session_ids(sandbox) == ["first", "first"], "under hold, after a person's requeue"
+    assert reconciled() == (2, 0, 2)
+    requeue_first()
+    assert deliver()["delivered"] == 1
+    assert reconciled() == (1, 0, 1)
+    assert states() == {"first": "delivered", "second": "unknown"}
+
+
+def test_calls_of_one_caller_in_one_second_that_were_sent_once_are_proven_together(
+    warehouse: sqlite3.Connection, sandbox: Sandbox
+) -> None:
+    for session_id in ("first", "second"):
+        add(warehouse, session_id)
+    sandbox.script = ["reset-after-processing"] * 2
+    deliver(concurrency=1)
+    assert reconciled() == (2, 2, 0)
+
+
+def test_a_call_whose_time_cannot_be_read_costs_the_proof_of_its_tracker_alone(
+    warehouse: sqlite3.Connection, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An older ledger may have one; it may be of any second."""
+    add(warehouse, "arrived", "old")
+    sandbox.script = ["reset-after-processing", "ok"]
+    deliver(concurrency=1)
+
+    def with_old(**values: str) -> tuple[int, int, int]:
+        with ImpactCallLedgerHook().ledger() as ledger, ledger.writing() as connection:
+            connection.execute(sa.update(calls).where(calls.c.CallSessionId == "old").values(values))
+        return reconciled(sql="SELECT * FROM calls WHERE CallSessionId = 'arrived'")
+
+    assert with_old(EventDate="2026-09-10 25:61") == (1, 0, 1)
+    assert with_old(EventDate="2026-09-10T22:00:32") == (1, 0, 1), "nobody knows of what zone"
+    warned = [record.args for record in caplog.records if "impact_actions" in record.name and record.args]
+    assert warned == [(1, "1000")] * 2
+    assert with_old(ActionTrackerId="4001") == (1, 1, 0)
 
 
 @pytest.mark.parametrize("odd", ["0001-01-02T00:00:00+00:00", "2999-09-10T22:55:32-08:00"])

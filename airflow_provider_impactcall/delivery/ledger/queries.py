@@ -21,6 +21,7 @@ from airflow_provider_impactcall.delivery.ledger.schema import (
     UNDELIVERED,
     calls,
     changed_calls,
+    events,
 )
 from airflow_provider_impactcall.delivery.ledger.selection import (
     CHANGED,
@@ -33,7 +34,7 @@ from airflow_provider_impactcall.delivery.ledger.selection import (
 )
 from airflow_provider_impactcall.delivery.ledger.states import IN_DOUBT
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import CallState
+from airflow_provider_impactcall.delivery.outcome import CallState, ReasonCode
 
 
 class _Part(NamedTuple):
@@ -168,8 +169,11 @@ class CallQueries:
                         found += ({"CallSessionId": session_ids[row["key"]], **readable(row)} for row in rows)
         return found
 
-    def possibly_arrived(self, campaign_id: str, first_day: date, last_day: date) -> Iterator[tuple[str, str, str]]:
-        """Key, ActionTrackerId and EventDate of a campaign's calls that impact.com has, or may have.
+    def possibly_arrived(
+        self, campaign_id: str, first_day: date, last_day: date
+    ) -> Iterator[tuple[str, str, str, int | None]]:
+        """Key, ActionTrackerId, EventDate and fingerprint of a campaign's calls that impact.com has, or may have, as
+        they were sent. The fingerprint is None if a person accepted other content since.
 
         :param first_day: of EventDate as it was sent, whatever its offset from UTC
         :param last_day: the same, included
@@ -182,10 +186,13 @@ class CallQueries:
             calls.c.EventDate < (last_day + timedelta(days=1)).isoformat(),
             calls.c.state.in_(states),
         )
-        query = sa.select(calls.c.key, calls.c.ActionTrackerId, calls.c.EventDate).where(*of_days)
+        accepted = (events.c.key == calls.c.key, events.c.reason_code == ReasonCode.ACCEPTED.value)
+        is_accepted = sa.select(events.c.event_id).where(*accepted).exists()
+        fingerprint = sa.case((is_accepted, sa.null()), else_=calls.c.fingerprint)
+        query = sa.select(calls.c.key, calls.c.ActionTrackerId, calls.c.EventDate, fingerprint).where(*of_days)
         with self._ledger.reading() as connection:
             rows = connection.execution_options(stream_results=True).execute(query).yield_per(self._sizes.fetched)
-            yield from ((key, tracker_id, event_date) for key, tracker_id, event_date in rows)
+            yield from ((key, tracker, event_date, came) for key, tracker, event_date, came in rows)
 
     def _parts(self, selection: Selection, *, by_state: bool = False) -> Iterator[_Part]:
         """The calls of a selection, each in one part.
