@@ -25,7 +25,7 @@ from airflow_provider_impactcall.delivery.outcome import ActionState
 
 _TABLES = """
 CREATE TABLE call (identity BLOB, key TEXT, campaign TEXT, tracker TEXT, at INTEGER, fingerprint INTEGER,
-    in_doubt INTEGER, once INTEGER, PRIMARY KEY (key, identity)) WITHOUT ROWID;
+    in_doubt INTEGER, arrived INTEGER, once INTEGER, PRIMARY KEY (key, identity)) WITHOUT ROWID;
 CREATE TABLE action (action_id TEXT PRIMARY KEY, identity BLOB, state TEXT, created REAL, locking REAL, cleared REAL,
     payout TEXT, amount TEXT, currency TEXT) WITHOUT ROWID;
 CREATE TABLE other (campaign TEXT, tracker TEXT, at INTEGER, key TEXT,
@@ -34,7 +34,7 @@ CREATE INDEX call_identity ON call (identity, once);
 CREATE INDEX action_identity ON action (identity);
 """
 # Of a call that the input has several times, a delivery sends the first row.
-_CALL = "INSERT OR IGNORE INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_CALL = "INSERT OR IGNORE INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # The last state of an action in the list counts: it may have changed between two pages.
 _ACTION = "INSERT OR REPLACE INTO action VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _OTHER = """
@@ -44,7 +44,7 @@ INSERT OR IGNORE INTO other SELECT ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM ca
 _ANY_SECOND = -(1 << 62)
 # The others of an identity are not among its calls: these are counted already.
 _FOUND = f"""
-SELECT call.key, call.identity, call.in_doubt,
+SELECT call.key, call.identity, call.in_doubt, call.arrived,
     (SELECT count(*) FROM call AS alike WHERE alike.identity = call.identity) AS calls,
     (SELECT count(*) FROM call AS alike WHERE alike.identity = call.identity AND NOT alike.once) AS repeatable,
     (SELECT count(*) FROM action AS listed WHERE listed.identity = call.identity) AS actions,
@@ -117,6 +117,8 @@ class Match(NamedTuple):
     :param delivered: whether its delivery is proven: there are more actions than the other calls can have
     :param action: the call's own action, if it is certain which one that is
     :param ambiguous: whether actions are listed that may be of this call or of another one
+    :param arrived: whether impact.com had the call, or may have had it, when it was looked up. Only then were the
+        actions of its time asked for
     """
 
     key: str
@@ -124,6 +126,7 @@ class Match(NamedTuple):
     delivered: bool
     action: Listed | None
     ambiguous: bool
+    arrived: bool = True
 
 
 class _Found(NamedTuple):
@@ -138,6 +141,7 @@ class _Found(NamedTuple):
     key: str
     identity: bytes
     in_doubt: int
+    arrived: int
     calls: int
     repeatable: int
     actions: int
@@ -172,7 +176,7 @@ class Matching:
         :param fingerprint: of the call's content, as the input has it
         """
         of_call = (identity.campaign_id, identity.action_tracker_id, identity.at, fingerprint)
-        of_fate = (fate.in_doubt, fate.once)
+        of_fate = (fate.in_doubt, fate.arrived, fate.once)
         self._database.execute(_CALL, (self._digest(identity), key, *of_call, *of_fate))
 
     def listed(self, actions: Iterable[Action]) -> None:
@@ -225,7 +229,8 @@ class Matching:
             (found,) = self._database.execute(_OF_IDENTITY, (proving[0].identity,)).fetchall()
             action = _listed(*found)
         ambiguous = bool(with_actions) and action is None
-        return Match(key, bool(rows[0].in_doubt), bool(proving), action, ambiguous)
+        arrived = all(row.arrived for row in rows)
+        return Match(key, bool(rows[0].in_doubt), bool(proving), action, ambiguous, arrived)
 
     def _row(self, action: Action) -> tuple[object, ...]:
         dates = (action.created_at, action.locking_at, action.cleared_at)

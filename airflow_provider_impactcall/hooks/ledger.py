@@ -325,7 +325,8 @@ class ImpactCallLedgerHook(BaseHook):
             proven = doubts.prove(ledger, author)
             actions = CallActions(ledger, author, keep_amounts=keep_amounts)
             with actions.run():
-                counts = actions.record(matching.matches(), matching.action)
+                looked_for = (match for match in matching.matches() if match.arrived)
+                counts = actions.record(looked_for, matching.action)
                 updated = read_updates(reader, actions, campaign_ids, began)
         return Following(
             rows=given.counts.total(),

@@ -217,6 +217,12 @@ def test_a_call_that_was_sent_otherwise_is_not_another_call_for_itself() -> None
     assert proven({ONE: ["a", "b"]}, ["a", "b"], [ONE, ONE], others) == ({"a", "b"}, set())
 
 
+def test_a_call_that_had_not_arrived_when_it_was_looked_up() -> None:
+    fates = {"new": Fate(), "refused": Fate(attempts=1), "unknown": UNKNOWN, "delivered": DELIVERED}
+    found = matched({ONE: list(fates)}, [], fates)
+    assert [key for key, match in found.items() if match.arrived] == ["delivered", "unknown"]
+
+
 def test_a_call_that_is_in_the_input_with_two_callers_has_the_one_action_and_never_two() -> None:
     both = {ONE: ["a"], OTHER: ["a"]}
     one = matched(both, [action(1, OTHER)])["a"]

@@ -6,6 +6,7 @@ import json
 import logging
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from requests.auth import HTTPBasicAuth
 
 from airflow_provider_impactcall.delivery.ledger.action_queries import ActionQueries
+from airflow_provider_impactcall.delivery.ledger.batch_sizes import KEYS_A_QUERY
+from airflow_provider_impactcall.delivery.ledger.edits import Author
 from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.schema import action_readings
@@ -221,6 +224,30 @@ def test_a_call_keeps_its_own_action_where_another_looks_alike(warehouse: sqlite
     sandbox.decide("REVERSED", [1])
     assert follow() == counted(rows=2, delivered=2, reversed=1, ambiguous=1)
     assert states() == {"first": "reversed", "second": "ambiguous"}
+
+
+def test_a_call_that_is_delivered_while_the_rows_are_read_is_looked_for_the_next_time(
+    warehouse: sqlite3.Connection, sandbox: Sandbox
+) -> None:
+    """The actions of its time were not asked for, so that it has none cannot be said of it."""
+    add(warehouse, "early", days_ago=1)
+    add(warehouse, "late", days_ago=10)
+    sandbox.script = ["ok", "503"]
+    with pytest.raises(AirflowException):
+        deliver(concurrency=1, max_wait=0)
+    names = [name for name in examples.call("x") if name in COLUMNS]
+    rows = warehouse.execute(f"SELECT {', '.join(names)} FROM calls ORDER BY CallSessionId").fetchall()
+    early, late = ({**dict(zip(names, row, strict=True)), **OPTIONS["constants"]} for row in rows)
+
+    def as_they_come() -> Iterator[dict[str, Any]]:
+        yield early
+        yield from [late] * (KEYS_A_QUERY - 1)
+        assert deliver()["delivered"] == 1
+
+    told = ImpactCallLedgerHook().follow(as_they_come(), Author("alice", "daily")).as_dict()
+    assert told == counted(rows=KEYS_A_QUERY, delivered=1, pending=1)
+    assert states() == {"early": "pending", "late": None}
+    assert follow() == counted(rows=2, delivered=2, pending=2)
 
 
 def test_amounts_are_kept_only_on_request(warehouse: sqlite3.Connection) -> None:
