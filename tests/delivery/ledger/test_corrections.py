@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from time import sleep
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError, SQLA
 
 from airflow_provider_impactcall.defaults import DEFAULT_KEY
 from airflow_provider_impactcall.delivery.identity import Claim, identify
+from airflow_provider_impactcall.delivery.items import Call
 from airflow_provider_impactcall.delivery.ledger.batch_sizes import BatchSizes
 from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
 from airflow_provider_impactcall.delivery.ledger.edits import Author
@@ -27,13 +28,21 @@ from airflow_provider_impactcall.delivery.ledger.entries import HISTORY
 from airflow_provider_impactcall.delivery.ledger.listing import Listing
 from airflow_provider_impactcall.delivery.ledger.purge import purge
 from airflow_provider_impactcall.delivery.ledger.queries import CallQueries
+from airflow_provider_impactcall.delivery.ledger.row_writer import RowWriter
 from airflow_provider_impactcall.delivery.ledger.rules import Send, Settlement
 from airflow_provider_impactcall.delivery.ledger.run_queries import last_runs
 from airflow_provider_impactcall.delivery.ledger.schema import Now, calls, runs
 from airflow_provider_impactcall.delivery.ledger.seen import Seen
 from airflow_provider_impactcall.delivery.ledger.selection import Selection
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
-from airflow_provider_impactcall.delivery.outcome import Attempt, CallState, DeliveryReport, RowOutcome
+from airflow_provider_impactcall.delivery.outcome import (
+    Attempt,
+    CallState,
+    DeliveryReport,
+    Outcome,
+    ReasonCode,
+    RowOutcome,
+)
 from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.exceptions import CorrectionUnfinished, InvalidOption
 from airflow_provider_impactcall.records import CallRecord
@@ -665,3 +674,28 @@ def test_the_calls_of_a_run_are_found_though_the_run_is_forgotten(ledger: Ledger
     with ledger.writing() as connection:
         connection.execute(sa.delete(runs))
     assert [row["CallSessionId"] for row in CallQueries(ledger).latest(selection, 10)] == ["a"]
+
+
+def test_what_may_be_at_impact_com_is_told_as_it_was_sent(ledger: Ledger) -> None:
+    """Of accepted content, nobody knows whether it was sent with the same caller."""
+    attempted(ledger, OK, "same", "marked", "accepted")
+    attempted(ledger, NO_ANSWER, "unknown")
+    attempted(ledger, REFUSED, "refused")
+    attempted(ledger, ERROR_500, "not sent")
+    run_id = ledger.start("test", "")
+    with RowWriter(ledger, run_id, DEFAULT_KEY) as writer:
+        for name in ("marked", "accepted"):
+            outcome = Outcome(RowOutcome.CHANGED, ReasonCode.DELIVERED_BEFORE, "delivered by an earlier run")
+            writer.note(Call(1, claim_of(name, CallerId="2125550188").call), outcome)
+    assert Corrections(ledger).accept(Selection(call_session_ids=["accepted"]), ALICE) == 1
+    day = date(2026, 9, 10)
+    found = {key: rest for key, *rest in CallQueries(ledger).possibly_arrived("1000", day, day)}
+    sent = {name: claim_of(name) for name in ("same", "marked", "accepted", "unknown")}
+    assert found == {
+        claim.key: [
+            *claim.call.key(("ActionTrackerId", "EventDate")),
+            None if name == "accepted" else claim.fingerprint,
+        ]
+        for name, claim in sent.items()
+    }
+    assert list(CallQueries(ledger).possibly_arrived("1000", date(2026, 9, 11), date(2026, 9, 12))) == []
