@@ -43,7 +43,7 @@ class Delivered:
     """What a task keeps of its delivery for OpenLineage, which asks when the task has ended.
 
     :ivar reports: the reports of what was delivered; empty if the task failed before that
-    :ivar campaigns: how many calls were delivered, by campaign, including campaigns with none
+    :ivar campaigns: how many calls the last run delivered, by campaign, including campaigns with none
     """
 
     def __init__(self) -> None:
@@ -129,6 +129,9 @@ def _campaigns(conn_id: str, delivered: Delivered, constants: Mapping[str, Any] 
     rows: Mapping[Any, int] = delivered.campaigns
     if len(rows) > MOST_CAMPAIGNS:
         rows = {ALL_CALLS: delivered.reports[-1].delivered if delivered.reports else 0}
+    elif len(rows) == 1 and delivered.reports:
+        # After a wait, the report also counts what the runs before it delivered.
+        rows = dict.fromkeys(rows, delivered.reports[-1].delivered)
     elif not rows:
         constant = constants.get("CampaignId") if isinstance(constants, Mapping) else None
         rows = {constant or to.extra.campaign_id or ALL_CALLS: 0}

@@ -29,6 +29,7 @@ from tests import examples
 from tests.databases import as_connection, empty_database
 from tests.delivery import canary
 from tests.documentation import ROOT
+from tests.operators.test_deferral import WAIT, Try
 from tests.real_airflow import ResidentAirflow
 
 pytestmark = pytest.mark.events
@@ -194,6 +195,25 @@ def test_calls_that_were_delivered_before_are_of_their_campaign(sandbox: Sandbox
         operator = ImpactCallOperator(task_id="deliver", calls=[canary.row(1)])
         operator.execute({})
     assert rows_of(told(operator)["outputs"]) == {"1000": 0}
+
+
+@pytest.mark.parametrize(("others", "told_of"), [({}, {"1000": 3}), ({"CampaignId": 2000}, {"1000": 1, "2000": 1})])
+def test_after_a_wait(others: dict[str, Any], told_of: dict[str, int], sandbox: Sandbox) -> None:
+    """Only the last run's numbers are known by campaign; those of the whole try are in the facet."""
+    calls = [canary.row(1), canary.row(2), canary.row(3, **others)]
+    made: list[ImpactCallOperator] = []
+
+    def make() -> ImpactCallOperator:
+        made.append(ImpactCallOperator(task_id="deliver", calls=calls, deferrable=True, concurrency=1))
+        return made[-1]
+
+    a_try = Try(make)
+    sandbox.script = ["ok", WAIT]
+    a_try.run_until_it_waits()
+    assert a_try.run_to_the_end()["delivered"] == 3
+    found = told(made[-1])
+    assert rows_of(found["outputs"]) == told_of
+    assert found["run_facets"][RUN_FACET]["delivered"] == 3
 
 
 def test_a_dry_run_writes_to_nothing(sandbox: Sandbox) -> None:
