@@ -263,6 +263,11 @@ class TestDelivered:
             (tmp_path / name).write_bytes(gzip.compress(written) if zipped else written)
             assert ImpactCallHook().deliver(str(tmp_path / name), mapping={"City": "town"}).rows == 0
 
+    def test_the_last_of_two_values_of_a_key(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        line = json.dumps(canary.row(1)).removesuffix("}") + ', "SubId2": "first", "SubId2": "last"}'
+        assert ImpactCallHook().deliver(text(tmp_path, "calls.jsonl", line)).delivered == 1
+        assert parameters(sandbox)[f"{canary.WORD}-1"]["SubId2"] == "last"
+
     def test_nothing_of_a_header_alone(self, sandbox: Sandbox, tmp_path: Path) -> None:
         path = tmp_path / "calls.parquet"
         columns = list(canary.row())
