@@ -24,7 +24,7 @@ from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.identity import digest
 from airflow_provider_impactcall.delivery.items import Item, Listener
 from airflow_provider_impactcall.delivery.ledger.row_writer import RowWriter
-from airflow_provider_impactcall.delivery.ledger.run_queries import namespaces
+from airflow_provider_impactcall.delivery.ledger.run_queries import has_runs, namespaces
 from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from airflow_provider_impactcall.delivery.ledger.writer import LedgerWriter
 from airflow_provider_impactcall.delivery.outcome import DeliveryReport, Outcome, RowOutcome
@@ -145,8 +145,7 @@ class Delivery:
     def _send(self, rows: Any) -> DeliveryReport:
         prepared = self._prepared(rows)
         with ExitStack() as stack:
-            warn_of_new(self._options.ledger_conn_id)
-            ledger = stack.enter_context(closing(self._ledger(prepared)))
+            ledger = stack.enter_context(closing(self._ledger(prepared, sends=True)))
             # The last one opened is closed first: a run ends after the file of rejects is complete, and before the
             # ledger is closed.
             ending = stack.enter_context(ExitStack())
@@ -163,7 +162,7 @@ class Delivery:
         mapping, per_second, per_hour = prepared.mapping, prepared.requests_per_second, prepared.requests_per_hour
         findings = DryRun(mapping, prepared.endpoint, per_second, per_hour)
         with ExitStack() as stack:
-            ledger = stack.enter_context(closing(self._ledger(prepared)))
+            ledger = stack.enter_context(closing(self._ledger(prepared, sends=False)))
             ending = stack.enter_context(ExitStack())
             rejects = stack.enter_context(self._rejects())
             ending.callback(self._end_dry_run, findings, rejects, ledger.namespace)
@@ -195,16 +194,28 @@ class Delivery:
             requests_per_hour=self._options.requests_per_hour or settings.extra.requests_per_hour,
         )
 
-    def _ledger(self, prepared: _Prepared) -> Ledger:
+    def _ledger(self, prepared: _Prepared, *, sends: bool) -> Ledger:
         namespace = self._options.ledger_namespace or prepared.endpoint.origin
         ledger = open_ledger(self._options.ledger_conn_id, namespace)
         try:
             with reachable():
-                _warn_of_other_namespaces(namespace, namespaces(ledger))
+                if not has_runs(ledger):
+                    self._warn_of_unknown_past(namespace, namespaces(ledger), sends=sends)
         except BaseException:
             ledger.close()
             raise
         return ledger
+
+    def _warn_of_unknown_past(self, namespace: str, others: Sequence[str], *, sends: bool) -> None:
+        if others:
+            log.warning(
+                "The ledger has no run of the namespace %s, and has runs of %s: a call that was delivered under "
+                "another namespace is not known here, and is sent again",
+                printable(namespace),
+                ", ".join(map(printable, others[:_MOST_NAMESPACES])),
+            )
+        elif sends:
+            warn_of_new(self._options.ledger_conn_id)
 
     def _rejects(self) -> Rejects:
         path = self._options.rejects_path
@@ -224,6 +235,7 @@ class Delivery:
             on_settled=self._noting(rejects, written),
             concurrency=prepared.concurrency,
             limit=whole("limit", self._options.limit),
+            refuses=lambda call: endpoint.request(call).refused is not None,
             total=len(rows) if isinstance(rows, Spool) else None,
             interrupt=self._interrupt,
             continues=self._continues,
@@ -289,16 +301,6 @@ class Delivery:
             log.error("The rejects file is not complete (%s)", type(rejects.failure).__name__)
         if report.stop is not None:
             log.warning("Stopped early: %s: %s", report.stop.code, printable(str(report.stop)))
-
-
-def _warn_of_other_namespaces(namespace: str, known: Sequence[str]) -> None:
-    if known and namespace not in known:
-        log.warning(
-            "The ledger has no run of the namespace %s, and has runs of %s: a call that was delivered under another "
-            "namespace is not known here, and is sent again",
-            printable(namespace),
-            ", ".join(map(printable, known[:_MOST_NAMESPACES])),
-        )
 
 
 def _refuse_lacking_columns(mapping: CallMapping, rows: Spool) -> None:

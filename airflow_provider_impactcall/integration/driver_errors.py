@@ -14,7 +14,26 @@ _OF_VALUES = frozenset({"DataError", "IntegrityError", "InternalError"})
 _OF_NO_VALUE = frozenset({"BinderException", "CatalogException", "ParserException", "SyntaxException"})
 # The classes of SQLSTATE about a query's text, rights, or the server itself. Any other error may be about a value,
 # whatever its class: Snowflake raises a ProgrammingError for 22, and so does psycopg for a function's own error, P0.
-_STATES_OF_NO_VALUE = ("08", "0A", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
+_STATES_OF_NO_VALUE = (
+    "02",
+    "08",
+    "0A",
+    "21",
+    "25",
+    "26",
+    "28",
+    "34",
+    "3D",
+    "3F",
+    "40",
+    "42",
+    "53",
+    "54",
+    "55",
+    "57",
+    "58",
+    "HV",
+)
 # MySQL's error numbers about the same. A stored function's error is an OperationalError, and can come before any row.
 _NUMBERS_OF_NO_VALUE = frozenset(
     {
@@ -24,8 +43,8 @@ _NUMBERS_OF_NO_VALUE = frozenset(
     }
 )
 _OF_MYSQLS_CLIENT = range(2000, 3000)
-# Digits that are not a value: the prefix of each message of Connector/Python.
-_NO_VALUE = re.compile(r"^[0-9]{4} \([0-9A-Z]{5}\): ")
+# Digits that are not a value: the prefix of each message of Connector/Python, and of Snowflake's driver.
+_NO_VALUE = re.compile(r"^[0-9]{4,6} \([0-9A-Z]{5}\): ")
 # Where a driver may begin to quote: SQLite's "JSON path error near 'x'" and "no such column: x".
 _QUOTE = re.compile(r"""['"`\[({<:=\u00ab\u2018-\u201f]""")
 # SQLite's own words behind a quote, as in 'near "x": syntax error' and "ambiguous column name: main.calls.id".
@@ -62,6 +81,8 @@ def _is_of_the_query(error: Exception) -> bool | None:
         return number in _NUMBERS_OF_NO_VALUE or number in _OF_MYSQLS_CLIENT
     # psycopg 2 calls it pgcode, psycopg 3 and Snowflake's driver sqlstate.
     state = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
+    if type(error).__module__ == "pyodbc" and error.args:
+        state = error.args[0]
     if isinstance(state, str) and len(state) == 5:
         return state.startswith(_STATES_OF_NO_VALUE)
     return True if type(error).__name__ in _OF_NO_VALUE else None

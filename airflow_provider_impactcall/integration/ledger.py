@@ -65,15 +65,15 @@ def open_ledger(ledger_conn_id: str | None, namespace: str) -> Ledger:
 
 
 def warn_of_new(ledger_conn_id: str | None) -> None:
-    """Log a warning if a delivery is about to make the embedded file, and nobody chose it: its calls may have been sent
-    from another machine.
+    """Log a warning if a delivery is the first one of the embedded ledger, and nobody chose this ledger: its calls may
+    have been sent from another machine.
 
     :param ledger_conn_id: as for :func:`open_ledger`
     :raises InvalidOption: likewise
     """
-    if not (ledger_conn_id or _chosen()) and _default() == EMBEDDED and not _embedded_file().exists():
+    if not (ledger_conn_id or _chosen()) and _default() == EMBEDDED:
         log.warning(
-            "The ledger is a new, empty file: it knows no call that was sent before. If several machines or pods run "
+            "The ledger is new and empty: it knows no call that was sent before. If several machines or pods run "
             "tasks, or the Airflow home is not kept, calls are sent twice: set [impactcall] ledger_conn_id"
         )
 

@@ -96,6 +96,14 @@ class TestDeliver:
         report = ImpactCallHook().deliver(rows, limit=2)
         assert (report.delivered, report.not_sent, sandbox.counts["processed"]) == (2, 3, 2)
 
+    def test_a_limit_of_what_a_dry_run_would_send_sends_it(self, sandbox: Sandbox) -> None:
+        """A call whose request is too long takes no place of the limit: nothing of it can be sent."""
+        rows = [canary.row(0) | {"UserAgent": "a" * 70_000}, *(canary.row(number) for number in range(1, 4))]
+        checked = ImpactCallHook().deliver(rows, dry_run=True)
+        report = ImpactCallHook().deliver(rows, limit=checked.not_sent)
+        assert (checked.not_sent, checked.rejected) == (report.delivered, report.rejected) == (3, 1)
+        assert (report.not_sent, sandbox.counts["requests"]) == (0, 3)
+
     @pytest.mark.parametrize("where", ["option", "connection"])
     def test_a_limit_of_our_own_stops_the_run(self, where: str, sandbox: Sandbox, connect: Connect) -> None:
         hook = connect(sandbox.url, **({"requests_per_hour": 3} if where == "connection" else {}))

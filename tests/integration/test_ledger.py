@@ -1,4 +1,4 @@
-"""The embedded ledger that nobody chose: one machine is assumed, and a delivery says so when it makes the file."""
+"""The embedded ledger that nobody chose: one machine is assumed, and the first delivery says so."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ def warnings_of_delivery(caplog: pytest.LogCaptureFixture, ledger_conn_id: str |
 
 
 @pytest.mark.parametrize("executor", ["LocalExecutor", ""])
-def test_a_new_file_is_said_once(
+def test_a_new_ledger_is_said_by_its_first_delivery(
     executor: str, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LocalExecutor does not mean one machine: there may be several schedulers, or a pod without a volume."""
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    ImpactCallHook().check([canary.row(1)])
+    assert not any(named(each, *SAID) == SAID for each in caplog.messages)
     assert warnings_of_delivery(caplog) == [SAID]
     assert warnings_of_delivery(caplog) == []
 

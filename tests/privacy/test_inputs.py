@@ -411,3 +411,23 @@ def test_nor_does_snowflakes_driver(fail: Callable[..., str], no_canary_in_logs:
 )
 def test_and_what_mysql_says_of_a_querys_text_is_said(number: int, text: str, fail: Callable[..., str]) -> None:
     assert text in fail(MySqlError(number, text), "execute", "close")
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ("02000", "002003 (02000): Object 'NOTHING' does not exist or not authorized"),
+        ("21000", "more than one row returned by a subquery used as an expression: 'nothing'"),
+    ],
+)
+def test_and_what_a_sqlstate_says_of_a_querys_text_is_said(state: str, text: str, fail: Callable[..., str]) -> None:
+    class ProgrammingError(Exception):
+        sqlstate = state
+
+    class OfOdbc(Exception):
+        """pyodbc's errors have it as their first argument."""
+
+        __module__ = "pyodbc"
+
+    assert text in fail(ProgrammingError(text), "execute")
+    assert text in fail(OfOdbc(state, text), "execute")

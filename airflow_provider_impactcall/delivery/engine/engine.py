@@ -32,6 +32,7 @@ from airflow_provider_impactcall.delivery.outcome import (
 )
 from airflow_provider_impactcall.delivery.timings import TIMINGS, Timings
 from airflow_provider_impactcall.exceptions import DeliveryAborted
+from airflow_provider_impactcall.records import CallRecord
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Engine:
     :param concurrency: requests in flight at once. A quarter more intents, at least one more, may be open at once:
         this is the most that a kill leaves unknown; see :func:`.open_at_most`
     :param limit: send at most so many calls
+    :param refuses: whether no request can be made of a call; such a call takes no place of the limit
     :param total: how many rows there are, if known, for the progress line
     :param interrupt: set it from any thread to stop the run in good order. No new request leaves, and the answers of
         those in flight are awaited for 4 s. Then they count as unknown, or as not sent if still connecting
@@ -67,6 +69,7 @@ class Engine:
         on_settled: Listener,
         concurrency: int = 8,
         limit: int | None = None,
+        refuses: Callable[[CallRecord], bool] = lambda _: False,
         total: int | None = None,
         interrupt: threading.Event | None = None,
         continues: Collection[str] = (),
@@ -79,7 +82,7 @@ class Engine:
         self._timings = timings
         self._tally = Tally(on_settled)
         self.report = self._tally.report
-        self._intake = Intake(duplicates, self._tally, limit, frozenset(continues))
+        self._intake = Intake(duplicates, self._tally, limit, refuses, frozenset(continues))
         self._room = WaitingRoom()
         # The keys of calls that were to be held back, and that the ledger still has as open.
         self._not_held_back: set[str] = set()

@@ -15,6 +15,7 @@ from airflow_provider_impactcall.delivery.ledger.entries import Entry
 from airflow_provider_impactcall.delivery.ledger.rules import Settled, as_known, decide
 from airflow_provider_impactcall.delivery.outcome import Outcome, ReasonCode, RowOutcome, Stop
 from airflow_provider_impactcall.exceptions import LedgerUnusable
+from airflow_provider_impactcall.records import CallRecord
 
 
 class Intake:
@@ -23,16 +24,23 @@ class Intake:
     :param duplicates: finds the calls that the input holds twice
     :param tally: told of the rows that end here
     :param limit: let at most so many calls through; None for all
+    :param refuses: whether no request can be made of a call; such a call takes no place of the limit
     :param continues: the ids of the runs that this run continues. Calls that they delivered also have a count of
         their own
     """
 
     def __init__(
-        self, duplicates: Duplicates, tally: Tally, limit: int | None, continues: Collection[str] = ()
+        self,
+        duplicates: Duplicates,
+        tally: Tally,
+        limit: int | None,
+        refuses: Callable[[CallRecord], bool],
+        continues: Collection[str] = (),
     ) -> None:
         self._duplicates = duplicates
         self._tally = tally
         self._allowance = limit
+        self._refuses = refuses
         self._continues = continues
         self._without_ledger: Stop | None = None
 
@@ -89,7 +97,7 @@ class Intake:
                 if self._allowance == 0:
                     settle(call, Outcome.given_up(uncertain, ReasonCode.OVER_LIMIT, "over the limit"))
                     continue
-                if self._allowance is not None:
+                if self._allowance is not None and not self._refuses(call.record):
                     self._allowance -= 1
             if entry is not None:
                 claim = claim._replace(is_known=True)

@@ -62,6 +62,13 @@ class RunSelection:
             yield sa.or_(*of_run)
 
 
+def has_runs(ledger: Ledger) -> bool:
+    """Whether the ledger has a run of its namespace."""
+    query = sa.select(runs.c.run_id).where(runs.c.namespace == ledger.namespace).limit(1)
+    with ledger.reading() as connection:
+        return connection.execute(query).first() is not None
+
+
 def namespaces(ledger: Ledger) -> list[str]:
     """The namespaces that a ledger has runs of; the one of the last run first.
 
