@@ -5,8 +5,8 @@ and look for them among impact.com's actions, if there is a connection for that.
 twenty of the remaining calls: each call is a *required action*, which a person answers with *delivered*, *not
 delivered* or *leave*. As soon as a person answers, the ledger keeps the answer, with the person's name. If the answer
 is *not delivered*, the next run of the delivering DAG that reads the call sends it. An answer is about the attempt that
-the question names: if the call changed in the meantime, the answer changes nothing. If the call is then unknown, it is
-asked about again the next morning.
+the question names: if another run has sent the call in the meantime, the answer changes nothing. If the call is then
+unknown, it is asked about again the next morning.
 
 Airflow 3.1 and newer can ask people. With an older Airflow, this DAG has one task, which fails and says so.
 
@@ -54,9 +54,6 @@ LOOK_BACK = timedelta(days=45)
 TIME_TO_ANSWER = timedelta(hours=20)
 MOST = 20
 
-# The times of calls are shown with so many digits.
-SHOWN_TO = timedelta(milliseconds=1)
-
 DELIVERED, NOT_DELIVERED, LEAVE = "delivered", "not delivered", "leave"
 OUTCOMES = {DELIVERED: "delivered", NOT_DELIVERED: "not_delivered"}
 
@@ -94,14 +91,13 @@ def can_be_looked_for() -> bool:
 
 @task(trigger_rule="none_failed")
 def still_unknown() -> list[dict[str, str]]:
-    known = ("CallSessionId", "MediaId", "CampaignId", "reason_code", "changed_at")
+    known = ("CallSessionId", "MediaId", "CampaignId", "reason_code", "changed_at", "run_id")
     return [{name: str(call[name]) for name in known} for call in unknown(MOST)]
 
 
 @task
 def question(call: Any) -> dict[str, Any]:
     session_id = call["CallSessionId"].replace("`", "'")
-    changed_at = datetime.fromisoformat(call["changed_at"])
     return {
         "subject": f"Does impact.com have the call {session_id}?",
         "body": f"- CallSessionId: `{session_id}`\n"
@@ -113,9 +109,8 @@ def question(call: Any) -> dict[str, Any]:
         f"*{LEAVE}*: nobody knows yet.",
         "call_session_ids": [call["CallSessionId"]],
         "campaign_ids": [call["CampaignId"]],
-        # The answer may come many hours later, when the call was sent once more and is unknown again.
-        "since": (changed_at - SHOWN_TO).isoformat(),
-        "until": (changed_at + SHOWN_TO).isoformat(),
+        # The answer may come many hours later, when another run has sent the call once more and it is unknown again.
+        "run_id": call["run_id"],
     }
 
 
@@ -143,8 +138,7 @@ def settle(call: Any) -> None:
         task_id="resolve",
         call_session_ids=about["call_session_ids"],
         campaign_ids=about["campaign_ids"],
-        since=about["since"],
-        until=about["until"],
+        run_id=about["run_id"],
         state="unknown",
         outcome=answer["outcome"],
         actor=answer["actor"],

@@ -171,6 +171,7 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
     def _correct(self, context: Context) -> dict[str, int]:
         from airflow_provider_impactcall.delivery.ledger.corrections import Corrections
         from airflow_provider_impactcall.delivery.ledger.edits import first_began
+        from airflow_provider_impactcall.delivery.ledger.selection import CHANGED, INVALID
         from airflow_provider_impactcall.integration.selections import selection_of
 
         problems = Problems()
@@ -199,7 +200,8 @@ class CorrectSelectedOperator(CorrectLedgerOperator):
         problems.refuse()
         with self.hook().ledger() as ledger:
             corrections = Corrections(ledger)
-            earlier = _earlier_tries(author.source)
+            # A mark or a row is told of anew whenever it is read again, and nothing is sent of it.
+            earlier = _earlier_tries(author.source) if {*correction.allowed} - {CHANGED, INVALID} else []
             if earlier and (began := first_began(ledger, earlier)) is not None:
                 # The decision was made before that: it is not about calls that were sent again since.
                 selection = replace(selection, as_of=began)

@@ -252,6 +252,14 @@ def test_a_second_try_leaves_alone_what_was_sent_again_since_the_first(
     assert attempt(1, "manual__2")["changed"] == 1, "another run of the DAG is another decision"
 
 
+def test_a_delivery_of_the_same_task_is_no_earlier_decision(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that delivers, and then corrects what is left: its first try failed in between."""
+    for name, value in {"DAG_ID": "d", "TASK_ID": "t", "DAG_RUN_ID": "r", "TRY_NUMBER": "2"}.items():
+        monkeypatch.setenv(f"AIRFLOW_CTX_{name}", value)
+    attempted(ledger, NO_ANSWER, "new", source="d/t/r/1")
+    assert resolve(outcome="not_delivered", call_session_ids="new")["changed"] == 1
+
+
 def test_a_changed_call_is_accepted_until_it_changes_again(sandbox: Sandbox) -> None:
     hook, ledger_hook = ImpactCallHook(), ImpactCallLedgerHook()
     hook.deliver([examples.call("a"), examples.call("b")])

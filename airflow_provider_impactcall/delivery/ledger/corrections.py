@@ -186,6 +186,8 @@ class Corrections:
         if at_most is not None and at_most < 0:
             raise InvalidOption("at_most must be 0 or more")
         selection = selected.selection if isinstance(selected, Seen) else selected
+        if isinstance(selected, Seen) and not selection.states:
+            raise InvalidOption("a correction of what was seen needs a selection that names its states")
         limited = selection.limited_to(allowed, usual, what)
         seen = replace(selected, selection=limited) if isinstance(selected, Seen) else self.look(limited)
         if at_most is not None and seen.counts.total() > at_most:

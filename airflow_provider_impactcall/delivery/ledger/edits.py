@@ -57,8 +57,12 @@ class Author:
 
 
 def first_began(ledger: Ledger, sources: Collection[str]) -> float | None:
-    """When the first run of these sources began, in seconds since 1970 by the ledger's clock; None if none did."""
-    of_sources = (runs.c.namespace == ledger.namespace, runs.c.source.in_([each[:LONGEST_SOURCE] for each in sources]))
+    """When the first correction of these sources began, in seconds since 1970 by the ledger's clock; None if none
+    did.
+    """
+    cut = [each[:LONGEST_SOURCE] for each in sources]
+    # A delivery has no kind.
+    of_sources = (runs.c.namespace == ledger.namespace, runs.c.source.in_(cut), runs.c.kind.is_not(None))
     with ledger.reading() as connection:
         began: float | None = connection.execute(sa.select(sa.func.min(runs.c.started_at)).where(*of_sources)).scalar()
     return began

@@ -439,6 +439,13 @@ def test_only_what_was_seen_is_changed_and_only_if_it_is_still_the_same(
     assert change(corrections, seen) == 0, "it was about the earlier attempts"
 
 
+def test_what_was_seen_names_its_states(ledger: Ledger) -> None:
+    """Of a call that is marked, the mark's time may be meant, or the call's."""
+    corrections = Corrections(ledger)
+    with pytest.raises(InvalidOption, match="states"):
+        corrections.accept(corrections.look(Selection()), ALICE)
+
+
 def test_a_time_selects_what_was_so_then(ledger: Ledger) -> None:
     attempted(ledger, NO_ANSWER, "same", "sent again")
     expire(ledger, attempted(ledger, None, "died"))
