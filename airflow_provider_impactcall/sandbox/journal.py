@@ -117,7 +117,7 @@ class Journal:
         return received, self.recent.arrive(request)
 
     def leave(self, passage: Passage) -> None:
-        """Note that a request is no longer in flight."""
+        """Note that a request is over."""
         self._in_flight -= 1
         passage.over = True
         self.recent.changed(passage)

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from enum import Enum
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from airflow_provider_impactcall.delivery.ledger.store import Ledger
 from tests import lanes
+from tests.delivery.mixed import NAMESPACE
 
 pytest_itemcollected = lanes.ledger
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """An empty ledger, on each database."""
+    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
+        ledger.prepare()
+        yield ledger
 
 
 @pytest.fixture(autouse=True)

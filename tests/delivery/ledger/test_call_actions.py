@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,13 +34,6 @@ ALICE = Author("alice", "nightly")
 MONEY = Money("12.50", "99.00", "EUR")
 IDENTITY = CallIdentity("1000", "4000", "2125550100", 0)
 CLEARED_AT = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
-
-
-@pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
-    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
-        ledger.prepare()
-        yield ledger
 
 
 def key_of(session_id: str, **changes: Any) -> str:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from time import sleep
@@ -54,13 +54,6 @@ from tests.delivery.scripted import ERROR_500, NO_ANSWER, OK, REFUSED
 NAMESPACE = "https://calls.example.com"
 ALICE = Author("alice", "impact.com's support says so")
 ENDS = {"delivered": OK, "rejected": REFUSED, "unknown": NO_ANSWER, "not_sent": ERROR_500}
-
-
-@pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
-    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
-        ledger.prepare()
-        yield ledger
 
 
 def claim_of(session_id: str, **changes: Any) -> Claim:

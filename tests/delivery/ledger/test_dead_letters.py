@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,13 +39,6 @@ from tests.effort import scaled
 NAMESPACE = "https://calls.example.com"
 ALICE = Author("alice", "they said so")
 AGO, LATER = timedelta(days=-9), timedelta(days=9)
-
-
-@pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
-    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
-        ledger.prepare()
-        yield ledger
 
 
 def claim_of(ledger: Ledger, session_id: str, **changes: Any) -> Claim:

@@ -6,8 +6,6 @@ import argparse
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,13 +47,6 @@ from tests.delivery.mixed import NAMESPACE, NO_ANSWER, OK, SCRIPT, TASK, attempt
 DAY = 86_400
 AIRFLOW = ("airflow", "impactcall")
 EACH = {"delivered": 2, "rejected": 1, "unknown": 2, "not_sent": 1, "requeued": 1, "open": 1}
-
-
-@pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
-    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
-        ledger.prepare()
-        yield ledger
 
 
 def claim_of(session_id: str) -> Claim:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,13 +25,6 @@ from tests.delivery.mixed import NAMESPACE, OK, attempted, move, read_by_a_run
 
 ALICE = Author("alice", "of that age")
 DAY = 86_400
-
-
-@pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
-    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
-        ledger.prepare()
-        yield ledger
 
 
 def test_calls_that_were_read_since_are_kept(ledger: Ledger) -> None:

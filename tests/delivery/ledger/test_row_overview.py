@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,13 +17,6 @@ from tests import examples
 from tests.delivery.mixed import NAMESPACE, fill, fill_rows, read_by_a_run
 
 MISSING = "missing"
-
-
-@pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
-    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
-        ledger.prepare()
-        yield ledger
 
 
 def last(days: float, until: float = 0.0) -> Period:

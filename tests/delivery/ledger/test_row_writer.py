@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -46,13 +45,6 @@ class Hasty:
 
     def sleep(self, seconds: float) -> None:
         SYSTEM_CLOCK.sleep(seconds)
-
-
-@pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
-    with closing(Ledger(sa.create_engine(ledger_url), NAMESPACE)) as ledger:
-        ledger.prepare()
-        yield ledger
 
 
 def a_run(ledger: Ledger, rows: Iterable[Any], of_calls: Outcome = DELIVERED, **options: Any) -> RowWriter:

@@ -20,7 +20,7 @@ from airflow_provider_impactcall.delivery.duplicates import Duplicates
 from airflow_provider_impactcall.delivery.engine.engine import Engine
 from airflow_provider_impactcall.delivery.engine.pacing import Pacing
 from airflow_provider_impactcall.delivery.ledger.schema import calls as ledger_calls
-from airflow_provider_impactcall.delivery.outcome import AttemptResult, CallState, HeldBack, ReasonCode
+from airflow_provider_impactcall.delivery.outcome import Attempt, AttemptResult, CallState, HeldBack, ReasonCode
 from airflow_provider_impactcall.delivery.runner import run
 from airflow_provider_impactcall.delivery.timings import Timings
 from airflow_provider_impactcall.delivery.wire.connection import Connection
@@ -280,33 +280,28 @@ class TestProxies:
             attempt = await send(endpoint(origin, verify=known[0] if known else True, proxy=proxy.url))
             assert (attempt.result, attempt.code) == (AttemptResult.ABORT, ReasonCode.SETUP_REFUSED)
 
-    async def test_a_proxy_that_refuses_the_host(self, encrypted: bool, tmp_path: Path) -> None:
+    async def through(self, raw: bytes, encrypted: bool, tmp_path: Path) -> Attempt:
+        """An attempt to an endpoint with TLS, through a proxy that answers with these bytes."""
         context, known = self.own(encrypted, tmp_path / "proxy")
-        async with RawServer(says(answer(b"no", "403 Forbidden")), context) as proxy:
-            attempt = await send(
+        async with RawServer(says(raw), context) as proxy:
+            return await send(
                 endpoint("https://calls.example.com", verify=known[0] if known else True, proxy=proxy.url)
             )
-            assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
-            assert "403" in attempt.reason
+
+    async def test_a_proxy_that_refuses_the_host(self, encrypted: bool, tmp_path: Path) -> None:
+        attempt = await self.through(answer(b"no", "403 Forbidden"), encrypted, tmp_path)
+        assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
+        assert "403" in attempt.reason
 
     async def test_a_proxy_that_switches_to_another_protocol(self, encrypted: bool, tmp_path: Path) -> None:
-        context, known = self.own(encrypted, tmp_path / "proxy")
         raw = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        async with RawServer(says(raw), context) as proxy:
-            attempt = await send(
-                endpoint("https://calls.example.com", verify=known[0] if known else True, proxy=proxy.url)
-            )
-            assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
-            assert "101" in attempt.reason
+        attempt = await self.through(raw, encrypted, tmp_path)
+        assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
+        assert "101" in attempt.reason
 
     async def test_an_endpoint_that_hangs_up_in_the_handshake(self, encrypted: bool, tmp_path: Path) -> None:
-        context, known = self.own(encrypted, tmp_path / "proxy")
-        raw = b"HTTP/1.1 200 Connection established\r\n\r\n"
-        async with RawServer(says(raw), context) as proxy:
-            attempt = await send(
-                endpoint("https://calls.example.com", verify=known[0] if known else True, proxy=proxy.url)
-            )
-            assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
+        attempt = await self.through(b"HTTP/1.1 200 Connection established\r\n\r\n", encrypted, tmp_path)
+        assert (attempt.result, attempt.code) == (AttemptResult.NOT_SENT, ReasonCode.NO_CONNECTION)
 
 
 async def test_a_call_that_may_no_longer_leave_once_it_is_connected_stays(tmp_path: Path) -> None:
